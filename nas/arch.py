@@ -1,0 +1,191 @@
+"""The one core value: `ArchSpec`, a frozen, hashable, JSON-serialisable architecture, and its exact costs."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from nas.errors import InvalidInput, unknown_name
+from nas.files import dump_json, read_json, write_whole
+from nas.ops import OPS, Head, Kernel, Op, Shape
+
+SCHEMA = "nas.archspec"
+SCHEMA_VERSION = 1
+Padding = Literal["symmetric", "same"]
+OpT = TypeVar("OpT", bound=Op)
+
+
+@dataclass(frozen=True)
+class ArchSpec:
+    """A whole network: input shape, stages of ops, head and number of classes, with what its numbers depend on.
+
+    `padding` is (k-1)//2 zeros on both sides ('symmetric') or TensorFlow's 'same'; `norm_eps` that of every batch
+    normalisation. `name` is a label: it takes no part in equality, hash or digest.
+    Raises `InvalidInput` where shapes do not fit.
+    """
+
+    input_shape: Shape
+    stages: tuple[tuple[Op, ...], ...]
+    head: Head
+    num_classes: int
+    padding: Padding = "symmetric"
+    norm_eps: float = 1e-5
+    name: str = field(default="unnamed", compare=False)
+
+    def __post_init__(self) -> None:
+        if min(self.input_shape) < 1 or self.num_classes < 1:
+            raise InvalidInput(
+                f"input_shape and num_classes must be positive, got {tuple(self.input_shape)} and {self.num_classes}"
+            )
+        if self.padding not in get_args(Padding):
+            raise InvalidInput(f"padding must be 'symmetric' or 'same', got '{self.padding}'")
+        if not 0 < self.norm_eps < 1:
+            raise InvalidInput(f"norm_eps must lie between 0 and 1, got {self.norm_eps}")
+        if not any(self.stages):
+            raise InvalidInput("an architecture needs at least one op in its stages")
+        self.kernels  # noqa: B018  lowers once, which checks every shape
+
+    def walk(self) -> Iterator[tuple[str, Op, Shape]]:
+        """Yield (position "stage.op", op, input shape) along the network, the head left out."""
+        shape = self.input_shape
+        for s, stage in enumerate(self.stages):
+            for i, op in enumerate(stage):
+                yield f"{s}.{i}", op, shape
+                shape = op.out_shape(shape)
+
+    @cached_property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels that a runtime executes, in order, named "stage.op.kernel" and "head.kernel"."""
+        lowered: list[Kernel] = []
+        shape = self.input_shape
+        for position, op, shape_in in self.walk():
+            try:
+                lowered += (replace(kernel, name=f"{position}.{kernel.name}") for kernel in op.lower(shape_in))
+            except InvalidInput as error:
+                raise InvalidInput(f"op {position}: {error}") from error
+            shape = op.out_shape(shape_in)
+        head = self.head.classify(shape, self.num_classes)
+        return (*lowered, *(replace(kernel, name=f"head.{kernel.name}") for kernel in head))
+
+    @cached_property
+    def last_map(self) -> Shape:
+        """Shape of the feature map that the head pools."""
+        *_, (_, op, shape) = self.walk()
+        return op.out_shape(shape)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions, dense layers and matrix products for one picture."""
+        return sum(kernel.macs for kernel in self.kernels)
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters, normalisation scales and biases included."""
+        return sum(kernel.params for kernel in self.kernels)
+
+    @property
+    def peak_activation_elements(self) -> int:
+        """Largest number of activation elements alive at once; a target multiplies by its bytes per element."""
+        return max(kernel.live_elements for kernel in self.kernels)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the architecture without its name: equal specs have equal digests."""
+        content = {key: value for key, value in self.to_dict().items() if key != "name"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "schema": SCHEMA,
+            "version": SCHEMA_VERSION,
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+            "padding": self.padding,
+            "norm_eps": self.norm_eps,
+            "stages": [[{"op": op.tag, **asdict(op)} for op in stage] for stage in self.stages],
+            "head": asdict(self.head),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "ArchSpec":
+        """Return the architecture in the JSON form `data`; `InvalidInput` or `UnknownName` says what does not fit."""
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise InvalidInput(f"this is not an architecture spec: the field 'schema' must be '{SCHEMA}'")
+        version = data.get("version")
+        if version != SCHEMA_VERSION:
+            raise InvalidInput(f"spec version {version!r} is not supported; this release reads version {SCHEMA_VERSION}")
+        body = {key: value for key, value in data.items() if key not in ("schema", "version")}
+        _check_keys(body, {f.name for f in fields(cls)}, {f.name for f in fields(cls)}, "the spec")
+        shape, stages = body["input_shape"], body["stages"]
+        if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int for n in shape)):
+            raise InvalidInput(f"input_shape must be three whole numbers (height, width, channels), got {shape!r}")
+        if not (isinstance(stages, list) and all(isinstance(stage, list) for stage in stages)):
+            raise InvalidInput("stages must be a list of lists of ops")
+        return cls(
+            input_shape=Shape(*shape),
+            stages=tuple(
+                tuple(_op_from_dict(op, f"op {s}.{i}") for i, op in enumerate(stage)) for s, stage in enumerate(stages)
+            ),
+            head=_typed(Head, body["head"], "the head"),
+            num_classes=_of_type(int, body["num_classes"], "num_classes"),
+            padding=body["padding"],
+            norm_eps=_of_type(float, body["norm_eps"], "norm_eps"),
+            name=_of_type(str, body["name"], "name"),
+        )
+
+
+def load_arch(path: Path) -> ArchSpec:
+    """Return the spec in the JSON file `path`, or inside a run's `best.json`; one clear line where it holds none."""
+    data = read_json(path)
+    if isinstance(data, dict) and data.get("schema") == "nas.result":
+        data = data.get("arch")
+    try:
+        return ArchSpec.from_dict(data)
+    except (InvalidInput, LookupError) as error:
+        raise InvalidInput(f"{path}: {error}") from error
+
+
+def save_arch(arch: ArchSpec, path: Path) -> None:
+    """Write the spec as JSON."""
+    write_whole(path, dump_json(arch.to_dict()))
+
+
+def _op_from_dict(data: Any, where: str) -> Op:
+    if not isinstance(data, dict) or not isinstance(data.get("op"), str):
+        raise InvalidInput(f"{where} must be an object with a field 'op', got {data!r:.60}")
+    if data["op"] not in OPS:
+        raise InvalidInput(f"{where}: {unknown_name('op', data['op'], OPS)}")
+    return _typed(OPS[data["op"]], {key: value for key, value in data.items() if key != "op"}, where)
+
+
+def _typed(cls: type[OpT], data: Any, where: str) -> OpT:
+    if not isinstance(data, dict):
+        raise InvalidInput(f"{where} must be an object, got {data!r:.60}")
+    known = {f.name: f.type for f in fields(cls)}
+    required = {f.name for f in fields(cls) if f.default is MISSING}
+    _check_keys(data, required, set(known), where)
+    for key, value in data.items():
+        _of_type(str if get_origin(known[key]) is Literal else known[key], value, f"{where}: {key}")
+    try:
+        return cls(**data)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from error
+
+
+def _of_type(wanted: Any, value: Any, where: str) -> Any:
+    ok = type(value) in (int, float) if wanted is float else type(value) is wanted
+    if not ok:
+        raise InvalidInput(f"{where} must be of type {wanted.__name__}, got {value!r:.60}")
+    return value
+
+
+def _check_keys(data: Mapping[str, Any], required: set[str], known: set[str], where: str) -> None:
+    if missing := sorted(required - set(data)):
+        raise InvalidInput(f"{where} lacks the field '{missing[0]}'")
+    if extra := sorted(set(data) - known):
+        raise InvalidInput(f"{where}: {unknown_name('field', extra[0], known)}")

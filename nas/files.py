@@ -1,0 +1,68 @@
+"""Files written whole or not at all, and read with one clear line where they are not what they should be."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InvalidInput
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path` through a temporary file, fsync and rename, so that no reader ever sees a part of it."""
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):  # nothing was made, or its folder is none
+            temporary.unlink()
+        raise InvalidInput(f"cannot write {path}: {error.strerror or error}") from error
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of `path`; `InvalidInput` names the path where it is missing, a folder, unreadable or empty."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from error
+    if not data:
+        raise InvalidInput(f"{path} is empty; write it again or name another file")
+    return data
+
+
+def dump_json(value: Any) -> str:
+    """Return `value` as JSON text in the one form that all our files have: two blanks of indentation, final newline."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON value in `path`; `InvalidInput` says where it is broken."""
+    try:
+        return json.loads(read_bytes(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not valid JSON: {error}") from error
+
+
+def new_folder(path: Path) -> Path:
+    """Create the folder `path` for a new result and return it; it must not exist yet, or be empty."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        occupied = any(path.iterdir())
+    except OSError as error:
+        raise InvalidInput(f"cannot make the folder {path}: {error.strerror or error}") from error
+    if occupied:
+        raise InvalidInput(f"the folder {path} exists and is not empty; name another with --out, or remove it")
+    if not os.access(path, os.W_OK):
+        raise InvalidInput(f"the folder {path} cannot be written; name another with --out")
+    return path

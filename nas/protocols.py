@@ -1,0 +1,86 @@
+"""READ FIRST: the whole engine on one screen. Everything else is a member of one of these families.
+
+    SearchSpace.decode(genotype) --> ArchSpec --+--> kernels --> Cost (MACs, params, memory, LatencyModel)
+          ^                                     +--> Evaluator.accuracy (the supernet)
+          | ask                                 +--> Network(arch) + weights --> train, export
+    SearchAlgorithm <-- tell -- rewards <-- runner
+
+A cost is a function of an `ArchSpec` alone. An algorithm sees genotypes only and is a pure function of explicit state;
+randomness comes from (seed, counter). Files, clocks and processes live outside.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.ops import Kernel
+
+Genotype = tuple[int, ...]  # one option index per decision
+Combiner = Literal["sum", "max"]  # how the cost of a network follows from those of its kernels
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One choice of a space. It counts only where decision number `needs[0]` takes an option index >= `needs[1]`."""
+
+    name: str
+    options: tuple[Any, ...]
+    needs: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of the network whose kernels depend on the decisions `genes` only; `kernels` takes a whole genotype."""
+
+    name: str
+    genes: tuple[int, ...]
+    kernels: Callable[[Genotype], Sequence[Kernel]]
+
+
+class SearchSpace(Protocol):
+    """A set of architectures as pure data. `encode(decode(g))` is `g` with inactive decisions at option 0."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def decisions(self) -> tuple[Decision, ...]: ...
+    @property
+    def parts(self) -> tuple[Part, ...]: ...
+    def decode(self, genotype: Sequence[int]) -> ArchSpec: ...
+    def encode(self, arch: ArchSpec) -> Genotype: ...
+
+
+class Cost(Protocol):
+    """A number for an architecture, combined from its kernels: `constant` (+ or max) over `of_kernel`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def combiner(self) -> Combiner: ...
+    @property
+    def constant(self) -> float: ...
+    def of_kernel(self, kernel: Kernel) -> float: ...
+
+
+class LatencyModel(Cost, Protocol):
+    """A cost in milliseconds for one picture on one target (in units of a reference network for an abstract device)."""
+
+    def predict_ms(self, arch: ArchSpec) -> float: ...
+
+
+class Evaluator(Protocol):
+    """Estimates accuracy, a fraction of held-out pictures, for genotypes [N, D] -> [N], without training each."""
+
+    def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]: ...
+
+
+class SearchAlgorithm(Protocol):
+    """Pure functions of an explicit state: propose genotypes, learn from what they were worth."""
+
+    def init(self, seed: int) -> Any: ...
+    def ask(self, state: Any, count: int) -> NDArray[np.int32]: ...
+    def tell(self, state: Any, genotypes: NDArray[np.int32], rewards: NDArray[np.float64]) -> Any: ...

@@ -1,0 +1,33 @@
+"""What all tests share: strict settings of jax and Hypothesis, and the folders that tests read."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Before anything imports jax: a cache from outside would hide what a test that counts compilations is about.
+# Rank promotion stays allowed: the networks add vectors over channels to maps throughout.
+os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
+
+# No deadline: the first example of a test compiles. In CI the same examples every time.
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared(root: Path) -> Path:
+    """The folder of larger reference data beside the project; without it a test skips with a word."""
+    folder = root.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared with larger reference data is not here")
+    return folder

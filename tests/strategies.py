@@ -1,0 +1,57 @@
+"""Hypothesis strategies that several tests share: random valid small ops and architectures."""
+
+from hypothesis import strategies as st
+
+from nas.arch import ArchSpec
+from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MobileMQA, Op, SeparableConv, Shape
+
+CHANNELS = st.sampled_from([1, 2, 3, 4, 8])
+STRIDES = st.sampled_from([1, 1, 2])
+KERNELS = st.sampled_from([1, 3, 5])
+DEPTHWISE = st.sampled_from([0, 3, 5])
+ACTS = st.sampled_from(["none", "relu", "relu6", "hswish", "gelu"])
+
+
+@st.composite
+def ops(draw: st.DrawFn, channels: int) -> Op:
+    """Any op on a map of `channels`, its residual drawn only where input and output agree."""
+    stride, out, act = draw(STRIDES), draw(CHANNELS | st.just(channels)), draw(ACTS)
+    residual = stride == 1 and out == channels and draw(st.booleans())
+    kind = draw(st.sampled_from([Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MobileMQA]))
+    if kind in (Conv, SeparableConv):
+        return kind(out, draw(KERNELS), stride, act)
+    if kind is FusedIB:
+        return FusedIB(out, draw(CHANNELS), draw(KERNELS), stride, act, residual, draw(st.booleans()))
+    if kind is UIB:
+        start, middle = draw(DEPTHWISE), draw(DEPTHWISE)
+        if stride > 1 and not start:
+            middle = middle or 3
+        return UIB(out, draw(CHANNELS), start, middle, stride, act, residual, draw(st.booleans()))
+    if kind is InvertedResidual:
+        squeeze = draw(st.sampled_from([0, 2]))
+        return InvertedResidual(out, draw(CHANNELS | st.just(0)), draw(KERNELS), stride, act, squeeze, residual)
+    heads, kv_stride = draw(st.integers(1, 3)), draw(STRIDES)
+    return MobileMQA(heads, draw(CHANNELS), draw(CHANNELS), kv_stride, draw(st.booleans()), draw(st.booleans()))
+
+
+@st.composite
+def archs(draw: st.DrawFn, max_ops: int = 5, max_side: int = 9) -> ArchSpec:
+    """A small random network: up to `max_ops` ops of any type in up to three stages, sides up to `max_side` pixels."""
+    shape = Shape(draw(st.integers(1, max_side)), draw(st.integers(1, max_side)), draw(CHANNELS))
+    stages: list[list[Op]] = [[]]
+    at = shape
+    for _ in range(draw(st.integers(1, max_ops))):
+        op = draw(ops(at.channels))
+        stages[-1].append(op)
+        at = op.out_shape(at)
+        if len(stages) < 3 and draw(st.booleans()):
+            stages.append([])
+    return ArchSpec(
+        input_shape=shape,
+        stages=tuple(tuple(stage) for stage in stages),
+        head=Head(draw(st.sampled_from([0, 3])), draw(st.booleans()), draw(ACTS)),
+        num_classes=draw(st.integers(1, 4)),
+        padding=draw(st.sampled_from(["symmetric", "same"])),
+        norm_eps=draw(st.sampled_from([1e-5, 1e-3])),
+        name=draw(st.sampled_from(["unnamed", "other"])),
+    )

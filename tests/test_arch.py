@@ -1,0 +1,149 @@
+"""`ArchSpec`: its JSON form comes back as it was, and a form that cannot be used is answered in one line."""
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from strategies import archs
+
+from nas.arch import ArchSpec, load_arch, save_arch
+from nas.errors import InvalidInput
+from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MobileMQA, Shape
+from nas.zoo import reference
+
+
+@given(archs())
+def test_json_form_gives_the_spec_back(arch: ArchSpec) -> None:
+    again = ArchSpec.from_dict(json.loads(json.dumps(arch.to_dict())))
+    assert again == arch
+    assert again.name == arch.name
+    assert again.digest == arch.digest
+    assert hash(again) == hash(arch)
+    assert again.kernels == arch.kernels
+
+
+@given(archs(), archs())
+def test_digests_are_equal_exactly_where_specs_are(one: ArchSpec, other: ArchSpec) -> None:
+    assert (one.digest == other.digest) == (one == other)
+
+
+@given(archs())
+def test_name_takes_no_part_in_the_digest_but_everything_else_does(arch: ArchSpec) -> None:
+    assert replace(arch, name="another").digest == arch.digest
+    assert replace(arch, num_classes=arch.num_classes + 1).digest != arch.digest
+    assert replace(arch, norm_eps=arch.norm_eps / 2).digest != arch.digest
+    assert replace(arch, head=replace(arch.head, hidden=arch.head.hidden + 1)).digest != arch.digest
+
+
+@given(archs())
+def test_kernels_are_a_chain_with_distinct_names(arch: ArchSpec) -> None:
+    names = [kernel.name for kernel in arch.kernels]
+    assert len(set(names)) == len(names)
+    assert arch.kernels[0].in_shape == arch.input_shape
+    assert arch.kernels[-1].out_shape == Shape(1, 1, arch.num_classes)
+    for position, op, shape in arch.walk():
+        assert op.lower(shape)[-1].out_shape == op.out_shape(shape), position
+    assert arch.peak_activation_elements >= arch.input_shape.elements
+
+
+def test_file_gives_the_spec_back_with_its_name(tmp_path: Path) -> None:
+    arch = reference("mobilenetv4-hybrid-m")
+    save_arch(arch, tmp_path / "arch.json")
+    assert load_arch(tmp_path / "arch.json") == arch
+    assert load_arch(tmp_path / "arch.json").name == "mobilenetv4-hybrid-m"
+
+
+def test_spec_inside_a_result_is_found(tmp_path: Path) -> None:
+    arch = reference("mobilenetv1")
+    (tmp_path / "best.json").write_text(json.dumps({"schema": "nas.result", "arch": arch.to_dict()}))
+    assert load_arch(tmp_path / "best.json") == arch
+
+
+SPEC = ArchSpec(Shape(8, 8, 3), ((Conv(4), UIB(4, 8, residual=True)), (UIB(8, 16, stride=2),)), Head(), 10).to_dict()
+DELETE = object()
+CORRUPTIONS: list[tuple[tuple[Any, ...], Any, str]] = [
+    (("schema",), "nas.other", "the field 'schema' must be 'nas.archspec'"),
+    (("schema",), DELETE, "the field 'schema' must be 'nas.archspec'"),
+    (("version",), 2, "spec version 2 is not supported; this release reads version 1"),
+    (("padding",), DELETE, "the spec lacks the field 'padding'"),
+    (("paddin",), "same", "unknown field 'paddin'; did you mean 'padding'"),
+    (("padding",), "valid", "padding must be 'symmetric' or 'same'"),
+    (("norm_eps",), 0, "norm_eps must lie between 0 and 1"),
+    (("norm_eps",), "1e-5", "norm_eps must be of type float"),
+    (("name",), 3, "name must be of type str"),
+    (("num_classes",), True, "num_classes must be of type int"),
+    (("num_classes",), 0, "must be positive"),
+    (("input_shape",), [8, 8], "input_shape must be three whole numbers"),
+    (("input_shape",), [8, 8, 3.0], "input_shape must be three whole numbers"),
+    (("input_shape",), [8, 0, 3], "must be positive"),
+    (("stages",), [], "at least one op"),
+    (("stages",), [[], []], "at least one op"),
+    (("stages",), {"0": []}, "stages must be a list of lists of ops"),
+    (("stages", 0), {"op": "conv"}, "stages must be a list of lists of ops"),
+    (("stages", 0, 1), "uib", "op 0.1 must be an object with a field 'op'"),
+    (("stages", 0, 1, "op"), "uibb", "op 0.1: unknown op 'uibb'; did you mean 'uib'"),
+    (("stages", 0, 1, "op"), 7, "op 0.1 must be an object with a field 'op'"),
+    (("stages", 0, 0, "out_channels"), DELETE, "op 0.0 lacks the field 'out_channels'"),
+    (("stages", 0, 0, "out_chanels"), 4, "op 0.0: unknown field 'out_chanels'; did you mean 'out_channels'"),
+    (("stages", 0, 0, "out_channels"), "4", "op 0.0: out_channels must be of type int"),
+    (("stages", 0, 0, "out_channels"), 0, "op 0.0: conv.out_channels must be at least 1"),
+    (("stages", 0, 0, "kernel"), 4, "op 0.0: conv.kernel must be odd"),
+    (("stages", 0, 0, "act"), "relux", "op 0.0: conv.act must be one of"),
+    (("stages", 0, 0, "act"), None, "op 0.0: act must be of type str"),
+    (("stages", 0, 1, "residual"), 1, "op 0.1: residual must be of type bool"),
+    (("stages", 0, 1, "stride"), 2, "op 0.1: uib has a residual, so its output"),
+    (("stages", 0, 1, "out_channels"), 6, "op 0.1: uib has a residual, so its output"),
+    (("stages", 1, 0, "middle_dw"), 0, "op 1.0: uib with stride 2 needs a depthwise"),
+    (("stages", 1, 0, "expanded_channels"), 0, "op 1.0: uib.expanded_channels must be at least 1"),
+    (("head",), [], "the head must be an object"),
+    (("head", "hidden"), -1, "head.hidden must be at least 0"),
+    (("head", "hiden"), 1, "the head: unknown field 'hiden'; did you mean 'hidden'"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), CORRUPTIONS)
+def test_corrupt_form_is_answered_in_one_line(tmp_path: Path, path: tuple[Any, ...], value: Any, message: str) -> None:
+    data = deepcopy(SPEC)
+    place: Any = data
+    for key in path[:-1]:
+        place = place[key]
+    if value is DELETE:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    file = tmp_path / "arch.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(InvalidInput) as caught:
+        load_arch(file)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"nas.archspec"', "\x00\x01", "NaN"])
+def test_file_without_a_spec_is_answered_in_one_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "arch.json"
+    file.write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        load_arch(file)
+    assert "\n" not in str(caught.value) and str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Conv(0), "conv.out_channels must be at least 1, got 0"),
+        (lambda: Conv(4, kernel=2), "conv.kernel must be odd, got 2"),
+        (lambda: UIB(4, 8, start_dw=4), "uib.start_dw must be odd, got 4"),
+        (lambda: FusedIB(4, 0), "fused_ib.expanded_channels must be at least 1"),
+        (lambda: InvertedResidual(4, -1), "inverted_residual.expanded_channels must be at least 0, got -1"),
+        (lambda: MobileMQA(0, 4, 4), "mobile_mqa.heads must be at least 1, got 0"),
+    ],
+)
+def test_impossible_op_is_refused_where_it_is_made(build: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        build()
