@@ -1,0 +1,262 @@
+"""Targets: one device per file in `targets/NAME.toml`, every figure with its source, and the models made of them.
+
+Adding a device is adding one file. It holds `unit` and `dtype` (optionally `aliases`), and one table per figure:
+
+    [bandwidth_gb_per_s]
+    value = 103
+    source = "fit on 11 networks of arXiv 2404.10518v2, Tab. 6"
+    confidence = "fitted"
+"""
+
+import math
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar, get_args
+
+from latency_models.roofline import Roofline
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput, unknown_name
+from nas.files import read_bytes
+from nas.ops import KINDS, Kind
+from nas.registry import LATENCY_MODELS, load
+
+Confidence = Literal["measured", "fitted", "published", "vendor", "estimated"]
+Dtype = Literal["int8", "fp16", "fp32"]
+T_co = TypeVar("T_co", covariant=True)
+
+POSITIVE = ("peak_gmacs_per_s", "bandwidth_gb_per_s", "bytes_per_weight", "bytes_per_activation")  # and required
+POSITIVE_OPTIONAL = ("published_ridge_point", "published_ridge_peak_gmacs_per_s", "onchip_kb")
+SHARES = ("on_chip_share", "weight_on_chip_share")
+TERMS = ("floor_ms", "time_per_kernel_us")
+NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *TERMS)
+TEXTS = ("unit", "dtype")
+KNOWN = {*NUMBERS, *TEXTS, "free_kinds", "aliases"}
+
+
+@dataclass(frozen=True)
+class Figure(Generic[T_co]):
+    """A value of a target with where it comes from and how far it can be trusted."""
+
+    value: T_co
+    source: str
+    confidence: Confidence
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device at batch 1: figures of its roofline. A figure that is None has no part in the device's model."""
+
+    name: str
+    unit: str  # what runs the network, e.g. "1x Cortex-X1 2.80 GHz"
+    dtype: Dtype
+    peak_gmacs_per_s: Figure[float]
+    bandwidth_gb_per_s: Figure[float]
+    bytes_per_weight: Figure[float]
+    bytes_per_activation: Figure[float]
+    aliases: tuple[str, ...] = ()
+    floor_ms: Figure[float] | None = None  # launch floor, once per picture
+    time_per_kernel_us: Figure[float] | None = None
+    on_chip_share: Figure[float] | None = None  # share of activation bytes that never leaves the chip, 0 to 1
+    weight_on_chip_share: Figure[float] | None = None  # share of weight bytes that stays on the chip, 0 to 1
+    free_kinds: Figure[tuple[Kind, ...]] | None = None  # kinds of kernels that cost nothing
+    published_ridge_point: Figure[float] | None = None  # MACs per byte; `plain-roofline` uses it
+    published_ridge_peak_gmacs_per_s: Figure[float] | None = None  # the scale in ms that goes with it
+    onchip_kb: Figure[float] | None = None
+
+    @property
+    def figures(self) -> dict[str, Figure[Any]]:
+        """All figures that the target has, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Figure)}
+
+    @property
+    def ridge_point(self) -> float:
+        """MACs per byte at which the default model turns from memory bound to compute bound."""
+        return self.peak_gmacs_per_s.value / self.bandwidth_gb_per_s.value
+
+    def model(self, kind: str = "default") -> Roofline:
+        """Return the latency model of this `kind`, a name in `registry.LATENCY_MODELS`, for the device.
+
+        Raises `UnknownName` for an unknown kind, `InvalidInput` where the target lacks a figure that the kind needs.
+        """
+        model: Roofline = load("latency model", LATENCY_MODELS, kind)(self)
+        return model
+
+
+def default_model(target: Target) -> Roofline:
+    """Return the model with all figures of `target`: where measurements exist, the better-fitting form."""
+    return Roofline(
+        name=target.name,
+        peak_gmacs_per_s=target.peak_gmacs_per_s.value,
+        bandwidth_gb_per_s=target.bandwidth_gb_per_s.value,
+        floor_ms=_value(target.floor_ms),
+        time_per_kernel_us=_value(target.time_per_kernel_us),
+        bytes_per_weight=target.bytes_per_weight.value,
+        bytes_per_activation=target.bytes_per_activation.value,
+        on_chip_share=_value(target.on_chip_share),
+        weight_on_chip_share=_value(target.weight_on_chip_share),
+        weight_capacity_kb=target.onchip_kb.value if target.weight_on_chip_share and target.onchip_kb else None,
+        free_kinds=target.free_kinds.value if target.free_kinds else (),
+    )
+
+
+def plain_roofline(target: Target) -> Roofline:
+    """Return Eq. 1 of arXiv 2404.10518 as it stands, with the ridge point that the paper publishes for `target`.
+
+    The paper gives the ratio of peak and bandwidth only. The scale in milliseconds is the peak that fits measurements
+    best under that ratio (`published_ridge_peak_gmacs_per_s`), or that of the default model where there is none; the
+    bandwidth follows. No floor, no time per kernel, nothing stays on chip. Raises `InvalidInput` without a ridge point.
+    """
+    ridge = target.published_ridge_point
+    if ridge is None:
+        raise InvalidInput(
+            f"latency model 'plain-roofline' needs a published ridge point, which target '{target.name}' lacks; "
+            "use the default model or --ridge-point"
+        )
+    peak = (target.published_ridge_peak_gmacs_per_s or target.peak_gmacs_per_s).value
+    return Roofline(
+        name=f"{target.name} (plain-roofline)",
+        peak_gmacs_per_s=peak,
+        bandwidth_gb_per_s=peak / ridge.value,
+        bytes_per_weight=target.bytes_per_weight.value,
+        bytes_per_activation=target.bytes_per_activation.value,
+        free_kinds=target.free_kinds.value if target.free_kinds else (),
+    )
+
+
+def abstract_target(
+    ridge_point: float, peak_gmacs_per_s: float | None = None, reference: ArchSpec | None = None
+) -> Roofline:
+    """Return Eq. 1 for a device of which only the ridge point, in MACs per byte, is known; one byte per element.
+
+    With a peak, latencies are milliseconds. Without, they are relative to `reference` = 1.0. Ridge point 0 means memory
+    of infinite bandwidth: the latency is the MAC count. Raises `InvalidInput` for a negative or non-finite figure.
+    """
+    if not (math.isfinite(ridge_point) and ridge_point >= 0):
+        raise InvalidInput(f"--ridge-point must be 0 or more and finite (MACs per byte), got {ridge_point}")
+    if peak_gmacs_per_s is not None and not (math.isfinite(peak_gmacs_per_s) and peak_gmacs_per_s > 0):
+        raise InvalidInput(f"--peak-gmacs-per-s must be positive and finite, got {peak_gmacs_per_s}")
+    name = f"ridge-point-{ridge_point:g}"
+    if peak_gmacs_per_s is not None:
+        return Roofline(name, peak_gmacs_per_s, peak_gmacs_per_s / ridge_point if ridge_point else math.inf)
+    if reference is None:
+        raise InvalidInput("--ridge-point alone needs a network to be relative to, or give --peak-gmacs-per-s")
+    peak = Roofline(name, 1.0, 1.0 / ridge_point if ridge_point else math.inf).predict_ms(reference)
+    bandwidth = peak / ridge_point if ridge_point else math.inf
+    return Roofline(name, peak, bandwidth, relative_to=reference.name)
+
+
+def target_names() -> tuple[str, ...]:
+    """Return the names of all targets, without opening a file."""
+    return tuple(sorted(path.name.removesuffix(".toml") for path in _folder() if path.name.endswith(".toml")))
+
+
+@cache
+def list_targets() -> tuple[Target, ...]:
+    """Return all targets in the order of their names."""
+    return tuple(_registered(name) for name in target_names())
+
+
+def load_target(name_or_path: str) -> Target:
+    """Return the target of that name or alias, or in that .toml file.
+
+    Raises `UnknownName` for an unknown name and `InvalidInput` for a file that is no target.
+    """
+    if name_or_path in target_names():
+        return _registered(name_or_path)
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        return parse_target(path.stem, _decoded(read_bytes(path), name_or_path), name_or_path)
+    aliases = {alias: target for target in list_targets() for alias in target.aliases}
+    if name_or_path in aliases:
+        return aliases[name_or_path]
+    raise unknown_name("target", name_or_path, (*target_names(), *aliases))
+
+
+def parse_target(name: str, text: str, where: str) -> Target:
+    """Return the target `name` in TOML `text`; `InvalidInput` names `where` and the field that does not fit."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{where} is not valid TOML: {error}") from error
+    if extra := sorted(set(data) - KNOWN):
+        raise InvalidInput(f"{where}: {unknown_name('field', extra[0], KNOWN)}")
+    if missing := [field for field in (*TEXTS, *POSITIVE) if field not in data]:
+        raise InvalidInput(f"{where} lacks the field '{missing[0]}'")
+    if data["dtype"] not in get_args(Dtype):
+        raise InvalidInput(f"{where}: dtype must be one of {', '.join(get_args(Dtype))}, got {data['dtype']!r:.60}")
+    figures: dict[str, Any] = {field: _number(data[field], field, where) for field in NUMBERS if field in data}
+    if "free_kinds" in data:
+        figures["free_kinds"] = _kinds(data["free_kinds"], where)
+    return Target(
+        name=name,
+        unit=_text(data["unit"], f"{where}: unit"),
+        dtype=data["dtype"],
+        aliases=tuple(_list(data.get("aliases", []), f"{where}: aliases")),
+        **figures,
+    )
+
+
+def _value(figure: Figure[float] | None) -> float:
+    return figure.value if figure else 0.0
+
+
+def _folder() -> list[Any]:
+    return list(files("latency_models").joinpath("targets").iterdir())
+
+
+@cache
+def _registered(name: str) -> Target:
+    path = files("latency_models").joinpath("targets", f"{name}.toml")
+    return parse_target(name, _decoded(path.read_bytes(), str(path)), f"{name}.toml")
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{where} is not valid TOML: it is not UTF-8 text") from error
+
+
+def _figure(table: Any, field: str, where: str) -> Figure[Any]:
+    if not isinstance(table, dict) or set(table) != {"value", "source", "confidence"}:
+        raise InvalidInput(f"{where}: {field} must be a table of exactly value, source and confidence")
+    if table["confidence"] not in get_args(Confidence):
+        allowed = ", ".join(get_args(Confidence))
+        raise InvalidInput(f"{where}: confidence of {field} must be one of {allowed}, got {table['confidence']!r:.60}")
+    return Figure(table["value"], _text(table["source"], f"{where}: source of {field}"), table["confidence"])
+
+
+def _number(table: Any, field: str, where: str) -> Figure[float]:
+    figure = _figure(table, field, where)
+    value = figure.value
+    if type(value) not in (int, float):
+        raise InvalidInput(f"{where}: {field} must be a number, got {value!r:.60}")
+    positive = field in POSITIVE or field in POSITIVE_OPTIONAL
+    most = 1.0 if field in SHARES else math.inf
+    if not (math.isfinite(value) and value >= 0 and value <= most and not (positive and value == 0)):
+        words = "positive and finite" if positive else "between 0 and 1" if field in SHARES else "0 or more and finite"
+        raise InvalidInput(f"{where}: {field} must be {words}, got {value}")
+    return Figure(float(value), figure.source, figure.confidence)
+
+
+def _kinds(table: Any, where: str) -> Figure[tuple[Kind, ...]]:
+    figure = _figure(table, "free_kinds", where)
+    names = _list(figure.value, f"{where}: free_kinds")
+    if wrong := [name for name in names if name not in KINDS]:
+        raise InvalidInput(f"{where}: {unknown_name('kind of kernel', wrong[0], KINDS)}")
+    return Figure(tuple(kind for kind in KINDS if kind in names), figure.source, figure.confidence)
+
+
+def _list(value: Any, where: str) -> list[str]:
+    if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        raise InvalidInput(f"{where} must be a list of strings, got {value!r:.60}")
+    return value
+
+
+def _text(value: Any, where: str) -> str:
+    if not (isinstance(value, str) and value.strip()):
+        raise InvalidInput(f"{where} must be a non-empty text, got {value!r:.60}")
+    return value

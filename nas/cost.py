@@ -1,0 +1,147 @@
+"""Costs of architectures: the reference path over kernels, and cost tables that score batches of genotypes, equal by law.
+
+A space says which decisions each part of the network depends on; a cost says what a kernel costs and how kernels combine
+(a sum, or a maximum for peak memory). Together they compile to small arrays, one lookup each per candidate.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.ops import Kernel
+from nas.protocols import Combiner, Cost, Genotype, SearchSpace
+
+COMBINE: dict[Combiner, np.ufunc] = {"sum": np.add, "max": np.maximum}
+
+
+@dataclass(frozen=True)
+class Count:
+    """A cost counted in whole numbers on the kernels themselves."""
+
+    name: str
+    of_kernel: Callable[[Kernel], int]
+    combiner: Combiner = "sum"
+    constant: int = 0
+
+
+MACS = Count("macs", attrgetter("macs"))
+PARAMS = Count("params", attrgetter("params"))
+PEAK_ACTIVATION = Count("peak_activation_elements", attrgetter("live_elements"), "max")
+
+
+def cost_of(cost: Cost, arch: ArchSpec) -> Any:
+    """Return the cost of one architecture by walking its kernels: slow, obvious, right."""
+    return reduce(COMBINE[cost.combiner], (cost.of_kernel(kernel) for kernel in arch.kernels), cost.constant)
+
+
+@dataclass(frozen=True)
+class Term:
+    """An array over the options of `genes`, one axis each: what the parts that depend on just these add to the cost."""
+
+    genes: tuple[int, ...]
+    values: NDArray[Any]
+
+    def over(self, genes: tuple[int, ...]) -> NDArray[Any]:
+        """Return the values with axes for all of the sorted `genes`, of length 1 where this term does not depend."""
+        index = tuple(slice(None) if gene in self.genes else None for gene in genes)
+        return self.values[index]
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """One cost over one space: `score` sums (or maximises) the terms at genotypes [N, D] -> [N]."""
+
+    name: str
+    combiner: Combiner
+    constant: Any
+    terms: tuple[Term, ...]
+    option_counts: tuple[int, ...]
+
+    def score(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[Any]:
+        """Return the cost of each genotype [N, D] as [N]."""
+        columns = np.ascontiguousarray(np.asarray(genotypes).T, dtype=np.intp)
+        combine = COMBINE[self.combiner]
+        total = np.full(columns.shape[1], self.constant)
+        for term in self.terms:
+            index: Any = 0
+            for gene, length in zip(term.genes, term.values.shape, strict=True):
+                index = columns[gene] if gene == term.genes[0] else index * length + columns[gene]
+            total = combine(total, term.values.ravel().take(index))
+        return total
+
+    def cheapest(self) -> tuple[Any, Genotype]:
+        """Return the smallest cost in the space and a genotype that has it, exactly, by eliminating one gene at a time."""
+        return self._extreme(np.min, np.argmin)
+
+    def dearest(self) -> tuple[Any, Genotype]:
+        """Return the largest cost in the space and a genotype that has it."""
+        return self._extreme(np.max, np.argmax)
+
+    def _extreme(self, best: Any, arg_best: Any) -> tuple[Any, Genotype]:
+        combine = COMBINE[self.combiner]
+        terms, choices = list(self.terms), []
+        remaining = set(range(len(self.option_counts)))
+        while remaining:  # the gene whose elimination couples the fewest others goes first
+            gene = min(remaining, key=lambda g: (len({h for t in terms if g in t.genes for h in t.genes}), g))
+            touching = [term for term in terms if gene in term.genes]
+            terms = [term for term in terms if gene not in term.genes]
+            remaining.remove(gene)
+            genes = tuple(sorted({gene}.union(*(term.genes for term in touching))))
+            zero = np.full((1,) * len(genes), self.constant if not touching else touching[0].values.min())
+            joint = reduce(combine, (term.over(genes) for term in touching)) if touching else zero
+            axis, rest = genes.index(gene), tuple(g for g in genes if g != gene)
+            choices.append((gene, rest, arg_best(joint, axis=axis)))
+            if touching:
+                terms.append(Term(rest, best(joint, axis=axis)))
+        genotype = [0] * len(self.option_counts)
+        for gene, rest, picks in reversed(choices):
+            genotype[gene] = int(picks[tuple(genotype[g] for g in rest)])
+        value = reduce(combine, (term.values[()] for term in terms), self.constant)
+        return value, tuple(genotype)
+
+
+def compile_table(space: SearchSpace, cost: Cost) -> CostTable:
+    """Return the table of `cost` over `space`; each part is lowered once for every combination of its own decisions."""
+    counts = tuple(len(decision.options) for decision in space.decisions)
+    combine = COMBINE[cost.combiner]
+    dtype = np.int64 if isinstance(cost.constant, int) else np.float64
+    terms: dict[tuple[int, ...], NDArray[Any]] = {}
+    for part in space.parts:
+        values = np.zeros([counts[gene] for gene in part.genes], dtype)
+        for options in product(*(range(counts[gene]) for gene in part.genes)):
+            genotype = [0] * len(counts)
+            for gene, option in zip(part.genes, options, strict=True):
+                genotype[gene] = option
+            costs = [cost.of_kernel(kernel) for kernel in part.kernels(tuple(genotype))]
+            values[options] = reduce(combine, costs, 0)
+        terms[part.genes] = combine(terms[part.genes], values) if part.genes in terms else values
+    return CostTable(cost.name, cost.combiner, cost.constant, _absorbed(terms, combine), counts)
+
+
+def _absorbed(terms: dict[tuple[int, ...], NDArray[Any]], combine: np.ufunc) -> tuple[Term, ...]:
+    """Return the terms with each one merged into a larger one over a superset of its genes, if there is one."""
+    merged: list[Term] = []
+    for genes, values in sorted(terms.items(), key=lambda item: -len(item[0])):
+        term = Term(genes, values)
+        host = next((k for k, other in enumerate(merged) if set(genes) <= set(other.genes)), None)
+        if host is None:
+            merged.append(term)
+        else:
+            larger = merged[host]
+            merged[host] = Term(larger.genes, combine(larger.values, term.over(larger.genes)))
+    return tuple(merged)
+
+
+def within(limits: Sequence[tuple[CostTable, float]], genotypes: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Return which of the genotypes [N, D] keep every (table, upper bound) in `limits`, as [N]."""
+    kept = np.ones(len(genotypes), bool)
+    for table, bound in limits:
+        kept &= table.score(genotypes) <= bound
+    return kept

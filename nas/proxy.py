@@ -1,0 +1,74 @@
+"""The same network elsewhere: deployed at another resolution, or shrunk to the proxy that a supernet can afford to train.
+
+Both are pure functions `ArchSpec -> ArchSpec`. The deployed network alone has costs and a latency; a proxy has an accuracy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.ops import Head, Op, Shape
+
+SMALLEST_MAP = 4  # pixels that the last feature map keeps on each side
+WIDTH_STEP = 4  # channels of a proxy are multiples of this
+
+
+def kept_strides(resolution: int, strides: Sequence[int]) -> tuple[int, ...]:
+    """Return `strides` with the earliest ones set to 1 until a map of `resolution` pixels ends at `SMALLEST_MAP` or more.
+
+    Raises `InvalidInput` where the picture itself is smaller than that.
+    """
+    if resolution < SMALLEST_MAP:
+        raise InvalidInput(f"the resolution must be at least {SMALLEST_MAP} px, got {resolution}")
+    kept = list(strides)
+    for i, stride in enumerate(strides):
+        last = resolution
+        for step in kept:
+            last = -(-last // step)
+        if last >= SMALLEST_MAP:
+            break
+        kept[i] = min(stride, 1)
+    return tuple(kept)
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """Return `channels` times `width` to the nearest multiple of `WIDTH_STEP`; unchanged at width 1, 0 stays 0."""
+    if width == 1 or not channels:
+        return channels
+    return max(WIDTH_STEP, int(channels * width + WIDTH_STEP / 2) // WIDTH_STEP * WIDTH_STEP)
+
+
+def redeployed(arch: ArchSpec, resolution: int, channels: int, num_classes: int) -> ArchSpec:
+    """Return `arch` for square pictures of `resolution` px; early strides go where its last map would fall under 4 x 4."""
+    ops = [op for stage in arch.stages for op in stage]
+    strides = kept_strides(resolution, [getattr(op, "stride", 1) for op in ops])
+    moved = iter(
+        replace(op, stride=stride) if getattr(op, "stride", 1) != stride else op
+        for op, stride in zip(ops, strides, strict=True)
+    )
+    stages = tuple(tuple(next(moved) for _ in stage) for stage in arch.stages)
+    return replace(arch, input_shape=Shape(resolution, resolution, channels), stages=stages, num_classes=num_classes)
+
+
+def proxied(arch: ArchSpec, resolution: int, width: float) -> ArchSpec:
+    """Return the proxy of `arch`: lower resolution, early strides dropped, channels times `width`, the same blocks."""
+    narrow = replace(
+        arch,
+        stages=tuple(tuple(_narrowed(op, width) for op in stage) for stage in arch.stages),
+        head=_narrowed_head(arch.head, width),
+    )
+    return redeployed(narrow, resolution, arch.input_shape.channels, arch.num_classes)
+
+
+def _narrowed(op: Op, width: float) -> Op:
+    changed = {
+        name: scaled_channels(getattr(op, name), width)
+        for name in ("out_channels", "expanded_channels", "se_channels", "key_dim", "value_dim")
+        if hasattr(op, name)
+    }
+    return replace(op, **changed)
+
+
+def _narrowed_head(head: Head, width: float) -> Head:
+    return replace(head, hidden=scaled_channels(head.hidden, width))

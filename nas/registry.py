@@ -1,0 +1,31 @@
+"""Names to objects: one dict literal per extension point, `name -> "module:attribute"`; listing imports nothing.
+
+A new member is one file and one line here. From outside, every name may also be written as "my_pkg.my_mod:ATTRIBUTE".
+Targets are data files (latency_models/targets/NAME.toml) and need no line at all.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from nas.errors import InvalidInput, unknown_name
+
+SPACES = {"uib": "search_spaces.uib:SPACE"}
+LATENCY_MODELS = {
+    "default": "latency_models.target:default_model",
+    "plain-roofline": "latency_models.target:plain_roofline",
+}
+EXPORTERS = {"json": "nas.export.spec:export", "flax": "nas.export.flax_file:export"}
+
+
+def load(kind: str, members: dict[str, str], name: str) -> Any:
+    """Return the member `name` of a registry, or the object at "module:attribute"; `kind` is the word for errors."""
+    address = members.get(name, name if ":" in name else None)
+    if address is None:
+        raise unknown_name(kind, name, members)
+    module, _, attribute = address.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        if name in members:
+            raise
+        raise InvalidInput(f"{kind} '{name}' cannot be imported: {error}; write it as package.module:ATTRIBUTE") from error
