@@ -1,0 +1,73 @@
+"""Image-classification data for search and training: `load` a data set by name or path, split it, batch it, feed it.
+
+Nothing is ever downloaded and nothing is ever unpickled. Importing this package imports numpy at most; scikit-learn,
+Pillow and jax are imported inside the functions that need them.
+"""
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset
+from nas.data.folder import load_folder
+from nas.data.local import data_folder
+from nas.data.npz import load_npz
+from nas.data.pipeline import at_resolution, augment, channel_stats, resize, to_input
+from nas.data.split import epoch_indices, split_for_search, stratified_split
+from nas.errors import InvalidInput, unknown_name
+
+# A loader takes the folder where the user keeps published files and returns a Dataset.
+DATA_SETS = {
+    "cifar10": "nas.data.cifar10:load_cifar10",
+    "digits": "nas.data.digits:load_digits",
+    "fashion-mnist": "nas.data.fashion_mnist:load_fashion_mnist",
+}
+
+
+def load(name_or_path: str, data_dir: Path | None = None, *, resolution: int | None = None) -> Dataset:
+    """Return the data set of a registered name, of an .npz file or of a folder of class folders of pictures.
+
+    A registered name wins over a path of the same spelling (write `./digits` for the path). Published files are looked
+    up in `data_dir`, else in the folder that NAS_DATA_DIR names, else in ~/.cache/nas. `resolution` is the side in
+    pixels to resize all pictures to; by default they stay as they are (folders: 64). Raises `UnknownName` for a name
+    that is neither registered nor a path, `InvalidInput` for data that cannot be used.
+    """
+    if resolution is not None and not 1 <= resolution <= 1024:
+        raise InvalidInput(f"resolution must be from 1 to 1024 pixels, got {resolution}")
+    if name_or_path in DATA_SETS:
+        module, _, loader = DATA_SETS[name_or_path].partition(":")
+        dataset: Dataset = getattr(import_module(module), loader)(data_folder(data_dir))
+    else:
+        dataset = _load_path(name_or_path, resolution)
+    return dataset if resolution is None else at_resolution(dataset, resolution)
+
+
+def _load_path(text: str, resolution: int | None) -> Dataset:
+    """Return the data set in the file or folder `text`."""
+    full = os.path.expanduser(text)  # os.path, unlike Path, answers for any text whatever, the empty one included
+    path = Path(full)
+    if os.path.isdir(full):
+        return load_folder(path, resolution)
+    if path.suffix == ".npz":
+        return load_npz(path)
+    if os.path.exists(full):
+        raise InvalidInput(f"{path} is neither an .npz file nor a folder of class folders of pictures")
+    raise unknown_name("data set", text, DATA_SETS)
+
+
+__all__ = [
+    "DATA_SETS",
+    "Augmentation",
+    "Dataset",
+    "Labelled",
+    "at_resolution",
+    "augment",
+    "build_dataset",
+    "channel_stats",
+    "epoch_indices",
+    "load",
+    "resize",
+    "split_for_search",
+    "stratified_split",
+    "to_input",
+]

@@ -1,0 +1,190 @@
+"""The `Dataset` value, and `build_dataset`, the one door through which arrays of any origin become one."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.data.split import stratified_split
+from nas.errors import InvalidInput
+
+Array = npt.NDArray[Any]
+Pictures = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int32]
+
+
+class Labelled(NamedTuple):
+    """Pictures [N, H, W] or [N, H, W, C] and their labels [N], as they came or as they were checked."""
+
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training pictures vary: shifted up to a fraction of their side in both directions, mirrored left to right."""
+
+    shift_px_fraction: float = 0.125
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a shift that could move a picture out of sight."""
+        if not 0 <= self.shift_px_fraction <= 0.5:
+            raise InvalidInput(f"shift_px_fraction must lie between 0 and 0.5, got {self.shift_px_fraction}")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Square pictures of two or more classes, for training and for test; made by `build_dataset`, arrays read-only.
+
+    `digest` is the SHA-256 over the shapes and bytes of the four arrays; `notes` says in sentences what a reader of
+    results must know (a test set that was split off, files of unknown origin).
+    """
+
+    name: str
+    x_train: Pictures  # [N, H, W, C], C = 1 or 3
+    y_train: Labels  # [N], 0..K-1, every class at least twice
+    x_test: Pictures  # [M, H, W, C]
+    y_test: Labels  # [M]
+    class_names: tuple[str, ...]
+    digest: str
+    augmentation: Augmentation
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """The number K of classes."""
+        return len(self.class_names)
+
+    @property
+    def resolution(self) -> int:
+        """The side of the pictures in pixels."""
+        return int(self.x_train.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """1 for grey pictures, 3 for colour."""
+        return int(self.x_train.shape[3])
+
+
+def build_dataset(
+    name: str,
+    train: Labelled,
+    test: Labelled | None,
+    *,
+    class_names: tuple[str, ...] = (),
+    augmentation: Augmentation | None = None,
+    test_fraction: float = 0.1,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """Return the checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
+
+    Pictures: uint8, other integers within 0..255, or floats within [0, 1] (scaled to 0..255); `class_names` defaults
+    to the labels in digits. Raises `InvalidInput`, which begins with `name`, for anything that cannot be used.
+    """
+    train = _checked(name, "train", train)
+    num_classes = _class_count(name, train.y, smallest=2 if test else 3)
+    if test is None:
+        train, test = _split_off(train, test_fraction)
+        notes += (f"no test set came with the data: a fixed stratified {test_fraction:.0%} of it was held out as one",)
+    else:
+        test = _checked(name, "test", test)
+        _check_same_kind(name, train, test)
+    class_names = class_names or tuple(str(label) for label in range(num_classes))
+    if len(class_names) != num_classes:
+        raise InvalidInput(f"{name}: {len(class_names)} class names came with labels of {num_classes} classes")
+    arrays = (train.x, train.y, test.x, test.y)
+    for array in arrays:
+        array.setflags(write=False)
+    return Dataset(name, *arrays, class_names, _digest(arrays), augmentation or Augmentation(), notes)
+
+
+def _checked(name: str, part: str, data: Labelled) -> Labelled:
+    """Return `data` as contiguous uint8 [N, H, W, C] and int32 [N]; `part` is "train" or "test"."""
+    x = _checked_pictures(f"{name}: x_{part}", data.x)
+    y = data.y
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise InvalidInput(f"{name}: y_{part} must be whole numbers of shape [N], got {y.dtype} {list(y.shape)}")
+    if len(x) != len(y):
+        raise InvalidInput(f"{name}: x_{part} has {len(x)} pictures, but y_{part} has {len(y)} labels")
+    if y.min() < 0 or y.max() >= 2**31:
+        raise InvalidInput(f"{name}: y_{part} must hold labels from 0 on, got {y.min()} to {y.max()}; renumber them")
+    return Labelled(x, y.astype(np.int32))
+
+
+def _checked_pictures(what: str, x: Array) -> Pictures:
+    """Return the pictures `x` as uint8 [N, H, W, C] of its own memory; `what` begins the messages."""
+    shape = list(x.shape)
+    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
+        raise InvalidInput(f"{what} must have the shape [N, H, W] or [N, H, W, C] with C = 1 or 3, got {shape}")
+    if x.size == 0:
+        raise InvalidInput(f"{what} is empty: shape {shape}")
+    if x.shape[1] != x.shape[2]:
+        raise InvalidInput(
+            f"{what} must hold square pictures, got {x.shape[1]} x {x.shape[2]} pixels; crop or pad them"
+        )
+    if x.dtype != np.uint8:
+        x = _as_bytes(what, x)
+    return np.array(x if x.ndim == 4 else x[..., None], dtype=np.uint8, order="C")
+
+
+def _as_bytes(what: str, x: Array) -> Array:
+    """Return pictures that are not uint8 in the range 0..255, floats rounded to the nearest whole value."""
+    if x.dtype.kind not in "iuf":
+        raise InvalidInput(f"{what} must be uint8, or floats within [0, 1], got {x.dtype}")
+    if not np.isfinite(x).all():
+        raise InvalidInput(f"{what} holds NaN or infinite pixels; clean the data first")
+    low, high, allowed = x.min(), x.max(), 1 if x.dtype.kind == "f" else 255
+    if low < 0 or high > allowed:
+        raise InvalidInput(
+            f"{what} must be uint8, or floats within [0, 1], got {x.dtype} from {low:g} to {high:g}; rescale the pixels"
+        )
+    return np.rint(x * np.float32(255)) if x.dtype.kind == "f" else x
+
+
+def _class_count(name: str, labels: Labels, smallest: int) -> int:
+    """Return the number K of classes, which must be 0..K-1 with at least `smallest` pictures each."""
+    found, counts = np.unique(labels, return_counts=True)
+    if len(found) < 2:
+        raise InvalidInput(f"{name}: y_train holds one class only ({found[0]}); classification needs two or more")
+    if found[-1] != len(found) - 1:
+        raise InvalidInput(
+            f"{name}: y_train must hold labels 0..K-1 without gaps, "
+            f"got {len(found)} different ones from {found[0]} to {found[-1]}; renumber them"
+        )
+    if counts.min() < smallest:
+        why = "" if smallest == 2 else " where no test set comes with the data"
+        raise InvalidInput(
+            f"{name}: every class needs at least {smallest} training pictures{why}, "
+            f"class {counts.argmin()} has {counts.min()}"
+        )
+    return len(found)
+
+
+def _check_same_kind(name: str, train: Labelled, test: Labelled) -> None:
+    """Raise where the test pictures differ in size or channels from the training ones, or bring new classes."""
+    if train.x.shape[1:] != test.x.shape[1:]:
+        raise InvalidInput(
+            f"{name}: x_test must hold pictures of shape {list(train.x.shape[1:])} like x_train, "
+            f"got {list(test.x.shape[1:])}"
+        )
+    if test.y.max() > train.y.max():
+        raise InvalidInput(f"{name}: y_test holds the label {test.y.max()}, which no training picture has")
+
+
+def _split_off(data: Labelled, fraction: float) -> tuple[Labelled, Labelled]:
+    """Return (train, test), the test set a stratified `fraction` of `data` fixed by seed 0."""
+    train, test = stratified_split(data.y, round(fraction * len(data.y)), seed=0)
+    return Labelled(data.x[train], data.y[train]), Labelled(data.x[test], data.y[test])
+
+
+def _digest(arrays: tuple[Array, ...]) -> str:
+    """Return the SHA-256 over the arrays' types, shapes and bytes, the same on every machine."""
+    digest = sha256()
+    for array in arrays:
+        little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        digest.update(f"{little_endian.dtype.str}{list(array.shape)}".encode())
+        digest.update(little_endian.data)
+    return digest.hexdigest()

@@ -1,0 +1,109 @@
+"""The way of the pictures to the network: resized once on the host, then augmented and normalised inside the step.
+
+Pictures stay uint8 [N, r, r, C] until the step that uses them: a quarter of the memory of float32, and the padding of
+`augment` is black in every data set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.data.dataset import Augmentation, Dataset, Labelled, Pictures, build_dataset
+from nas.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import jax
+
+RESIZE_BATCH = 1024
+
+
+def resize(pictures: Pictures, resolution: int) -> Pictures:
+    """Return `pictures` [N, H, W, C] as [N, resolution, resolution, C]: bilinear, antialiased, rounded to uint8."""
+    if pictures.shape[1:3] == (resolution, resolution):
+        return pictures
+    import jax
+    import jax.numpy as jnp
+
+    @jax.jit
+    def resize_batch(batch: jax.Array) -> jax.Array:
+        shape = (batch.shape[0], resolution, resolution, batch.shape[3])
+        resized = jax.image.resize(batch.astype(jnp.float32), shape, "bilinear", antialias=True)
+        return jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)
+
+    resized = np.empty((len(pictures), resolution, resolution, pictures.shape[3]), dtype=np.uint8)
+    for start in range(0, len(pictures), RESIZE_BATCH):
+        resized[start : start + RESIZE_BATCH] = resize_batch(pictures[start : start + RESIZE_BATCH])
+    return resized
+
+
+def at_resolution(dataset: Dataset, resolution: int) -> Dataset:
+    """Return `dataset` with all pictures resized to `resolution` pixels; a note says so where it changes them."""
+    if dataset.resolution == resolution:
+        return dataset
+    return build_dataset(
+        dataset.name,
+        Labelled(resize(dataset.x_train, resolution), dataset.y_train),
+        Labelled(resize(dataset.x_test, resolution), dataset.y_test),
+        class_names=dataset.class_names,
+        augmentation=dataset.augmentation,
+        notes=(*dataset.notes, f"resized from {dataset.resolution} to {resolution} pixels"),
+    )
+
+
+def channel_stats(dataset: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the mean and the standard deviation [C] of the training pixels, in units of full scale (255 = 1).
+
+    Computed exactly, in whole numbers; a deviation below one grey level (1/255) counts as one.
+    """
+    pictures, channels = dataset.x_train, dataset.channels
+    total, total_of_squares = np.zeros(channels, dtype=np.int64), np.zeros(channels, dtype=np.int64)
+    for start in range(0, len(pictures), RESIZE_BATCH):
+        pixels = pictures[start : start + RESIZE_BATCH].reshape(-1, channels)
+        total += pixels.sum(axis=0, dtype=np.int64)
+        total_of_squares += np.square(pixels, dtype=np.int32).sum(axis=0, dtype=np.int64)
+    count = pictures.size // channels
+    mean = total / count
+    std = np.sqrt(np.maximum(total_of_squares / count - mean**2, 1))
+    return (mean / 255).astype(np.float32), (std / 255).astype(np.float32)
+
+
+def to_input(batch: jax.Array, mean: Any, std: Any, channels: int) -> jax.Array:
+    """Return `batch` [B, H, W, C] uint8 as the network's input (x / 255 - mean) / std, float32 [B, H, W, channels].
+
+    `mean` and `std` [C] are those of `channel_stats`; grey is repeated where the network takes more channels.
+    """
+    import jax.numpy as jnp
+
+    if batch.shape[-1] not in (1, channels):
+        raise InvalidInput(f"the network takes {channels} channels, but the pictures have {batch.shape[-1]}")
+    per_channel = (1, 1, 1, -1)
+    scaled = batch.astype(jnp.float32) / 255
+    standard = (scaled - jnp.reshape(mean, per_channel)) / jnp.reshape(std, per_channel)
+    return standard if batch.shape[-1] == channels else jnp.repeat(standard, channels, axis=-1)
+
+
+def augment(key: jax.Array, batch: jax.Array, augmentation: Augmentation) -> jax.Array:
+    """Return `batch` [B, H, W, C] with each picture shifted (filled with 0) and mirrored at random, as `key` fixes.
+
+    Pure, for use under `jit` and `vmap`; `augmentation` is static. Meant for uint8, before `to_input`.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    shift_key, flip_key = jax.random.split(key)
+    shift = round(augmentation.shift_px_fraction * batch.shape[1])
+    if shift:
+        padded = jnp.pad(batch, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+        corners = jax.random.randint(shift_key, (batch.shape[0], 2), 0, 2 * shift + 1)
+
+        def cut(picture: jax.Array, corner: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_slice(picture, (corner[0], corner[1], 0), batch.shape[1:])
+
+        batch = jax.vmap(cut)(padded, corners)
+    if augmentation.flip:
+        mirrored = jax.random.bernoulli(flip_key, shape=(batch.shape[0], 1, 1, 1))
+        batch = jnp.where(mirrored, batch[:, :, ::-1], batch)
+    return batch

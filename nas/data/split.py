@@ -1,0 +1,66 @@
+"""Which picture goes where: stratified splits and epoch orders, fixed by their seeds on every machine and version.
+
+Orders come from the raw stream of numpy's PCG64, which numpy promises never to change (NEP 19), unlike its `shuffle`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from nas.data.dataset import Dataset
+
+Indices = npt.NDArray[np.int32]
+
+
+def permutation(n: int, *seed: int) -> Indices:
+    """Return the order of 0..n-1 that the non-negative numbers `seed` fix."""
+    if min(seed) < 0:
+        raise InvalidInput(f"a seed must be 0 or larger, got {min(seed)}")
+    return np.argsort(np.random.PCG64(list(seed)).random_raw(n), kind="stable").astype(np.int32)
+
+
+def stratified_split(labels: npt.NDArray[Any], held_out: int, seed: int) -> tuple[Indices, Indices]:
+    """Return (kept, held-out) indices into `labels` [N], each ascending; together they are 0..N-1.
+
+    Every class gives its proportional share of the `held_out` indices (largest remainders are rounded up, ties to the
+    lower label), but at least one, and keeps at least one; every class needs two or more.
+    """
+    counts = np.bincount(labels)
+    quota = counts * (held_out / len(labels))
+    share = np.floor(quota).astype(np.int64)
+    by_remainder = np.argsort(share - quota, kind="stable")
+    share[by_remainder[: max(0, held_out - int(share.sum()))]] += 1
+    share = np.clip(share, 1, counts - 1)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label, count in enumerate(share):
+        members = np.flatnonzero(labels == label)
+        chosen[members[permutation(len(members), seed, label)[:count]]] = True
+    return np.flatnonzero(~chosen).astype(np.int32), np.flatnonzero(chosen).astype(np.int32)
+
+
+def split_for_search(dataset: Dataset, held_out_fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Return (train, held-out) indices into the training set: stratified, ascending, together all of it.
+
+    The held-out part is for the search's reward; the test set is never touched. `InvalidInput` unless the fraction
+    lies between 0 and 1, both excluded.
+    """
+    if not 0 < held_out_fraction < 1:
+        raise InvalidInput(f"the held-out fraction must lie between 0 and 1 (such as 0.1), got {held_out_fraction}")
+    return stratified_split(dataset.y_train, round(held_out_fraction * len(dataset.y_train)), seed)
+
+
+def epoch_indices(seed: int, epoch: int, n: int, batch: int) -> Indices:
+    """Return int32 [n // batch, batch]: the batches of one epoch over `n` pictures, from (seed, epoch) alone.
+
+    No index comes twice; the n % batch pictures left over sit this epoch out, others in the next.
+    """
+    if not 1 <= batch <= n:
+        raise InvalidInput(f"the batch must be from 1 to the {n} training pictures, got {batch}")
+    steps = n // batch
+    return permutation(n, seed, epoch)[: steps * batch].reshape(steps, batch)
