@@ -1,0 +1,202 @@
+"""`Network`: the Flax NNX network of any `ArchSpec`, and its weights as a flat dictionary and as a file.
+
+Weights are keyed "<name of a kernel of arch.kernels>.<tensor>", such as "3.0.expand.weight" or "head.classifier.bias";
+nas.nn.layers says which tensors there are. A file of weights carries the digest of its architecture.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import nnx
+from jax import Array
+
+from nas import ops
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.files import read_bytes, write_whole
+from nas.nn import layers
+from nas.nn.primitives import batch_moments
+
+TENSORS = ("weight", "scale", "bias", "mean", "var", "gamma")  # the order within a kernel
+STATISTICS = (".mean", ".var")
+METADATA_KEY = "nas.weights"  # one key only: safetensors does not fix the order of several
+MODULES: dict[type[ops.Op], Callable[..., Any]] = {
+    ops.Conv: layers.Conv,
+    ops.FusedIB: layers.FusedIB,
+    ops.UIB: layers.UIB,
+    ops.SeparableConv: layers.SeparableConv,
+    ops.InvertedResidual: layers.InvertedResidual,
+    ops.MobileMQA: layers.MobileMQA,
+}  # each takes the input channels, the op's fields, padding, norm_eps and rngs
+
+Weights = dict[str, Array]
+Moments = dict[
+    str, tuple[Array, Array]
+]  # kernel name -> mean [C] and biased variance [C] in front of its normalisation
+
+
+class Network(nnx.Module):
+    """The network of `arch` with a random initialisation: He normal by fan-out, small classifier, norm scales of 1."""
+
+    def __init__(self, arch: ArchSpec, rngs: nnx.Rngs) -> None:
+        common: dict[str, Any] = {"padding": arch.padding, "norm_eps": arch.norm_eps, "rngs": rngs}
+        blocks = [MODULES[type(op)](shape.channels, **asdict(op), **common) for _, op, shape in arch.walk()]
+        remaining = iter(blocks)
+        self.stages = nnx.List([nnx.List([next(remaining) for _ in stage]) for stage in arch.stages])
+        self.head = layers.Head(arch.last_map.channels, arch.num_classes, **asdict(arch.head), **common)
+        self.arch = arch
+
+    def __call__(self, x: Array, *, batch_stats: bool = False) -> Array:
+        """Return float32 logits [N, classes] for pictures `x` [N, H, W, C], computed in the dtype of `x`.
+
+        `batch_stats` normalises with the batch's own statistics (training, stateless) instead of the stored ones.
+        """
+        return self.run(x, layers.batch_statistics if batch_stats else layers.stored_statistics)
+
+    def run(self, x: Array, normalise: layers.Normalise) -> Array:
+        """Return the logits where `normalise` stands for every normalisation."""
+        if x.ndim != 4 or x.shape[1:] != tuple(self.arch.input_shape):
+            raise InvalidInput(
+                f"the network takes pictures of shape [N, {', '.join(map(str, self.arch.input_shape))}], "
+                f"got {list(x.shape)}"
+            )
+        for stage in self.stages:
+            for block in stage:
+                x = block(x, normalise)
+        return self.head(x, normalise)
+
+    def moments(self, x: Array) -> Moments:
+        """Return the mean and variance in front of every normalisation under batch statistics, in one pass."""
+        found: list[tuple[Array, Array]] = []
+
+        def record(layer: layers.Normed, y: Array) -> Array:
+            found.append(batch_moments(y))
+            return layers.batch_statistics(layer, y)
+
+        self.run(x, record)
+        names = (name.removesuffix(".mean") for name in weight_shapes(self.arch) if name.endswith(".mean"))
+        return dict(zip(names, found, strict=True))
+
+
+def merged(arch: ArchSpec, weights: Mapping[str, Array]) -> Network:
+    """Return the network of `arch` holding `weights`, at no run time under `jit` and `grad`.
+
+    Stored statistics may be left out, for training with those of the batch: they are then mean 0 and variance 1.
+    """
+    definition, variables = _taken_apart(arch)
+    flat = {}
+    for path, variable in variables.items():
+        name = _name(path)
+        if name.endswith(STATISTICS) and name not in weights:
+            flat[path] = variable.replace(jnp.full(variable.shape, float(name.endswith(".var"))))
+        else:
+            flat[path] = variable.replace(weights[name])
+    network: Network = nnx.merge(definition, nnx.from_flat_state(flat))
+    return network
+
+
+@lru_cache(maxsize=64)
+def _taken_apart(arch: ArchSpec) -> tuple[Any, dict[tuple[Any, ...], Any]]:
+    definition, state = nnx.split(abstract_network(arch))
+    return definition, dict(nnx.to_flat_state(state))
+
+
+def split_statistics(weights: Mapping[str, Array]) -> tuple[Weights, Weights]:
+    """Return (trainable parameters, stored means and variances)."""
+    statistics = {name: value for name, value in weights.items() if name.endswith(STATISTICS)}
+    return {name: value for name, value in weights.items() if name not in statistics}, statistics
+
+
+def get_weights(network: Network) -> Weights:
+    """Return all tensors in the order of the kernels: trainable parameters and stored statistics."""
+    return {name: variable.get_value() for name, variable in _variables(network).items()}
+
+
+def set_weights(network: Network, weights: Mapping[str, Any]) -> None:
+    """Give the network the `weights`; names and shapes must be exactly its own, else `InvalidInput`."""
+    variables = _variables(network)
+    check_weights(network.arch, weights)
+    for name, variable in variables.items():
+        variable.set_value(jnp.asarray(weights[name], jnp.float32))
+
+
+def abstract_network(arch: ArchSpec) -> Network:
+    """Return the network of `arch` with shapes in place of tensors: nothing is drawn until `set_weights` or `merge`."""
+    network: Network = nnx.eval_shape(lambda: Network(arch, nnx.Rngs(0)))
+    return network
+
+
+def weight_shapes(arch: ArchSpec) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor of the network of `arch`, in the order of the kernels, at no cost."""
+    network = abstract_network(arch)
+    return {name: tuple(variable.shape) for name, variable in _variables(network).items()}
+
+
+def check_weights(arch: ArchSpec, weights: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` unless `weights` holds exactly the finite tensors of the network of `arch`."""
+    shapes = weight_shapes(arch)
+    if missing := [name for name in shapes if name not in weights]:
+        raise InvalidInput(f"the weights lack '{missing[0]}' ({len(missing)} tensors missing); they fit another spec")
+    if extra := [name for name in weights if name not in shapes]:
+        raise InvalidInput(f"the weights hold '{extra[0]}' ({len(extra)} tensors too many); they fit another spec")
+    for name, shape in shapes.items():
+        if tuple(weights[name].shape) != shape:
+            raise InvalidInput(f"weight '{name}' must have the shape {list(shape)}, got {list(weights[name].shape)}")
+
+
+def save_weights(path: Path, weights: Mapping[str, Any], arch: ArchSpec, origin: str) -> None:
+    """Write `weights` as safetensors with the digest of `arch` and their `origin` ("trained", "random initialisation").
+
+    The same weights give the same bytes. `InvalidInput` where they do not fit `arch` or the file cannot be written.
+    """
+    check_weights(arch, weights)
+    metadata = {METADATA_KEY: json.dumps({"arch": arch.digest, "origin": origin}, sort_keys=True)}
+    arrays = {name: np.asarray(value, np.float32) for name, value in weights.items()}
+    write_whole(path, safetensors.numpy.save(arrays, metadata))
+
+
+def load_weights(path: Path, arch: ArchSpec) -> tuple[dict[str, np.ndarray[Any, np.dtype[np.float32]]], str]:
+    """Return the weights in `path` and their origin; `InvalidInput` where the file is corrupt or of another spec."""
+    data = read_bytes(path)
+    try:
+        weights = safetensors.numpy.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        about = json.loads(header["__metadata__"][METADATA_KEY])
+        digest, origin = str(about["arch"]), str(about["origin"])
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} is no file of weights that this program wrote ({error}); write it again") from error
+    if digest != arch.digest:
+        raise InvalidInput(f"{path} holds weights of another architecture ({digest:.12}, not {arch.digest:.12})")
+    try:
+        check_weights(arch, weights)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from error
+    return weights, origin
+
+
+def _variables(network: Network) -> dict[str, nnx.Variable[Any]]:
+    """Return the network's variables by name, in the order of the kernels."""
+    kernels = {kernel.name: index for index, kernel in enumerate(network.arch.kernels)}
+    found = {}
+    for path, node in nnx.iter_graph(network):
+        if isinstance(node, (nnx.Param, nnx.BatchStat)):
+            found[_name(path)] = node
+
+    def position(name: str) -> tuple[int, int]:
+        kernel, _, tensor = name.rpartition(".")
+        return kernels[kernel], TENSORS.index(tensor)
+
+    return {name: found[name] for name in sorted(found, key=position)}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    """Return the name of the tensor at a module path such as ("stages", 3, 0, "expand", "weight")."""
+    return ".".join(str(key) for key in path if key != "stages")
