@@ -1,0 +1,97 @@
+"""How long a search runs and on what proxy: the presets `quick`, `standard` and `paper`, as data.
+
+MobileNetV4 (arXiv 2404.10518, section 6.1) publishes neither how the budget is split between the two stages nor the
+controller's constants: the splits below are ours. `paper` keeps TuNAS's optimizer and a length for accelerators.
+"""
+
+from dataclasses import dataclass, replace
+
+from nas.errors import InvalidInput, unknown_name
+from nas.nn.training import AdamW, OptimizerSettings, RMSProp
+
+
+@dataclass(frozen=True)
+class StageBudget:
+    """Length of one stage: controller steps, each after `updates` steps of the weights."""
+
+    steps: int
+    updates: int = 2
+    samples: int = 8  # architectures per controller step
+    chunk: int = 10  # controller steps per dispatch; a checkpoint can stand between two dispatches
+    averages: bool = True  # warm up with averaged depthwise options, which takes longer to compile; else by sampling
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Budget of a whole search."""
+
+    name: str
+    coarse: StageBudget
+    fine: StageBudget
+    batch: int  # pictures per weight update
+    reward_batch: int  # held-out pictures per reward
+    eval_pictures: int  # held-out pictures for the accuracies that are reported
+    eval_batch: int  # pictures over which normalisation statistics are taken in evaluation
+    front_size: int  # distinct architectures evaluated after the fine stage
+    proxy_resolution: int  # largest; pictures smaller than this are not enlarged beyond 16 px
+    proxy_width: float
+    optimizer: OptimizerSettings
+    held_out_fraction: float = 0.2
+    label_smoothing: float = 0.1
+    warmup_fraction: float = 0.025
+
+
+SMALLEST_PROXY = 16  # px
+
+QUICK = Preset(
+    name="quick",
+    coarse=StageBudget(steps=100, averages=False),
+    fine=StageBudget(steps=150, averages=False),
+    batch=64,
+    reward_batch=64,
+    eval_pictures=256,
+    eval_batch=128,
+    front_size=256,
+    proxy_resolution=16,
+    proxy_width=0.25,
+    optimizer=AdamW(learning_rate=4e-3),
+)
+STANDARD = replace(
+    QUICK,
+    name="standard",
+    coarse=StageBudget(steps=400),
+    fine=StageBudget(steps=800),
+    eval_pictures=1024,
+    proxy_resolution=32,
+)
+PAPER = Preset(
+    name="paper",
+    coarse=StageBudget(steps=20_000, updates=1, samples=16, chunk=100),
+    fine=StageBudget(steps=40_000, updates=1, samples=16, chunk=100),
+    batch=1024,
+    reward_batch=1024,
+    eval_pictures=10_000,
+    eval_batch=1000,
+    front_size=1024,
+    proxy_resolution=224,
+    proxy_width=1.0,
+    optimizer=RMSProp.for_batch(1024),
+    held_out_fraction=0.1,
+)
+PRESETS = {preset.name: preset for preset in (QUICK, STANDARD, PAPER)}
+
+
+def load_preset(name: str) -> Preset:
+    """Return the preset `name`."""
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def proxy_resolution(preset: Preset, data_resolution: int, wanted: int | None) -> int:
+    """Return the proxy's resolution in px: as wanted, else that of the data between 16 px and the preset's largest."""
+    if wanted is not None:
+        if wanted < 8:
+            raise InvalidInput(f"the proxy resolution must be at least 8 px, got {wanted}")
+        return wanted
+    return min(max(data_resolution, SMALLEST_PROXY), max(preset.proxy_resolution, SMALLEST_PROXY))

@@ -1,0 +1,1 @@
+"""Search algorithms: pure functions of explicit state over genotypes, one file each."""

@@ -1,0 +1,240 @@
+"""One stage of the joint search: shared weights and controller trained together, after TuNAS (arXiv 2008.06120).
+
+A controller step is `updates` steps of the weights on training pictures, each for one sampled architecture, then one
+REINFORCE step on held-out pictures. While the policy idles (the first quarter), decisions are warmed up: with a
+probability that falls from 1 to 0 a depthwise decision runs the average of its options, and a size its largest.
+Everything is a pure function of a `SearchState`; randomness comes from (seed, step). Many steps run in one dispatch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import Array, lax
+from jax.sharding import NamedSharding, PartitionSpec
+from numpy.typing import NDArray
+
+from nas.cost import CostTable
+from nas.data import Augmentation, augment, to_input
+from nas.nn.training import compute_dtype, make_optimizer, smoothed_cross_entropy
+from nas.presets import Preset, StageBudget
+from nas.search import reinforce
+from nas.search.repair import Goal
+from nas.space import StagedSpace
+from nas.supernet.supernet import Params, Supernet, with_parameters
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures on the device: uint8 [N,H,W,C] with labels [N], to train on and held out, and their channel statistics."""
+
+    x_train: Array
+    y_train: Array
+    x_held: Array
+    y_held: Array
+    mean: Array
+    std: Array
+
+
+class SearchState(NamedTuple):
+    """All that a stage of the search carries from one step to the next."""
+
+    params: Params
+    optimizer: Any
+    policy: reinforce.Policy
+
+
+class Report(NamedTuple):
+    """What one controller step tells, as means: loss and top-1 on training pictures, top-1 on held-out ones."""
+
+    loss: Array
+    train_top1: Array
+    reward_top1: Array
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage as data: the space of proxies that is trained, what the deployed networks cost, and how long it takes."""
+
+    name: str
+    number: int  # separates the random numbers of the stages
+    space: StagedSpace  # of proxies
+    goal: Goal  # over the same decisions, for the deployed networks
+    budget: StageBudget
+    preset: Preset
+    augmentation: Augmentation
+    seed: int
+
+    @property
+    def controller(self) -> reinforce.Reinforce:
+        """The controller's constants for this stage's length."""
+        return reinforce.Reinforce(self.budget.steps, self.budget.samples)
+
+    @property
+    def choices(self) -> reinforce.Choices:
+        """The decisions as arrays."""
+        return reinforce.Choices.of(self.space.decisions)
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        """The optimizer of the shared weights, its schedule over all their updates."""
+        updates = self.budget.steps * self.budget.updates
+        return make_optimizer(self.preset.optimizer, updates, self.preset.warmup_fraction)
+
+
+def first_state(stage: Stage, params: Params) -> SearchState:
+    """Return the state before the first step, from fresh or inherited weights."""
+    state = SearchState(params, stage.optimizer.init(params), reinforce.init(stage.controller, stage.choices))
+    # A copy, as the steps donate every buffer; with a strong dtype, as a weak one would cost a second compilation.
+    return jax.tree.map(lambda a: jnp.array(a, a.dtype), state)
+
+
+Chunk = Callable[[SearchState, Pictures, Array, Array], tuple[SearchState, Report]]
+
+
+def compile_chunk(stage: Stage, graph: "nnx.GraphDef[Supernet]", devices: NamedSharding | None = None) -> Chunk:
+    """Return the jitted function that runs as many controller steps as it gets rows of picture indices.
+
+    It takes the state (donated), the pictures, training indices [steps, updates, batch] and held-out indices
+    [steps, reward_batch]. `devices` shards batches over a mesh with an axis "batch".
+    """
+    update, learn = _weight_update(stage, graph, devices), _controller_step(stage, graph, devices)
+
+    def step(state: SearchState, rows: tuple[Array, Array], pictures: Pictures) -> tuple[SearchState, Report]:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(stage.seed), stage.number), state.policy.step)
+        keys = jax.random.split(key, stage.budget.updates + 1)
+        state, (loss, top1) = lax.scan(lambda s, xs: update(s, pictures, *xs), state, (rows[0], keys[1:]))
+        policy, reward_top1 = lax.cond(
+            state.policy.step < stage.controller.idle_steps,
+            lambda: (reinforce.skip(state.policy), jnp.asarray(jnp.nan)),
+            lambda: learn(state, pictures, rows[1], keys[0]),
+        )
+        return state._replace(policy=policy), Report(loss.mean(), top1.mean(), reward_top1)
+
+    def chunk(state: SearchState, pictures: Pictures, train: Array, held: Array) -> tuple[SearchState, Report]:
+        return lax.scan(lambda s, rows: step(s, rows, pictures), state, (train, held))
+
+    return jax.jit(chunk, donate_argnums=0)
+
+
+def _weight_update(stage: Stage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
+    """Return one step of the shared weights for one sampled architecture."""
+    optimizer, warm = stage.optimizer, _warm_options(stage)
+    idle = max(1, stage.controller.idle_steps)
+
+    def update(
+        state: SearchState, pictures: Pictures, rows: Array, key: Array
+    ) -> tuple[SearchState, tuple[Array, Array]]:
+        sample_key, coin_key, augment_key = jax.random.split(key, 3)
+        sampled = reinforce.ask(state.policy, sample_key, 1)[0]
+        warm_share = jnp.clip(1 - state.policy.step / idle, 0, 1)
+        warmed = jax.random.bernoulli(coin_key, warm_share, sampled.shape)
+        genotype = jnp.where(warmed & (warm >= 0), warm, sampled)
+        x = augment(augment_key, pictures.x_train[rows], stage.augmentation)
+        x, labels = _network_input(x, stage, pictures, devices), pictures.y_train[rows]
+
+        def loss_of(params: Params) -> tuple[Array, Array]:
+            logits = with_parameters(graph, params)(x, genotype, averages=stage.budget.averages)
+            return smoothed_cross_entropy(logits, labels, stage.preset.label_smoothing), logits
+
+        (loss, logits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        change, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, change)
+        top1 = (logits.argmax(-1) == labels).mean()
+        return SearchState(params, optimizer_state, state.policy), (loss, top1)
+
+    return update
+
+
+def _controller_step(stage: Stage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
+    """Return one REINFORCE step: all samples of a step see the same held-out pictures, which cancels their luck."""
+    settings, choices, goal = stage.controller, stage.choices, stage.goal
+    ratio = priced(goal.latency, goal.target)
+    shares = [priced(table, bound) for table, bound in goal.limits]
+
+    def learn(state: SearchState, pictures: Pictures, rows: Array, key: Array) -> tuple[reinforce.Policy, Array]:
+        genotypes = reinforce.ask(state.policy, key, settings.samples)
+        x, labels = _network_input(pictures.x_held[rows], stage, pictures, devices), pictures.y_held[rows]
+        model = with_parameters(graph, state.params)
+        top1 = lax.map(lambda genotype: (model(x, genotype).argmax(-1) == labels).mean(), genotypes)
+        excess = sum((jnp.maximum(share(genotypes) - 1, 0) for share in shares), start=jnp.zeros(len(genotypes)))
+        policy, _ = reinforce.tell(settings, choices, state.policy, genotypes, top1, ratio(genotypes), excess)
+        return policy, top1.mean()
+
+    return learn
+
+
+def _network_input(x: Array, stage: Stage, pictures: Pictures, devices: NamedSharding | None) -> Array:
+    x = to_input(x, pictures.mean, pictures.std, stage.space.input_shape.channels).astype(compute_dtype())
+    return x if devices is None else lax.with_sharding_constraint(x, devices)
+
+
+def _warm_options(stage: Stage) -> NDArray[np.int32]:
+    """Return the option index of each decision that warms it up: the average of depthwise options, else the largest.
+
+    Without averages a depthwise decision has -1: it is sampled, and the idle policy samples uniformly.
+    """
+    depthwise = [decision.name.endswith(".dw") for decision in stage.space.decisions]
+    counts = np.array([len(decision.options) for decision in stage.space.decisions], np.int32)
+    return np.where(depthwise, counts if stage.budget.averages else -1, counts - 1).astype(np.int32)
+
+
+def priced(table: CostTable, unit: float) -> Callable[[Array], Array]:
+    """Return the cost table as a function of genotypes [N, D] inside a compiled program, in multiples of `unit`."""
+    terms = [(term.genes, jnp.asarray(term.values / unit, jnp.float32)) for term in table.terms]
+
+    def score(genotypes: Array) -> Array:
+        columns = genotypes.T
+        parts = [values[tuple(columns[gene] for gene in genes)] for genes, values in terms]
+        return sum(parts, start=jnp.full(len(genotypes), table.constant / unit, jnp.float32))
+
+    return score
+
+
+def device_sharding() -> NamedSharding | None:
+    """Return a sharding of batches over all local devices, None where there is one."""
+    devices = jax.devices()
+    if len(devices) == 1:
+        return None
+    return NamedSharding(jax.make_mesh((len(devices),), ("batch",)), PartitionSpec("batch"))
+
+
+class SupernetEvaluator:
+    """Top-1 of architectures under shared weights on fixed held-out pictures: the search's `Evaluator`.
+
+    Normalisation takes the statistics of each batch of `batch` pictures, so an accuracy depends on the architecture,
+    the weights and the pictures alone, never on what was evaluated before.
+    """
+
+    def __init__(self, space: StagedSpace, graph: "nnx.GraphDef[Supernet]", pictures: Pictures, batch: int) -> None:
+        """Evaluate over all `pictures.x_held`, cut to whole batches."""
+        self.params: Params = {}
+        self.batch = min(batch, len(pictures.y_held))
+        self.count = len(pictures.y_held) // self.batch * self.batch
+
+        def correct(params: Params, genotype: Array, pictures: Pictures) -> Array:
+            model = with_parameters(graph, params)
+
+            def right(batch: tuple[Array, Array]) -> Array:
+                x = to_input(batch[0], pictures.mean, pictures.std, space.input_shape.channels)
+                return (model(x.astype(compute_dtype()), genotype).argmax(-1) == batch[1]).sum()
+
+            shape = (self.count // self.batch, self.batch)
+            x = pictures.x_held[: self.count].reshape(*shape, *pictures.x_held.shape[1:])
+            return lax.map(right, (x, pictures.y_held[: self.count].reshape(shape))).sum()
+
+        self._pictures, self._correct = pictures, jax.jit(correct)
+
+    def correct(self, genotype: NDArray[np.int32]) -> int:
+        """Return how many of the `count` pictures the architecture `genotype` [D] gets right."""
+        return int(self._correct(self.params, jnp.asarray(genotype, jnp.int32), self._pictures))
+
+    def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the top-1 of genotypes [N, D] as fractions [N]."""
+        return np.array([self.correct(genotype) / self.count for genotype in genotypes])

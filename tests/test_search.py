@@ -1,0 +1,107 @@
+"""The controller lands on its target, the repair makes that exact, and both are pure functions of their state."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latency_models.target import load_target
+from nas.cost import PARAMS, compile_table
+from nas.registry import SPACES, load
+from nas.search import reinforce
+from nas.search.repair import Goal, neighbours, repair
+from tests.tiny import SPACE as TINY
+
+UIB = load("space", SPACES, "uib").coarse()
+
+
+def simulated_search(space: object, goal: Goal, steps: int, seed: int) -> tuple[reinforce.Policy, np.ndarray]:
+    """Search with a synthetic accuracy that grows with every option index, plus noise; return policy and argmax."""
+    settings, choices = reinforce.Reinforce(steps, 8), reinforce.Choices.of(space.decisions)  # type: ignore[attr-defined]
+    policy = reinforce.init(settings, choices)
+    rng = np.random.default_rng(seed)
+    worth = 0.01 * np.arange(choices.exists.shape[1])
+    ask = jax.jit(lambda policy, key: reinforce.ask(policy, key, 8))
+    tell = jax.jit(lambda *args: reinforce.tell(settings, choices, *args)[0])
+    for step in range(steps):
+        if step < settings.idle_steps:
+            policy = reinforce.skip(policy)
+            continue
+        genotypes = ask(policy, jax.random.key(step + 1000 * seed))
+        top1 = 0.6 + worth[np.asarray(genotypes)].sum(1) + 0.01 * rng.standard_normal(8)
+        ratios = goal.ratios(np.asarray(genotypes))
+        policy = tell(policy, genotypes, jnp.asarray(top1), jnp.asarray(ratios), jnp.zeros(8))
+    return policy, np.asarray(policy.logits.argmax(1))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("target", ["pixel6-cpu", "pixel8-edgetpu"])
+def test_policy_comes_to_the_target_and_repair_lands_on_it(target: str, seed: int) -> None:
+    model = load_target(target).model()
+    table = compile_table(UIB, model)
+    goal = Goal(table, 0.7 * table.cheapest()[0] + 0.3 * table.dearest()[0])
+    policy, argmax = simulated_search(UIB, goal, 400, seed)
+    assert float(reinforce.entropy(policy)) < 0.3
+    assert abs(goal.ratios(argmax[None])[0] - 1) < 0.1
+    landed = repair(UIB, argmax, np.asarray(jax.nn.log_softmax(policy.logits)), goal)
+    assert landed is not None and abs(goal.ratios(np.array([landed]))[0] - 1) <= 0.01
+
+
+@given(st.integers(0, 100_000), st.floats(0.1, 0.9))
+def test_repair_reaches_the_goal_or_says_so(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    table = compile_table(TINY, load_target("pixel6-cpu").model())
+    params = compile_table(TINY, PARAMS)
+    target = float((1 - share) * table.cheapest()[0] + share * table.dearest()[0])
+    goal = Goal(table, target, 0.02, ((params, 0.8 * params.dearest()[0]),))
+    start = TINY.sample(rng, 1)[0]
+    scores = rng.standard_normal((len(TINY.decisions), 9))
+    landed = repair(TINY, start, scores, goal)
+    if landed is not None:
+        assert goal.violation(np.array([landed]))[0] == 0
+        if goal.violation(start[None])[0] == 0:
+            assert landed == tuple(start)  # what keeps the goal already is left alone
+    else:
+        assert goal.violation(start[None])[0] > 0
+
+
+def test_neighbours_are_all_genotypes_within_the_moves() -> None:
+    counts = [len(decision.options) for decision in UIB.decisions]
+    start = np.zeros(len(counts), np.int32)
+    one, two = neighbours(UIB, start, 1), neighbours(UIB, start, 2)
+    steps = [n - 1 for n in counts]
+    pairs = (sum(steps) ** 2 - sum(n * n for n in steps)) // 2
+    assert len(one) == 1 + sum(steps) and len(two) == 1 + sum(steps) + pairs
+    assert len({tuple(row) for row in two}) == len(two) and ((two != start).sum(1) <= 2).all()
+
+
+def test_learning_rate_sums_to_its_constant_after_the_idle_quarter() -> None:
+    settings = reinforce.Reinforce(steps=400, samples=8)
+    rates = np.array([float(settings.rate(jnp.asarray(step))) for step in range(400)])
+    assert (rates[:100] == 0).all() and rates[100] > 0
+    assert rates.sum() == pytest.approx(80, rel=1e-3) and rates[-1] / rates[100] == pytest.approx(10, rel=0.02)
+
+
+def test_inactive_decisions_and_missing_options_get_no_gradient() -> None:
+    choices = reinforce.Choices.of(TINY.decisions)
+    settings = reinforce.Reinforce(steps=8, samples=2)
+    genotypes = np.zeros((2, len(TINY.decisions)), np.int32)  # depth 1 everywhere: later blocks are inactive
+    genotypes[1, 0] = 1
+    policy, rewards = reinforce.tell(
+        settings, choices, reinforce.init(settings, choices)._replace(step=jnp.asarray(4)),
+        jnp.asarray(genotypes), jnp.asarray([0.2, 0.8]), jnp.ones(2), jnp.zeros(2),
+    )  # fmt: skip
+    logits = np.asarray(policy.logits)
+    needing = [i for i, decision in enumerate(TINY.decisions) if decision.needs]
+    assert needing and all(np.ptp(logits[i][np.isfinite(logits[i])]) == 0 for i in needing)
+    assert np.isneginf(logits[~choices.exists]).all() and logits[0, 1] > logits[0, 0]
+    np.testing.assert_allclose(rewards, [0.2, 0.8], rtol=1e-6)
+
+
+def test_the_same_keys_give_the_same_policy() -> None:
+    table = compile_table(UIB, load_target("pixel6-cpu").model())
+    goal = Goal(table, 1.5 * table.cheapest()[0])
+    first, second = (simulated_search(UIB, goal, 20, 0)[0] for _ in range(2))
+    assert (np.asarray(first.logits) == np.asarray(second.logits)).all()
