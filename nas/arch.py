@@ -118,7 +118,9 @@ class ArchSpec:
             raise InvalidInput(f"this is not an architecture spec: the field 'schema' must be '{SCHEMA}'")
         version = data.get("version")
         if version != SCHEMA_VERSION:
-            raise InvalidInput(f"spec version {version!r} is not supported; this release reads version {SCHEMA_VERSION}")
+            raise InvalidInput(
+                f"spec version {version!r} is not supported; this release reads version {SCHEMA_VERSION}"
+            )
         body = {key: value for key, value in data.items() if key not in ("schema", "version")}
         _check_keys(body, {f.name for f in fields(cls)}, {f.name for f in fields(cls)}, "the spec")
         shape, stages = body["input_shape"], body["stages"]

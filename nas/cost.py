@@ -1,7 +1,7 @@
-"""Costs of architectures: the reference path over kernels, and cost tables that score batches of genotypes, equal by law.
+"""Costs of architectures: the reference path over kernels, and cost tables that score whole batches, equal by law.
 
-A space says which decisions each part of the network depends on; a cost says what a kernel costs and how kernels combine
-(a sum, or a maximum for peak memory). Together they compile to small arrays, one lookup each per candidate.
+A space says which decisions each part of the network depends on; a cost says what a kernel costs and how kernels
+combine (a sum, or a maximum for peak memory). Together they compile to small arrays, one lookup each per candidate.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ class CostTable:
         return total
 
     def cheapest(self) -> tuple[Any, Genotype]:
-        """Return the smallest cost in the space and a genotype that has it, exactly, by eliminating one gene at a time."""
+        """Return the smallest cost in the space and a genotype that has it, exactly, gene by gene."""
         return self._extreme(np.min, np.argmin)
 
     def dearest(self) -> tuple[Any, Genotype]:

@@ -31,7 +31,7 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of `path`; `InvalidInput` names the path where it is missing, a folder, unreadable or empty."""
+    """Return the content of `path`; `InvalidInput` names the path where it is missing, unreadable or empty."""
     try:
         data = path.read_bytes()
     except OSError as error:

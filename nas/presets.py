@@ -18,6 +18,7 @@ class StageBudget:
     updates: int = 2
     samples: int = 8  # architectures per controller step
     chunk: int = 10  # controller steps per dispatch; a checkpoint can stand between two dispatches
+    idle_fraction: float = 0.25  # of the steps, during which the policy stays uniform
     averages: bool = True  # warm up with averaged depthwise options, which takes longer to compile; else by sampling
 
 
@@ -45,8 +46,8 @@ SMALLEST_PROXY = 16  # px
 
 QUICK = Preset(
     name="quick",
-    coarse=StageBudget(steps=100, averages=False),
-    fine=StageBudget(steps=150, averages=False),
+    coarse=StageBudget(steps=120, averages=False),
+    fine=StageBudget(steps=240, averages=False),
     batch=64,
     reward_batch=64,
     eval_pictures=256,

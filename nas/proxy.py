@@ -1,6 +1,6 @@
-"""The same network elsewhere: deployed at another resolution, or shrunk to the proxy that a supernet can afford to train.
+"""The same network elsewhere: at another resolution, or shrunk to the proxy that a supernet can afford to train.
 
-Both are pure functions `ArchSpec -> ArchSpec`. The deployed network alone has costs and a latency; a proxy has an accuracy.
+Both are pure functions `ArchSpec -> ArchSpec`. The deployed network has the costs and latency; its proxy the accuracy.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ WIDTH_STEP = 4  # channels of a proxy are multiples of this
 
 
 def kept_strides(resolution: int, strides: Sequence[int]) -> tuple[int, ...]:
-    """Return `strides` with the earliest ones set to 1 until a map of `resolution` pixels ends at `SMALLEST_MAP` or more.
+    """Return `strides` with the earliest ones 1, as far as a map of `resolution` px needs to end at `SMALLEST_MAP`.
 
     Raises `InvalidInput` where the picture itself is smaller than that.
     """
@@ -40,11 +40,11 @@ def scaled_channels(channels: int, width: float) -> int:
 
 
 def redeployed(arch: ArchSpec, resolution: int, channels: int, num_classes: int) -> ArchSpec:
-    """Return `arch` for square pictures of `resolution` px; early strides go where its last map would fall under 4 x 4."""
+    """Return `arch` for square pictures of `resolution` px; early strides go where its last map would be under 4x4."""
     ops = [op for stage in arch.stages for op in stage]
     strides = kept_strides(resolution, [getattr(op, "stride", 1) for op in ops])
     moved = iter(
-        replace(op, stride=stride) if getattr(op, "stride", 1) != stride else op
+        _strided(op, stride) if getattr(op, "stride", 1) != stride else op
         for op, stride in zip(ops, strides, strict=True)
     )
     stages = tuple(tuple(next(moved) for _ in stage) for stage in arch.stages)
@@ -72,3 +72,8 @@ def _narrowed(op: Op, width: float) -> Op:
 
 def _narrowed_head(head: Head, width: float) -> Head:
     return replace(head, hidden=scaled_channels(head.hidden, width))
+
+
+def _strided(op: Op, stride: int) -> Op:
+    changed = {"stride": stride}
+    return replace(op, **changed)

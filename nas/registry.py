@@ -28,4 +28,6 @@ def load(kind: str, members: dict[str, str], name: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         if name in members:
             raise
-        raise InvalidInput(f"{kind} '{name}' cannot be imported: {error}; write it as package.module:ATTRIBUTE") from error
+        raise InvalidInput(
+            f"{kind} '{name}' cannot be imported: {error}; write it as package.module:ATTRIBUTE"
+        ) from error

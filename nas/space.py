@@ -26,6 +26,12 @@ STRIDED_DW: tuple[DW, ...] = tuple(dw for dw in ALL_DW if any(dw))  # a stride n
 COARSE_DW: DW = (0, 3)  # the coarse search fixes every block to IB k3
 COARSE_EXPANSION = 4.0  # ... with expansion 4 (MobileNetV4, section 6.1)
 
+SHOWN = {  # the fields of an op that show which option it was built from
+    "filters": ("out_channels",),
+    "expansion": ("expanded_channels",),
+    "dw": ("start_dw", "middle_dw"),
+}
+
 
 @dataclass(frozen=True)
 class BlockChoices:
@@ -174,7 +180,7 @@ class StagedSpace:
         )
 
     def deployed(self, resolution: int, channels: int, num_classes: int) -> "StagedSpace":
-        """Return the space for square pictures of `resolution` px; early strides go where the last map would be < 4x4."""
+        """Return the space for square pictures of `resolution` px; early strides go as `kept_strides` says."""
         strides = kept_strides(resolution, [self.stem_stride, self.fused_stride, *(c.stride for c in self.stages)])
         return replace(
             self,
@@ -202,7 +208,7 @@ class StagedSpace:
     # ------------------------------------------------------------------------------------------- genotypes and specs
 
     def _filters(self, genotype: Sequence[int], s: int) -> int:
-        """Return the filters in front of stage `s` + 1 (those of the fused block for s = -1), before the proxy's width."""
+        """Return the filters in front of stage `s` + 1 (-1: the fused block's), before the proxy's width."""
         return int(self.value(genotype, f"stage{s}.filters" if s >= 0 else "fused.filters"))
 
     def stem(self, genotype: Sequence[int]) -> Conv:
@@ -259,32 +265,25 @@ class StagedSpace:
         return tuple(genotype)
 
     def _read(self, arch: ArchSpec, genotype: list[int], slot: Decision) -> int:
-        """Return the first option of `slot` under which the op that shows it equals the one in `arch`, else 0."""
+        """Return the first option of `slot` under which our op shows the same as the one in `arch`, else 0."""
         place, _, what = slot.name.rpartition(".")
-        shown = _stage_and_block(place)
-        stage_ops = arch.stages[shown[0]] if shown[0] < len(arch.stages) else ()
+        s, i = _stage_and_block(place)
+        theirs = arch.stages[s] if s < len(arch.stages) else ()
         if what == "depth":
-            return next((k for k, depth in enumerate(slot.options) if depth == len(stage_ops)), 0)
-        if shown[1] >= len(stage_ops):
-            return 0
-        op: Any = stage_ops[shown[1]]
-        for k in range(len(slot.options)):
+            return slot.options.index(len(theirs)) if len(theirs) in slot.options else 0
+        for k in range(len(slot.options) if i < len(theirs) else 0):
             trial = [*genotype]
             trial[self.gene[slot.name]] = k
-            mine: Any = self.stem(trial) if place == "stem" else self.fused(trial)
-            if place not in ("stem", "fused"):
-                mine = self.block(trial, shown[0] - 1, shown[1])
-            same = {
-                "filters": lambda: mine.out_channels == op.out_channels,
-                "expansion": lambda: mine.expanded_channels == op.expanded_channels,
-                "dw": lambda: (mine.start_dw, mine.middle_dw) == (op.start_dw, op.middle_dw),
-            }[what]
-            try:
-                if same():
-                    return k
-            except AttributeError:
-                return 0
+            ours = self._op(trial, s, i)
+            if all(getattr(ours, name) == getattr(theirs[i], name, None) for name in SHOWN[what]):
+                return k
         return 0
+
+    def _op(self, genotype: Sequence[int], s: int, i: int) -> Op:
+        """Return op `i` of `ArchSpec.stages[s]`, active or not."""
+        if s == 0:
+            return self.fused(genotype) if i else self.stem(genotype)
+        return self.block(genotype, s - 1, i)
 
     # -------------------------------------------------------------------------------------------------------- costs
 
@@ -305,7 +304,11 @@ class StagedSpace:
         for s, choices in enumerate(self.stages):
             inside = size.strided(choices.stride, 0)
             for i in range(len(choices.blocks)):
-                names = [f"stage{s}.filters", f"stage{s}.depth", *(f"stage{s}.block{i}.{x}" for x in ("dw", "expansion"))]
+                names = [
+                    f"stage{s}.filters",
+                    f"stage{s}.depth",
+                    *(f"stage{s}.block{i}.{x}" for x in ("dw", "expansion")),
+                ]
                 names = [before, *names] if i == 0 else names
                 build = partial(self._block_at, s=s, i=i, size=size if i == 0 else inside)
                 parts.append(self._part(f"stage{s}.block{i}", tuple(names), build))

@@ -32,7 +32,7 @@ from nas.supernet.supernet import Params, Supernet, with_parameters
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures on the device: uint8 [N,H,W,C] with labels [N], to train on and held out, and their channel statistics."""
+    """Pictures on the device: uint8 [N,H,W,C] with labels [N], to train on and held out, and channel statistics."""
 
     x_train: Array
     y_train: Array
@@ -60,7 +60,7 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage as data: the space of proxies that is trained, what the deployed networks cost, and how long it takes."""
+    """One stage as data: the space of proxies that is trained, what deployed networks cost, how long it takes."""
 
     name: str
     number: int  # separates the random numbers of the stages
@@ -74,7 +74,7 @@ class Stage:
     @property
     def controller(self) -> reinforce.Reinforce:
         """The controller's constants for this stage's length."""
-        return reinforce.Reinforce(self.budget.steps, self.budget.samples)
+        return reinforce.Reinforce(self.budget.steps, self.budget.samples, self.budget.idle_fraction)
 
     @property
     def choices(self) -> reinforce.Choices:

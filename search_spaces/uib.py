@@ -1,4 +1,4 @@
-"""Universal Inverted Bottleneck space, after MobileNetV4 (Qin et al. 2024), https://arxiv.org/abs/2404.10518, section 6.1.
+"""Universal Inverted Bottleneck space of MobileNetV4 (Qin et al. 2024), https://arxiv.org/abs/2404.10518, section 6.1.
 
 The paper publishes the two-stage procedure and the blocks, not the lists of filters and depths: those below are our
 own, chosen so that the space reaches, at 224 px, from below MobileNetV4-Conv-S to above Conv-M on every shipped target.

@@ -45,7 +45,10 @@ def test_extremes_are_those_of_the_whole_space(cost: Any) -> None:
     sizes = [range(len(decision.options)) for decision in space.decisions]
     grid = np.stack(np.meshgrid(*sizes, indexing="ij"), -1).reshape(-1, len(sizes))
     scores = table(space, cost).score(grid)
-    for (value, genotype), best in ((table(space, cost).cheapest(), scores.min()), (table(space, cost).dearest(), scores.max())):
+    for (value, genotype), best in (
+        (table(space, cost).cheapest(), scores.min()),
+        (table(space, cost).dearest(), scores.max()),
+    ):
         assert value == pytest.approx(best, rel=1e-12)
         assert table(space, cost).score(np.array([genotype]))[0] == pytest.approx(best, rel=1e-12)
 

@@ -109,7 +109,7 @@ def test_proxy_keeps_options_apart() -> None:
     with pytest.raises(InvalidInput, match=r"proxy width 0\.25 makes options of stem\.filters"):
         TINY.proxy(16, 0.25)
     uib: StagedSpace = load("space", SPACES, "uib")
-    with pytest.raises(InvalidInput, match="proxy width 0.1 makes options"):
+    with pytest.raises(InvalidInput, match=r"proxy width 0\.1 makes options"):
         uib.proxy(16, 0.1)
     with pytest.raises(InvalidInput, match="must lie above 0"):
         uib.proxy(16, 0.0)

@@ -79,7 +79,7 @@ def test_inherited_weights_keep_what_both_supernets_share() -> None:
     winner = coarse.decode((1, 0, 1, 2, 1, 0, 2))
     small, large = SPACE.fine(winner).proxy(16, 0.5), coarse.proxy(16, 0.5)
     _, trained = make(large, 5)
-    graph, fresh = make(small, 7)
+    _, fresh = make(small, 7)
     handed = inherited(fresh, trained)
     genotype = small.encode(large.decode((1, 0, 1, 2, 1, 0, 2)))
     ours = network_weights(handed, small, genotype)

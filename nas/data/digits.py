@@ -18,7 +18,7 @@ TEST_PICTURES = 360
 
 def load_digits(folder: Path) -> Dataset:
     """Return the digits; `folder` is not looked at."""
-    from sklearn import datasets  # type: ignore[import-untyped]
+    from sklearn import datasets
 
     bunch = datasets.load_digits()
     x, y = np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target

@@ -25,7 +25,7 @@ class Checkpoints:
         self._manager.wait_until_finished()
 
     def latest(self, like: Any) -> tuple[int, Any] | None:
-        """Return (step, state) of the newest readable checkpoint with the structure of `like`, None where there is none."""
+        """Return (step, state) of the newest readable checkpoint, structured as `like`; None where there is none."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_dict(like))
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:

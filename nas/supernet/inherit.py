@@ -4,6 +4,7 @@ An architecture uses the first entries of every array, so both are prefix slices
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int])
             array = np.asarray(params[name] if at is None else params[name][at])
             mixes = tensor == "weight" and kernel.kind != "depthwise"
             sizes = (kernel.in_shape.channels,) * mixes + (kernel.out_shape.channels,)
-            cut = (..., *(slice(n) for n in sizes))
+            cut: Any = (..., *(slice(n) for n in sizes))
             weights[f"{kernel.name}.{tensor}"] = array[cut]
     return weights
 

@@ -1,8 +1,9 @@
 """The supernet: one network of shared weights that holds every architecture of a staged UIB space.
 
-Architectures are inputs, a genotype each, never static arguments: one compilation serves the whole space. A choice with
-one option costs nothing, so the coarse and the fine search of MobileNetV4 (arXiv 2404.10518, section 6.1) are this class
-over two spaces. Filters are masks on the weights of the largest size, depth is a conditional, depthwise options a switch.
+Architectures are inputs, one genotype each, never static arguments: one compilation serves the space. A choice with
+one option costs nothing, so the coarse and the fine search of MobileNetV4 (arXiv 2404.10518, section 6.1) are this
+class over two spaces. Filters are masks on the weights of the largest size, depth is a conditional, and depthwise
+options are a switch.
 """
 
 from collections.abc import Sequence
@@ -99,7 +100,7 @@ class Supernet(nnx.Module):
         graph, state = nnx.split(stage.rest)
         channels, depth = pick.filters(s), pick.depth(s)
 
-        def body(x: Array, scanned: tuple[nnx.State, Choice]) -> tuple[Array, None]:
+        def body(x: Array, scanned: tuple[Any, Choice]) -> tuple[Array, None]:
             def run(x: Array) -> Array:
                 block, choice = nnx.merge(graph, scanned[0]), scanned[1]
                 return block(x, choice.start, choice.middle, channels, choice.expanded, form)
@@ -212,5 +213,8 @@ def parameters(model: Supernet) -> Params:
 
 def with_parameters(graph: "nnx.GraphDef[Supernet]", params: Params) -> Supernet:
     """Return the supernet of `nnx.graphdef(model)` with the weights `params`; free inside a compiled program."""
-    flat = {tuple(int(key) if key.isdigit() else key for key in name.split(".")): value for name, value in params.items()}
-    return nnx.merge(graph, nnx.from_flat_state({path: nnx.Param(value) for path, value in flat.items()}))
+    flat: Any = {
+        tuple(int(key) if key.isdigit() else key for key in name.split(".")): nnx.Param(value)
+        for name, value in params.items()
+    }
+    return nnx.merge(graph, nnx.from_flat_state(flat))

@@ -1,7 +1,8 @@
 """The parameters of a supernet: convolutions with their normalisation, depthwise banks, blocks, stacks of blocks.
 
-A `stack` of n blocks is one block whose arrays have a leading axis of length n; `lax.scan` walks over it, so that compile
-time does not grow with depth. All arrays have the largest sizes of the space; an architecture uses their first entries.
+A `stack` of n blocks is one block whose arrays have a leading axis of length n; `lax.scan` walks over it, so that
+compile time does not grow with depth. All arrays have the largest sizes of the space; an architecture uses their
+first entries.
 """
 
 from collections.abc import Callable
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 
 from nas.nn.primitives import Padding, batch_norm, depthwise, pointwise
 
-Count = Array | int | None  # channels in use (None where all of them always are), or the number of an option
+Count = Array | int | None  # channels in use (None: always all), or the number of an option
 Activation = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class Form:
-    """What all blocks of a supernet share; `averages` says whether the averaged options of the warm-up are compiled in."""
+    """What all blocks of a supernet share; `averages` says whether the warm-up's averaged options are compiled in."""
 
     act: Activation
     padding: Padding
@@ -71,7 +72,9 @@ class Bank(nnx.Module):
     which TuNAS uses to warm up (Bender et al. 2020, https://arxiv.org/abs/2008.06120).
     """
 
-    def __init__(self, kernels: tuple[int, ...], channels: int, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, kernels: tuple[int, ...], channels: int, rng: np.random.Generator, stack: tuple[int, ...] = ()
+    ) -> None:
         self.kernels = tuple(k for k in kernels if k)
         self.optional = 0 in kernels
         self.units = nnx.Dict({str(k): Unit((k, k, channels), rng, stack) for k in self.kernels})

@@ -1,0 +1,151 @@
+"""Does the search find better networks than chance, and does the supernet rank them right? (Fashion-MNIST, edgetpu)
+
+Question: the networks that 3 search seeds find, against 16 random architectures of the whole space that take the same
+predicted latency (within 1 %): the proxies of all are trained alone with one recipe and 2 seeds, and ranked by their
+mean test top-1. Beside it stands Kendall's tau between those 16 accuracies and what a supernet over the whole space,
+trained under a uniform policy, says of them. Random architectures are drawn uniformly, moved onto the latency by exact
+repair, and are canonical (inactive decisions at option 0).
+
+Command:  python -m experiments.ranking_study --data fashion-mnist --data-dir DIR --preset standard --out runs/study
+Every search and training has a folder of its own under --out: a study that was stopped goes on where it was.
+
+RESULTS_GO_HERE
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from scipy.stats import kendalltau
+
+from experiments.watching import Lines
+from nas import tunas
+from nas.arch import ArchSpec
+from nas.data import at_resolution, channel_stats, epoch_indices, split_for_search
+from nas.data.split import permutation
+from nas.experiment import Settings, resume, search
+from nas.files import dump_json, read_json, write_whole
+from nas.plan import Plan, make_plan
+from nas.presets import StageBudget
+from nas.protocols import Genotype
+from nas.proxy import proxied
+from nas.results import Result
+from nas.search.repair import repair
+from nas.supernet.supernet import Supernet, parameters
+from nas.train import TrainSettings, train
+
+
+def found(settings: Settings, seeds: list[int], out: Path) -> list[Result]:
+    """Search once per seed, or read what is there."""
+    results = []
+    for seed in seeds:
+        run = out / f"search-s{seed}"
+        go = resume(run, Lines()) if run.exists() else search(replace(settings, seed=seed), run, Lines())
+        results.append(go)
+        print(f"search seed {seed}: {go.latency:.4g} {go.latency_unit}, wanted {go.wanted_latency:.4g}", flush=True)
+    return results
+
+
+def random_genotypes(plan: Plan, count: int, seed: int) -> list[Genotype]:
+    """Return distinct canonical genotypes of the whole space within 1 % of the wanted latency."""
+    rng, goal = np.random.default_rng([seed, 99]), plan.goal(plan.space)
+    flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
+    drawn: list[Genotype] = []
+    while len(drawn) < count:
+        scores = flat + 1e-3 * rng.standard_normal(flat.shape)  # ties between equally near moves fall at random
+        landed = repair(plan.space, plan.space.sample(rng, 1)[0], scores, goal)
+        if landed is not None:
+            genotype = tuple(int(g) for g in plan.space.canonical(np.array([landed]))[0])
+            if genotype not in drawn and goal.violation(np.array([genotype]))[0] == 0:
+                drawn.append(genotype)
+    return drawn
+
+
+def trained_top1(plan: Plan, arch: ArchSpec, seeds: list[int], epochs: int, out: Path) -> float:
+    """Return the mean test top-1 of the proxy of `arch`, trained alone once per seed."""
+    proxy = proxied(arch, plan.proxy_resolution, plan.proxy_width)
+    top1 = []
+    for seed in seeds:
+        folder = out / f"{arch.digest[:12]}-s{seed}"
+        if not (folder / "train.json").exists():
+            train(proxy, plan.dataset, TrainSettings(epochs=epochs, seed=seed), folder, proxy_width=plan.proxy_width)
+            jax.clear_caches()
+        top1.append(json.loads((folder / "train.json").read_text())["accuracy"]["top1"])
+        print(f"  {arch.digest[:12]} seed {seed}: top-1 {top1[-1]:.4f}", flush=True)
+    return float(np.mean(top1))
+
+
+def supernet_top1(plan: Plan, genotypes: list[Genotype], steps: int, out: Path) -> list[float]:
+    """Return what a supernet over the whole space says of `genotypes`, after `steps` x 2 updates, policy uniform."""
+    file = out / "supernet.json"
+    if file.exists():
+        return list(read_json(file))
+    preset = plan.preset
+    budget = StageBudget(steps=steps, updates=2, samples=1, idle_fraction=1.0, averages=False)
+    space = plan.proxy(plan.space)
+    stage = tunas.Stage("joint", 9, space, plan.goal(plan.space), budget, preset, plan.dataset.augmentation, 0)
+    model = Supernet(space, np.random.default_rng(0))
+    graph, data = nnx.graphdef(model), at_resolution(plan.dataset, plan.proxy_resolution)
+    rows, held = split_for_search(plan.dataset, preset.held_out_fraction, 0)
+    held = held[permutation(len(held), 0, 1)][: preset.eval_pictures]
+    stats = channel_stats(data)
+    pictures = tunas.Pictures(
+        *map(jnp.asarray, (data.x_train[rows], data.y_train[rows], data.x_train[held], data.y_train[held], *stats))
+    )
+    chunk, state = tunas.compile_chunk(stage, graph), tunas.first_state(stage, parameters(model))
+    batches = np.concatenate(
+        [epoch_indices(7, e, len(rows), preset.batch) for e in range(2 * steps * preset.batch // len(rows) + 2)]
+    )
+    unused = jnp.zeros((budget.chunk, preset.reward_batch), jnp.int32)
+    for step in range(0, steps - budget.chunk + 1, budget.chunk):
+        block = batches[2 * step : 2 * (step + budget.chunk)].reshape(budget.chunk, 2, preset.batch)
+        state, report = chunk(state, pictures, jnp.asarray(block), unused)
+        print(f"  supernet step {step}: loss {float(report.loss.mean()):.3f}", flush=True)
+    evaluator = tunas.SupernetEvaluator(space, graph, pictures, preset.eval_batch)
+    evaluator.params = state.params
+    top1 = [float(x) for x in evaluator.accuracy(np.array(genotypes, np.int32))]
+    write_whole(file, dump_json(top1))
+    return top1
+
+
+def main() -> None:
+    """Run the study and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--target", default="edgetpu")
+    parser.add_argument("--preset", default="standard")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--random", type=int, default=16)
+    parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--supernet-steps", type=int, default=400)
+    parser.add_argument("--out", type=Path, default=Path("runs/ranking-study"))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    settings = Settings(target=args.target, data=args.data, data_dir=args.data_dir, preset=args.preset)
+    results = found(settings, args.seeds, args.out)
+    plan = make_plan(settings)
+    genotypes = random_genotypes(plan, args.random, 0)
+    archs = [result.arch for result in results] + [plan.space.decode(g) for g in genotypes]
+    said = supernet_top1(plan, genotypes, args.supernet_steps, args.out)
+    top1 = np.array([trained_top1(plan, arch, args.train_seeds, args.epochs, args.out) for arch in archs])
+    rank = (-top1).argsort().argsort() + 1
+    names = [f"found s{seed}" for seed in args.seeds] + [f"random {i}" for i in range(len(genotypes))]
+    print(f"\n{'network':10s} {'latency':>8s} {'MACs M':>7s} {'top-1':>7s} {'rank':>4s}")
+    for i in np.argsort(rank):
+        latency = plan.model.predict_ms(archs[i])
+        print(f"{names[i]:10s} {latency:8.4f} {archs[i].macs / 1e6:7.1f} {top1[i]:7.4f} {rank[i]:4d}")
+    mean, most = rank[: len(results)].mean(), len(archs) / 4
+    print(f"\nmean rank of the found: {mean:.1f} of {len(archs)}; the top quarter ends at {most:.2f}")
+    tau = kendalltau(said, top1[len(results) :])
+    print(f"Kendall's tau of a uniformly trained supernet over the {len(genotypes)} random ones: {tau.statistic:.2f}")
+
+
+if __name__ == "__main__":
+    main()

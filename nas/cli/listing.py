@@ -1,0 +1,140 @@
+"""nas zoo, targets, spaces, describe: what there is, and what a network costs on a device."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from nas.cli.arguments import Commands, add_device, add_json, count, device_flags
+from nas.cli.specs import SPEC_OR_RUN, arch_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from latency_models.roofline import Roofline
+    from nas.arch import ArchSpec
+
+DEPLOYED_PX = 224
+REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the four commands."""
+    describe = commands.add_parser("describe", help="costs of a network on a device, kernel by kernel")
+    describe.add_argument("spec", metavar="NAME|SPEC", help=SPEC_OR_RUN)
+    add_device(describe)
+    describe.add_argument("--resolution", type=count, metavar="N", help="deploy at N x N px (default: the spec's own)")
+    zoo = commands.add_parser("zoo", help="list the reference networks")
+    targets = commands.add_parser("targets", help="list the devices")
+    spaces = commands.add_parser("spaces", help="list the search spaces with their sizes")
+    add_device(spaces, default=None)
+    spaces.add_argument("--resolution", type=count, default=DEPLOYED_PX, metavar="N", help="deployed px (default: 224)")
+    for parser, run in ((describe, run_describe), (zoo, run_zoo), (targets, run_targets), (spaces, run_spaces)):
+        add_json(parser)
+        parser.set_defaults(run=run)
+
+
+def model_of(args: argparse.Namespace, like: "ArchSpec") -> "Roofline | None":
+    """Return the latency model that the device flags name, None where they name none.
+
+    On an abstract device without a peak, latencies are relative to the reference network deployed as `like` is.
+    """
+    from latency_models.target import abstract_target, load_target
+    from nas.proxy import redeployed
+    from nas.zoo import reference
+
+    target = device_flags(args)
+    if target is not None:
+        return load_target(target).model(args.latency_model)
+    if args.ridge_point is None:
+        return None
+    side, _, channels = like.input_shape
+    scale = redeployed(reference(REFERENCE), side, channels, like.num_classes)
+    return abstract_target(args.ridge_point, args.peak_gmacs_per_s, scale)
+
+
+def run_describe(args: argparse.Namespace) -> None:
+    """Print what a network costs, in total and per kernel."""
+    from nas.describe import describe, description_table
+    from nas.proxy import redeployed
+
+    arch = arch_of(args.spec)
+    if args.resolution is not None:
+        arch = redeployed(arch, args.resolution, arch.input_shape.channels, arch.num_classes)
+    model = model_of(args, arch)
+    assert model is not None  # a target is the default
+    description = describe(arch, model)
+    show(args, description.to_json(), lambda _: description_table(description))
+
+
+def run_zoo(args: argparse.Namespace) -> None:
+    """Print the reference networks."""
+    from nas.describe import zoo_rows, zoo_table
+    from nas.zoo import ZOO
+
+    show(args, zoo_rows(ZOO), zoo_table)
+
+
+def run_targets(args: argparse.Namespace) -> None:
+    """Print the devices."""
+    from latency_models.target import list_targets
+    from nas.describe import target_rows, target_table
+
+    show(args, target_rows(list_targets()), target_table)
+
+
+def run_spaces(args: argparse.Namespace) -> None:
+    """Print the search spaces, with the reachable range of latencies where a device is named."""
+    from nas.registry import SPACES
+
+    rows = [_space_row(name, args) for name in SPACES]
+    show(args, rows, _space_table)
+
+
+def _space_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    from nas.cost import compile_table
+    from nas.registry import SPACES, load
+
+    published = load("space", SPACES, name)
+    shape = published.input_shape
+    space = published.deployed(args.resolution, shape.channels, published.num_classes)
+    coarse = space.coarse()
+    row: dict[str, Any] = {
+        "name": name,
+        "resolution": args.resolution,
+        "num_classes": space.num_classes,
+        "decisions": len(space.decisions),
+        "size": space.size(),
+        "coarse_decisions": len(coarse.decisions),
+        "coarse_size": coarse.size(),
+    }
+    model = model_of(args, space.decode((0,) * len(space.decisions)))
+    if model is None:
+        return row
+    table = compile_table(space, model)
+    unit = {"target": model.name, "latency_unit": model.unit}
+    return row | unit | {"cheapest": float(table.cheapest()[0]), "dearest": float(table.dearest()[0])}
+
+
+def _space_table(rows: list[dict[str, Any]]) -> "Table":
+    from nas.cli.live import aligned_table
+
+    numbers = ["decisions", "architectures", "coarse decisions", "coarse architectures"]
+    ranges = [f"{row['cheapest']:.3f} to {row['dearest']:.3f} {row['latency_unit']}" for row in rows if "target" in row]
+    if ranges:
+        numbers.append(f"latency on {rows[0]['target']}")
+    where = f"at {rows[0]['resolution']} px, {rows[0]['num_classes']:,} classes" if rows else ""
+    table = aligned_table(f"search spaces {where}", ("name",), numbers)
+    for row, *latency in zip(rows, *([ranges] if ranges else []), strict=True):
+        sizes = (f"{row['size']:,} = {row['size']:.1e}", str(row["coarse_decisions"]), f"{row['coarse_size']:,}")
+        table.add_row(row["name"], str(row["decisions"]), *sizes, *latency)
+    return table
+
+
+def show(args: argparse.Namespace, value: Any, table: Any) -> None:
+    """Print `value` as JSON under --json, else the rich table that `table` makes of it."""
+    if args.json:
+        print(json.dumps(value, indent=2, allow_nan=False))
+        return
+    from nas.cli.live import console
+
+    console().print(table(value))

@@ -1,0 +1,68 @@
+"""nas export and nas compare: what is done with networks that a search found or that anyone wrote."""
+
+import argparse
+import os
+from pathlib import Path
+
+from nas.cli.arguments import Commands, names
+from nas.cli.specs import SPEC_OR_RUN, arch_of, check_new_folder, is_training, network_name
+from nas.errors import InvalidInput
+
+WEIGHTS = "weights.safetensors"  # in the folder of a training
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the two commands."""
+    export = commands.add_parser("export", help="write a network for use elsewhere")
+    export.add_argument("spec", metavar="SPEC|RUN", help=SPEC_OR_RUN)
+    export.add_argument("--format", default="json", metavar="F", help="json: the spec; flax: code and weights")
+    export.add_argument("--weights", metavar="W", help="folder of a training, or its weights.safetensors")
+    export.add_argument("-o", "--out", metavar="PATH", help="new file or folder (default: NAME.json or NAME-flax)")
+    export.set_defaults(run=run_export)
+    compare = commands.add_parser("compare", help="networks side by side: accuracy against latency, per device")
+    compare.add_argument("items", nargs="+", metavar="RUN|SPEC", help=SPEC_OR_RUN)
+    compare.add_argument(
+        "--targets", type=names, default=("edgetpu",), metavar="A,B,C", help="devices (default: edgetpu)"
+    )
+    compare.add_argument("--latency-model", default="default", metavar="M", help="default, or plain-roofline")
+    compare.add_argument("--out", metavar="DIR", help="new folder for tables and a picture")
+    compare.set_defaults(run=run_compare)
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """Write the network and say what was written; a format that needs weights gets declared random ones, given none."""
+    from nas.registry import EXPORTERS, load
+
+    arch = arch_of(args.spec)
+    export = load("format", EXPORTERS, args.format)
+    name = network_name(args.spec)
+    out = Path(args.out or (f"{name}.json" if args.format == "json" else f"{name}-{args.format}"))
+    source = args.weights or (args.spec if is_training(args.spec) else None)
+    weights, provenance = None, None
+    if args.weights is not None and args.format == "json":
+        raise InvalidInput("a spec holds no weights; leave --weights out, or choose another --format")
+    if source is not None and args.format != "json":
+        from nas.nn.network import load_weights
+
+        path = Path(source, WEIGHTS) if os.path.isdir(source) else Path(source)
+        weights, origin = load_weights(path, arch)
+        provenance = {"arch": arch.digest, "origin": origin, "file": path.name}
+    for line in export(arch, out, weights=weights, provenance=provenance):
+        print(line)
+
+
+def run_compare(args: argparse.Namespace) -> None:
+    """Print the comparison, and write it where a folder is given."""
+    from nas.cli.live import console
+    from nas.compare import compare, table, write
+    from nas.files import new_folder
+
+    folder = check_new_folder(Path(args.out)) if args.out else None
+    comparison = compare(args.items, args.targets, args.latency_model)
+    out = console()
+    out.print(table(comparison))
+    for note in comparison.notes:
+        out.print(note, markup=False)
+    if folder:
+        for path in write(comparison, new_folder(folder)):
+            out.print(f"wrote {path}", markup=False)

@@ -1,0 +1,104 @@
+"""nas search and nas resume: from flags to settings, and the search under a live display."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.cli.arguments import Commands, add_data, add_device, count, device_flags, positive, seed, share
+from nas.cli.specs import check_new_folder, run_folder
+
+if TYPE_CHECKING:
+    from nas.results import Result
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the two commands."""
+    search = commands.add_parser("search", help="find a network for a device")
+    search.add_argument("--space", default="uib", metavar="S", help="see nas spaces (default: uib)")
+    add_device(search)
+    wanted = search.add_mutually_exclusive_group()
+    wanted.add_argument(
+        "--latency-ms", type=positive, metavar="X", help="wanted latency (default: that of mobilenetv4-conv-s)"
+    )
+    wanted.add_argument("--latency-ratio", type=positive, metavar="X", help="the same, relative to mobilenetv4-conv-s")
+    search.add_argument("--max-params", type=count, metavar="N", help="hard bound on the parameters")
+    search.add_argument("--max-macs", type=count, metavar="N", help="hard bound on the MACs")
+    add_data(search, default="digits")
+    search.set_defaults(data="digits")
+    search.add_argument("--resolution", type=count, default=224, metavar="N", help="deployed px (default: 224)")
+    search.add_argument("--preset", default="quick", metavar="P", help="quick, standard or paper (default: quick)")
+    search.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
+    search.add_argument("--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is the deployed one")
+    search.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
+    search.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/SPACE-TARGET-DATA-PRESET-sSEED)")
+    search.set_defaults(run=run_search)
+    resume = commands.add_parser("resume", help="go on with an interrupted search")
+    resume.add_argument("folder", metavar="RUN", help="folder of the run")
+    resume.set_defaults(run=run_resume)
+
+
+def run_search(args: argparse.Namespace) -> None:
+    """Search, then print what was found."""
+    target = device_flags(args)
+    out = check_new_folder(Path(args.out) if args.out else default_out(args, target))
+    from nas.cli.live import LiveWatcher
+    from nas.experiment import Settings, search
+
+    settings = Settings(
+        space=args.space,
+        target=target,
+        ridge_point=args.ridge_point,
+        peak_gmacs_per_s=args.peak_gmacs_per_s,
+        latency_model=args.latency_model,
+        latency_ms=args.latency_ms,
+        latency_ratio=args.latency_ratio,
+        max_params=args.max_params,
+        max_macs=args.max_macs,
+        data=args.data,
+        data_dir=args.data_dir,
+        resolution=args.resolution,
+        preset=args.preset,
+        proxy_resolution=args.proxy_resolution,
+        proxy_width=args.proxy_width,
+        seed=args.seed,
+    )
+    with resumable(out), LiveWatcher() as watcher:
+        result = search(settings, out, watcher)
+    _print_summary(result, out)
+
+
+def run_resume(args: argparse.Namespace) -> None:
+    """Go on with a search, then print what was found."""
+    run = run_folder(args.folder)
+    from nas.cli.live import LiveWatcher
+    from nas.experiment import resume
+
+    with resumable(run), LiveWatcher() as watcher:
+        result = resume(run, watcher)
+    _print_summary(result, run)
+
+
+def default_out(args: argparse.Namespace, target: str | None) -> Path:
+    """Return the folder of a run without --out: the settings that matter, in letters that any file system takes."""
+    device = Path(target).stem if target else f"ridge{args.ridge_point:g}"
+    parts = (args.space, device, Path(args.data).stem, args.preset, f"s{args.seed}")
+    return Path("runs", re.sub(r"[^\w.-]+", "-", "-".join(parts), flags=re.ASCII))
+
+
+@contextmanager
+def resumable(run: Path) -> Iterator[None]:
+    """Say in an interruption how to go on with `run`."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        saved = (run / "experiment.json").exists()
+        raise KeyboardInterrupt(f"go on with: nas resume {run}" if saved else "nothing was saved yet") from stop
+
+
+def _print_summary(result: "Result", run: Path) -> None:
+    from nas.cli.live import console, summary
+
+    console().print(summary(result, run))

@@ -1,0 +1,388 @@
+"""One search as typed data, from settings to a finished run folder: coarse stage, fine stage, front, result.
+
+Every step is resumable: a stage goes on from its last checkpoint, the front from the journal. Clocks decide when a
+checkpoint is written and what time is left, never what is computed: the same seed gives the same bytes.
+"""
+
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from nas import tunas
+from nas.arch import ArchSpec
+from nas.data import at_resolution, channel_stats, epoch_indices, split_for_search
+from nas.data.split import permutation
+from nas.errors import InvalidInput
+from nas.files import dump_json, new_folder, read_json, write_whole
+from nas.front import front_candidates, write_front
+from nas.journal import Journal, Record
+from nas.nn.checkpoints import Checkpoints
+from nas.nn.network import save_weights
+from nas.plan import TOLERANCE, Plan, Settings, make_plan
+from nas.protocols import Genotype
+from nas.proxy import proxied
+from nas.report import write_report
+from nas.results import Accuracy, AccuracyKind, Result, load_result, save_result
+from nas.search import reinforce
+from nas.search.repair import repair
+from nas.space import StagedSpace
+from nas.supernet.inherit import inherited, network_weights
+from nas.supernet.supernet import Params, Supernet, parameters
+from nas.watch import Progress, Silent, Watcher
+
+SCHEMA = "nas.experiment"
+VERSION = 1
+CHECKPOINT_SECONDS = 20.0
+PROGRESS_BATCHES = 2  # of held-out pictures, for the accuracy that progress shows
+CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
+PACKAGES = ("jax", "flax", "optax", "numpy")
+
+__all__ = ["Progress", "Settings", "Silent", "Watcher", "resume", "search"]
+
+
+def search(settings: Settings, out: Path, watch: Watcher | None = None) -> Result:
+    """Search as `settings` say, into the new folder `out`, and return the result; see `nas.results` for the files.
+
+    Raises `InvalidInput` or `UnknownName` before any work where the settings cannot be met.
+    """
+    plan = make_plan(settings)
+    new_folder(out)
+    identity = {"name": plan.dataset.name, "digest": plan.dataset.digest}
+    versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    stored = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "settings": asdict(settings),
+        "data": identity,
+        "versions": versions,
+    }
+    stored["plan"] = plan.lines()
+    write_whole(out / "experiment.json", dump_json(stored))
+    return _Run(plan, out, watch or Silent()).finish()
+
+
+def resume(run: Path, watch: Watcher | None = None) -> Result:
+    """Go on with the search in the folder `run`, and return its result; a finished one is just read."""
+    if not (run / "experiment.json").exists():
+        raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
+    stored = read_json(run / "experiment.json")
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
+        raise InvalidInput(f"{run}/experiment.json is not of a search that this release can resume; start a new one")
+    if (run / "best.json").exists():
+        return load_result(run / "best.json")
+    plan = make_plan(Settings.from_dict(stored.get("settings")))
+    if stored.get("data", {}).get("digest") != plan.dataset.digest:
+        raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
+    return _Run(plan, run, watch or Silent()).finish()
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A stage that is done: its final state, over which space, and the architecture it chose."""
+
+    stage: tunas.Stage
+    space: StagedSpace  # deployed
+    graph: Any
+    state: tunas.SearchState
+    genotype: Genotype
+    landed: bool  # the repair reached the goal
+
+
+class _Run:
+    """The work on one run folder; every method can be entered again after a crash."""
+
+    def __init__(self, plan: Plan, out: Path, watch: Watcher) -> None:
+        self.plan, self.out, self.watch = plan, out, watch
+        self.journal = Journal(out / "journal.jsonl")
+        self.data = at_resolution(plan.dataset, plan.proxy_resolution)
+        self.train_rows, held = split_for_search(plan.dataset, plan.preset.held_out_fraction, plan.settings.seed)
+        self.held_rows = held[permutation(len(held), plan.settings.seed, 1)]
+        self.reward_batch = min(plan.preset.reward_batch, len(held))
+        self.batch = min(plan.preset.batch, len(self.train_rows))
+
+    def finish(self) -> Result:
+        """Run what is left and return the result."""
+        plan, watch = self.plan, self.watch
+        watch.plan(plan.lines())
+        coarse = self.stage("coarse", 0, plan.space.coarse(), None)
+        chosen = coarse.space.decode(coarse.genotype)
+        if not (self.out / "coarse.json").exists():
+            result = self.result(coarse, self.accuracy(coarse, coarse.genotype))
+            save_result(result, self.out / "coarse.json")
+        jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
+        fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
+        counts = self.front(fine)
+        pictures = self.final_evaluator(fine).count
+        result = self.result(fine, self.as_accuracy(counts[fine.genotype], pictures))
+        write_front(self.out, fine.space, plan, counts, pictures, self.origins(), fine.genotype)
+        self.save_inherited(fine)
+        save_result(result, self.out / "best.json")
+        write_report(self.out)
+        return result
+
+    # ------------------------------------------------------------------------------------------------------ stages
+
+    def stage(self, name: str, number: int, space: StagedSpace, parent: Params | None) -> _Finished:
+        """Train one stage to its end, from its last checkpoint if it has one."""
+        plan = self.plan
+        budget = {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
+        stage = tunas.Stage(
+            name, number, plan.proxy(space), plan.goal(space), budget, plan.preset,
+            plan.dataset.augmentation, plan.settings.seed,
+        )  # fmt: skip
+        model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]))
+        graph, fresh = nnx.graphdef(model), parameters(model)
+        state = tunas.first_state(stage, fresh if parent is None else inherited(fresh, parent))
+        checkpoints = Checkpoints(self.out / "checkpoints" / name)
+        try:
+            step, state = checkpoints.latest(state) or (0, state)
+            if step < budget.steps:
+                state = self.train(stage, space, graph, step, state, checkpoints)
+        finally:
+            checkpoints.close()
+        scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
+        argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
+        repaired = repair(space, argmax, scores, stage.goal)
+        chosen = argmax if repaired is None else tuple(int(g) for g in space.canonical(np.array([repaired]))[0])
+        return _Finished(stage, space, graph, state, chosen, repaired is not None)
+
+    def train(
+        self,
+        stage: tunas.Stage,
+        space: StagedSpace,
+        graph: Any,
+        first: int,
+        state: tunas.SearchState,
+        checkpoints: Checkpoints,
+    ) -> tunas.SearchState:
+        """Run the controller steps from `first` on, chunk by chunk, with journal, progress and checkpoints."""
+        name, budget = stage.name, stage.budget
+        self.journal.keep(lambda record: _before(record, name, first))
+        if first == 0:
+            decisions = [{"name": d.name, "options": list(d.options)} for d in space.decisions]
+            unit = self.plan.model.unit
+            self.journal.append(
+                {"stage": name, "decisions": decisions, "target_latency": stage.goal.target, "latency_unit": unit}
+            )
+        chunk = tunas.compile_chunk(stage, graph, tunas.device_sharding())
+        pictures = self.pictures()
+        evaluator = self.evaluator(stage, graph, PROGRESS_BATCHES * self.plan.preset.eval_batch)
+        saved = began = time.monotonic()
+        for step in range(first, budget.steps, budget.chunk):
+            count = min(budget.chunk, budget.steps - step)
+            state, report = chunk(state, pictures, *self.rows(stage, step, count))
+            done = step + count
+            evaluator.params = state.params
+            record = self.record(stage, space, state, report, done, evaluator)
+            self.journal.append(record)
+            now = time.monotonic()
+            if now - saved > CHECKPOINT_SECONDS or done == budget.steps:
+                checkpoints.save(done, state)
+                saved = time.monotonic()
+            left = (now - began) / (done - first) * (budget.steps - done)
+            self.watch.progress(
+                Progress(
+                    name, done, budget.steps, record["loss"], record["argmax_reward_top1"], record["argmax_latency"],
+                    self.plan.model.unit, record["entropy"], left,
+                )
+            )  # fmt: skip
+        return state
+
+    def record(
+        self,
+        stage: tunas.Stage,
+        space: StagedSpace,
+        state: tunas.SearchState,
+        report: tunas.Report,
+        done: int,
+        evaluator: tunas.SupernetEvaluator,
+    ) -> Record:
+        """Return the journal's line after a chunk; a loss that is no number ends the run with one line."""
+        loss = float(report.loss.mean())
+        if not np.isfinite(loss):
+            raise InvalidInput(f"the supernet's loss is {loss} at {stage.name} step {done}; start with another --seed")
+        policy = state.policy
+        argmax = space.canonical(np.asarray(policy.logits.argmax(1))[None])
+        sampled = float(policy.latency[0] / policy.latency[1]) if policy.latency[1] > 0 else None
+        return {
+            "stage": stage.name,
+            "step": done,
+            "steps": stage.budget.steps,
+            "loss": loss,
+            "train_top1": float(report.train_top1.mean()),
+            "entropy": float(reinforce.entropy(policy)),
+            "beta": float(policy.beta),
+            "sampled_latency": None if sampled is None else sampled * stage.goal.target,
+            "argmax": argmax[0].tolist(),
+            "argmax_latency": float(stage.goal.latency.score(argmax)[0]),
+            "argmax_reward_top1": evaluator.correct(argmax[0]) / evaluator.count,
+            "policy": [
+                [round(float(p), 4) for p in row[: len(decision.options)]]
+                for row, decision in zip(jax.nn.softmax(policy.logits), space.decisions, strict=True)
+            ],
+        }
+
+    # -------------------------------------------------------------------------------------------------------- data
+
+    def pictures(self) -> tunas.Pictures:
+        """Return the pictures on the device: the training part, and the held-out part in a fixed random order."""
+        mean, std = channel_stats(self.data)
+        x, y = self.data.x_train, self.data.y_train
+        held = self.held_rows
+        return tunas.Pictures(*map(jnp.asarray, (x[self.train_rows], y[self.train_rows], x[held], y[held], mean, std)))
+
+    def rows(self, stage: tunas.Stage, step: int, count: int) -> tuple[jax.Array, jax.Array]:
+        """Return training indices [count, updates, batch] and held-out ones [count, reward_batch] from `step` on."""
+        updates, seed = stage.budget.updates, self.plan.settings.seed * 4 + stage.number * 2
+        train = _stream(seed, len(self.train_rows), self.batch, step * updates, count * updates)
+        held = _stream(seed + 1, len(self.held_rows), self.reward_batch, step, count)
+        return jnp.asarray(train.reshape(count, updates, self.batch)), jnp.asarray(held)
+
+    # -------------------------------------------------------------------------------------------- accuracy, front
+
+    def evaluator(self, stage: tunas.Stage, graph: Any, most: int) -> tunas.SupernetEvaluator:
+        """Return the evaluator of a stage over the first `most` held-out pictures; its weights are still to set."""
+        pictures = self.pictures()
+        few = replace(pictures, x_held=pictures.x_held[:most], y_held=pictures.y_held[:most])
+        return tunas.SupernetEvaluator(stage.space, graph, few, self.plan.preset.eval_batch)
+
+    def final_evaluator(self, finished: _Finished) -> tunas.SupernetEvaluator:
+        """Return the evaluator of a finished stage with its final weights, over `eval_pictures` pictures."""
+        evaluator = self.evaluator(finished.stage, finished.graph, self.plan.preset.eval_pictures)
+        evaluator.params = finished.state.params
+        return evaluator
+
+    def accuracy(self, finished: _Finished, genotype: Genotype) -> Accuracy:
+        """Return the supernet's accuracy of one architecture."""
+        evaluator = self.final_evaluator(finished)
+        return self.as_accuracy(evaluator.correct(np.array(genotype)), evaluator.count)
+
+    def as_accuracy(self, correct: int, pictures: int) -> Accuracy:
+        """Return a count of right answers as an accuracy with its kind."""
+        plan, top1 = self.plan, correct / pictures
+        kind = AccuracyKind(
+            plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width,
+            "supernet weights, held-out pictures",
+        )  # fmt: skip
+        return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / pictures)), pictures, kind)
+
+    def front(self, finished: _Finished) -> dict[Genotype, int]:
+        """Evaluate the candidates around the policy and return how many pictures each gets right."""
+        evaluator, done = self.final_evaluator(finished), self.evaluated()
+        candidates = front_candidates(
+            finished.space,
+            finished.state.policy,
+            finished.genotype,
+            self.plan.preset.front_size,
+            self.plan.settings.seed,
+        )
+        began = time.monotonic()
+        fresh = 0
+        for number, (genotype, origin) in enumerate(candidates.items(), start=1):
+            if genotype not in done:
+                done[genotype] = evaluator.correct(np.array(genotype))
+                fresh += 1
+                self.journal.append(
+                    {"stage": "front", "genotype": list(genotype), "correct": done[genotype], "origin": origin}
+                )
+            if number % 8 == 0 or number == len(candidates):
+                left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
+                best = max(done.values()) / evaluator.count
+                self.watch.progress(Progress("front", number, len(candidates), None, best, None, seconds_left=left))
+        return {genotype: done[genotype] for genotype in candidates}
+
+    def evaluated(self) -> dict[Genotype, int]:
+        """Return what the journal holds of the front."""
+        records = [r for r in self.journal.records if r["stage"] == "front"]
+        return {tuple(r["genotype"]): int(r["correct"]) for r in records}
+
+    def origins(self) -> dict[Genotype, str]:
+        """Return where each evaluated architecture came from: argmax, policy or neighbour."""
+        return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == "front"}
+
+    # ------------------------------------------------------------------------------------------------------ results
+
+    def result(self, finished: _Finished, accuracy: Accuracy) -> Result:
+        """Return the chosen architecture of a stage with all its costs."""
+        from latency_models.target import load_target, target_names
+
+        plan = self.plan
+        arch: ArchSpec = finished.space.decode(finished.genotype)
+        latency = plan.model.predict_ms(arch)
+        entropy = float(reinforce.entropy(finished.state.policy))
+        others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target}
+        return Result(
+            arch=arch,
+            space=plan.settings.space,
+            target=plan.target,
+            latency_model=plan.settings.latency_model,
+            latency=latency,
+            latency_unit=plan.model.unit,
+            wanted_latency=plan.wanted,
+            other_latencies_ms=others,
+            macs=arch.macs,
+            params=arch.params,
+            peak_activation_bytes=round(arch.peak_activation_elements * plan.model.bytes_per_activation),
+            weight_bytes=round(sum(kernel.weights for kernel in arch.kernels) * plan.model.bytes_per_weight),
+            accuracy=accuracy,
+            proxy_resolution=plan.proxy_resolution,
+            proxy_width=plan.proxy_width,
+            converged=entropy <= CONVERGED_ENTROPY,
+            policy_entropy=entropy,
+            genotype=plan.space.encode(arch),
+            seed=plan.settings.seed,
+            notes=tuple(self.notes(finished, latency, entropy)),
+        )
+
+    def notes(self, finished: _Finished, latency: float, entropy: float) -> Iterator[str]:
+        """Yield what a reader of the result must know."""
+        plan = self.plan
+        if entropy > CONVERGED_ENTROPY:
+            yield f"not converged: the policy's entropy is {entropy:.0%} of a uniform one's; use a longer preset"
+        if abs(latency / plan.wanted - 1) > TOLERANCE or not finished.landed:
+            yield (
+                f"this stage could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
+                f"bounds: the nearest it found takes {latency:.4g}"
+            )
+        if caution := plan.model.caution(finished.space.decode(finished.genotype)):
+            yield caution
+
+    def save_inherited(self, finished: _Finished) -> None:
+        """Write the chosen proxy's weights, cut from the supernet, for `nas train --proxy --from-supernet`."""
+        plan, stage = self.plan, finished.stage
+        arch = proxied(finished.space.decode(finished.genotype), plan.proxy_resolution, plan.proxy_width)
+        weights = network_weights(finished.state.params, stage.space, finished.genotype)
+        for kernel in arch.kernels:
+            if f"{kernel.name}.scale" in weights:
+                width = kernel.out_shape.channels
+                weights[f"{kernel.name}.mean"] = np.zeros(width, np.float32)
+                weights[f"{kernel.name}.var"] = np.ones(width, np.float32)
+        origin = "inherited from a supernet, statistics not estimated"
+        save_weights(self.out / "inherited.safetensors", weights, arch, origin)
+
+
+def _before(record: Record, stage: str, step: int) -> bool:
+    """Return whether a journal's record was written before `step` of `stage`."""
+    order = ("coarse", "fine", "front")
+    if record["stage"] != stage:
+        return order.index(record["stage"]) < order.index(stage)
+    return step > 0 and record.get("step", 0) <= step
+
+
+def _stream(seed: int, pictures: int, batch: int, start: int, count: int) -> NDArray[np.int32]:
+    """Return batches `start` to `start + count` of an endless walk through shuffled epochs, as [count, batch]."""
+    per_epoch = pictures // batch
+    epochs = range(start // per_epoch, (start + count - 1) // per_epoch + 1)
+    batches = np.concatenate([epoch_indices(seed, epoch, pictures, batch) for epoch in epochs])
+    first = start - epochs[0] * per_epoch
+    return batches[first : first + count]

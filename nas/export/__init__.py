@@ -1,0 +1,1 @@
+"""Exporters: each writes an architecture, with weights or without, in one format."""

@@ -1,0 +1,291 @@
+"""Export as a folder with a stand-alone Flax model: model.py, weights.safetensors and arch.json.
+
+model.py needs jax, flax, numpy and safetensors, not this package. It is made of the sources of nas.nn.primitives and
+nas.nn.layers as they are, and of a class `Model` that is written out for the one architecture.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec, save_arch
+from nas.errors import InvalidInput
+from nas.files import write_whole
+from nas.nn.network import MODULES, Network, abstract_network, check_weights, get_weights, save_weights, set_weights
+
+RANDOM = "random initialisation"
+SEED = 0  # of the random initialisation
+TOLERANCE = 1e-5  # largest max|y - y*| / max|y*| between the written model and the network of this package
+PACKAGES = ("nas", "latency_models", "search_spaces")  # blocked while the written model is checked
+SOURCES = ("primitives.py", "layers.py")
+CHECK_TIMEOUT_S = 600
+
+
+def export(
+    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
+) -> list[str]:
+    """Write the folder `out`, which must not exist or be empty, and return what to say.
+
+    `provenance` says in words where the weights come from; its entry "arch" must be the digest of the spec that they
+    were trained for, and its entry "origin" names them. Without weights it writes a random initialisation and says so.
+    The written model is run in a process of its own, without this package, and must give this package's logits. Whole
+    or not at all: `InvalidInput` where weights do not fit, the folder is taken or logits differ; then nothing stays.
+    """
+    said = dict(provenance or {})
+    if weights is None:
+        said |= {"arch": arch.digest, "origin": f"{RANDOM}, seed {SEED}"}
+        weights = get_weights(Network(arch, nnx.Rngs(SEED)))
+    _check_origin(arch, said)
+    check_weights(arch, weights)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidInput(f"{out} exists and is not empty; name another folder with --out, or remove it")
+    folder = _temporary(out)
+    try:
+        save_weights(folder / "weights.safetensors", weights, arch, said["origin"])
+        save_arch(arch, folder / "arch.json")
+        write_whole(folder / "model.py", model_source(arch, said))
+        difference = _difference(arch, weights, folder)
+        if not difference <= TOLERANCE:
+            raise InvalidInput(f"the exported model differs by {difference:.1e} from the network; nothing was written")
+        folder.replace(out)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    untrained = [f"no weights were given: these are a {RANDOM}, and the model predicts nothing yet"]
+    return [
+        f"wrote {out}: model.py, weights.safetensors, arch.json ({arch.params:,} parameters)",
+        f"weights: {said['origin']}",
+        *(untrained if RANDOM in said["origin"] else []),
+        f"checked without this package: largest relative difference {difference:.1e}; try: python {out}/model.py",
+    ]
+
+
+def _check_origin(arch: ArchSpec, provenance: Mapping[str, str]) -> None:
+    """Refuse weights that were not made for exactly this spec: a proxy's, above all, whose shapes may even fit."""
+    if provenance.get("arch") != arch.digest:
+        whose = f"{provenance['arch']:.12}" if "arch" in provenance else "unknown"
+        raise InvalidInput(
+            f"these weights are of another spec ({whose}, not {arch.digest:.12}); a proxy's weights are not the "
+            "deployed network's: train that one with nas train, or export without weights"
+        )
+    if not provenance.get("origin"):
+        raise InvalidInput("weights need an origin in their provenance, such as 'trained'")
+
+
+def _temporary(out: Path) -> Path:
+    """Return a new empty folder beside `out`."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        folder.chmod(0o755)
+        return folder
+    except OSError as error:
+        raise InvalidInput(f"cannot make the folder {out}: {error.strerror or error}") from error
+
+
+# ---------------------------------------------------------------------------------------------------- the source text
+
+
+def model_source(arch: ArchSpec, provenance: Mapping[str, str]) -> str:
+    """Return the text of model.py: what it is, the building blocks as they are, the model, a small main."""
+    head = _HEAD.format(
+        name=_quotable(arch.name),
+        shape=", ".join(str(size) for size in arch.input_shape),
+        classes=arch.num_classes,
+        weights=_quotable(provenance["origin"]),
+        provenance=repr(dict(sorted(provenance.items()))),
+    )
+    layers = "\n".join(map(_module_source, SOURCES))
+    stages = "\n".join(_stage_source(arch, s) for s in range(len(arch.stages)))
+    widths = {"in_channels": arch.last_map.channels, "num_classes": arch.num_classes}
+    model = _MODEL.format(
+        shape=tuple(arch.input_shape),
+        common=f'{{"padding": {_literal(arch.padding)}, "norm_eps": {arch.norm_eps!r}, "rngs": rngs}}',
+        stages=stages,
+        head=_call("Head", widths | asdict(arch.head)),
+    )
+    return f"{head}\n{layers}\n{model}"
+
+
+def _module_source(name: str) -> str:
+    """Return the source of a module of nas.nn without its imports from this package."""
+    lines = files("nas.nn").joinpath(name).read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("from nas.")]
+    rule = "# " + "=" * 100
+    return "\n".join([rule, f"# {name}, as it is in the program that wrote this file", rule, "", *kept, ""])
+
+
+def _stage_source(arch: ArchSpec, stage: int) -> str:
+    """Return one stage of the model: a list of constructor calls with plain numbers, and the shape behind each."""
+    lines = ["            nnx.List(", "                ["]
+    for position, op, shape in arch.walk():
+        if position.partition(".")[0] == str(stage):
+            module: Callable[..., Any] = MODULES[type(op)]
+            call = _call(module.__name__, {"in_channels": shape.channels} | asdict(op))
+            behind = " x ".join(str(size) for size in op.out_shape(shape))
+            lines.append(f"                    {call},  # {position}: {behind}")
+    return "\n".join([*lines, "                ]", "            ),"])
+
+
+def _call(name: str, arguments: Mapping[str, Any]) -> str:
+    given = ", ".join(f"{key}={_literal(value)}" for key, value in arguments.items())
+    return f"{name}({given}, **common)"
+
+
+def _literal(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def _quotable(text: str) -> str:
+    """Return text that is safe inside a docstring."""
+    return "".join(c if c.isprintable() and c not in '\\"' else "_" for c in text)
+
+
+_HEAD = '''"""{name}: a stand-alone Flax model, pictures [N, {shape}] -> logits [N, {classes}], written by a program.
+
+Weights: {weights}.
+
+    model = load("weights.safetensors")
+    logits = model(pictures)  # float32, normalised as in training; NHWC
+
+Needs jax, flax, numpy and safetensors. `python model.py` prints the logits of a fixed input.
+"""
+
+PROVENANCE = {provenance}
+'''
+
+_MODEL = '''# ====================================================================================================
+# the model
+# ====================================================================================================
+
+import sys
+from pathlib import Path
+
+import safetensors.numpy
+
+INPUT_SHAPE = {shape}  # height, width, channels
+
+
+class Model(nnx.Module):
+    """The network; its weights are random until `load` gives it those of a file."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        common: dict[str, Any] = {common}
+        self.stages = nnx.List([
+{stages}
+        ])
+        self.head = {head}
+
+    def __call__(self, x: Array) -> Array:
+        """Return float32 logits [N, classes] for pictures x [N, H, W, C]."""
+        if x.shape[1:] != INPUT_SHAPE:
+            raise ValueError(f"the model takes pictures of shape [N, *{{INPUT_SHAPE}}], got {{x.shape}}")
+        for stage in self.stages:
+            for block in stage:
+                x = block(x, stored_statistics)
+        return self.head(x, stored_statistics)
+
+
+def load(path: str | Path) -> Model:
+    """Return the model with the weights in a safetensors file; names and shapes must be exactly the model's."""
+    weights = safetensors.numpy.load_file(path)
+    model = nnx.eval_shape(lambda: Model(nnx.Rngs(0)))
+    variables = {{
+        ".".join(str(key) for key in at if key != "stages"): node
+        for at, node in nnx.iter_graph(model)
+        if isinstance(node, (nnx.Param, nnx.BatchStat))
+    }}
+    if wrong := sorted(set(variables) ^ set(weights)):
+        raise ValueError(f"{{path}} does not fit the model: '{{wrong[0]}}' and {{len(wrong) - 1}} others differ")
+    for name, variable in variables.items():
+        if weights[name].shape != variable.shape:
+            raise ValueError(f"{{path}}: '{{name}}' is {{weights[name].shape}}, the model's {{variable.shape}}")
+        variable.set_value(jnp.asarray(weights[name], jnp.float32))
+    return model
+
+
+def fixed_input(count: int = 1) -> np.ndarray:
+    """Return the same pictures [count, H, W, C] every time, values between -1 and 1."""
+    shape = (count, *INPUT_SHAPE)
+    return np.sin(0.37 * np.arange(math.prod(shape)) ** 1.1).astype(np.float32).reshape(shape)
+
+
+def main() -> None:
+    """Print the logits of the fixed input with the weights beside this file, or those named on the command line."""
+    default = Path(__file__).with_name("weights.safetensors")
+    model = load(sys.argv[1] if len(sys.argv) > 1 else default)
+    logits = nnx.jit(lambda network, x: network(x))(model, jnp.asarray(fixed_input()))
+    print("weights:", PROVENANCE["origin"])
+    print("logits of a fixed input:", " ".join(f"{{value:.6g}}" for value in np.asarray(logits)[0]))
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+# ------------------------------------------------------------------------------------------------------------- check
+
+_DRIVER = """
+import sys
+for name in {packages!r}:
+    sys.modules[name] = None
+import importlib.util, numpy
+spec = importlib.util.spec_from_file_location("model", "model.py")
+model = importlib.util.module_from_spec(spec)
+sys.modules["model"] = model
+spec.loader.exec_module(model)
+apply = model.nnx.jit(lambda network, x: network(x))
+logits = apply(model.load("weights.safetensors"), model.jnp.asarray(numpy.load("pictures.npy")))
+numpy.save("logits.npy", numpy.asarray(logits))
+"""
+
+
+def _difference(arch: ArchSpec, weights: Mapping[str, Any], folder: Path) -> float:
+    """Return max|y - y*| / max|y*| between the written model, in a process without this package, and the network."""
+    pictures = np.random.default_rng(SEED).normal(size=(2, *arch.input_shape)).astype(np.float32)
+    with jax.default_device(jax.devices("cpu")[0]):
+        network = abstract_network(arch)
+        set_weights(network, weights)
+        wanted = np.asarray(nnx.jit(lambda network, x: network(x))(network, jax.numpy.asarray(pictures)))
+    found = run_model(folder, pictures)
+    if found.shape != wanted.shape or not np.isfinite(found).all():
+        return float("inf")
+    largest = float(np.abs(wanted).max())
+    return float(np.abs(found - wanted).max()) / largest if largest else float(np.abs(found).max())
+
+
+def run_model(folder: Path, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits of an exported model, run by another Python in which this package cannot be imported."""
+    np.save(folder / "pictures.npy", pictures)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-B", "-c", _DRIVER.format(packages=PACKAGES)],
+            cwd=folder, env=environment | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True,
+            timeout=CHECK_TIMEOUT_S, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise InvalidInput(f"the exported model does not run without this package: {last}; nothing was written")
+        logits: NDArray[np.float32] = np.load(folder / "logits.npy", allow_pickle=False)
+    except subprocess.TimeoutExpired as error:
+        raise InvalidInput(f"the exported model took over {CHECK_TIMEOUT_S} s; nothing was written") from error
+    finally:
+        for name in ("pictures.npy", "logits.npy"):
+            (folder / name).unlink(missing_ok=True)
+    return logits

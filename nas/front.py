@@ -1,0 +1,84 @@
+"""The front of a finished search: which architectures around the policy are evaluated, and the files that hold them."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+
+from nas.arch import save_arch
+from nas.cost import MACS, PARAMS, compile_table, within
+from nas.files import write_whole
+from nas.pareto import non_dominated
+from nas.plan import Plan
+from nas.protocols import Genotype
+from nas.search import reinforce
+from nas.search.repair import neighbours
+from nas.space import StagedSpace
+
+POLICY_SHARE = 0.5  # of the evaluated architectures; the neighbours of the argmax fill the rest
+COLUMNS = ["digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params"]
+
+
+def front_candidates(
+    space: StagedSpace, policy: reinforce.Policy, chosen: Genotype, count: int, seed: int
+) -> dict[Genotype, str]:
+    """Return up to `count` distinct architectures with their origin: the chosen one, policy samples, its neighbours."""
+    found: dict[Genotype, str] = {chosen: "argmax"}
+    count = min(count, space.size())
+
+    def add(genotypes: np.ndarray, origin: str, most: int) -> None:
+        for row in space.canonical(genotypes):
+            if len(found) >= most:
+                return
+            found.setdefault(tuple(int(g) for g in row), origin)
+
+    draws = reinforce.ask(policy, jax.random.fold_in(jax.random.key(seed), 2), 4 * count)
+    add(np.asarray(draws), "policy", 1 + int(POLICY_SHARE * count))
+    rng = np.random.default_rng([seed, 3])
+    for moves in (1, 2):
+        add(rng.permutation(neighbours(space, chosen, moves)), "neighbour", count)
+    while len(found) < count:
+        add(space.sample(rng, count), "random", count)
+    return found
+
+
+def write_front(
+    out: Path,
+    space: StagedSpace,
+    plan: Plan,
+    counts: dict[Genotype, int],
+    pictures: int,
+    origins: dict[Genotype, str],
+    chosen: Genotype,
+) -> None:
+    """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs."""
+    genotypes = np.array(list(counts), np.int32)
+    top1 = np.array(list(counts.values())) / pictures
+    archs = [space.decode(genotype) for genotype in counts]
+    table = pd.DataFrame(
+        {
+            "digest": [arch.digest for arch in archs],
+            "spec": "",
+            "latency": compile_table(space, plan.model).score(genotypes),
+            "latency_unit": plan.model.unit,
+            "top1": top1,
+            "standard_error": np.sqrt(top1 * (1 - top1) / pictures),
+            "macs": compile_table(space, MACS).score(genotypes),
+            "params": compile_table(space, PARAMS).score(genotypes),
+            "on_front": False,
+            "origin": ["argmax" if g == chosen else origins[g] for g in counts],
+        }
+    )
+    kept = np.flatnonzero(within(plan.limits(space), genotypes))
+    if len(kept):
+        points = np.stack([table["latency"].to_numpy()[kept], top1[kept]], 1)
+        table.loc[kept[non_dominated(points, [True, False])], "on_front"] = True
+    (out / "specs").mkdir(exist_ok=True)
+    for row in np.flatnonzero(table["on_front"]):
+        name = f"specs/{archs[row].digest[:12]}.json"
+        save_arch(archs[row], out / name)
+        table.loc[row, "spec"] = name
+    table = table.sort_values(["latency", "digest"])
+    write_whole(out / "evaluated.csv", table.to_csv(index=False))
+    write_whole(out / "front.csv", table[table["on_front"]][COLUMNS].to_csv(index=False))

@@ -1,0 +1,221 @@
+"""From what a user asks to what will be done: settings, the targets and spaces they name, checked before any work.
+
+The specs, costs and latencies of a search are always those of the deployed network; its accuracies those of the proxy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latency_models.roofline import Roofline
+from latency_models.target import abstract_target, load_target
+from nas.arch import ArchSpec
+from nas.cost import MACS, PARAMS, CostTable, compile_table
+from nas.data import Dataset
+from nas.data import load as load_data
+from nas.errors import InvalidInput, unknown_name
+from nas.presets import Preset, load_preset, proxy_resolution
+from nas.proxy import redeployed
+from nas.registry import LATENCY_MODELS, SPACES, load
+from nas.search.repair import Goal, repair
+from nas.space import StagedSpace
+from nas.zoo import reference
+
+REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
+CHANNELS = 3  # of the deployed network; grey pictures are repeated
+TOLERANCE = 0.01  # of the latency
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a search depends on, as the user gave it; stored in `experiment.json`."""
+
+    space: str = "uib"
+    target: str | None = "edgetpu"
+    ridge_point: float | None = None
+    peak_gmacs_per_s: float | None = None
+    latency_model: str = "default"
+    latency_ms: float | None = None
+    latency_ratio: float | None = None
+    max_params: int | None = None
+    max_macs: int | None = None
+    data: str = "digits"
+    data_dir: str | None = None
+    resolution: int = 224
+    preset: str = "quick"
+    proxy_resolution: int | None = None
+    proxy_width: float | None = None
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Settings":
+        """Return the settings stored as `data`; `InvalidInput` names a field that is not one."""
+        known = {f.name for f in fields(cls)}
+        if not isinstance(data, dict) or (set(data) - known):
+            wrong = sorted(set(data) - known)[0] if isinstance(data, dict) else repr(data)[:40]
+            raise InvalidInput(f"the stored settings are malformed: {unknown_name('field', wrong, known)}")
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search ready to start: everything the settings name, loaded and checked."""
+
+    settings: Settings
+    preset: Preset
+    dataset: Dataset
+    space: StagedSpace  # deployed, all decisions
+    model: Roofline
+    wanted: float  # latency in the model's unit
+    proxy_resolution: int
+    proxy_width: float
+
+    @property
+    def target(self) -> str:
+        """The target's name, or the abstract device's."""
+        return self.model.name
+
+    def goal(self, space: StagedSpace) -> Goal:
+        """Return what an architecture of `space` must keep; a stage that cannot reach it aims at its nearest point."""
+        latency = compile_table(space, self.model)
+        target = float(np.clip(self.wanted, latency.cheapest()[0], latency.dearest()[0]))
+        limits = [(table, max(bound, table.cheapest()[0])) for table, bound in self.limits(space)]
+        return Goal(latency, target, TOLERANCE, tuple(limits))
+
+    def limits(self, space: StagedSpace) -> list[tuple[CostTable, float]]:
+        """Return the hard bounds as (table over `space`, bound)."""
+        bounds = [(PARAMS, self.settings.max_params), (MACS, self.settings.max_macs)]
+        return [(compile_table(space, cost), bound) for cost, bound in bounds if bound is not None]
+
+    @cached_property
+    def reachable(self) -> tuple[float, float]:
+        """The smallest and the largest latency in the space."""
+        table = compile_table(self.space, self.model)
+        return float(table.cheapest()[0]), float(table.dearest()[0])
+
+    def proxy(self, space: StagedSpace) -> StagedSpace:
+        """Return the space of proxies that the supernet trains."""
+        return space.proxy(self.proxy_resolution, self.proxy_width)
+
+    def lines(self) -> list[str]:
+        """Return the plan in words."""
+        unit, s, p = self.model.unit, self.settings, self.preset
+        low, high = self.reachable
+        coarse = self.space.coarse()
+        asked = s.latency_ms is not None or s.latency_ratio is not None
+        source = "as asked" if asked else f"that of {REFERENCE} rebuilt for {s.resolution} px"
+        lines = [
+            f"space {s.space}: {self.space.size():.3g} architectures, coarse stage {coarse.size():,}",
+            f"deployed network: {s.resolution} px, {CHANNELS} channels, {self.dataset.num_classes} classes",
+            f"target {self.target}: {self.wanted:.4g} {unit} ({source}); reachable {low:.4g} to {high:.4g} {unit}",
+            f"data {self.dataset.name}: {len(self.dataset.y_train):,} training pictures, of which "
+            f"{p.held_out_fraction:.0%} are held out for rewards; the test set is not seen",
+            f"proxy trained by the supernet: {self.proxy_resolution} px, width {self.proxy_width:g}; "
+            "accuracies are the proxy's, costs and latency the deployed network's",
+            f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
+            f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}",
+        ]
+        for name, bound in (("parameters", s.max_params), ("MACs", s.max_macs)):
+            lines += [f"hard bound: at most {bound:,} {name}"] if bound is not None else []
+        return lines + [f"data note: {note}" for note in self.dataset.notes]
+
+
+def load_model(settings: Settings, num_classes: int) -> Roofline:
+    """Return the latency model of the settings' target or abstract device."""
+    if settings.ridge_point is None:
+        if settings.peak_gmacs_per_s is not None:
+            raise InvalidInput("--peak-gmacs-per-s goes with --ridge-point; give both, or a --target")
+        build = load("latency model", LATENCY_MODELS, settings.latency_model)
+        model: Roofline = build(load_target(settings.target or "edgetpu"))
+        return model
+    if settings.target is not None:
+        raise InvalidInput(f"give either --target {settings.target} or --ridge-point, not both")
+    return abstract_target(settings.ridge_point, settings.peak_gmacs_per_s, scale(settings, num_classes))
+
+
+def scale(settings: Settings, num_classes: int) -> ArchSpec:
+    """Return the reference network, rebuilt for the deployed resolution, channels and classes."""
+    return redeployed(reference(REFERENCE), settings.resolution, CHANNELS, num_classes)
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Return the plan for `settings`, or raise the one line that says why there is none."""
+    _check_numbers(settings)
+    preset = load_preset(settings.preset)
+    base: StagedSpace = load("space", SPACES, settings.space)
+    if settings.target is not None and settings.ridge_point is None:
+        load_target(settings.target)  # a typo is answered before any data is read
+    dataset = load_data(settings.data, Path(settings.data_dir) if settings.data_dir else None)
+    model = load_model(settings, dataset.num_classes)
+    wanted = _wanted_latency(settings, model, dataset.num_classes)
+    plan = Plan(
+        settings,
+        preset,
+        dataset,
+        base.deployed(settings.resolution, CHANNELS, dataset.num_classes),
+        model,
+        wanted,
+        proxy_resolution(preset, dataset.resolution, settings.proxy_resolution),
+        preset.proxy_width if settings.proxy_width is None else settings.proxy_width,
+    )
+    plan.proxy(plan.space)
+    _check_reach(plan)
+    return plan
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name, value in asdict(settings).items():
+        if isinstance(value, float) and not np.isfinite(value):
+            raise InvalidInput(f"{name} must be a finite number, got {value}")
+        if (
+            name in ("latency_ms", "latency_ratio", "max_params", "max_macs", "resolution")
+            and value is not None
+            and value <= 0
+        ):
+            raise InvalidInput(f"{name} must be positive, got {value}")
+    if settings.seed < 0:
+        raise InvalidInput(f"the seed must be 0 or larger, got {settings.seed}")
+
+
+def _wanted_latency(settings: Settings, model: Roofline, num_classes: int) -> float:
+    given, other = settings.latency_ms, settings.latency_ratio
+    flags = ("--latency-ms", "--latency-ratio")
+    if model.unit != "ms":
+        given, other, flags = other, given, flags[::-1]
+    if other is not None:
+        raise InvalidInput(f"latencies on '{model.name}' are in {model.unit}: give {flags[0]} instead of {flags[1]}")
+    return model.predict_ms(scale(settings, num_classes)) if given is None else given
+
+
+def _check_reach(plan: Plan) -> None:
+    """Raise where the latency or a hard bound is out of reach, each alone or all together."""
+    (low, high), unit = plan.reachable, plan.model.unit
+    where = f"space '{plan.settings.space}' at {plan.settings.resolution} px on '{plan.target}'"
+    if not low * (1 - TOLERANCE) <= plan.wanted <= high * (1 + TOLERANCE):
+        raise InvalidInput(
+            f"the latency must lie between {low:.4g} and {high:.4g} {unit} for {where}, got {plan.wanted:.4g} {unit}; "
+            "ask for one in that range"
+        )
+    limits = plan.limits(plan.space)
+    for table, bound in limits:
+        least = table.cheapest()[0]
+        if bound < least:
+            raise InvalidInput(f"max_{table.name} must be at least {least:,} for {where}, got {bound:,}")
+    if limits and not _any_feasible(plan):
+        raise InvalidInput(
+            f"no architecture found that takes {plan.wanted:.4g} {unit} on '{plan.target}' and keeps "
+            + " and ".join(f"{table.name} <= {bound:,}" for table, bound in limits)
+            + "; loosen one of them"
+        )
+
+
+def _any_feasible(plan: Plan) -> bool:
+    """Return whether exact repair reaches the goal from the cheapest architecture or one of a few random ones."""
+    goal = plan.goal(plan.space)
+    starts: Sequence[Any] = [goal.limits[0][0].cheapest()[1], *plan.space.sample(np.random.default_rng(0), 4)]
+    flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
+    return any(repair(plan.space, start, flat, goal) is not None for start in starts)

@@ -1,0 +1,128 @@
+"""What a search or a training leaves behind, as typed data with a strict JSON form: accuracies, results, run folders.
+
+A run folder holds `experiment.json` (settings), `journal.jsonl`, `checkpoints/`, `coarse.json` and `best.json`,
+`front.csv` with the specs in `specs/`, `evaluated.csv` and `report.html`. No file holds a clock or a host.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.files import dump_json, read_json, write_whole
+
+SCHEMA = "nas.result"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class AccuracyKind:
+    """What must be equal for two accuracies to be compared: data set, the network's input and width, how obtained."""
+
+    data: str  # name of the data set
+    data_digest: str  # SHA-256 of its arrays
+    resolution: int  # px of the pictures that the network saw
+    width: float  # of the proxy; 1 for the deployed network itself
+    how: str  # "supernet weights, held-out pictures" or "trained alone, test pictures"
+
+    def label(self) -> str:
+        """Return the kind in words, for axes and tables."""
+        network = "deployed network" if self.width == 1 else f"proxy of width {self.width:g}"
+        return f"{self.data}, {network} at {self.resolution} px, {self.how}"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 accuracy as a fraction, with its standard error over `pictures` pictures, and its kind."""
+
+    top1: float
+    standard_error: float
+    pictures: int
+    kind: AccuracyKind
+
+
+@dataclass(frozen=True)
+class Result:
+    """One architecture that a search found, with its predicted costs and how each number was obtained."""
+
+    arch: ArchSpec
+    space: str
+    target: str
+    latency_model: str
+    latency: float  # predicted on `target`, in `latency_unit`
+    latency_unit: str  # "ms", or "x mobilenetv4-conv-s" for an abstract device
+    wanted_latency: float
+    other_latencies_ms: dict[str, float]  # predicted on every other target
+    macs: int
+    params: int
+    peak_activation_bytes: int
+    weight_bytes: int
+    accuracy: Accuracy
+    proxy_resolution: int
+    proxy_width: float
+    converged: bool
+    policy_entropy: float  # mean over decisions, as a fraction of that of a uniform policy
+    genotype: tuple[int, ...]
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        body = {f.name: getattr(self, f.name) for f in fields(self)} | {
+            "arch": self.arch.to_dict(),
+            "accuracy": asdict(self.accuracy),
+            "genotype": list(self.genotype),
+            "notes": list(self.notes),
+        }
+        return {"schema": SCHEMA, "version": VERSION, "digest": self.arch.digest, **body}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Result":
+        """Return the result in the JSON form `data`; `InvalidInput` where it is none or has been altered."""
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise InvalidInput(f"this is not the result of a search: the field 'schema' must be '{SCHEMA}'")
+        if data.get("version") != VERSION:
+            raise InvalidInput(f"result version {data.get('version')!r} is not supported; this release reads {VERSION}")
+        names = {f.name for f in fields(cls)}
+        if set(data) - {"schema", "version", "digest"} != names:
+            wrong = sorted(names ^ (set(data) - {"schema", "version", "digest"}))
+            raise InvalidInput(f"the result lacks or has in excess the field '{wrong[0]}'; run the search again")
+        arch = ArchSpec.from_dict(data["arch"])
+        if arch.digest != data.get("digest"):
+            raise InvalidInput("the architecture does not match the digest beside it: the file was altered")
+        try:
+            kind = AccuracyKind(**data["accuracy"]["kind"])
+            accuracy = Accuracy(**(data["accuracy"] | {"kind": kind}))
+            body = {name: data[name] for name in names} | {
+                "arch": arch,
+                "accuracy": accuracy,
+                "genotype": tuple(data["genotype"]),
+                "notes": tuple(data["notes"]),
+            }
+            return cls(**body)
+        except (TypeError, KeyError) as error:
+            raise InvalidInput(f"the result's accuracy or genotype is malformed ({error})") from error
+
+
+def save_result(result: Result, path: Path) -> None:
+    """Write a result as JSON."""
+    write_whole(path, dump_json(result.to_dict()))
+
+
+def load_result(path: Path) -> Result:
+    """Return the result in `path` (`best.json`, `coarse.json`); one clear line where it holds none."""
+    try:
+        return Result.from_dict(read_json(path))
+    except (InvalidInput, LookupError) as error:
+        message = str(error)
+        raise InvalidInput(message if str(path) in message else f"{path}: {message}") from error
+
+
+def result_of_run(run: Path) -> Result:
+    """Return the best result of the run folder `run`; says so where the run has not finished or is none."""
+    if not (run / "experiment.json").exists():
+        raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
+    if not (run / "best.json").exists():
+        raise InvalidInput(f"the run in {run} has not finished; go on with: nas resume {run}")
+    return load_result(run / "best.json")

@@ -1,0 +1,160 @@
+"""A small synthetic run folder, with the files and columns of a real one, for tests of what reads it."""
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_models.target import load_target, target_names
+from nas.arch import ArchSpec, save_arch
+from nas.ops import Shape
+from nas.pareto import non_dominated
+from nas.results import Accuracy, AccuracyKind, Result, save_result
+from nas.space import StagedSpace, stage
+
+TARGET = "pixel8-edgetpu"
+COLUMNS = ("digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params")
+SPACE = StagedSpace(
+    name="tiny",
+    input_shape=Shape(224, 224, 3),
+    num_classes=10,
+    stem_filters=(16, 32),
+    fused_filters=(48,),
+    fused_expansions=(2.0,),
+    stages=(stage((48, 80), (1, 2)), stage((96, 160), (1, 2, 3))),
+    features=960,
+    hidden=1280,
+)
+MODEL = load_target(TARGET).model()
+HELD_OUT = 500  # pictures
+
+
+def kind(how: str = "supernet weights, held-out pictures", width: float = 0.5) -> AccuracyKind:
+    """The kind of accuracy of the run: a proxy's."""
+    return AccuracyKind("digits", "0" * 64, 16, width, how)
+
+
+def accuracy_of(arch: ArchSpec, rng: np.random.Generator) -> Accuracy:
+    """A made-up accuracy that grows with size, on the grid of the held-out pictures."""
+    top1 = 0.97 - 0.25 * (1e8 / arch.macs) ** 0.7 + rng.normal(0, 0.01)
+    top1 = round(float(np.clip(top1, 0, 1)) * HELD_OUT) / HELD_OUT
+    return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / HELD_OUT)), HELD_OUT, kind())
+
+
+def result_of(arch: ArchSpec, genotype: tuple[int, ...], accuracy: Accuracy, **changes: Any) -> Result:
+    """A result with true costs."""
+    body: dict[str, Any] = {
+        "space": SPACE.name,
+        "target": TARGET,
+        "latency_model": "default",
+        "latency": MODEL.predict_ms(arch),
+        "latency_unit": "ms",
+        "wanted_latency": MODEL.predict_ms(arch) * 1.004,
+        "other_latencies_ms": {t: load_target(t).model().predict_ms(arch) for t in target_names() if t != TARGET},
+        "macs": arch.macs,
+        "params": arch.params,
+        "peak_activation_bytes": arch.peak_activation_elements,
+        "weight_bytes": arch.params,
+        "accuracy": accuracy,
+        "proxy_resolution": 16,
+        "proxy_width": 0.5,
+        "converged": False,
+        "policy_entropy": 0.41,
+        "genotype": genotype,
+        "seed": 0,
+        "notes": ("the digits are real, and small",),
+    }
+    return Result(arch=arch, **(body | changes))
+
+
+def make_run(run: Path, *, seed: int = 0, finished: bool = True, count: int = 40, **changes: Any) -> Path:
+    """Write a run folder and return it; one that is not `finished` was killed early in the fine stage."""
+    rng = np.random.default_rng(seed)
+    (run / "specs").mkdir(parents=True)
+    settings = {"space": "tiny", "target": TARGET, "ridge_point": None, "peak_gmacs_per_s": None, "seed": seed}
+    settings |= {"latency_model": "default", "data": "digits", "preset": "quick", "resolution": 224}
+    (run / "experiment.json").write_text(json.dumps({"settings": settings}))
+    best = tuple(int(i) for i in SPACE.sample(rng, 1)[0])
+    arch = SPACE.decode(best)
+    fine = SPACE.fine(arch)
+    stages: list[tuple[str, StagedSpace, int]] = [("coarse", SPACE.coarse(), 12), ("fine", fine, 12 if finished else 3)]
+    lines = [line for name, space, chunks in stages for line in journal_of(name, space, chunks, rng)]
+    (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    coarse = SPACE.coarse().sample(rng, 1)[0]
+    shape = SPACE.coarse().decode(coarse)
+    save_result(result_of(shape, tuple(map(int, coarse)), accuracy_of(shape, rng), **changes), run / "coarse.json")
+    if not finished:
+        with (run / "journal.jsonl").open("a") as file:
+            file.write('{"stage": "fine", "st')  # what a kill leaves
+        return run
+    accuracy = accuracy_of(arch, rng)
+    save_result(result_of(arch, best, accuracy, **changes), run / "best.json")
+    specs = {spec.digest: spec for spec in (SPACE.decode(g) for g in SPACE.sample(rng, count))} | {arch.digest: arch}
+    write_evaluated(run, list(specs.values()), arch, accuracy, rng)
+    return run
+
+
+def write_evaluated(run: Path, specs: list[ArchSpec], best: ArchSpec, accuracy: Accuracy, rng: Any) -> None:
+    """Write front.csv, evaluated.csv and the specs of the front."""
+    found = [accuracy if spec == best else accuracy_of(spec, rng) for spec in specs]
+    latencies = [MODEL.predict_ms(spec) for spec in specs]
+    front = non_dominated(np.array([latencies, [a.top1 for a in found]]).T, (True, False))
+    rows = []
+    for spec, latency, one, on_front in zip(specs, latencies, found, front, strict=True):
+        path = f"specs/{spec.digest[:12]}.json" if on_front else ""
+        if on_front:
+            save_arch(spec, run / path)
+        rows.append([spec.digest, path, latency, "ms", one.top1, one.standard_error, spec.macs, spec.params, on_front])
+    rows.sort(key=lambda row: row[2])
+    origins = ["argmax" if row[0] == best.digest else "policy" for row in rows]
+    everything = [[*row, origin] for row, origin in zip(rows, origins, strict=True)]
+    write_csv(run / "evaluated.csv", [*COLUMNS, "on_front", "origin"], everything)
+    write_csv(run / "front.csv", list(COLUMNS), [row[:8] for row in rows if row[8]])
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
+    """Write rows of values as CSV."""
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def journal_of(name: str, space: StagedSpace, chunks: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """The journal of one stage in which the policy slowly prefers one option."""
+    decisions = [{"name": d.name, "options": [list(o) if isinstance(o, tuple) else o for o in d.options]}
+                 for d in space.decisions]  # fmt: skip
+    wanted = space.sample(rng, 1)[0]
+    middle = MODEL.predict_ms(space.decode(wanted))
+    lines: list[dict[str, Any]] = [
+        {"stage": name, "decisions": decisions, "target_latency": middle, "latency_unit": "ms"}
+    ]
+    for chunk in range(chunks):
+        done = (chunk + 1) / 12
+        policy = [softened(len(d.options), int(w), done, rng) for d, w in zip(space.decisions, wanted, strict=True)]
+        argmax = space.canonical(np.array([[int(np.argmax(row)) for row in policy]]))[0]
+        lines.append(
+            {
+                "stage": name, "step": 20 * (chunk + 1), "steps": 240,
+                "loss": 2.3 * (1 - 0.8 * done), "train_top1": 0.1 + 0.8 * done, "entropy": 1 - 0.7 * done, "beta": 0.1,
+                "sampled_latency": middle * (1.1 - 0.1 * done) if chunk else None, "argmax": [int(i) for i in argmax],
+                "argmax_latency": MODEL.predict_ms(space.decode(argmax)), "argmax_reward_top1": 0.1 + 0.75 * done,
+                "policy": [row.tolist() for row in policy],
+            }
+        )  # fmt: skip
+    return lines
+
+
+def softened(count: int, wanted: int, done: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Probabilities [count] that lean towards `wanted`."""
+    logits = rng.normal(0, 0.2, count) + 3 * done * np.eye(count)[wanted]
+    odds = np.exp(logits)
+    return np.asarray(odds / odds.sum())
+
+
+def trained_alone(accuracy: Accuracy, **changes: Any) -> dict[str, Any]:
+    """The JSON form of an accuracy, with some fields of its kind replaced."""
+    body = asdict(accuracy)
+    return body | {"kind": body["kind"] | changes}

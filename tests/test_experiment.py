@@ -1,0 +1,205 @@
+"""A whole search on a tiny space: its files, that it resumes to the same bytes, and what it answers to bad requests."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nas import experiment, presets
+from nas.arch import load_arch
+from nas.errors import InvalidInput, UnknownName
+from nas.experiment import Progress, Settings, Silent, resume, search
+from nas.journal import Journal
+from nas.nn.checkpoints import Checkpoints
+from nas.nn.network import load_weights
+from nas.plan import make_plan
+from nas.presets import QUICK, StageBudget
+from nas.proxy import proxied
+from nas.results import load_result
+from tests.tiny import pictures
+
+TINY = replace(
+    QUICK,
+    name="tiny",
+    coarse=StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False),
+    fine=StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False),
+    batch=8,
+    reward_batch=8,
+    eval_pictures=24,
+    eval_batch=12,
+    front_size=12,
+    proxy_width=0.5,
+)
+RESULT_FILES = ("best.json", "coarse.json", "front.csv", "evaluated.csv", "journal.jsonl", "inherited.safetensors")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a search that takes seconds; every chunk is followed by a checkpoint."""
+    data = pictures()
+    np.savez(
+        tmp_path / "quarters.npz", x_train=data.x_train, y_train=data.y_train, x_test=data.x_test, y_test=data.y_test
+    )
+    monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
+    monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0.0)
+    return Settings(
+        space="tests.tiny:SPACE",
+        target="pixel6-cpu",
+        latency_ms=0.03,
+        data=str(tmp_path / "quarters.npz"),
+        resolution=32,
+        preset="tiny",
+        proxy_resolution=8,
+    )
+
+
+class StopAt(Silent):
+    """A watcher that interrupts the search at one report, as Ctrl-C would."""
+
+    def __init__(self, stage: str, step: int) -> None:
+        self.at = stage, step
+
+    def progress(self, event: Progress) -> None:
+        """Raise where it is time."""
+        if (event.stage, event.step) == self.at:
+            raise KeyboardInterrupt
+
+
+def latency_in_range(settings: Settings) -> Settings:
+    """Return the settings with a latency in the middle of what the space reaches."""
+    low, high = _range(settings)
+    return replace(settings, latency_ms=(low + high) / 2)
+
+
+def _range(settings: Settings) -> tuple[float, float]:
+    try:
+        return make_plan(settings).reachable
+    except InvalidInput as error:
+        words = str(error).replace(",", "").split()
+        return float(words[words.index("between") + 1]), float(words[words.index("and") + 1])
+
+
+def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(settings: Settings, tmp_path: Path) -> None:
+    settings = latency_in_range(settings)
+    whole = tmp_path / "whole"
+    result = search(settings, whole)
+    broken = tmp_path / "broken"
+    with pytest.raises(KeyboardInterrupt):
+        search(settings, broken, StopAt("coarse", 2))
+    for stop in (StopAt("fine", 2), StopAt("front", 8)):
+        with pytest.raises(KeyboardInterrupt):
+            resume(broken, stop)
+    with open(broken / "journal.jsonl", "ab") as file:
+        file.write(b'{"stage": "front", "geno')  # a torn last line
+    assert resume(broken) == result == resume(whole)
+    for name in RESULT_FILES:
+        assert (whole / name).read_bytes() == (broken / name).read_bytes(), name
+    _check_files(whole, settings)
+
+
+def _check_files(run: Path, settings: Settings) -> None:
+    result = load_result(run / "best.json")
+    assert load_arch(run / "best.json") == result.arch
+    assert abs(result.latency / result.wanted_latency - 1) <= 0.01
+    assert 0 <= result.accuracy.top1 <= 1 and result.accuracy.pictures == 24
+    assert (result.proxy_resolution, result.proxy_width) == (8, 0.5)
+    evaluated, front = pd.read_csv(run / "evaluated.csv"), pd.read_csv(run / "front.csv")
+    assert len(evaluated) == 12 == evaluated["digest"].nunique() and result.arch.digest in set(evaluated["digest"])
+    assert 1 <= len(front) == evaluated["on_front"].sum()
+    assert front["top1"].is_monotonic_increasing and front["latency"].is_monotonic_increasing
+    for row in front.itertuples():
+        assert load_arch(run / str(row.spec)).digest == row.digest
+    weights, origin = load_weights(run / "inherited.safetensors", proxied(result.arch, 8, 0.5))
+    assert "inherited" in origin and weights
+    stored = json.loads((run / "experiment.json").read_text())
+    assert Settings.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
+    assert (run / "report.html").read_text().startswith("<!")
+
+
+def test_a_changed_data_set_is_not_resumed(settings: Settings, tmp_path: Path) -> None:
+    settings = latency_in_range(settings)
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        search(settings, run, StopAt("coarse", 2))
+    data = pictures(count=120)
+    np.savez(settings.data, x_train=data.x_train, y_train=data.y_train, x_test=data.x_test, y_test=data.y_test)
+    with pytest.raises(InvalidInput, match="has changed since this run began"):
+        resume(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"latency_ms": 1e6}, r"the latency must lie between [\d.]+ and [\d.]+ ms .*, got 1e\+06 ms"),
+        ({"latency_ms": float("nan")}, "latency_ms must be a finite number, got nan"),
+        ({"latency_ms": 0.0}, "latency_ms must be positive, got 0.0"),
+        ({"latency_ms": -1.0}, "latency_ms must be positive, got -1.0"),
+        ({"max_params": 10}, r"max_params must be at least [\d,]+ .*, got 10"),
+        ({"target": "edgtpu"}, "unknown target 'edgtpu'; did you mean"),
+        ({"space": "uibb"}, "unknown space 'uibb'; did you mean 'uib'"),
+        ({"data": "digitz"}, "unknown data set 'digitz'; did you mean 'digits'"),
+        ({"preset": "quik"}, "unknown preset 'quik'; did you mean 'quick'"),
+        ({"seed": -1}, "the seed must be 0 or larger"),
+        ({"ridge_point": 30.0}, "give either --target pixel6-cpu or --ridge-point"),
+        ({"peak_gmacs_per_s": 30.0}, "--peak-gmacs-per-s goes with --ridge-point"),
+        ({"latency_ms": None, "latency_ratio": 1.0}, "are in ms: give --latency-ms instead of --latency-ratio"),
+        ({"proxy_width": 0.01}, "makes options of"),
+        ({"proxy_resolution": 2}, "the proxy resolution must be at least 8 px"),
+    ],
+)
+def test_bad_requests_get_one_line_and_leave_nothing(
+    settings: Settings, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises((InvalidInput, UnknownName), match=message) as error:
+        search(replace(settings, **change), tmp_path / "run")  # type: ignore[arg-type]
+    assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
+
+
+def test_bounds_that_exclude_each_other_are_answered_at_once(settings: Settings) -> None:
+    low, high = _range(settings)
+    space = make_plan(replace(settings, latency_ms=low)).space
+    from nas.cost import PARAMS, compile_table
+
+    least = compile_table(space, PARAMS).cheapest()[0]
+    with pytest.raises(InvalidInput, match=r"no architecture found that takes .* and keeps params <="):
+        make_plan(replace(settings, latency_ms=high, max_params=int(least * 1.02)))
+
+
+def test_abstract_device_scores_relative_to_the_reference(settings: Settings) -> None:
+    base = replace(settings, space="uib", target=None, ridge_point=30.0, latency_ms=None, resolution=224)
+    plan = make_plan(replace(base, proxy_resolution=16))
+    assert plan.wanted == pytest.approx(1.0) and plan.model.unit.startswith("x ")
+    in_ms = make_plan(replace(base, proxy_resolution=16, peak_gmacs_per_s=100.0))
+    assert in_ms.model.unit == "ms" and in_ms.wanted > 0
+
+
+def test_journal_drops_a_torn_line_and_refuses_a_broken_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for step in range(3):
+        journal.append({"stage": "coarse", "step": step})
+    with open(path, "ab") as file:
+        file.write(b'{"stage": "co')
+    assert [record["step"] for record in Journal(path).records] == [0, 1, 2]
+    journal.keep(lambda record: record["step"] < 2)
+    assert len(Journal(path).records) == 2
+    path.write_text('{"a": 1}\n{"b"\n{"c": 2}\n')
+    with pytest.raises(InvalidInput, match="line 2, is not valid JSON"):
+        Journal(path)
+
+
+def test_a_broken_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    like = {"a": np.zeros(3, np.float32), "b": (np.zeros((), np.int32),)}
+    checkpoints = Checkpoints(tmp_path / "c")
+    assert checkpoints.latest(like) is None
+    for step in (1, 2, 3):
+        checkpoints.save(step, {"a": np.full(3, step, np.float32), "b": (np.asarray(step, np.int32),)})
+    checkpoints.close()
+    for file in (tmp_path / "c" / "3").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    found = Checkpoints(tmp_path / "c").latest(like)
+    assert found is not None and found[0] == 2 and found[1]["a"].tolist() == [2, 2, 2] and int(found[1]["b"][0]) == 2
