@@ -13,8 +13,10 @@ RESULTS_GO_HERE
 """
 
 import argparse
-import json
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import jax
@@ -66,18 +68,33 @@ def random_genotypes(plan: Plan, count: int, seed: int) -> list[Genotype]:
     return drawn
 
 
-def trained_top1(plan: Plan, arch: ArchSpec, seeds: list[int], epochs: int, out: Path) -> float:
-    """Return the mean test top-1 of the proxy of `arch`, trained alone once per seed."""
+def train_proxies(plan: Plan, archs: list[ArchSpec], seeds: list[int], epochs: int, out: Path, workers: int) -> None:
+    """Train the proxy of every architecture alone, once per seed, in `workers` processes of one thread each."""
+    os.environ["NPROC"] = "1"  # read by the workers' XLA
+    jobs = [(plan, arch, seeds, epochs, out) for arch in archs]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(train_proxy, *job) for job in jobs]):
+            print(done.result(), flush=True)
+
+
+def train_proxy(plan: Plan, arch: ArchSpec, seeds: list[int], epochs: int, out: Path) -> str:
+    """Train one proxy with every seed, unless that was done before; return a line about it."""
     proxy = proxied(arch, plan.proxy_resolution, plan.proxy_width)
-    top1 = []
     for seed in seeds:
-        folder = out / f"{arch.digest[:12]}-s{seed}"
+        folder = _training(out, arch, seed)
         if not (folder / "train.json").exists():
             train(proxy, plan.dataset, TrainSettings(epochs=epochs, seed=seed), folder, proxy_width=plan.proxy_width)
-            jax.clear_caches()
-        top1.append(json.loads((folder / "train.json").read_text())["accuracy"]["top1"])
-        print(f"  {arch.digest[:12]} seed {seed}: top-1 {top1[-1]:.4f}", flush=True)
-    return float(np.mean(top1))
+    jax.clear_caches()
+    return f"  {arch.digest[:12]}: top-1 {trained_top1(arch, seeds, out):.4f}"
+
+
+def trained_top1(arch: ArchSpec, seeds: list[int], out: Path) -> float:
+    """Return the mean test top-1 over the seeds."""
+    return float(np.mean([read_json(_training(out, arch, seed) / "train.json")["accuracy"]["top1"] for seed in seeds]))
+
+
+def _training(out: Path, arch: ArchSpec, seed: int) -> Path:
+    return out / f"{arch.digest[:12]}-s{seed}"
 
 
 def supernet_top1(plan: Plan, genotypes: list[Genotype], steps: int, out: Path) -> list[float]:
@@ -124,6 +141,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=16)
     parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=2, help="processes that train, one thread each")
     parser.add_argument("--supernet-steps", type=int, default=400)
     parser.add_argument("--out", type=Path, default=Path("runs/ranking-study"))
     args = parser.parse_args()
@@ -134,7 +152,8 @@ def main() -> None:
     genotypes = random_genotypes(plan, args.random, 0)
     archs = [result.arch for result in results] + [plan.space.decode(g) for g in genotypes]
     said = supernet_top1(plan, genotypes, args.supernet_steps, args.out)
-    top1 = np.array([trained_top1(plan, arch, args.train_seeds, args.epochs, args.out) for arch in archs])
+    train_proxies(plan, archs, args.train_seeds, args.epochs, args.out, args.workers)
+    top1 = np.array([trained_top1(arch, args.train_seeds, args.out) for arch in archs])
     rank = (-top1).argsort().argsort() + 1
     names = [f"found s{seed}" for seed in args.seeds] + [f"random {i}" for i in range(len(genotypes))]
     print(f"\n{'network':10s} {'latency':>8s} {'MACs M':>7s} {'top-1':>7s} {'rank':>4s}")

@@ -24,7 +24,7 @@ from nas.data import at_resolution, channel_stats, epoch_indices, split_for_sear
 from nas.data.split import permutation
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_json, write_whole
-from nas.front import front_candidates, write_front
+from nas.front import Evaluated, front_candidates, write_front
 from nas.journal import Journal, Record
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.network import save_weights
@@ -43,7 +43,7 @@ from nas.watch import Progress, Silent, Watcher
 SCHEMA = "nas.experiment"
 VERSION = 1
 CHECKPOINT_SECONDS = 20.0
-PROGRESS_BATCHES = 2  # of held-out pictures, for the accuracy that progress shows
+PROGRESS_PICTURES = 256  # held out, for the accuracy that progress shows
 CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
 PACKAGES = ("jax", "flax", "optax", "numpy")
 
@@ -104,6 +104,7 @@ class _Run:
     def __init__(self, plan: Plan, out: Path, watch: Watcher) -> None:
         self.plan, self.out, self.watch = plan, out, watch
         self.journal = Journal(out / "journal.jsonl")
+        self.evaluators: dict[str, tunas.SupernetEvaluator] = {}
         self.data = at_resolution(plan.dataset, plan.proxy_resolution)
         self.train_rows, held = split_for_search(plan.dataset, plan.preset.held_out_fraction, plan.settings.seed)
         self.held_rows = held[permutation(len(held), plan.settings.seed, 1)]
@@ -111,9 +112,17 @@ class _Run:
         self.batch = min(plan.preset.batch, len(self.train_rows))
 
     def finish(self) -> Result:
-        """Run what is left and return the result."""
-        plan, watch = self.plan, self.watch
-        watch.plan(plan.lines())
+        """Run what is left and return the result; after Ctrl-C the report shows what there is."""
+        self.watch.plan(self.plan.lines())
+        try:
+            return self.search()
+        except KeyboardInterrupt:
+            write_report(self.out)
+            raise
+
+    def search(self) -> Result:
+        """Run both stages, evaluate the front, and write the results."""
+        plan = self.plan
         coarse = self.stage("coarse", 0, plan.space.coarse(), None)
         chosen = coarse.space.decode(coarse.genotype)
         if not (self.out / "coarse.json").exists():
@@ -124,7 +133,7 @@ class _Run:
         counts = self.front(fine)
         pictures = self.final_evaluator(fine).count
         result = self.result(fine, self.as_accuracy(counts[fine.genotype], pictures))
-        write_front(self.out, fine.space, plan, counts, pictures, self.origins(), fine.genotype)
+        write_front(self.out, fine.space, plan, Evaluated(counts, self.origins(), pictures, result.accuracy.kind))
         self.save_inherited(fine)
         save_result(result, self.out / "best.json")
         write_report(self.out)
@@ -174,13 +183,14 @@ class _Run:
             self.journal.append(
                 {"stage": name, "decisions": decisions, "target_latency": stage.goal.target, "latency_unit": unit}
             )
-        chunk = tunas.compile_chunk(stage, graph, tunas.device_sharding())
-        pictures = self.pictures()
-        evaluator = self.evaluator(stage, graph, PROGRESS_BATCHES * self.plan.preset.eval_batch)
+        devices = tunas.device_sharding()
+        chunk = tunas.compile_chunk(stage, graph, devices)
+        state, pictures = tunas.replicated((state, self.pictures()), devices)
+        evaluator = self.evaluator(stage, graph)
         saved = began = time.monotonic()
         for step in range(first, budget.steps, budget.chunk):
             count = min(budget.chunk, budget.steps - step)
-            state, report = chunk(state, pictures, *self.rows(stage, step, count))
+            state, report = chunk(state, pictures, *tunas.replicated(self.rows(stage, step, count), devices))
             done = step + count
             evaluator.params = state.params
             record = self.record(stage, space, state, report, done, evaluator)
@@ -211,7 +221,7 @@ class _Run:
         loss = float(report.loss.mean())
         if not np.isfinite(loss):
             raise InvalidInput(f"the supernet's loss is {loss} at {stage.name} step {done}; start with another --seed")
-        policy = state.policy
+        policy, shown = state.policy, min(PROGRESS_PICTURES, evaluator.count)
         argmax = space.canonical(np.asarray(policy.logits.argmax(1))[None])
         sampled = float(policy.latency[0] / policy.latency[1]) if policy.latency[1] > 0 else None
         return {
@@ -225,7 +235,7 @@ class _Run:
             "sampled_latency": None if sampled is None else sampled * stage.goal.target,
             "argmax": argmax[0].tolist(),
             "argmax_latency": float(stage.goal.latency.score(argmax)[0]),
-            "argmax_reward_top1": evaluator.correct(argmax[0]) / evaluator.count,
+            "argmax_reward_top1": evaluator.correct(argmax[0], shown) / evaluator.whole_batches(shown),
             "policy": [
                 [round(float(p), 4) for p in row[: len(decision.options)]]
                 for row, decision in zip(jax.nn.softmax(policy.logits), space.decisions, strict=True)
@@ -250,15 +260,18 @@ class _Run:
 
     # -------------------------------------------------------------------------------------------- accuracy, front
 
-    def evaluator(self, stage: tunas.Stage, graph: Any, most: int) -> tunas.SupernetEvaluator:
-        """Return the evaluator of a stage over the first `most` held-out pictures; its weights are still to set."""
-        pictures = self.pictures()
-        few = replace(pictures, x_held=pictures.x_held[:most], y_held=pictures.y_held[:most])
-        return tunas.SupernetEvaluator(stage.space, graph, few, self.plan.preset.eval_batch)
+    def evaluator(self, stage: tunas.Stage, graph: Any) -> tunas.SupernetEvaluator:
+        """Return the stage's evaluator over at most `eval_pictures` held-out pictures, compiled once."""
+        if stage.name not in self.evaluators:
+            pictures, most = self.pictures(), self.plan.preset.eval_pictures
+            few = replace(pictures, x_held=pictures.x_held[:most], y_held=pictures.y_held[:most])
+            evaluator = tunas.SupernetEvaluator(stage.space, graph, few, self.plan.preset.eval_batch)
+            self.evaluators[stage.name] = evaluator
+        return self.evaluators[stage.name]
 
     def final_evaluator(self, finished: _Finished) -> tunas.SupernetEvaluator:
-        """Return the evaluator of a finished stage with its final weights, over `eval_pictures` pictures."""
-        evaluator = self.evaluator(finished.stage, finished.graph, self.plan.preset.eval_pictures)
+        """Return the evaluator of a finished stage with its final weights."""
+        evaluator = self.evaluator(finished.stage, finished.graph)
         evaluator.params = finished.state.params
         return evaluator
 

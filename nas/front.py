@@ -1,5 +1,6 @@
 """The front of a finished search: which architectures around the policy are evaluated, and the files that hold them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -12,12 +13,13 @@ from nas.files import write_whole
 from nas.pareto import non_dominated
 from nas.plan import Plan
 from nas.protocols import Genotype
+from nas.results import AccuracyKind
 from nas.search import reinforce
 from nas.search.repair import neighbours
 from nas.space import StagedSpace
 
 POLICY_SHARE = 0.5  # of the evaluated architectures; the neighbours of the argmax fill the rest
-COLUMNS = ["digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params"]
+COLUMNS = ["digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params", "accuracy_kind"]
 
 
 def front_candidates(
@@ -43,16 +45,19 @@ def front_candidates(
     return found
 
 
-def write_front(
-    out: Path,
-    space: StagedSpace,
-    plan: Plan,
-    counts: dict[Genotype, int],
-    pictures: int,
-    origins: dict[Genotype, str],
-    chosen: Genotype,
-) -> None:
+@dataclass(frozen=True)
+class Evaluated:
+    """What the evaluation after the fine stage gave: right answers out of `pictures`, and the origins."""
+
+    correct: dict[Genotype, int]
+    origin: dict[Genotype, str]
+    pictures: int
+    kind: AccuracyKind
+
+
+def write_front(out: Path, space: StagedSpace, plan: Plan, evaluated: Evaluated) -> None:
     """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs."""
+    counts, pictures = evaluated.correct, evaluated.pictures
     genotypes = np.array(list(counts), np.int32)
     top1 = np.array(list(counts.values())) / pictures
     archs = [space.decode(genotype) for genotype in counts]
@@ -66,8 +71,9 @@ def write_front(
             "standard_error": np.sqrt(top1 * (1 - top1) / pictures),
             "macs": compile_table(space, MACS).score(genotypes),
             "params": compile_table(space, PARAMS).score(genotypes),
+            "accuracy_kind": evaluated.kind.label(),
             "on_front": False,
-            "origin": ["argmax" if g == chosen else origins[g] for g in counts],
+            "origin": [evaluated.origin[genotype] for genotype in counts],
         }
     )
     kept = np.flatnonzero(within(plan.limits(space), genotypes))

@@ -3,10 +3,10 @@
     SearchSpace.decode(genotype) --> ArchSpec --+--> kernels --> Cost (MACs, params, memory, LatencyModel)
           ^                                     +--> Evaluator.accuracy (the supernet)
           | ask                                 +--> Network(arch) + weights --> train, export
-    SearchAlgorithm <-- tell -- rewards <-- runner
+    nas.search: init, ask, tell <-- rewards <---+
 
-A cost is a function of an `ArchSpec` alone. An algorithm sees genotypes only and is a pure function of explicit state;
-randomness comes from (seed, counter). Files, clocks and processes live outside.
+A cost is a function of an `ArchSpec` alone. A search algorithm sees genotypes only; its `init`, `ask` and `tell` are
+pure functions of explicit state, and randomness comes from (seed, counter). Files, clocks and processes live outside.
 """
 
 from collections.abc import Callable, Sequence
@@ -76,11 +76,3 @@ class Evaluator(Protocol):
     """Estimates accuracy, a fraction of held-out pictures, for genotypes [N, D] -> [N], without training each."""
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]: ...
-
-
-class SearchAlgorithm(Protocol):
-    """Pure functions of an explicit state: propose genotypes, learn from what they were worth."""
-
-    def init(self, seed: int) -> Any: ...
-    def ask(self, state: Any, count: int) -> NDArray[np.int32]: ...
-    def tell(self, state: Any, genotypes: NDArray[np.int32], rewards: NDArray[np.float64]) -> Any: ...

@@ -32,7 +32,8 @@ p,li{margin:.4rem 0;overflow-wrap:anywhere}
 .wide{overflow-x:auto}
 svg{width:100%;height:auto;min-width:30rem;display:block}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
-td,th{padding:.15rem .8rem .15rem 0;text-align:left;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+td,th{padding:.15rem .8rem .15rem 0;text-align:left;border-bottom:1px solid var(--line);overflow-wrap:break-word}
+td:last-child{overflow-wrap:anywhere}
 .number{text-align:right}
 .op{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,1fr) minmax(0,1fr);gap:.5rem;align-items:center;
 margin:2px 0;font-size:.78rem;line-height:1.25}

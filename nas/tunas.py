@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 from jax import Array, lax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from nas.cost import CostTable
@@ -120,7 +120,10 @@ def compile_chunk(stage: Stage, graph: "nnx.GraphDef[Supernet]", devices: NamedS
     def chunk(state: SearchState, pictures: Pictures, train: Array, held: Array) -> tuple[SearchState, Report]:
         return lax.scan(lambda s, rows: step(s, rows, pictures), state, (train, held))
 
-    return jax.jit(chunk, donate_argnums=0)
+    if devices is None:
+        return jax.jit(chunk, donate_argnums=0)
+    everywhere = NamedSharding(devices.mesh, PartitionSpec())
+    return jax.jit(chunk, donate_argnums=0, out_shardings=everywhere)
 
 
 def _weight_update(stage: Stage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
@@ -202,7 +205,12 @@ def device_sharding() -> NamedSharding | None:
     devices = jax.devices()
     if len(devices) == 1:
         return None
-    return NamedSharding(jax.make_mesh((len(devices),), ("batch",)), PartitionSpec("batch"))
+    return NamedSharding(Mesh(np.array(devices), ("batch",)), PartitionSpec("batch"))
+
+
+def replicated(tree: Any, devices: NamedSharding | None) -> Any:
+    """Return `tree` with a copy on each of the devices that batches are sharded over."""
+    return tree if devices is None else jax.device_put(tree, NamedSharding(devices.mesh, PartitionSpec()))
 
 
 class SupernetEvaluator:
@@ -213,27 +221,28 @@ class SupernetEvaluator:
     """
 
     def __init__(self, space: StagedSpace, graph: "nnx.GraphDef[Supernet]", pictures: Pictures, batch: int) -> None:
-        """Evaluate over all `pictures.x_held`, cut to whole batches."""
+        """Evaluate on the held-out `pictures`, cut to whole batches; `params` are still to be set."""
         self.params: Params = {}
         self.batch = min(batch, len(pictures.y_held))
-        self.count = len(pictures.y_held) // self.batch * self.batch
+        self.count = self.whole_batches(len(pictures.y_held))
 
-        def correct(params: Params, genotype: Array, pictures: Pictures) -> Array:
-            model = with_parameters(graph, params)
+        def right(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
+            x = to_input(x, pictures.mean, pictures.std, space.input_shape.channels).astype(compute_dtype())
+            return (with_parameters(graph, params)(x, genotype).argmax(-1) == labels).sum()
 
-            def right(batch: tuple[Array, Array]) -> Array:
-                x = to_input(batch[0], pictures.mean, pictures.std, space.input_shape.channels)
-                return (model(x.astype(compute_dtype()), genotype).argmax(-1) == batch[1]).sum()
+        self._right = jax.jit(right)
+        starts = range(0, self.count, self.batch)
+        self._batches = [(pictures.x_held[i : i + self.batch], pictures.y_held[i : i + self.batch]) for i in starts]
 
-            shape = (self.count // self.batch, self.batch)
-            x = pictures.x_held[: self.count].reshape(*shape, *pictures.x_held.shape[1:])
-            return lax.map(right, (x, pictures.y_held[: self.count].reshape(shape))).sum()
+    def whole_batches(self, pictures: int) -> int:
+        """Return how many of `pictures` fill whole batches, at least one."""
+        return max(1, pictures // self.batch) * self.batch
 
-        self._pictures, self._correct = pictures, jax.jit(correct)
-
-    def correct(self, genotype: NDArray[np.int32]) -> int:
-        """Return how many of the `count` pictures the architecture `genotype` [D] gets right."""
-        return int(self._correct(self.params, jnp.asarray(genotype, jnp.int32), self._pictures))
+    def correct(self, genotype: NDArray[np.int32], most: int | None = None) -> int:
+        """Return how many of the first `most` pictures (whole batches) the architecture `genotype` [D] gets right."""
+        batches = self._batches if most is None else self._batches[: self.whole_batches(most) // self.batch]
+        chosen = jnp.asarray(genotype, jnp.int32)
+        return sum(int(n) for n in [self._right(self.params, chosen, *batch) for batch in batches])
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return the top-1 of genotypes [N, D] as fractions [N]."""

@@ -17,7 +17,7 @@ from nas.results import Accuracy, AccuracyKind, Result, save_result
 from nas.space import StagedSpace, stage
 
 TARGET = "pixel8-edgetpu"
-COLUMNS = ("digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params")
+COLUMNS = ("digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params", "accuracy_kind")
 SPACE = StagedSpace(
     name="tiny",
     input_shape=Shape(224, 224, 3),
@@ -108,12 +108,13 @@ def write_evaluated(run: Path, specs: list[ArchSpec], best: ArchSpec, accuracy: 
         path = f"specs/{spec.digest[:12]}.json" if on_front else ""
         if on_front:
             save_arch(spec, run / path)
-        rows.append([spec.digest, path, latency, "ms", one.top1, one.standard_error, spec.macs, spec.params, on_front])
+        costs = [spec.macs, spec.params, one.kind.label(), on_front]
+        rows.append([spec.digest, path, latency, "ms", one.top1, one.standard_error, *costs])
     rows.sort(key=lambda row: row[2])
     origins = ["argmax" if row[0] == best.digest else "policy" for row in rows]
     everything = [[*row, origin] for row, origin in zip(rows, origins, strict=True)]
     write_csv(run / "evaluated.csv", [*COLUMNS, "on_front", "origin"], everything)
-    write_csv(run / "front.csv", list(COLUMNS), [row[:8] for row in rows if row[8]])
+    write_csv(run / "front.csv", list(COLUMNS), [row[:9] for row in rows if row[9]])
 
 
 def write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:

@@ -1,9 +1,11 @@
 """A whole search on a tiny space: its files, that it resumes to the same bytes, and what it answers to bad requests."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +36,18 @@ TINY = replace(
     proxy_width=0.5,
 )
 RESULT_FILES = ("best.json", "coarse.json", "front.csv", "evaluated.csv", "journal.jsonl", "inherited.safetensors")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A resumed search compiles what the first one has: let it find that, and leave jax as it was."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update(names[0], str(tmp_path_factory.mktemp("xla")))
+    jax.config.update(names[1], 0.2)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture

@@ -1,0 +1,66 @@
+"""How many candidates a second does a cost table score on one core, and how many the walk over their kernels?
+
+    python -m experiments.benchmarks.cost_table [--chip edgetpu] [--batch 65536]
+
+The spaces are those of the search: the coarse one, the fine one around the architecture in the middle of the coarse
+one, and all decisions at once. `CostTable.score` looks up batches of candidates; the reference path decodes each and
+adds up its kernels (`decode`, `predict_ms`). Both are medians of the same run, measured in turn, and must agree.
+
+FIGURES_GO_HERE
+"""
+
+import argparse
+
+from experiments.benchmarks.timing import interleaved, print_table, use_threads
+
+use_threads(1)  # before numpy starts threads
+
+import numpy as np  # noqa: E402
+
+from latency_models.roofline import Roofline  # noqa: E402
+from latency_models.target import load_target  # noqa: E402
+from nas.cost import compile_table  # noqa: E402
+from nas.registry import LATENCY_MODELS, SPACES, load  # noqa: E402
+from nas.space import StagedSpace  # noqa: E402
+
+WALKED = 50  # candidates of the reference path
+AIM = 1_000_000  # candidates a second
+
+
+def row(space: StagedSpace, model: Roofline, batch: int, rounds: int) -> list[str]:
+    """Return the line of the table for one space."""
+    table = compile_table(space, model)
+    genotypes = space.sample(np.random.default_rng(0), batch)
+    few = [tuple(genotype) for genotype in genotypes[:WALKED].tolist()]
+
+    def walk() -> list[float]:
+        return [model.predict_ms(space.decode(genotype)) for genotype in few]
+
+    np.testing.assert_allclose(table.score(genotypes[:WALKED]), walk(), rtol=1e-9)
+    times = interleaved({"table": lambda: table.score(genotypes), "walk": walk}, rounds)
+    fast, slow = batch / times["table"].median_s, WALKED / times["walk"].median_s
+    entries = sum(term.values.size for term in table.terms)
+    sizes = [str(len(space.decisions)), str(len(table.terms)), f"{entries:,}"]
+    return [space.name, *sizes, f"{fast:,.0f}", f"{fast / AIM:.1f}", f"{slow:,.0f}", f"{fast / slow:,.0f}"]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--chip", default="edgetpu")
+    parser.add_argument("--batch", type=int, default=1 << 16, help="candidates scored at once")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    joint: StagedSpace = load("space", SPACES, "uib")
+    model: Roofline = load("latency model", LATENCY_MODELS, "default")(load_target(options.chip))
+    coarse = joint.coarse()
+    middle = coarse.decode([len(decision.options) // 2 for decision in coarse.decisions])
+    print(f"roofline of {options.chip}, {options.batch:,} candidates at once, one core, numpy {np.__version__}")
+    header = ["space", "decisions", "terms", "entries", "table/s", "of the aim", "kernel walk/s", "ratio"]
+    print_table(
+        header, [row(space, model, options.batch, options.rounds) for space in (coarse, joint.fine(middle), joint)]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""What the benchmarks here share: threads, interleaved measurements, tables."""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+SLOW_S = 2.0  # a first run that takes longer is told
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one run: the first, which compiles, and the median, least and most of the later ones."""
+
+    first_s: float
+    median_s: float
+    least_s: float
+    most_s: float
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds that the first run took beyond a usual one: tracing and compiling."""
+        return max(0.0, self.first_s - self.median_s)
+
+
+def use_threads(count: int | None) -> int:
+    """Keep this process on its first `count` cores, before any library starts threads, and return how many it has."""
+    cores = sorted(os.sched_getaffinity(0))
+    kept = cores[: count or len(cores)]
+    os.sched_setaffinity(0, kept)
+    for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # NPROC is XLA's
+        os.environ[name] = str(len(kept))
+    return len(kept)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Return how long `run` takes; it must not return before its work is done."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
+    """Time every run once, then all of them in turn `rounds` times, so that what else loads the machine hits all."""
+    first: dict[str, float] = {}
+    for name, run in runs.items():
+        first[name] = seconds(run)
+        if first[name] > SLOW_S:
+            print(f"first run of '{name}': {first[name]:.1f} s", file=sys.stderr, flush=True)
+    later: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            later[name].append(seconds(run))
+    return {
+        name: Timing(first[name], statistics.median(times), min(times), max(times)) for name, times in later.items()
+    }
+
+
+def best_ms(run: Callable[[], object], repeats: int) -> float:
+    """Return the milliseconds of the fastest of `repeats` runs, after one that compiles."""
+    return 1e3 * interleaved({"": run}, repeats)[""].least_s
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells, the first column to the left and the others to the right."""
+    table = [header, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    for row in table:
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join([first, *others]), flush=True)
