@@ -153,12 +153,22 @@ class Op:
         return self.kernels(shape)
 
 
+class Strided(Op):
+    """An op with a stride and its own number of output channels."""
+
+    out_channels: int
+    stride: int
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return shape.strided(self.stride, self.out_channels)
+
+
 _MAY_BE_ZERO = {"start_dw", "middle_dw", "expanded_channels", "se_channels", "hidden"}
 _ODD = {"kernel", "start_dw", "middle_dw"}
 
 
 @dataclass(frozen=True)
-class Conv(Op):
+class Conv(Strided):
     """k x k convolution, normalisation, activation; 1 x 1 where kernel is 1."""
 
     tag: ClassVar[str] = "conv"
@@ -167,15 +177,12 @@ class Conv(Op):
     stride: int = 1
     act: Act = "relu"
 
-    def out_shape(self, shape: Shape) -> Shape:
-        return shape.strided(self.stride, self.out_channels)
-
     def kernels(self, shape: Shape) -> list[Kernel]:
         return [conv("conv", shape, self.out_channels, self.kernel, self.stride, norm=True)]
 
 
 @dataclass(frozen=True)
-class FusedIB(Op):
+class FusedIB(Strided):
     """k x k convolution that strides and expands, normalisation, activation; 1 x 1 projection, normalisation."""
 
     tag: ClassVar[str] = "fused_ib"
@@ -191,9 +198,6 @@ class FusedIB(Op):
         if not self.expanded_channels:
             raise InvalidInput("fused_ib.expanded_channels must be at least 1, got 0")
 
-    def out_shape(self, shape: Shape) -> Shape:
-        return shape.strided(self.stride, self.out_channels)
-
     def kernels(self, shape: Shape) -> list[Kernel]:
         expand = conv("expand", shape, self.expanded_channels, self.kernel, self.stride, norm=True)
         project = conv("project", expand.out_shape, self.out_channels, 1, 1, norm=True)
@@ -202,7 +206,7 @@ class FusedIB(Op):
 
 
 @dataclass(frozen=True)
-class UIB(Op):
+class UIB(Strided):
     """Universal Inverted Bottleneck: [start depthwise] - 1x1 expand - [middle depthwise] - 1x1 project.
 
     A depthwise kernel of 0 is absent. The stride sits on the middle depthwise if there is one, else on the start.
@@ -236,9 +240,6 @@ class UIB(Op):
         """Stride of the start depthwise."""
         return 1 if self.middle_dw else self.stride
 
-    def out_shape(self, shape: Shape) -> Shape:
-        return shape.strided(self.stride, self.out_channels)
-
     def kernels(self, shape: Shape) -> list[Kernel]:
         body: list[Kernel] = []
         at = shape
@@ -255,7 +256,7 @@ class UIB(Op):
 
 
 @dataclass(frozen=True)
-class SeparableConv(Op):
+class SeparableConv(Strided):
     """MobileNetV1 block: depthwise, normalisation, activation; 1 x 1, normalisation, activation."""
 
     tag: ClassVar[str] = "separable_conv"
@@ -264,16 +265,13 @@ class SeparableConv(Op):
     stride: int = 1
     act: Act = "relu"
 
-    def out_shape(self, shape: Shape) -> Shape:
-        return shape.strided(self.stride, self.out_channels)
-
     def kernels(self, shape: Shape) -> list[Kernel]:
         first = depthwise("depthwise", shape, self.kernel, self.stride)
         return [first, conv("pointwise", first.out_shape, self.out_channels, 1, 1, norm=True)]
 
 
 @dataclass(frozen=True)
-class InvertedResidual(Op):
+class InvertedResidual(Strided):
     """MobileNetV2 and V3 block: [1x1 expand] - depthwise - [squeeze-excite] - 1x1 project.
 
     `expanded_channels` 0 means no expansion; `se_channels` 0 no squeeze-excite. The gate is ReLU, then hard sigmoid.
@@ -287,9 +285,6 @@ class InvertedResidual(Op):
     act: Act = "relu6"
     se_channels: int = 0
     residual: bool = False
-
-    def out_shape(self, shape: Shape) -> Shape:
-        return shape.strided(self.stride, self.out_channels)
 
     def kernels(self, shape: Shape) -> list[Kernel]:
         body: list[Kernel] = []

@@ -58,11 +58,6 @@ def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
     }
 
 
-def best_ms(run: Callable[[], object], repeats: int) -> float:
-    """Return the milliseconds of the fastest of `repeats` runs, after one that compiles."""
-    return 1e3 * interleaved({"": run}, repeats)[""].least_s
-
-
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of cells, the first column to the left and the others to the right."""
     table = [header, *rows]
