@@ -1,15 +1,14 @@
 """How fast are the CPU primitives, forward and with gradients, against plain lax and PyTorch eager?
 
-    python experiments/benchmarks/primitives.py
+    python -m experiments.benchmarks.primitives
 
 Best of a few runs, batch 64, float32; a step is the value and all gradients. PyTorch (2.13, channels last) is measured
 where it is importable.
 
-On 2 cores without a GPU, both threads, while other work loaded the machine (so trust the ratios within a row more than
-the milliseconds, and distrust PyTorch's, which waits for all its threads), a step of ours against lax: depthwise 58.9
-(16x16x96 k5), 24.7 (8x8x192 k3) and 18.6 (28x28x32 k3) times faster, pointwise 6.3, 1.9 and 5.2, batch norm 2.2, 2.1
-and 2.5, dense convolution the same, being lax itself. Against PyTorch the dense convolution takes 0.8 to 2.7 times as
-long.
+On 2 cores without a GPU, a step of ours against lax: depthwise 26.8 (16x16x96 k5), 20.5 (8x8x192 k3) and 24.7 (28x28x32
+k3) times faster, pointwise 6.7, 2.5 and 8.0, batch norm 2.2, 1.8 and 2.3, dense convolution 1.3, 1.2 and 1.2 (inside a
+loop, where training runs, lax's derivatives of it are another 4 to 70 times slower). PyTorch's step takes 0.3 to 0.9 of
+ours for depthwise, 0.2 to 0.6 for dense convolutions, 0.8 to 1.0 for pointwise, 1.1 to 1.4 for batch norm.
 """
 
 import os
