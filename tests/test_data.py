@@ -204,7 +204,7 @@ def test_cifar10_archive_is_parsed() -> None:
     assert train.x.shape == (100, 32, 32, 3)
     np.testing.assert_array_equal(test.x, x)
     np.testing.assert_array_equal(test.y, np.arange(20) % 10)
-    for broken in (b"x", buffer.getvalue()[:-2000], gzip.compress(b"x" * 2000)):
+    for broken in (b"x", buffer.getvalue()[:-2000], gzip.compress(b"x" * 2000, mtime=0)):
         with pytest.raises(InvalidInput, match=r"^here is not CIFAR-10's binary archive"):
             parse_tar(broken, "here")
     with pytest.raises(InvalidInput, match="whole records of 3073 bytes, got 61459 bytes"):
@@ -214,18 +214,18 @@ def test_cifar10_archive_is_parsed() -> None:
 def test_idx_is_parsed() -> None:
     x = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     raw = struct.pack(">HBB3I", 0, 8, 3, *x.shape) + x.tobytes()
-    np.testing.assert_array_equal(parse_idx(gzip.compress(raw), "here"), x)
+    np.testing.assert_array_equal(parse_idx(gzip.compress(raw, mtime=0), "here"), x)
 
 
 @pytest.mark.parametrize(
     "data",
     [
         b"plain",
-        gzip.compress(b"\0"),
-        gzip.compress(struct.pack(">HBB3I", 0, 8, 3, 2, 3, 4) + bytes(23)),
-        gzip.compress(struct.pack(">HBBI", 0, 13, 1, 4) + bytes(4)),
-        gzip.compress(struct.pack(">HBBI", 0, 8, 3, 4)),
-        gzip.compress(bytes(100))[:-9],
+        gzip.compress(b"\0", mtime=0),
+        gzip.compress(struct.pack(">HBB3I", 0, 8, 3, 2, 3, 4) + bytes(23), mtime=0),
+        gzip.compress(struct.pack(">HBBI", 0, 13, 1, 4) + bytes(4), mtime=0),
+        gzip.compress(struct.pack(">HBBI", 0, 8, 3, 4), mtime=0),
+        gzip.compress(bytes(100), mtime=0)[:-9],
     ],
 )
 def test_broken_idx_is_refused(data: bytes) -> None:
