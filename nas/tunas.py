@@ -157,20 +157,31 @@ def _weight_update(stage: Stage, graph: Any, devices: NamedSharding | None) -> C
 
 def _controller_step(stage: Stage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
     """Return one REINFORCE step: all samples of a step see the same held-out pictures, which cancels their luck."""
-    settings, choices, goal = stage.controller, stage.choices, stage.goal
-    ratio = priced(goal.latency, goal.target)
-    shares = [priced(table, bound) for table, bound in goal.limits]
+    settings, choices = stage.controller, stage.choices
+    price = _pricing(stage)
 
     def learn(state: SearchState, pictures: Pictures, rows: Array, key: Array) -> tuple[reinforce.Policy, Array]:
-        genotypes = reinforce.ask(state.policy, key, settings.samples)
+        draw_key, pick_key = jax.random.split(key)
+        draws = price(reinforce.ask(state.policy, draw_key, settings.draws))
+        genotypes = reinforce.nearest(settings, draws, pick_key, settings.samples)
         x, labels = _network_input(pictures.x_held[rows], stage, pictures, devices), pictures.y_held[rows]
         model = with_parameters(graph, state.params)
         top1 = lax.map(lambda genotype: (model(x, genotype).argmax(-1) == labels).mean(), genotypes)
-        excess = sum((jnp.maximum(share(genotypes) - 1, 0) for share in shares), start=jnp.zeros(len(genotypes)))
-        policy, _ = reinforce.tell(settings, choices, state.policy, genotypes, top1, ratio(genotypes), excess)
-        return policy, top1.mean()
+        return reinforce.tell(settings, choices, state.policy, draws, (genotypes, top1)), top1.mean()
 
     return learn
+
+
+def _pricing(stage: Stage) -> Callable[[Array], reinforce.Draws]:
+    """Return what prices genotypes [M, D] of the stage inside a compiled program."""
+    ratio = priced(stage.goal.latency, stage.goal.target)
+    shares = [priced(table, bound) for table, bound in stage.goal.limits]
+
+    def price(genotypes: Array) -> reinforce.Draws:
+        excess = sum((jnp.maximum(share(genotypes) - 1, 0) for share in shares), start=jnp.zeros(len(genotypes)))
+        return reinforce.Draws(genotypes, ratio(genotypes), excess)
+
+    return price
 
 
 def _network_input(x: Array, stage: Stage, pictures: Pictures, devices: NamedSharding | None) -> Array:

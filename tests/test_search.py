@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from latency_models.target import load_target
 from nas.cost import PARAMS, compile_table
+from nas.protocols import Decision
 from nas.registry import SPACES, load
 from nas.search import reinforce
 from nas.search.repair import Goal, neighbours, repair
@@ -23,17 +24,24 @@ def simulated_search(space: object, goal: Goal, steps: int, seed: int) -> tuple[
     policy = reinforce.init(settings, choices)
     rng = np.random.default_rng(seed)
     worth = 0.01 * np.arange(choices.exists.shape[1])
-    ask = jax.jit(lambda policy, key: reinforce.ask(policy, key, 8))
-    tell = jax.jit(lambda *args: reinforce.tell(settings, choices, *args)[0])
+    ask = jax.jit(lambda policy, key: reinforce.ask(policy, key, settings.draws))
+    nearest = jax.jit(lambda draws, key: reinforce.nearest(settings, draws, key, settings.samples))
+    tell = jax.jit(lambda *args: reinforce.tell(settings, choices, *args))
     for step in range(steps):
         if step < settings.idle_steps:
             policy = reinforce.skip(policy)
             continue
-        genotypes = ask(policy, jax.random.key(step + 1000 * seed))
+        keys = jax.random.split(jax.random.key(step + 1000 * seed))
+        draws = priced(goal, ask(policy, keys[0]))
+        genotypes = nearest(draws, keys[1])
         top1 = 0.6 + worth[np.asarray(genotypes)].sum(1) + 0.01 * rng.standard_normal(8)
-        ratios = goal.ratios(np.asarray(genotypes))
-        policy = tell(policy, genotypes, jnp.asarray(top1), jnp.asarray(ratios), jnp.zeros(8))
+        policy = tell(policy, draws, (genotypes, jnp.asarray(top1)))
     return policy, np.asarray(policy.logits.argmax(1))
+
+
+def priced(goal: Goal, genotypes: jax.Array) -> reinforce.Draws:
+    """Return the draws with their latencies; the goals here have no hard bounds."""
+    return reinforce.Draws(genotypes, jnp.asarray(goal.ratios(np.asarray(genotypes))), jnp.zeros(len(genotypes)))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -81,7 +89,7 @@ def test_learning_rate_sums_to_its_constant_after_the_idle_quarter() -> None:
     settings = reinforce.Reinforce(steps=400, samples=8)
     rates = np.array([float(settings.rate(jnp.asarray(step))) for step in range(400)])
     assert (rates[:100] == 0).all() and rates[100] > 0
-    assert rates.sum() == pytest.approx(80, rel=1e-3) and rates[-1] / rates[100] == pytest.approx(10, rel=0.02)
+    assert rates.sum() == pytest.approx(40, rel=1e-3) and rates[-1] / rates[100] == pytest.approx(10, rel=0.02)
 
 
 def test_inactive_decisions_and_missing_options_get_no_gradient() -> None:
@@ -89,15 +97,41 @@ def test_inactive_decisions_and_missing_options_get_no_gradient() -> None:
     settings = reinforce.Reinforce(steps=8, samples=2)
     genotypes = np.zeros((2, len(TINY.decisions)), np.int32)  # depth 1 everywhere: later blocks are inactive
     genotypes[1, 0] = 1
-    policy, rewards = reinforce.tell(
-        settings, choices, reinforce.init(settings, choices)._replace(step=jnp.asarray(4)),
-        jnp.asarray(genotypes), jnp.asarray([0.2, 0.8]), jnp.ones(2), jnp.zeros(2),
-    )  # fmt: skip
+    draws = reinforce.Draws(jnp.asarray(genotypes), jnp.ones(2), jnp.zeros(2))
+    policy = reinforce.init(settings, choices)._replace(step=jnp.asarray(4))
+    policy = reinforce.tell(settings, choices, policy, draws, (jnp.asarray(genotypes), jnp.asarray([0.2, 0.8])))
     logits = np.asarray(policy.logits)
     needing = [i for i, decision in enumerate(TINY.decisions) if decision.needs]
     assert needing and all(np.ptp(logits[i][np.isfinite(logits[i])]) == 0 for i in needing)
     assert np.isneginf(logits[~choices.exists]).all() and logits[0, 1] > logits[0, 0]
-    np.testing.assert_allclose(rewards, [0.2, 0.8], rtol=1e-6)
+
+
+def test_cost_gradient_is_that_of_the_expected_cost() -> None:
+    choices = reinforce.Choices.of((Decision("a", (0, 1, 2)), Decision("b", (0, 1))))
+    settings, worth = reinforce.Reinforce(steps=8, samples=2), jnp.asarray([[0.1, 0.4, 0.2], [0.3, 0.0, 0.0]])
+    logits = jnp.asarray([[0.2, -0.5, 0.1], [0.4, 0.0, -jnp.inf]])
+
+    def expected_gap(logits: jax.Array) -> jax.Array:
+        return (jnp.where(choices.exists, jax.nn.softmax(jnp.where(choices.exists, logits, -1e9)), 0) * worth).sum()
+
+    policy = reinforce.init(settings, choices)._replace(logits=logits, step=jnp.asarray(7))
+    genotypes = reinforce.ask(policy, jax.random.key(0), 200_000)
+    draws = reinforce.Draws(genotypes, 1 + worth[jnp.arange(2), genotypes].sum(1), jnp.zeros(len(genotypes)))
+    even = (genotypes[:2], jnp.ones(2))  # accuracies that say nothing
+    moved = reinforce.tell(settings, choices, policy, draws, even).adam.nu / (1 - 0.999)  # Adam's squared gradients
+    exact = policy.beta * jax.grad(expected_gap)(logits)
+    np.testing.assert_allclose(jnp.sqrt(moved)[choices.exists], jnp.abs(exact)[choices.exists], atol=1e-4)
+
+
+@given(st.integers(0, 1000), st.integers(1, 20))
+def test_evaluated_are_the_draws_near_the_goal(seed: int, near: int) -> None:
+    settings = reinforce.Reinforce(steps=8, samples=8, draws=64)
+    gaps = np.where(np.arange(64) < near, 0.001, 0.5 + np.arange(64))
+    order = np.random.default_rng(seed).permutation(64)
+    draws = reinforce.Draws(jnp.asarray(order)[:, None], 1 + jnp.asarray(gaps)[order], jnp.zeros(64))
+    picked = np.asarray(reinforce.nearest(settings, draws, jax.random.key(seed), 8))[:, 0]
+    assert len(set(picked)) == 8 and (picked < near).sum() == min(near, 8)
+    assert set(picked[picked >= near]) == set(range(near, 8)) if near < 8 else True  # then the nearest there are
 
 
 def test_the_same_keys_give_the_same_policy() -> None:

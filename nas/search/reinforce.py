@@ -1,9 +1,14 @@
 """REINFORCE over independent categoricals with a latency lock, after TuNAS (Bender et al. 2020), arXiv 2008.06120.
 
-Reward R = top-1 - beta * |T/T0 - 1| - beta * sum(excess over each hard bound). TuNAS fixes |beta|; a fixed one lands on
-the target only where it exceeds the slope of accuracy over log latency. Here beta starts small and grows while the
-latency that the policy samples is off the target by more than 1 %, up to a cap: beta settles where the target is met.
-Constants that the paper gives for tens of thousands of steps are scaled to the length of the run.
+Reward R = top-1 - beta * (|T/T0 - 1| + the excess over hard bounds). TuNAS fixes |beta|; a fixed one lands on the
+target only where it exceeds the slope of accuracy over log latency. Here beta starts small and grows while the latency
+that the policy draws is off the target by more than 1 %, up to a cap: beta settles where the target is met. Constants
+that the paper gives for tens of thousands of steps are scaled to the length of the run.
+
+Where the paper evaluates what it samples, a step here draws many architectures and uses them twice. The cost tables
+price all of them, so the gradient of the cost term is nearly free of noise. Of those near the target a few are
+evaluated, on the same pictures, and compared with each other: what a policy confined to the target would learn from
+accuracy. Both are REINFORCE with the mean of the step as its baseline.
 """
 
 from dataclasses import dataclass
@@ -13,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import Array
+from jax import Array, lax
 from numpy.typing import NDArray
 
 from nas.protocols import Decision
@@ -21,12 +26,16 @@ from nas.protocols import Decision
 
 @dataclass(frozen=True)
 class Reinforce:
-    """Constants of one run of `steps` controller steps with `samples` architectures each."""
+    """Constants of one run of `steps` controller steps in which `samples` architectures each are evaluated."""
 
     steps: int
     samples: int
     idle_fraction: float = 0.25  # of the steps: the policy stays uniform, the weights warm up
-    rate_sum: float = 80.0  # of the learning rate over the run
+    draws: int = 1024  # architectures per step that the cost tables price
+    nearness: float = (
+        0.01  # width of the normal weight, in gaps from the goal, by which draws are picked for evaluation
+    )
+    rate_sum: float = 40.0  # of the learning rate over the run
     rate_growth: float = 10.0  # from the first active step to the last
     beta_start: float = 0.07
     beta_cap: float = 2.0
@@ -55,14 +64,26 @@ class Reinforce:
 
 
 class Policy(NamedTuple):
-    """State of the controller. Averages are sums with their weights, so that they start without bias."""
+    """State of the controller. The average is a sum with its weight, so that it starts without bias."""
 
     logits: Array  # [D, O], -inf where a decision has fewer options
     adam: Any
     step: Array
-    baseline: Array  # [2] sum and weight of the reward's moving average
-    latency: Array  # [2] the same for the sampled latency over the target
+    latency: Array  # [2] sum and weight of the moving average of drawn latency over target
     beta: Array
+
+
+class Draws(NamedTuple):
+    """What a policy drew in one step, priced by the cost tables."""
+
+    genotypes: Array  # [M, D]
+    ratios: Array  # [M] latency over target
+    excess: Array  # [M] summed relative amounts by which hard bounds are exceeded
+
+    @property
+    def gaps(self) -> Array:
+        """How far each is from keeping the goal [M]."""
+        return jnp.abs(self.ratios - 1) + self.excess
 
 
 @dataclass(frozen=True)
@@ -90,8 +111,7 @@ def init(settings: Reinforce, choices: Choices) -> Policy:
     """Return the uniform policy."""
     logits = jnp.where(choices.exists, 0.0, -jnp.inf).astype(jnp.float32)
     adam = _adam().init(jnp.zeros_like(logits))
-    zeros = jnp.zeros(2)
-    return Policy(logits, adam, jnp.zeros((), jnp.int32), zeros, zeros, jnp.asarray(settings.beta_start))
+    return Policy(logits, adam, jnp.zeros((), jnp.int32), jnp.zeros(2), jnp.asarray(settings.beta_start))
 
 
 def ask(policy: Policy, key: Array, count: int) -> Array:
@@ -100,28 +120,41 @@ def ask(policy: Policy, key: Array, count: int) -> Array:
     return jax.random.categorical(key, policy.logits, shape=shape).astype(jnp.int32)
 
 
-def tell(
-    settings: Reinforce, choices: Choices, policy: Policy, genotypes: Array, top1: Array, ratios: Array, excess: Array
-) -> tuple[Policy, Array]:
-    """Return the policy after one step of learning, and the rewards [N]; `skip` is the step of the idle phase.
+def nearest(settings: Reinforce, draws: Draws, key: Array, count: int) -> Array:
+    """Return `count` of the draws as genotypes [count, D], the likelier to be picked the nearer they are to the goal.
 
-    `genotypes` [N, D], `top1` [N] as fractions, `ratios` [N] latency over target, `excess` [N] the summed relative
-    amounts by which hard bounds are exceeded.
+    No draw is picked twice (Gumbel top-k), equal draws may be; where none is near, the nearest there are.
     """
-    rewards = top1 - policy.beta * (jnp.abs(ratios - 1) + excess)
-    baseline = _average(policy.baseline, rewards.mean(), settings.decay(0.95))
-    probabilities = jax.nn.softmax(policy.logits)
-    chosen = jax.nn.one_hot(genotypes, policy.logits.shape[1])
-    counts = choices.active(genotypes)[:, :, None]
-    advantage = (rewards - baseline[0] / baseline[1])[:, None, None]
-    gradient = -(advantage * counts * (chosen - probabilities)).mean(0)
-    update, adam = _adam().update(gradient, policy.adam)
+    weights = -0.5 * (draws.gaps / settings.nearness) ** 2
+    return draws.genotypes[lax.top_k(weights + jax.random.gumbel(key, weights.shape), count)[1]]
+
+
+def tell(settings: Reinforce, choices: Choices, policy: Policy, draws: Draws, evaluated: tuple[Array, Array]) -> Policy:
+    """Return the policy after one step of learning; `skip` is the step of the idle phase.
+
+    `evaluated` are genotypes [N, D], N > 1, and their top-1 [N] as fractions, all on the same pictures.
+    """
+    genotypes, top1 = evaluated
+    accuracy = _ascent(choices, policy, genotypes, top1)
+    cost = _ascent(choices, policy, draws.genotypes, -policy.beta * draws.gaps)
+    update, adam = _adam().update(-(accuracy + cost), policy.adam)
     logits = jnp.where(choices.exists, policy.logits - settings.rate(policy.step) * update, -jnp.inf)
-    latency = _average(policy.latency, ratios.mean(), settings.decay(0.98))
+    latency = _average(policy.latency, draws.ratios.mean(), settings.decay(0.98))
     off = jnp.abs(latency[0] / latency[1] - 1) > settings.lock_tolerance
     grown = jnp.minimum(policy.beta * settings.beta_growth, settings.beta_cap)
-    beta = jnp.where(off, grown, policy.beta)
-    return Policy(logits, adam, policy.step + 1, baseline, latency, beta), rewards
+    return Policy(logits, adam, policy.step + 1, latency, jnp.where(off, grown, policy.beta))
+
+
+def _ascent(choices: Choices, policy: Policy, genotypes: Array, rewards: Array) -> Array:
+    """Return the REINFORCE estimate [D, O] of the expected reward's gradient from samples [N, D] and rewards [N].
+
+    The baseline of each sample is the mean of the others, which leaves the estimate unbiased.
+    """
+    count = len(genotypes)
+    advantage = (rewards - rewards.mean()) * count / (count - 1)
+    chosen = jax.nn.one_hot(genotypes, policy.logits.shape[1]) - jax.nn.softmax(policy.logits)
+    active = choices.active(genotypes)[:, :, None]
+    return (advantage[:, None, None] * active * chosen).mean(0)
 
 
 def skip(policy: Policy) -> Policy:
