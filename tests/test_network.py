@@ -30,7 +30,7 @@ from nas.nn.network import (
     set_weights,
     weight_shapes,
 )
-from nas.ops import OPS, UIB, Conv, FusedIB, Head, InvertedResidual, MobileMQA, SeparableConv, Shape
+from nas.ops import OPS, UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
 from nas.zoo import reference
 
 HERE = Path(__file__).parent
@@ -114,6 +114,9 @@ BLOCKS = [
     SeparableConv(6, 5, 2, "relu6"),
     InvertedResidual(6, 8, 5, 2, "hswish", se_channels=3),
     InvertedResidual(4, 0, 3, 1, residual=True),
+    InvertedResidual(4, 8, 3, 1, "swish", 2, True, "swish", "sigmoid"),
+    MixConv(6, 7, (3, 5, 9), 2, "swish", 2, 3, se_channels=2, se_act="swish"),
+    MixConv(4, 6, (3,), 1, expand_groups=1, project_groups=2, residual=True),
     MobileMQA(2, 3, 5, kv_stride=2),
     MobileMQA(2, 3, 5, residual=False, layer_scale=False),
 ]
