@@ -18,7 +18,7 @@ from nas.files import read_json, write_whole
 from nas.pareto import hypervolume_2d, non_dominated
 from nas.proxy import redeployed
 from nas.results import Accuracy, AccuracyKind, Result, load_result, result_of_run
-from nas.zoo import ZOO, reference
+from nas.zoo import YARDSTICKS, ZOO, is_reference, reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,7 @@ def load_item(item: str | Path) -> list[Entry]:
             found = load_result(path)
             return [Entry(label, label, "run", found.arch, found.accuracy)]
         return [Entry(label, label, "spec", load_arch(path))]
-    if name in ZOO:
+    if is_reference(name):
         return [Entry(name, name, "reference", reference(name))]
     if path.suffix or len(path.parts) > 1:
         raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
@@ -208,7 +208,7 @@ def _references(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]
         if shape.height != shape.width:
             notes.append(f"no references for {words}: they take square pictures")
             continue
-        for name in ZOO:
+        for name in YARDSTICKS:
             arch = redeployed(reference(name), shape.height, shape.channels, classes)
             label = name if len(deployments) == 1 else f"{name} at {shape.height} px"
             found.append(Entry(label, label, "reference", arch))
