@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from nas.ridge_sweep import Candidate
+
 Source = Literal["run", "spec", "reference"]
 TRAINED_ALONE = "trained alone, test pictures"  # how `nas train` obtains an accuracy
 HYPERVOLUME_MARGIN = 1.1  # the reference point lies at this multiple of the largest latency, at accuracy 0
@@ -56,6 +58,7 @@ class Comparison:
     targets: tuple[str, ...]
     latency_model: str
     notes: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -86,7 +89,7 @@ def compare(items: Sequence[str | Path], targets: Sequence[str], latency_model: 
         rows.loc[group.index, "on_front"] = non_dominated(group[["latency_ms", "top1"]].to_numpy(), (True, False))
         volumes += _hypervolumes(str(target), str(kind), group)
     columns = ["target", "accuracy_kind", "item", "points", "reference_latency_ms", "hypervolume"]
-    return Comparison(rows, pd.DataFrame(volumes, columns=columns), tuple(models), latency_model, notes)
+    return Comparison(rows, pd.DataFrame(volumes, columns=columns), tuple(models), latency_model, notes, tuple(entries))
 
 
 def load_item(item: str | Path) -> list[Entry]:
@@ -163,6 +166,23 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     write_whole(paths[1], comparison.hypervolumes.to_csv(index=False))
     write_whole(paths[2], picture(comparison))
     return paths
+
+
+def ridge_candidates(comparison: Comparison) -> "tuple[list[Candidate], list[str]]":
+    """Return what a ridge sweep of the comparison shows, and the names of compared networks without an accuracy.
+
+    Runs and trainings have the accuracy they reached. The reference networks have their published one, a kind of its
+    own: those that were compared, or beside runs and specs the usual ones, each at its own resolution.
+    """
+    from nas.ridge_sweep import Candidate, has_accuracy, published_candidates
+
+    own = [entry for entry in comparison.entries if entry.source != "reference"]
+    named = [] if own else [entry.name for entry in comparison.entries]
+    found = [Candidate(one.name, one.arch, one.accuracy.top1, _kind_text(one.accuracy.kind))
+             for one in own if one.accuracy]  # fmt: skip
+    found += published_candidates([name for name in named if has_accuracy(name)] if named else YARDSTICKS)
+    without = [one.name for one in own if not one.accuracy] + [name for name in named if not has_accuracy(name)]
+    return found, without
 
 
 def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:

@@ -15,7 +15,7 @@ from nas.ops import Shape
 from nas.zoo import accelerators, efficientnet, mobilenet_v4, mobilenets
 from nas.zoo.building import Builder, scaled_width
 from nas.zoo.mobilenets import mobilenet_v1, mobilenet_v2
-from nas.zoo.published import SERIES, Published, find, published
+from nas.zoo.published import SERIES, Published, Series, find, published
 
 __all__ = [
     "SERIES",
@@ -23,6 +23,7 @@ __all__ = [
     "ZOO",
     "Published",
     "Reference",
+    "Series",
     "ZooEntry",
     "find",
     "is_reference",
