@@ -88,13 +88,13 @@ def test_costs_of_ops_add_up_and_move_to_the_end_with_the_ridge_point() -> None:
     for _, group in costs.groupby(["name", "ridge_point"]):
         assert group["share"].sum() == pytest.approx(1) and group["op"].tolist() == list(range(len(group)))
     head = costs[costs["position"] == "head"].set_index("ridge_point")["share"]
-    assert head[HIGH] > 5 * head[LOW]  # few MACs, many weights
+    assert head[HIGH] > 4 * head[LOW]  # few MACs, many weights
     assert owner("2.0.expand.1") == "2.0" and owner("head.pool") == "head"
 
 
 def test_accuracies_are_the_published_ones_of_one_series() -> None:
     own, again = (published_candidates(["mobilenetv2"], series)[0] for series in ("authors", "mobilenetv4-tab6"))
-    assert (own.top1, again.top1) == (0.718, 0.734) and own.kind != again.kind
+    assert (own.top1, again.top1) == pytest.approx((0.718, 0.734)) and own.kind != again.kind
     assert {own.kind, again.kind} == set(PUBLISHED_KIND.values())
     assert has_accuracy("mobilenetv2@0.75,192px") and not has_accuracy("mobilenetv2@0.75,100px")
     with pytest.raises(InvalidInput, match="no accuracy of mixnet-s"):
