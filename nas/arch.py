@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -107,8 +107,8 @@ class ArchSpec:
             "num_classes": self.num_classes,
             "padding": self.padding,
             "norm_eps": self.norm_eps,
-            "stages": [[{"op": op.tag, **asdict(op)} for op in stage] for stage in self.stages],
-            "head": asdict(self.head),
+            "stages": [[{"op": op.tag, **op.to_dict()} for op in stage] for stage in self.stages],
+            "head": self.head.to_dict(),
         }
 
     @classmethod
@@ -171,12 +171,20 @@ def _typed(cls: type[OpT], data: Any, where: str) -> OpT:
     known = {f.name: f.type for f in fields(cls)}
     required = {f.name for f in fields(cls) if f.default is MISSING}
     _check_keys(data, required, set(known), where)
-    for key, value in data.items():
-        _of_type(str if get_origin(known[key]) is Literal else known[key], value, f"{where}: {key}")
+    values = {key: _field(known[key], value, f"{where}: {key}") for key, value in data.items()}
     try:
-        return cls(**data)
+        return cls(**values)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from error
+
+
+def _field(wanted: Any, value: Any, where: str) -> Any:
+    """Return the value of an op's field of type `wanted`: a plain type, a choice of words or a tuple of numbers."""
+    if get_origin(wanted) is not tuple:
+        return _of_type(str if get_origin(wanted) is Literal else wanted, value, where)
+    if not (isinstance(value, list) and all(type(item) is int for item in value)):
+        raise InvalidInput(f"{where} must be a list of whole numbers, got {value!r:.60}")
+    return tuple(value)
 
 
 def _of_type(wanted: Any, value: Any, where: str) -> Any:

@@ -2,124 +2,47 @@
 
 An op is a frozen value with absolute channel counts. `op.lower(shape)` returns the kernels it runs on an input of that
 shape, each with resolved sizes; `op.out_shape(shape)` its output. Nothing else in the engine knows what an op costs.
-Blocks: MobileNetV4, arXiv 2404.10518, section 4; MobileNetV1 1704.04861; V2 1801.04381; V3 1905.02244.
+Blocks: MobileNetV4, arXiv 2404.10518, section 4; MobileNetV1 1704.04861; V2 1801.04381; V3 1905.02244; MnasNet
+1807.11626; EfficientNet 1905.11946; MixNet 1907.09595.
 """
 
-from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Literal, NamedTuple, get_args
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar, Literal, get_args
 
 from nas.errors import InvalidInput
+from nas.kernels import (
+    KINDS,
+    Kernel,
+    Kind,
+    Shape,
+    conv,
+    dense,
+    depthwise,
+    elementwise,
+    holding,
+    make_divisible,
+    parts,
+    pool,
+    shares,
+    with_residual,
+)
 
-Act = Literal["none", "relu", "relu6", "hswish", "gelu"]
-Kind = Literal["conv", "pointwise", "depthwise", "dense", "matmul", "pool", "elementwise"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+__all__ = ["KINDS", "Kernel", "Kind", "Shape", "make_divisible"]  # of nas.kernels, for who needs both
 
-
-class Shape(NamedTuple):
-    """Height, width and channels of one feature map (one picture)."""
-
-    height: int
-    width: int
-    channels: int
-
-    @property
-    def elements(self) -> int:
-        """Number of scalars in the map."""
-        return self.height * self.width * self.channels
-
-    def strided(self, stride: int, channels: int) -> "Shape":
-        """Return the map after an odd kernel with `stride`, padded so that stride 1 keeps its size."""
-        return Shape(-(-self.height // stride), -(-self.width // stride), channels)
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One call of the runtime: folded normalisation and activation are part of the kernel in front of them.
-
-    All counts are for one picture and in elements, not bytes: a target knows how wide an element is.
-    """
-
-    name: str
-    kind: Kind
-    in_shape: Shape
-    out_shape: Shape
-    macs: int
-    params: int = 0  # trainable parameters, normalisation and bias included
-    weights: int = 0  # parameters that the executed kernel reads
-    reads: int = 0  # activation elements read
-    writes: int = 0  # activation elements written
-    held: int = 0  # elements of other tensors (a skip, a gate's input) that must stay alive meanwhile
-    kernel: int = 1
-    stride: int = 1
-
-    @property
-    def live_elements(self) -> int:
-        """Activation elements alive while the kernel runs: what it reads, writes and what others still need."""
-        return self.reads + self.writes + self.held
-
-
-def make_divisible(channels: float, divisor: int = 8) -> int:
-    """Round to the nearest multiple of `divisor`, never down by more than 10 % (the MobileNet rule)."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * channels else rounded + divisor
-
-
-def conv(name: str, shape: Shape, out: int, kernel: int, stride: int, *, norm: bool, bias: bool = False) -> Kernel:
-    """Return a dense k x k convolution, or a pointwise one for k = 1; `norm` adds two parameters a channel."""
-    result = shape.strided(stride, out)
-    weights = kernel * kernel * shape.channels * out
-    kind: Kind = "pointwise" if kernel == 1 else "conv"
-    params = weights + 2 * out * norm + out * bias
-    macs = result.height * result.width * weights
-    return Kernel(name, kind, shape, result, macs, params, weights, shape.elements, result.elements, 0, kernel, stride)
-
-
-def depthwise(name: str, shape: Shape, kernel: int, stride: int) -> Kernel:
-    """Return a depthwise convolution with normalisation."""
-    result = shape.strided(stride, shape.channels)
-    weights = kernel * kernel * shape.channels
-    macs = result.height * result.width * weights
-    params = weights + 2 * shape.channels
-    reads, writes = shape.elements, result.elements
-    return Kernel(name, "depthwise", shape, result, macs, params, weights, reads, writes, 0, kernel, stride)
-
-
-def dense(name: str, features: int, out: int, *, params: int | None = None) -> Kernel:
-    """Return a fully connected layer with bias on a 1 x 1 map, unless `params` says otherwise."""
-    weights = features * out
-    count = weights + out if params is None else params
-    shape, result = Shape(1, 1, features), Shape(1, 1, out)
-    return Kernel(name, "dense", shape, result, weights, count, weights, features, out)
-
-
-def pool(name: str, shape: Shape) -> Kernel:
-    """Return a global average pool."""
-    result = Shape(1, 1, shape.channels)
-    return Kernel(name, "pool", shape, result, 0, reads=shape.elements, writes=result.elements)
-
-
-def elementwise(name: str, shape: Shape, reads: int | None = None, params: int = 0) -> Kernel:
-    """Return an elementwise kernel (an addition by default reads two maps)."""
-    count = 2 * shape.elements if reads is None else reads
-    return Kernel(name, "elementwise", shape, shape, 0, params, params, count, shape.elements)
-
-
-def holding(kernels: list[Kernel], elements: int) -> list[Kernel]:
-    """Return the kernels with `elements` more kept alive during each of them."""
-    return [replace(kernel, held=kernel.held + elements) for kernel in kernels]
-
-
-def with_residual(kernels: list[Kernel], shape: Shape) -> list[Kernel]:
-    """Return a block's kernels followed by the addition of its input, which the kernels after the first must hold."""
-    first, *others = kernels
-    return [first, *holding(others, shape.elements), elementwise("add", shape)]
+Act = Literal["none", "relu", "relu6", "hswish", "gelu", "swish"]
+Gate = Literal["hard_sigmoid", "sigmoid"]
 
 
 @dataclass(frozen=True)
 class Op:
-    """Base of all ops. `tag` is the op's name in JSON."""
+    """Base of all ops. `tag` is the op's name in JSON.
+
+    `later` names the fields that came after the first release: at their default they are absent from JSON, so that the
+    digest of an older spec stays what it was.
+    """
 
     tag: ClassVar[str]
+    later: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -128,12 +51,19 @@ class Op:
                 raise InvalidInput(f"{self.tag}.{field.name} must be at least {minimum}, got {value}")
             if field.name in _ODD and value and value % 2 == 0:
                 raise InvalidInput(f"{self.tag}.{field.name} must be odd, got {value}")
-            if field.name.endswith("act") and value not in get_args(Act):
-                raise InvalidInput(f"{self.tag}.{field.name} must be one of {', '.join(get_args(Act))}, got '{value}'")
+            allowed = get_args(_CHOICES.get(field.name))
+            if allowed and value not in allowed:
+                raise InvalidInput(f"{self.tag}.{field.name} must be one of {', '.join(allowed)}, got '{value}'")
         self.check()
 
     def check(self) -> None:
         """Raise `InvalidInput` where fields contradict each other."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        unsaid = {f.name for f in fields(self) if f.name in self.later and getattr(self, f.name) == f.default}
+        values = {key: value for key, value in asdict(self).items() if key not in unsaid}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     def out_shape(self, shape: Shape) -> Shape:
         """Return the shape of the output for an input of `shape`."""
@@ -165,6 +95,7 @@ class Strided(Op):
 
 _MAY_BE_ZERO = {"start_dw", "middle_dw", "expanded_channels", "se_channels", "hidden"}
 _ODD = {"kernel", "start_dw", "middle_dw"}
+_CHOICES: dict[str, Any] = {"act": Act, "se_act": Act, "se_gate": Gate}
 
 
 @dataclass(frozen=True)
@@ -270,14 +201,44 @@ class SeparableConv(Strided):
         return [first, conv("pointwise", first.out_shape, self.out_channels, 1, 1, norm=True)]
 
 
-@dataclass(frozen=True)
-class InvertedResidual(Strided):
-    """MobileNetV2 and V3 block: [1x1 expand] - depthwise - [squeeze-excite] - 1x1 project.
+class Bottleneck(Strided):
+    """[1x1 expand] - depthwise - [squeeze-excite] - 1x1 project, each of the three in one kernel or several."""
 
-    `expanded_channels` 0 means no expansion; `se_channels` 0 no squeeze-excite. The gate is ReLU, then hard sigmoid.
+    expanded_channels: int
+    se_channels: int
+    residual: bool
+
+    def spread(self, shape: Shape) -> list[Kernel]:
+        """Return the expansion, without which the block has none."""
+        return [conv("expand", shape, self.expanded_channels, 1, 1, norm=True)] if self.expanded_channels else []
+
+    def filtered(self, shape: Shape) -> list[Kernel]:
+        """Return the depthwise kernels."""
+        raise TypeError(f"{type(self).__name__} is no op of its own")
+
+    def project(self, shape: Shape) -> list[Kernel]:
+        """Return the projection."""
+        return [conv("project", shape, self.out_channels, 1, 1, norm=True)]
+
+    def kernels(self, shape: Shape) -> list[Kernel]:
+        wide = Shape(shape.height, shape.width, self.expanded_channels or shape.channels)
+        deep = wide.strided(self.stride, wide.channels)
+        expand, middle = self.spread(shape), self.filtered(wide)
+        excite = squeeze_excite(deep, self.se_channels) if self.se_channels else []
+        body = [*expand, *middle, *excite, *self.project(deep)]
+        return with_residual(body, shape, readers=len(expand or middle)) if self.residual else body
+
+
+@dataclass(frozen=True)
+class InvertedResidual(Bottleneck):
+    """MobileNetV2 and V3, MnasNet and EfficientNet block: [1x1 expand] - depthwise - [squeeze-excite] - 1x1 project.
+
+    `expanded_channels` 0 means no expansion; `se_channels`, the width of the squeezed layer, 0 no squeeze-excite. V3
+    gates with ReLU and hard sigmoid, the others with `act` and sigmoid.
     """
 
     tag: ClassVar[str] = "inverted_residual"
+    later: ClassVar[frozenset[str]] = frozenset({"se_act", "se_gate"})
     out_channels: int
     expanded_channels: int
     kernel: int = 3
@@ -285,26 +246,69 @@ class InvertedResidual(Strided):
     act: Act = "relu6"
     se_channels: int = 0
     residual: bool = False
+    se_act: Act = "relu"
+    se_gate: Gate = "hard_sigmoid"
 
-    def kernels(self, shape: Shape) -> list[Kernel]:
-        body: list[Kernel] = []
-        at = shape
-        if self.expanded_channels:
-            body.append(conv("expand", at, self.expanded_channels, 1, 1, norm=True))
-            at = body[-1].out_shape
-        body.append(depthwise("depthwise", at, self.kernel, self.stride))
-        at = body[-1].out_shape
-        if self.se_channels:
-            body += self.squeeze_excite(at)
-        body.append(conv("project", at, self.out_channels, 1, 1, norm=True))
-        return with_residual(body, shape) if self.residual else body
+    def filtered(self, shape: Shape) -> list[Kernel]:
+        return [depthwise("depthwise", shape, self.kernel, self.stride)]
 
-    def squeeze_excite(self, shape: Shape) -> list[Kernel]:
-        """Return pool, two dense layers and the gate's multiplication; the map waits meanwhile."""
-        channels = shape.channels
-        gate = [dense("se_reduce", channels, self.se_channels), dense("se_expand", self.se_channels, channels)]
-        multiply = elementwise("se_scale", shape, shape.elements + channels)
-        return [pool("se_pool", shape), *holding(gate, shape.elements), multiply]
+
+@dataclass(frozen=True)
+class MixConv(Bottleneck):
+    """MixNet block, arXiv 1907.09595: as `InvertedResidual`, its depthwise of several kernel sizes.
+
+    Each size takes a share of the channels, in the order of `kernel_sizes`; the 1x1 convolutions may be grouped, each
+    group a kernel of its own as in the authors' code. Shares are equal, the remainder in the first.
+    """
+
+    tag: ClassVar[str] = "mixconv"
+    out_channels: int
+    expanded_channels: int
+    kernel_sizes: tuple[int, ...] = (3,)
+    stride: int = 1
+    act: Act = "relu"
+    expand_groups: int = 1
+    project_groups: int = 1
+    se_channels: int = 0
+    residual: bool = False
+    se_act: Act = "relu"
+    se_gate: Gate = "sigmoid"
+
+    def check(self) -> None:
+        if not self.kernel_sizes or any(size < 1 or size % 2 == 0 for size in self.kernel_sizes):
+            raise InvalidInput(f"mixconv.kernel_sizes must be odd and at least one, got {list(self.kernel_sizes)}")
+        if not self.expanded_channels:
+            raise InvalidInput("mixconv.expanded_channels must be at least 1, got 0")
+
+    def spread(self, shape: Shape) -> list[Kernel]:
+        return grouped("expand", shape, self.expanded_channels, self.expand_groups)
+
+    def filtered(self, shape: Shape) -> list[Kernel]:
+        own = zip(self.kernel_sizes, shares(shape.channels, len(self.kernel_sizes)), strict=True)
+        maps = ((size, Shape(shape.height, shape.width, channels)) for size, channels in own)
+        return parts(
+            [depthwise("depthwise", part, size, self.stride) for size, part in maps],
+            shape.elements,
+            shape.strided(self.stride, shape.channels).elements,
+        )
+
+    def project(self, shape: Shape) -> list[Kernel]:
+        return grouped("project", shape, self.out_channels, self.project_groups)
+
+
+def grouped(name: str, shape: Shape, out: int, groups: int) -> list[Kernel]:
+    """Return a 1x1 convolution with normalisation in `groups` kernels."""
+    widths = zip(shares(shape.channels, groups), shares(out, groups), strict=True)
+    kernels = [conv(name, Shape(shape.height, shape.width, part), to, 1, 1, norm=True) for part, to in widths]
+    return parts(kernels, shape.elements, shape.strided(1, out).elements)
+
+
+def squeeze_excite(shape: Shape, squeezed: int) -> list[Kernel]:
+    """Return pool, two dense layers and the gate's multiplication; the map waits meanwhile."""
+    channels = shape.channels
+    gate = [dense("se_reduce", channels, squeezed), dense("se_expand", squeezed, channels)]
+    multiply = elementwise("se_scale", shape, shape.elements + channels)
+    return [pool("se_pool", shape), *holding(gate, shape.elements), multiply]
 
 
 @dataclass(frozen=True)
@@ -389,5 +393,5 @@ def scaled(kernel: Kernel, layer_scale: bool) -> Kernel:
 
 
 OPS: dict[str, type[Op]] = {
-    op.tag: op for op in (Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MobileMQA)
+    op.tag: op for op in (Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MixConv, MobileMQA)
 }  # every op that may stand in a stage; one line for a new one

@@ -3,13 +3,14 @@
 from hypothesis import strategies as st
 
 from nas.arch import ArchSpec
-from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MobileMQA, Op, SeparableConv, Shape
+from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, Op, SeparableConv, Shape
 
 CHANNELS = st.sampled_from([1, 2, 3, 4, 8])
 STRIDES = st.sampled_from([1, 1, 2])
 KERNELS = st.sampled_from([1, 3, 5])
 DEPTHWISE = st.sampled_from([0, 3, 5])
-ACTS = st.sampled_from(["none", "relu", "relu6", "hswish", "gelu"])
+ACTS = st.sampled_from(["none", "relu", "relu6", "hswish", "gelu", "swish"])
+GATES = st.sampled_from(["hard_sigmoid", "sigmoid"])
 
 
 @st.composite
@@ -17,7 +18,7 @@ def ops(draw: st.DrawFn, channels: int) -> Op:
     """Any op on a map of `channels`, its residual drawn only where input and output agree."""
     stride, out, act = draw(STRIDES), draw(CHANNELS | st.just(channels)), draw(ACTS)
     residual = stride == 1 and out == channels and draw(st.booleans())
-    kind = draw(st.sampled_from([Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MobileMQA]))
+    kind = draw(st.sampled_from([Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MixConv, MobileMQA]))
     if kind in (Conv, SeparableConv):
         return kind(out, draw(KERNELS), stride, act)
     if kind is FusedIB:
@@ -28,8 +29,13 @@ def ops(draw: st.DrawFn, channels: int) -> Op:
             middle = middle or 3
         return UIB(out, draw(CHANNELS), start, middle, stride, act, residual, draw(st.booleans()))
     if kind is InvertedResidual:
-        squeeze = draw(st.sampled_from([0, 2]))
-        return InvertedResidual(out, draw(CHANNELS | st.just(0)), draw(KERNELS), stride, act, squeeze, residual)
+        gate = draw(st.sampled_from([0, 2])), residual, draw(ACTS), draw(GATES)
+        return InvertedResidual(out, draw(CHANNELS | st.just(0)), draw(KERNELS), stride, act, *gate)
+    if kind is MixConv:
+        sizes = draw(st.sampled_from([(3,), (5, 3), (3, 5, 7)]))
+        groups = draw(st.integers(1, min(2, channels))), draw(st.integers(1, min(2, out)))
+        gate = draw(st.sampled_from([0, 2])), residual, draw(ACTS), draw(GATES)
+        return MixConv(out, draw(st.sampled_from([3, 4, 8])), sizes, stride, act, *groups, *gate)
     heads, kv_stride = draw(st.integers(1, 3)), draw(STRIDES)
     return MobileMQA(heads, draw(CHANNELS), draw(CHANNELS), kv_stride, draw(st.booleans()), draw(st.booleans()))
 

@@ -17,7 +17,7 @@ from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput
 from nas.export import flax_file, spec
 from nas.nn.network import Network, load_weights, set_weights, weight_shapes
-from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MobileMQA, SeparableConv, Shape
+from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
 from nas.registry import EXPORTERS, load
 from nas.zoo import ZOO
 
@@ -30,6 +30,7 @@ ARCH = ArchSpec(
             SeparableConv(12, 5, act="relu6"),
             InvertedResidual(12, 24, 5, se_channels=4, act="hswish", residual=True),
             InvertedResidual(16, 0, 3, 2),
+            MixConv(16, 25, (3, 7), 1, "swish", 2, 2, se_channels=3, residual=True, se_act="swish"),
             UIB(16, 32, 3, 5, residual=True, layer_scale=True),
             UIB(24, 32, 5, 0, stride=2),
             UIB(24, 32, 0, 0, act="none"),

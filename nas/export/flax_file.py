@@ -1,7 +1,7 @@
 """Export as a folder with a stand-alone Flax model: model.py, weights.safetensors and arch.json.
 
-model.py needs jax, flax, numpy and safetensors, not this package. It is made of the sources of nas.nn.primitives and
-nas.nn.layers as they are, and of a class `Model` that is written out for the one architecture.
+model.py needs jax, flax, numpy and safetensors, not this package. It is made of the sources of nas.nn.primitives,
+nas.nn.layers and nas.nn.blocks as they are, and of a class `Model` that is written out for the one architecture.
 """
 
 import json
@@ -30,7 +30,7 @@ RANDOM = "random initialisation"
 SEED = 0  # of the random initialisation
 TOLERANCE = 1e-5  # largest max|y - y*| / max|y*| between the written model and the network of this package
 PACKAGES = ("nas", "latency_models", "search_spaces")  # blocked while the written model is checked
-SOURCES = ("primitives.py", "layers.py")
+SOURCES = ("primitives.py", "layers.py", "blocks.py")
 CHECK_TIMEOUT_S = 600
 
 

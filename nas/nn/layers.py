@@ -1,8 +1,8 @@
-"""The blocks of every network as Flax NNX modules, NHWC, with plain numbers as arguments; imports jax, flax and numpy.
+"""The layers that blocks are made of, as Flax NNX modules, NHWC; imports jax, flax and numpy.
 
-An exporter copies this file and primitives.py verbatim into a stand-alone model, so nothing else is imported. A block's
-attributes are its kernels, and a kernel's attributes its tensors: `weight` ([k, k, in, out], depthwise [k, k, C], 1x1
-and dense [in, out]), `scale`, `bias`, `mean`, `var` of its normalisation, `gamma` of its layer scale.
+An exporter copies this file, primitives.py and blocks.py verbatim into a stand-alone model, so nothing else is
+imported. A layer's attributes are its tensors: `weight` ([k, k, in, out], depthwise [k, k, C], 1x1 and dense
+[in, out]), `scale`, `bias`, `mean`, `var` of its normalisation, `gamma` of its layer scale.
 Every layer computes in the dtype of its input; parameters and statistics are float32.
 """
 
@@ -19,7 +19,6 @@ from jax import Array
 from nas.nn.primitives import Padding, batch_norm, conv2d, depthwise, pointwise
 
 LAYER_SCALE_INIT = 1e-5  # MobileNetV4's hybrids
-CLASSIFIER_STD = 0.01
 BLOCK = 1 << 15  # random numbers drawn at once
 
 ACTS: dict[str, Callable[[Array], Array]] = {
@@ -28,7 +27,9 @@ ACTS: dict[str, Callable[[Array], Array]] = {
     "relu6": jax.nn.relu6,
     "hswish": jax.nn.hard_swish,
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "swish": jax.nn.swish,
 }
+GATES: dict[str, Callable[[Array], Array]] = {"hard_sigmoid": jax.nn.hard_sigmoid, "sigmoid": jax.nn.sigmoid}
 Normalise = Callable[["Normed", Array], Array]  # a layer and its output before normalisation -> after
 
 
@@ -105,7 +106,7 @@ class Convolution(Normed):
         window = () if kernel == 1 else (kernel, kernel)
         std = (2 / (kernel**2 * out_channels)) ** 0.5
         self.weight = normal(rngs, (*window, in_channels, out_channels), std)
-        self.kernel, self.stride, self.padding = kernel, stride, padding
+        self.in_channels, self.kernel, self.stride, self.padding = in_channels, kernel, stride, padding
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
         weight = self.weight[...].astype(x.dtype)
@@ -129,7 +130,7 @@ class Depthwise(Normed):
     ) -> None:
         super().__init__(channels, **norm)
         self.weight = normal(rngs, (kernel, kernel, channels), (2 / kernel**2) ** 0.5)
-        self.stride, self.padding = stride, padding
+        self.in_channels, self.stride, self.padding = channels, stride, padding
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
         return self.finish(depthwise(x, self.weight[...].astype(x.dtype), self.stride, self.padding), normalise)
@@ -157,186 +158,3 @@ class Linear(nnx.Module):
         if self.bias is not None:
             y += self.bias[...].astype(x.dtype)
         return y if self.gamma is None else y * self.gamma[...].astype(x.dtype)
-
-
-class Conv(nnx.Module):
-    """k x k convolution, normalisation, activation."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, act: str = "relu", **common: Any
-    ) -> None:
-        self.conv = Convolution(in_channels, out_channels, kernel, stride, act=act, **common)
-
-    def __call__(self, x: Array, normalise: Normalise) -> Array:
-        return self.conv(x, normalise)
-
-
-class FusedIB(nnx.Module):
-    """k x k expansion with stride and activation, 1 x 1 projection."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        expanded_channels: int,
-        kernel: int = 3,
-        stride: int = 1,
-        act: str = "relu",
-        residual: bool = False,
-        layer_scale: bool = False,
-        **common: Any,
-    ) -> None:
-        self.residual = residual
-        self.expand = Convolution(in_channels, expanded_channels, kernel, stride, act=act, **common)
-        self.project = Convolution(expanded_channels, out_channels, layer_scale=layer_scale, **common)
-
-    def __call__(self, x: Array, normalise: Normalise) -> Array:
-        y = self.project(self.expand(x, normalise), normalise)
-        return x + y if self.residual else y
-
-
-class UIB(nnx.Module):
-    """Universal Inverted Bottleneck, arXiv 2404.10518: [start depthwise] - expand - [middle depthwise] - project."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        expanded_channels: int,
-        start_dw: int = 0,
-        middle_dw: int = 3,
-        stride: int = 1,
-        act: str = "relu",
-        residual: bool = False,
-        layer_scale: bool = False,
-        **common: Any,
-    ) -> None:
-        self.residual = residual
-        start_stride = 1 if middle_dw else stride
-        self.start_dw = Depthwise(in_channels, start_dw, start_stride, **common) if start_dw else None
-        self.expand = Convolution(in_channels, expanded_channels, act=act, **common)
-        self.middle_dw = Depthwise(expanded_channels, middle_dw, stride, act=act, **common) if middle_dw else None
-        self.project = Convolution(expanded_channels, out_channels, layer_scale=layer_scale, **common)
-
-    def __call__(self, x: Array, normalise: Normalise) -> Array:
-        y = x if self.start_dw is None else self.start_dw(x, normalise)
-        y = self.expand(y, normalise)
-        y = y if self.middle_dw is None else self.middle_dw(y, normalise)
-        y = self.project(y, normalise)
-        return x + y if self.residual else y
-
-
-class SeparableConv(nnx.Module):
-    """MobileNetV1's block: depthwise and 1 x 1, each with activation."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, act: str = "relu", **common: Any
-    ) -> None:
-        self.depthwise = Depthwise(in_channels, kernel, stride, act=act, **common)
-        self.pointwise = Convolution(in_channels, out_channels, act=act, **common)
-
-    def __call__(self, x: Array, normalise: Normalise) -> Array:
-        return self.pointwise(self.depthwise(x, normalise), normalise)
-
-
-class InvertedResidual(nnx.Module):
-    """MobileNetV2's and V3's block: [expand] - depthwise - [squeeze-excite] - project."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        expanded_channels: int,
-        kernel: int = 3,
-        stride: int = 1,
-        act: str = "relu6",
-        se_channels: int = 0,
-        residual: bool = False,
-        **common: Any,
-    ) -> None:
-        self.residual = residual
-        width = expanded_channels or in_channels
-        self.expand = Convolution(in_channels, width, act=act, **common) if expanded_channels else None
-        self.depthwise = Depthwise(width, kernel, stride, act=act, **common)
-        rngs = common["rngs"]
-        self.se_reduce = Linear(width, se_channels, bias=True, rngs=rngs) if se_channels else None
-        self.se_expand = Linear(se_channels, width, bias=True, rngs=rngs) if se_channels else None
-        self.project = Convolution(width, out_channels, **common)
-
-    def __call__(self, x: Array, normalise: Normalise) -> Array:
-        y = x if self.expand is None else self.expand(x, normalise)
-        y = self.depthwise(y, normalise)
-        if self.se_reduce is not None and self.se_expand is not None:
-            gate = jax.nn.relu(self.se_reduce(y.mean((1, 2), keepdims=True)))
-            y = y * jax.nn.hard_sigmoid(self.se_expand(gate))
-        y = self.project(y, normalise)
-        return x + y if self.residual else y
-
-
-class MobileMQA(nnx.Module):
-    """Multi-query attention over the positions of a map with one key and one value head, arXiv 2404.10518, Eq. 2."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        heads: int,
-        key_dim: int,
-        value_dim: int,
-        kv_stride: int = 1,
-        residual: bool = True,
-        layer_scale: bool = True,
-        **common: Any,
-    ) -> None:
-        self.heads, self.residual = heads, residual
-        rngs, strided = common["rngs"], kv_stride > 1
-        self.norm = Norm(in_channels, norm_eps=common["norm_eps"])
-        self.query = Linear(in_channels, heads * key_dim, rngs=rngs)
-        self.key_dw = Depthwise(in_channels, 3, kv_stride, **common) if strided else None
-        self.key = Linear(in_channels, key_dim, rngs=rngs)
-        self.value_dw = Depthwise(in_channels, 3, kv_stride, **common) if strided else None
-        self.value = Linear(in_channels, value_dim, rngs=rngs)
-        self.output = Linear(heads * value_dim, in_channels, rngs=rngs, layer_scale=layer_scale)
-
-    def __call__(self, x: Array, normalise: Normalise) -> Array:
-        n, height, width, _ = x.shape
-        normed = self.norm(x, normalise)
-        query = self.query(normed).reshape(n, height * width, self.heads, -1)
-        key = self.key(normed if self.key_dw is None else self.key_dw(normed, normalise))
-        value = self.value(normed if self.value_dw is None else self.value_dw(normed, normalise))
-        key, value = (one.reshape(n, -1, one.shape[-1]) for one in (key, value))
-        # contracted indices last and outputs in the order of the inputs, so that no transpose is inserted
-        scores = jnp.einsum("bnhk,bmk->bnhm", query, key) * key.shape[-1] ** -0.5
-        attention = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
-        mixed = jnp.einsum("bnhm,bmv->bnhv", attention, value)
-        y = self.output(mixed.reshape(n, height, width, -1))
-        return x + y if self.residual else y
-
-
-class Head(nnx.Module):
-    """Global average pool, optional hidden layer, classifier: [N, H, W, C] -> float32 logits [N, classes]."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        hidden: int = 0,
-        hidden_norm: bool = True,
-        act: str = "relu",
-        **common: Any,
-    ) -> None:
-        self.act, rngs = act, common["rngs"]
-        layer: Convolution | Linear | None = None
-        if hidden and hidden_norm:
-            layer = Convolution(in_channels, hidden, act=act, **common)
-        elif hidden:
-            layer = Linear(in_channels, hidden, bias=True, rngs=rngs)
-        self.hidden = layer
-        self.classifier = Linear(hidden or in_channels, num_classes, bias=True, std=CLASSIFIER_STD, rngs=rngs)
-
-    def __call__(self, x: Array, normalise: Normalise) -> Array:
-        y = x.mean((1, 2), keepdims=True)
-        if isinstance(self.hidden, Convolution):
-            y = self.hidden(y, normalise)
-        elif self.hidden is not None:
-            y = ACTS[self.act](self.hidden(y))
-        return self.classifier(y[:, 0, 0]).astype(jnp.float32)

@@ -22,19 +22,20 @@ from nas import ops
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import read_bytes, write_whole
-from nas.nn import layers
+from nas.nn import blocks, layers
 from nas.nn.primitives import batch_moments
 
 TENSORS = ("weight", "scale", "bias", "mean", "var", "gamma")  # the order within a kernel
 STATISTICS = (".mean", ".var")
 METADATA_KEY = "nas.weights"  # one key only: safetensors does not fix the order of several
 MODULES: dict[type[ops.Op], Callable[..., Any]] = {
-    ops.Conv: layers.Conv,
-    ops.FusedIB: layers.FusedIB,
-    ops.UIB: layers.UIB,
-    ops.SeparableConv: layers.SeparableConv,
-    ops.InvertedResidual: layers.InvertedResidual,
-    ops.MobileMQA: layers.MobileMQA,
+    ops.Conv: blocks.Conv,
+    ops.FusedIB: blocks.FusedIB,
+    ops.UIB: blocks.UIB,
+    ops.SeparableConv: blocks.SeparableConv,
+    ops.InvertedResidual: blocks.InvertedResidual,
+    ops.MixConv: blocks.MixConv,
+    ops.MobileMQA: blocks.MobileMQA,
 }  # each takes the input channels, the op's fields, padding, norm_eps and rngs
 
 Weights = dict[str, Array]
@@ -48,10 +49,10 @@ class Network(nnx.Module):
 
     def __init__(self, arch: ArchSpec, rngs: nnx.Rngs) -> None:
         common: dict[str, Any] = {"padding": arch.padding, "norm_eps": arch.norm_eps, "rngs": rngs}
-        blocks = [MODULES[type(op)](shape.channels, **asdict(op), **common) for _, op, shape in arch.walk()]
-        remaining = iter(blocks)
+        modules = [MODULES[type(op)](shape.channels, **asdict(op), **common) for _, op, shape in arch.walk()]
+        remaining = iter(modules)
         self.stages = nnx.List([nnx.List([next(remaining) for _ in stage]) for stage in arch.stages])
-        self.head = layers.Head(arch.last_map.channels, arch.num_classes, **asdict(arch.head), **common)
+        self.head = blocks.Head(arch.last_map.channels, arch.num_classes, **asdict(arch.head), **common)
         self.arch = arch
 
     def __call__(self, x: Array, *, batch_stats: bool = False) -> Array:

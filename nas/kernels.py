@@ -1,0 +1,133 @@
+"""The kernels that ops lower to: one call of the runtime each, with resolved sizes; they carry all cost.
+
+All counts are for one picture and in elements, not bytes: a target knows how wide an element is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, get_args
+
+from nas.errors import InvalidInput
+
+Kind = Literal["conv", "pointwise", "depthwise", "dense", "matmul", "pool", "elementwise"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class Shape(NamedTuple):
+    """Height, width and channels of one feature map (one picture)."""
+
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def elements(self) -> int:
+        """Number of scalars in the map."""
+        return self.height * self.width * self.channels
+
+    def strided(self, stride: int, channels: int) -> "Shape":
+        """Return the map after an odd kernel with `stride`, padded so that stride 1 keeps its size."""
+        return Shape(-(-self.height // stride), -(-self.width // stride), channels)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One call of the runtime: folded normalisation and activation are part of the kernel in front of them.
+
+    All counts are for one picture and in elements, not bytes: a target knows how wide an element is.
+    """
+
+    name: str
+    kind: Kind
+    in_shape: Shape
+    out_shape: Shape
+    macs: int
+    params: int = 0  # trainable parameters, normalisation and bias included
+    weights: int = 0  # parameters that the executed kernel reads
+    reads: int = 0  # activation elements read
+    writes: int = 0  # activation elements written
+    held: int = 0  # elements of other tensors (a skip, a gate's input) that must stay alive meanwhile
+    kernel: int = 1
+    stride: int = 1
+
+    @property
+    def live_elements(self) -> int:
+        """Activation elements alive while the kernel runs: what it reads, writes and what others still need."""
+        return self.reads + self.writes + self.held
+
+
+def make_divisible(channels: float, divisor: int = 8) -> int:
+    """Round to the nearest multiple of `divisor`, never down by more than 10 % (the MobileNet rule)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * channels else rounded + divisor
+
+
+def conv(name: str, shape: Shape, out: int, kernel: int, stride: int, *, norm: bool, bias: bool = False) -> Kernel:
+    """Return a dense k x k convolution, or a pointwise one for k = 1; `norm` adds two parameters a channel."""
+    result = shape.strided(stride, out)
+    weights = kernel * kernel * shape.channels * out
+    kind: Kind = "pointwise" if kernel == 1 else "conv"
+    params = weights + 2 * out * norm + out * bias
+    macs = result.height * result.width * weights
+    return Kernel(name, kind, shape, result, macs, params, weights, shape.elements, result.elements, 0, kernel, stride)
+
+
+def depthwise(name: str, shape: Shape, kernel: int, stride: int) -> Kernel:
+    """Return a depthwise convolution with normalisation."""
+    result = shape.strided(stride, shape.channels)
+    weights = kernel * kernel * shape.channels
+    macs = result.height * result.width * weights
+    params = weights + 2 * shape.channels
+    reads, writes = shape.elements, result.elements
+    return Kernel(name, "depthwise", shape, result, macs, params, weights, reads, writes, 0, kernel, stride)
+
+
+def dense(name: str, features: int, out: int, *, params: int | None = None) -> Kernel:
+    """Return a fully connected layer with bias on a 1 x 1 map, unless `params` says otherwise."""
+    weights = features * out
+    count = weights + out if params is None else params
+    shape, result = Shape(1, 1, features), Shape(1, 1, out)
+    return Kernel(name, "dense", shape, result, weights, count, weights, features, out)
+
+
+def pool(name: str, shape: Shape) -> Kernel:
+    """Return a global average pool."""
+    result = Shape(1, 1, shape.channels)
+    return Kernel(name, "pool", shape, result, 0, reads=shape.elements, writes=result.elements)
+
+
+def elementwise(name: str, shape: Shape, reads: int | None = None, params: int = 0) -> Kernel:
+    """Return an elementwise kernel (an addition by default reads two maps)."""
+    count = 2 * shape.elements if reads is None else reads
+    return Kernel(name, "elementwise", shape, shape, 0, params, params, count, shape.elements)
+
+
+def holding(kernels: Sequence[Kernel], elements: int) -> list[Kernel]:
+    """Return the kernels with `elements` more kept alive during each of them."""
+    return [replace(kernel, held=kernel.held + elements) for kernel in kernels]
+
+
+def shares(channels: int, count: int) -> list[int]:
+    """Return `channels` in `count` equal shares, the remainder in the first; `InvalidInput` where one is empty."""
+    share = channels // count
+    if not share:
+        raise InvalidInput(f"{channels} channels cannot be split into {count} parts; use fewer groups or kernel sizes")
+    return [channels - share * (count - 1), *[share] * (count - 1)]
+
+
+def parts(kernels: Sequence[Kernel], reads: int, writes: int) -> list[Kernel]:
+    """Return the kernels that together read and write maps of so many elements, numbered where there are several.
+
+    Both maps stay alive while any part runs.
+    """
+    if len(kernels) == 1:
+        return [*kernels]
+    return [
+        replace(kernel, name=f"{kernel.name}.{i}", held=reads + writes - kernel.reads - kernel.writes)
+        for i, kernel in enumerate(kernels)
+    ]
+
+
+def with_residual(kernels: Sequence[Kernel], shape: Shape, readers: int = 1) -> list[Kernel]:
+    """Return a block's kernels followed by the addition of its input, which those after the first `readers` hold."""
+    return [*kernels[:readers], *holding(kernels[readers:], shape.elements), elementwise("add", shape)]
