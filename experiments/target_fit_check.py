@@ -79,9 +79,9 @@ MULTI_AVG = (
 )
 
 
-def widened_v3(width: float) -> ArchSpec:
-    """Return MobileNetV3-Large with channels times `width` below 1; the hidden layer keeps its 1280."""
-    arch = reference("mobilenetv3-large")
+def widened_v3(width: float, name: str = "mobilenetv3-large") -> ArchSpec:
+    """Return a MobileNetV3 with channels times `width`, at most 1; the hidden layer keeps its size."""
+    arch = reference(name)
     stages: list[tuple[Op, ...]] = []
     old = new = 0  # channels in front of the op
     for stage in arch.stages:

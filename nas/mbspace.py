@@ -112,12 +112,19 @@ class MBSpace:
         return self._options[name][genotype[self.gene[name]] if name in self.gene else 0]
 
     def genotype_of(self, values: dict[str, Any]) -> Genotype:
-        """Return the canonical genotype that takes `values`, by name of the decision; others and unknown ones are 0."""
-        raw = [
-            decision.options.index(values[decision.name]) if values.get(decision.name) in decision.options else 0
-            for decision in self.decisions
-        ]
-        return tuple(int(g) for g in self.canonical(np.array([raw]))[0])
+        """Return the canonical genotype that takes `values`, by the names of `slots`; a slot without one, the first.
+
+        Raises `InvalidInput` where a name or a value is none of this space.
+        """
+        for name, value in values.items():
+            if value not in self._options.get(name, ()):
+                offered = (
+                    f"one of {self._options[name]}" if name in self._options else "absent: there is no such choice"
+                )
+                raise InvalidInput(f"{name} of '{self.name}' must be {offered}, got {value}")
+        pairs = ((slot.options, values.get(slot.name, slot.options[0])) for slot in self.decisions)
+        raw = np.array([[options.index(value) for options, value in pairs]])
+        return tuple(int(g) for g in self.canonical(raw)[0])
 
     def size(self) -> int:
         """Return the number of distinct architectures (inactive decisions counted once)."""
@@ -189,7 +196,7 @@ class MBSpace:
                     values[f"{place}.kernel"] = op.kernel
                     values[f"{place}.expansion"] = op.expanded_channels // self._channels_in(s, i) or 1
                     values[f"{place}.excited"] = op.se_channels > 0
-        genotype = self.genotype_of(values)
+        genotype = self.genotype_of({name: v for name, v in values.items() if v in self._options.get(name, ())})
         if self.decode(genotype) != arch:
             raise InvalidInput(f"'{arch.name}' is no architecture of the space '{self.name}'")
         return genotype

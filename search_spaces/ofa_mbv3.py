@@ -1,6 +1,6 @@
 """Once-for-all MobileNetV3 (Cai et al. 2020), https://arxiv.org/abs/1908.09791.
 
-The space of section 4.1, details as in the authors' code (mit-han-lab/once-for-all): five stages of 2 to 4 blocks, each
+The space of section 3.2, details as in the authors' code (mit-han-lab/once-for-all): five stages of 2 to 4 blocks, each
 with its own kernel and expansion; widths, strides, activations and squeeze-excites of MobileNetV3-Large at any depth.
 Fixed: stem 16, a first block without expansion, 960 features, hidden 1280. The authors' hidden layer has no bias,
 MobileNetV3's has one: 1,280 parameters more than theirs, the same MACs. For prediction and calibration: there is no
