@@ -40,6 +40,7 @@ import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ from numpy.typing import NDArray
 from experiments.target_fit_check import COLUMNS, TABLE, fitted_networks, ranks, unseen_networks, widened_v3
 from nas.arch import ArchSpec
 from nas.errors import unknown_name
+from nas.mbspace import MBSpace
 from nas.ops import InvertedResidual, Op, Shape
 from nas.zoo import mobilenet_v2
 from search_spaces.mbconv_imagenet import SPACE as MBCONV
@@ -72,9 +74,9 @@ class Measured:
     batch: int
 
 
-def rows_of(path: Any) -> list[Row]:
+def rows_of(path: Path) -> list[Row]:
     """Return the rows of a table."""
-    with open(path, newline="") as file:
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -89,7 +91,7 @@ def mbconv_spec(row: Row) -> ArchSpec:
 
 
 @cache
-def ofa_space(side: int) -> Any:
+def ofa_space(side: int) -> MBSpace:
     """Return the once-for-all space for pictures of `side` pixels."""
     return OFA.deployed(side, OFA.input_shape.channels, OFA.num_classes)
 
@@ -104,16 +106,17 @@ def ofa_spec(row: Row) -> ArchSpec:
             values[f"stage{s}.block{i}.kernel"] = int(row[f"ks{s * deepest + i}"])
             values[f"stage{s}.block{i}.expansion"] = int(row[f"e{s * deepest + i}"])
     space = ofa_space(int(row["r"]))
-    spec: ArchSpec = space.decode(space.genotype_of(values))
-    return spec
+    return space.decode(space.genotype_of(values))
 
 
 def minimalistic(arch: ArchSpec) -> ArchSpec:
     """Return the minimalistic form of a MobileNetV3: no squeeze-excite, 3 x 3 kernels and ReLU throughout."""
 
     def plain(op: Op) -> Op:
-        simple: dict[str, Any] = {"kernel": 3, "se_channels": 0} if isinstance(op, InvertedResidual) else {}
-        return replace(op, act="relu", **simple)
+        simple: dict[str, Any] = {"act": "relu"}
+        if isinstance(op, InvertedResidual):
+            simple |= {"kernel": 3, "se_channels": 0}
+        return replace(op, **simple)
 
     stages = tuple(tuple(plain(op) for op in stage) for stage in arch.stages)
     return replace(arch, stages=stages, head=replace(arch.head, act="relu"))

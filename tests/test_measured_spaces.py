@@ -19,10 +19,11 @@ from nas.ops import InvertedResidual
 from nas.proxy import redeployed
 from nas.registry import SPACES, load
 from nas.zoo import reference
+from search_spaces.ofa_mbv3 import once_for_all
 
 MBCONV: MBSpace = load("space", SPACES, "mbconv_imagenet")
 OFA: MBSpace = load("space", SPACES, "ofa_mbv3")
-BOTH = [MBCONV, OFA]
+BOTH = [MBCONV, OFA, once_for_all("wide", 1.2)]
 EFFICIENTNET_B0 = {
     f"stage{s}.{name}": value
     for s, values in enumerate(
