@@ -146,7 +146,12 @@ def make_plan(settings: Settings) -> Plan:
     """Return the plan for `settings`, or raise the one line that says why there is none."""
     _check_numbers(settings)
     preset = load_preset(settings.preset)
-    base: StagedSpace = load("space", SPACES, settings.space)
+    base = load("space", SPACES, settings.space)
+    if not isinstance(base, StagedSpace):
+        raise InvalidInput(
+            f"space '{settings.space}' has no supernet here, so it cannot be searched: it is for prediction and "
+            "calibration; search a staged space, uib say"
+        )
     if settings.target is not None and settings.ridge_point is None:
         load_target(settings.target)  # a typo is answered before any data is read
     dataset = load_data(settings.data, Path(settings.data_dir) if settings.data_dir else None)

@@ -9,7 +9,11 @@ from typing import Any
 
 from nas.errors import InvalidInput, unknown_name
 
-SPACES = {"uib": "search_spaces.uib:SPACE"}
+SPACES = {
+    "uib": "search_spaces.uib:SPACE",
+    "ofa_mbv3": "search_spaces.ofa_mbv3:SPACE",
+    "mbconv_imagenet": "search_spaces.mbconv_imagenet:SPACE",
+}
 LATENCY_MODELS = {
     "default": "latency_models.target:default_model",
     "plain-roofline": "latency_models.target:plain_roofline",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas import genotypes as genotypes_of
 from nas.arch import ArchSpec, Padding
 from nas.errors import InvalidInput
 from nas.ops import UIB, Act, Conv, FusedIB, Head, Kernel, Op, Shape, make_divisible
@@ -140,16 +141,11 @@ class StagedSpace:
 
     def canonical(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
         """Return genotypes [N, D] with inactive decisions set to option 0."""
-        result = np.array(genotypes, dtype=np.int32, copy=True)
-        for i, decision in enumerate(self.decisions):
-            if decision.needs:
-                result[result[:, decision.needs[0]] < decision.needs[1], i] = 0
-        return result
+        return genotypes_of.canonical(self.decisions, genotypes)
 
     def sample(self, rng: np.random.Generator, count: int) -> NDArray[np.int32]:
         """Return `count` canonical genotypes [N, D], each decision drawn uniformly."""
-        sizes = [len(decision.options) for decision in self.decisions]
-        return self.canonical(rng.integers(0, sizes, size=(count, len(sizes)), dtype=np.int32))
+        return genotypes_of.sample(self.decisions, rng, count)
 
     # --------------------------------------------------------------------------------------------- views of the space
 
@@ -239,9 +235,7 @@ class StagedSpace:
 
     def decode(self, genotype: Sequence[int]) -> ArchSpec:
         """Return the architecture of `genotype` (one option index per decision)."""
-        sizes = [len(decision.options) for decision in self.decisions]
-        if len(genotype) != len(sizes) or not all(0 <= g < n for g, n in zip(genotype, sizes, strict=True)):
-            raise InvalidInput(f"a genotype of '{self.name}' has {len(sizes)} indices below {sizes}, got {genotype}")
+        genotypes_of.check(self.name, self.decisions, genotype)
         stages: list[tuple[Op, ...]] = [(self.stem(genotype), self.fused(genotype))]
         for s in range(len(self.stages)):
             depth: int = self.value(genotype, f"stage{s}.depth")

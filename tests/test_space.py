@@ -16,7 +16,8 @@ from nas.space import StagedSpace
 from nas.zoo import reference
 from tests.tiny import SPACE as TINY
 
-SPACES_UNDER_TEST = [TINY, *(load("space", SPACES, name) for name in SPACES)]
+REGISTERED = [load("space", SPACES, name) for name in SPACES]
+SPACES_UNDER_TEST = [TINY, *(space for space in REGISTERED if isinstance(space, StagedSpace))]
 
 
 @st.composite
@@ -31,14 +32,22 @@ def members(draw: Any) -> tuple[StagedSpace, tuple[int, ...]]:
     return space, tuple(int(g) for g in space.sample(rng, 1)[0])
 
 
-@given(members())
-def test_encode_inverts_decode(member: tuple[StagedSpace, tuple[int, ...]]) -> None:
+@st.composite
+def members_of_any_space(draw: Any) -> tuple[Any, tuple[int, ...]]:
+    """A registered space, with a supernet or without, and one of its canonical genotypes."""
+    space = draw(st.sampled_from(REGISTERED))
+    (genotype,) = space.sample(np.random.default_rng(draw(st.integers(0, 10_000))), 1)
+    return space, tuple(int(g) for g in genotype)
+
+
+@given(members() | members_of_any_space())
+def test_encode_inverts_decode(member: tuple[Any, tuple[int, ...]]) -> None:
     space, genotype = member
     assert space.encode(space.decode(genotype)) == genotype
 
 
-@given(members())
-def test_parts_are_the_kernels_of_the_network(member: tuple[StagedSpace, tuple[int, ...]]) -> None:
+@given(members() | members_of_any_space())
+def test_parts_are_the_kernels_of_the_network(member: tuple[Any, tuple[int, ...]]) -> None:
     space, genotype = member
     parts = [kernel for part in space.parts for kernel in part.kernels(genotype)]
     whole = space.decode(genotype).kernels

@@ -98,19 +98,20 @@ def run_spaces(args: argparse.Namespace) -> None:
 def _space_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
     from nas.cost import compile_table
     from nas.registry import SPACES, load
+    from nas.space import StagedSpace
 
     published = load("space", SPACES, name)
     shape = published.input_shape
     space = published.deployed(args.resolution, shape.channels, published.num_classes)
-    coarse = space.coarse()
+    coarse = space.coarse() if isinstance(space, StagedSpace) else None  # without a supernet, no two stages
     row: dict[str, Any] = {
         "name": name,
         "resolution": args.resolution,
         "num_classes": space.num_classes,
         "decisions": len(space.decisions),
         "size": space.size(),
-        "coarse_decisions": len(coarse.decisions),
-        "coarse_size": coarse.size(),
+        "coarse_decisions": len(coarse.decisions) if coarse else None,
+        "coarse_size": coarse.size() if coarse else None,
     }
     model = model_of(args, space.decode((0,) * len(space.decisions)))
     if model is None:
@@ -130,7 +131,8 @@ def _space_table(rows: list[dict[str, Any]]) -> "Table":
     where = f"at {rows[0]['resolution']} px, {rows[0]['num_classes']:,} classes" if rows else ""
     table = aligned_table(f"search spaces {where}", ("name",), numbers)
     for row, *latency in zip(rows, *([ranges] if ranges else []), strict=True):
-        sizes = (f"{row['size']:,} = {row['size']:.1e}", str(row["coarse_decisions"]), f"{row['coarse_size']:,}")
+        coarse = (f"{row[key]:,}" if row[key] is not None else "-" for key in ("coarse_decisions", "coarse_size"))
+        sizes = (f"{row['size']:,} = {row['size']:.1e}", *coarse)
         table.add_row(row["name"], str(row["decisions"]), *sizes, *latency)
     return table
 
