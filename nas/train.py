@@ -24,7 +24,7 @@ from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.fitting import Feed, Recipe, TrainState, estimated_statistics, feeds, run_chunk, top1
-from nas.nn.network import Network, Weights, check_weights, get_weights, save_weights, split_statistics
+from nas.nn.network import Network, Weights, check_weights, get_weights, quiet_residuals, save_weights, split_statistics
 from nas.nn.training import AdamW, OptimizerSettings
 from nas.results import Accuracy, AccuracyKind
 
@@ -132,7 +132,7 @@ def _initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] |
     """Return a random initialisation, or `initial_weights` made whole: they may lack the statistics."""
     weights = get_weights(Network(arch, nnx.Rngs(seed)))
     if initial_weights is None:
-        return weights
+        return quiet_residuals(arch, weights)
     whole = split_statistics(weights)[1] | dict(initial_weights)
     check_weights(arch, whole)
     return {name: jnp.array(whole[name], jnp.float32) for name in weights}  # copies, since training donates them

@@ -1,8 +1,8 @@
 """One stage of the joint search: shared weights and controller trained together, after TuNAS (arXiv 2008.06120).
 
-A controller step is `updates` steps of the weights on training pictures, each for one sampled architecture, then one
-REINFORCE step on held-out pictures. While the policy idles (the first quarter), decisions are warmed up: with a
-probability that falls from 1 to 0 a depthwise decision runs the average of its options, and a size its largest.
+A controller step is `updates` steps of the weights on training pictures, each for one architecture that the policy
+draws near the target, then one REINFORCE step on held-out pictures. While the policy idles (the first quarter),
+depthwise decisions are warmed up: with a probability that falls from 1 to 0 one runs the average of its options.
 Everything is a pure function of a `SearchState`; randomness comes from (seed, step). Many steps run in one dispatch.
 """
 
@@ -128,14 +128,14 @@ def compile_chunk(stage: Stage, graph: "nnx.GraphDef[Supernet]", devices: NamedS
 
 def _weight_update(stage: Stage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
     """Return one step of the shared weights for one sampled architecture."""
-    optimizer, warm = stage.optimizer, _warm_options(stage)
+    optimizer, warm, near = stage.optimizer, _warm_options(stage), _near_target(stage)
     idle = max(1, stage.controller.idle_steps)
 
     def update(
         state: SearchState, pictures: Pictures, rows: Array, key: Array
     ) -> tuple[SearchState, tuple[Array, Array]]:
         sample_key, coin_key, augment_key = jax.random.split(key, 3)
-        sampled = reinforce.ask(state.policy, sample_key, 1)[0]
+        sampled = near(state.policy, sample_key, 1)[1][0]
         warm_share = jnp.clip(1 - state.policy.step / idle, 0, 1)
         warmed = jax.random.bernoulli(coin_key, warm_share, sampled.shape)
         genotype = jnp.where(warmed & (warm >= 0), warm, sampled)
@@ -157,13 +157,10 @@ def _weight_update(stage: Stage, graph: Any, devices: NamedSharding | None) -> C
 
 def _controller_step(stage: Stage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
     """Return one REINFORCE step: all samples of a step see the same held-out pictures, which cancels their luck."""
-    settings, choices = stage.controller, stage.choices
-    price = _pricing(stage)
+    settings, choices, near = stage.controller, stage.choices, _near_target(stage)
 
     def learn(state: SearchState, pictures: Pictures, rows: Array, key: Array) -> tuple[reinforce.Policy, Array]:
-        draw_key, pick_key = jax.random.split(key)
-        draws = price(reinforce.ask(state.policy, draw_key, settings.draws))
-        genotypes = reinforce.nearest(settings, draws, pick_key, settings.samples)
+        draws, genotypes = near(state.policy, key, settings.samples)
         x, labels = _network_input(pictures.x_held[rows], stage, pictures, devices), pictures.y_held[rows]
         model = with_parameters(graph, state.params)
         top1 = lax.map(lambda genotype: (model(x, genotype).argmax(-1) == labels).mean(), genotypes)
@@ -172,16 +169,19 @@ def _controller_step(stage: Stage, graph: Any, devices: NamedSharding | None) ->
     return learn
 
 
-def _pricing(stage: Stage) -> Callable[[Array], reinforce.Draws]:
-    """Return what prices genotypes [M, D] of the stage inside a compiled program."""
-    ratio = priced(stage.goal.latency, stage.goal.target)
+def _near_target(stage: Stage) -> Callable[[reinforce.Policy, Array, int], tuple[reinforce.Draws, Array]]:
+    """Return the function (policy, key, n) -> what the policy draws, priced, and n [n, D] of that near the target."""
+    settings, ratio = stage.controller, priced(stage.goal.latency, stage.goal.target)
     shares = [priced(table, bound) for table, bound in stage.goal.limits]
 
-    def price(genotypes: Array) -> reinforce.Draws:
+    def near(policy: reinforce.Policy, key: Array, count: int) -> tuple[reinforce.Draws, Array]:
+        draw_key, pick_key = jax.random.split(key)
+        genotypes = reinforce.ask(policy, draw_key, settings.draws)
         excess = sum((jnp.maximum(share(genotypes) - 1, 0) for share in shares), start=jnp.zeros(len(genotypes)))
-        return reinforce.Draws(genotypes, ratio(genotypes), excess)
+        draws = reinforce.Draws(genotypes, ratio(genotypes), excess)
+        return draws, reinforce.nearest(settings, draws, pick_key, count)
 
-    return price
+    return near
 
 
 def _network_input(x: Array, stage: Stage, pictures: Pictures, devices: NamedSharding | None) -> Array:
@@ -190,13 +190,14 @@ def _network_input(x: Array, stage: Stage, pictures: Pictures, devices: NamedSha
 
 
 def _warm_options(stage: Stage) -> NDArray[np.int32]:
-    """Return the option index of each decision that warms it up: the average of depthwise options, else the largest.
+    """Return the option index of each decision that warms it up: the average of depthwise options, -1 for none.
 
-    Without averages a depthwise decision has -1: it is sampled, and the idle policy samples uniformly.
+    TuNAS also warms up sizes, running the largest. Here that left the shallow networks' shared weights behind, and the
+    supernet ranked by depth (experiments/ranking_study.py).
     """
     depthwise = [decision.name.endswith(".dw") for decision in stage.space.decisions]
     counts = np.array([len(decision.options) for decision in stage.space.decisions], np.int32)
-    return np.where(depthwise, counts if stage.budget.averages else -1, counts - 1).astype(np.int32)
+    return np.where(np.array(depthwise) & stage.budget.averages, counts, -1).astype(np.int32)
 
 
 def priced(table: CostTable, unit: float) -> Callable[[Array], Array]:

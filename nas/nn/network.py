@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,18 @@ def split_statistics(weights: Mapping[str, Array]) -> tuple[Weights, Weights]:
 def get_weights(network: Network) -> Weights:
     """Return all tensors in the order of the kernels: trainable parameters and stored statistics."""
     return {name: variable.get_value() for name, variable in _variables(network).items()}
+
+
+def quiet_residuals(arch: ArchSpec, weights: Weights) -> Weights:
+    """Return `weights` with a scale of 0 in the last normalisation in front of every residual addition.
+
+    Each such block begins as its skip (arXiv 1706.02677, section 5.1), which makes deep networks train as fast as
+    shallow ones at first. An addition behind a layer scale is left alone: that begins near 0 already.
+    """
+    names = [kernel.name for kernel in arch.kernels]
+    before_add = [before for before, name in pairwise(names) if name.endswith(".add")]
+    ends = {f"{name}.scale" for name in before_add if f"{name}.gamma" not in weights}
+    return {name: jnp.zeros_like(value) if name in ends else value for name, value in weights.items()}
 
 
 def set_weights(network: Network, weights: Mapping[str, Any]) -> None:

@@ -128,6 +128,8 @@ class Block(nnx.Module):
         self.expand = Unit((channels_in, expanded), rng, stack)
         self.middle = Bank(kernels[1], expanded, rng, stack)
         self.project = Unit((expanded, out), rng, stack)
+        if self.residual:  # a block begins as its skip (arXiv 1706.02677, section 5.1), so deep is no handicap at first
+            self.project.scale.set_value(jnp.zeros((*stack, out)))
 
     def __call__(self, x: Array, start: Count, middle: Count, n_in: Count, n_expanded: Count, form: Form) -> Array:
         """Apply the block to x [N,H,W,C] with option numbers `start` and `middle` and channels in use."""
