@@ -19,6 +19,7 @@ EXPORTERS = {
     "flax": "nas.export.flax_file:export",
     "onnx": "nas.export.onnx_file:export",
 }
+RUNTIMES = {"onnxruntime": "nas.runtimes.onnx_runtime:RUNTIME", "xla": "nas.runtimes.xla:RUNTIME"}
 
 
 def load(kind: str, members: dict[str, str], name: str) -> Any:
