@@ -12,7 +12,7 @@ from test_export import ARCH, SAME, provenance, some_weights
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.export import onnx_file
+from nas.export import onnx_file, packages
 from nas.export.weights import difference, logits
 from nas.nn.network import save_weights
 from nas.ops import OPS, UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, Op, SeparableConv, Shape
@@ -129,13 +129,13 @@ def test_what_does_not_belong_together_is_refused_and_nothing_is_left(
     refused("differs by")
     monkeypatch.setattr(onnx_file, "run_model", lambda *_: np.full((2, 2), np.nan, np.float32))
     refused("differs by inf")
-    monkeypatch.setattr(onnx_file, "find_spec", lambda _: None)
+    monkeypatch.setattr(packages, "find_spec", lambda _: None)
     refused(r"pip install 'nas-engine\[export\]'")
     assert [path.name for path in tmp_path.iterdir()] == ["taken.onnx"]
 
 
 def test_without_onnxruntime_the_file_is_written_unverified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None if name == "onnxruntime" else name)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxruntime" else name)
     lines = onnx_file.export(SAME, tmp_path / "a.onnx")
     assert lines[-1].startswith("not verified") and (tmp_path / "a.onnx").exists()
 

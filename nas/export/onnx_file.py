@@ -6,7 +6,6 @@ The file names its spec, the origin of its weights and the versions that wrote i
 import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.export.packages import INSTALL, installed, need
 from nas.export.weights import about, declared, difference, fixed_pictures, logits
 from nas.files import write_whole
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4  # largest max|y - y*|, and the same / max|y*|, between the written model and the network
 SCALED_LOGITS = 10.0  # up to here logits are those of a network in use, and the absolute difference counts too
-INSTALL = "pip install 'nas-engine[export]'"
 
 
 def export(
@@ -49,12 +48,6 @@ def export(
         *about(said),
         checked,
     ]
-
-
-def need(package: str) -> None:
-    """Raise `InvalidInput` with the remedy unless `package` of the extra `export` is installed."""
-    if find_spec(package) is None:
-        raise InvalidInput(f"this needs the package {package}, which is not installed: {INSTALL}")
 
 
 def model_bytes(arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str]) -> bytes:
@@ -90,7 +83,7 @@ def run_model(content: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float
 
 def _checked(arch: ArchSpec, weights: Mapping[str, Any], content: bytes) -> str:
     """Return the line about the check; `InvalidInput` where the logits differ."""
-    if find_spec("onnxruntime") is None:
+    if not installed("onnxruntime"):
         return f"not verified: onnxruntime is not installed; {INSTALL}"
     pictures = fixed_pictures(arch)
     wanted = logits(arch, weights, pictures)

@@ -7,7 +7,7 @@ from time import perf_counter_ns
 import numpy as np
 
 from nas.arch import ArchSpec
-from nas.export.onnx_file import need
+from nas.export.packages import need
 from nas.measure import NS_PER_MS, Loader, Timed
 from nas.runtimes.filling import random_pictures, random_tensor
 
@@ -19,8 +19,7 @@ class OnnxRuntime:
 
     def versions(self) -> str:
         """Return the versions that a latency depends on; `InvalidInput` with the remedy where one is missing."""
-        need("onnx")
-        need("onnxruntime")
+        need("onnx", "onnxruntime")
         import onnxruntime
 
         return f"onnxruntime {onnxruntime.__version__}"
