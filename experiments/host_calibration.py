@@ -1,6 +1,6 @@
 """Does a calibration from 30 measured networks predict latency on this host, and does a search with it land on target?
 
-Question: 30 specs of the UIB space are proposed, measured in a runtime on one thread, and a kind-aware roofline is fitted
+Question: 30 specs of the UIB space are proposed, measured on one thread, and a kind-aware roofline is fitted
 to them. How far is it off, and how well does it rank, on 20 networks that it has not seen, drawn at latencies
 log-uniform over the calibrated range? With --search: is the measured latency of a network that a search found for the
 calibrated host within 10 % of the one that was wanted?

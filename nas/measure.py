@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from statistics import median, quantiles
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 from nas.arch import ArchSpec
@@ -51,6 +52,20 @@ class Runtime(Protocol):
     def name(self) -> str: ...
     def versions(self) -> str: ...
     def open(self, *, threads: int, batch: int) -> AbstractContextManager[Loader]: ...
+
+
+def timed_runs(run: Callable[[], object]) -> Timed:
+    """Return what times runs of `run`, which must have finished its work when it returns."""
+
+    def timed(runs: int) -> list[float]:
+        times = []
+        for _ in range(runs):
+            start = perf_counter_ns()
+            run()
+            times.append((perf_counter_ns() - start) / NS_PER_MS)
+        return times
+
+    return timed
 
 
 @dataclass(frozen=True)

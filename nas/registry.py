@@ -18,8 +18,13 @@ EXPORTERS = {
     "json": "nas.export.spec:export",
     "flax": "nas.export.flax_file:export",
     "onnx": "nas.export.onnx_file:export",
+    "tflite": "nas.export.tflite_file:export",
 }
-RUNTIMES = {"onnxruntime": "nas.runtimes.onnx_runtime:RUNTIME", "xla": "nas.runtimes.xla:RUNTIME"}
+RUNTIMES = {
+    "onnxruntime": "nas.runtimes.onnx_runtime:RUNTIME",
+    "litert": "nas.runtimes.litert:RUNTIME",
+    "xla": "nas.runtimes.xla:RUNTIME",
+}
 
 
 def load(kind: str, members: dict[str, str], name: str) -> Any:

@@ -287,6 +287,9 @@ def test_bad_input_is_one_line(
 # ------------------------------------------------------------------------------------------------------ real runtimes
 
 
+NEEDED = {"onnxruntime": ("onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
+
+
 def test_onnxruntime_is_timed_without_jax() -> None:
     code = "import sys, nas.runtimes.onnx_runtime; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -294,16 +297,15 @@ def test_onnxruntime_is_timed_without_jax() -> None:
 
 @pytest.mark.parametrize("name", list(RUNTIMES))
 def test_each_runtime_times_a_network(name: str, tmp_path: Path) -> None:
-    if name == "onnxruntime":
-        for package in ("onnx", "onnxruntime"):
-            pytest.importorskip(package, reason=f"the package {package} of the extra 'export' is not installed")
+    for package in NEEDED.get(name, ()):
+        pytest.importorskip(package, reason=f"{package} of the extra 'export' is not installed")
     runtime = load("runtime", RUNTIMES, name)
     archs = {"a": small(4), "b": small(8)}
     rows = measure(archs, runtime, Settings(batch=2, rounds=2, repeats=3), tmp_path / "m.csv", advance=silent)
     assert [row.arch for row in rows] == ["a", "b"] and rows == read_measurements(tmp_path / "m.csv")
     for row in rows:
         assert row.latency_ms > 0 and row.spread >= 0 and (row.runtime, row.threads, row.batch) == (name, 1, 2)
-        assert row.machine.endswith("cores") and name.partition("xla")[0] in row.versions
+        assert row.machine.endswith("cores") and {"xla": "jax "}.get(name, name) in row.versions
 
 
 def test_without_the_package_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -22,7 +22,10 @@ def add_commands(commands: Commands) -> None:
     measure = commands.add_parser("measure", help="measure the latency of networks on this host")
     measure.add_argument("specs", nargs="+", metavar="SPEC", help=f"{SPEC_OR_RUN}, or CSV with a column arch of these")
     measure.add_argument(
-        "--runtime", default="onnxruntime", metavar="R", help="onnxruntime or xla, float32 (default: onnxruntime)"
+        "--runtime",
+        default="onnxruntime",
+        metavar="R",
+        help="onnxruntime, litert or xla, float32 (default: onnxruntime)",
     )
     measure.add_argument("--threads", type=count, default=1, metavar="N", help="(default: 1)")
     measure.add_argument("--batch", type=count, default=1, metavar="N", help="pictures per run (default: 1)")

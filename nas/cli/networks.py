@@ -8,7 +8,11 @@ from nas.cli.arguments import Commands, names
 from nas.cli.specs import SPEC_OR_RUN, arch_of, check_new_folder, is_training, network_name
 from nas.errors import InvalidInput
 
-ENDINGS = {"json": ".json", "onnx": ".onnx"}  # of formats that are one file; others are folders NAME-FORMAT
+ENDINGS = {
+    "json": ".json",
+    "onnx": ".onnx",
+    "tflite": ".tflite",
+}  # of formats that are one file; others are folders NAME-FORMAT
 WEIGHTS = "weights.safetensors"  # in the folder of a training
 
 
@@ -16,11 +20,11 @@ def add_commands(commands: Commands) -> None:
     """Add the two commands."""
     export = commands.add_parser("export", help="write a network for use elsewhere")
     export.add_argument("spec", metavar="SPEC|RUN", help=SPEC_OR_RUN)
-    export.add_argument("--format", default="json", metavar="F", help="json: the spec; flax: code and weights; onnx")
-    export.add_argument("--weights", metavar="W", help="folder of a training, or its weights.safetensors")
     export.add_argument(
-        "-o", "--out", metavar="PATH", help="new file or folder (default: NAME.json, NAME.onnx, NAME-flax)"
+        "--format", default="json", metavar="F", help="json: the spec; flax: code and weights; onnx; tflite"
     )
+    export.add_argument("--weights", metavar="W", help="folder of a training, or its weights.safetensors")
+    export.add_argument("-o", "--out", metavar="PATH", help="new file or folder (default: NAME.FORMAT or NAME-flax)")
     export.set_defaults(run=run_export)
     compare = commands.add_parser("compare", help="networks side by side: accuracy against latency, per device")
     compare.add_argument("items", nargs="+", metavar="RUN|SPEC", help=SPEC_OR_RUN)

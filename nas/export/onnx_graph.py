@@ -1,44 +1,34 @@
-"""An `ArchSpec` as an ONNX graph, NCHW, batch left open: the tensors and layers that nas.export.onnx_ops puts together.
+"""A network as an ONNX graph, NCHW, batch left open: https://onnx.ai/onnx/operators."""
 
-Format: https://onnx.ai/onnx/operators. Normalisation and layer scale are folded into the convolution in front of them,
-as every runtime would do. The numbers come from a function of name and shape, so a graph needs no jax and no network.
-"""
-
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nas.arch import ArchSpec
+from nas.export.lowering import Array, Tensors, Value, lower, pads
 from nas.ops import Act, Gate, Shape
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9  # the one of opset 20, so that runtimes of its time read the file
 INPUT, OUTPUT = "pictures", "logits"
-Tensors = Callable[[str, tuple[int, ...]], NDArray[Any]]  # name as in nas.nn.network, shape -> float32
 
 
-class Value(NamedTuple):
-    """The name of a tensor in the graph, and its shape without the batch."""
-
-    name: str
-    shape: Shape
+def onnx_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """Return the model of `arch`: pictures [N, C, H, W] -> logits [N, classes], float32; see `lowering.lower`."""
+    graph = Graph(arch)
+    return graph.model(lower(arch, tensors, graph), metadata)
 
 
 class Graph:
-    """The nodes and constants of one network while it is put together; `tensors` gives weights and statistics."""
+    """The nodes and constants of one network while it is put together: a `lowering.Writer`."""
 
-    def __init__(self, arch: ArchSpec, tensors: Tensors) -> None:
-        self.arch, self._tensors = arch, tensors
+    def __init__(self, arch: ArchSpec) -> None:
+        self._arch = arch
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
-
-    def tensor(self, name: str, *shape: int) -> NDArray[np.float64]:
-        """Return a weight or statistic of the network, in double precision for folding."""
-        return np.asarray(self._tensors(name, shape), np.float64)
 
     def constant(self, name: str, values: Any) -> str:
         """Put numbers into the file, float32 unless they are whole numbers, and return their name."""
@@ -52,29 +42,113 @@ class Graph:
         self._nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
         return name
 
-    def split(self, at: Value, name: str, widths: Sequence[int]) -> list[Value]:
-        """Return the shares of the channels, of so many each."""
+    def input(self, shape: Shape) -> Value:
+        """Return the pictures."""
+        return Value(INPUT, shape)
+
+    def conv(self, name: str, at: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
+        """Add a dense convolution with its activation."""
+        return self._conv(name, at, weight.transpose(3, 2, 0, 1), bias, act=act, stride=stride, groups=1)
+
+    def depthwise(self, name: str, at: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
+        """Add a depthwise convolution with its activation."""
+        filters = weight.transpose(2, 0, 1)[:, None]
+        return self._conv(name, at, filters, bias, act=act, stride=stride, groups=at.shape.channels)
+
+    def _conv(
+        self, name: str, at: Value, weight: Array, bias: Array | None, *, act: Act, stride: int, groups: int
+    ) -> Value:
+        """Add a convolution with weight [out, in / groups, k, k]."""
+        out, _, kernel, _ = weight.shape
+        inputs = [at.name, self.constant(f"{name}.weight", weight)]
+        if bias is not None:
+            inputs.append(self.constant(f"{name}.bias", bias))
+        zeros = [pads(size, kernel, stride, self._arch.padding) for size in at.shape[:2]]
+        before, after = zip(*zeros, strict=True)
+        attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [*before, *after], "group": groups}
+        done = self.node("Conv", name, *inputs, **attributes)
+        return Value(ACTS[act](self, done, f"{name}.{act}"), at.shape.strided(stride, out))
+
+    def affine(self, name: str, at: Value, factor: Array, bias: Array) -> Value:
+        """Add a multiplication and an addition per channel, as the one node that does both."""
+        numbers = {"scale": factor, "bias": bias, "mean": np.zeros_like(bias), "var": np.ones_like(bias)}
+        inputs = [self.constant(f"{name}.{key}", values) for key, values in numbers.items()]
+        return Value(self.node("BatchNormalization", name, at.name, *inputs, epsilon=0.0), at.shape)
+
+    def pool(self, name: str, at: Value) -> Value:
+        """Add the mean over all positions."""
+        return Value(self.node("GlobalAveragePool", name, at.name), Shape(1, 1, at.shape.channels))
+
+    def flatten(self, name: str, at: Value) -> Value:
+        """Add a view of a 1 x 1 map as a vector."""
+        return Value(self.node("Flatten", name, at.name), at.shape)
+
+    def dense(self, name: str, at: Value, weight: Array, bias: Array, *, act: Act) -> Value:
+        """Add a fully connected layer with its activation."""
+        numbers = [self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
+        done = self.node("Gemm", name, at.name, *numbers)
+        return Value(ACTS[act](self, done, f"{name}.{act}"), Shape(1, 1, weight.shape[1]))
+
+    def gate(self, name: str, at: Value, gate: Gate) -> Value:
+        """Add a gate's function."""
+        return Value(GATES[gate](self, at.name, name), at.shape)
+
+    def add(self, name: str, left: Value, right: Value) -> Value:
+        """Add a sum."""
+        return Value(self.node("Add", name, left.name, right.name), left.shape)
+
+    def multiply(self, name: str, at: Value, gate: Value) -> Value:
+        """Add the product of a map and a 1 x 1 map."""
+        return Value(self.node("Mul", name, at.name, gate.name), at.shape)
+
+    def split(self, name: str, at: Value, widths: Sequence[int]) -> list[Value]:
+        """Add a split of the channels."""
         outputs = [f"{name}.{i}" for i in range(len(widths))]
         sizes = self.constant(f"{name}.widths", np.array(widths, np.int64))
         self._nodes.append(helper.make_node("Split", [at.name, sizes], outputs, name, axis=1))
         return [Value(o, at.shape._replace(channels=w)) for o, w in zip(outputs, widths, strict=True)]
 
-    def reshape(self, at: str, name: str, sizes: Sequence[int]) -> str:
-        """Return the tensor with `sizes` behind the batch."""
+    def concat(self, name: str, parts: Sequence[Value]) -> Value:
+        """Add a concatenation of channels."""
+        joined = self.node("Concat", name, *(part.name for part in parts), axis=1)
+        return Value(joined, parts[0].shape._replace(channels=sum(part.shape.channels for part in parts)))
+
+    def attention(self, name: str, query: Value, key: Value, value: Value) -> Value:
+        """Add multi-query attention: the queries of all heads are the rows of one matrix product."""
+        height, width, _ = query.shape
+        size, depth, positions = key.shape.channels, value.shape.channels, height * width
+        heads = query.shape.channels // size
+        queries = self._turned(f"{name}.query", query.name, (heads, size, positions), (heads * positions, size))
+        keys = self._reshape(f"{name}.key.flat", key.name, (size, key.shape.height * key.shape.width))
+        values = self._reshape(f"{name}.value.flat", value.name, (depth, value.shape.height * value.shape.width))
+        values = self.node("Transpose", f"{name}.value.turned", values, perm=[0, 2, 1])
+        weights = self.node("Softmax", f"{name}.softmax", self.node("MatMul", f"{name}.scores", queries, keys), axis=-1)
+        mixed = self.node("MatMul", f"{name}.mix", weights, values)
+        whole = self._turned(f"{name}.mixed", mixed, (heads, positions, depth), (heads * depth, height, width))
+        return Value(whole, query.shape._replace(channels=heads * depth))
+
+    def _turned(self, name: str, at: str, sizes: tuple[int, ...], result: tuple[int, ...]) -> str:
+        """Add a view with three `sizes` behind the batch, the last two exchanged, as `result`."""
+        split = self._reshape(f"{name}.heads", at, sizes)
+        return self._reshape(
+            f"{name}.joined", self.node("Transpose", f"{name}.turned", split, perm=[0, 1, 3, 2]), result
+        )
+
+    def _reshape(self, name: str, at: str, sizes: Sequence[int]) -> str:
+        """Add a view with `sizes` behind the batch."""
         return self.node("Reshape", name, at, self.constant(f"{name}.sizes", np.array([0, *sizes], np.int64)))
 
-    def model(self, last: str) -> onnx.ModelProto:
-        """Return the file's content: from pictures [N, C, H, W] to the logits [N, classes] that `last` is."""
-        height, width, channels = self.arch.input_shape
+    def model(self, last: Value, metadata: Mapping[str, str]) -> onnx.ModelProto:
+        """Return the file's content, whose logits are `last`."""
+        height, width, channels = self._arch.input_shape
         pictures = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", channels, height, width])
-        logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", self.arch.num_classes])
-        self.node("Identity", OUTPUT, last)
+        logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", last.shape.channels])
+        self.node("Identity", OUTPUT, last.name)
         graph = helper.make_graph(self._nodes, "network", [pictures], [logits], list(self._constants.values()))
         opsets = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nas-engine")
-
-
-# -------------------------------------------------------------------------------------------------------- activations
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nas-engine")
+        helper.set_model_props(model, dict(sorted(metadata.items())))
+        return model
 
 
 def _of_kind(kind: str, **attributes: Any) -> Callable[[Graph, str, str], str]:
@@ -82,7 +156,7 @@ def _of_kind(kind: str, **attributes: Any) -> Callable[[Graph, str, str], str]:
 
 
 def _relu6(graph: Graph, at: str, name: str) -> str:
-    return graph.node("Clip", name, at, graph.constant("zero", np.float32(0)), graph.constant("six", np.float32(6)))
+    return graph.node("Clip", name, at, graph.constant("zero", 0.0), graph.constant("six", 6.0))
 
 
 def _swish(graph: Graph, at: str, name: str) -> str:
@@ -101,90 +175,3 @@ GATES: dict[Gate, Callable[[Graph, str, str], str]] = {
     "hard_sigmoid": _of_kind("HardSigmoid", alpha=1 / 6, beta=0.5),
     "sigmoid": _of_kind("Sigmoid"),
 }
-
-
-# -------------------------------------------------------------------------------------------------------------- layers
-
-
-def convolution(
-    graph: Graph, at: Value, name: str, out: int, *, kernel: int = 1, stride: int = 1, act: Act = "none",
-    layer_scale: bool = False,
-) -> Value:  # fmt: skip
-    """Return a dense k x k convolution with its normalisation, activation and layer scale."""
-    factor, bias = folded_norm(graph, name, out, layer_scale=layer_scale)
-    window = () if kernel == 1 else (kernel, kernel)
-    weight = graph.tensor(f"{name}.weight", *window, at.shape.channels, out) * factor
-    square = weight.reshape(kernel, kernel, at.shape.channels, out).transpose(3, 2, 0, 1)
-    done = _conv(graph, at, name, square, bias, stride=stride)
-    return done._replace(name=ACTS[act](graph, done.name, f"{name}.{act}"))
-
-
-def depthwise(graph: Graph, at: Value, name: str, kernel: int, stride: int, *, act: Act = "none") -> Value:
-    """Return a depthwise convolution with its normalisation and activation."""
-    channels = at.shape.channels
-    factor, bias = folded_norm(graph, name, channels)
-    weight = graph.tensor(f"{name}.weight", kernel, kernel, channels) * factor
-    done = _conv(graph, at, name, weight.transpose(2, 0, 1)[:, None], bias, stride=stride, groups=channels)
-    return done._replace(name=ACTS[act](graph, done.name, f"{name}.{act}"))
-
-
-def linear(
-    graph: Graph, at: Value, name: str, out: int, *, bias: bool = False, layer_scale: bool = False, times: float = 1.0
-) -> Value:
-    """Return a 1x1 convolution without normalisation, its output multiplied by `times`."""
-    factor = graph.tensor(f"{name}.gamma", out) if layer_scale else np.ones(out)
-    weight = graph.tensor(f"{name}.weight", at.shape.channels, out) * factor * times
-    shift = graph.tensor(f"{name}.bias", out) * factor * times if bias else None
-    return _conv(graph, at, name, weight.T[:, :, None, None], shift)
-
-
-def dense(graph: Graph, at: str, name: str, weight: NDArray[Any], bias: NDArray[Any]) -> str:
-    """Return [N, in] times `weight` [in, out], plus `bias` [out]."""
-    return graph.node("Gemm", name, at, graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias))
-
-
-def norm(graph: Graph, at: Value, name: str) -> Value:
-    """Return the map normalised by itself: no convolution stands in front that could take it."""
-    factor, bias = folded_norm(graph, name, at.shape.channels)
-    zero, one = np.zeros_like(bias), np.ones_like(bias)
-    numbers = {"scale": factor, "bias": bias, "mean": zero, "var": one}
-    inputs = [graph.constant(f"{name}.{key}", values) for key, values in numbers.items()]
-    return at._replace(name=graph.node("BatchNormalization", name, at.name, *inputs, epsilon=0.0))
-
-
-def pool(graph: Graph, at: Value, name: str) -> Value:
-    """Return the mean over all positions."""
-    return Value(graph.node("GlobalAveragePool", name, at.name), Shape(1, 1, at.shape.channels))
-
-
-def folded_norm(
-    graph: Graph, name: str, channels: int, *, layer_scale: bool = False
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (factor, bias) [channels] each: what a normalisation with stored statistics does, then a layer scale."""
-    scale, bias, mean, var = (graph.tensor(f"{name}.{key}", channels) for key in ("scale", "bias", "mean", "var"))
-    factor = scale / np.sqrt(var + graph.arch.norm_eps)
-    gamma = graph.tensor(f"{name}.gamma", channels) if layer_scale else np.ones(channels)
-    return factor * gamma, (bias - mean * factor) * gamma
-
-
-def _conv(
-    graph: Graph, at: Value, name: str, weight: NDArray[Any], bias: NDArray[Any] | None, *, stride: int = 1,
-    groups: int = 1,
-) -> Value:  # fmt: skip
-    """Return the convolution with `weight` [out, in / groups, k, k] and `bias` [out]."""
-    out, _, kernel, _ = weight.shape
-    inputs = [at.name, graph.constant(f"{name}.weight", weight)]
-    if bias is not None:
-        inputs.append(graph.constant(f"{name}.bias", bias))
-    pads = [_pads(size, kernel, stride, graph.arch.padding) for size in at.shape[:2]]
-    before, after = zip(*pads, strict=True)
-    attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [*before, *after], "group": groups}
-    return Value(graph.node("Conv", name, *inputs, **attributes), at.shape.strided(stride, out))
-
-
-def _pads(size: int, kernel: int, stride: int, padding: str) -> tuple[int, int]:
-    """Return the zeros before and after one axis of `size` elements."""
-    if padding == "symmetric":
-        return (kernel - 1) // 2, (kernel - 1) // 2
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2

@@ -1,14 +1,13 @@
-"""ONNX Runtime on the CPU, float32: https://onnxruntime.ai; the network as nas.export.onnx_ops writes it."""
+"""ONNX Runtime on the CPU, float32: https://onnxruntime.ai; the network as nas.export.onnx_graph writes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter_ns
 
 import numpy as np
 
 from nas.arch import ArchSpec
 from nas.export.packages import need
-from nas.measure import NS_PER_MS, Loader, Timed
+from nas.measure import Loader, Timed, timed_runs
 from nas.runtimes.filling import random_pictures, random_tensor
 
 
@@ -33,24 +32,15 @@ class OnnxRuntime:
 def _loaded(arch: ArchSpec, threads: int, batch: int) -> Timed:
     import onnxruntime
 
-    from nas.export.onnx_ops import lower
+    from nas.export.onnx_graph import onnx_model
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    content = lower(arch, random_tensor).SerializeToString()
+    content = onnx_model(arch, random_tensor, {}).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     pictures = np.ascontiguousarray(random_pictures(arch, batch).transpose(0, 3, 1, 2))
     feeds = {session.get_inputs()[0].name: pictures}
-
-    def timed(runs: int) -> list[float]:
-        times = []
-        for _ in range(runs):
-            start = perf_counter_ns()
-            session.run(None, feeds)
-            times.append((perf_counter_ns() - start) / NS_PER_MS)
-        return times
-
-    return timed
+    return timed_runs(lambda: session.run(None, feeds))
 
 
 RUNTIME = OnnxRuntime()

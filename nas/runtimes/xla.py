@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from time import perf_counter_ns
 from typing import Any
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.measure import NS_PER_MS, Loader, Timed
+from nas.measure import Loader, Timed, timed_runs
 from nas.runtimes.filling import random_pictures, random_tensor
 
 END_TIMEOUT_S = 10
@@ -90,16 +89,7 @@ def _loaded(arch: ArchSpec, batch: int) -> Timed:
     weights = {name: jax.numpy.asarray(random_tensor(name, shape)) for name, shape in weight_shapes(arch).items()}
     pictures = jax.numpy.asarray(random_pictures(arch, batch))
     run = jax.jit(lambda weights, x: merged(arch, weights)(x)).lower(weights, pictures).compile()
-
-    def timed(runs: int) -> list[float]:
-        times = []
-        for _ in range(runs):
-            start = perf_counter_ns()
-            run(weights, pictures).block_until_ready()
-            times.append((perf_counter_ns() - start) / NS_PER_MS)
-        return times
-
-    return timed
+    return timed_runs(lambda: run(weights, pictures).block_until_ready())
 
 
 RUNTIME = Xla()
