@@ -113,8 +113,9 @@ def measure(
     `out` is written after every group, so an interruption loses one group at most. `InvalidInput` where `out` holds
     rows of other conditions, or cannot be written.
     """
-    if not out.parent.is_dir():
-        raise InvalidInput(f"cannot write {out}: there is no folder {out.parent}; make it, or name another with --out")
+    if not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
+        why = "cannot be written" if out.parent.is_dir() else "does not exist"
+        raise InvalidInput(f"cannot write {out}: the folder {out.parent} {why}; name another with --out")
     blank = _blank_row(runtime, settings)
     known = {row.digest: row for row in _earlier(out, blank)}
     missing = [*{a.digest: (label, a) for label, a in archs.items() if a.digest not in known}.values()]

@@ -266,7 +266,7 @@ def test_stopping_says_how_to_go_on(tmp_path: Path, fake: Fake, capsys: pytest.C
         (["empty.csv"], "lists no networks"),
         (["other.csv"], "lacks the column 'arch'"),
         (["gone.csv"], "no file or folder gone.json"),
-        (["a.json", "-o", "absent/m.csv"], "no folder absent"),
+        (["a.json", "-o", "absent/m.csv"], "the folder absent does not exist"),
         ([], "required"),
     ],
 )

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from run_folder import make_run
+from strategies import archs
 from test_export import ARCH, SAME, provenance, some_weights
 
 from nas.arch import ArchSpec, save_arch
@@ -102,6 +104,17 @@ def test_each_head_gives_the_networks_logits(head: Head) -> None:
 @pytest.mark.parametrize("arch", [ARCH, SAME])
 def test_whole_networks_give_the_networks_logits(arch: ArchSpec) -> None:
     assert max(differences(arch)) <= 1e-4
+
+
+@given(archs(max_ops=3))
+@settings(max_examples=10)
+def test_any_network_gives_the_same_logits(arch: ArchSpec) -> None:
+    weights = some_weights(arch)
+    pictures = np.random.default_rng(3).normal(size=(2, *arch.input_shape)).astype(np.float32)
+    wanted = logits(arch, weights, pictures)
+    for form in FORMATS.values():
+        found = form.run(form.bytes_of(arch, weights, provenance(arch)), pictures)
+        assert difference(found, wanted)[1] <= 1e-4
 
 
 @pytest.mark.parametrize("reference_name", ["mobilenetv4-hybrid-m", "mobilenetv3-small"])

@@ -1,7 +1,6 @@
 """Export as one TFLite file, float32, NHWC, checked in LiteRT against the network: https://ai.google.dev/edge/litert."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +17,10 @@ def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> by
     return tflite_model(arch, tensors, metadata)
 
 
-def interpreter(model: bytes, pictures: NDArray[np.float32], threads: int = 1) -> Any:
-    """Return LiteRT's interpreter of the model, given the pictures [N, H, W, C] as its input."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    one = Interpreter(model_content=model, num_threads=threads)
-    place = one.get_input_details()[0]["index"]
-    one.resize_tensor_input(place, pictures.shape)
-    one.allocate_tensors()
-    one.set_tensor(place, pictures)
-    return one
-
-
 def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the logits [N, classes] that LiteRT computes for pictures [N, H, W, C]."""
+    from nas.export.tflite_graph import interpreter
+
     one = interpreter(model, pictures)
     one.invoke()
     found: NDArray[np.float32] = one.get_tensor(one.get_output_details()[0]["index"])

@@ -10,6 +10,8 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.lowering import Array, Tensors, Value, lower, pads
@@ -261,3 +263,13 @@ def read_metadata(content: bytes) -> dict[str, str]:
     (entry,) = (one for one in model.metadata if one.name.decode() == METADATA)
     found: dict[str, str] = json.loads(bytes(model.buffers[entry.buffer].data))
     return found
+
+
+def interpreter(model: bytes, pictures: NDArray[np.float32], threads: int = 1) -> Any:
+    """Return LiteRT's interpreter of the model, given the pictures [N, H, W, C] as its input."""
+    one = Interpreter(model_content=model, num_threads=threads)
+    place = one.get_input_details()[0]["index"]
+    one.resize_tensor_input(place, pictures.shape)
+    one.allocate_tensors()
+    one.set_tensor(place, pictures)
+    return one

@@ -1,35 +1,20 @@
 """ONNX Runtime on the CPU, float32: https://onnxruntime.ai; the network as nas.export.onnx_graph writes it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 
 from nas.arch import ArchSpec
-from nas.export.packages import need
-from nas.measure import Loader, Timed, timed_runs
+from nas.measure import Timed, timed_runs
 from nas.runtimes.filling import random_pictures, random_tensor
+from nas.runtimes.in_process import InProcess
 
 
-class OnnxRuntime:
-    """Runs networks in this process."""
+def _version() -> str:
+    import onnxruntime
 
-    name = "onnxruntime"
-
-    def versions(self) -> str:
-        """Return the versions that a latency depends on; `InvalidInput` with the remedy where one is missing."""
-        need("onnx", "onnxruntime")
-        import onnxruntime
-
-        return f"onnxruntime {onnxruntime.__version__}"
-
-    @contextmanager
-    def open(self, *, threads: int, batch: int) -> Iterator[Loader]:
-        """Yield what loads networks; they are given back at the end."""
-        yield lambda arch: _loaded(arch, threads, batch)
+    return f"onnxruntime {onnxruntime.__version__}"
 
 
-def _loaded(arch: ArchSpec, threads: int, batch: int) -> Timed:
+def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     import onnxruntime
 
     from nas.export.onnx_graph import onnx_model
@@ -43,4 +28,4 @@ def _loaded(arch: ArchSpec, threads: int, batch: int) -> Timed:
     return timed_runs(lambda: session.run(None, feeds))
 
 
-RUNTIME = OnnxRuntime()
+RUNTIME = InProcess("onnxruntime", ("onnx", "onnxruntime"), _version, _loaded)
