@@ -114,7 +114,7 @@ def main() -> None:
     proposed, host = out / "proposed", out / "host.toml"
     if not proposed.exists():
         command("calibrate", "--propose", args.proposed, "--space", "uib", "--out", proposed)
-    measure(next(proposed.glob("*.csv")), out / "measurements.csv", args.runtime)
+    measure(proposed / "specs.csv", out / "measurements.csv", args.runtime)
     host.unlink(missing_ok=True)
     command("calibrate", out / "measurements.csv", "--out", host)
     model = load_target(str(host)).model()

@@ -202,7 +202,7 @@ def read_measurements(path: Path) -> list[Measurement]:
 def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     """Return the rows of the CSV `path`, which must have all of `columns`."""
     try:
-        reader = csv.DictReader(io.StringIO(read_bytes(path).decode(), newline=""), strict=True)
+        reader = csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8-sig"), newline=""), strict=True)
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{path} is no CSV file: {error}") from error

@@ -86,8 +86,8 @@ def _listed(text: str) -> Iterator[str]:
     rows = read_table(Path(text), ["arch"])
     if not rows:
         raise InvalidInput(f"{text} lists no networks; write some with: nas calibrate --propose")
-    for row in rows:
-        yield row["arch"] if row["arch"] in ZOO else os.path.join(os.path.dirname(text), row["arch"])
+    for name in (row["arch"].strip() for row in rows):
+        yield name if name in ZOO else os.path.join(os.path.dirname(text), name)
 
 
 def _spec_file(text: str) -> str:
