@@ -53,8 +53,8 @@ from numpy.typing import NDArray
 from latency_models.roofline import Roofline
 from latency_models.target import load_target
 from nas.arch import ArchSpec
-from nas.ops import Conv, Head, InvertedResidual, Kind, Op, SeparableConv, Shape, make_divisible
-from nas.zoo import mobilenet_v2, reference
+from nas.ops import Conv, Head, Kind, Op, SeparableConv, Shape
+from nas.zoo import reference
 
 TABLE = Path(__file__).parent / "data" / "mnv4_table6_latency_ms.csv"
 COLUMNS = {
@@ -68,34 +68,6 @@ COLUMNS = {
 }  # target -> column of the table
 MAYBE_FREE: tuple[Kind, ...] = ("pool", "elementwise", "dense")
 IMAGENET = Shape(224, 224, 3)
-# MobileNet Multi-hardware (arXiv 2008.08178): kernel, stride, channels, expansion
-MULTI_MAX = (
-    "3,2,32,3 5,2,64,6 3,1,64,2 3,1,64,2 5,2,128,6 3,1,128,4 3,1,128,3 3,1,128,3 3,1,128,6 3,1,128,3 "
-    "3,2,160,6 5,1,160,4 3,1,160,5 5,1,160,4"
-)
-MULTI_AVG = (
-    "3,2,32,3 3,1,32,2 5,2,64,5 3,1,64,3 3,1,64,2 3,1,64,3 5,2,128,6 3,1,128,3 3,1,128,3 3,1,128,3 "
-    "3,1,160,6 3,1,160,4 3,2,192,6 5,1,192,4 5,1,192,4 5,1,192,4"
-)
-
-
-def widened_v3(width: float) -> ArchSpec:
-    """Return MobileNetV3-Large with channels times `width` below 1; the hidden layer keeps its 1280."""
-    arch = reference("mobilenetv3-large")
-    stages: list[tuple[Op, ...]] = []
-    old = new = 0  # channels in front of the op
-    for stage in arch.stages:
-        ops: list[Op] = []
-        for op in stage:
-            if isinstance(op, InvertedResidual):
-                expanded = make_divisible(new * op.expanded_channels / old) if op.expanded_channels else 0
-                squeeze = make_divisible((expanded or new) / 4) if op.se_channels else 0
-                op = replace(op, expanded_channels=expanded, se_channels=squeeze)
-            assert isinstance(op, InvertedResidual | Conv)
-            old, new = op.out_channels, make_divisible(op.out_channels * width)
-            ops.append(replace(op, out_channels=new))
-        stages.append(tuple(ops))
-    return replace(arch, stages=tuple(stages))
 
 
 def mobileone(widths: tuple[float, float, float, float]) -> ArchSpec:
@@ -106,29 +78,15 @@ def mobileone(widths: tuple[float, float, float, float]) -> ArchSpec:
     return ArchSpec(IMAGENET, tuple(stages), Head(), 1000)
 
 
-def multi_hardware(rows: str, width: float = 1.5) -> ArchSpec:
-    """Return a MobileNet Multi-hardware network from its rows."""
-    channels = make_divisible(32 * width)
-    ops: list[Op] = [Conv(channels, stride=2)]
-    for row in rows.split():
-        kernel, stride, base, expansion = (int(number) for number in row.split(","))
-        out = make_divisible(base * width)
-        residual = stride == 1 and out == channels
-        ops.append(InvertedResidual(out, channels * expansion, kernel, stride, "relu", residual=residual))
-        channels = out
-    ops.append(Conv(int(960 * width), kernel=1))
-    return ArchSpec(IMAGENET, (tuple(ops),), Head(int(1280 * width), hidden_norm=False), 1000)
-
-
 def fitted_networks() -> dict[str, ArchSpec]:
     """Return the eleven networks of the fits by their names in the table."""
     return {
         "MobileNet-V1": reference("mobilenetv1"),
-        "MobileNet-V2-0.5x": mobilenet_v2(IMAGENET, 1000, 0.5),
+        "MobileNet-V2-0.5x": reference("mobilenetv2@0.5"),
         "MobileNet-V2": reference("mobilenetv2"),
-        "MobileNet-V2-1.5x": mobilenet_v2(IMAGENET, 1000, 1.5),
-        "MobileNet-V2-2.0x": mobilenet_v2(IMAGENET, 1000, 2.0),
-        "MobileNet-V3L-0.5x": widened_v3(0.5),
+        "MobileNet-V2-1.5x": reference("mobilenetv2@1.5"),
+        "MobileNet-V2-2.0x": reference("mobilenetv2@2"),
+        "MobileNet-V3L-0.5x": reference("mobilenetv3-large@0.5"),
         "MobileOne-S0": mobileone((0.75, 1.0, 1.0, 2.0)),
         "MobileOne-S4": mobileone((3.0, 3.5, 3.5, 4.0)),
         "MNv4-Conv-S": reference("mobilenetv4-conv-s"),
@@ -140,8 +98,8 @@ def fitted_networks() -> dict[str, ArchSpec]:
 def unseen_networks() -> dict[str, ArchSpec]:
     """Return the networks of the table that no fit has seen."""
     return {
-        "MultiHardware-MAX-1.5x": multi_hardware(MULTI_MAX),
-        "MultiHardware-AVG-1.5x": multi_hardware(MULTI_AVG),
+        "MultiHardware-MAX-1.5x": reference("mobilenet-multi-max"),
+        "MultiHardware-AVG-1.5x": reference("mobilenet-multi-avg"),
         "MNv4-Hybrid-M": reference("mobilenetv4-hybrid-m", resolution=256),
         "MNv4-Hybrid-L": reference("mobilenetv4-hybrid-l", resolution=384),
     }

@@ -18,11 +18,13 @@ from nas.files import read_json, write_whole
 from nas.pareto import hypervolume_2d, non_dominated
 from nas.proxy import redeployed
 from nas.results import Accuracy, AccuracyKind, Result, load_result, result_of_run
-from nas.zoo import ZOO, reference
+from nas.zoo import YARDSTICKS, ZOO, is_reference, reference
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
+
+    from nas.ridge_sweep import Candidate
 
 Source = Literal["run", "spec", "reference"]
 TRAINED_ALONE = "trained alone, test pictures"  # how `nas train` obtains an accuracy
@@ -56,6 +58,7 @@ class Comparison:
     targets: tuple[str, ...]
     latency_model: str
     notes: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -86,7 +89,7 @@ def compare(items: Sequence[str | Path], targets: Sequence[str], latency_model: 
         rows.loc[group.index, "on_front"] = non_dominated(group[["latency_ms", "top1"]].to_numpy(), (True, False))
         volumes += _hypervolumes(str(target), str(kind), group)
     columns = ["target", "accuracy_kind", "item", "points", "reference_latency_ms", "hypervolume"]
-    return Comparison(rows, pd.DataFrame(volumes, columns=columns), tuple(models), latency_model, notes)
+    return Comparison(rows, pd.DataFrame(volumes, columns=columns), tuple(models), latency_model, notes, tuple(entries))
 
 
 def load_item(item: str | Path) -> list[Entry]:
@@ -105,7 +108,7 @@ def load_item(item: str | Path) -> list[Entry]:
             found = load_result(path)
             return [Entry(label, label, "run", found.arch, found.accuracy)]
         return [Entry(label, label, "spec", load_arch(path))]
-    if name in ZOO:
+    if is_reference(name):
         return [Entry(name, name, "reference", reference(name))]
     if path.suffix or len(path.parts) > 1:
         raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
@@ -165,6 +168,23 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     return paths
 
 
+def ridge_candidates(comparison: Comparison) -> "tuple[list[Candidate], list[str]]":
+    """Return what a ridge sweep of the comparison shows, and the names of compared networks without an accuracy.
+
+    Runs and trainings have the accuracy they reached. The reference networks have their published one, a kind of its
+    own: those that were compared, or beside runs and specs the usual ones, each at its own resolution.
+    """
+    from nas.ridge_sweep import Candidate, has_accuracy, published_candidates
+
+    own = [entry for entry in comparison.entries if entry.source != "reference"]
+    named = [] if own else [entry.name for entry in comparison.entries]
+    found = [Candidate(one.name, one.arch, one.accuracy.top1, _kind_text(one.accuracy.kind))
+             for one in own if one.accuracy]  # fmt: skip
+    found += published_candidates([name for name in named if has_accuracy(name)] if named else YARDSTICKS)
+    without = [one.name for one in own if not one.accuracy] + [name for name in named if not has_accuracy(name)]
+    return found, without
+
+
 def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
     """Yield the other specs of the run's front, whose accuracies are of the kind of its best one."""
     import pandas as pd
@@ -208,7 +228,7 @@ def _references(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]
         if shape.height != shape.width:
             notes.append(f"no references for {words}: they take square pictures")
             continue
-        for name in ZOO:
+        for name in YARDSTICKS:
             arch = redeployed(reference(name), shape.height, shape.channels, classes)
             label = name if len(deployments) == 1 else f"{name} at {shape.height} px"
             found.append(Entry(label, label, "reference", arch))

@@ -155,13 +155,13 @@ def _latency_axis(axis: Any, rows: "pd.DataFrame") -> tuple[float, float]:
     high = max(high, latencies.max() ** 2 / latencies.min())  # as much room for references as the networks take
     axis.set_xscale("log")
     axis.set_xlim(low, high)
-    ticks = _ticks(float(low), float(high))
+    ticks = round_ticks(float(low), float(high))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     return float(low), float(high)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Return up to seven round numbers between `low` and `high`, fit for a logarithmic axis."""
     from matplotlib.ticker import MaxNLocator
 

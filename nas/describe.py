@@ -145,6 +145,8 @@ def zoo_rows(zoo: Mapping[str, ZooEntry]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
+                "width": entry.width,
+                "width_multipliers": entry.widths,
                 "resolution": entry.resolution,
                 "params": arch.params,
                 "macs": arch.macs,
@@ -162,7 +164,8 @@ def zoo_table(rows: Iterable[Mapping[str, Any]]) -> "Table":
     table = _table("reference networks", ("name", "paper"), ("px", "parameters", "MACs", "ImageNet top-1 %"))
     for row in rows:
         counts = f"{row['params']:,}", f"{row['macs']:,}"
-        table.add_row(row["name"], row["url"], str(row["resolution"]), *counts, f"{row['top1_percent']:.1f}")
+        name = row["name"] if row["width"] == 1 else f"{row['name']} (at width {row['width']:g})"
+        table.add_row(name, row["url"], str(row["resolution"]), *counts, f"{row['top1_percent']:.1f}")
     return table
 
 

@@ -1,6 +1,7 @@
 """The network of a spec: an outside implementation's logits to 1e-5, shapes and counts of any spec, weight files."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -21,6 +22,7 @@ from nas.errors import InvalidInput
 from nas.nn import layers
 from nas.nn.network import (
     MODULES,
+    TENSORS,
     Network,
     check_weights,
     get_weights,
@@ -42,6 +44,9 @@ OUTSIDE = {
     "mobilenetv1": "mobilenetv1_100",
     "mobilenetv2": "mobilenetv2_100",
     "mobilenetv3-large": "mobilenetv3_large_100",
+    "mnasnet-b1": "mnasnet_100",
+    "efficientnet-b0": "efficientnet_b0",
+    "mixnet-s": "mixnet_s",
 }
 KINDS = {"weight": "fanin", "scale": "scale", "bias": "small", "mean": "mean", "var": "var", "gamma": "small"}
 
@@ -76,6 +81,37 @@ def draw(index: int, name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     return scaled.reshape(shape)
 
 
+def outside_order(arch: ArchSpec) -> list[list[str]]:
+    """Our tensors' names in the outside network's order.
+
+    A convolution in parts has all its weights first there, and one normalisation, which several of our tensors make up.
+    """
+    found: dict[str, list[str]] = {}
+    for name in weight_shapes(arch):
+        kernel, _, tensor = name.rpartition(".")
+        whole = re.sub(r"(\D)\.\d+$", r"\1", kernel)
+        key = name if tensor == "weight" else f"{whole}.{tensor}"
+        found.setdefault(key, []).append(name)
+    kernels = list(dict.fromkeys(re.sub(r"(\D)\.\d+$", r"\1", kernel.name) for kernel in arch.kernels))
+
+    def place(key: str) -> tuple[int, int]:
+        kernel, _, tensor = key.rpartition(".")
+        return kernels.index(re.sub(r"(\D)\.\d+$", r"\1", kernel)), TENSORS.index(tensor)
+
+    return [found[key] for key in sorted(found, key=place)]
+
+
+def drawn_weights(arch: ArchSpec) -> dict[str, np.ndarray[Any, Any]]:
+    """All tensors of the recipe by our names."""
+    shapes, weights = weight_shapes(arch), {}
+    for i, names in enumerate(outside_order(arch)):
+        widths = [shapes[name][-1] for name in names]
+        tensor = draw(i, names[0], (*shapes[names[0]][:-1], sum(widths)))
+        for name, part in zip(names, np.split(tensor, np.cumsum(widths)[:-1], axis=-1), strict=True):
+            weights[name] = part
+    return weights
+
+
 def run(arch: ArchSpec, weights: Mapping[str, Any], x: jax.Array, *, batch_stats: bool = False) -> jax.Array:
     """Logits of the network of `arch` with `weights`, compiled as a whole."""
     return jax.jit(lambda weights, x: merged(arch, weights)(x, batch_stats=batch_stats))(dict(weights), x)
@@ -84,7 +120,7 @@ def run(arch: ArchSpec, weights: Mapping[str, Any], x: jax.Array, *, batch_stats
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_logits_equal_those_of_the_outside_network(name: str) -> None:
     arch = reference(name, resolution=224)
-    weights = {tensor: draw(i, tensor, shape) for i, (tensor, shape) in enumerate(weight_shapes(arch).items())}
+    weights = drawn_weights(arch)
     pictures = np.random.default_rng([SEED, 10**6]).standard_normal([2, 3, 224, 224]).astype(np.float32)
     expected = np.load(HERE / "golden" / f"{OUTSIDE[name]}.logits.npy")
     logits = run(arch, weights, jnp.asarray(pictures.transpose(0, 2, 3, 1)))
@@ -97,10 +133,12 @@ def test_tensors_stand_in_the_order_of_the_outside_network(name: str) -> None:
     if not path.exists():
         pytest.skip("../shared is not beside the project: no outside tensor lists")
     outside = [(shape, kind) for _, shape, kind in json.loads(path.read_text())["tensors"]]
-    ours = [
-        (torch_shape(tensor, shape), KINDS[tensor.rpartition(".")[2]])
-        for tensor, shape in weight_shapes(reference(name, resolution=224)).items()
-    ]
+    arch = reference(name, resolution=224)
+    shapes = weight_shapes(arch)
+    ours = []
+    for first, *others in outside_order(arch):
+        shape = (*shapes[first][:-1], sum(shapes[each][-1] for each in (first, *others)))
+        ours.append((torch_shape(first, shape), KINDS[first.rpartition(".")[2]]))
     assert ours == outside
 
 

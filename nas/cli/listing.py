@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from nas.arch import ArchSpec
 
 DEPLOYED_PX = 224
+ZOO_HELP = (
+    "List the reference networks. Commands that take a name also take NAME@WIDTH, NAME@PXpx and NAME@WIDTH,PXpx: "
+    "mobilenetv2@0.75,192px is MobileNetV2 with 0.75 of its channels for pictures of 192 pixels. Width multipliers "
+    "have MobileNetV1 to V3, Multi, EdgeTPU and MnasNet."
+)
 REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
 
 
@@ -23,7 +28,7 @@ def add_commands(commands: Commands) -> None:
     describe.add_argument("spec", metavar="NAME|SPEC", help=SPEC_OR_RUN)
     add_device(describe)
     describe.add_argument("--resolution", type=count, metavar="N", help="deploy at N x N px (default: the spec's own)")
-    zoo = commands.add_parser("zoo", help="list the reference networks")
+    zoo = commands.add_parser("zoo", help="list the reference networks", description=ZOO_HELP)
     targets = commands.add_parser("targets", help="list the devices")
     spaces = commands.add_parser("spaces", help="list the search spaces with their sizes")
     add_device(spaces, default=None)

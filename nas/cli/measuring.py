@@ -70,24 +70,24 @@ def networks(texts: Sequence[str], out: Path) -> Iterator[tuple[str, "ArchSpec"]
 
     Raises `InvalidInput` where there is no such spec, or where a CSV lacks the column arch.
     """
-    from nas.zoo import ZOO
+    from nas.zoo import is_reference
 
     for text in texts:
         for one in _listed(text) if text.endswith(".csv") else [text]:
             arch = arch_of(one)
-            yield one if one in ZOO else os.path.relpath(_spec_file(one), out.parent), arch
+            yield one if is_reference(one) else os.path.relpath(_spec_file(one), out.parent), arch
 
 
 def _listed(text: str) -> Iterator[str]:
     """Yield the networks in the column arch of a CSV; its paths are relative to its own folder."""
     from nas.measure import read_table
-    from nas.zoo import ZOO
+    from nas.zoo import is_reference
 
     rows = read_table(Path(text), ["arch"])
     if not rows:
         raise InvalidInput(f"{text} lists no networks; write some with: nas calibrate --propose")
     for name in (row["arch"].strip() for row in rows):
-        yield name if name in ZOO else os.path.join(os.path.dirname(text), name)
+        yield name if is_reference(name) else os.path.join(os.path.dirname(text), name)
 
 
 def _spec_file(text: str) -> str:

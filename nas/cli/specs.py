@@ -10,16 +10,16 @@ from nas.errors import InvalidInput, unknown_name
 if TYPE_CHECKING:
     from nas.arch import ArchSpec
 
-SPEC_OR_RUN = "name of a reference network (nas zoo), JSON spec, or folder of a run or training"
+SPEC_OR_RUN = "reference network (nas zoo; NAME@WIDTH,PXpx too), JSON spec, or folder of a run or training"
 
 
 def arch_of(text: str) -> "ArchSpec":
     """Return the architecture that `text` names. Raises `UnknownName` where it is neither a name nor a path."""
     from nas.arch import load_arch
     from nas.results import result_of_run
-    from nas.zoo import ZOO, reference
+    from nas.zoo import ZOO, is_reference, reference
 
-    if text in ZOO:
+    if is_reference(text):
         return reference(text)
     if is_training(text):
         from nas.compare import load_trained

@@ -104,9 +104,9 @@ def _fitted(text: str, arch: "ArchSpec", dataset: "Dataset") -> "ArchSpec":
     """Return `arch`, a reference network with the classes of the data; any other spec stays as it was written."""
     from dataclasses import replace
 
-    from nas.zoo import ZOO
+    from nas.zoo import is_reference
 
-    return replace(arch, num_classes=dataset.num_classes) if text in ZOO else arch
+    return replace(arch, num_classes=dataset.num_classes) if is_reference(text) else arch
 
 
 def _proxy(args: argparse.Namespace, arch: "ArchSpec", dataset: "Dataset") -> Subject:

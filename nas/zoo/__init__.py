@@ -1,0 +1,164 @@
+"""Reference networks by name, as block tables with where each was published and its top-1; one file per family.
+
+A name may carry a width multiplier and a resolution: "mobilenetv2@0.75", "mobilenetv2@0.75,192px", "mixnet-s@160px".
+Weights in circulation differ in padding and epsilon; the specs here use symmetric padding and 1e-5 throughout, the form
+of the outside implementations that the golden logits come from. `dataclasses.replace` gives the other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput, unknown_name
+from nas.ops import Shape
+from nas.zoo import accelerators, efficientnet, mobilenet_v4, mobilenets
+from nas.zoo.building import Builder, scaled_width
+from nas.zoo.mobilenets import mobilenet_v1, mobilenet_v2
+from nas.zoo.published import SERIES, Published, Series, find, published
+
+__all__ = [
+    "SERIES",
+    "YARDSTICKS",
+    "ZOO",
+    "Published",
+    "Reference",
+    "Series",
+    "ZooEntry",
+    "find",
+    "is_reference",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "parse_reference",
+    "published",
+    "reference",
+    "scaled_width",
+]
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A published network: how to build it, the side of its pictures in pixels, and what its authors report."""
+
+    build: Builder
+    resolution: int
+    paper: str
+    url: str
+    top1_percent: float  # ImageNet-1k validation, as published
+    top1_source: str
+    width: float = 1.0  # width multiplier of the published form
+    widths: bool = False  # whether there are others
+
+    def spec(self) -> ArchSpec:
+        """Return the network as published: 3 channels, 1,000 classes."""
+        return self.build(Shape(self.resolution, self.resolution, 3), 1000, self.width)
+
+
+def _entry(name: str, build: Builder, paper: tuple[str, str], *, resolution: int = 224, width: float = 1.0,
+           widths: bool = False) -> ZooEntry:  # fmt: skip
+    top1 = find(name, width, resolution)
+    title, number = paper
+    url = f"https://arxiv.org/abs/{number}"
+    return ZooEntry(build, resolution, title, url, top1.top1_percent, top1.source, width, widths)
+
+
+_V1 = ("MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications", "1704.04861")
+_V2 = ("MobileNetV2: Inverted Residuals and Linear Bottlenecks", "1801.04381")
+_V3 = ("Searching for MobileNetV3", "1905.02244")
+_V4 = ("MobileNetV4 - Universal Models for the Mobile Ecosystem", "2404.10518")
+_MNAS = ("MnasNet: Platform-Aware Neural Architecture Search for Mobile", "1807.11626")
+_EFFICIENT = ("EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", "1905.11946")
+_MIX = ("MixConv: Mixed Depthwise Convolutional Kernels", "1907.09595")
+_EDGETPU = ("Accelerator-aware Neural Network Design using AutoML", "2003.02838")
+_MULTI = ("Discovering Multi-Hardware Mobile Models via Architecture Search", "2008.08178")
+
+
+def _scaling(name: str, build: Builder, paper: tuple[str, str], width: float = 1.0) -> ZooEntry:
+    return _entry(name, build, paper, width=width, widths=True)
+
+
+_MULTI_MAX, _MULTI_AVG = map(accelerators.multi_hardware, (accelerators.MULTI_MAX, accelerators.MULTI_AVG))
+_MNAS_B1, _MNAS_A1 = map(efficientnet.mnasnet, (efficientnet.MNASNET_B1, efficientnet.MNASNET_A1))
+_V3_LARGE = mobilenets.mobilenet_v3(mobilenets.V3_LARGE, 960, 1280)
+_V3_SMALL = mobilenets.mobilenet_v3(mobilenets.V3_SMALL, 576, 1024)
+ZOO: dict[str, ZooEntry] = {
+    **{
+        name: _entry(name, build, _V4, resolution=resolution)
+        for name, (build, resolution) in mobilenet_v4.NETWORKS.items()
+    },
+    "mobilenetv1": _scaling("mobilenetv1", mobilenet_v1, _V1),
+    "mobilenetv2": _scaling("mobilenetv2", mobilenet_v2, _V2),
+    "mobilenetv3-large": _scaling("mobilenetv3-large", _V3_LARGE, _V3),
+    "mobilenetv3-small": _scaling("mobilenetv3-small", _V3_SMALL, _V3),
+    "mobilenet-multi-max": _scaling("mobilenet-multi-max", _MULTI_MAX, _MULTI, 1.5),
+    "mobilenet-multi-avg": _scaling("mobilenet-multi-avg", _MULTI_AVG, _MULTI, 1.5),
+    "mobilenet-edgetpu": _scaling("mobilenet-edgetpu", accelerators.mobilenet_edgetpu, _EDGETPU),
+    "mnasnet-b1": _scaling("mnasnet-b1", _MNAS_B1, _MNAS),
+    "mnasnet-a1": _scaling("mnasnet-a1", _MNAS_A1, _MNAS),
+    "mixnet-s": _entry("mixnet-s", efficientnet.mixnet_s, _MIX),
+    **{
+        name: _entry(name, efficientnet.efficientnet(scale), _EFFICIENT, resolution=scale.resolution)
+        for name, scale in efficientnet.RELEASED.items()
+    },
+}
+# What a comparison shows for scale: the networks of the size of a phone's.
+YARDSTICKS = tuple(name for name in ZOO if not name.startswith("efficientnet") or name == "efficientnet-b0")
+
+
+class Reference(NamedTuple):
+    """A network of the zoo with its width multiplier and resolution."""
+
+    network: str
+    width: float
+    resolution: int
+
+
+def is_reference(text: str) -> bool:
+    """Return whether `text` begins with the name of a reference network; what follows "@" may still be wrong."""
+    return text.partition("@")[0] in ZOO
+
+
+def parse_reference(text: str) -> Reference:
+    """Return what "NAME", "NAME@WIDTH", "NAME@PXpx" or "NAME@WIDTH,PXpx" names, by default as published.
+
+    Raises `UnknownName` for an unknown name, `InvalidInput` where the part behind "@" is neither, or the network has no
+    width multipliers.
+    """
+    name, at, options = text.partition("@")
+    if name not in ZOO:
+        raise unknown_name("reference network", name, ZOO)
+    entry = ZOO[name]
+    given: dict[str, float] = {}
+    for option in options.split(",") if at else ():
+        key, number = ("resolution", option.removesuffix("px")) if option.endswith("px") else ("width", option)
+        kind: Callable[[str], float] = int if key == "resolution" else float
+        try:
+            value = kind(number)
+        except ValueError:
+            value = 0
+        if key in given or not 0 < value <= (16 if key == "width" else 1 << 14):
+            raise InvalidInput(f"'{text}' must be a name of nas zoo, or NAME@WIDTH,PXpx such as mobilenetv2@0.75,192px")
+        given[key] = value
+    width = given.get("width", entry.width)
+    if width != entry.width and not entry.widths:
+        raise InvalidInput(f"{name} has no width multipliers, got {width:g}; leave it out")
+    return Reference(name, width, int(given.get("resolution", entry.resolution)))
+
+
+def reference(
+    name: str,
+    *,
+    width: float | None = None,
+    resolution: int | None = None,
+    channels: int = 3,
+    num_classes: int = 1000,
+) -> ArchSpec:
+    """Return the network that `name` means, see `parse_reference`, for square pictures.
+
+    `width` and `resolution` take the place of those in the name; by default the published ones.
+    """
+    found = parse_reference(name)
+    if width is not None:
+        found = parse_reference(f"{found.network}@{width},{found.resolution}px")
+    side = found.resolution if resolution is None else resolution
+    return replace(ZOO[found.network].build(Shape(side, side, channels), num_classes, found.width), name=name)

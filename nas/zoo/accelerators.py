@@ -1,0 +1,74 @@
+"""Networks designed for accelerators: MobileNet-EdgeTPU (arXiv 2003.02838) and MobileNet Multi-hardware (2008.08178).
+
+MobileNet-EdgeTPU: rows of the authors' code (tensorflow/models, research/slim/nets/mobilenet, mobilenet_v3.V3_EDGETPU).
+Multi-hardware: rows as MobileNetV4's authors name them in arXiv 2404.10518, Tab. 6.
+"""
+
+from typing import NamedTuple
+
+from nas.arch import ArchSpec
+from nas.ops import Conv, FusedIB, Head, InvertedResidual, Op, Shape
+from nas.zoo.building import Builder, scaled_width
+
+
+class Block(NamedTuple):
+    """Kernel, stride, output channels and expansion of one block."""
+
+    kernel: int
+    stride: int
+    out: int
+    expansion: int
+
+
+MULTI_MAX = (
+    Block(3, 2, 32, 3), Block(5, 2, 64, 6), *[Block(3, 1, 64, 2)] * 2, Block(5, 2, 128, 6), Block(3, 1, 128, 4),
+    *[Block(3, 1, 128, 3)] * 2, Block(3, 1, 128, 6), Block(3, 1, 128, 3), Block(3, 2, 160, 6), Block(5, 1, 160, 4),
+    Block(3, 1, 160, 5), Block(5, 1, 160, 4),
+)  # fmt: skip
+MULTI_AVG = (
+    Block(3, 2, 32, 3), Block(3, 1, 32, 2), Block(5, 2, 64, 5), Block(3, 1, 64, 3), Block(3, 1, 64, 2),
+    Block(3, 1, 64, 3), Block(5, 2, 128, 6), *[Block(3, 1, 128, 3)] * 3, Block(3, 1, 160, 6), Block(3, 1, 160, 4),
+    Block(3, 2, 192, 6), *[Block(5, 1, 192, 4)] * 3,
+)  # fmt: skip
+EDGETPU_FUSED = (Block(3, 2, 32, 8), *[Block(3, 1, 32, 4)] * 3, Block(3, 2, 48, 8), *[Block(3, 1, 48, 4)] * 3)
+EDGETPU_DEPTHWISE = (
+    Block(3, 2, 96, 8), *[Block(3, 1, 96, 4)] * 3, Block(3, 1, 96, 8), *[Block(3, 1, 96, 4)] * 3, Block(5, 2, 160, 8),
+    *[Block(5, 1, 160, 4)] * 3, Block(3, 1, 192, 8),
+)  # fmt: skip
+EDGETPU_BARE = len(EDGETPU_FUSED) + 4  # the one block that could have a residual and has none
+
+
+def multi_hardware(blocks: tuple[Block, ...]) -> Builder:
+    """Return the builder of a Multi-hardware network: the last 960 and 1280 grow with widths above 1."""
+
+    def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+        before, grown = scaled_width(32, width), max(width, 1.0)
+        ops: list[Op] = [Conv(before, stride=2)]
+        for block in blocks:
+            out = scaled_width(block.out, width)
+            residual = block.stride == 1 and out == before
+            ops.append(InvertedResidual(
+                out, before * block.expansion, block.kernel, block.stride, "relu", residual=residual
+            ))  # fmt: skip
+            before = out
+        head = Head(scaled_width(1280, grown), hidden_norm=False)
+        return ArchSpec(shape, (tuple(ops), (Conv(scaled_width(960, grown), 1),)), head, num_classes)
+
+    return build
+
+
+def mobilenet_edgetpu(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+    """Return MobileNet-EdgeTPU: fused blocks first, then inverted residuals; the last 1280 grows above width 1 only.
+
+    The first block of the authors' table expands by 1, for which their code runs the 1x1 projection alone.
+    """
+    before = scaled_width(16, width)
+    ops: list[Op] = [Conv(scaled_width(32, width), stride=2), Conv(before, 1, act="none")]
+    for i, block in enumerate((*EDGETPU_FUSED, *EDGETPU_DEPTHWISE)):
+        out, expanded = scaled_width(block.out, width), before * block.expansion
+        kind = FusedIB if i < len(EDGETPU_FUSED) else InvertedResidual
+        residual = block.stride == 1 and out == before and i != EDGETPU_BARE
+        ops.append(kind(out, expanded, block.kernel, block.stride, "relu", residual=residual))
+        before = out
+    last = Conv(scaled_width(1280, max(width, 1.0)), 1)
+    return ArchSpec(shape, (tuple(ops), (last,)), Head(), num_classes)

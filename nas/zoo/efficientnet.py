@@ -1,0 +1,122 @@
+"""MnasNet (arXiv 1807.11626), EfficientNet (1905.11946) and MixNet (1907.09595) as block tables.
+
+Blocks from the authors' code (tensorflow/tpu, models/official/mnasnet and efficientnet).
+"""
+
+import math
+from typing import NamedTuple
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.ops import Act, Conv, Head, InvertedResidual, MixConv, Op, Shape
+from nas.zoo.building import Builder, Form, Row, bottlenecks, scaled_width
+
+MNASNET_B1 = (
+    Row(1, 3, 1, 1, 16), Row(3, 3, 2, 3, 24), Row(3, 5, 2, 3, 40), Row(3, 5, 2, 6, 80), Row(2, 3, 1, 6, 96),
+    Row(4, 5, 2, 6, 192), Row(1, 3, 1, 6, 320),
+)  # fmt: skip
+MNASNET_A1 = (
+    Row(1, 3, 1, 1, 16), Row(2, 3, 2, 6, 24), Row(3, 5, 2, 3, 40, 0.25), Row(4, 3, 2, 6, 80),
+    Row(2, 3, 1, 6, 112, 0.25), Row(3, 5, 2, 6, 160, 0.25), Row(1, 3, 1, 6, 320),
+)  # fmt: skip
+EFFICIENTNET_B0 = (
+    Row(1, 3, 1, 1, 16, 0.25), Row(2, 3, 2, 6, 24, 0.25), Row(2, 5, 2, 6, 40, 0.25), Row(3, 3, 2, 6, 80, 0.25),
+    Row(3, 5, 1, 6, 112, 0.25), Row(4, 5, 2, 6, 192, 0.25), Row(1, 3, 1, 6, 320, 0.25),
+)  # fmt: skip
+
+
+class Scale(NamedTuple):
+    """Width and depth multipliers of EfficientNet-B0, and the side of the pictures in pixels."""
+
+    width: float
+    depth: float
+    resolution: int
+
+
+RELEASED = {
+    "efficientnet-b0": Scale(1.0, 1.0, 224),
+    "efficientnet-b1": Scale(1.0, 1.1, 240),
+    "efficientnet-b2": Scale(1.1, 1.2, 260),
+    "efficientnet-b3": Scale(1.2, 1.4, 300),
+    "efficientnet-b4": Scale(1.4, 1.8, 380),
+    "efficientnet-b5": Scale(1.6, 2.2, 456),
+    "efficientnet-b6": Scale(1.8, 2.6, 528),
+    "efficientnet-b7": Scale(2.0, 3.1, 600),
+}  # of the authors' code: rounded, not the powers that `compound` gives
+
+
+def compound(phi: float) -> Scale:
+    """Return the paper's rule, section 4: depth 1.2^phi, width 1.1^phi and resolution 1.15^phi, MACs about 2^phi."""
+    if not 0 <= phi <= 10:
+        raise InvalidInput(f"the compound coefficient phi must lie between 0 and 10, got {phi}")
+    return Scale(1.1**phi, 1.2**phi, round(224 * 1.15**phi))
+
+
+def mnasnet(rows: tuple[Row, ...]) -> Builder:
+    """Return the builder of a MnasNet; a width multiplier scales all but the last 1280."""
+
+    def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+        stem = scaled_width(32, width)
+        stages = bottlenecks(rows, stem, width, Form("relu"))
+        return ArchSpec(shape, ((Conv(stem, 3, 2),), *stages, (Conv(1280, 1),)), Head(), num_classes)
+
+    return build
+
+
+def efficientnet(scale: Scale) -> Builder:
+    """Return the builder of EfficientNet-B0 scaled in width and depth: repeats are rounded up, widths to 8."""
+
+    def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+        wide = scale.width * width
+        rows = [row._replace(repeats=math.ceil(row.repeats * scale.depth)) for row in EFFICIENTNET_B0]
+        stem, last = (
+            Conv(scaled_width(channels, wide), k, s, "swish") for channels, k, s in ((32, 3, 2), (1280, 1, 1))
+        )
+        stages = bottlenecks(rows, stem.out_channels, wide, Form("swish", "swish"))
+        return ArchSpec(shape, ((stem,), *stages, (last,)), Head(), num_classes)
+
+    return build
+
+
+class Mix(NamedTuple):
+    """One row of MixNet: repeats, kernel sizes, groups of expansion and projection, and so on as in `Row`."""
+
+    repeats: int
+    kernels: tuple[int, ...]
+    expand_groups: int
+    project_groups: int
+    stride: int
+    expansion: int
+    out: int
+    excite: float
+    act: Act
+
+
+MIXNET_S = (
+    (Mix(1, (3,), 2, 2, 2, 6, 24, 0, "relu"), Mix(1, (3,), 2, 2, 1, 3, 24, 0, "relu")),
+    (Mix(1, (3, 5, 7), 1, 1, 2, 6, 40, 0.5, "swish"), Mix(3, (3, 5), 2, 2, 1, 6, 40, 0.5, "swish")),
+    (Mix(1, (3, 5, 7), 1, 2, 2, 6, 80, 0.25, "swish"), Mix(2, (3, 5), 1, 2, 1, 6, 80, 0.25, "swish")),
+    (Mix(1, (3, 5, 7), 2, 2, 1, 6, 120, 0.5, "swish"), Mix(2, (3, 5, 7, 9), 2, 2, 1, 3, 120, 0.5, "swish")),
+    (Mix(1, (3, 5, 7, 9, 11), 1, 1, 2, 6, 200, 0.5, "swish"), Mix(2, (3, 5, 7, 9), 1, 2, 1, 6, 200, 0.5, "swish")),
+)
+
+
+def mixnet_s(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+    """Return MixNet-S, Fig. 6 of the paper."""
+    before = scaled_width(16, width)
+    first = InvertedResidual(before, 0, 3, 1, "relu", residual=True)
+    stages: list[tuple[Op, ...]] = [(Conv(before, 3, 2),), (first,)]
+    for rows in MIXNET_S:
+        stage: list[Op] = []
+        for row in rows:
+            out = scaled_width(row.out, width)
+            for i in range(row.repeats):
+                stride = 1 if i else row.stride
+                squeezed, residual = int(before * row.excite), stride == 1 and before == out
+                stage.append(MixConv(
+                    out, before * row.expansion, row.kernels, stride, row.act, row.expand_groups, row.project_groups,
+                    squeezed, residual, row.act if squeezed else "relu",
+                ))  # fmt: skip
+                before = out
+        stages.append(tuple(stage))
+    return ArchSpec(shape, (*stages, (Conv(scaled_width(1536, max(width, 1.0)), 1),)), Head(), num_classes)

@@ -1,0 +1,82 @@
+"""MobileNetV1 to V3 as block tables: arXiv 1704.04861, 1801.04381, 1905.02244, each with width multipliers."""
+
+from nas.arch import ArchSpec
+from nas.ops import Act, Conv, Head, InvertedResidual, Op, SeparableConv, Shape, make_divisible
+from nas.zoo.building import Builder, scaled_width
+
+IRRow = tuple[int, int, int, int, Act, int]  # kernel, expanded, out channels, squeeze-excite (0 or 1), act, stride
+
+# MobileNetV1, arXiv 1704.04861, Tab. 1: (channels, stride).
+_V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
+# MobileNetV2, arXiv 1801.04381, Tab. 2: (expansion, channels, repeats, stride of the first).
+_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+# MobileNetV3, arXiv 1905.02244, Tab. 1 and 2; kernels of stage 6 as released.
+V3_LARGE: tuple[tuple[IRRow, ...], ...] = (
+    ((3, 16, 16, 0, "relu", 1),),
+    ((3, 64, 24, 0, "relu", 2), (3, 72, 24, 0, "relu", 1)),
+    ((5, 72, 40, 1, "relu", 2), (5, 120, 40, 1, "relu", 1), (5, 120, 40, 1, "relu", 1)),
+    (
+        (3, 240, 80, 0, "hswish", 2),
+        (3, 200, 80, 0, "hswish", 1),
+        (3, 184, 80, 0, "hswish", 1),
+        (3, 184, 80, 0, "hswish", 1),
+    ),
+    ((3, 480, 112, 1, "hswish", 1), (3, 672, 112, 1, "hswish", 1)),
+    ((5, 672, 160, 1, "hswish", 2), (5, 960, 160, 1, "hswish", 1), (5, 960, 160, 1, "hswish", 1)),
+)
+V3_SMALL: tuple[tuple[IRRow, ...], ...] = (
+    ((3, 16, 16, 1, "relu", 2),),
+    ((3, 72, 24, 0, "relu", 2), (3, 88, 24, 0, "relu", 1)),
+    ((5, 96, 40, 1, "hswish", 2), (5, 240, 40, 1, "hswish", 1), (5, 240, 40, 1, "hswish", 1)),
+    ((5, 120, 48, 1, "hswish", 1), (5, 144, 48, 1, "hswish", 1)),
+    ((5, 288, 96, 1, "hswish", 2), (5, 576, 96, 1, "hswish", 1), (5, 576, 96, 1, "hswish", 1)),
+)
+
+
+def mobilenet_v1(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+    """Return MobileNetV1 with every channel count multiplied by `width`."""
+    blocks = tuple(SeparableConv(scaled_width(channels, width), 3, stride, "relu6") for channels, stride in _V1)
+    return ArchSpec(shape, ((Conv(scaled_width(32, width), 3, 2, "relu6"),), blocks), Head(), num_classes)
+
+
+def mobilenet_v2(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+    """Return MobileNetV2 with channel counts multiplied by `width`; the last 1280 grows only for widths above 1."""
+    before = scaled_width(32, width)
+    stages: list[tuple[Op, ...]] = [(Conv(before, 3, 2, "relu6"),)]
+    for expansion, channels, repeats, first_stride in _V2:
+        out, stage = scaled_width(channels, width), []
+        for i in range(repeats):
+            stride = 1 if i else first_stride
+            expanded = make_divisible(before * expansion) if expansion > 1 else 0
+            # the skip follows the table, not rounded widths: a stage never starts with one
+            stage.append(InvertedResidual(out, expanded, 3, stride, "relu6", residual=i > 0))
+            before = out
+        stages.append(tuple(stage))
+    last = Conv(scaled_width(1280, max(width, 1.0)), 1, 1, "relu6")
+    return ArchSpec(shape, (*stages, (last,)), Head(), num_classes)
+
+
+def mobilenet_v3(table: tuple[tuple[IRRow, ...], ...], last: int, hidden: int) -> Builder:
+    """Return the builder of a MobileNetV3 with a last 1x1 of `last` channels and a hidden layer without norm.
+
+    A width multiplier scales everything but the hidden layer, and that only above 1; a block keeps its ratio of
+    expanded to input channels.
+    """
+
+    def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+        base, before = 16, scaled_width(16, width)  # channels in front of the block: of the table, scaled
+        stages: list[tuple[Op, ...]] = [(Conv(before, 3, 2, "hswish"),)]
+        for rows in table:
+            stage: list[Op] = []
+            for kernel, expanded, out, excite, act, stride in rows:
+                wide, narrow = make_divisible(before * expanded / base), scaled_width(out, width)
+                squeeze = make_divisible(wide / 4) * excite
+                residual = stride == 1 and out == base
+                expand = 0 if expanded == base else wide
+                stage.append(InvertedResidual(narrow, expand, kernel, stride, act, squeeze, residual))
+                base, before = out, narrow
+            stages.append(tuple(stage))
+        head = Head(scaled_width(hidden, max(width, 1.0)), hidden_norm=False, act="hswish")
+        return ArchSpec(shape, (*stages, (Conv(scaled_width(last, width), 1, 1, "hswish"),)), head, num_classes)
+
+    return build

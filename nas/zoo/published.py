@@ -1,0 +1,48 @@
+"""Published ImageNet top-1 of the reference networks, by width multiplier and resolution, each with its source."""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal, get_args
+
+from nas.errors import InvalidInput
+
+Series = Literal["authors", "mobilenetv4-tab6"]
+SERIES: tuple[Series, ...] = get_args(Series)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published accuracy on the validation pictures of ImageNet-1k.
+
+    The series says who trained: the network's own authors, or MobileNetV4's (arXiv 2404.10518, Tab. 6), who trained the
+    older networks again with a newer recipe. Accuracies of two series do not compare networks.
+    """
+
+    series: Series
+    network: str
+    width: float
+    resolution: int
+    top1_percent: float
+    source: str
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """Return all published accuracies."""
+    text = files("nas.zoo").joinpath("published_top1.csv").read_text()
+    found = []
+    for row in csv.DictReader(text.splitlines()):
+        series: Series = "authors" if row["series"] == "authors" else "mobilenetv4-tab6"
+        numbers = float(row["width"]), int(row["resolution"]), float(row["top1_percent"])
+        found.append(Published(series, row["network"], *numbers, row["source"]))
+    return tuple(found)
+
+
+def find(network: str, width: float, resolution: int, series: Series = "authors") -> Published:
+    """Return the published accuracy of one network; `InvalidInput` where none is known."""
+    for one in published():
+        if (one.series, one.network, one.width, one.resolution) == (series, network, width, resolution):
+            return one
+    raise InvalidInput(f"no accuracy of {network} at width {width:g} and {resolution} px is known in series '{series}'")
