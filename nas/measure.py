@@ -32,7 +32,6 @@ from nas.errors import InvalidInput
 from nas.files import read_bytes, write_whole
 
 NS_PER_MS = 1e6
-GROUP = 8  # networks in memory at once, and what an interruption can lose
 SETTLING_RUNS = 3  # untimed, before each turn: another network had the caches
 WARM_UP_RUNS = 5  # at once, until two medians in a row agree
 WARM_UP_AGREEMENT = 0.05
@@ -70,12 +69,16 @@ def timed_runs(run: Callable[[], object]) -> Timed:
 
 @dataclass(frozen=True)
 class Settings:
-    """How networks are timed: `rounds` times `repeats` runs each, of `batch` pictures on `threads` threads."""
+    """How networks are timed: `rounds` times `repeats` runs each, of `batch` pictures on `threads` threads.
+
+    `group` networks are in memory at once and take turns: other load hits them alike, and an interruption loses them.
+    """
 
     threads: int = 1
     batch: int = 1
     rounds: int = 40
     repeats: int = 5
+    group: int = 32
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -120,8 +123,8 @@ def measure(
     known = {row.digest: row for row in _earlier(out, blank)}
     missing = [*{a.digest: (label, a) for label, a in archs.items() if a.digest not in known}.values()]
     steps_each = 1 + settings.rounds
-    for start in range(0, len(missing), GROUP):
-        group = missing[start : start + GROUP]
+    for start in range(0, len(missing), settings.group):
+        group = missing[start : start + settings.group]
 
         def report(step: int, state: str, before: int = start * steps_each) -> None:
             advance(before + step, len(missing) * steps_each, state)

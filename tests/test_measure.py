@@ -18,7 +18,6 @@ from nas.cli import main
 from nas.errors import InvalidInput
 from nas.measure import (
     COLUMNS,
-    GROUP,
     SETTLING_RUNS,
     WARM_UP_LIMIT,
     WARM_UP_RUNS,
@@ -36,7 +35,8 @@ from nas.registry import RUNTIMES, load
 from nas.results import load_result
 from nas.runtimes import onnx_runtime
 
-SETTINGS = Settings(rounds=3, repeats=2)
+GROUP = 4
+SETTINGS = Settings(rounds=3, repeats=2, group=GROUP)
 
 
 def small(channels: int) -> ArchSpec:

@@ -32,6 +32,9 @@ def add_commands(commands: Commands) -> None:
     measure.add_argument("--rounds", type=count, default=40, metavar="N", help="turns of each network (default: 40)")
     measure.add_argument("--repeats", type=count, default=5, metavar="N", help="timed runs per turn (default: 5)")
     measure.add_argument(
+        "--group", type=count, default=32, metavar="N", help="networks in memory at once, taking turns (default: 32)"
+    )
+    measure.add_argument(
         "-o", "--out", default="measurements.csv", metavar="FILE",
         help="CSV, new or to go on with (default: measurements.csv)",
     )  # fmt: skip
@@ -45,7 +48,7 @@ def run_measure(args: argparse.Namespace) -> None:
     from nas.registry import RUNTIMES, load
 
     runtime = load("runtime", RUNTIMES, args.runtime)
-    settings = Settings(args.threads, args.batch, args.rounds, args.repeats)
+    settings = Settings(args.threads, args.batch, args.rounds, args.repeats, args.group)
     out = Path(args.out)
     archs = dict(networks(args.specs, out))
     shown = console()
