@@ -18,7 +18,17 @@ LATENCY_MODELS = {
     "default": "latency_models.target:default_model",
     "plain-roofline": "latency_models.target:plain_roofline",
 }
-EXPORTERS = {"json": "nas.export.spec:export", "flax": "nas.export.flax_file:export"}
+EXPORTERS = {
+    "json": "nas.export.spec:export",
+    "flax": "nas.export.flax_file:export",
+    "onnx": "nas.export.onnx_file:export",
+    "tflite": "nas.export.tflite_file:export",
+}
+RUNTIMES = {
+    "onnxruntime": "nas.runtimes.onnx_runtime:RUNTIME",
+    "litert": "nas.runtimes.litert:RUNTIME",
+    "xla": "nas.runtimes.xla:RUNTIME",
+}
 
 
 def load(kind: str, members: dict[str, str], name: str) -> Any:

@@ -29,7 +29,7 @@ from nas.watch import Progress, Watcher
 from nas.zoo import reference
 
 HEAVY = ("jax", "flax", "optax", "ray", "numpy", "pandas", "matplotlib", "sklearn", "rich")
-COMMANDS = ("search", "resume", "train", "export", "compare", "describe", "zoo", "targets", "spaces")
+COMMANDS = ("search", "resume", "train", "export", "compare", "measure", "describe", "zoo", "targets", "spaces")
 Run = Callable[..., str]
 
 

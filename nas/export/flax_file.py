@@ -16,18 +16,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from flax import nnx
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec, save_arch
 from nas.errors import InvalidInput
+from nas.export.weights import about, declared, difference, fixed_pictures, logits
 from nas.files import write_whole
-from nas.nn.network import MODULES, Network, abstract_network, check_weights, get_weights, save_weights, set_weights
+from nas.nn.network import MODULES, save_weights
 
-RANDOM = "random initialisation"
-SEED = 0  # of the random initialisation
 TOLERANCE = 1e-5  # largest max|y - y*| / max|y*| between the written model and the network of this package
 PACKAGES = ("nas", "latency_models", "search_spaces")  # blocked while the written model is checked
 SOURCES = ("primitives.py", "layers.py", "blocks.py")
@@ -44,12 +41,7 @@ def export(
     The written model is run in a process of its own, without this package, and must give this package's logits. Whole
     or not at all: `InvalidInput` where weights do not fit, the folder is taken or logits differ; then nothing stays.
     """
-    said = dict(provenance or {})
-    if weights is None:
-        said |= {"arch": arch.digest, "origin": f"{RANDOM}, seed {SEED}"}
-        weights = get_weights(Network(arch, nnx.Rngs(SEED)))
-    _check_origin(arch, said)
-    check_weights(arch, weights)
+    weights, said = declared(arch, weights, provenance)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} exists and is not empty; name another folder with --out, or remove it")
     folder = _temporary(out)
@@ -57,33 +49,20 @@ def export(
         save_weights(folder / "weights.safetensors", weights, arch, said["origin"])
         save_arch(arch, folder / "arch.json")
         write_whole(folder / "model.py", model_source(arch, said))
-        difference = _difference(arch, weights, folder)
-        if not difference <= TOLERANCE:
-            raise InvalidInput(f"the exported model differs by {difference:.1e} from the network; nothing was written")
+        pictures = fixed_pictures(arch)
+        _, relative = difference(run_model(folder, pictures), logits(arch, weights, pictures))
+        if not relative <= TOLERANCE:
+            raise InvalidInput(f"the exported model differs by {relative:.1e} from the network; nothing was written")
         folder.replace(out)
     except OSError as error:
         raise InvalidInput(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    untrained = [f"no weights were given: these are a {RANDOM}, and the model predicts nothing yet"]
     return [
         f"wrote {out}: model.py, weights.safetensors, arch.json ({arch.params:,} parameters)",
-        f"weights: {said['origin']}",
-        *(untrained if RANDOM in said["origin"] else []),
-        f"checked without this package: largest relative difference {difference:.1e}; try: python {out}/model.py",
+        *about(said),
+        f"checked without this package: largest relative difference {relative:.1e}; try: python {out}/model.py",
     ]
-
-
-def _check_origin(arch: ArchSpec, provenance: Mapping[str, str]) -> None:
-    """Refuse weights that were not made for exactly this spec: a proxy's, above all, whose shapes may even fit."""
-    if provenance.get("arch") != arch.digest:
-        whose = f"{provenance['arch']:.12}" if "arch" in provenance else "unknown"
-        raise InvalidInput(
-            f"these weights are of another spec ({whose}, not {arch.digest:.12}); a proxy's weights are not the "
-            "deployed network's: train that one with nas train, or export without weights"
-        )
-    if not provenance.get("origin"):
-        raise InvalidInput("weights need an origin in their provenance, such as 'trained'")
 
 
 def _temporary(out: Path) -> Path:
@@ -253,20 +232,6 @@ apply = model.nnx.jit(lambda network, x: network(x))
 logits = apply(model.load("weights.safetensors"), model.jnp.asarray(numpy.load("pictures.npy")))
 numpy.save("logits.npy", numpy.asarray(logits))
 """
-
-
-def _difference(arch: ArchSpec, weights: Mapping[str, Any], folder: Path) -> float:
-    """Return max|y - y*| / max|y*| between the written model, in a process without this package, and the network."""
-    pictures = np.random.default_rng(SEED).normal(size=(2, *arch.input_shape)).astype(np.float32)
-    with jax.default_device(jax.devices("cpu")[0]):
-        network = abstract_network(arch)
-        set_weights(network, weights)
-        wanted = np.asarray(nnx.jit(lambda network, x: network(x))(network, jax.numpy.asarray(pictures)))
-    found = run_model(folder, pictures)
-    if found.shape != wanted.shape or not np.isfinite(found).all():
-        return float("inf")
-    largest = float(np.abs(wanted).max())
-    return float(np.abs(found - wanted).max()) / largest if largest else float(np.abs(found).max())
 
 
 def run_model(folder: Path, pictures: NDArray[np.float32]) -> NDArray[np.float32]:

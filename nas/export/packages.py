@@ -1,0 +1,19 @@
+"""The packages of the extra `export`, which a user may not have installed."""
+
+from importlib.util import find_spec
+
+from nas.errors import InvalidInput
+
+INSTALL = "pip install 'nas-engine[export]'"
+
+
+def installed(package: str) -> bool:
+    """Return whether `package` can be imported, without importing it."""
+    return find_spec(package) is not None
+
+
+def need(*packages: str) -> None:
+    """Raise `InvalidInput` with the remedy unless all `packages` are installed."""
+    for package in packages:
+        if not installed(package):
+            raise InvalidInput(f"this needs the package {package}, which is not installed: {INSTALL}")

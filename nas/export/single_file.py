@@ -1,0 +1,90 @@
+"""Export as one file for a runtime, which loads it and must give the logits of the network: ONNX and TFLite alike."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.export.lowering import Tensors
+from nas.export.packages import INSTALL, installed, need
+from nas.export.weights import about, declared, difference, fixed_pictures, logits
+from nas.files import write_whole
+
+TOLERANCE = 1e-4  # largest max|y - y*|, and the same / max|y*|, between the written model and the network
+SCALED_LOGITS = 10.0  # up to here logits are those of a network in use, and the absolute difference counts too
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """A format: the package (and its distribution) that writes it, the one that runs it, and functions for both."""
+
+    writer: str
+    runtime: str
+    runtime_name: str
+    signature: str  # what goes in and out
+    content: Callable[[ArchSpec, Tensors, Mapping[str, str]], bytes]  # with metadata
+    run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # pictures [N, H, W, C] -> logits [N, classes]
+
+    def export(
+        self, arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, str] | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Write the new file `out` and return what to say; weights and provenance as in nas.export.flax_file.
+
+        The runtime, where it is installed, loads the model and must give this package's logits for two pictures; else a
+        line says that it was not verified. The same weights and provenance give the same bytes. `InvalidInput` where
+        the writer is not installed, weights do not fit, `out` exists or logits differ; then nothing is written.
+        """
+        need(self.writer)
+        if out.exists():
+            raise InvalidInput(f"{out} exists; name another file with --out, or remove it")
+        if not out.parent.is_dir():
+            raise InvalidInput(f"cannot write {out}: there is no folder {out.parent}")
+        weights, said = declared(arch, weights, provenance)
+        content = self.bytes_of(arch, weights, said)
+        checked = self._checked(arch, weights, content)
+        write_whole(out, content)
+        return [
+            f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {self.signature}",
+            *about(said),
+            checked,
+        ]
+
+    def bytes_of(self, arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str]) -> bytes:
+        """Return the content of the file: spec, provenance and versions are in its metadata."""
+        metadata = {"spec.digest": arch.digest, "spec.json": json.dumps(arch.to_dict(), sort_keys=True)}
+        metadata |= {f"provenance.{key}": value for key, value in provenance.items() if key != "arch"}
+        distribution = self.writer.replace("_", "-")
+        metadata |= {f"version.{name}": _version(name) for name in (distribution, "nas-engine")}
+        return self.content(arch, lambda name, _: np.asarray(weights[name]), metadata)
+
+    def _checked(self, arch: ArchSpec, weights: Mapping[str, Any], content: bytes) -> str:
+        """Return the line about the check; `InvalidInput` where the logits differ."""
+        if not installed(self.runtime):
+            return f"not verified: {self.runtime} is not installed; {INSTALL}"
+        pictures = fixed_pictures(arch)
+        wanted = logits(arch, weights, pictures)
+        absolute, relative = difference(self.run(content, pictures), wanted)
+        in_use = np.abs(wanted).max() <= SCALED_LOGITS
+        if not (relative <= TOLERANCE and (absolute <= TOLERANCE or not in_use)):
+            raise InvalidInput(
+                f"the exported model differs by {absolute:.1e} ({relative:.1e} relative) from the network; "
+                "nothing was written"
+            )
+        return (
+            f"checked in {self.runtime_name}: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
+        )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "from a source tree"

@@ -1,0 +1,70 @@
+"""The weights that an exporter writes, where they come from, and the logits that the written model must give."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.nn.network import Network, abstract_network, check_weights, get_weights, set_weights
+
+RANDOM = "random initialisation"
+SEED = 0  # of the random initialisation, and of the pictures of a check
+
+
+def declared(
+    arch: ArchSpec, weights: Mapping[str, Any] | None, provenance: Mapping[str, str] | None
+) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """Return the weights to write and what is known of them: those given, or else a random initialisation.
+
+    `InvalidInput` where the given weights do not fit `arch`, have no origin, or were made for another spec: a proxy's,
+    above all, whose shapes may even fit.
+    """
+    said = dict(provenance or {})
+    if weights is None:
+        said |= {"arch": arch.digest, "origin": f"{RANDOM}, seed {SEED}"}
+        weights = get_weights(Network(arch, nnx.Rngs(SEED)))
+    if said.get("arch") != arch.digest:
+        whose = f"{said['arch']:.12}" if "arch" in said else "unknown"
+        raise InvalidInput(
+            f"these weights are of another spec ({whose}, not {arch.digest:.12}); a proxy's weights are not the "
+            "deployed network's: train that one with nas train, or export without weights"
+        )
+    if not said.get("origin"):
+        raise InvalidInput("weights need an origin in their provenance, such as 'trained'")
+    check_weights(arch, weights)
+    return weights, said
+
+
+def about(provenance: Mapping[str, str]) -> list[str]:
+    """Return what to say of the weights."""
+    untrained = [f"no weights were given: these are a {RANDOM}, and the model predicts nothing yet"]
+    return [f"weights: {provenance['origin']}", *(untrained if RANDOM in provenance["origin"] else [])]
+
+
+def fixed_pictures(arch: ArchSpec) -> NDArray[np.float32]:
+    """Return the same two pictures [2, H, W, C] every time."""
+    return np.random.default_rng(SEED).normal(size=(2, *arch.input_shape)).astype(np.float32)
+
+
+def logits(arch: ArchSpec, weights: Mapping[str, Any], pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] of this package's network, computed on the CPU."""
+    with jax.default_device(jax.devices("cpu")[0]):
+        network = abstract_network(arch)
+        set_weights(network, weights)
+        found: NDArray[np.float32] = np.asarray(
+            nnx.jit(lambda network, x: network(x))(network, jax.numpy.asarray(pictures))
+        )
+    return found
+
+
+def difference(found: NDArray[Any], wanted: NDArray[Any]) -> tuple[float, float]:
+    """Return max|y - y*| and the same relative to max|y*|; infinite where shapes differ or `found` is not finite."""
+    if found.shape != wanted.shape or not np.isfinite(found).all():
+        return float("inf"), float("inf")
+    absolute, largest = float(np.abs(found - wanted).max()), float(np.abs(wanted).max())
+    return absolute, absolute / largest if largest else float(np.abs(found).max())
