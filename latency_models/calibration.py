@@ -84,13 +84,15 @@ def target_toml(target: "Target") -> str:
     lines = [f"unit = {_toml(target.unit)}", f"dtype = {_toml(target.dtype)}"]
     if target.batch != 1:
         lines.append(f"batch = {target.batch}")
+    if not target.overlap:
+        lines.append("overlap = false")
     if target.aliases:
         lines.append(f"aliases = {_toml(list(target.aliases))}")
     for name, value in vars(target).items():
         if isinstance(value, Figure):
             lines += ["", f"[{name}]", *(f"{key} = {_toml(item)}" for key, item in vars(value).items())]
-    for table, rows in (("kind_efficiency", target.kind_efficiency), ("energy", target.energy)):
-        if rows:
+    for table in ("kind_efficiency", "kind_memory_efficiency", "energy"):
+        if rows := getattr(target, table):
             lines += ["", f"[{table}]", *(f"{name} = {_inline(row)}" for name, row in rows)]
     if target.calibration:
         entries = {key: value for key, value in vars(target.calibration).items() if value is not None}

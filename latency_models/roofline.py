@@ -1,4 +1,4 @@
-"""The roofline latency model, arXiv 2404.10518, Eq. 1 (MobileNetV4), with launch costs and efficiencies per kernel kind."""
+"""Roofline latency model: MobileNetV4, arXiv 2404.10518, Eq. 1, with launch costs and efficiencies of kernel kinds."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.ops import Kernel, Kind
+from nas.ops import KINDS, Kernel, Kind
 from nas.protocols import Combiner
 
 Bound = Literal["compute", "memory", "free"]
@@ -39,14 +39,15 @@ class CalibratedRange:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Latency of a batch: `floor_ms` + sum over kernels of max(MACs / peak, bytes / bandwidth) / efficiency + overhead.
+    """Latency of a batch: `floor_ms` + sum over kernels of max(compute, memory) / efficiency + `time_per_kernel_us`.
 
-    The efficiency is that of the kernel's kind in `kind_efficiency` (1 where it is not listed), the overhead
-    `time_per_kernel_us`. MACs and activations count for all pictures of the batch, weights once. Bytes of a kernel =
-    weights x `bytes_per_weight` x (1 - `weight_on_chip_share`) + activations read and written x `bytes_per_activation`
-    x (1 - `on_chip_share`). Kernels of `free_kinds` cost nothing (fused into their neighbours). An infinite bandwidth
-    (ridge point 0) leaves the MAC count. Where `relative_to` names a network, all times are in units of that network's
-    latency. Raises `InvalidInput` where a figure is out of its range.
+    compute = MACs / peak, memory = bytes / bandwidth / memory efficiency; their sum instead of their maximum where
+    `overlap` is False. The efficiencies are those of the kernel's kind (1 where it is not listed). MACs and activations
+    count for all pictures of the batch, weights once. Bytes of a kernel = weights x `bytes_per_weight` x
+    (1 - `weight_on_chip_share`) + activations read and written x `bytes_per_activation` x (1 - `on_chip_share`).
+    Kernels of `free_kinds` cost nothing (fused into their neighbours). An infinite bandwidth (ridge point 0) leaves the
+    MAC count. Where `relative_to` names a network, all times are in units of that network's latency. Raises
+    `InvalidInput` where a figure is out of its range.
     """
 
     combiner: ClassVar[Combiner] = "sum"
@@ -64,6 +65,8 @@ class Roofline:
     free_kinds: tuple[Kind, ...] = ()
     relative_to: str | None = None
     kind_efficiency: tuple[tuple[Kind, float], ...] = ()
+    kind_memory_efficiency: tuple[tuple[Kind, float], ...] = ()  # of the bandwidth alone, times that of the kind
+    overlap: bool = True  # whether a kernel computes while it moves bytes
     batch: int = 1  # pictures in the latency that the model predicts
     calibrated: CalibratedRange | None = None  # see `caution`
 
@@ -76,7 +79,7 @@ class Roofline:
             self._check(field, above=0.0)
         for field in ("on_chip_share", "weight_on_chip_share"):
             self._check(field, most=1.0)
-        for kind, efficiency in self.kind_efficiency:
+        for kind, efficiency in (*self.kind_efficiency, *self.kind_memory_efficiency):
             if not (math.isfinite(efficiency) and efficiency > 0):
                 raise InvalidInput(
                     f"efficiency of kind '{kind}' of '{self.name}' must be positive and finite, got {efficiency}"
@@ -107,8 +110,10 @@ class Roofline:
         return self.floor_ms
 
     @cached_property
-    def _efficiency(self) -> dict[Kind, float]:
-        return dict(self.kind_efficiency)
+    def _efficiencies(self) -> dict[Kind, tuple[float, float]]:
+        """Share of the peak and share of the bandwidth that kernels of a kind reach."""
+        both, memory = dict(self.kind_efficiency), dict(self.kind_memory_efficiency)
+        return {kind: (both.get(kind, 1.0), both.get(kind, 1.0) * memory.get(kind, 1.0)) for kind in KINDS}
 
     def weight_bytes(self, kernel: Kernel) -> float:
         """Bytes that the kernel's weights take, wherever they lie."""
@@ -154,16 +159,13 @@ class Roofline:
         """Return the time of one kernel with its parts."""
         if kernel.kind in self.free_kinds:
             return KernelTime(kernel.macs * self.batch, 0.0, math.inf, 0.0, 0.0, 0.0, 0.0, "free")
-        macs, moved, efficiency = (
-            kernel.macs * self.batch,
-            self.moved_bytes(kernel),
-            self._efficiency.get(kernel.kind, 1),
-        )
-        compute_ms = macs / (self.peak_gmacs_per_s * PER_MS) / efficiency
-        memory_ms = moved / (self.bandwidth_gb_per_s * PER_MS) / efficiency
+        macs, moved = kernel.macs * self.batch, self.moved_bytes(kernel)
+        of_peak, of_bandwidth = self._efficiencies[kernel.kind]
+        compute_ms = macs / (self.peak_gmacs_per_s * PER_MS) / of_peak
+        memory_ms = moved / (self.bandwidth_gb_per_s * PER_MS) / of_bandwidth
         overhead_ms = self.time_per_kernel_us / 1e3
         intensity = macs / moved if moved else math.inf
-        ms = max(compute_ms, memory_ms) + overhead_ms
+        ms = (max(compute_ms, memory_ms) if self.overlap else compute_ms + memory_ms) + overhead_ms
         bound: Bound = "compute" if compute_ms >= memory_ms else "memory"
         return KernelTime(macs, moved, intensity, compute_ms, memory_ms, overhead_ms, ms, bound)
 

@@ -7,8 +7,9 @@ Adding a device is adding one file. It holds `unit` and `dtype` (optionally `ali
     source = "fit on 11 networks of arXiv 2404.10518v2, Tab. 6"
     confidence = "fitted"
 
-Optional: `batch` (default 1), and three tables of several rows. [kind_efficiency] has a figure per kernel kind, each a
-row `depthwise = { value = 0.3, source = "...", confidence = "fitted" }`; [energy] has `power_w`, `pj_per_mac` and
+Optional: `batch` (default 1), `overlap` (default true), and tables of several rows. [kind_efficiency] and
+[kind_memory_efficiency] have a figure per kernel kind, each a row such as
+`depthwise = { value = 0.3, source = "...", confidence = "fitted" }`; [energy] has `power_w`, `pj_per_mac` and
 `pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`calibration.Calibration`).
 """
 
@@ -39,8 +40,9 @@ SHARES = ("on_chip_share", "weight_on_chip_share")
 TERMS = ("floor_ms", "time_per_kernel_us")
 NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *TERMS)
 TEXTS = ("unit", "dtype")
+EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
-KNOWN = {*NUMBERS, *TEXTS, "free_kinds", "aliases", "batch", "kind_efficiency", "energy", "calibration"}
+KNOWN = {*NUMBERS, *TEXTS, "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration"}
 Rows = tuple[tuple[str, Figure[float]], ...]  # of a table of figures, by name
 
 
@@ -65,7 +67,9 @@ class Target:
     published_ridge_peak_gmacs_per_s: Figure[float] | None = None  # the scale in ms that goes with it
     onchip_kb: Figure[float] | None = None
     batch: int = 1  # pictures in a latency
+    overlap: bool = True  # whether kernels compute while they move bytes
     kind_efficiency: tuple[tuple[Kind, Figure[float]], ...] = ()  # 1 for a kind that is not listed
+    kind_memory_efficiency: tuple[tuple[Kind, Figure[float]], ...] = ()
     energy: Rows = ()  # `ENERGY` by name, or nothing
     calibration: Calibration | None = None
 
@@ -73,8 +77,8 @@ class Target:
     def figures(self) -> dict[str, Figure[Any]]:
         """All figures that the target has, by name."""
         single = {name: value for name, value in vars(self).items() if isinstance(value, Figure)}
-        efficiencies = {f"kind_efficiency.{kind}": value for kind, value in self.kind_efficiency}
-        return single | efficiencies | {f"energy.{name}": value for name, value in self.energy}
+        tables = ((name, getattr(self, name)) for name in (*EFFICIENCIES, "energy"))
+        return single | {f"{table}.{row}": value for table, rows in tables for row, value in rows}
 
     @property
     def ridge_point(self) -> float:
@@ -90,7 +94,7 @@ class Target:
         return model
 
     def energy_model(self) -> Energy:
-        """Return the energy of a batch in millijoules as a cost; `InvalidInput` where the target has no such figures."""
+        """Return the energy of a batch in millijoules; `InvalidInput` where the target has no such figures."""
         if not self.energy:
             raise InvalidInput(f"target '{self.name}' has no energy figures; calibrate it with a column energy_mj")
         return Energy(f"{self.name} energy", self.model(), **{name: row.value for name, row in self.energy})
@@ -112,6 +116,8 @@ def default_model(target: Target) -> Roofline:
         weight_capacity_kb=target.onchip_kb.value if target.weight_on_chip_share and target.onchip_kb else None,
         free_kinds=target.free_kinds.value if target.free_kinds else (),
         kind_efficiency=tuple((kind, row.value) for kind, row in target.kind_efficiency),
+        kind_memory_efficiency=tuple((kind, row.value) for kind, row in target.kind_memory_efficiency),
+        overlap=target.overlap,
         batch=target.batch,
         calibrated=CalibratedRange(known.latency_ms, known.macs, known.kinds) if known else None,
     )
@@ -207,23 +213,27 @@ def parse_target(name: str, toml: str, where: str) -> Target:
     figures: dict[str, Any] = {field: _number(data[field], field, where) for field in NUMBERS if field in data}
     if "free_kinds" in data:
         figures["free_kinds"] = kinds(data["free_kinds"], "free_kinds", where)
-    if "kind_efficiency" in data:
-        figures["kind_efficiency"] = _rows(data["kind_efficiency"], "kind_efficiency", KINDS, where)
+    for rows in EFFICIENCIES:
+        if rows in data:
+            figures[rows] = _rows(data[rows], rows, KINDS, where)
     if "energy" in data:
         figures["energy"] = _rows(data["energy"], "energy", ENERGY, where)
         if len(figures["energy"]) < len(ENERGY):
             raise InvalidInput(f"{where}: [energy] must have the rows {', '.join(ENERGY)}")
     if "calibration" in data:
         figures["calibration"] = parse_calibration(data["calibration"], where)
-    batch = data.get("batch", 1)
+    batch, overlap = data.get("batch", 1), data.get("overlap", True)
     if type(batch) is not int or batch < 1:
         raise InvalidInput(f"{where}: batch must be a whole number of at least 1, got {batch!r:.60}")
+    if type(overlap) is not bool:
+        raise InvalidInput(f"{where}: overlap must be true or false, got {overlap!r:.60}")
     return Target(
         name=name,
         unit=text(data["unit"], f"{where}: unit"),
         dtype=data["dtype"],
         aliases=tuple(strings(data.get("aliases", []), f"{where}: aliases")),
         batch=batch,
+        overlap=overlap,
         **figures,
     )
 
@@ -264,6 +274,6 @@ def _rows(table: Any, name: str, known: tuple[str, ...], where: str) -> tuple[tu
         raise InvalidInput(f"{where}: {name} must be a table of figures, got {table!r:.60}")
     for key in table:
         check_key(key, known, f"row of [{name}]", where)
-    positive = name == "kind_efficiency"
+    positive = name in EFFICIENCIES
     fields = {key: number(table[key], f"{name}.{key}", where, positive=positive) for key in known if key in table}
     return tuple(fields.items())
