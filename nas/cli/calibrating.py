@@ -131,7 +131,10 @@ def _propose(args: argparse.Namespace) -> None:
     show(args, {"folder": str(folder), "table": str(table), "specs": rows}, lambda _: _proposals(rows, table))
 
 
-def _proposals(rows: list[dict[str, Any]], table: Path) -> "Table":
+def _proposals(rows: list[dict[str, Any]], table: Path) -> "Group":
+    from rich.console import Group
+    from rich.text import Text
+
     from nas.cli.live import aligned_table
 
     shown = aligned_table("networks worth measuring", ("spec",), ("M MACs", "kernels", "against the fastest"))
@@ -139,9 +142,8 @@ def _proposals(rows: list[dict[str, Any]], table: Path) -> "Table":
     for row in rows:
         times = f"{row['expected'] / least:.2f} x"
         shown.add_row(row["arch"], f"{row['macs'] / 1e6:,.0f}", str(row["kernels"]), times)
-    shown.caption = f"measure them, fill in latency_ms, then: nas calibrate {table} --name NAME"
-    shown.caption_justify = "left"
-    return shown
+    todo = Text(f"measure them, fill in latency_ms of {table}, then: nas calibrate {table} --name NAME")
+    return Group(shown, todo)
 
 
 def report_json(report: "Report", path: Path) -> dict[str, Any]:
@@ -177,12 +179,18 @@ def report_tables(report: "Report", path: Path) -> "Group":
         parts.append(_energy(report))
     parts.append(_residuals(report))
     low, high = calibration.latency_ms
+    model = report.model
+    words = "the longer of computing and moving bytes" if model.overlap else "computing, then moving bytes"
+    pictures = "picture" if model.batch == 1 else f"batch of {model.batch} pictures"
+    here = f" or --target {path.stem} here" if path == Path(path.name) else ""
     lines = [
+        f"a kernel takes {words}, plus {model.time_per_kernel_us:.4g} us; a {pictures} {model.floor_ms:.4g} ms more; "
+        f"ridge point {model.ridge_point:.4g} MACs per byte",
         f"90 % of new networks like these lie within {calibration.interval_90_percent:.1f} % of the prediction; "
         f"measured: {calibration.networks} networks, {low:g} to {high:g} ms",
+        *_energy_line(report),
         *(f"warning: {warning}" for warning in report.warnings),
-        f"wrote {path}; use it with --target {path}"
-        + (f" or --target {path.stem} here" if path == Path(path.name) else ""),
+        f"wrote {path}; use it with --target {path}{here}",
     ]
     return Group(*parts, Text("\n".join(lines)))
 
@@ -200,13 +208,6 @@ def _figures(report: "Report") -> "Table":
             peak, bandwidth = model.peak_gmacs_per_s * of_peak, model.bandwidth_gb_per_s * of_bandwidth
             table.add_row(kind, "-" if kind in NO_MACS else f"{peak:,.4g}", f"{bandwidth:,.4g}")
     table.add_row("all together", f"{model.peak_gmacs_per_s:,.4g}", f"{model.bandwidth_gb_per_s:,.4g}")
-    words = "the longer of computing and moving bytes" if model.overlap else "computing, then moving bytes"
-    pictures = "picture" if model.batch == 1 else f"batch of {model.batch} pictures"
-    table.caption, table.caption_justify = (
-        f"a kernel takes {words}, plus {model.time_per_kernel_us:.4g} us; a {pictures} {model.floor_ms:.4g} ms more; "
-        f"ridge point {model.ridge_point:.4g} MACs/byte",
-        "left",
-    )
     return table
 
 
@@ -227,12 +228,19 @@ def _energy(report: "Report") -> "Table":
 
     energy = report.energy
     assert energy is not None
-    words = f"{energy.power_w:.4g} W, {energy.pj_per_mac:.4g} pJ per MAC, {energy.pj_per_byte:.4g} pJ per byte"
-    table = aligned_table(f"energy of {energy.networks} networks: {words}", ("form",), ("Spearman", "MAPE %"))
+    table = aligned_table(f"energy of {energy.networks} networks, left out", ("form",), ("Spearman", "MAPE %"))
     for form, each in (("power, MACs, bytes", energy.scores), ("ridge regression", energy.ridge_regression)):
         rank = "-" if each.spearman is None else f"{each.spearman:.3f}"
         table.add_row(form, rank, f"{each.mape_percent:.1f}")
     return table
+
+
+def _energy_line(report: "Report") -> list[str]:
+    if report.energy is None:
+        return []
+    energy = report.energy
+    watts, picojoules = f"{energy.power_w:.4g} W while it runs", f"{energy.pj_per_mac:.4g} pJ per MAC"
+    return [f"energy: {watts}, {picojoules}, {energy.pj_per_byte:.4g} pJ per byte"]
 
 
 def _residuals(report: "Report") -> "Table":
