@@ -27,8 +27,9 @@ BELOW = 0.01  # the smallest ridge point swept, relative to the smallest MACs pe
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # pull per unit of relative error; 3 is the plain roofline
 LEAST = 1e-3  # the smallest coefficient of a kind relative to the mean one: no kind is ever free
 OVERLAP_MUST_REACH = 0.8  # of the error without overlap: it has many ridge points to be lucky with
-LEAST_TERM = 1e-3  # the smallest share of the median latency that compute or memory takes
+LEAST_TERM = 1e-4  # the smallest share of the median latency that compute or memory takes
 KEPT = 64  # ridge points whose sums a workload keeps
+MANY = 100  # measurements from where a fit works on their triangular factor
 LARGEST_LEVERAGE = 0.999  # of a measurement in the closed form of leave-one-out
 
 
@@ -153,9 +154,11 @@ class _Block:
     def coefficients(self, values: Array, priors: Array) -> tuple[float, Array]:
         """Return the time per unit of work of all kernels together, and of each kind [kinds], from scaled values."""
         own = values * self.scale * self.prior
-        mean = max(float(own @ self.total / self.total.sum()), LEAST_TERM * self.scale)
+        mean, least = float(own @ self.total / self.total.sum()), LEAST_TERM * self.scale
+        if mean < least:  # nothing is attributed to such work
+            return least, least * priors
         result = mean * priors
-        result[self.places] = np.maximum(own, LEAST * mean) if own.any() else mean * self.prior
+        result[self.places] = np.maximum(own, LEAST * mean)
         return mean, result
 
 
@@ -213,26 +216,36 @@ class _Problem:
         pull = np.zeros((len(owner), columns.shape[1]))
         pull[np.arange(len(owner)), owner] = -1
         pull[:, len(blocks) : len(blocks) + len(owner)] = np.eye(len(owner))
-        for strength in STRENGTHS:
-            values, left_out = relative_least_squares(columns, strength * pull)
+        found = relative_least_squares(columns, pull, STRENGTHS)
+        for strength, (values, left_out) in zip(STRENGTHS, found, strict=True):
             yield _Solution(float(np.abs(left_out).mean()), ridge, strength, blocks, values, left_out)
 
 
-def relative_least_squares(columns: Array, pull: Array | None = None) -> tuple[Array, Array]:
-    """Return non-negative coefficients [P] with `columns` [n, P] x them near 1, and the leave-one-out errors [n].
+def relative_least_squares(
+    columns: Array, pull: Array | None = None, strengths: Sequence[float] = (0.0,)
+) -> Iterator[tuple[Array, Array]]:
+    """Yield for every strength non-negative coefficients [P] with `columns` [n, P] x them near 1, and errors [n].
 
-    `columns` are divided by the measured values already; the rows of `pull` [m, P] are drawn to 0. The errors hold for
-    the coefficients that are not 0, as if the others were left out of the model.
+    `columns` are divided by the measured values already; the rows of `pull` [m, P] times the strength are drawn to 0.
+    The errors are those of leaving one out, for the coefficients that are not 0, as if the others were no part of it.
     """
     from scipy.optimize import nnls
 
-    count = len(columns)
-    stacked = columns if pull is None else np.concatenate([columns, pull])
-    wanted = np.concatenate([np.ones(count), np.zeros(len(stacked) - count)])
-    values = nnls(stacked, wanted, maxiter=100 * stacked.shape[1])[0]
-    basis = np.linalg.qr(stacked[:, values > 0])[0][:count]
-    leverage = np.minimum((basis**2).sum(1), LARGEST_LEVERAGE)
-    return values, (columns @ values - 1) / (1 - leverage)
+    count, size = columns.shape
+    drawn = np.zeros((0, size)) if pull is None else pull
+    rows, wanted = columns, np.ones(count)
+    if count > MANY:
+        triangle = np.asarray(np.linalg.qr(np.column_stack([columns, wanted]), mode="r"))
+        rows, wanted = triangle[:, :-1], triangle[:, -1]  # the same squares in fewer rows
+    wanted = np.concatenate([wanted, np.zeros(len(drawn))])
+    for strength in strengths:
+        stacked = np.concatenate([rows, strength * drawn])
+        values = nnls(stacked, wanted, maxiter=100 * size)[0]
+        active = stacked[:, values > 0]
+        full = count <= MANY
+        basis = np.linalg.qr(active)[0][:count] if full else columns[:, values > 0] @ np.linalg.pinv(active)
+        leverage = np.minimum((basis**2).sum(1), LARGEST_LEVERAGE)
+        yield values, (columns @ values - 1) / (1 - leverage)
 
 
 def fit(workload: Workload, latency_ms: Array, rows: Rows | None = None) -> Fit:

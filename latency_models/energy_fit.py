@@ -51,7 +51,7 @@ def coefficients(terms: Array, energy_mj: Array) -> Array:
     """Return the non-negative coefficients [P] of terms [N, P] with the smallest squared relative error."""
     columns = terms / energy_mj[:, None]
     size = np.linalg.norm(columns, axis=0)
-    return np.asarray(relative_least_squares(columns / size)[0] / size)
+    return np.asarray(next(relative_least_squares(columns / size))[0] / size)
 
 
 def ridge_regression(features: Array, energy_mj: Array, unseen: Array) -> Array:

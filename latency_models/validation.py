@@ -83,7 +83,7 @@ def linear(*forms: Callable[[Workload], Array]) -> Fitter:
         for columns in forms:
             values = columns(workload)[rows] / latency_ms[rows][:, None]
             size = np.linalg.norm(values, axis=0)
-            coefficients = relative_least_squares(values / size)[0] / size
+            coefficients = next(relative_least_squares(values / size))[0] / size
             tried.append((float(((values @ coefficients - 1) ** 2).sum()), Linear(columns, coefficients)))
         return min(tried, key=lambda pair: pair[0])[1]
 
