@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.measured import MBCONV_TABLE, mbconv_spec
+from experiments.measured import rows_of as rows_of_table
 from latency_models.calibrate import Workload, fit
 from latency_models.calibrated import calibrate, plain_template
 from latency_models.calibration import target_toml
@@ -120,6 +122,20 @@ def test_the_interval_holds_nine_in_ten_unseen_networks(count: int, repeats: int
         truth = times(APART, UNSEEN) * rng.lognormal(0, 0.06, len(UNSEEN))
         covered.append(np.mean(np.abs(truth / fit(seen, latency_ms).predict(workload(UNSEEN)) - 1) <= width))
     assert 0.85 <= np.mean(covered) <= 0.95
+
+
+@pytest.mark.parametrize(
+    ("column", "batch", "rho", "mape"),
+    [("latency_zcu102_ms", 1, 0.985, 4.0), ("throughput_a100_img_per_s", 128, 0.997, 1.5)],
+)
+def test_fifty_networks_calibrate_measured_devices(column: str, batch: int, rho: float, mape: float) -> None:
+    """Accel-NASBench (experiments/data/README.md): fitted on the first 50 rows, tested on the next 150."""
+    rows = [row for row in rows_of_table(MBCONV_TABLE)[:210] if row[column]][:200]
+    figures = np.array([float(row[column]) for row in rows])
+    latency_ms = figures if batch == 1 else 1000 * batch / figures
+    whole = workload(tuple(mbconv_spec(row) for row in rows), batch)
+    found = scores(fit(whole, latency_ms, np.arange(50)).predict(whole)[50:], latency_ms[50:])
+    assert found.spearman is not None and found.spearman > rho and found.mape_percent < mape
 
 
 def test_below_nine_measurements_the_interval_is_wider_than_any_residual() -> None:
