@@ -1,12 +1,13 @@
-"""The roofline latency model: MobileNetV4, arXiv 2404.10518, Eq. 1, with a launch floor and a time per kernel."""
+"""Roofline latency model: MobileNetV4, arXiv 2404.10518, Eq. 1, with launch costs and efficiencies of kernel kinds."""
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.ops import Kernel, Kind
+from nas.ops import KINDS, Kernel, Kind
 from nas.protocols import Combiner
 
 Bound = Literal["compute", "memory", "free"]
@@ -17,7 +18,7 @@ PER_MS = 1e6  # 1 GMAC/s is 1e6 MACs in a millisecond; 1 GB/s is 1e6 bytes in on
 class KernelTime:
     """What one kernel costs on one device; times in the unit of the model (milliseconds, unless it is relative)."""
 
-    macs: int
+    macs: int  # of the whole batch
     bytes: float  # moved between the processor and its memory
     macs_per_byte: float  # infinite where no byte moves
     compute_ms: float
@@ -28,13 +29,25 @@ class KernelTime:
 
 
 @dataclass(frozen=True)
-class Roofline:
-    """Latency of one picture: `floor_ms` + sum over kernels of max(MACs / peak, bytes / bandwidth) + time per kernel.
+class CalibratedRange:
+    """What the networks that a model was fitted on span: predictions beyond are extrapolations."""
 
-    Bytes of a kernel = weights x `bytes_per_weight` x (1 - `weight_on_chip_share`) + activations read and written x
-    `bytes_per_activation` x (1 - `on_chip_share`). Kernels of `free_kinds` cost nothing (fused into their neighbours).
-    An infinite bandwidth (ridge point 0) leaves the MAC count. Where `relative_to` names a network, all times are in
-    units of that network's latency. Raises `InvalidInput` where a figure is out of its range.
+    latency_ms: tuple[float, float]  # smallest and largest
+    macs: tuple[int, int]  # of one picture
+    kinds: tuple[Kind, ...]  # that at least one of them runs
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """Latency of a batch: `floor_ms` + sum over kernels of max(compute, memory) / efficiency + `time_per_kernel_us`.
+
+    compute = MACs / peak, memory = bytes / bandwidth / memory efficiency; their sum instead of their maximum where
+    `overlap` is False. The efficiencies are those of the kernel's kind (1 where it is not listed). MACs and activations
+    count for all pictures of the batch, weights once. Bytes of a kernel = weights x `bytes_per_weight` x
+    (1 - `weight_on_chip_share`) + activations read and written x `bytes_per_activation` x (1 - `on_chip_share`).
+    Kernels of `free_kinds` cost nothing (fused into their neighbours). An infinite bandwidth (ridge point 0) leaves the
+    MAC count. Where `relative_to` names a network, all times are in units of that network's latency. Raises
+    `InvalidInput` where a figure is out of its range.
     """
 
     combiner: ClassVar[Combiner] = "sum"
@@ -51,6 +64,11 @@ class Roofline:
     weight_capacity_kb: float | None = None  # up to here weights do stay on chip; see `caution`
     free_kinds: tuple[Kind, ...] = ()
     relative_to: str | None = None
+    kind_efficiency: tuple[tuple[Kind, float], ...] = ()
+    kind_memory_efficiency: tuple[tuple[Kind, float], ...] = ()  # of the bandwidth alone, times that of the kind
+    overlap: bool = True  # whether a kernel computes while it moves bytes
+    batch: int = 1  # pictures in the latency that the model predicts
+    calibrated: CalibratedRange | None = None  # see `caution`
 
     def __post_init__(self) -> None:
         self._check("peak_gmacs_per_s", above=0.0)
@@ -61,6 +79,13 @@ class Roofline:
             self._check(field, above=0.0)
         for field in ("on_chip_share", "weight_on_chip_share"):
             self._check(field, most=1.0)
+        for kind, efficiency in (*self.kind_efficiency, *self.kind_memory_efficiency):
+            if not (math.isfinite(efficiency) and efficiency > 0):
+                raise InvalidInput(
+                    f"efficiency of kind '{kind}' of '{self.name}' must be positive and finite, got {efficiency}"
+                )
+        if self.batch < 1:
+            raise InvalidInput(f"batch of '{self.name}' must be at least 1, got {self.batch}")
 
     def _check(self, field: str, above: float | None = None, most: float = math.inf, infinite: bool = False) -> None:
         value: float = getattr(self, field)
@@ -81,44 +106,73 @@ class Roofline:
 
     @property
     def constant(self) -> float:
-        """The launch floor, paid once per picture, in the unit of the model."""
+        """The launch floor, paid once per batch, in the unit of the model."""
         return self.floor_ms
+
+    @cached_property
+    def _efficiencies(self) -> dict[Kind, tuple[float, float]]:
+        """Share of the peak and share of the bandwidth that kernels of a kind reach."""
+        both, memory = dict(self.kind_efficiency), dict(self.kind_memory_efficiency)
+        return {kind: (both.get(kind, 1.0), both.get(kind, 1.0) * memory.get(kind, 1.0)) for kind in KINDS}
 
     def weight_bytes(self, kernel: Kernel) -> float:
         """Bytes that the kernel's weights take, wherever they lie."""
         return kernel.weights * self.bytes_per_weight
 
-    def caution(self, arch: ArchSpec) -> str | None:
-        """Return why the prediction for `arch` is too low, or None: its weights do not fit on the chip.
+    def moved_bytes(self, kernel: Kernel) -> float:
+        """Bytes that the kernel moves between the processor and its memory for the whole batch."""
+        activations = (kernel.reads + kernel.writes) * self.batch * self.bytes_per_activation
+        return self.weight_bytes(kernel) * (1 - self.weight_on_chip_share) + activations * (1 - self.on_chip_share)
 
-        A sum over kernels cannot know this; the latency then lacks the time to stream what does not fit.
+    def caution(self, arch: ArchSpec) -> str | None:
+        """Return why the prediction for `arch` cannot be trusted as others can, or None.
+
+        Its weights do not fit on the chip (a sum over kernels cannot know this; the latency then lacks the time to
+        stream what does not fit), or it lies outside what the model was calibrated on.
         """
         total_kb = sum(self.weight_bytes(kernel) for kernel in arch.kernels) / 1024
         if self.weight_capacity_kb is None or total_kb <= self.weight_capacity_kb:
-            return None
+            return self._extrapolates(arch)
         return (
             f"{total_kb:,.0f} KB of weights exceed the {self.weight_capacity_kb:,.0f} KB that stay on '{self.name}': "
             "the latency is a lower bound"
         )
 
+    def _extrapolates(self, arch: ArchSpec) -> str | None:
+        if self.calibrated is None:
+            return None
+        (fastest, slowest), (fewest, most) = self.calibrated.latency_ms, self.calibrated.macs
+        kinds = {kernel.kind for kernel in arch.kernels} - {*self.calibrated.kinds, *self.free_kinds}
+        latency = self.predict_ms(arch)
+        beyond = []
+        if not fastest * 0.99 <= latency <= slowest * 1.01:  # the model's own error decides nothing here
+            beyond.append(f"{latency:.3g} ms lie outside the measured {fastest:.3g} to {slowest:.3g} ms")
+        if not fewest <= arch.macs <= most:
+            beyond.append(
+                f"{arch.macs / 1e6:,.0f} M MACs outside the measured {fewest / 1e6:,.0f} to {most / 1e6:,.0f} M"
+            )
+        if kinds:
+            beyond.append(f"no measured network has kernels of kind {', '.join(sorted(kinds))}")
+        return f"'{self.name}' is extrapolated: {'; '.join(beyond)}" if beyond else None
+
     def explain(self, kernel: Kernel) -> KernelTime:
         """Return the time of one kernel with its parts."""
         if kernel.kind in self.free_kinds:
-            return KernelTime(kernel.macs, 0.0, math.inf, 0.0, 0.0, 0.0, 0.0, "free")
-        activations = (kernel.reads + kernel.writes) * self.bytes_per_activation
-        moved = self.weight_bytes(kernel) * (1 - self.weight_on_chip_share) + activations * (1 - self.on_chip_share)
-        compute_ms = kernel.macs / (self.peak_gmacs_per_s * PER_MS)
-        memory_ms = moved / (self.bandwidth_gb_per_s * PER_MS)
+            return KernelTime(kernel.macs * self.batch, 0.0, math.inf, 0.0, 0.0, 0.0, 0.0, "free")
+        macs, moved = kernel.macs * self.batch, self.moved_bytes(kernel)
+        of_peak, of_bandwidth = self._efficiencies[kernel.kind]
+        compute_ms = macs / (self.peak_gmacs_per_s * PER_MS) / of_peak
+        memory_ms = moved / (self.bandwidth_gb_per_s * PER_MS) / of_bandwidth
         overhead_ms = self.time_per_kernel_us / 1e3
-        intensity = kernel.macs / moved if moved else math.inf
-        ms = max(compute_ms, memory_ms) + overhead_ms
+        intensity = macs / moved if moved else math.inf
+        ms = (max(compute_ms, memory_ms) if self.overlap else compute_ms + memory_ms) + overhead_ms
         bound: Bound = "compute" if compute_ms >= memory_ms else "memory"
-        return KernelTime(kernel.macs, moved, intensity, compute_ms, memory_ms, overhead_ms, ms, bound)
+        return KernelTime(macs, moved, intensity, compute_ms, memory_ms, overhead_ms, ms, bound)
 
     def of_kernel(self, kernel: Kernel) -> float:
         """Return the time of one kernel in the unit of the model."""
         return self.explain(kernel).ms
 
     def predict_ms(self, arch: ArchSpec) -> float:
-        """Return the latency of one picture in the unit of the model: the reference path, kernel by kernel."""
+        """Return the latency of one batch in the unit of the model: the reference path, kernel by kernel."""
         return self.constant + sum(self.of_kernel(kernel) for kernel in arch.kernels)

@@ -6,6 +6,11 @@ Adding a device is adding one file. It holds `unit` and `dtype` (optionally `ali
     value = 103
     source = "fit on 11 networks of arXiv 2404.10518v2, Tab. 6"
     confidence = "fitted"
+
+Optional: `batch` (default 1), `overlap` (default true), and tables of several rows. [kind_efficiency] and
+[kind_memory_efficiency] have a figure per kernel kind, each a row such as
+`depthwise = { value = 0.3, source = "...", confidence = "fitted" }`; [energy] has `power_w`, `pj_per_mac` and
+`pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`calibration.Calibration`).
 """
 
 import math
@@ -14,18 +19,20 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
-from latency_models.roofline import Roofline
+from latency_models.calibration import Calibration, parse_calibration
+from latency_models.energy import Energy
+from latency_models.figures import Confidence as Confidence
+from latency_models.figures import Figure, check_key, kinds, number, strings, text
+from latency_models.roofline import CalibratedRange, Roofline
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, unknown_name
 from nas.files import read_bytes
 from nas.ops import KINDS, Kind
 from nas.registry import LATENCY_MODELS, load
 
-Confidence = Literal["measured", "fitted", "published", "vendor", "estimated"]
 Dtype = Literal["int8", "fp16", "fp32"]
-T_co = TypeVar("T_co", covariant=True)
 
 POSITIVE = ("peak_gmacs_per_s", "bandwidth_gb_per_s", "bytes_per_weight", "bytes_per_activation")  # and required
 POSITIVE_OPTIONAL = ("published_ridge_point", "published_ridge_peak_gmacs_per_s", "onchip_kb")
@@ -33,21 +40,15 @@ SHARES = ("on_chip_share", "weight_on_chip_share")
 TERMS = ("floor_ms", "time_per_kernel_us")
 NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *TERMS)
 TEXTS = ("unit", "dtype")
-KNOWN = {*NUMBERS, *TEXTS, "free_kinds", "aliases"}
-
-
-@dataclass(frozen=True)
-class Figure(Generic[T_co]):
-    """A value of a target with where it comes from and how far it can be trusted."""
-
-    value: T_co
-    source: str
-    confidence: Confidence
+EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
+ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
+KNOWN = {*NUMBERS, *TEXTS, "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration"}
+Rows = tuple[tuple[str, Figure[float]], ...]  # of a table of figures, by name
 
 
 @dataclass(frozen=True)
 class Target:
-    """A device at batch 1: figures of its roofline. A figure that is None has no part in the device's model."""
+    """A device: figures of its roofline for one batch. A figure that is None has no part in the device's model."""
 
     name: str
     unit: str  # what runs the network, e.g. "1x Cortex-X1 2.80 GHz"
@@ -57,7 +58,7 @@ class Target:
     bytes_per_weight: Figure[float]
     bytes_per_activation: Figure[float]
     aliases: tuple[str, ...] = ()
-    floor_ms: Figure[float] | None = None  # launch floor, once per picture
+    floor_ms: Figure[float] | None = None  # launch floor, once per batch
     time_per_kernel_us: Figure[float] | None = None
     on_chip_share: Figure[float] | None = None  # share of activation bytes that never leaves the chip, 0 to 1
     weight_on_chip_share: Figure[float] | None = None  # share of weight bytes that stays on the chip, 0 to 1
@@ -65,11 +66,19 @@ class Target:
     published_ridge_point: Figure[float] | None = None  # MACs per byte; `plain-roofline` uses it
     published_ridge_peak_gmacs_per_s: Figure[float] | None = None  # the scale in ms that goes with it
     onchip_kb: Figure[float] | None = None
+    batch: int = 1  # pictures in a latency
+    overlap: bool = True  # whether kernels compute while they move bytes
+    kind_efficiency: tuple[tuple[Kind, Figure[float]], ...] = ()  # 1 for a kind that is not listed
+    kind_memory_efficiency: tuple[tuple[Kind, Figure[float]], ...] = ()
+    energy: Rows = ()  # `ENERGY` by name, or nothing
+    calibration: Calibration | None = None
 
     @property
     def figures(self) -> dict[str, Figure[Any]]:
         """All figures that the target has, by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Figure)}
+        single = {name: value for name, value in vars(self).items() if isinstance(value, Figure)}
+        tables = ((name, getattr(self, name)) for name in (*EFFICIENCIES, "energy"))
+        return single | {f"{table}.{row}": value for table, rows in tables for row, value in rows}
 
     @property
     def ridge_point(self) -> float:
@@ -84,9 +93,16 @@ class Target:
         model: Roofline = load("latency model", LATENCY_MODELS, kind)(self)
         return model
 
+    def energy_model(self) -> Energy:
+        """Return the energy of a batch in millijoules; `InvalidInput` where the target has no such figures."""
+        if not self.energy:
+            raise InvalidInput(f"target '{self.name}' has no energy figures; calibrate it with a column energy_mj")
+        return Energy(f"{self.name} energy", self.model(), **{name: row.value for name, row in self.energy})
+
 
 def default_model(target: Target) -> Roofline:
     """Return the model with all figures of `target`: where measurements exist, the better-fitting form."""
+    known = target.calibration
     return Roofline(
         name=target.name,
         peak_gmacs_per_s=target.peak_gmacs_per_s.value,
@@ -99,6 +115,11 @@ def default_model(target: Target) -> Roofline:
         weight_on_chip_share=_value(target.weight_on_chip_share),
         weight_capacity_kb=target.onchip_kb.value if target.weight_on_chip_share and target.onchip_kb else None,
         free_kinds=target.free_kinds.value if target.free_kinds else (),
+        kind_efficiency=tuple((kind, row.value) for kind, row in target.kind_efficiency),
+        kind_memory_efficiency=tuple((kind, row.value) for kind, row in target.kind_memory_efficiency),
+        overlap=target.overlap,
+        batch=target.batch,
+        calibrated=CalibratedRange(known.latency_ms, known.macs, known.kinds) if known else None,
     )
 
 
@@ -160,25 +181,27 @@ def list_targets() -> tuple[Target, ...]:
 
 
 def load_target(name_or_path: str) -> Target:
-    """Return the target of that name or alias, or in that .toml file.
+    """Return the target of that name or alias, in that .toml file, or else in NAME.toml of the working folder.
 
     Raises `UnknownName` for an unknown name and `InvalidInput` for a file that is no target.
     """
     if name_or_path in target_names():
         return _registered(name_or_path)
     if name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
-        return parse_target(path.stem, _decoded(read_bytes(path), name_or_path), name_or_path)
+        return _of_file(Path(name_or_path))
     aliases = {alias: target for target in list_targets() for alias in target.aliases}
     if name_or_path in aliases:
         return aliases[name_or_path]
+    own = Path(f"{name_or_path}.toml")
+    if own.name == str(own) and own.is_file():
+        return _of_file(own)
     raise unknown_name("target", name_or_path, (*target_names(), *aliases))
 
 
-def parse_target(name: str, text: str, where: str) -> Target:
-    """Return the target `name` in TOML `text`; `InvalidInput` names `where` and the field that does not fit."""
+def parse_target(name: str, toml: str, where: str) -> Target:
+    """Return the target `name` in the text `toml`; `InvalidInput` names `where` and the field that does not fit."""
     try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{where} is not valid TOML: {error}") from error
     if extra := sorted(set(data) - KNOWN):
@@ -189,14 +212,34 @@ def parse_target(name: str, text: str, where: str) -> Target:
         raise InvalidInput(f"{where}: dtype must be one of {', '.join(get_args(Dtype))}, got {data['dtype']!r:.60}")
     figures: dict[str, Any] = {field: _number(data[field], field, where) for field in NUMBERS if field in data}
     if "free_kinds" in data:
-        figures["free_kinds"] = _kinds(data["free_kinds"], where)
+        figures["free_kinds"] = kinds(data["free_kinds"], "free_kinds", where)
+    for rows in EFFICIENCIES:
+        if rows in data:
+            figures[rows] = _rows(data[rows], rows, KINDS, where)
+    if "energy" in data:
+        figures["energy"] = _rows(data["energy"], "energy", ENERGY, where)
+        if len(figures["energy"]) < len(ENERGY):
+            raise InvalidInput(f"{where}: [energy] must have the rows {', '.join(ENERGY)}")
+    if "calibration" in data:
+        figures["calibration"] = parse_calibration(data["calibration"], where)
+    batch, overlap = data.get("batch", 1), data.get("overlap", True)
+    if type(batch) is not int or batch < 1:
+        raise InvalidInput(f"{where}: batch must be a whole number of at least 1, got {batch!r:.60}")
+    if type(overlap) is not bool:
+        raise InvalidInput(f"{where}: overlap must be true or false, got {overlap!r:.60}")
     return Target(
         name=name,
-        unit=_text(data["unit"], f"{where}: unit"),
+        unit=text(data["unit"], f"{where}: unit"),
         dtype=data["dtype"],
-        aliases=tuple(_list(data.get("aliases", []), f"{where}: aliases")),
+        aliases=tuple(strings(data.get("aliases", []), f"{where}: aliases")),
+        batch=batch,
+        overlap=overlap,
         **figures,
     )
+
+
+def _of_file(path: Path) -> Target:
+    return parse_target(path.stem, _decoded(read_bytes(path), str(path)), str(path))
 
 
 def _value(figure: Figure[float] | None) -> float:
@@ -220,43 +263,17 @@ def _decoded(data: bytes, where: str) -> str:
         raise InvalidInput(f"{where} is not valid TOML: it is not UTF-8 text") from error
 
 
-def _figure(table: Any, field: str, where: str) -> Figure[Any]:
-    if not isinstance(table, dict) or set(table) != {"value", "source", "confidence"}:
-        raise InvalidInput(f"{where}: {field} must be a table of exactly value, source and confidence")
-    if table["confidence"] not in get_args(Confidence):
-        allowed = ", ".join(get_args(Confidence))
-        raise InvalidInput(f"{where}: confidence of {field} must be one of {allowed}, got {table['confidence']!r:.60}")
-    return Figure(table["value"], _text(table["source"], f"{where}: source of {field}"), table["confidence"])
-
-
 def _number(table: Any, field: str, where: str) -> Figure[float]:
-    figure = _figure(table, field, where)
-    value = figure.value
-    if type(value) not in (int, float):
-        raise InvalidInput(f"{where}: {field} must be a number, got {value!r:.60}")
     positive = field in POSITIVE or field in POSITIVE_OPTIONAL
-    most = 1.0 if field in SHARES else math.inf
-    if not (math.isfinite(value) and value >= 0 and value <= most and not (positive and value == 0)):
-        words = "positive and finite" if positive else "between 0 and 1" if field in SHARES else "0 or more and finite"
-        raise InvalidInput(f"{where}: {field} must be {words}, got {value}")
-    return Figure(float(value), figure.source, figure.confidence)
+    return number(table, field, where, positive=positive, most=1.0 if field in SHARES else math.inf)
 
 
-def _kinds(table: Any, where: str) -> Figure[tuple[Kind, ...]]:
-    figure = _figure(table, "free_kinds", where)
-    names = _list(figure.value, f"{where}: free_kinds")
-    if wrong := [name for name in names if name not in KINDS]:
-        raise InvalidInput(f"{where}: {unknown_name('kind of kernel', wrong[0], KINDS)}")
-    return Figure(tuple(kind for kind in KINDS if kind in names), figure.source, figure.confidence)
-
-
-def _list(value: Any, where: str) -> list[str]:
-    if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-        raise InvalidInput(f"{where} must be a list of strings, got {value!r:.60}")
-    return value
-
-
-def _text(value: Any, where: str) -> str:
-    if not (isinstance(value, str) and value.strip()):
-        raise InvalidInput(f"{where} must be a non-empty text, got {value!r:.60}")
-    return value
+def _rows(table: Any, name: str, known: tuple[str, ...], where: str) -> tuple[tuple[Any, Figure[float]], ...]:
+    """Return the figures of a table by name, in the order of `known`."""
+    if not isinstance(table, dict):
+        raise InvalidInput(f"{where}: {name} must be a table of figures, got {table!r:.60}")
+    for key in table:
+        check_key(key, known, f"row of [{name}]", where)
+    positive = name in EFFICIENCIES
+    fields = {key: number(table[key], f"{name}.{key}", where, positive=positive) for key in known if key in table}
+    return tuple(fields.items())

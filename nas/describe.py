@@ -56,6 +56,7 @@ class Description:
     peak_activation_bytes: float
     kernels: tuple[KernelRow, ...]
     caution: str | None
+    batch: int = 1  # pictures in the latency, the bytes of activations, and the counts per kernel
 
     @property
     def latency_key(self) -> str:
@@ -86,9 +87,10 @@ def describe(arch: ArchSpec, model: Roofline) -> Description:
         latency=latency,
         floor=model.constant,
         weight_bytes=sum(model.weight_bytes(kernel) for kernel in arch.kernels),
-        peak_activation_bytes=arch.peak_activation_elements * model.bytes_per_activation,
+        peak_activation_bytes=arch.peak_activation_elements * model.bytes_per_activation * model.batch,
         kernels=tuple(_row(kernel, model, latency) for kernel in arch.kernels),
         caution=model.caution(arch),
+        batch=model.batch,
     )
 
 
@@ -114,7 +116,7 @@ def description_table(description: Description) -> "Table":
     """Return the description as a table, totals in its last rows."""
     table = _table(
         f"{description.name} on {description.target}, {_shape(description.input_shape)}, "
-        f"{description.num_classes:,} classes",
+        f"{description.num_classes:,} classes" + (f", batch of {description.batch}" if description.batch > 1 else ""),
         ("kernel", "kind", "in", "out", "k/s"),
         ("MACs", "bytes", "MACs/byte", "bound", description.unit, "share"),
     )
@@ -129,7 +131,9 @@ def description_table(description: Description) -> "Table":
         share = f"{description.floor / description.latency:.1%}"
         table.add_row("launch floor", *[""] * 8, f"{description.floor:.4f}", share)
     moved = f"{sum(row.bytes for row in description.kernels):,.0f}"
-    table.add_row("total", *[""] * 4, f"{description.macs:,}", moved, "", "", f"{description.latency:.4f}", "")
+    table.add_row(
+        "total", *[""] * 4, f"{description.macs * description.batch:,}", moved, "", "", f"{description.latency:.4f}", ""
+    )
     table.caption = (
         f"{description.params:,} parameters, {description.weight_bytes:,.0f} bytes of weights, "
         f"at most {description.peak_activation_bytes:,.0f} bytes of activations at once"

@@ -67,7 +67,7 @@ class Cost(Protocol):
 
 
 class LatencyModel(Cost, Protocol):
-    """A cost in milliseconds for one picture on one target (in units of a reference network for an abstract device)."""
+    """A cost in milliseconds for the target's batch, mostly one picture (abstract device: relative to a network)."""
 
     def predict_ms(self, arch: ArchSpec) -> float: ...
 

@@ -1,0 +1,391 @@
+"""Calibration: a known device is recovered, by law and in numbers; bad tables of measurements are one line."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.measured import MBCONV_TABLE, mbconv_spec
+from experiments.measured import rows_of as rows_of_table
+from latency_models.calibrate import Workload, fit
+from latency_models.calibrated import calibrate, plain_template
+from latency_models.calibration import target_toml
+from latency_models.energy import Energy
+from latency_models.measurements import Measurement, Measurements
+from latency_models.roofline import Roofline
+from latency_models.target import load_target, parse_target, target_names
+from latency_models.validation import FITTERS, KIND_AWARE, cross_validated, half_width, scores
+from nas.arch import ArchSpec, save_arch
+from nas.cli import main
+from nas.cost import compile_table, cost_of
+from nas.errors import InvalidInput
+from nas.registry import SPACES, load
+from nas.zoo import ZOO, reference
+from search_spaces.ofa_mbv3 import SPACE as OFA
+
+TEMPLATE = plain_template("device", "fp32")
+APART = Roofline(
+    "apart", 40.0, 8.0, floor_ms=0.3, time_per_kernel_us=12.0, bytes_per_weight=4.0, bytes_per_activation=4.0,
+    kind_efficiency=(("conv", 0.5), ("pointwise", 1.5), ("depthwise", 0.2), ("dense", 0.8)),
+    kind_memory_efficiency=(("depthwise", 3.0), ("elementwise", 0.4), ("pool", 2.0)), overlap=False,
+)  # fmt: skip
+TOGETHER = replace(APART, name="together", kind_memory_efficiency=(), overlap=True)
+
+
+def drawn(count: int, seed: int) -> tuple[ArchSpec, ...]:
+    """Random networks of the once-for-all space."""
+    return tuple(OFA.decode(tuple(map(int, g))) for g in OFA.sample(np.random.default_rng(seed), count))
+
+
+SEEN, UNSEEN = drawn(50, 0), drawn(40, 1)
+
+
+def workload(archs: tuple[ArchSpec, ...], batch: int = 1) -> Workload:
+    return Workload.of(archs, [batch] * len(archs), TEMPLATE)
+
+
+def times(model: Roofline, archs: tuple[ArchSpec, ...]) -> Any:
+    return np.array([model.predict_ms(arch) for arch in archs])
+
+
+def table(latencies: Any, archs: tuple[ArchSpec, ...] = SEEN, **provenance: str) -> Measurements:
+    rows = (Measurement(f"net{i}", arch, float(ms)) for i, (arch, ms) in enumerate(zip(archs, latencies, strict=False)))
+    return Measurements(tuple(rows), provenance, ())
+
+
+# --- the fit ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", [APART, TOGETHER], ids=lambda device: device.name)
+@pytest.mark.parametrize("batch", [1, 16])
+def test_a_known_device_is_recovered_without_noise(device: Roofline, batch: int) -> None:
+    truth = replace(device, batch=batch)
+    model = fit(workload(SEEN, batch), times(truth, SEEN)).roofline(replace(TEMPLATE, batch=batch))
+    np.testing.assert_allclose(times(model, UNSEEN), times(truth, UNSEEN), rtol=0.01)
+
+
+def test_the_fit_predicts_what_its_roofline_predicts() -> None:
+    for device in (APART, TOGETHER):
+        fitted = fit(workload(SEEN[:20]), times(device, SEEN[:20]))
+        np.testing.assert_allclose(
+            fitted.predict(workload(UNSEEN)), times(fitted.roofline(TEMPLATE), UNSEEN), rtol=1e-9
+        )
+
+
+@given(factor=st.floats(1e-3, 1e3), seed=st.integers(0, 50))
+@settings(max_examples=10)
+def test_slower_by_a_factor_is_slower_by_that_factor(factor: float, seed: int) -> None:
+    noisy = times(APART, SEEN[:15]) * np.random.default_rng(seed).lognormal(0, 0.05, 15)
+    once, scaled = (fit(workload(SEEN[:15]), noisy * c).predict(workload(UNSEEN)) for c in (1.0, factor))
+    np.testing.assert_allclose(scaled, once * factor, rtol=1e-6)
+
+
+@given(st.permutations(range(12)))
+@settings(max_examples=10)
+def test_the_order_of_the_rows_does_not_matter(order: list[int]) -> None:
+    noisy = times(TOGETHER, SEEN[:12]) * np.random.default_rng(3).lognormal(0, 0.05, 12)
+    mixed = tuple(SEEN[i] for i in order)
+    one, other = fit(workload(SEEN[:12]), noisy), fit(workload(mixed), noisy[order])
+    np.testing.assert_allclose(other.predict(workload(UNSEEN)), one.predict(workload(UNSEEN)), rtol=1e-6)
+
+
+def test_unequal_weight_of_one_outlier_is_seen_in_its_own_residual() -> None:
+    latency_ms = times(APART, SEEN[:30])
+    latency_ms[7] *= 2
+    report = calibrate(table(latency_ms, SEEN[:30]), "mine")
+    assert report.residuals[0].name == "net7" and report.residuals[0].left_out_percent < -40
+    assert any("net7" in warning for warning in report.warnings)
+
+
+def test_better_than_every_baseline_where_kinds_differ() -> None:
+    rng = np.random.default_rng(5)
+    report = calibrate(table(times(APART, SEEN[:40]) * rng.lognormal(0, 0.02, 40)), "mine")
+    ours, *others = (report.scores[form].mape_percent for form in FITTERS)
+    assert next(iter(report.scores)) == KIND_AWARE and ours < 4 and all(ours < other for other in others)
+
+
+@pytest.mark.parametrize(("count", "repeats"), [(12, 16), (30, 8)])
+def test_the_interval_holds_nine_in_ten_unseen_networks(count: int, repeats: int) -> None:
+    covered = []
+    for seed in range(repeats):
+        rng = np.random.default_rng(seed)
+        chosen = rng.permutation(len(SEEN))[:count]
+        seen = workload(tuple(SEEN[i] for i in chosen))
+        latency_ms = times(APART, SEEN)[chosen] * rng.lognormal(0, 0.06, count)
+        width = half_width(cross_validated(fit, seen, latency_ms), latency_ms)
+        truth = times(APART, UNSEEN) * rng.lognormal(0, 0.06, len(UNSEEN))
+        covered.append(np.mean(np.abs(truth / fit(seen, latency_ms).predict(workload(UNSEEN)) - 1) <= width))
+    assert 0.85 <= np.mean(covered) <= 0.95
+
+
+@pytest.mark.parametrize(
+    ("column", "batch", "rho", "mape"),
+    [("latency_zcu102_ms", 1, 0.985, 4.0), ("throughput_a100_img_per_s", 128, 0.997, 1.5)],
+)
+def test_fifty_networks_calibrate_measured_devices(column: str, batch: int, rho: float, mape: float) -> None:
+    """Accel-NASBench (experiments/data/README.md): fitted on the first 50 rows, tested on the next 150."""
+    rows = [row for row in rows_of_table(MBCONV_TABLE)[:210] if row[column]][:200]
+    figures = np.array([float(row[column]) for row in rows])
+    latency_ms = figures if batch == 1 else 1000 * batch / figures
+    whole = workload(tuple(mbconv_spec(row) for row in rows), batch)
+    found = scores(fit(whole, latency_ms, np.arange(50)).predict(whole)[50:], latency_ms[50:])
+    assert found.spearman is not None and found.spearman > rho and found.mape_percent < mape
+
+
+def test_below_nine_measurements_the_interval_is_wider_than_any_residual() -> None:
+    predicted, measured = np.array([[1.0, 1.1, 0.9, 1.0, 1.2]]), np.ones(5)
+    assert half_width(predicted, measured) > np.abs(measured / predicted - 1).max()
+
+
+def test_scores_by_hand() -> None:
+    found = scores(np.array([1.0, 2.0, 3.0, 5.0]), np.array([1.0, 2.1, 4.0, 3.0]))
+    assert (found.spearman, found.kendall) == pytest.approx((0.8, 2 / 3))
+    assert found.mape_percent == pytest.approx(100 * (0.1 / 2.1 + 0.25 + 2 / 3) / 4)
+    assert found.within_10_percent == 50
+    assert scores(np.ones(3), np.array([1.0, 2.0, 3.0])).spearman is None
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_calibrated_target_survives_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = calibrate(table(times(APART, SEEN[:20]), runtime="tflite", threads="4", machine="a phone"), "mine")
+    (tmp_path / "mine.toml").write_text(target_toml(report.target))
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "mine.toml", str(tmp_path / "mine.toml")):
+        assert load_target(name) == report.target
+    assert hash(report.model) == hash(load_target("mine").model()) and report.target.unit == "a phone"
+    np.testing.assert_allclose(times(report.model, UNSEEN), times(APART, UNSEEN), rtol=0.05)
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_target_survives_being_written(name: str) -> None:
+    target = load_target(name)
+    assert parse_target(name, target_toml(target), "again") == target
+
+
+def test_like_gives_widths_free_kinds_and_what_is_not_measured() -> None:
+    like = load_target("pixel8-edgetpu")
+    report = calibrate(table(times(APART, SEEN[:10])), "mine", like=like)
+    assert (report.target.dtype, report.target.free_kinds) == ("int8", like.free_kinds)
+    assert report.model.bytes_per_weight == 1 and "pool" not in dict(report.model.kind_efficiency)
+
+
+def test_beyond_the_measured_is_said() -> None:
+    report = calibrate(table(times(APART, SEEN[:20])), "mine")
+    assert report.model.caution(SEEN[0]) is None
+    assert "outside the measured" in (report.model.caution(reference("mobilenetv4-conv-l")) or "")
+    assert "matmul" in (report.model.caution(reference("mobilenetv4-hybrid-m")) or "")
+    assert {kind: row.confidence for kind, row in report.target.kind_efficiency}["matmul"] == "estimated"
+
+
+@pytest.mark.parametrize("model", [APART, replace(TOGETHER, batch=8)], ids=["apart", "batch"])
+def test_tables_equal_the_walk_over_kernels(model: Roofline) -> None:
+    space = load("space", SPACES, "uib").coarse()
+    genotypes = space.sample(np.random.default_rng(0), 5)
+    for cost in (model, Energy("energy", model, 2.0, 5.0, 40.0)):
+        walked = [cost_of(cost, space.decode(tuple(map(int, genotype)))) for genotype in genotypes]
+        np.testing.assert_allclose(compile_table(space, cost).score(genotypes), walked, rtol=1e-12)
+
+
+def test_energy_of_a_known_device_is_recovered() -> None:
+    truth = Energy("energy", APART, 2.5, 6.0, 50.0)
+    rows = table(times(APART, SEEN[:40])).networks
+    networks = tuple(replace(row, energy_mj=truth.predict_mj(row.arch)) for row in rows)
+    report = calibrate(Measurements(networks, {}, ()), "mine")
+    assert report.energy is not None and report.energy.scores.mape_percent < 1
+    expected = [truth.predict_mj(arch) for arch in UNSEEN]
+    np.testing.assert_allclose([report.target.energy_model().predict_mj(arch) for arch in UNSEEN], expected, rtol=0.02)
+
+
+def test_a_target_without_energy_says_so() -> None:
+    with pytest.raises(InvalidInput, match="has no energy figures"):
+        load_target("rpi5").energy_model()
+
+
+GOOD = target_toml(calibrate(table(times(APART, SEEN[:8])), "mine").target)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("depthwise = { value", "dephtwise = { value", "did you mean 'depthwise'"),
+        ("conv = { value = ", "conv = { value = -", "kind_efficiency.conv must be positive and finite"),
+        ("[kind_efficiency]", "kind_efficiency = 1\n[other]", "unknown field 'other'"),
+        ("networks = 8", "networks = 0", "calibration.networks must be a finite number of at least 1, got 0"),
+        ("networks = 8", "network = 8", "did you mean 'networks'"),
+        ("networks = 8\n", "", "calibration lacks the entry 'networks'"),
+        ("spearman = ", "spearman = 2 #", "calibration.spearman must be a finite number from -1 to 1, got 2"),
+        ("latency_ms = [", "latency_ms = [99.0, ", "must be a list of the smallest and the largest"),
+        ('kinds = ["conv"', 'kinds = ["cnov"', "did you mean 'conv'"),
+        ('dtype = "fp32"', 'dtype = "fp32"\nbatch = 0', "batch must be a whole number of at least 1, got 0"),
+        ('dtype = "fp32"', 'dtype = "fp32"\nbatch = true', "batch must be a whole number of at least 1, got True"),
+        ("overlap = false", "overlap = 0", "overlap must be true or false, got 0"),
+    ],
+)
+def test_a_broken_calibrated_file_is_one_line(old: str, new: str, message: str) -> None:
+    text = GOOD if old in GOOD else GOOD.replace('dtype = "fp32"', 'dtype = "fp32"\noverlap = false')
+    assert old in text
+    with pytest.raises((InvalidInput, LookupError)) as caught:
+        parse_target("mine", text.replace(old, new, 1), "mine.toml")
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, rows: list[list[Any]], header: str = "arch,latency_ms") -> Path:
+    path = folder / "measured.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header.split(","), *rows])
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with specs n0.json to n9.json."""
+    monkeypatch.chdir(tmp_path)
+    for number, arch in enumerate(SEEN[:10]):
+        save_arch(arch, tmp_path / f"n{number}.json")
+    return tmp_path
+
+
+def rows_of(model: Roofline = APART) -> list[list[Any]]:
+    return [[f"n{number}.json", model.predict_ms(arch)] for number, arch in enumerate(SEEN[:10])]
+
+
+def test_a_target_from_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [[*row, 4, "tflite", 3.0 * row[1]] for row in rows_of()]
+    rows.append(["mobilenetv2", APART.predict_ms(reference("mobilenetv2")), 4, "tflite", ""])
+    path = write(folder, rows, "arch,latency_ms,batch,runtime,energy_mj")
+    assert main(["calibrate", str(path), "--name", "my-phone"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("Spearman", "MACs only", "kernel count", "plain roofline", "90 % of new", "GMACs/s", "pJ per MAC"):
+        assert words in shown
+    target = load_target("my-phone")
+    assert target.batch == 4 and target.calibration is not None and target.calibration.runtime == "tflite"
+    assert target.energy_model().predict_mj(SEEN[0]) == pytest.approx(rows[0][-1], rel=0.1)
+    assert main(["describe", "n0.json", "--target", "my-phone", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["latency_ms"] == pytest.approx(rows[0][1], rel=0.1)
+
+
+def test_json_holds_everything(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", str(write(folder, rows_of())), "-o", "sub.toml", "--like", "pixel6-cpu", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["name"] == "sub" and set(found["scores"]) == set(FITTERS) and len(found["residuals"]) == 10
+    assert found["calibration"]["networks"] == 10 and load_target("sub.toml").dtype == "int8"
+
+
+FEW = [["n0.json", 1.0], ["n1.json", 1.1], ["n2.json", 2.0], ["n3.json", 2.2]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "message"),
+    [
+        (FEW, "arch,latency_ms", "needs at least 5 different networks, got 4"),
+        ([*FEW, ["n0.json", 1.01]], "arch,latency_ms", "needs at least 5 different networks, got 4"),
+        ([["absent.json", 1.0]], "arch,latency_ms", "line 2: there is no spec absent.json"),
+        ([["mobilenetv5", 1.0]], "arch,latency_ms", "line 2: unknown network 'mobilenetv5'; did you mean"),
+        ([["", 1.0]], "arch,latency_ms", "line 2: the cell of column arch is empty"),
+        ([*FEW, ["n4.json", 0]], "arch,latency_ms", "line 6: latency_ms must be positive and finite, got '0'"),
+        ([*FEW, ["n4.json", -1]], "arch,latency_ms", "latency_ms must be positive and finite, got '-1'"),
+        ([*FEW, ["n4.json", "nan"]], "arch,latency_ms", "latency_ms must be positive and finite, got 'nan'"),
+        ([*FEW, ["n4.json", "fast"]], "arch,latency_ms", "latency_ms must be positive and finite, got 'fast'"),
+        ([*FEW, ["n4.json", ""]], "arch,latency_ms", "latency_ms must be positive and finite, got ''"),
+        ([*FEW, ["n0.json", 1.3]], "arch,latency_ms", "n0.json is one network with latencies from 1 to 1.3 ms"),
+        ([[f"n{i}.json", 2.5] for i in range(6)], "arch,latency_ms", "all 6 latencies are 2.5 ms"),
+        (FEW, "arch,latency", "lacks the column 'latency_ms'"),
+        (FEW, "network,latency_ms", "lacks the column 'arch'"),
+        ([["n0.json"]], "arch,latency_ms", "line 2 has another number of cells"),
+        ([["n0.json", 1.0, "x"]], "arch,latency_ms,batch", "batch must be a whole number of at least 1, got 'x'"),
+        ([["n0.json", 1.0, -2]], "arch,latency_ms,energy_mj", "energy_mj must be positive and finite, got '-2'"),
+        ([], "arch,latency_ms", "needs at least 5 different networks, got 0"),
+    ],
+)
+def test_bad_measurements_are_one_line(
+    rows: list[list[Any]], header: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(["calibrate", write(folder, rows, header).name, "--name", "mine"], message, capsys)
+    assert not (folder / "mine.toml").exists()
+
+
+def refused(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("nas: ") and captured.err.count("\n") == 1 and message in captured.err
+    assert captured.out == ""
+
+
+def test_bad_files_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "empty.csv").write_text("")
+    refused(["calibrate", "empty.csv", "--name", "mine"], "empty.csv is empty", capsys)
+    (folder / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    refused(["calibrate", "binary.csv", "--name", "mine"], "is no CSV file: it is not UTF-8 text", capsys)
+    refused(["calibrate", "absent.csv", "--name", "mine"], "cannot read absent.csv", capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "needs a name: --name my-phone"),
+        (["--name", "edgetpu"], "the name 'edgetpu' is taken by the target pixel8-edgetpu"),
+        (["--name", "a/b"], "--name must be letters, digits"),
+        (["--name", "mine", "-o", "mine.json"], "so -o must end so, got mine.json"),
+        (["--name", "mine", "-o", "yours.toml"], "contradict; give one"),
+        (["-o", "no/mine.toml"], "there is no folder no"),
+        (["--name", "mine", "--like", "pixel6-cp"], "did you mean 'pixel6-cpu'"),
+        (["--name", "mine", "--dtype", "int9"], "--dtype must be one of int8, fp16, fp32, got 'int9'"),
+        (["--name", "mine", "--dtype", "int8", "--like", "rpi5"], "give --dtype or --like, not both"),
+        (["--name", "mine", "--seed", "1"], "--seed belongs to --propose N"),
+        (["--name", "there"], "there.toml exists; choose another --name or -o, or remove it"),
+    ],
+)
+def test_bad_flags_are_one_line(
+    flags: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "there.toml").write_text("mine")
+    refused(["calibrate", write(folder, rows_of()).name, *flags], message, capsys)
+    assert (folder / "there.toml").read_text() == "mine"
+
+
+# --- what to measure -------------------------------------------------------------------------------------------------
+
+
+def test_proposals_span_the_space_and_can_be_filled_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "--propose", "8", "--space", "uib", "--out", "todo", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = [row["expected"] for row in found["specs"]]
+    assert len(expected) == 8 and expected == sorted(expected)
+    space = load("space", SPACES, "uib").deployed(224, 3, 1000)
+    model = Roofline("plain", 1.0, 1 / 31.2)
+    ends = [compile_table(space, model).cheapest()[0], compile_table(space, model).dearest()[0]]
+    assert [expected[0], expected[-1]] == pytest.approx(ends)
+    ratios = np.diff(np.log(expected))
+    assert ratios.max() < 0.5 * np.log(expected[-1] / expected[0])  # no gap of half the range
+    with open("todo/specs.csv", newline="") as file:
+        names = [row["arch"] for row in csv.DictReader(file)]
+    assert len({(folder / "todo" / name).read_text() for name in names}) == 8
+    refused(["calibrate", "todo/specs.csv", "--name", "mine"], "line 2: latency_ms must be positive", capsys)
+
+
+def test_proposals_are_told_by_their_seed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert main(["calibrate", "--propose", "6", "--space", "mbconv_imagenet", "--seed", seed, "--out", out]) == 0
+    capsys.readouterr()
+    texts = [[path.read_text() for path in sorted((folder / out).glob("*.json"))] for out in "abc"]
+    assert texts[0] == texts[1] != texts[2]
+    refused(["calibrate", "--propose", "6", "--out", "a"], "the folder a exists and is not empty", capsys)
+    refused(["calibrate", "--propose", "6", "--name", "x"], "goes without a CSV file and without --name", capsys)
+
+
+def test_the_zoo_alone_is_enough(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = list(ZOO)[:5]
+    path = write(folder, [[name, TOGETHER.predict_ms(reference(name))] for name in names])
+    assert main(["calibrate", str(path), "--name", "five"]) == 0
+    assert "5 networks are few" in capsys.readouterr().out
