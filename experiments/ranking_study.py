@@ -43,7 +43,7 @@ from scipy.stats import kendalltau
 
 from experiments.watching import Lines
 from nas import tunas
-from nas.arch import ArchSpec
+from nas.arch import ArchSpec, load_arch
 from nas.data import at_resolution, channel_stats, epoch_indices, split_for_search
 from nas.data.split import permutation
 from nas.experiment import Settings, resume, search
@@ -67,6 +67,11 @@ def found(settings: Settings, seeds: list[int], out: Path) -> list[Result]:
         results.append(go)
         print(f"search seed {seed}: {go.latency:.4g} {go.latency_unit}, wanted {go.wanted_latency:.4g}", flush=True)
     return results
+
+
+def given(files: list[Path]) -> list[ArchSpec]:
+    """Return the specs in `files`, found by searches before."""
+    return [load_arch(file) for file in files]
 
 
 def random_genotypes(plan: Plan, count: int, seed: int) -> list[Genotype]:
@@ -155,6 +160,7 @@ def main() -> None:
     parser.add_argument("--target", default="edgetpu")
     parser.add_argument("--preset", default="standard")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--found", type=Path, nargs="+", default=[], help="specs found before, in place of searching")
     parser.add_argument("--random", type=int, default=16)
     parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--epochs", type=int, default=4)
@@ -164,22 +170,22 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     settings = Settings(target=args.target, data=args.data, data_dir=args.data_dir, preset=args.preset)
-    results = found(settings, args.seeds, args.out)
+    sought = given(args.found) or [result.arch for result in found(settings, args.seeds, args.out)]
     plan = make_plan(settings)
     genotypes = random_genotypes(plan, args.random, 0)
-    archs = [result.arch for result in results] + [plan.space.decode(g) for g in genotypes]
+    archs = sought + [plan.space.decode(g) for g in genotypes]
     said = supernet_top1(plan, genotypes, args.supernet_steps, args.out)
     train_proxies(plan, archs, args.train_seeds, args.epochs, args.out, args.workers)
     top1 = np.array([trained_top1(arch, args.train_seeds, args.out) for arch in archs])
     rank = (-top1).argsort().argsort() + 1
-    names = [f"found s{seed}" for seed in args.seeds] + [f"random {i}" for i in range(len(genotypes))]
+    names = [f"found {i}" for i in range(len(sought))] + [f"random {i}" for i in range(len(genotypes))]
     print(f"\n{'network':10s} {'latency':>8s} {'MACs M':>7s} {'top-1':>7s} {'rank':>4s}")
     for i in np.argsort(rank):
         latency = plan.model.predict_ms(archs[i])
         print(f"{names[i]:10s} {latency:8.4f} {archs[i].macs / 1e6:7.1f} {top1[i]:7.4f} {rank[i]:4d}")
-    mean, most = rank[: len(results)].mean(), len(archs) / 4
+    mean, most = rank[: len(sought)].mean(), len(archs) / 4
     print(f"\nmean rank of the found: {mean:.1f} of {len(archs)}; the top quarter ends at {most:.2f}")
-    tau = kendalltau(said, top1[len(results) :])
+    tau = kendalltau(said, top1[len(sought) :])
     print(f"Kendall's tau of a uniformly trained supernet over the {len(genotypes)} random ones: {tau.statistic:.2f}")
 
 
