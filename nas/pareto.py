@@ -1,4 +1,4 @@
-"""Fronts, ranks, crowding and hypervolumes: which points no other beats, in which layer a point lies, what a front covers.
+"""Fronts, layers, crowding and hypervolumes: which points no other point beats, and how much space a front covers.
 
 Ranks and crowding as in NSGA-II (Deb et al. 2002, IEEE Trans. Evol. Comput. 6(2), sections III-A and III-B).
 """

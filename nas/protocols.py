@@ -93,8 +93,8 @@ class Proposer(Protocol):
 class SearchAlgorithm(Protocol[State]):
     """Proposes genotypes and learns from their objectives [N, M], all minimised; an algorithm of one uses the first.
 
-    The state is a frozen value of numbers and arrays. `ask` is a function of it alone, with randomness from the seed and
-    the number of tells before, so a run is resumed by telling it its journal. `tell` takes results in the order asked.
+    The state is a frozen value of numbers and arrays. `ask` is a function of it alone, with randomness from the seed
+    and the number of tells so far: a run is resumed by telling it its journal. Results are told in the order asked.
     """
 
     def init(self, seed: int) -> State: ...

@@ -18,6 +18,15 @@ LATENCY_MODELS = {
     "default": "latency_models.target:default_model",
     "plain-roofline": "latency_models.target:plain_roofline",
 }
+ALGORITHMS = {  # each is called with a Proposer
+    "random": "nas.search.random_search:RandomSearch",
+    "regularized-evolution": "nas.search.regularized_evolution:RegularizedEvolution",
+    "nsga2": "nas.search.nsga2:NSGA2",
+    "local-search": "nas.search.local_search:LocalSearch",
+    "swarm": "nas.search.swarm:Swarm",
+    "gaussian-process": "nas.search.gaussian_process:GaussianProcess",
+    "hybrid": "nas.search.hybrid:Hybrid",
+}
 EXPORTERS = {"json": "nas.export.spec:export", "flax": "nas.export.flax_file:export"}
 
 

@@ -110,7 +110,7 @@ class Bounded:
         return result
 
     def _between(self, outside: Genotypes, inside: Genotypes, rng: np.random.Generator) -> Genotypes:
-        """Return for each pair of rows [N, D] a mixture that keeps the bounds, with as few genes of `inside` as seen."""
+        """Return for each pair of rows [N, D] a mixture that keeps the bounds, few genes of it from `inside`."""
         count, genes = outside.shape
         place = rng.random((count, PATHS, 1, genes)).argsort(3).argsort(3)  # when each gene is replaced on each path
         replaced = place < np.arange(genes + 1)[:, None]
@@ -190,7 +190,7 @@ class Bounded:
 
     @cached_property
     def _terms(self) -> tuple[tuple[Term, ...], ...]:
-        """Per additive limit its terms over the bound, and last those of maxima: 0 where allowed, infinite elsewhere."""
+        """Per additive limit its terms over the bound; last those of maxima: 0 where allowed, else infinite."""
         sums = [
             tuple(Term(term.genes, term.values / _scale(bound)) for term in table.terms)
             for table, bound in (self.limits[i] for i in self._sums)
@@ -264,8 +264,10 @@ class Bounded:
             return best
         over = self.ratios(best[None])[0]
         table, bound = self.limits[int(over.argmax())]
-        miss = f"none found that keeps {{bounds}} together, and no proof that there is none; the nearest takes {over.max() - 1:.2%}"
-        raise InvalidInput(self._refusal(f"{miss} more than {table.name} <= {bound:.6g}"))
+        miss = f"the nearest takes {over.max() - 1:.2%} more than {table.name} <= {bound:.6g}"
+        raise InvalidInput(
+            self._refusal("none found that keeps {bounds} together, nor a proof that there is none: " + miss)
+        )
 
     def _excess(self, genotypes: Genotypes) -> NDArray[np.float64]:
         """Return the summed relative amounts by which genotypes [N, D] break the bounds, as [N]."""

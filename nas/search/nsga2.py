@@ -1,8 +1,9 @@
 """NSGA-II (Deb et al. 2002), IEEE Transactions on Evolutionary Computation 6(2), doi 10.1109/4235.996017.
 
 Sections of the paper beside the functions here. Ours: options are integers, so simulated binary crossover (Deb and
-Agrawal 1995) and polynomial mutation act on option indices and are rounded at random, to the next integer below or
-above with the chance that keeps the mean; a mutated decision always changes. Nothing is evaluated twice.
+Agrawal 1995) and polynomial mutation act on option indices. Crossover rounds to the nearest index, so that genes on
+which parents nearly agree stay; mutation moves by one index at least, or it would do nothing to short lists of options.
+Nothing is evaluated twice.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Nsga2State(Trials):
 
 @dataclass(frozen=True)
 class NSGA2:
-    """Minimises all objectives. `limits` are upper bounds [M] on objectives for costs that no table can bound before."""
+    """Minimises all objectives. `limits` are upper bounds on these [M], for costs that no table can bound before."""
 
     proposer: Proposer
     population: int = 100
@@ -77,8 +78,8 @@ class NSGA2:
         place[np.lexsort((rng.random(len(parents)), -distance, layer))] = np.arange(len(parents))
         pairs = (count + 1) // 2
         fights = np.stack([rng.permutation(len(parents)) for _ in range(-(-4 * pairs // len(parents)))]).ravel()
-        fights = fights[: 4 * pairs].reshape(-1, 2)  # binary tournaments, in which all take part as often
-        winners = parents[np.where(place[fights[:, 0]] < place[fights[:, 1]], *fights.T)].reshape(2, pairs, -1)
+        one, other = fights[: 4 * pairs].reshape(-1, 2).T  # binary tournaments, in which all take part as often
+        winners = parents[np.where(place[one] < place[other], one, other)].reshape(2, pairs, -1)
         sizes = np.array([len(decision.options) for decision in self.proposer.decisions])
         crossed = self._crossed(winners.astype(np.float64), sizes, rng)
         changed = self._mutated(crossed, sizes, rng)
@@ -96,17 +97,16 @@ class NSGA2:
         middle, half = parents.mean(0), (parents[0] - parents[1]) / 2
         half = np.where(crossing, swapped, 1.0) * half
         children = np.concatenate([middle + half, middle - half])
-        return np.clip(np.floor(children + rng.random(children.shape)), 0, sizes - 1)
+        return np.clip(np.rint(children), 0, sizes - 1)
 
     def _mutated(
         self, genotypes: NDArray[np.float64], sizes: NDArray[np.int64], rng: np.random.Generator
     ) -> NDArray[np.int32]:
-        """Return genotypes [N, D] after polynomial mutation of each decision with chance 1 / D, by one step at least."""
+        """Return genotypes [N, D] after polynomial mutation with chance 1 / D per decision, by one step at least."""
         shape = genotypes.shape
         u, power = rng.random(shape), 1 / (self.mutation_eta + 1)
         delta = np.where(u < 0.5, (2 * u) ** power - 1, 1 - (2 * (1 - u)) ** power)
         step = delta * (sizes - 1)
         step = np.sign(step) * np.maximum(1, np.floor(np.abs(step) + rng.random(shape)))
-        step = np.where((genotypes + step < 0) | (genotypes + step > sizes - 1), -step, step)
         mutating = rng.random(shape) < 1 / shape[1]
         return np.clip(np.where(mutating, genotypes + step, genotypes), 0, sizes - 1).astype(np.int32)

@@ -1,4 +1,4 @@
-"""What all search algorithms share: the trials told so far as a frozen value, its JSON form, and proposals without repeats."""
+"""What all search algorithms share: the trials told so far as a frozen value, its JSON form, proposals new to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
