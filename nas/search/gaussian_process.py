@@ -61,16 +61,18 @@ class GaussianProcess:
     ) -> list[int]:
         """Return the rows of `pool` in the order in which expected improvement picks them."""
         values = (errors - errors.mean()) / (errors.std() or 1.0)
-        kernel = max((_fit(length, known, values) for length in LENGTHS), key=lambda fit: fit[0])[1].kernel_
-        chosen: list[int] = []
+        process = max((_fitted(length, known, values) for length in LENGTHS), key=lambda fit: fit[0])[1]
+        mean, covariance = process.predict(pool, return_cov=True)
+        lowest, chosen = values.min(), []
         for _ in range(count):
-            process = _process(kernel).fit(known, values)
-            mean, deviation = process.predict(pool, return_std=True)
-            gain = expected_improvement(values.min() - mean, deviation)
+            variance = np.maximum(covariance.diagonal(), 0)
+            gain = expected_improvement(lowest - mean, np.sqrt(variance))
             gain[chosen] = -np.inf
-            chosen.append(int(gain.argmax()))
-            known = np.concatenate([known, pool[chosen[-1:]]])
-            values = np.append(values, mean[chosen[-1]])
+            pick = int(gain.argmax())
+            chosen.append(pick)
+            lowest = min(lowest, mean[pick])
+            column = covariance[:, pick]  # the mean stays: what is believed is the mean
+            covariance = covariance - np.outer(column, column) / (variance[pick] + NOISE)
         return chosen
 
 
@@ -83,16 +85,10 @@ def expected_improvement(gap: NDArray[np.float64], deviation: NDArray[np.float64
     return np.asarray(gap * ndtr(z) + spread * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi))
 
 
-def _fit(length: float, known: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, Any]:
-    """Return the log-likelihood of this length and the fitted process."""
+def _fitted(length: float, known: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, Any]:
+    """Return the log-likelihood of this length and the process fitted with it; nothing is optimised in the fit."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF
 
-    process = _process(RBF(length)).fit(known, values)
+    process = GaussianProcessRegressor(RBF(length), alpha=NOISE, optimizer=None).fit(known, values)
     return float(process.log_marginal_likelihood_value_), process
-
-
-def _process(kernel: Any) -> Any:
-    """Return a process with this kernel as it is: nothing of it is optimised in the fit."""
-    from sklearn.gaussian_process import GaussianProcessRegressor
-
-    return GaussianProcessRegressor(kernel, alpha=NOISE, optimizer=None)
