@@ -63,7 +63,8 @@ class GaussianProcess:
         values = (errors - errors.mean()) / (errors.std() or 1.0)
         process = max((_fitted(length, known, values) for length in LENGTHS), key=lambda fit: fit[0])[1]
         mean, covariance = process.predict(pool, return_cov=True)
-        lowest, chosen = values.min(), []
+        lowest = values.min()
+        chosen: list[int] = []
         for _ in range(count):
             variance = np.maximum(covariance.diagonal(), 0)
             gain = expected_improvement(lowest - mean, np.sqrt(variance))
