@@ -15,7 +15,30 @@ All algorithms have their defaults, as many trials, the same batches and seeds. 
 between the best trial and the optimum, over the gap of the mean entry; per algorithm the p-value of a one-sided
 Mann-Whitney test that it beats random search. The last lines ask whether the hybrid is worse than its worst member.
 
-RESULTS
+What came out of 20 seeds, 300 trials in batches of 10 (2 minutes on one core; in batches, as workers ask for them):
+
+rugged                    gap  optimum found  p(better)
+random                 0.3551        1 of 20
+regularized-evolution  0.0917        7 of 20    1.5e-06
+nsga2                  0.3014        0 of 20      0.028
+local-search           0.1652        5 of 20    3.2e-05
+swarm                  0.2388        1 of 20     0.0017
+gaussian-process       0.0129        8 of 20    5.6e-07
+hybrid                 0.0404        5 of 20    2.6e-06
+hybrid worse than its worst member, swarm: p = 1
+
+zcu102                    gap  optimum found  p(better)
+random                 0.3689        0 of 20
+regularized-evolution  0.1098        0 of 20    3.4e-08
+nsga2                  0.2517        0 of 20    1.3e-06
+local-search           0.1826        0 of 20      1e-06
+swarm                  0.1899        0 of 20    9.6e-08
+gaussian-process       0.0259        4 of 20    3.3e-08
+hybrid                 0.0283        5 of 20    3.2e-08
+hybrid worse than its worst member, swarm: p = 1
+
+All beat random search on both. The hybrid is better than its worst member, and no better than the Gaussian process
+alone. NSGA-II, made for several objectives, gains least: a hundred of its trials are its first population.
 """
 
 import argparse

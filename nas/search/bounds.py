@@ -34,6 +34,7 @@ PATHS = 4  # random paths tried per genotype that is moved inside
 ROUNDS = 3  # of draws, each four times the last, before draws are called rare
 CUTS = 60  # genotypes from which the dual is bounded at most
 CLIMBS = 60  # steps of a descent towards the bounds at most
+STRIDE = 5.0  # deviations by which a step changes weights at most
 DESCENTS = 4  # descents from probes, and from cuts
 STEEPEST = 1e9  # weight at most
 PROOF = 1e-9  # a gap beyond rounding
@@ -234,10 +235,7 @@ class Bounded:
             if best.share >= GOOD_SHARE or not self._sums:
                 break
             ratios = self.ratios(probes)[:, self._sums]
-            spread = np.cov(ratios, rowvar=False).reshape(len(self._sums), -1)
-            deviations = np.sqrt(np.diag(spread))
-            floor = np.diag(1e-6 * deviations**2 + 1e-16)
-            weights = np.maximum(weights + np.linalg.solve(spread + floor, ratios.mean(0) - 1 + deviations / 2), 0)
+            weights = newton_weights(weights, ratios)
             tilt, probes = self._tilt_by(np.minimum(weights, STEEPEST))
             best = max(best, tilt, key=lambda one: one.share)
         return best
@@ -258,10 +256,12 @@ class Bounded:
             proof = f"(proved by duality: all bounds together would have to grow by {gap:.2%} or more)"
             raise InvalidInput(self._refusal("no architecture keeps {bounds} together " + proof))
         nearest = np.argsort(self._excess(probes), kind="stable")[:DESCENTS]
-        ends = [self._descent(g) for g in (*canonical(self.decisions, cuts)[-DESCENTS:], *probes[nearest])]
+        ends: list[NDArray[np.int32]] = []
+        for begin in (*probes[nearest], *canonical(self.decisions, cuts)[: -DESCENTS - 1 : -1]):
+            ends.append(self._descent(begin))
+            if self.feasible(ends[-1][None])[0]:
+                return ends[-1]
         best = min(ends, key=lambda g: float(self._excess(g[None])[0]))
-        if self.feasible(best[None])[0]:
-            return best
         over = self.ratios(best[None])[0]
         table, bound = self.limits[int(over.argmax())]
         miss = f"the nearest takes {over.max() - 1:.2%} more than {table.name} <= {bound:.6g}"
@@ -311,6 +311,26 @@ class Bounded:
     def _refusal(self, words: str) -> str:
         names = " and ".join(f"{table.name} <= {bound:.6g}" for table, bound in self.limits)
         return f"{words.format(bounds=names)} in space '{self.space.name}'; loosen one of them"
+
+
+def newton_weights(weights: NDArray[np.float64], ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights [M] >= 0 after Newton's step towards means half a deviation below 1 in probes [N, M].
+
+    The step minimises the second-order model of log(sum of all weights) + weights x wanted means, a convex function.
+    """
+    deviations = ratios.std(0) + 1e-9  # the unit of all that follows
+    spread = np.cov(ratios / deviations, rowvar=False).reshape(len(weights), -1) + 1e-6 * np.eye(len(weights))
+    surplus = (ratios.mean(0) - 1) / deviations + 0.5
+    at = weights * deviations
+    if len(weights) == 1:
+        goal = np.maximum(at + surplus / spread[0], 0)
+    else:
+        from scipy.optimize import nnls
+
+        factor = np.linalg.cholesky(spread)
+        goal = nnls(factor.T, factor.T @ at + np.linalg.solve(factor, surplus))[0]
+    step = goal - at
+    return np.asarray(at + step * min(1, STRIDE / max(float(np.linalg.norm(step)), 1e-9))) / deviations
 
 
 def matrix_game(payoffs: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
