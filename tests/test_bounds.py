@@ -164,6 +164,12 @@ def test_without_bounds_all_is_inside_and_nothing_is_moved() -> None:
     assert len(rows(bounded.draw(rng, 500))) == 500
 
 
+def test_a_bound_that_all_keep_is_none() -> None:
+    space = free(*[3] * 12)
+    table = space.table({(i,): [0, 1, 2] for i in range(12)})
+    assert Bounded(space, ((table, float("inf")), (table, 24.0))).limits == ()
+
+
 # ----------------------------------------------------------------------------------------------------------- repairs
 
 

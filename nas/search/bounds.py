@@ -31,6 +31,7 @@ PROBES = 256  # draws by which weights are judged
 GOOD_SHARE = 0.2  # of the probes inside: enough
 TILTS = 24  # weights tried at most
 PATHS = 4  # random paths tried per genotype that is moved inside
+SPREADS = 200  # genotypes whose neighbours are looked at where draws are rare
 ROUNDS = 3  # of draws, each four times the last, before draws are called rare
 CUTS = 60  # genotypes from which the dual is bounded at most
 CLIMBS = 60  # steps of a descent towards the bounds at most
@@ -54,23 +55,25 @@ class Tilt:
 class Bounded:
     """The genotypes of `space` that keep all `limits`: a `Proposer`. Raises `InvalidInput` where there are none.
 
-    A bound below the reach of the space is told with the range, at once. Several bounds that cannot hold together, or
-    under which nothing is found, are told when the first candidate is asked for.
+    A bound below the reach of the space is told with the range, at once; one that all keep is dropped. Several bounds
+    that cannot hold together, or under which nothing is found, are told when the first candidate is asked for.
     """
 
     space: SearchSpace
     limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
-        slack = tuple((table, bound + ROUNDING * abs(bound)) for table, bound in self.limits)
-        object.__setattr__(self, "limits", slack)
+        limits = []
         for table, bound in self.limits:
             low, high = table.cheapest()[0], table.dearest()[0]
-            if not bound >= low:
+            if not bound >= low - ROUNDING * abs(low):
                 raise InvalidInput(
                     f"the bound on {table.name} must be at least {low:.6g} for space '{self.space.name}' "
                     f"(reachable {low:.6g} to {high:.6g}), got {bound:.6g}; loosen it"
                 )
+            if bound < high:
+                limits.append((table, bound + ROUNDING * abs(bound)))
+        object.__setattr__(self, "limits", tuple(limits))
 
     # ------------------------------------------------------------------------------------------------- the proposer
 
@@ -173,10 +176,10 @@ class Bounded:
         return found, self.ratios(found)[:, self._sums] @ self._tilt.weights
 
     def _spread(self, found: Genotypes, count: int) -> tuple[Genotypes, NDArray[np.float64]]:
-        """Return at least `count` genotypes inside where that many can be reached by single changes from `found`."""
+        """Return genotypes inside that single changes reach from `found`, until there are `count` of them."""
         kept = found[_distinct(found)]
         at = 0
-        while len(kept) < count and at < min(len(kept), count):
+        while len(kept) < count and at < min(len(kept), SPREADS):
             near = canonical(self.decisions, neighbours(self.space, kept[at].tolist()))
             kept = np.concatenate([kept, near[self.feasible(near)]])
             kept = kept[_distinct(kept)]
