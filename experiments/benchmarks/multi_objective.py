@@ -12,7 +12,38 @@ continuous problem. Per measure and problem a one-sided Mann-Whitney test asks w
 has Holm's p-values over the 12 comparisons with one peer. Shown are medians over seeds. The last line times the sort
 of 5,000 random points of two objectives, here and there in turn.
 
-RESULTS
+What came out of 31 seeds and 10,000 evaluations (5.5 minutes of processor time on one core). Before Holm's correction
+one of the 24 comparisons is below .05: IGD+ on ZDT4 against the paper's settings. How children are rounded and mutants
+clipped here was chosen on ZDT1, ZDT2, ZDT4 and DTLZ2 with seeds 100 to 102, so these four are no unseen problems:
+
+problem      measure     ours  pymoo, manual  p(worse)   Holm
+zdt1     hypervolume  0.87138        0.86800         1      1
+zdt1            IGD+  0.00238        0.00434         1      1
+zdt2     hypervolume  0.53835        0.53690         1      1
+zdt2            IGD+  0.00206        0.00273         1      1
+zdt3     hypervolume  1.32129        1.31077         1      1
+zdt3            IGD+  0.00385        0.00642         1      1
+zdt4     hypervolume  0.87112        0.14284         1      1
+zdt4            IGD+  0.00251        0.56896         1      1
+zdt6     hypervolume  0.48870        0.48870    0.0803  0.964
+zdt6            IGD+  0.01240        0.01240         1      1
+dtlz2    hypervolume  0.70656        0.69784         1      1
+dtlz2           IGD+  0.03505        0.03825         1      1
+problem      measure     ours  pymoo, paper  p(worse)   Holm
+zdt1     hypervolume  0.87138       0.86713         1      1
+zdt1            IGD+  0.00238       0.00476         1      1
+zdt2     hypervolume  0.53835       0.53440         1      1
+zdt2            IGD+  0.00206       0.00401         1      1
+zdt3     hypervolume  1.32129       1.31946         1      1
+zdt3            IGD+  0.00385       0.00426         1      1
+zdt4     hypervolume  0.87112       0.87140    0.0648  0.713
+zdt4            IGD+  0.00251       0.00238    0.0292   0.35
+zdt6     hypervolume  0.48870       0.48870         1      1
+zdt6            IGD+  0.01240       0.01240     0.926      1
+dtlz2    hypervolume  0.70656       0.70723     0.296      1
+dtlz2           IGD+  0.03505       0.03498     0.272      1
+worse in none
+sort of 5,000 points of two objectives into 133 layers: ours 2.2 ms, pymoo 1.1 ms
 """
 
 import argparse
