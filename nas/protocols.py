@@ -11,7 +11,7 @@ pure functions of explicit state, and randomness comes from (seed, counter). Fil
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from nas.arch import ArchSpec
 from nas.ops import Kernel
 
 Genotype = tuple[int, ...]  # one option index per decision
+Genotypes = NDArray[np.int32]  # [N, D]
 Combiner = Literal["sum", "max"]  # how the cost of a network follows from those of its kernels
+State = TypeVar("State")
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,25 @@ class Evaluator(Protocol):
     """Estimates accuracy, a fraction of held-out pictures, for genotypes [N, D] -> [N], without training each."""
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]: ...
+
+
+class Proposer(Protocol):
+    """The part of a space in which a search moves: canonical genotypes that keep every hard bound."""
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]: ...
+    def feasible(self, genotypes: Genotypes) -> NDArray[np.bool_]: ...
+    def draw(self, rng: np.random.Generator, count: int) -> Genotypes: ...  # distinct; fewer only where no more exist
+    def repaired(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes: ...  # near them, inside
+
+
+class SearchAlgorithm(Protocol[State]):
+    """Proposes genotypes and learns from their objectives [N, M], all minimised; an algorithm of one uses the first.
+
+    The state is a frozen value of numbers and arrays. `ask` is a function of it alone, with randomness from the seed
+    and the number of tells so far: a run is resumed by telling it its journal. Results are told in the order asked.
+    """
+
+    def init(self, seed: int) -> State: ...
+    def ask(self, state: State, count: int) -> Genotypes: ...
+    def tell(self, state: State, genotypes: Genotypes, objectives: NDArray[np.float64]) -> State: ...

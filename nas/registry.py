@@ -29,6 +29,15 @@ RUNTIMES = {
     "litert": "nas.runtimes.litert:RUNTIME",
     "xla": "nas.runtimes.xla:RUNTIME",
 }
+ALGORITHMS = {  # each is called with a Proposer
+    "random": "nas.search.random_search:RandomSearch",
+    "regularized-evolution": "nas.search.regularized_evolution:RegularizedEvolution",
+    "nsga2": "nas.search.nsga2:NSGA2",
+    "local-search": "nas.search.local_search:LocalSearch",
+    "swarm": "nas.search.swarm:Swarm",
+    "gaussian-process": "nas.search.gaussian_process:GaussianProcess",
+    "hybrid": "nas.search.hybrid:Hybrid",
+}
 
 
 def load(kind: str, members: dict[str, str], name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Laws of fronts and hypervolumes, against brute force over small grids, which are full of ties and copies."""
+"""Laws of fronts, layers, crowding and hypervolumes, against brute force over small grids full of ties and copies."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
-from nas.pareto import hypervolume_2d, non_dominated
+from nas.pareto import crowding, hypervolume, hypervolume_2d, non_dominated, ranks
 
 VALUES = st.integers(0, 6).map(float) | st.sampled_from([float("inf"), -1.5])
 
@@ -84,3 +84,65 @@ def test_a_front_of_many_points_is_quick_and_right() -> None:
 def test_bad_points_are_refused(points: list[object]) -> None:
     with pytest.raises(InvalidInput):
         non_dominated(points, (True, True))  # type: ignore[arg-type]
+
+
+# -------------------------------------------------------------------------------------------------- layers and crowding
+
+
+@given(CLOUDS)
+def test_layers_are_the_fronts_of_what_is_left(case: tuple[NDArray[np.float64], tuple[bool, ...]]) -> None:
+    points, minimise = case
+    layers = ranks(points, minimise)
+    left, layer = np.arange(len(points)), 0
+    while len(left):
+        front = np.array(brute_force(points[left], minimise))
+        assert (layers[left[front]] == layer).all()
+        left, layer = left[~front], layer + 1
+    assert layers.max(initial=-1) == layer - 1
+
+
+@given(clouds(2), st.booleans())
+def test_two_routes_agree_on_the_layers_of_two_objectives(points: NDArray[np.float64], small: bool) -> None:
+    third = np.concatenate([points, np.zeros((len(points), 1))], axis=1)
+    assert (ranks(points, (small, True)) == ranks(third, (small, True, True))).all()
+
+
+@given(st.integers(1, 3), st.integers(0, 12), st.integers(0, 10_000))
+def test_crowding_is_what_the_paper_computes(width: int, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = rng.random((count, width))
+    layers = rng.integers(0, 3, count)
+    expected = np.zeros(count)
+    for layer in set(layers.tolist()):
+        for m in range(width):
+            order = sorted(np.flatnonzero(layers == layer), key=lambda i: points[i, m])
+            expected[[order[0], order[-1]]] = np.inf
+            spread = points[order[-1], m] - points[order[0], m]
+            for before, i, after in zip(order, order[1:], order[2:], strict=False):
+                expected[i] += (points[after, m] - points[before, m]) / spread
+    np.testing.assert_allclose(crowding(points, layers), expected, rtol=1e-12)
+
+
+def test_crowding_of_copies_is_no_division_by_zero() -> None:
+    assert crowding(np.zeros((4, 2)), np.zeros(4, int)).tolist().count(np.inf) >= 2
+
+
+# ------------------------------------------------------------------------------------------ volumes of three objectives
+
+
+@given(clouds(3, st.integers(0, 5).map(float)), st.tuples(*[st.integers(0, 6)] * 3))
+def test_the_volume_is_the_number_of_dominated_unit_cubes(points: NDArray[np.float64], corner: tuple[int, ...]) -> None:
+    cells = np.stack(np.meshgrid(*map(np.arange, corner), indexing="ij"), -1).reshape(-1, 3)
+    covered = (points[None] <= cells[:, None]).all(2).any(1).sum()
+    assert hypervolume(points, corner) == covered
+
+
+@given(FINITE)
+def test_a_third_objective_that_is_equal_multiplies_the_area(points: NDArray[np.float64]) -> None:
+    flat = np.concatenate([points, np.full((len(points), 1), 1.5)], axis=1)
+    assert hypervolume(flat, (5, 5, 4)) == 2.5 * hypervolume(points, (5, 5))
+
+
+def test_volumes_of_four_objectives_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="2 or 3"):
+        hypervolume(np.zeros((1, 4)), (1, 1, 1, 1))
