@@ -12,7 +12,7 @@ The decoded specs are the networks that were measured, as far as counts can tell
 - MobileNetV2: MACs equal the column, cut to millions; its parameters leave normalisation out. V3-Large, width 0.75 and
   minimalistic: MACs equal the column, rounded. V3-Small has 56.5 M MACs and 2.54 M parameters where the table prints
   66 and 2.9; 43.4 and 2.04 (44, 2.4) at width 0.75; 52.3 and 2.04 (65, 2.0) minimalistic. Not settled.
-- MnasNet-A1, FD-MobileNet and EfficientFormer are left out: there is no builder of them. MobileNetV1 has no times.
+- FD-MobileNet and EfficientFormer are left out: there is no builder of them. MobileNetV1 has no times.
 
 What came out. MACs rank the Titan's batches of 64 pictures (.99), and hardly its single pictures (.29):
 
@@ -21,7 +21,7 @@ zcu102                1498      1       1.68 to 22.56     74.80 to 656.13      0
 a100                  1500    128       4.25 to 28.99     74.80 to 656.13      0.856
 titan-rtx-batch-1     1500      1        3.95 to 9.43     68.20 to 373.75      0.288
 titan-rtx-batch-64    1500     64       9.97 to 50.49     68.20 to 373.75      0.994
-pixel1-cpu              28      1      4.50 to 138.00     11.93 to 582.20      0.986
+pixel1-cpu              53      1      4.50 to 138.00     11.93 to 586.32      0.992
 pixel2-cpu               6      1      15.10 to 61.00     43.40 to 216.59      0.943
 pixel3-cpu               6      1      11.00 to 44.00     43.40 to 216.59      0.943
 pixel1-cpu-uint8         3      1      15.50 to 44.00     56.51 to 216.59      1.000

@@ -39,7 +39,8 @@ iphone13-ane         7.3     7.1     7.1     8.1     6.9     8.4    10.3    10.8
 So additions are priced and pools are not (`free_kinds = ["pool"]`): each device then lies a little below its stated
 leave-one-out error (5.7, 8.1, 8.8, 7.9, 13, 5.1, 8.0 %), with the stated rank correlations but for pixel4-dsp and
 pixel7-gpu, which rank better in sample. The plain roofline at the published ridge points does as well on the CPUs, far
-worse on DSP and EdgeTPU. `best peak` is where its scale in milliseconds comes from.
+worse on DSP and EdgeTPU. `best peak` is where its scale in milliseconds comes from. These are the fits on the 11
+networks; experiments/refit_targets.py says which targets have other figures by now.
 """
 
 import csv
@@ -66,8 +67,26 @@ COLUMNS = {
     "s23-gpu": "s23_gpu",
     "iphone13-ane": "iphone13_coreml",
 }  # target -> column of the table
+FIRST_FITS = {
+    "s23-gpu": Roofline("s23-gpu", 769, 15.3, time_per_kernel_us=21.2, free_kinds=("pool",)),
+    "zcu102-dpu": Roofline("zcu102-dpu", 158, 3.96),
+}  # models of targets that were calibrated since, as they were before
+STATED_PERCENT = {
+    "pixel6-cpu": 5.7,
+    "s23-cpu": 8.1,
+    "pixel4-dsp": 8.8,
+    "pixel8-edgetpu": 7.9,
+    "pixel7-gpu": 13.0,
+    "s23-gpu": 5.1,
+    "iphone13-ane": 8.0,
+}  # leave-one-out error that the fits on the 11 networks state
 MAYBE_FREE: tuple[Kind, ...] = ("pool", "elementwise", "dense")
 IMAGENET = Shape(224, 224, 3)
+
+
+def first_model(name: str) -> Roofline:
+    """Return the default model of a target as it was first fitted."""
+    return FIRST_FITS[name] if name in FIRST_FITS else load_target(name).model()
 
 
 def mobileone(widths: tuple[float, float, float, float]) -> ArchSpec:
@@ -141,9 +160,9 @@ def print_models(networks: dict[str, ArchSpec], title: str) -> None:
     """Print per target the agreement of the default model and of the plain roofline, where a ridge point exists."""
     print(f"\n{title}\n{'target':16}{'n':>3}{'MAPE %':>8}{'rho':>7} | plain:{'MAPE %':>7}{'rho':>7}{'best peak':>11}")
     for name, column in COLUMNS.items():
-        target = load_target(name)
-        count = len(compared(target.model(), networks, column)[1])
-        line = f"{name:16}{count:3}{agreement(target.model(), networks, column)}"
+        target, model = load_target(name), first_model(name)
+        count = len(compared(model, networks, column)[1])
+        line = f"{name:16}{count:3}{agreement(model, networks, column)}"
         if target.published_ridge_point:
             plain = target.model("plain-roofline")
             line += f" |     {agreement(plain, networks, column)}{best_peak(plain, networks, column):11.1f}"
@@ -157,7 +176,7 @@ def print_pricing(networks: dict[str, ArchSpec]) -> None:
     print("\nMAPE % by free kinds (p pool, e elementwise, d dense)")
     print(f"{'target':16}" + "".join(f"{label:>8}" for label in labels))
     for name, column in COLUMNS.items():
-        models = [replace(load_target(name).model(), free_kinds=free) for free in choices]
+        models = [replace(first_model(name), free_kinds=free) for free in choices]
         print(f"{name:16}" + "".join(agreement(model, networks, column)[:8] for model in models))
 
 
