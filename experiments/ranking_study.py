@@ -25,12 +25,12 @@ What was learned on the way. In a first form the search's warm-up ran the larges
 and the shallow networks' shared weights were left behind. A coarse supernet so trained (400 steps of 2 updates, policy
 uniform) ranked the 16 with a Kendall's tau of -.08; one that samples sizes uniformly with .29; one that samples
 architectures near the target only with -.10, but it gives those 77.4 % top-1 in the mean against 76.2 and 71.1 %
-(held-out pictures). With 16 networks only a tau beyond about +-.36 differs from 0. The search now samples near the target,
-without a warm-up of sizes; its supernets give the three 85.5, 85.4 and 80.8 % where the first form gave 83.8, 79.2 and
-79.2 %, and all three choose 6 narrow blocks in the last stage, where the best random networks have 2 wide ones. Blocks
-with a skip begin as that skip since, in the supernet and alone: with 2 passes it gave a deep random network 1.0 point
-and a shallow one 0.1. So a short training alone still holds depth against a network that shared weights do not; whether
-a long one does is the question that remains.
+(held-out pictures). With 16 networks only a tau beyond about +-.36 differs from 0. The search now samples near the
+target, without a warm-up of sizes; its supernets give the three 85.5, 85.4 and 80.8 % where the first form gave 83.8,
+79.2 and 79.2 %, and all three choose 6 narrow blocks in the last stage, where the best random networks have 2 wide
+ones. Blocks with a skip begin as that skip since, in the supernet and alone: with 2 passes it gave a deep random
+network 1.0 point and a shallow one 0.1. So a short training alone still holds depth against a network that shared
+weights do not; whether a long one does is the question that remains.
 
 Hours: the searches took 16 to 23 minutes on one core each, with other work running; the trainings of one pass 75
 minutes in two processes with as much other work.
