@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestRegressor
 
+from latency_models import forest as forest_module
 from latency_models.energy import Energy
 from latency_models.forest import (
     Forest,
@@ -204,7 +205,10 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_command_writes_a_forest(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_a_forest(
+    measured: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forest_module, "regressor", lambda trees=0: RandomForestRegressor(5, random_state=0))
     assert main(["calibrate", "measured.csv", "--name", "mine", "--model", "forest"]) == 0
     shown = capsys.readouterr().out
     for words in (FOREST, RIDGE_REGRESSION, KIND_AWARE, MACS_ONLY, "Kendall", "R2", "wrote mine.forest.json"):
