@@ -36,6 +36,7 @@ class Scores:
     kendall: float | None
     mape_percent: float
     within_10_percent: float  # share of networks, in percent
+    r2: float | None  # share of the variance of the measurements that is explained; None where they do not vary
 
 
 def scores(predicted: Array, measured: Array) -> Scores:
@@ -45,7 +46,9 @@ def scores(predicted: Array, measured: Array) -> Scores:
     error = np.abs(predicted / measured - 1)
     varies = np.ptp(predicted) > 1e-9 * np.abs(predicted).max() and np.ptp(measured) > 0
     rho, tau = (float(test(predicted, measured).statistic) if varies else None for test in (spearmanr, kendalltau))
-    return Scores(rho, tau, 100 * float(error.mean()), 100 * float((error <= 0.1).mean()))
+    spread = float(((measured - measured.mean()) ** 2).sum())
+    r2 = 1 - float(((predicted - measured) ** 2).sum()) / spread if np.ptp(measured) > 0 else None
+    return Scores(rho, tau, 100 * float(error.mean()), 100 * float((error <= 0.1).mean()), r2)
 
 
 def mean_scores(each: list[Scores]) -> Scores:
@@ -60,6 +63,7 @@ def mean_scores(each: list[Scores]) -> Scores:
         mean([score.kendall for score in each]),
         float(np.mean([score.mape_percent for score in each])),
         float(np.mean([score.within_10_percent for score in each])),
+        mean([score.r2 for score in each]),
     )
 
 

@@ -4,7 +4,7 @@ A space says which decisions each part of the network depends on; a cost says wh
 combine (a sum, or a maximum for peak memory). Together they compile to small arrays, one lookup each per candidate.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
@@ -33,6 +33,7 @@ class Count:
 
 MACS = Count("macs", attrgetter("macs"))
 PARAMS = Count("params", attrgetter("params"))
+WEIGHTS = Count("weights", attrgetter("weights"))
 PEAK_ACTIVATION = Count("peak_activation_elements", attrgetter("live_elements"), "max")
 
 
@@ -66,15 +67,31 @@ class CostTable:
 
     def score(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[Any]:
         """Return the cost of each genotype [N, D] as [N]."""
-        columns = np.ascontiguousarray(np.asarray(genotypes).T, dtype=np.intp)
         combine = COMBINE[self.combiner]
-        total = np.full(columns.shape[1], self.constant)
+        total = np.full(len(genotypes), self.constant)
+        for values in self._of_terms(genotypes):
+            total = combine(total, values)
+        return total
+
+    def excess(self, genotypes: NDArray[np.integer[Any]], bound: float) -> NDArray[np.float64]:
+        """Return by how much genotypes [N, D] exceed `bound`, relative to it, as [N]; 0 where they keep it.
+
+        Of a maximum, the excesses of all terms are added: each that shrinks counts, not the largest alone.
+        """
+        parts = [self.score(genotypes)] if self.combiner == "sum" else self._of_terms(genotypes)
+        total = np.zeros(len(genotypes))
+        for part in parts:
+            total += np.maximum(part / bound - 1, 0)
+        return total
+
+    def _of_terms(self, genotypes: NDArray[np.integer[Any]]) -> Iterator[NDArray[Any]]:
+        """Yield the value [N] of each term."""
+        columns = np.ascontiguousarray(np.asarray(genotypes).T, dtype=np.intp)
         for term in self.terms:
             index: Any = 0
             for gene, length in zip(term.genes, term.values.shape, strict=True):
                 index = columns[gene] if gene == term.genes[0] else index * length + columns[gene]
-            total = combine(total, term.values.ravel().take(index))
-        return total
+            yield np.broadcast_to(term.values.ravel().take(index), columns.shape[1:])
 
     def cheapest(self) -> tuple[Any, Genotype]:
         """Return the smallest cost in the space and a genotype that has it, exactly, gene by gene."""

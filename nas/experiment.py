@@ -345,7 +345,9 @@ class _Run:
             other_latencies_ms=others,
             macs=arch.macs,
             params=arch.params,
-            peak_activation_bytes=round(arch.peak_activation_elements * plan.model.bytes_per_activation),
+            peak_activation_bytes=round(
+                arch.peak_activation_elements * plan.model.bytes_per_activation * plan.model.batch
+            ),
             weight_bytes=round(sum(kernel.weights for kernel in arch.kernels) * plan.model.bytes_per_weight),
             accuracy=accuracy,
             proxy_resolution=plan.proxy_resolution,
@@ -367,8 +369,7 @@ class _Run:
                 f"this stage could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
                 f"bounds: the nearest it found takes {latency:.4g}"
             )
-        if caution := plan.model.caution(finished.space.decode(finished.genotype)):
-            yield caution
+        yield from plan.remarks(finished.space.decode(finished.genotype))
 
     def save_inherited(self, finished: _Finished) -> None:
         """Write the chosen proxy's weights, cut from the supernet, for `nas train --proxy --from-supernet`."""

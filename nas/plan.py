@@ -3,7 +3,7 @@
 The specs, costs and latencies of a search are always those of the deployed network; its accuracies those of the proxy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from latency_models.energy import Energy
 from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.arch import ArchSpec
-from nas.cost import MACS, PARAMS, CostTable, compile_table
+from nas.cost import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_table
 from nas.data import Dataset
 from nas.data import load as load_data
 from nas.errors import InvalidInput, unknown_name
 from nas.presets import Preset, load_preset, proxy_resolution
+from nas.protocols import Cost
 from nas.proxy import redeployed
 from nas.registry import LATENCY_MODELS, SPACES, load
 from nas.search.repair import Goal, repair
@@ -28,6 +30,7 @@ from nas.zoo import reference
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
 CHANNELS = 3  # of the deployed network; grey pictures are repeated
 TOLERANCE = 0.01  # of the latency
+KB = 1024  # bytes
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Settings:
     latency_ratio: float | None = None
     max_params: int | None = None
     max_macs: int | None = None
+    max_memory_kb: float | None = None  # activations alive at once, of the whole batch
+    max_flash_kb: float | None = None  # weights
+    max_energy_mj: float | None = None  # of a batch
     data: str = "digits"
     data_dir: str | None = None
     resolution: int = 224
@@ -59,6 +65,30 @@ class Settings:
             wrong = sorted(set(data) - known)[0] if isinstance(data, dict) else repr(data)[:40]
             raise InvalidInput(f"the stored settings are malformed: {unknown_name('field', wrong, known)}")
         return cls(**data)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A hard upper bound on a cost of the deployed network, in the unit that a user gives it in."""
+
+    setting: str  # the field of `Settings`
+    words: str  # what it counts
+    cost: Cost
+    most: float
+    per_unit: float = 1.0  # what the cost counts in one unit of `most`
+
+    @property
+    def limit(self) -> float:
+        """The bound in the unit of the cost."""
+        return self.most * self.per_unit
+
+    def shown(self, value: float) -> str:
+        """Return a cost in the unit of the bound, rounded up to 4 digits where it is no whole number."""
+        mine = value / self.per_unit
+        if mine == int(mine):
+            return f"{int(mine):,}"
+        step = 10.0 ** (np.floor(np.log10(mine)) - 3)
+        return f"{np.ceil(mine / step) * step:,.10g}"
 
 
 @dataclass(frozen=True)
@@ -88,8 +118,32 @@ class Plan:
 
     def limits(self, space: StagedSpace) -> list[tuple[CostTable, float]]:
         """Return the hard bounds as (table over `space`, bound)."""
-        bounds = [(PARAMS, self.settings.max_params), (MACS, self.settings.max_macs)]
-        return [(compile_table(space, cost), bound) for cost, bound in bounds if bound is not None]
+        return [(compile_table(space, bound.cost), bound.limit) for bound in self.bounds]
+
+    @cached_property
+    def bounds(self) -> tuple[Bound, ...]:
+        """What hard bounds the settings ask for."""
+        s, model = self.settings, self.model
+        elements_per_kb = KB / (model.bytes_per_activation * model.batch)
+        asked: list[tuple[str, str, Callable[[], Cost], float | None, float]] = [
+            ("max_params", "parameters", lambda: PARAMS, s.max_params, 1.0),
+            ("max_macs", "MACs", lambda: MACS, s.max_macs, 1.0),
+            ("max_memory_kb", "KB of activations at once", lambda: PEAK_ACTIVATION, s.max_memory_kb, elements_per_kb),
+            ("max_flash_kb", "KB of weights", lambda: WEIGHTS, s.max_flash_kb, KB / model.bytes_per_weight),
+            ("max_energy_mj", "mJ a batch", lambda: energy_model(s), s.max_energy_mj, 1.0),
+        ]
+        return tuple(
+            Bound(setting, words, cost(), most, per_unit)
+            for setting, words, cost, most, per_unit in asked
+            if most is not None
+        )
+
+    def remarks(self, arch: ArchSpec) -> Iterator[str]:
+        """Yield what a reader must know of the predictions for `arch`."""
+        if self.settings.max_energy_mj is not None:
+            yield f"predicted energy: {energy_model(self.settings).predict_mj(arch):.4g} mJ a batch"
+        if caution := self.model.caution(arch):
+            yield caution
 
     @cached_property
     def reachable(self) -> tuple[float, float]:
@@ -119,8 +173,7 @@ class Plan:
             f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
             f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}",
         ]
-        for name, bound in (("parameters", s.max_params), ("MACs", s.max_macs)):
-            lines += [f"hard bound: at most {bound:,} {name}"] if bound is not None else []
+        lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
         return lines + [f"data note: {note}" for note in self.dataset.notes]
 
 
@@ -135,6 +188,13 @@ def load_model(settings: Settings, num_classes: int) -> Roofline:
     if settings.target is not None:
         raise InvalidInput(f"give either --target {settings.target} or --ridge-point, not both")
     return abstract_target(settings.ridge_point, settings.peak_gmacs_per_s, scale(settings, num_classes))
+
+
+def energy_model(settings: Settings) -> Energy:
+    """Return the energy of a batch on the settings' target; `InvalidInput` where nothing is known of it."""
+    if settings.target is None:
+        raise InvalidInput("--max-energy-mj needs a --target with energy figures; an abstract device has none")
+    return load_target(settings.target).energy_model()
 
 
 def scale(settings: Settings, num_classes: int) -> ArchSpec:
@@ -177,7 +237,7 @@ def _check_numbers(settings: Settings) -> None:
         if isinstance(value, float) and not np.isfinite(value):
             raise InvalidInput(f"{name} must be a finite number, got {value}")
         if (
-            name in ("latency_ms", "latency_ratio", "max_params", "max_macs", "resolution")
+            (name.startswith("max_") or name in ("latency_ms", "latency_ratio", "resolution"))
             and value is not None
             and value <= 0
         ):
@@ -205,22 +265,25 @@ def _check_reach(plan: Plan) -> None:
             f"the latency must lie between {low:.4g} and {high:.4g} {unit} for {where}, got {plan.wanted:.4g} {unit}; "
             "ask for one in that range"
         )
-    limits = plan.limits(plan.space)
-    for table, bound in limits:
-        least = table.cheapest()[0]
-        if bound < least:
-            raise InvalidInput(f"max_{table.name} must be at least {least:,} for {where}, got {bound:,}")
-    if limits and not _any_feasible(plan):
+    for bound, (table, limit) in zip(plan.bounds, plan.limits(plan.space), strict=True):
+        least, most = (bound.shown(extreme()[0]) for extreme in (table.cheapest, table.dearest))
+        if limit < table.cheapest()[0]:
+            raise InvalidInput(
+                f"{bound.setting} must be at least {least} for {where}, got {bound.most:,}; networks there have "
+                f"{least} to {most} {bound.words}"
+            )
+    if plan.bounds and not _any_feasible(plan):
+        kept = [f"{bound.setting.removeprefix('max_')} <= {bound.most:,}" for bound in plan.bounds]
         raise InvalidInput(
             f"no architecture found that takes {plan.wanted:.4g} {unit} on '{plan.target}' and keeps "
-            + " and ".join(f"{table.name} <= {bound:,}" for table, bound in limits)
-            + "; loosen one of them"
+            f"{' and '.join(kept)}; loosen one of them"
         )
 
 
 def _any_feasible(plan: Plan) -> bool:
-    """Return whether exact repair reaches the goal from the cheapest architecture or one of a few random ones."""
+    """Return whether exact repair reaches the goal from the cheapest architectures or one of a few random ones."""
     goal = plan.goal(plan.space)
-    starts: Sequence[Any] = [goal.limits[0][0].cheapest()[1], *plan.space.sample(np.random.default_rng(0), 4)]
+    cheapest = [table.cheapest()[1] for table, _ in goal.limits]
+    starts: Sequence[Any] = [*cheapest, *plan.space.sample(np.random.default_rng(0), 4)]
     flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
     return any(repair(plan.space, start, flat, goal) is not None for start in starts)

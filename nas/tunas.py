@@ -8,6 +8,7 @@ Everything is a pure function of a `SearchState`; randomness comes from (seed, s
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -203,11 +204,12 @@ def _warm_options(stage: Stage) -> NDArray[np.int32]:
 def priced(table: CostTable, unit: float) -> Callable[[Array], Array]:
     """Return the cost table as a function of genotypes [N, D] inside a compiled program, in multiples of `unit`."""
     terms = [(term.genes, jnp.asarray(term.values / unit, jnp.float32)) for term in table.terms]
+    combine: Any = {"sum": jnp.add, "max": jnp.maximum}[table.combiner]
 
     def score(genotypes: Array) -> Array:
         columns = genotypes.T
         parts = [values[tuple(columns[gene] for gene in genes)] for genes, values in terms]
-        return sum(parts, start=jnp.full(len(genotypes), table.constant / unit, jnp.float32))
+        return reduce(combine, parts, jnp.full(len(genotypes), table.constant / unit, jnp.float32))
 
     return score
 

@@ -270,6 +270,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_path: Path) -> None:
     flags = (
         "--space uib --target rpi5 --latency-ms 9.5 --max-params 4e6 --max-macs 200_000_000 --data d.npz --data-dir x "
+        "--max-memory-kb 320 --max-flash-kb 1.5e3 --max-energy-mj 0.25 "
         "--resolution 96 --preset standard --proxy-resolution 24 --proxy-width 0.5 --seed 7 "
         "--latency-model plain-roofline"
     )
@@ -281,6 +282,9 @@ def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_pat
             latency_ms=9.5,
             max_params=4_000_000,
             max_macs=200_000_000,
+            max_memory_kb=320.0,
+            max_flash_kb=1500.0,
+            max_energy_mj=0.25,
             data="d.npz",
             data_dir="x",
             resolution=96,
@@ -391,6 +395,11 @@ def test_durations(seconds: float, text: str) -> None:
         ("search --ridge-point 5 --latency-ms 2", "--latency-ratio instead of --latency-ms"),
         ("search --max-params 0", "whole number of at least 1"),
         ("search --max-params 1000", "max_params must be at least"),
+        ("search --max-memory-kb 0", "positive and finite, got '0'"),
+        ("search --max-memory-kb 8", "max_memory_kb must be at least"),
+        ("search --max-flash-kb 8", "KB of weights"),
+        ("search --max-energy-mj 8", "target 'pixel8-edgetpu' has no energy figures"),
+        ("search --ridge-point 5 --max-energy-mj 8", "--max-energy-mj needs a --target"),
         ("search --max-macs 1.5", "whole number of at least 1"),
         ("search --seed -1", "whole number, 0 to"),
         ("search --seed 1.5", "whole number, 0 to"),

@@ -8,14 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency_models.target import load_target, target_names
-from nas.cost import MACS, PARAMS, PEAK_ACTIVATION, compile_table, cost_of, within
+from nas.cost import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, compile_table, cost_of, within
 from nas.proxy import redeployed
 from nas.registry import SPACES, load
 from nas.zoo import reference
 from tests.tiny import SPACE as TINY
 
 UIB = load("space", SPACES, "uib")
-COSTS = [MACS, PARAMS, PEAK_ACTIVATION, *(load_target(name).model() for name in ("edgetpu", "pixel4-dsp", "cortex-m7"))]
+COSTS = [
+    MACS,
+    PARAMS,
+    WEIGHTS,
+    PEAK_ACTIVATION,
+    *(load_target(name).model() for name in ("edgetpu", "pixel4-dsp", "cortex-m7")),
+]
 TABLES: dict[Any, Any] = {}
 
 
@@ -60,6 +66,16 @@ def test_limits_keep_what_is_under_every_bound() -> None:
     kept = within([(macs, bounds[0]), (params, bounds[1])], genotypes)
     assert kept.tolist() == ((macs.score(genotypes) <= bounds[0]) & (params.score(genotypes) <= bounds[1])).tolist()
     assert 0 < kept.sum() < 200
+
+
+@pytest.mark.parametrize("cost", [PARAMS, PEAK_ACTIVATION], ids=lambda cost: cost.name)
+def test_excess_is_nothing_exactly_where_the_bound_is_kept(cost: Any) -> None:
+    genotypes = TINY.sample(np.random.default_rng(0), 200)
+    scores = table(TINY, cost).score(genotypes)
+    bound = float(np.median(scores))
+    excess = table(TINY, cost).excess(genotypes, bound)
+    assert ((excess == 0) == (scores <= bound)).all()
+    assert (excess >= np.maximum(scores / bound - 1, 0) * (1 - 1e-12)).all()
 
 
 @pytest.mark.parametrize("target", target_names())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import jax
@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latency_models.calibration import target_toml
+from latency_models.target import load_target
 from nas import experiment, presets
 from nas.arch import load_arch
+from nas.describe import describe
 from nas.errors import InvalidInput, UnknownName
 from nas.experiment import Progress, Settings, Silent, resume, search
 from nas.journal import Journal
@@ -152,6 +155,11 @@ def test_a_changed_data_set_is_not_resumed(settings: Settings, tmp_path: Path) -
         ({"latency_ms": 0.0}, "latency_ms must be positive, got 0.0"),
         ({"latency_ms": -1.0}, "latency_ms must be positive, got -1.0"),
         ({"max_params": 10}, r"max_params must be at least [\d,]+ .*, got 10"),
+        ({"max_memory_kb": 0.5}, r"max_memory_kb must be at least ([\d.]+) .*, got 0\.5; .* \1 to [\d.]+ KB of act"),
+        ({"max_flash_kb": 0.5}, r"max_flash_kb must be at least ([\d.]+) .*, got 0\.5; .* \1 to [\d.]+ KB of weights"),
+        ({"max_memory_kb": 0.0}, "max_memory_kb must be positive, got 0.0"),
+        ({"max_flash_kb": float("nan")}, "max_flash_kb must be a finite number, got nan"),
+        ({"max_energy_mj": 1.0}, "target 'pixel6-cpu' has no energy figures"),
         ({"target": "edgtpu"}, "unknown target 'edgtpu'; did you mean"),
         ({"space": "uibb"}, "unknown space 'uibb'; did you mean 'uib'"),
         ({"data": "digitz"}, "unknown data set 'digitz'; did you mean 'digits'"),
@@ -180,6 +188,56 @@ def test_bounds_that_exclude_each_other_are_answered_at_once(settings: Settings)
     least = compile_table(space, PARAMS).cheapest()[0]
     with pytest.raises(InvalidInput, match=r"no architecture found that takes .* and keeps params <="):
         make_plan(replace(settings, latency_ms=high, max_params=int(least * 1.02)))
+
+
+ENERGY = ("[energy]", 'power_w = { value = 2.0, source = "s", confidence = "estimated" }',
+          'pj_per_mac = { value = 5.0, source = "s", confidence = "estimated" }',
+          'pj_per_byte = { value = 40.0, source = "s", confidence = "estimated" }')  # fmt: skip
+
+
+def with_energy(folder: Path) -> str:
+    """Return the file of a target that has figures of energy."""
+    path = folder / "mine.toml"
+    path.write_text("\n".join([target_toml(load_target("pixel6-cpu")), *ENERGY]))
+    return str(path)
+
+
+def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: Settings, tmp_path: Path) -> None:
+    settings = replace(settings, target=with_energy(tmp_path))
+    low, high = _range(settings)
+    for name in ("max_memory_kb", "max_flash_kb", "max_energy_mj"):
+        with pytest.raises(InvalidInput, match=rf"{name} must be at least") as error:
+            make_plan(replace(settings, latency_ms=(low + high) / 2, **{name: 1e-6}))  # type: ignore[arg-type]
+        least = float(str(error.value).split("at least ")[1].split()[0].replace(",", ""))
+        plan = make_plan(replace(settings, latency_ms=low, **{name: 1.2 * least}))  # type: ignore[arg-type]
+        (table, limit), (bound,) = plan.limits(plan.space)[0], plan.bounds
+        assert table.cheapest()[0] <= least * bound.per_unit <= 1.001 * table.cheapest()[0]
+        assert limit == pytest.approx(1.2 * least * bound.per_unit) and any(
+            "hard bound" in line for line in plan.lines()
+        )
+
+
+def test_bounds_count_the_bytes_of_the_target(settings: Settings) -> None:
+    settings = replace(latency_in_range(settings), max_memory_kb=1e6, max_flash_kb=1e6, max_macs=10**12)
+    plan = make_plan(settings)
+    genotype = plan.space.sample(np.random.default_rng(0), 1)
+    arch = plan.space.decode(tuple(map(int, genotype[0])))
+    described = describe(arch, plan.model)
+    bytes_of = {"max_memory_kb": described.peak_activation_bytes, "max_flash_kb": described.weight_bytes}
+    for bound, (table, _) in zip(plan.bounds, plan.limits(plan.space), strict=True):
+        expected = bytes_of[bound.setting] / 1024 if bound.setting in bytes_of else arch.macs
+        assert float(table.score(genotype)[0]) / bound.per_unit == pytest.approx(expected, rel=1e-12)
+    stored = {name: value for name, value in asdict(settings).items() if not name.startswith("max_")}
+    assert Settings.from_dict(stored).max_memory_kb is None  # a file of before these bounds
+
+
+def test_energy_is_told_where_it_is_bounded(settings: Settings, tmp_path: Path) -> None:
+    settings = replace(latency_in_range(replace(settings, target=with_energy(tmp_path))), max_energy_mj=1e6)
+    plan = make_plan(settings)
+    arch = plan.space.decode(plan.limits(plan.space)[0][0].cheapest()[1])
+    energy_mj = load_target(settings.target or "").energy_model().predict_mj(arch)
+    assert next(plan.remarks(arch)) == f"predicted energy: {energy_mj:.4g} mJ a batch"
+    assert plan.limits(plan.space)[0][0].cheapest()[0] == pytest.approx(energy_mj)
 
 
 def test_abstract_device_scores_relative_to_the_reference(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency_models.target import load_target
-from nas.cost import PARAMS, compile_table
+from nas.cost import PARAMS, PEAK_ACTIVATION, compile_table
 from nas.protocols import Decision
 from nas.registry import SPACES, load
 from nas.search import reinforce
@@ -73,6 +73,17 @@ def test_repair_reaches_the_goal_or_says_so(seed: int, share: float) -> None:
             assert landed == tuple(start)  # what keeps the goal already is left alone
     else:
         assert goal.violation(start[None])[0] > 0
+
+
+@given(st.integers(0, 100_000))
+def test_repair_keeps_a_bound_on_memory(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    table, peak = compile_table(TINY, load_target("pixel6-cpu").model()), compile_table(TINY, PEAK_ACTIVATION)
+    target = float(0.9 * table.cheapest()[0] + 0.1 * table.dearest()[0])
+    goal = Goal(table, target, 0.02, ((peak, float(peak.cheapest()[0])),))
+    landed = repair(TINY, peak.dearest()[1], rng.standard_normal((len(TINY.decisions), 9)), goal)
+    assert landed is not None and peak.score(np.array([landed]))[0] == peak.cheapest()[0]
+    assert abs(goal.ratios(np.array([landed]))[0] - 1) <= 0.02
 
 
 def test_neighbours_are_all_genotypes_within_the_moves() -> None:

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from nas import tunas
+from nas.cost import PARAMS, PEAK_ACTIVATION, WEIGHTS, Count, compile_table
 from nas.data import channel_stats
 from nas.nn.network import Network, get_weights, set_weights
 from nas.space import StagedSpace
@@ -140,3 +141,12 @@ def test_priced_table_in_a_program_equals_the_cost_table() -> None:
     genotypes = stage.space.sample(np.random.default_rng(0), 50)
     inside = tunas.priced(stage.goal.latency, stage.goal.target)(jnp.asarray(genotypes))
     np.testing.assert_allclose(inside, stage.goal.ratios(genotypes), rtol=1e-5)
+
+
+@pytest.mark.parametrize("cost", [PARAMS, WEIGHTS, PEAK_ACTIVATION], ids=lambda cost: cost.name)
+def test_a_priced_table_combines_its_terms_as_the_cost_table_does(cost: Count) -> None:
+    table = compile_table(SPACE, cost)
+    genotypes = SPACE.sample(np.random.default_rng(0), 200)
+    inside = jax.jit(tunas.priced(table, 1000.0))(jnp.asarray(genotypes))
+    np.testing.assert_allclose(inside, table.score(genotypes) / 1000, rtol=1e-5)
+    assert len(table.terms) > 1 and np.ptp(inside) > 0

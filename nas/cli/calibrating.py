@@ -1,4 +1,4 @@
-"""nas calibrate: a target from a table of measured latencies, and which networks to measure for it."""
+"""nas calibrate: a target or a forest from a table of measured latencies, and which networks to measure for it."""
 
 import argparse
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.cli.arguments import Commands, add_json, count, seed
+from nas.cli.forests import FOREST_SUFFIX, run_forest
 from nas.cli.listing import DEPLOYED_PX, show
 from nas.cli.specs import check_new_folder
 from nas.errors import InvalidInput
@@ -36,6 +37,11 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--like", metavar="T", help="target that gives byte widths, free kinds and a first guess")
     parser.add_argument("--dtype", metavar="D", help="int8, fp16 or fp32 (default: fp32, or that of --like)")
     parser.add_argument("-o", "--out", metavar="PATH", help=f"new file (default: NAME.toml), or folder ({TO_MEASURE})")
+    parser.add_argument(
+        "--model", choices=("roofline", "forest"), default="roofline",
+        help="forest: a random forest in NAME.forest.json, from 20 networks up (default: roofline, a target)",
+    )  # fmt: skip
+    parser.add_argument("--of", choices=("latency", "energy"), help="what a forest predicts (default: latency)")
     parser.add_argument("--propose", type=count, metavar="N", help="write N networks worth measuring instead")
     parser.add_argument("--space", metavar="S", help="space to propose from (default: uib)")
     parser.add_argument("--resolution", type=count, metavar="N", help=f"px of proposals (default: {DEPLOYED_PX})")
@@ -54,32 +60,38 @@ def run_calibrate(args: argparse.Namespace) -> None:
         raise InvalidInput(f"{given[0]} belongs to --propose N; a fit has no use for it")
     if args.measurements is None:
         raise InvalidInput("name a CSV file of measurements, or give --propose N for networks worth measuring")
+    if args.model == "forest":
+        run_forest(args, _new_file(args, FOREST_SUFFIX, "forest"))
+        return
+    if args.of is not None:
+        raise InvalidInput("--of belongs to --model forest; a target holds latency, and energy where it was measured")
     from latency_models.calibrated import calibrate
     from latency_models.calibration import target_toml
     from latency_models.measurements import read_measurements
     from nas.files import write_whole
 
-    path = _new_file(args)
+    path = _new_file(args, ".toml", "target")
     like, dtype = _like(args)
     report = calibrate(read_measurements(Path(args.measurements)), path.stem, like=like, dtype=dtype)
     write_whole(path, target_toml(report.target))
     show(args, report_json(report, path), lambda _: report_tables(report, path))
 
 
-def _new_file(args: argparse.Namespace) -> Path:
+def _new_file(args: argparse.Namespace, suffix: str, kind: str) -> Path:
     """Return the file to write, refused where something is there or the name is taken."""
     from latency_models.target import list_targets
 
     if args.name is None and args.out is None:
-        raise InvalidInput("the new target needs a name: --name my-phone")
-    path = Path(args.out or f"{args.name}.toml")
-    if path.suffix != ".toml":
-        raise InvalidInput(f"a target is a .toml file, so -o must end so, got {path}")
-    name = args.name or path.stem
-    if not NAME.fullmatch(name) or name.endswith(".toml"):
-        raise InvalidInput(f"--name must be letters, digits, '.', '_' and '-' without .toml, got '{name}'")
-    if args.name and path.stem != args.name:
-        raise InvalidInput(f"a target is named after its file: --name {args.name} and -o {path} contradict; give one")
+        raise InvalidInput(f"the new {kind} needs a name: --name my-phone")
+    path = Path(args.out or f"{args.name}{suffix}")
+    if not path.name.endswith(suffix):
+        raise InvalidInput(f"a {kind} is a {suffix} file, so -o must end so, got {path}")
+    stem = path.name.removesuffix(suffix)
+    name = args.name or stem
+    if not NAME.fullmatch(name) or name.endswith(suffix):
+        raise InvalidInput(f"--name must be letters, digits, '.', '_' and '-' without {suffix}, got '{name}'")
+    if args.name and stem != args.name:
+        raise InvalidInput(f"a {kind} is named after its file: --name {args.name} and -o {path} contradict; give one")
     if taken := [target.name for target in list_targets() if name in (target.name, *target.aliases)]:
         raise InvalidInput(f"the name '{name}' is taken by the target {taken[0]} of this engine; choose another --name")
     if path.exists():
@@ -112,6 +124,8 @@ def _propose(args: argparse.Namespace) -> None:
 
     if args.measurements is not None or args.name is not None:
         raise InvalidInput("--propose N measures nothing: it goes without a CSV file and without --name")
+    if args.model == "forest" or args.of is not None:
+        raise InvalidInput("--propose N fits nothing: it goes without --model forest and without --of")
     like, _ = _like(args)
     published = load("space", SPACES, args.space or "uib")
     side = args.resolution or DEPLOYED_PX

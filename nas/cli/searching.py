@@ -26,6 +26,9 @@ def add_commands(commands: Commands) -> None:
     wanted.add_argument("--latency-ratio", type=positive, metavar="X", help="the same, relative to mobilenetv4-conv-s")
     search.add_argument("--max-params", type=count, metavar="N", help="hard bound on the parameters")
     search.add_argument("--max-macs", type=count, metavar="N", help="hard bound on the MACs")
+    search.add_argument("--max-memory-kb", type=positive, metavar="X", help="hard bound on activations alive at once")
+    search.add_argument("--max-flash-kb", type=positive, metavar="X", help="hard bound on the bytes of weights")
+    search.add_argument("--max-energy-mj", type=positive, metavar="X", help="hard bound on the energy of a batch")
     add_data(search, default="digits")
     search.set_defaults(data="digits")
     search.add_argument("--resolution", type=count, default=224, metavar="N", help="deployed px (default: 224)")
@@ -57,6 +60,9 @@ def run_search(args: argparse.Namespace) -> None:
         latency_ratio=args.latency_ratio,
         max_params=args.max_params,
         max_macs=args.max_macs,
+        max_memory_kb=args.max_memory_kb,
+        max_flash_kb=args.max_flash_kb,
+        max_energy_mj=args.max_energy_mj,
         data=args.data,
         data_dir=args.data_dir,
         resolution=args.resolution,

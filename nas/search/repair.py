@@ -30,8 +30,8 @@ class Goal:
     def violation(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return how far genotypes [N, D] are from keeping all of it, relative; 0 where they do."""
         gap = np.abs(self.latency.score(genotypes) / self.target - 1) - self.tolerance
-        over = [table.score(genotypes) / bound - 1 for table, bound in self.limits]
-        return np.sum([np.maximum(part, 0) for part in (gap, *over)], axis=0)
+        over = [table.excess(genotypes, bound) for table, bound in self.limits]
+        return np.sum([np.maximum(gap, 0), *over], axis=0)
 
     def ratios(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return latency over target [N]."""

@@ -1,0 +1,254 @@
+"""Random forest on counts of kernels, for latency or energy: Speckhard et al. 2022, arXiv 2202.05397.
+
+scikit-learn grows the trees on logarithms of the measured values. They are kept in a JSON file of plain numbers and
+evaluated here, so that a file is never unpickled and a prediction needs no scikit-learn. A forest cannot extrapolate:
+no prediction leaves the range of the measurements.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_models.calibrate import Array, Rows, Workload
+from latency_models.roofline import Roofline
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.files import read_json
+from nas.ops import KINDS, Kernel
+
+SCHEMA = "nas.forest"
+VERSION = 1
+SUFFIX = ".forest.json"
+Quantity = Literal["latency", "energy"]
+UNITS: Mapping[Quantity, str] = {"latency": "ms", "energy": "mJ"}
+TREES = 100
+SEED = 0
+COLUMNS = ("children_left", "children_right", "feature", "threshold", "value")
+LEAF, NO_FEATURE = -1, -2  # scikit-learn's marks of a node without children
+ELEMENTS = Roofline("elements", 1.0, 1.0)  # a byte for every element, no kind free
+SUMS = ("count", "macs", "weights", "reads", "writes")  # per kind, and over all kernels
+
+
+def feature_names() -> tuple[str, ...]:
+    """Return the names of the P features, in order."""
+    each = [f"{kind}.{name}" for kind in KINDS for name in (*SUMS, "largest_map")]
+    return (*each, *(f"all.{name}" for name in SUMS), "all.peak_activation")
+
+
+def features_of(archs: Sequence[ArchSpec], batches: Sequence[int]) -> Array:
+    """Return the features [N, P] of networks at their batch sizes, counted on the kernels alone.
+
+    MACs and activation elements are those of the whole batch, as is the largest map that a kernel writes.
+    """
+    workload = Workload.of(archs, batches, ELEMENTS)
+    kernels = [kernel for arch in archs for kernel in arch.kernels]
+    pictures = np.asarray(batches, np.float64)[workload.network]
+
+    def counted(name: str) -> Array:
+        return np.array([getattr(kernel, name) for kernel in kernels], np.float64)
+
+    values = (np.ones(len(kernels)), workload.macs, counted("weights"), *(counted(n) * pictures for n in SUMS[3:]))
+    sums = [workload.per_kind(each) for each in values]
+    largest = np.zeros((len(archs), len(KINDS)))
+    np.maximum.at(largest, (workload.network, workload.kind), pictures * [_written(kernel) for kernel in kernels])
+    per_kind = np.stack([*sums, largest], axis=2).reshape(len(archs), -1)
+    peak = np.array([arch.peak_activation_elements for arch in archs]) * np.asarray(batches)
+    return np.column_stack([per_kind, *(each.sum(1) for each in sums), peak])
+
+
+def _written(kernel: Kernel) -> int:
+    return kernel.out_shape.elements
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """One regression tree of M nodes; the root is node 0 and every child comes after its parent.
+
+    A sample goes left where its feature is at most the threshold. `value` is the prediction of a leaf.
+    """
+
+    children_left: NDArray[np.intp]  # [M], -1 at a leaf
+    children_right: NDArray[np.intp]
+    feature: NDArray[np.intp]  # [M], -2 at a leaf
+    threshold: Array
+    value: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """Trees over named features whose mean is the logarithm of a quantity of one network at batch size `batch`."""
+
+    of: Quantity
+    batch: int
+    networks: int  # measured, that it grew on
+    features: tuple[str, ...]
+    trees: tuple[Tree, ...]
+
+    @property
+    def unit(self) -> str:
+        """ms or mJ of a whole batch."""
+        return UNITS[self.of]
+
+    @cached_property
+    def _flat(self) -> tuple[NDArray[np.intp], Tree]:
+        """Return the places of the roots and all trees as one; a leaf leads to itself."""
+        sizes = [len(tree.value) for tree in self.trees]
+        starts = np.cumsum([0, *sizes])[:-1]
+        offset = np.repeat(starts, sizes)
+        joined = {name: np.concatenate([getattr(tree, name) for tree in self.trees]) for name in COLUMNS}
+        leaf = joined["children_left"] == LEAF
+        for name in COLUMNS[:2]:
+            joined[name] = np.where(leaf, np.arange(len(leaf)), joined[name] + offset)
+        joined["feature"] = np.where(leaf, 0, joined["feature"])
+        return starts, Tree(**joined)
+
+    def logarithms(self, features: Array) -> Array:
+        """Return the predicted logarithms [N] for features [N, P]; like scikit-learn, in 32 bits, on all trees."""
+        roots, tree = self._flat
+        seen = np.asarray(features, np.float32)
+        rows = np.arange(len(seen))[:, None]
+        at = np.tile(roots, (len(seen), 1))  # [N, trees]
+        while True:
+            left = seen[rows, tree.feature[at]] <= tree.threshold[at]
+            below = np.where(left, tree.children_left[at], tree.children_right[at])
+            if np.array_equal(below, at):
+                return np.asarray(tree.value[at].mean(1))
+            at = below
+
+    def predict(self, archs: Sequence[ArchSpec]) -> Array:
+        """Return the predictions [N] for networks, in `unit`, of one batch each."""
+        return np.exp(self.logarithms(features_of(archs, [self.batch] * len(archs))))
+
+
+def grow(features: Array, logarithms: Array, *, trees: int = TREES) -> tuple[Tree, ...]:
+    """Return the trees that scikit-learn grows on features [N, P] and logarithms [N], always the same."""
+    return trees_of(regressor(trees).fit(features, logarithms))
+
+
+def regressor(trees: int = TREES) -> Any:
+    """Return scikit-learn's forest before it is fitted."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    return RandomForestRegressor(trees, random_state=SEED)
+
+
+def trees_of(fitted: Any) -> tuple[Tree, ...]:
+    """Return the trees of a fitted forest of scikit-learn."""
+
+    def tree(grown: Any) -> Tree:
+        left, right, feature = (np.asarray(getattr(grown, name), np.intp) for name in COLUMNS[:3])
+        return Tree(left, right, feature, np.asarray(grown.threshold), np.asarray(grown.value[:, 0, 0]))
+
+    return tuple(tree(estimator.tree_) for estimator in fitted.estimators_)
+
+
+def fit_forest(
+    archs: Sequence[ArchSpec], batches: Sequence[int], measured: Array, *, of: Quantity = "latency"
+) -> Forest:
+    """Return the forest grown on measured values [N] of networks; it predicts for the most frequent batch size."""
+    batch = max(sorted(set(batches)), key=list(batches).count)
+    trees = grow(features_of(archs, batches), np.log(measured))
+    return Forest(of, batch, len(archs), feature_names(), trees)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Predictions for the N networks of one workload, for the cross-validation that other forms go through."""
+
+    values: Array
+
+    def predict(self, workload: Workload) -> Array:
+        """Return the predictions [N]."""
+        return self.values
+
+
+def forest_fitter(features: Array) -> Any:
+    """Return the fit of a forest on `features` [N, P] of a workload's networks, a `validation.Fitter`."""
+
+    def fitted(workload: Workload, measured: Array, rows: Rows) -> Known:
+        grown = regressor().fit(features[rows], np.log(measured[rows]))
+        return Known(np.exp(grown.predict(features)))
+
+    return fitted
+
+
+def forest_text(forest: Forest) -> str:
+    """Return the text of the file that `load_forest` reads as `forest`."""
+    trees = [{name: getattr(tree, name).tolist() for name in COLUMNS} for tree in forest.trees]
+    head = {"schema": SCHEMA, "version": VERSION, "of": forest.of, "batch": forest.batch, "networks": forest.networks}
+    return json.dumps({**head, "features": list(forest.features), "trees": trees}, allow_nan=False) + "\n"
+
+
+def load_forest(path: Path) -> Forest:
+    """Return the forest in a file; `InvalidInput` says in one line where it is none or does not hold together."""
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise InvalidInput(f"{path} is no forest: the field 'schema' must be '{SCHEMA}'; nas calibrate writes one")
+    if data.get("version") != VERSION:
+        raise InvalidInput(f"{path}: forest version {data.get('version')!r:.20} is not supported; this reads {VERSION}")
+    fields = {"schema", "version", "of", "batch", "networks", "features", "trees"}
+    if wrong := sorted(fields ^ set(data)):
+        raise InvalidInput(f"{path}: the field '{wrong[0]}' is missing or not one of a forest; calibrate again")
+    if data["of"] not in get_args(Quantity):
+        raise InvalidInput(f"{path}: of must be one of {', '.join(get_args(Quantity))}, got {data['of']!r:.60}")
+    for name in ("batch", "networks"):
+        if type(data[name]) is not int or data[name] < 1:
+            raise InvalidInput(f"{path}: {name} must be a whole number of at least 1, got {data[name]!r:.60}")
+    if data["features"] != list(feature_names()):
+        raise InvalidInput(f"{path}: its features are not those of this release; calibrate again")
+    if not (isinstance(data["trees"], list) and data["trees"]):
+        raise InvalidInput(f"{path}: trees must be a list of at least one tree, got {data['trees']!r:.60}")
+    trees = tuple(_tree(tree, f"{path}: tree {i}") for i, tree in enumerate(data["trees"]))
+    return Forest(data["of"], data["batch"], data["networks"], feature_names(), trees)
+
+
+def _tree(data: Any, where: str) -> Tree:
+    """Return one tree after checking that it is one: every node but the root has one parent, which comes before it."""
+    if not isinstance(data, dict) or set(data) != set(COLUMNS):
+        raise InvalidInput(f"{where} must have exactly the fields {', '.join(COLUMNS)}")
+    if not (all(isinstance(data[name], list) for name in COLUMNS) and data["value"]):
+        raise InvalidInput(f"{where} must hold lists of at least one node")
+    if any(len(a) != len(b) for a, b in pairwise(data[name] for name in COLUMNS)):
+        raise InvalidInput(f"{where}: its {len(COLUMNS)} lists must be of one length")
+    for name in COLUMNS:
+        for item in data[name]:
+            if not (type(item) is int if name in COLUMNS[:3] else _finite(item)):
+                kind = "whole" if name in COLUMNS[:3] else "finite"
+                raise InvalidInput(f"{where}: {name} must be {kind} numbers, got {item!r:.60}")
+    if wrong := next(_broken(data), None):
+        raise InvalidInput(f"{where}: {wrong}")
+    types: dict[str, type] = dict.fromkeys(COLUMNS, np.float64) | dict.fromkeys(COLUMNS[:3], np.intp)
+    return Tree(**{name: np.array(data[name], types[name]) for name in COLUMNS})
+
+
+def _finite(item: Any) -> bool:
+    try:
+        return type(item) in (int, float) and math.isfinite(item)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def _broken(data: Mapping[str, list[int]]) -> Iterator[str]:
+    """Yield what keeps nodes of whole numbers from being a tree over the features."""
+    count, known = len(data["value"]), len(feature_names())
+    children = []
+    for node, (left, right, feature) in enumerate(zip(*(data[name] for name in COLUMNS[:3]), strict=True)):
+        if left == right == LEAF:
+            if feature != NO_FEATURE:
+                yield f"node {node} has no children, so its feature must be {NO_FEATURE}, got {feature}"
+            continue
+        if not (node < left < count and node < right < count):
+            yield f"the children of node {node} must come after it and before {count}, got {left} and {right}"
+        if not 0 <= feature < known:
+            yield f"the feature of node {node} must be from 0 to {known - 1}, got {feature}"
+        children += [left, right]
+    if sorted(children) != list(range(1, count)):
+        yield "every node but the first must be the child of exactly one other"
