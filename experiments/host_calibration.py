@@ -8,10 +8,10 @@ calibrated host within 10 % of the one that was wanted?
 Command:  python -m experiments.host_calibration --out runs/host-calibration [--search]
 Measurements are gone on with where they stopped; the calibration is made anew from what is there.
 
-What came out: not run yet on a quiet machine. A dry run with `--proposed 8 --fresh 5` (a calibration takes 5 networks
-at least) goes through in 80 seconds. It was made under load that grew (load average 5 to 7 on 2 cores) and shows what
-that does: 2.3 % MAPE on networks left out of the fit, whose measurements took turns, and 20 % too low throughout on the
-5 that were measured after them.
+What came out, 2 cores of an AMD EPYC, ONNX Runtime 1.31.1 on one thread, the machine quiet, 3 minutes: on the 20 fresh
+networks (1.45 to 25.57 ms) MAPE 1.2 %, mean error -0.7 %, largest 3.7 %, Spearman 1.000; leaving out of the fit 1.6 % and
+.999. On this processor counting MACs ranks as well (1.000). A dry run under growing load (load average 5 to 7) had shown
+what that does: networks measured after the fit came out 20 % too low throughout. --search was not run.
 """
 
 import argparse
