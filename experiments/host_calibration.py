@@ -9,9 +9,9 @@ Command:  python -m experiments.host_calibration --out runs/host-calibration [--
 Measurements are gone on with where they stopped; the calibration is made anew from what is there.
 
 What came out, 2 cores of an AMD EPYC, ONNX Runtime 1.31.1 on one thread, the machine quiet, 3 minutes: on the 20 fresh
-networks (1.45 to 25.57 ms) MAPE 1.2 %, mean error -0.7 %, largest 3.7 %, Spearman 1.000; leaving out of the fit 1.6 % and
-.999. On this processor counting MACs ranks as well (1.000). A dry run under growing load (load average 5 to 7) had shown
-what that does: networks measured after the fit came out 20 % too low throughout. --search was not run.
+networks (1.45 to 25.57 ms) MAPE 1.2 %, mean error -0.7 %, largest 3.7 %, Spearman 1.000; leaving out of the fit 1.6 %
+and .999. On this processor counting MACs ranks as well (1.000). A dry run under growing load (load average 5 to 7) had
+shown what that does: networks measured after the fit came out 20 % too low throughout. --search was not run.
 """
 
 import argparse
