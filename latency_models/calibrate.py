@@ -277,9 +277,8 @@ def fit(workload: Workload, latency_ms: Array, rows: Rows | None = None) -> Fit:
 
 def efficiencies(model: Roofline) -> tuple[Array, Array]:
     """Return the shares of peak and of bandwidth that kernels of each kind reach, [kinds] each."""
-    both, memory = dict(model.kind_efficiency), dict(model.kind_memory_efficiency)
-    of_peak = np.array([both.get(kind, 1.0) for kind in KINDS])
-    return of_peak, of_peak * np.array([memory.get(kind, 1.0) for kind in KINDS])
+    of_peak, of_bandwidth = np.array([model.efficiencies[kind] for kind in KINDS]).T
+    return of_peak, of_bandwidth
 
 
 def _best(problem: _Problem) -> _Solution:

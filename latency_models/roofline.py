@@ -110,7 +110,7 @@ class Roofline:
         return self.floor_ms
 
     @cached_property
-    def _efficiencies(self) -> dict[Kind, tuple[float, float]]:
+    def efficiencies(self) -> dict[Kind, tuple[float, float]]:
         """Share of the peak and share of the bandwidth that kernels of a kind reach."""
         both, memory = dict(self.kind_efficiency), dict(self.kind_memory_efficiency)
         return {kind: (both.get(kind, 1.0), both.get(kind, 1.0) * memory.get(kind, 1.0)) for kind in KINDS}
@@ -160,7 +160,7 @@ class Roofline:
         if kernel.kind in self.free_kinds:
             return KernelTime(kernel.macs * self.batch, 0.0, math.inf, 0.0, 0.0, 0.0, 0.0, "free")
         macs, moved = kernel.macs * self.batch, self.moved_bytes(kernel)
-        of_peak, of_bandwidth = self._efficiencies[kernel.kind]
+        of_peak, of_bandwidth = self.efficiencies[kernel.kind]
         compute_ms = macs / (self.peak_gmacs_per_s * PER_MS) / of_peak
         memory_ms = moved / (self.bandwidth_gb_per_s * PER_MS) / of_bandwidth
         overhead_ms = self.time_per_kernel_us / 1e3

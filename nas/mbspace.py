@@ -11,11 +11,10 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nas import genotypes as genotypes_of
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.genotypes import Slotted
 from nas.ops import Act, Conv, Head, InvertedResidual, Kernel, Op, Shape, make_divisible
 from nas.protocols import Decision, Genotype, Part
 from nas.proxy import kept_strides
@@ -59,7 +58,7 @@ class MBStage:
 
 
 @dataclass(frozen=True)
-class MBSpace:
+class MBSpace(Slotted):
     """A fixed front, stages of inverted residuals, a last 1x1 convolution and a head."""
 
     name: str
@@ -89,27 +88,9 @@ class MBSpace:
                 slots.append(Decision(f"{place}.excited", options.excited, needs))
         return tuple(slots)
 
-    @cached_property
-    def decisions(self) -> tuple[Decision, ...]:
-        """The choices with more than one option, in the order of a genotype."""
-        return tuple(slot for slot in self.slots if len(slot.options) > 1)
-
-    @cached_property
-    def gene(self) -> dict[str, int]:
-        """Name of a decision -> its place in a genotype."""
-        return {decision.name: i for i, decision in enumerate(self.decisions)}
-
-    @cached_property
-    def _options(self) -> dict[str, tuple[Any, ...]]:
-        return {slot.name: slot.options for slot in self.slots}
-
     def _place(self, s: int, i: int) -> str:
         """Return where the options of block `i` of stage `s` are decided."""
         return f"stage{s}" if self.stages[s].alike else f"stage{s}.block{i}"
-
-    def value(self, genotype: Sequence[int], name: str) -> Any:
-        """Return the option that `genotype` takes for the slot `name`."""
-        return self._options[name][genotype[self.gene[name]] if name in self.gene else 0]
 
     def genotype_of(self, values: dict[str, Any]) -> Genotype:
         """Return the canonical genotype that takes `values`, by the names of `slots`; a slot without one, the first.
@@ -117,10 +98,8 @@ class MBSpace:
         Raises `InvalidInput` where a name or a value is none of this space.
         """
         for name, value in values.items():
-            if value not in self._options.get(name, ()):
-                offered = (
-                    f"one of {self._options[name]}" if name in self._options else "absent: there is no such choice"
-                )
+            if value not in self.options.get(name, ()):
+                offered = f"one of {self.options[name]}" if name in self.options else "absent: there is no such choice"
                 raise InvalidInput(f"{name} of '{self.name}' must be {offered}, got {value}")
         pairs = ((slot.options, values.get(slot.name, slot.options[0])) for slot in self.decisions)
         raw = np.array([[options.index(value) for options, value in pairs]])
@@ -133,14 +112,6 @@ class MBSpace:
             each = len(stage.options.kernels) * len(stage.options.expansions) * len(stage.options.excited)
             total *= each * len(stage.depths) if stage.alike else sum(each**depth for depth in stage.depths)
         return total
-
-    def canonical(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-        """Return genotypes [N, D] with inactive decisions set to option 0."""
-        return genotypes_of.canonical(self.decisions, genotypes)
-
-    def sample(self, rng: np.random.Generator, count: int) -> NDArray[np.int32]:
-        """Return `count` canonical genotypes [N, D], each decision drawn uniformly."""
-        return genotypes_of.sample(self.decisions, rng, count)
 
     def deployed(self, resolution: int, channels: int, num_classes: int) -> "MBSpace":
         """Return the space for square pictures of `resolution` px; early strides go as `kept_strides` says."""
@@ -178,7 +149,7 @@ class MBSpace:
 
     def decode(self, genotype: Sequence[int]) -> ArchSpec:
         """Return the architecture of `genotype` (one option index per decision)."""
-        genotypes_of.check(self.name, self.decisions, genotype)
+        self.check(genotype)
         stages: list[tuple[Op, ...]] = [self.front]
         for s in range(len(self.stages)):
             depth: int = self.value(genotype, f"stage{s}.depth")
@@ -196,7 +167,7 @@ class MBSpace:
                     values[f"{place}.kernel"] = op.kernel
                     values[f"{place}.expansion"] = op.expanded_channels // self._channels_in(s, i) or 1
                     values[f"{place}.excited"] = op.se_channels > 0
-        genotype = self.genotype_of({name: v for name, v in values.items() if v in self._options.get(name, ())})
+        genotype = self.genotype_of({name: v for name, v in values.items() if v in self.options.get(name, ())})
         if self.decode(genotype) != arch:
             raise InvalidInput(f"'{arch.name}' is no architecture of the space '{self.name}'")
         return genotype

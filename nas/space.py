@@ -11,12 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nas import genotypes as genotypes_of
 from nas.arch import ArchSpec, Padding
 from nas.errors import InvalidInput
+from nas.genotypes import Slotted
 from nas.ops import UIB, Act, Conv, FusedIB, Head, Kernel, Op, Shape, make_divisible
 from nas.protocols import Decision, Genotype, Part
 from nas.proxy import kept_strides, scaled_channels
@@ -59,7 +56,7 @@ def stage(filters: tuple[int, ...], depths: tuple[int, ...], stride: int = 2) ->
 
 
 @dataclass(frozen=True)
-class StagedSpace:
+class StagedSpace(Slotted):
     """A space of UIB networks for one input shape and number of classes. See the module's docstring."""
 
     name: str
@@ -113,24 +110,6 @@ class StagedSpace:
                 slots.append(Decision(f"stage{s}.block{i}.expansion", block.expansions, needs))
         return tuple(slots)
 
-    @cached_property
-    def decisions(self) -> tuple[Decision, ...]:
-        """The choices with more than one option, in the order of a genotype."""
-        return tuple(slot for slot in self.slots if len(slot.options) > 1)
-
-    @cached_property
-    def gene(self) -> dict[str, int]:
-        """Name of a decision -> its place in a genotype."""
-        return {decision.name: i for i, decision in enumerate(self.decisions)}
-
-    @cached_property
-    def _options(self) -> dict[str, tuple[Any, ...]]:
-        return {slot.name: slot.options for slot in self.slots}
-
-    def value(self, genotype: Sequence[int], name: str) -> Any:
-        """Return the option that `genotype` takes for the slot `name`."""
-        return self._options[name][genotype[self.gene[name]] if name in self.gene else 0]
-
     def size(self) -> int:
         """Return the number of distinct architectures (inactive decisions counted once)."""
         total = len(self.stem_filters) * len(self.fused_filters) * len(self.fused_expansions)
@@ -138,14 +117,6 @@ class StagedSpace:
             options = [len(block.dws) * len(block.expansions) for block in choices.blocks]
             total *= len(choices.filters) * sum(math.prod(options[:depth]) for depth in choices.depths)
         return total
-
-    def canonical(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-        """Return genotypes [N, D] with inactive decisions set to option 0."""
-        return genotypes_of.canonical(self.decisions, genotypes)
-
-    def sample(self, rng: np.random.Generator, count: int) -> NDArray[np.int32]:
-        """Return `count` canonical genotypes [N, D], each decision drawn uniformly."""
-        return genotypes_of.sample(self.decisions, rng, count)
 
     # --------------------------------------------------------------------------------------------- views of the space
 
@@ -235,7 +206,7 @@ class StagedSpace:
 
     def decode(self, genotype: Sequence[int]) -> ArchSpec:
         """Return the architecture of `genotype` (one option index per decision)."""
-        genotypes_of.check(self.name, self.decisions, genotype)
+        self.check(genotype)
         stages: list[tuple[Op, ...]] = [(self.stem(genotype), self.fused(genotype))]
         for s in range(len(self.stages)):
             depth: int = self.value(genotype, f"stage{s}.depth")

@@ -310,5 +310,5 @@ def test_each_runtime_times_a_network(name: str, tmp_path: Path) -> None:
 
 def test_without_the_package_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("nas.export.packages.find_spec", lambda _: None)
-    with pytest.raises(InvalidInput, match=r"pip install 'nas-engine\[export\]'"):
+    with pytest.raises(InvalidInput, match=r"pip install '\.\[export\]'"):
         measure({"a": small(1)}, load("runtime", RUNTIMES, "onnxruntime"), SETTINGS, tmp_path / "m.csv", advance=silent)

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from nas.errors import InvalidInput
 
-INSTALL = "pip install 'nas-engine[export]'"
+INSTALL = "pip install '.[export]' in the folder of this project"
 
 
 def installed(package: str) -> bool:
