@@ -20,7 +20,8 @@ On 2 cores without a GPU (jax 0.10.2, torch 2.13.0, peak 152.6 GMACs/s, 3 rounds
 The warm-up's averaged options take 89.8 ms and 4 s more to compile. Evaluation of 1,000 pictures, networks a second:
 fine supernet 3.25, static 5.46, PyTorch 3.93; coarse 1.81, 3.16, 2.50. A step runs at 4.5 to 6.3 % of the machine's
 peak (static 7 to 9 %). The coarse supernet computes the widest layers, 2.29 times the MACs of these networks, which is
-its ratio. Nothing was measured on a GPU: none was at hand.
+its ratio. All of this was measured before each step priced a thousand draws. Nothing was measured on a GPU: none was
+at hand.
 """
 
 import argparse
