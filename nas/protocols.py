@@ -9,7 +9,7 @@ A cost is a function of an `ArchSpec` alone. A search algorithm sees genotypes o
 pure functions of explicit state, and randomness comes from (seed, counter). Files, clocks and processes live outside.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -78,6 +78,16 @@ class Evaluator(Protocol):
     """Estimates accuracy, a fraction of held-out pictures, for genotypes [N, D] -> [N], without training each."""
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]: ...
+
+
+class Executor(Protocol):
+    """Evaluates batches of genotypes, in this process or in others, whose number never changes what is computed.
+
+    Results come in the order of the batches: the accuracies [N] of each, None for a batch that was given up on.
+    """
+
+    def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[NDArray[np.float64] | None]: ...
+    def close(self) -> None: ...
 
 
 class Proposer(Protocol):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import Array, lax
 
@@ -88,6 +88,7 @@ def test_pointwise_is_the_one_by_one_convolution(seed: int) -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(seeds, st.floats(-10, 10), st.floats(0.1, 10), st.sampled_from([1e-5, 1e-3]))
+@example(3319179, 6.1875, 7.635, 1e-5)
 def test_batch_norm_matches_float64(seed: int, mean: float, std: float, eps: float) -> None:
     x, scale, bias, g = draw(seed, (4, 7, 8, 6), (6,), (6,), (4, 7, 8, 6))
     x = (x + mean) * std
@@ -97,7 +98,8 @@ def test_batch_norm_matches_float64(seed: int, mean: float, std: float, eps: flo
     axes, inv = (0, 1, 2), 1 / np.sqrt(x64.var((0, 1, 2)) + eps)
     hat = (x64 - x64.mean(axes)) * inv
     dx = s64 * inv * (g64 - g64.mean(axes) - hat * (g64 * hat).mean(axes))
-    close(ours, (hat * s64 + b64, dx, (g64 * hat).sum(axes), g64.sum(axes)))
+    lost = 1 + abs(mean)  # float32 loses these digits when it takes the mean off
+    close(ours, (hat * s64 + b64, dx, (g64 * hat).sum(axes), g64.sum(axes)), 1e-5 * lost)
     close(P.batch_moments(x), (x64.mean(axes), x64.var(axes)))
 
 
