@@ -13,11 +13,13 @@ from nas.cli.specs import check_new_folder, run_folder
 if TYPE_CHECKING:
     from nas.results import Result
 
+PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
+
 
 def add_commands(commands: Commands) -> None:
     """Add the two commands."""
     search = commands.add_parser("search", help="find a network for a device")
-    search.add_argument("--space", default="uib", metavar="S", help="see nas spaces (default: uib)")
+    search.add_argument("--space", metavar="S", help="see nas spaces (default: uib; uib_smoke for smoke)")
     add_device(search)
     wanted = search.add_mutually_exclusive_group()
     wanted.add_argument(
@@ -32,7 +34,7 @@ def add_commands(commands: Commands) -> None:
     add_data(search, default="digits")
     search.set_defaults(data="digits")
     search.add_argument("--resolution", type=count, default=224, metavar="N", help="deployed px (default: 224)")
-    search.add_argument("--preset", default="quick", metavar="P", help="quick, standard or paper (default: quick)")
+    search.add_argument("--preset", default="quick", metavar="P", help="smoke, quick, standard or paper (default: quick)")
     search.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
     search.add_argument("--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is the deployed one")
     search.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
@@ -46,6 +48,7 @@ def add_commands(commands: Commands) -> None:
 def run_search(args: argparse.Namespace) -> None:
     """Search, then print what was found."""
     target = device_flags(args)
+    args.space = args.space or PRESET_SPACES.get(args.preset, "uib")
     out = check_new_folder(Path(args.out) if args.out else default_out(args, target))
     from nas.cli.live import LiveWatcher
     from nas.experiment import Settings, search
