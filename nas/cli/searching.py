@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.cli.arguments import Commands, add_data, add_device, count, device_flags, positive, seed, share
 from nas.cli.specs import check_new_folder, run_folder
+from nas.errors import InvalidInput
 
 if TYPE_CHECKING:
     from nas.results import Result
@@ -34,7 +35,9 @@ def add_commands(commands: Commands) -> None:
     add_data(search, default="digits")
     search.set_defaults(data="digits")
     search.add_argument("--resolution", type=count, default=224, metavar="N", help="deployed px (default: 224)")
-    search.add_argument("--preset", default="quick", metavar="P", help="smoke, quick, standard or paper (default: quick)")
+    search.add_argument(
+        "--preset", default="quick", metavar="P", help="smoke, quick, standard or paper (default: quick)"
+    )
     search.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
     search.add_argument("--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is the deployed one")
     search.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
@@ -99,9 +102,13 @@ def default_out(args: argparse.Namespace, target: str | None) -> Path:
 
 @contextmanager
 def resumable(run: Path) -> Iterator[None]:
-    """Say in an interruption how to go on with `run`."""
+    """Say in an interruption, and where the disk is full, how to go on with `run`."""
+    from nas.files import CannotWrite
+
     try:
         yield
+    except CannotWrite as error:
+        raise InvalidInput(f"{error}; then go on with: nas resume {run}") from error
     except KeyboardInterrupt as stop:
         saved = (run / "experiment.json").exists()
         raise KeyboardInterrupt(f"go on with: nas resume {run}" if saved else "nothing was saved yet") from stop
