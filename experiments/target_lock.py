@@ -357,11 +357,11 @@ def line(name: str, rows: Sequence[Landing]) -> str:
 
 
 HEAD = (
-    f"{'reward, device':22}{'n':>4} {'coarse':>6} {'fine':>4} {'end':>4}   {'gap %':>6} {'worst':>6}   {'cost':>6} {'worst':>6}   "
-    f"{'top-1':>6}   exceeded"
+    f"{'reward, device':22}{'n':>4} {'coarse':>6} {'fine':>4} {'end':>4}   {'gap %':>6} {'worst':>6}   "
+    f"{'cost':>6} {'worst':>6}   {'top-1':>6}   exceeded"
 )
 LEGEND = (
-    "coarse, fine, end: searches within 1 %: the argmax of either stage before its repair, and the result; gap: median\n"
+    "coarse, fine, end: searches within 1 %, as argmax of either stage before its repair, and as result; gap: median\n"
     "and worst of the fine argmax, in %; cost: what the final repair takes, median and worst, in points of top-1;\n"
     "top-1: mean of what is found where nothing is bounded; exceeded: hard bounds, by the result\n"
 )
