@@ -41,6 +41,7 @@ sys.exit(main(sys.argv[2:]))
 """
 JOINT = ("search", "--preset", "smoke")
 SECONDS = 1200.0  # the longest that a command may take
+POLL_S = 0.005  # between two looks at a journal
 FULL = 6 << 20  # bytes of the small disk
 
 
@@ -95,7 +96,7 @@ def reached(run: Path, stages: tuple[str, ...], count: int, process: "subprocess
     while records_of(run, stages) < count:
         if process.poll() is not None or time.monotonic() > until:
             return False
-        time.sleep(0.002)
+        time.sleep(POLL_S)
     return True
 
 
@@ -113,7 +114,7 @@ class Reference:
         while process.poll() is None:
             for name, seen in times.items():
                 seen += [time.monotonic()] * (records_of(run, PHASES[name].stages) - len(seen))
-            time.sleep(0.002)
+            time.sleep(POLL_S)
         status, said = finished(process)
         if status:
             raise SystemExit(f"the uninterrupted run failed: {said}")
@@ -250,7 +251,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/fault-study"))
     args = parser.parse_args()
-    args.out.mkdir(parents=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     study(args.out, args.phases.split(","), args.kills, args.seed)
 
 
