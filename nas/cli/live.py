@@ -68,6 +68,10 @@ def progress_text(event: "Progress") -> str:
         parts.append(f"best {event.argmax_top1:.1%}")
     if event.entropy is not None:
         parts.append(f"entropy {event.entropy:.0%}")
+    if event.per_second is not None:
+        parts.append(f"{event.per_second:.3g} candidates/s")
+    if event.workers is not None:
+        parts.append(f"{event.workers} worker{'s' if event.workers != 1 else ''}")
     if event.seconds_left is not None:
         parts.append(f"{duration(event.seconds_left)} left")
     return ", ".join(parts)
