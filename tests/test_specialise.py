@@ -15,6 +15,7 @@ from nas import presets, shared_weights, specialise
 from nas.arch import load_arch
 from nas.cli import main
 from nas.errors import InvalidInput
+from nas.journal import Journal
 from nas.nn.network import load_weights
 from nas.plan import Settings, make_plan
 from nas.presets import QUICK, StageBudget
@@ -130,7 +131,7 @@ class StopAt(Silent):
 
 
 def test_each_target_has_the_files_of_a_run(two: tuple[Path, Specialised], base: Settings) -> None:
-    run, found = two
+    _, found = two
     assert list(found.results) == list(TARGETS)
     for target, folder in found.folders.items():
         result = load_result(folder / "best.json")
@@ -191,7 +192,7 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
         specialise.specialise(request_of(*TARGETS, universal=True), broken, StopAt("supernet", 4))
-    for stop in (("pixel6-cpu/coarse", 6), ("pixel6-cpu/fine", 4), ("pixel8-edgetpu/fine", 2), ("universal/coarse", 4)):
+    for stop in (("pixel6-cpu/coarse", 6), ("pixel8-edgetpu/fine", 2), ("universal/coarse", 4)):
         with pytest.raises(KeyboardInterrupt):
             resume(broken, StopAt(*stop))
     resume(broken)
@@ -200,7 +201,7 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
         assert (run / name).read_bytes() == (broken / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("share", [0.2, 0.45, 0.7, 0.95])
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
 def test_a_journal_cut_anywhere_is_completed(two: tuple[Path, Specialised], tmp_path: Path, share: float) -> None:
     run, _ = two
     broken = copied(run, tmp_path / "broken")
@@ -292,7 +293,8 @@ def test_what_no_worker_could_evaluate_is_left_out(
     watch.say = lines.append  # type: ignore[method-assign]
     found = specialise.specialise(request, tmp_path / "run", watch, workers=specialise.Workers(Lossy), source=run)
     assert any("gave up on a batch of" in line for line in lines)
-    told = sum(len(json.loads(line)["accuracy"]) for line in (tmp_path / "run/journal.jsonl").open() if "asked" in line)
+    records = Journal(tmp_path / "run" / "journal.jsonl").records
+    told = sum(len(record["accuracy"]) for record in records if "asked" in record)
     assert told == 2 * TRIALS
     assert len(pd.read_csv(found.folders[TARGETS[0]] / "evaluated.csv")) < 2 * TRIALS
 
