@@ -7,7 +7,7 @@ checkpoint is written and what time is left, never what is computed: the same se
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.feed import Feed
 from nas.files import dump_json, new_folder, read_json, write_whole
-from nas.front import Evaluated, front_candidates, write_front
+from nas.finalists import Contest, in_turn, searched_part, write_finalists
+from nas.front import Evaluated, front_candidates, on_target, write_front
 from nas.journal import Journal, Record
 from nas.nn.checkpoints import Checkpoints
 from nas.outcome import CONVERGED_ENTROPY, as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan, Settings, make_plan
+from nas.presets import Halving
 from nas.protocols import Genotype
+from nas.proxy import proxied
 from nas.report import write_report
 from nas.results import Accuracy, Result, load_result, save_result
 from nas.search import reinforce
@@ -41,6 +44,7 @@ SCHEMA = "nas.experiment"
 VERSION = 1
 CHECKPOINT_SECONDS = 20.0
 PROGRESS_PICTURES = 256  # held out, for the accuracy that progress shows
+POOLS = {"coarse": "coarse pool", "fine": "front"}  # from which a stage's finalists come
 PACKAGES = ("jax", "flax", "optax", "numpy")
 
 __all__ = ["Progress", "Settings", "Silent", "Watcher", "resume", "search"]
@@ -92,6 +96,7 @@ class _Finished:
     state: tunas.SearchState
     genotype: Genotype
     landed: bool  # the repair reached the goal
+    words: str = ""  # how it was chosen, where that was not by the policy alone
 
 
 class _Run:
@@ -116,16 +121,29 @@ class _Run:
         """Run both stages, evaluate the front, and write the results."""
         plan = self.plan
         coarse = self.stage("coarse", 0, plan.space.coarse(), None)
+        if plan.preset.coarse_finalists:
+            pool = on_target(coarse.space, coarse.stage.goal, coarse.state.policy, coarse.genotype, plan.settings.seed)
+            coarse = self.contest(coarse, plan.preset.coarse_finalists, self.evaluate("coarse pool", coarse, pool))
         chosen = coarse.space.decode(coarse.genotype)
         if not (self.out / "coarse.json").exists():
             result = self.result(coarse, self.accuracy(coarse, coarse.genotype))
             save_result(result, self.out / "coarse.json")
         jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
         fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
-        counts = self.front(fine)
+        size, seed = plan.preset.front_size, plan.settings.seed
+        first = {fine.genotype: "argmax"}
+        if plan.preset.fine_finalists:  # the coarse answer stays in the running
+            first.setdefault(fine.space.encode(chosen), "coarse")
+        candidates = front_candidates(fine.space, fine.state.policy, first, size, seed)
+        counts = self.evaluate("front", fine, candidates)
+        if plan.preset.fine_finalists:
+            fine = self.contest(fine, plan.preset.fine_finalists, counts)
+            write_finalists(self.out, self.journal, {"coarse": coarse.space, "fine": fine.space})
         pictures = self.final_evaluator(fine).count
         result = self.result(fine, self.as_accuracy(counts[fine.genotype], pictures))
-        write_front(self.out, fine.space, plan, Evaluated(counts, self.origins(), pictures, result.accuracy.kind))
+        write_front(
+            self.out, fine.space, plan, Evaluated(counts, self.origins("front"), pictures, result.accuracy.kind)
+        )
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
         save_result(result, self.out / "best.json")
         write_report(self.out)
@@ -267,16 +285,10 @@ class _Run:
         """Return a count of right answers as an accuracy with its kind."""
         return as_accuracy(self.plan, correct, pictures)
 
-    def front(self, finished: _Finished) -> dict[Genotype, int]:
-        """Evaluate the candidates around the policy and return how many pictures each gets right."""
-        evaluator, done = self.final_evaluator(finished), self.evaluated()
-        candidates = front_candidates(
-            finished.space,
-            finished.state.policy,
-            finished.genotype,
-            self.plan.preset.front_size,
-            self.plan.settings.seed,
-        )
+    def evaluate(self, name: str, finished: _Finished, candidates: dict[Genotype, str]) -> dict[Genotype, int]:
+        """Evaluate `candidates` (with their origins) by the supernet: how many pictures each gets right."""
+        evaluator = self.final_evaluator(finished)
+        done = {tuple(r["genotype"]): int(r["correct"]) for r in self.journal.records if r["stage"] == name}
         began = time.monotonic()
         fresh = 0
         for number, (genotype, origin) in enumerate(candidates.items(), start=1):
@@ -284,22 +296,32 @@ class _Run:
                 done[genotype] = evaluator.correct(np.array(genotype))
                 fresh += 1
                 self.journal.append(
-                    {"stage": "front", "genotype": list(genotype), "correct": done[genotype], "origin": origin}
+                    {"stage": name, "genotype": list(genotype), "correct": done[genotype], "origin": origin}
                 )
             if number % 8 == 0 or number == len(candidates):
                 left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
                 best = max(done.values()) / evaluator.count
-                self.watch.progress(Progress("front", number, len(candidates), None, best, None, seconds_left=left))
+                self.watch.progress(Progress(name, number, len(candidates), None, best, None, seconds_left=left))
         return {genotype: done[genotype] for genotype in candidates}
 
-    def evaluated(self) -> dict[Genotype, int]:
-        """Return what the journal holds of the front."""
-        records = [r for r in self.journal.records if r["stage"] == "front"]
-        return {tuple(r["genotype"]): int(r["correct"]) for r in records}
+    def origins(self, name: str) -> dict[Genotype, str]:
+        """Return where each architecture evaluated under `name` came from."""
+        return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
 
-    def origins(self) -> dict[Genotype, str]:
-        """Return where each evaluated architecture came from: argmax, policy or neighbour."""
-        return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == "front"}
+    def contest(self, finished: _Finished, halving: Halving, counts: dict[Genotype, int]) -> _Finished:
+        """Return the stage with the architecture that wins among the best of those evaluated, each trained alone."""
+        plan, stage = self.plan, finished.stage
+        name, pictures = f"{stage.name} finalists", self.final_evaluator(finished).count
+        landed = [genotype for genotype in counts if stage.goal.violation(np.array([genotype]))[0] == 0]
+        entrants = in_turn(landed, counts, self.origins(POOLS[stage.name]), halving.candidates)
+        if len(entrants) < 2:
+            return finished
+        data = searched_part(self.feed.data, self.feed.train_rows, self.feed.held_rows)
+        contest = Contest(name, halving, data, plan.settings.seed, self.out / "finalists", self.journal, self.watch)
+        proxies = {g: proxied(finished.space.decode(g), plan.proxy_resolution, plan.proxy_width) for g in entrants}
+        supernet_top1 = {genotype: counts[genotype] / pictures for genotype in entrants}
+        winner = contest.winner(proxies, supernet_top1)
+        return replace(finished, genotype=winner, landed=True, words=contest.words(winner))
 
     # ------------------------------------------------------------------------------------------------------ results
 
@@ -320,12 +342,14 @@ class _Run:
                 f"this stage could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
                 f"bounds: the nearest it found takes {latency:.4g}"
             )
+        if finished.words:
+            yield finished.words
         yield from plan.remarks(finished.space.decode(finished.genotype))
 
 
 def _before(record: Record, stage: str, step: int) -> bool:
     """Return whether a journal's record was written before `step` of `stage`."""
-    order = ("coarse", "fine", "front")
+    order = ("coarse", "coarse pool", "coarse finalists", "fine", "front", "fine finalists")
     if record["stage"] != stage:
         return order.index(record["stage"]) < order.index(stage)
     return step > 0 and record.get("step", 0) <= step
