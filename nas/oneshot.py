@@ -58,8 +58,9 @@ class OneShot:
 
     @property
     def steps(self) -> int:
-        """As many steps as the joint search of the preset updates its weights; each runs four architectures."""
-        return self.preset.coarse.steps * self.preset.coarse.updates + self.preset.fine.steps * self.preset.fine.updates
+        """So many that as many random architectures run as the joint search of the preset updates its weights for."""
+        stages = self.preset.coarse, self.preset.fine
+        return max(1, sum(stage.steps * stage.updates for stage in stages) // RANDOM)
 
     @property
     def chunk(self) -> int:

@@ -85,7 +85,7 @@ def per_target(base: Settings, targets: Sequence[str | None], latencies: Sequenc
             f"--latency-ms must have one latency per target or be left out, got {len(latencies)} for {len(targets)} "
             "targets"
         )
-    wanted = latencies or [None] * len(targets)
+    wanted: Sequence[float | None] = latencies or [None] * len(targets)
     return tuple(replace(base, target=t, latency_ms=ms) for t, ms in zip(targets, wanted, strict=True))
 
 

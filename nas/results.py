@@ -133,6 +133,7 @@ def _refuse_several(run: Path) -> None:
     """Raise where `run` holds one result per target, in folders of its own."""
     stored = read_json(run / "experiment.json")
     targets = stored.get("targets", []) if isinstance(stored, dict) else []
-    if len(targets) > 1:
-        folders = ", ".join(str(run / target) for target in targets)
-        raise InvalidInput(f"{run} is a search for several targets; name the results of one: {folders}")
+    folders = [run / target for target in targets]
+    if len(folders) > 1 and all((folder / "best.json").exists() for folder in folders):
+        shown = ", ".join(map(str, folders))
+        raise InvalidInput(f"{run} is a search for several targets; name the results of one: {shown}")

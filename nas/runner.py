@@ -53,8 +53,12 @@ class Pool:
     open: Callable[[], Executor]
     batch: int
     known: dict[Genotype, float | None] = field(default_factory=dict)
-    workers: int = 1
     executor: Executor | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many workers evaluate now; an executor that does not say is one process."""
+        return int(getattr(self.executor, "live_workers", 1))
 
     def fill(self, genotypes: Genotypes) -> list[Genotypes]:
         """Evaluate what is not known yet of the genotypes [N, D]; return the batches that were given up on."""
@@ -71,6 +75,11 @@ class Pool:
             self.known.update(zip(map(tuple, batch.tolist()), values, strict=True))
             lost += [batch] if accuracies is None else []
         return lost
+
+    def why(self) -> str:
+        """Return the reason of the last batch that was given up on, where the executor tells it."""
+        given_up = getattr(self.executor, "given_up", ())
+        return f": {given_up[-1].error}" if given_up else ""
 
     def accuracies(self, genotypes: Genotypes) -> list[float | None]:
         """Return the accuracy of each of the genotypes [N, D], None where it could not be had."""
@@ -122,7 +131,7 @@ def run(job: Job, pool: Pool, journal: Journal, watch: Watcher) -> Ran:
         asked = job.algorithm.ask(ran.state, min(job.ask, job.trials - done))
         whole = job.embed(asked)
         for batch in pool.fill(whole):
-            watch.say(f"{job.name}: gave up on a batch of {len(batch)} candidates, which are left out")
+            watch.say(f"{job.name}: gave up on a batch of {len(batch)} candidates, which are left out{pool.why()}")
         accuracies = pool.accuracies(whole)
         journal.append({"stage": job.name, "asked": asked.tolist(), "accuracy": accuracies})
         ran, done = _told(job, ran, asked, accuracies), done + len(asked)

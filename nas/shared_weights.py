@@ -13,6 +13,7 @@ import safetensors.numpy
 from flax import nnx
 
 from nas import tunas
+from nas.data import split_for_search
 from nas.errors import InvalidInput
 from nas.feed import Feed
 from nas.files import read_bytes, write_whole
@@ -28,6 +29,7 @@ from nas.watch import Progress, Watcher
 FILE = "supernet.safetensors"
 STAGE = "supernet"  # of its records in the journal
 CHECKPOINT_SECONDS = 20.0
+Weights = dict[str, np.ndarray[Any, Any]]
 STREAM_STRIDE = 4  # streams of pictures per seed, as in the joint search; the training takes the first
 
 
@@ -99,10 +101,10 @@ def save(params: Params, path: Path) -> None:
     write_whole(path, safetensors.numpy.save({name: np.asarray(value) for name, value in params.items()}))
 
 
-def read(path: Path, plan: Plan) -> dict[str, np.ndarray[Any, Any]]:
+def read(path: Path, plan: Plan) -> Weights:
     """Return the weights in `path`; `InvalidInput` where they are not those of the plan's space."""
     try:
-        weights = safetensors.numpy.load(read_bytes(path))
+        weights: Weights = safetensors.numpy.load(read_bytes(path))
     except (safetensors.SafetensorError, ValueError) as error:
         raise InvalidInput(f"{path} holds no weights of a supernet ({error}); train again") from error
     if _shapes(plan.proxy(plan.space)) != {name: value.shape for name, value in weights.items()}:
@@ -130,7 +132,7 @@ def _abstract(space: StagedSpace) -> Supernet:
 # ------------------------------------------------------------------------------------------------------- the evaluator
 
 
-def payload(plan: Plan, weights: dict[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
+def payload(plan: Plan, weights: Weights) -> dict[str, Any]:
     """Return all that `build_evaluator` needs, as a tree of numpy arrays and plain data."""
     held = Feed(plan).evaluated
     return {
@@ -157,6 +159,7 @@ def build_evaluator(given: dict[str, Any]) -> tunas.SupernetEvaluator:
 
 def evaluated_pictures(plan: Plan) -> int:
     """Return on how many held-out pictures the evaluator takes accuracies."""
-    held = len(Feed(plan).held_rows[: plan.preset.eval_pictures])
-    batch = min(plan.preset.eval_batch, held)
-    return max(1, held // batch) * batch
+    held = split_for_search(plan.dataset, plan.preset.held_out_fraction, plan.settings.seed)[1]
+    pictures = min(len(held), plan.preset.eval_pictures)
+    batch = min(plan.preset.eval_batch, pictures)
+    return max(1, pictures // batch) * batch

@@ -33,15 +33,6 @@ from nas.watch import Silent, Watcher
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scikit-learn", "scipy")
 DONE = "done"  # the journal's record of a finished run
-Weights = dict[str, np.ndarray[Any, Any]]
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Who evaluates candidates; no result depends on it."""
-
-    open: OpenExecutor = in_process
-    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,11 +50,12 @@ def specialise(
     out: Path,
     watch: Watcher | None = None,
     *,
-    workers: Workers | None = None,
+    workers: OpenExecutor = in_process,
     source: Path | None = None,
 ) -> Specialised:
     """Search as `request` says, into the new folder `out`. `source` is a run whose weights are copied, see `borrowed`.
 
+    `workers` opens the executor that evaluates candidates; no result depends on it.
     Raises `InvalidInput` or `UnknownName` before any work where the request cannot be met.
     """
     plans = make_plans(request)
@@ -76,10 +68,12 @@ def specialise(
     if source is not None:
         write_whole(out / shared_weights.FILE, read_bytes(source / shared_weights.FILE))
     write_whole(out / "experiment.json", dump_json(_stored(request, plans)))
-    return _Run(request, plans, out, watch or Silent(), workers or Workers()).finish()
+    return _Run(request, plans, out, watch or Silent(), workers).finish()
 
 
-def resume(run: Path, watch: Watcher | None = None, *, workers: Workers | None = None, more: int = 0) -> Specialised:
+def resume(
+    run: Path, watch: Watcher | None = None, *, workers: OpenExecutor = in_process, more: int = 0
+) -> Specialised:
     """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target first."""
     stored = stored_run(run)
     request = Request.from_dict(stored.get("request"))
@@ -92,7 +86,7 @@ def resume(run: Path, watch: Watcher | None = None, *, workers: Workers | None =
         return load_specialised(run, request)
     plans = make_plans(request)
     _check_data(run, plans[0])
-    return _Run(request, plans, run, watch or Silent(), workers or Workers()).finish()
+    return _Run(request, plans, run, watch or Silent(), workers).finish()
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -192,7 +186,9 @@ def _aims(request: Request, plans: tuple[Plan, ...]) -> Iterator[OneTarget | All
 class _Run:
     """The work on one run folder; it can be entered again after a crash."""
 
-    def __init__(self, request: Request, plans: tuple[Plan, ...], out: Path, watch: Watcher, workers: Workers) -> None:
+    def __init__(
+        self, request: Request, plans: tuple[Plan, ...], out: Path, watch: Watcher, workers: OpenExecutor
+    ) -> None:
         self.request, self.plans, self.out, self.watch, self.workers = request, plans, out, watch, workers
         self.folders = _folders(out, request)
         self.journal = Journal(out / "journal.jsonl")
@@ -203,8 +199,7 @@ class _Run:
         self.watch.plan(_lines(self.request, self.plans))
         weights = self.weights()
         given = partial(shared_weights.payload, self.plans[0], weights)
-        pool = Pool(lambda: self.workers.open(shared_weights.build_evaluator, given()), self.request.batch)
-        pool.workers = self.workers.count
+        pool = Pool(lambda: self.workers(shared_weights.build_evaluator, given()), self.request.batch)
         stages, seed = Stages(self.request, pool, self.journal, self.watch), self.plans[0].settings.seed
         try:
             found = []
@@ -218,7 +213,7 @@ class _Run:
         self.journal.append(_done(self.request))
         return load_specialised(self.out, self.request)
 
-    def weights(self) -> Weights:
+    def weights(self) -> shared_weights.Weights:
         """Return the supernet's weights, trained now where no earlier start got that far."""
         path = self.out / shared_weights.FILE
         if not path.exists():
@@ -228,7 +223,7 @@ class _Run:
             raise InvalidInput(f"{path} was altered: its SHA-256 is {digest:.12}, not {self.request.source:.12}")
         return weights
 
-    def write_target(self, folder: Path, plan: Plan, found: Found, weights: Weights) -> None:
+    def write_target(self, folder: Path, plan: Plan, found: Found, weights: shared_weights.Weights) -> None:
         """Write the results of one target in the form of every run folder."""
         folder.mkdir(exist_ok=True)
         correct = {genotype: round(top1 * self.pictures) for genotype, top1 in found.accuracy.items()}
@@ -237,7 +232,7 @@ class _Run:
         save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
         self.write_network(folder, plan, found, weights)
 
-    def write_network(self, folder: Path, plan: Plan, found: Found, weights: Weights) -> None:
+    def write_network(self, folder: Path, plan: Plan, found: Found, weights: shared_weights.Weights) -> None:
         """Write the chosen network, its settings and its inherited weights."""
         folder.mkdir(exist_ok=True)
         if folder != self.out:
@@ -269,7 +264,7 @@ class _Run:
         if found.name == UNIVERSAL and self.request.universal:
             yield f"one network for {', '.join(request.names)}; the latency here is that on the first"
 
-    def universal(self, stages: Stages, found: list[Found], weights: Weights) -> None:
+    def universal(self, stages: Stages, found: list[Found], weights: shared_weights.Weights) -> None:
         """Search the network of least worst regret, and write it with the table of what every network loses."""
         targets = tuple(map(OneTarget, self.plans))
         aim = AllTargets(targets, Known(np.zeros((0, len(targets))), np.zeros(0)))

@@ -58,7 +58,8 @@ class OneTarget:
 
     def limits(self, space: StagedSpace) -> list[Limit]:
         """Return the wanted latency and the hard bounds over `space`."""
-        return [(compile_table(space, self.plan.model), self.plan.wanted), *self.plan.limits(space)]
+        wanted = max(self.plan.wanted, self.plan.reachable[0])  # a plan accepts what is 1 % below
+        return [(compile_table(space, self.plan.model), wanted), *self.plan.limits(space)]
 
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
         """Return error and latency [N, 2]."""
@@ -133,10 +134,13 @@ class Stages:
 
     @staticmethod
     def _better(aim: Aim, *stages: Found) -> Genotype:
-        """Return the better of what the stages chose; the fine one may not have found what the coarse one had."""
+        """Return the better of what the stages chose; the fine one may not have found what the coarse one had.
+
+        A coarse one that came near a limit without keeping it is not in the running.
+        """
         rows = np.array([stage.best for stage in stages])
         values = aim.objectives(rows, np.array([stage.accuracy[stage.best] for stage in stages]))
-        return stages[int(np.lexsort(values.T[::-1])[0])].best
+        return stages[int(np.lexsort((*values.T[::-1], ~kept(aim, rows)))[0])].best
 
     def _stage(self, name: str, aim: Aim, space: StagedSpace, trials: int, seed: int) -> Found:
         algorithm = self._algorithm(aim, space)

@@ -30,6 +30,8 @@ WORTH = np.random.default_rng(5).random((5, 5))
 class Counting:
     """An evaluator with made-up accuracies that remembers what it was given; some architectures break it."""
 
+    live_workers = 3
+
     def __init__(self, broken: int = -1) -> None:
         self.seen: list[tuple[int, ...]] = []
         self.broken = broken  # option of the first decision
@@ -105,7 +107,7 @@ def test_nothing_is_evaluated_twice_and_nothing_is_opened_in_vain(tmp_path: Path
         opened.append(1)
         return executor
 
-    pool = Pool(open_executor, BATCH, workers=3)
+    pool = Pool(open_executor, BATCH)
     journal = Journal(tmp_path / "journal")
     first = run(job_of("random"), pool, journal, watch)
     assert len(executor.seen) == TRIALS == len(first.genotypes) and opened == [1]

@@ -191,7 +191,7 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
     run, _ = two
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
-        specialise.specialise(request_of(*TARGETS, universal=True), broken, StopAt("supernet", 4))
+        specialise.specialise(request_of(*TARGETS, universal=True), broken, StopAt("supernet", 2))
     for stop in (("pixel6-cpu/coarse", 6), ("pixel8-edgetpu/fine", 2), ("universal/coarse", 4)):
         with pytest.raises(KeyboardInterrupt):
             resume(broken, StopAt(*stop))
@@ -261,8 +261,7 @@ def test_a_target_added_later_gets_what_it_would_have_got_at_once(
     run, found = two
     _, digest = specialise.borrowed(run)
     late = request_of(TARGETS[1], source=digest)
-    workers = specialise.Workers(Shuffled, 4)
-    added = specialise.specialise(late, tmp_path / "late", workers=workers, source=run)
+    added = specialise.specialise(late, tmp_path / "late", workers=Shuffled, source=run)
     assert added.results == {TARGETS[1]: found.results[TARGETS[1]]}
     assert not (tmp_path / "late" / "checkpoints").exists()
     for name in FILES:
@@ -291,7 +290,7 @@ def test_what_no_worker_could_evaluate_is_left_out(
     lines: list[str] = []
     watch = Silent()
     watch.say = lines.append  # type: ignore[method-assign]
-    found = specialise.specialise(request, tmp_path / "run", watch, workers=specialise.Workers(Lossy), source=run)
+    found = specialise.specialise(request, tmp_path / "run", watch, workers=Lossy, source=run)
     assert any("gave up on a batch of" in line for line in lines)
     records = Journal(tmp_path / "run" / "journal.jsonl").records
     told = sum(len(record["accuracy"]) for record in records if "asked" in record)

@@ -13,7 +13,8 @@ from nas.errors import InvalidInput
 if TYPE_CHECKING:
     from nas.plan import Settings
     from nas.request import Request
-    from nas.specialise import Specialised, Workers
+    from nas.runner import OpenExecutor
+    from nas.specialise import Specialised
 
 JOINT = "joint"
 OF_ALGORITHMS = (
@@ -59,16 +60,15 @@ def check_joint(args: argparse.Namespace) -> None:
         raise InvalidInput("the joint search trains for one target; for several choose an --algorithm, nsga2 say")
 
 
-def workers(args: argparse.Namespace) -> "Workers":
+def workers(args: argparse.Namespace) -> "OpenExecutor":
     """Return who evaluates candidates: this process, or Ray's where a flag asks for them."""
-    from nas.specialise import Workers
-
     if args.workers is None and args.ray_address is None:
-        return Workers()
+        from nas.runner import in_process
+
+        return in_process
     from nas.tune.executor import RayExecutor
 
-    number = args.workers or 1
-    return Workers(partial(RayExecutor, workers=number, address=args.ray_address), number)
+    return partial(RayExecutor, workers=args.workers or 1, address=args.ray_address)
 
 
 def request_of(args: argparse.Namespace, base: "Settings") -> "Request":
@@ -105,7 +105,8 @@ def print_found(found: "Specialised", run: Path) -> None:
 
     out = console()
     if len(found.results) == 1:
-        out.print(summary(next(iter(found.results.values())), run))
+        result = next(iter(found.results.values()))
+        out.print(summary(result, run, chosen_by=None if result.policy_entropy else "the best that was evaluated"))
         return
     table = aligned_table("found", ("target",), ("latency", "wanted", "proxy top-1 %", "MACs", "parameters"))
     for name, result in found.results.items():
