@@ -30,7 +30,6 @@ from nas.outcome import CONVERGED_ENTROPY, as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan, Settings, make_plan
 from nas.presets import Halving
 from nas.protocols import Genotype
-from nas.proxy import proxied
 from nas.report import write_report
 from nas.results import Accuracy, Result, load_result, save_result
 from nas.search import reinforce
@@ -141,9 +140,8 @@ class _Run:
             write_finalists(self.out, self.journal, {"coarse": coarse.space, "fine": fine.space})
         pictures = self.final_evaluator(fine).count
         result = self.result(fine, self.as_accuracy(counts[fine.genotype], pictures))
-        write_front(
-            self.out, fine.space, plan, Evaluated(counts, self.origins("front"), pictures, result.accuracy.kind)
-        )
+        evaluated = Evaluated(counts, self.origins("front"), pictures, result.accuracy.kind)
+        write_front(self.out, fine.space, plan, evaluated)
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
         save_result(result, self.out / "best.json")
         write_report(self.out)
@@ -318,7 +316,7 @@ class _Run:
             return finished
         data = searched_part(self.feed.data, self.feed.train_rows, self.feed.held_rows)
         contest = Contest(name, halving, data, plan.settings.seed, self.out / "finalists", self.journal, self.watch)
-        proxies = {g: proxied(finished.space.decode(g), plan.proxy_resolution, plan.proxy_width) for g in entrants}
+        proxies = {genotype: stage.space.decode(genotype) for genotype in entrants}
         supernet_top1 = {genotype: counts[genotype] / pictures for genotype in entrants}
         winner = contest.winner(proxies, supernet_top1)
         return replace(finished, genotype=winner, landed=True, words=contest.words(winner))
