@@ -15,11 +15,13 @@ from nas.errors import InvalidInput
 if TYPE_CHECKING:
     from nas.results import Result
 
+PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
+
 
 def add_commands(commands: Commands) -> None:
     """Add the two commands."""
     search = commands.add_parser("search", help="find a network for a device")
-    search.add_argument("--space", default="uib", metavar="S", help="see nas spaces (default: uib)")
+    search.add_argument("--space", metavar="S", help="see nas spaces (default: uib; uib_smoke for smoke)")
     add_device(search)
     wanted = search.add_mutually_exclusive_group()
     wanted.add_argument(
@@ -37,7 +39,9 @@ def add_commands(commands: Commands) -> None:
     add_data(search, default="digits")
     search.set_defaults(data="digits")
     search.add_argument("--resolution", type=count, default=224, metavar="N", help="deployed px (default: 224)")
-    search.add_argument("--preset", default="quick", metavar="P", help="quick, standard or paper (default: quick)")
+    search.add_argument(
+        "--preset", default="quick", metavar="P", help="smoke, quick, standard or paper (default: quick)"
+    )
     search.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
     search.add_argument("--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is the deployed one")
     search.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
@@ -60,6 +64,7 @@ def run_search(args: argparse.Namespace) -> None:
     joint = args.algorithm == specialising.JOINT
     if joint:
         specialising.check_joint(args)
+    args.space = args.space or PRESET_SPACES.get(args.preset, "uib")
     out = check_new_folder(Path(args.out) if args.out else default_out(args, target))
     from nas.cli.live import LiveWatcher
     from nas.plan import Settings
@@ -133,9 +138,13 @@ def default_out(args: argparse.Namespace, target: str | None) -> Path:
 
 @contextmanager
 def resumable(run: Path) -> Iterator[None]:
-    """Say in an interruption how to go on with `run`."""
+    """Say in an interruption, and where the disk is full, how to go on with `run`."""
+    from nas.files import CannotWrite
+
     try:
         yield
+    except CannotWrite as error:
+        raise InvalidInput(f"{error}; then go on with: nas resume {run}") from error
     except KeyboardInterrupt as stop:
         saved = (run / "experiment.json").exists()
         raise KeyboardInterrupt(f"go on with: nas resume {run}" if saved else "nothing was saved yet") from stop
