@@ -64,13 +64,12 @@ def run_search(args: argparse.Namespace) -> None:
     joint = args.algorithm == specialising.JOINT
     if joint:
         specialising.check_joint(args)
-    args.space = args.space or PRESET_SPACES.get(args.preset, "uib")
     out = check_new_folder(Path(args.out) if args.out else default_out(args, target))
     from nas.cli.live import LiveWatcher
     from nas.plan import Settings
 
     settings = Settings(
-        space=args.space,
+        space=space_of(args),
         target=target,
         ridge_point=args.ridge_point,
         peak_gmacs_per_s=args.peak_gmacs_per_s,
@@ -106,6 +105,12 @@ def run_search(args: argparse.Namespace) -> None:
     specialising.print_found(found, out)
 
 
+def space_of(args: argparse.Namespace) -> str:
+    """Return the space asked for, or the one that belongs to the preset."""
+    space: str = args.space or PRESET_SPACES.get(args.preset, "uib")
+    return space
+
+
 def run_resume(args: argparse.Namespace) -> None:
     """Go on with a search, then print what was found."""
     run = run_folder(args.folder)
@@ -132,7 +137,7 @@ def default_out(args: argparse.Namespace, target: str | None) -> Path:
     """Return the folder of a run without --out: the settings that matter, in letters that any file system takes."""
     device = "-".join(Path(name).stem for name in target.split(",")) if target else f"ridge{args.ridge_point:g}"
     algorithm = () if args.algorithm == specialising.JOINT else (args.algorithm,)
-    parts = (args.space, device, Path(args.data).stem, args.preset, *algorithm, f"s{args.seed}")
+    parts = (space_of(args), device, Path(args.data).stem, args.preset, *algorithm, f"s{args.seed}")
     return Path("runs", re.sub(r"[^\w.-]+", "-", "-".join(parts), flags=re.ASCII))
 
 
