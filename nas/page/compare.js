@@ -143,7 +143,7 @@ function ridgeScatter(own, fronts, choose) {
   interactive(svg, own.map((one, i) => {
     const [px, py] = [X(latencies[i]), Y(100 * one.top1)];
     const best = fronts[at][i];
-    const node = draw("g", { class: `${ridgeColour(one)}${best ? " best" : ""}`, transform: `translate(${px} ${py})`, "data-best": best }, draw("circle", { r: 11, class: "halo" }), draw("path", { d: markPath(0, 4) }));
+    const node = draw("g", { class: `${ridgeColour(one)}${best ? " best" : ""}`, transform: `translate(${px} ${py})`, "data-best": String(best) }, draw("circle", { r: 11, class: "halo" }), draw("path", { d: markPath(0, 4) }));
     if (best) node.append(draw("text", { x: -6, y: -5, "text-anchor": "end" }, String(i + 1)));
     marks.append(node);
     const lines = [one.name, inUnit(latencies[i], "s at 1 GMAC/s"), `top-1 ${percent(one.top1)}`, best ? "on the front" : "beaten by another"];
