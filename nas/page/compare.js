@@ -13,7 +13,7 @@ const nameButton = (index, target) => make("button", { type: "button", class: "p
 
 figures.networks = (place) => {
   let [column, down] = ["front", true];
-  const listed = () => [...data.networks.keys()].filter((index) => [state.kind, -1].includes(data.networks[index].kind));
+  const listed = () => [...data.networks.keys()].filter((index) => data.networks[index].kind === state.kind || stands(data.networks[index], state.kind));
   const onFront = (index) => chosenTargets().filter((target) => data.fronts[target].includes(index)).length;
   const valueOf = (index) => {
     const network = data.networks[index];
@@ -63,7 +63,7 @@ figures.networks = (place) => {
 
 figures.regret = (place) => {
   for (const matrix of data.regrets) {
-    const most = Math.max(0.01, ...matrix.cells.flat().filter((cell) => cell).map((cell) => cell.extra));
+    const most = Math.max(0.05, ...matrix.cells.flat().filter((cell) => cell).map((cell) => cell.extra));
     const head = [make("th", { scope: "col" }, "found for \u2193, used on \u2192"), ...matrix.runs.map((run) => make("th", { scope: "col", class: "number" }, run.label))];
     const rows = matrix.runs.map((run, i) => make("tr", {}, make("th", { scope: "row" }, run.label), matrix.cells[i].map((cell, j) => {
       if (!cell) return number("", { class: "heat", title: "nothing found for the row is as accurate" });
@@ -136,8 +136,8 @@ function ridgeScatter(own, fronts, choose) {
   const spread = Math.max(1, Math.max(...levels) - Math.min(...levels));
   const x = { low: Math.min(...latencies) / 1.15, high: Math.max(...latencies) * 1.15, log: true, label: "latency (s at a peak of 1 GMAC/s)" };
   const y = { low: Math.min(...levels) - 0.1 * spread, high: Math.min(100.5, Math.max(...levels) + 0.12 * spread) };
-  const { svg, marks, X, Y } = chart({ x, y, width: 460, height: 300, label: `fronts at a ridge point of ${state.ridge} MACs per byte` });
-  svg.append(draw("text", { x: 4, y: 12, class: "axis" }, "top-1 %"));
+  const { svg, marks, X, Y } = chart({ x, y, width: 460, height: 310, top: 22, label: `fronts at a ridge point of ${state.ridge} MACs per byte` });
+  svg.append(draw("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
   const stair = own.map((one, i) => [latencies[i], one.top1, fronts[at][i]]).filter((one) => one[2]).sort((a, b) => a[0] - b[0]);
   marks.append(draw("path", { d: stairs(stair.map(([ms, top1]) => [X(ms), Y(100 * top1)])), class: "front" }));
   interactive(svg, own.map((one, i) => {

@@ -3,6 +3,8 @@ const FAMILY = "mobilenetv4"; // among published references, drawn in the first 
 const BELOW = 13; // height of the strip for networks without accuracy
 
 const itemsOf = (kind) => [...new Set(data.networks.filter((one) => one.kind === kind).map((one) => one.item))];
+// Whether a network without accuracy is shown beside a kind of accuracy: references rebuilt for other networks only there.
+const stands = (network, kind) => !hasAccuracy(network) && !(network.source === "reference" && isPublished(kind));
 const isPublished = (kind) => data.networks.some((one) => one.kind === kind && one.source === "reference");
 
 function styleOf(network) {
@@ -68,12 +70,14 @@ figures.panels = (place) => {
 
 function legendOf(kind) {
   const chip = (style, size = 5) => draw("svg", { viewBox: "-8 -8 16 16", class: `mark ${style.colour}`, "aria-hidden": "true" }, draw("path", { d: markPath(style.mark, size) }));
-  const items = itemsOf(kind).map((item) => {
-    const number = data.networks.findIndex((one) => one.item === item && one.chosen);
+  const numbers = itemsOf(kind).map((item) => data.networks.findIndex((one) => one.item === item && one.chosen));
+  if (isPublished(kind)) numbers.sort((a, b) => numberOf(a) - numberOf(b));
+  const items = numbers.map((number) => {
+    const { item } = data.networks[number];
     const text = [isPublished(kind) ? `${numberOf(number)} ` : chip(styleOf(data.networks[number])), item];
     return make("li", {}, make("button", { type: "button", class: `plain ${styleOf(data.networks[number]).colour}`, onclick: () => selectNetwork(number) }, text));
   });
-  if (data.networks.some((one) => !hasAccuracy(one))) items.push(make("li", { class: "soft" }, chip({ colour: "rest", mark: 0 }, 3), "below the axis: no accuracy known"));
+  if (kind < data.kinds.length && data.networks.some((one) => stands(one, kind))) items.push(make("li", { class: "soft" }, chip({ colour: "rest", mark: 0 }, 3), "below the axis: no accuracy known"));
   return items;
 }
 
@@ -87,7 +91,7 @@ function numberOf(network) {
 function panel(target, kind) {
   const { name, unit } = data.targets[target];
   const shown = data.networks.map((network, number) => ({ network, number, ms: data.latency[number][target] }))
-    .filter(({ network }) => network.kind === kind || !hasAccuracy(network));
+    .filter(({ network }) => network.kind === kind || stands(network, kind));
   const known = shown.filter(({ network }) => network.kind === kind && hasAccuracy(network));
   const title = `${name}: accuracy against latency`;
   const body = known.length ? scatter(target, known, shown.filter(({ network }) => !hasAccuracy(network))) : rows(target, shown);
@@ -124,9 +128,9 @@ function scatter(target, known, others) {
   const spread = Math.max(1, Math.max(...levels) - Math.min(...levels));
   const y = { low: Math.min(...levels) - 0.12 * spread, high: Math.min(100.5, Math.max(...levels) + 0.12 * spread), label: "top-1" };
   const inside = others.filter(({ ms }) => ms >= x.low && ms <= x.high);
-  const frame = chart({ x, y, height: 236 + (inside.length ? BELOW : 0), bottom: 38 + (inside.length ? BELOW : 0), drop: inside.length ? BELOW : 0, label: data.targets[target].name });
+  const frame = chart({ x, y, top: 22, height: 246 + (inside.length ? BELOW : 0), bottom: 38 + (inside.length ? BELOW : 0), drop: inside.length ? BELOW : 0, label: data.targets[target].name });
   const { svg, marks, X, Y } = frame;
-  svg.append(draw("text", { x: 4, y: 12, class: "axis" }, "top-1 %"));
+  svg.append(draw("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
   for (const [ms, top1] of background) marks.append(draw("circle", { cx: X(ms), cy: Y(100 * top1), r: 1.8, class: "ground" }));
   if (wanted) marks.append(draw("line", { x1: X(wanted), x2: X(wanted), y1: frame.top, y2: frame.height - frame.bottom, class: "wanted" }));
   const best = front(known.map(({ network, ms }) => [ms, network.top1]));
