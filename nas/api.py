@@ -9,7 +9,7 @@
     api.export("runs/mine", "found.json")
 
 Wherever a network is asked for, an `ArchSpec` will do, a reference's name (nas zoo), a spec file, or the folder of a
-run or training. Nothing heavy is imported before it is needed. Bad input raises `nas.errors.InvalidInput` or `UnknownName`.
+run or training. Nothing heavy is imported before it is needed. Bad input raises `InvalidInput` or `UnknownName`.
 """
 
 from collections.abc import Sequence

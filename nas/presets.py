@@ -23,6 +23,37 @@ class StageBudget:
 
 
 @dataclass(frozen=True)
+class Halving:
+    """Successive halving of a stage's candidates, trained alone: each rung keeps one in `factor` of them, at least one.
+
+    `rungs` are the epochs that a candidate has been trained for at the end of each; the last is a whole training.
+    """
+
+    candidates: int
+    rungs: tuple[int, ...] = (1, 4)
+    factor: int = 4
+
+    def survivors(self, alive: int) -> int:
+        """Return how many of `alive` candidates go on."""
+        return -(-alive // self.factor)
+
+    def words(self) -> str:
+        """Return the rungs in words."""
+        alive, rungs = self.candidates, []
+        for rung in self.rungs:
+            rungs.append(f"{alive} to epoch {rung}")
+            alive = self.survivors(alive)
+        return ", then ".join(rungs)
+
+    def trainings(self, alive: int) -> int:
+        """Return how many times one of `alive` candidates is trained from one rung to the next, in all."""
+        total = 0
+        for _ in self.rungs:
+            total, alive = total + alive, self.survivors(alive)
+        return total
+
+
+@dataclass(frozen=True)
 class Preset:
     """Budget of a whole search."""
 
@@ -37,6 +68,8 @@ class Preset:
     proxy_resolution: int  # largest; pictures smaller than this are not enlarged beyond 16 px
     proxy_width: float
     optimizer: OptimizerSettings
+    coarse_finalists: Halving | None = None  # candidates of a stage that are trained alone to choose among them
+    fine_finalists: Halving | None = None
     held_out_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
