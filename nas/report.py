@@ -39,6 +39,7 @@ class RunFiles:
     best: Result | None
     evaluated: "pd.DataFrame | None"
     entries: tuple[Entry, ...] = ()  # the found network and its front, or what the coarse stage found
+    finalists: "pd.DataFrame | None" = None  # accuracies of the proxies trained alone, where there were any
 
 
 def write_report(run: Path) -> Path:
@@ -61,6 +62,7 @@ def read_run(run: Path) -> RunFiles:
         best=load_result(run / "best.json") if (run / "best.json").exists() else None,
         evaluated=_evaluated(run / "evaluated.csv"),
         entries=tuple(_entries(run)),
+        finalists=_finalists(run / "finalists.csv"),
     )
 
 
@@ -95,6 +97,22 @@ def _evaluated(path: Path) -> "pd.DataFrame | None":
         raise InvalidInput(f"{path} is no table of evaluated networks ({error}); run the search again") from error
 
 
+def _finalists(path: Path) -> "pd.DataFrame | None":
+    """Return a row per stage and finalist: its accuracy in the supernet, then after each number of epochs alone."""
+    import pandas as pd
+
+    if not path.exists():
+        return None
+    try:
+        rows = pd.read_csv(path).astype({"top1": float, "supernet_top1": float, "epochs": int})
+        rungs = rows.pivot_table(
+            index=["stage", "digest", "supernet_top1"], columns="epochs", values="top1", sort=False
+        )
+    except (ValueError, KeyError) as error:
+        raise InvalidInput(f"{path} is no table of finalists ({error}); run the search again") from error
+    return rungs.sort_values(list(rungs.columns)[::-1], ascending=False).sort_index(level="stage", sort_remaining=False)
+
+
 def _entries(run: Path) -> list[Entry]:
     if (run / "best.json").exists():
         return load_item(run)
@@ -123,6 +141,8 @@ def page(run: RunFiles) -> str:
             "line. Above each panel the likeliest option at the end (for blocks: start + middle depthwise kernel).",
             figure("choices", "probabilities of the options over the steps"),
         )
+    if run.finalists is not None:
+        parts += _contest(run.finalists)
     shown = run.best or run.coarse
     parts += _latencies(shown) if shown is not None else []
     parts += ["<h2>Settings</h2>", _table(("setting", "value"), _flat(run.experiment), numbers=False), "</main>"]
@@ -242,6 +262,20 @@ def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
         return None
 
 
+def _contest(rungs: "pd.DataFrame") -> list[str]:
+    words = "Top-1 in % of their proxies on the held-out pictures: in the supernet, then trained alone for some epochs."
+    head = ["stage", "network", "supernet", *(f"{epochs} epochs" for epochs in rungs.columns)]
+    rows = [
+        [stage, digest[:8], _top1(supernet), *map(_top1, values)]
+        for (stage, digest, supernet), values in zip(rungs.index, rungs.to_numpy(), strict=True)
+    ]
+    return _section("Finalists", words, _table(head, rows))
+
+
+def _top1(value: float) -> str:
+    return "" if value != value else f"{100 * value:.1f}"
+
+
 def _latencies(result: Result) -> list[str]:
     rows = sorted(result.other_latencies_ms.items(), key=lambda row: row[1])
     here = (f"{result.target} (searched for)", f"{_number(result.latency)} {result.latency_unit}")
@@ -262,10 +296,15 @@ def _section(title: str, words: str, body: str) -> list[str]:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True) -> str:
+    """Return a table; where it has `numbers`, they stand to the right in all columns but the first."""
     kind = ' class="number"' if numbers else ""
-    lines = [f"<tr><th>{escape(header[0])}</th><th{kind}>{escape(header[1])}</th></tr>"]
-    lines += [f"<tr><td>{escape(str(name))}</td><td{kind}>{escape(str(value))}</td></tr>" for name, value in rows]
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+    lines = [_cells("th", kind, header), *(_cells("td", kind, [str(value) for value in row]) for row in rows)]
+    return f'<div class="wide" tabindex="0"><table>{"".join(lines)}</table></div>'
+
+
+def _cells(tag: str, kind: str, values: Sequence[str]) -> str:
+    first, *others = map(escape, values)
+    return f"<tr><{tag}>{first}</{tag}>{''.join(f'<{tag}{kind}>{value}</{tag}>' for value in others)}</tr>"
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -50,6 +50,13 @@ class Browser:
         )  # fmt: skip
         os.close(commands)
         os.close(answers)
+        try:
+            self._attach()
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self) -> None:
         pages = self.call("Target.getTargets", whole=True)["targetInfos"]
         target = next(page["targetId"] for page in pages if page["type"] == "page")
         attach = {"targetId": target, "flatten": True}
@@ -57,12 +64,8 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End the browser."""
         os.close(self._out)  # a browser whose pipe is closed leaves
         try:
             self._process.wait(10)
@@ -70,6 +73,14 @@ class Browser:
             self._process.kill()
             self._process.wait()
         os.close(self._in)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def call(self, method: str, params: dict[str, Any] | None = None, *, whole: bool = False) -> dict[str, Any]:
         """Send a command, to the page or to the `whole` browser, and return its result."""

@@ -108,6 +108,22 @@ def test_the_course_of_the_search_is_that_of_the_journal(tmp_path: Path) -> None
         assert stages[name]["best"] == pytest.approx([100 * chunk["argmax_reward_top1"] for chunk in chunks])
 
 
+def test_finalists_stand_in_a_table_where_there_were_any(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    assert "Finalists" not in read(run).text
+    head = "stage,digest,spec,epochs,top1,pictures,supernet_top1\n"
+    rows = [
+        "fine,aaaaaaaaaa,x,3,0.81,500,0.9\n",
+        "fine,bbbbbbbbbb,x,3,0.823,500,0.7\n",
+        "fine,bbbbbbbbbb,x,9,0.9,500,0.7\n",
+    ]
+    (run / "finalists.csv").write_text(head + "".join(rows))
+    assert "9 epochs fine bbbbbbbb 70.0 82.3 90.0 fine aaaaaaaa 90.0 81.0" in read(run).text
+    (run / "finalists.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InvalidInput, match=r"finalists\.csv"):
+        write_report(run)
+
+
 def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", finished=False)
     page = read(run)

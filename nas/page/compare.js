@@ -52,7 +52,10 @@ figures.networks = (place) => {
       const fronts = hasAccuracy(network) ? `${onFront(index)} of ${targets.length}` : "";
       return make("tr", { class: network.chosen ? null : "member" }, make("th", { scope: "row" }, nameButton(index)), number(top1, { title: data.kinds[network.kind] }), number(fronts), cells, number(count(data.archs[network.arch].macs)), number(count(data.archs[network.arch].params)));
     });
-    place.replaceChildren(wide("all networks", table(head, rows)));
+    const everywhere = order.filter((index) => hasAccuracy(data.networks[index]) && targets.length && onFront(index) === targets.length);
+    const names = everywhere.slice(0, 8).map((index) => data.networks[index].name).join(", ");
+    const more = everywhere.length > 8 ? ` and ${everywhere.length - 8} more` : "";
+    place.replaceChildren(names ? make("p", {}, `On the front of all ${targets.length} chosen targets: ${names}${more}.`) : "", wide("all networks", table(head, rows)));
   };
   on("targets", redraw);
   on("kind", redraw);
