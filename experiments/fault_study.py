@@ -9,7 +9,7 @@ a record of the phase in the journal, drawn at random, and a random part of the 
 into compiled steps, evaluations, appends and checkpoints that are being written. The full disk is a tmpfs of a few
 megabytes that is filled from outside, or RLIMIT_FSIZE where mounting is not permitted. Compilations come from a cache.
 
-Command: python -m experiments.fault_study [--kills 20] [--phases coarse,fine,front] --out DIR
+Command: python -m experiments.fault_study [--kills 20] [--phases coarse,fine,front,supernet,nsga2,evolution] --out DIR
 """
 
 import argparse
@@ -40,6 +40,7 @@ nas.experiment.CHECKPOINT_SECONDS = nas.train.CHECKPOINT_S = float(sys.argv[1])
 sys.exit(main(sys.argv[2:]))
 """
 JOINT = ("search", "--preset", "smoke")
+NSGA2, EVOLUTION = ((*JOINT, "--algorithm", name, "--trials", "48") for name in ("nsga2", "regularized-evolution"))
 SECONDS = 1200.0  # the longest that a command may take
 POLL_S = 0.005  # between two looks at a journal
 FULL = 6 << 20  # bytes of the small disk
@@ -58,6 +59,9 @@ PHASES = {  # another algorithm's phase is one line here
     "coarse": Phase(JOINT, ("coarse",)),
     "fine": Phase(JOINT, ("fine",)),
     "front": Phase(JOINT, ("front",)),
+    "supernet": Phase(NSGA2, ("supernet",)),
+    "nsga2": Phase(NSGA2, ("pixel8-edgetpu coarse", "pixel8-edgetpu fine")),
+    "evolution": Phase(EVOLUTION, ("pixel8-edgetpu coarse", "pixel8-edgetpu fine")),
 }
 
 
