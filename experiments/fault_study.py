@@ -34,16 +34,16 @@ from nas.journal import read_journal
 SAME = ("best.json", "front.csv")
 LAUNCH = """
 import sys
-import nas.experiment, nas.train
+import nas.experiment, nas.shared_weights, nas.train
 from nas.cli import main
-nas.experiment.CHECKPOINT_SECONDS = nas.train.CHECKPOINT_S = float(sys.argv[1])
+nas.experiment.CHECKPOINT_SECONDS = nas.shared_weights.CHECKPOINT_SECONDS = nas.train.CHECKPOINT_S = float(sys.argv[1])
 sys.exit(main(sys.argv[2:]))
 """
 JOINT = ("search", "--preset", "smoke")
 NSGA2, EVOLUTION = ((*JOINT, "--algorithm", name, "--trials", "48") for name in ("nsga2", "regularized-evolution"))
 SECONDS = 1200.0  # the longest that a command may take
 POLL_S = 0.005  # between two looks at a journal
-FULL = 6 << 20  # bytes of the small disk
+FULL = 48 << 20  # bytes of the small disk
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ PHASES = {  # another algorithm's phase is one line here
     "fine": Phase(JOINT, ("fine",)),
     "front": Phase(JOINT, ("front",)),
     "supernet": Phase(NSGA2, ("supernet",)),
-    "nsga2": Phase(NSGA2, ("pixel8-edgetpu coarse", "pixel8-edgetpu fine")),
-    "evolution": Phase(EVOLUTION, ("pixel8-edgetpu coarse", "pixel8-edgetpu fine")),
+    "nsga2": Phase(NSGA2, ("edgetpu/coarse", "edgetpu/fine")),
+    "evolution": Phase(EVOLUTION, ("edgetpu/coarse", "edgetpu/fine")),
 }
 
 
