@@ -297,9 +297,9 @@ def _section(title: str, words: str, body: str) -> list[str]:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True) -> str:
     """Return a table; where it has `numbers`, they stand to the right in all columns but the first."""
-    kind = ' class="number"' if numbers else ""
+    kind, own = (' class="number"', "") if numbers else ("", ' class="words"')
     lines = [_cells("th", kind, header), *(_cells("td", kind, [str(value) for value in row]) for row in rows)]
-    return f'<div class="wide" tabindex="0"><table>{"".join(lines)}</table></div>'
+    return f'<div class="wide" tabindex="0"><table{own}>{"".join(lines)}</table></div>'
 
 
 def _cells(tag: str, kind: str, values: Sequence[str]) -> str:
