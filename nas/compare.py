@@ -19,7 +19,7 @@ from nas.compared import PUBLISHED_KIND, Entry, has_accuracy, load_items, load_t
 from nas.errors import InvalidInput
 from nas.pareto import hypervolume_2d, non_dominated
 from nas.protocols import LatencyModel
-from nas.regret import regrets
+from nas.regret_matrix import regrets
 from nas.zoo import YARDSTICKS
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Comparison:
     ms x top-1: the area between the points and (reference latency, top-1 of 0).
     `optimal`: one row per architecture with an accuracy: name, item, source, chosen, accuracy_kind, top1,
     targets_on_front, targets, share.
-    `regrets`: see `nas.regret`.
+    `regrets`: see `nas.regret_matrix`.
     """
 
     rows: "pd.DataFrame"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from nas.plan import Plan
 from nas.results import Accuracy, AccuracyKind, Result
 from nas.space import StagedSpace
 from nas.supernet.inherit import network_weights
-from nas.supernet.supernet import Params
 
 CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
 
@@ -58,8 +58,11 @@ def outcome(plan: Plan, arch: ArchSpec, accuracy: Accuracy, *, entropy: float, n
     )
 
 
-def save_inherited(path: Path, params: Params, space: StagedSpace, genotype: Sequence[int]) -> None:
-    """Write the weights of one proxy, cut from the supernet over `space`, for `nas train --proxy --from-supernet`."""
+def save_inherited(path: Path, params: dict[str, Any], space: StagedSpace, genotype: Sequence[int]) -> None:
+    """Write the weights of one proxy, cut from the supernet over `space`, for `nas train --proxy --from-supernet`.
+
+    `params` are the supernet's arrays by name, on a device or in memory.
+    """
     arch = space.decode(genotype)
     weights = network_weights(params, space, genotype)
     for kernel in arch.kernels:

@@ -1,95 +1,85 @@
-"""The regret of hardware: how much slower on one device is what was found for another, at equal or better accuracy.
+"""How much a network loses on a target against what is known to be possible there, and the network that loses least.
 
-For runs A and B with accuracies of one kind, and `bar` the accuracy of the network that run B chose: of the networks of
-A (its chosen one and its front) the quickest on B's target that reaches `bar`, against the quickest of B that does. So
-a run has no regret against itself; where nothing of A reaches `bar`, there is no number.
+The regret of a network on a target, in points of top-1 as a fraction: the best accuracy of any evaluated network that
+takes at most its latency on this target, less its own accuracy. It is 0 exactly for the networks on the target's front
+of accuracy against latency, so "Pareto-optimal on every target" (MobileNetV4, arXiv 2404.10518, section 3) is a worst
+regret of 0. The alternative, extra latency at equal accuracy, moves in large jumps where a front is flat, and has no
+value for networks more accurate than any other; points of accuracy are what a user gives up.
+
+The smallest network of a space stands on every front. So a universal network has to use what it may: it keeps the
+wanted latency on every target and takes at least `REACH` of it on one.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from latency_models.target import load_target
-from nas.anatomy import kernel_columns, kernel_times, totals
-from nas.compared import Entry
-from nas.errors import InvalidInput, UnknownName
-from nas.protocols import LatencyModel
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-COLUMNS = [
-    "found_for", "item", "used_on", "best_item", "accuracy_kind", "least_top1", "network", "latency_ms",
-    "best_network", "best_latency_ms", "extra_ms", "extra",
-]  # fmt: skip
+REACH = 0.95  # of the wanted latency, that a universal network takes on one target at least
+SLACK = 1e-9  # relative: equal latencies summed in another order are equal
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What one run found: its target, the kind of its accuracies, all networks, the accuracy of the chosen one."""
+class Known:
+    """What is possible: the latencies [N, T] of the evaluated networks on all targets, and their accuracies [N]."""
 
-    item: str
-    target: str
-    kind: str
-    entries: tuple[Entry, ...]
-    top1: float
+    latencies: Floats
+    accuracies: Floats
+
+    def regrets(self, latencies: Floats, accuracies: Floats) -> Floats:
+        """Return the regret [M, T] of networks with these latencies [M, T] and accuracies [M].
+
+        Below 0 where a network beats all that is known; its negative accuracy where it is faster than all of them.
+        """
+        columns = [
+            best_within(self.latencies[:, t], self.accuracies, latencies[:, t]) - accuracies
+            for t in range(latencies.shape[1])
+        ]
+        return np.stack(columns, 1)
 
 
-def regrets(entries: Sequence[Entry], models: Mapping[str, LatencyModel], latency_model: str) -> "pd.DataFrame":
-    """Return one row per ordered pair of runs of one kind.
+def best_within(latencies: Floats, accuracies: Floats, bounds: Floats) -> Floats:
+    """Return the best accuracy [M] among points [N] with at most these latencies [M]; 0 where there is none."""
+    order = np.argsort(latencies, kind="stable")
+    best = np.concatenate([[0.0], np.maximum.accumulate(accuracies[order])])
+    return np.asarray(best[np.searchsorted(latencies[order], bounds * (1 + SLACK), side="right")])
 
-    Columns: found_for and item (run A), used_on and best_item (B's target and run), accuracy_kind, least_top1 (`bar`),
-    network and latency_ms (A's quickest on B's target that reaches it, "" and NaN where none does), best_network and
-    best_latency_ms (B's), extra_ms and extra (of A's over B's, as a fraction). `models` are those of the compared
-    targets; a run whose target is not among them is priced on its own. Empty with fewer than two targets.
+
+def objective(regrets: Floats, shares: Floats) -> Floats:
+    """Return what a search minimises [N]: the worst regret, or above 1 what is missing to `REACH`.
+
+    `regrets` [N, T]; `shares` [N, T] are latencies over the wanted ones.
     """
-    import pandas as pd
-
-    runs = _runs(entries)
-    rows: list[list[object]] = []
-    if len({run.target for run in runs}) > 1:
-        for best in runs:
-            model = models.get(best.target) or _model(best.target, latency_model)
-            if model is None:
-                continue
-            for run in runs:
-                if run.kind == best.kind:
-                    rows.append(_row(run, best, model))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    missing = REACH - shares.max(1, initial=0)
+    return np.where(missing > 0, 1 + missing, regrets.max(1, initial=-1))
 
 
-def _runs(entries: Sequence[Entry]) -> list[_Found]:
-    found = []
-    for item in dict.fromkeys(entry.item for entry in entries if entry.found_for and entry.accuracy):
-        own = tuple(entry for entry in entries if entry.item == item)
-        chosen = own[0]
-        found.append(_Found(item, chosen.found_for, chosen.kind, own, chosen.top1))
-    return found
+def least_regret(known: Known, wanted: Sequence[float], kept: NDArray[np.bool_]) -> int:
+    """Return which of the known networks to take among those `kept` [N]: least worst regret, then most accurate."""
+    shares = known.latencies / np.asarray(wanted)
+    value = objective(known.regrets(known.latencies, known.accuracies), shares)
+    order = np.lexsort((np.arange(len(value)), shares.max(1), -known.accuracies, value, ~kept))
+    return int(order[0])
 
 
-def _model(target: str, latency_model: str) -> LatencyModel | None:
-    """Return the model of a target that is not compared, None for an abstract device or one that is not here."""
-    try:
-        return load_target(target).model(latency_model)
-    except (InvalidInput, UnknownName):
-        return None
-
-
-def _row(run: _Found, best: _Found, model: LatencyModel) -> list[object]:
-    name, latency_ms = _quickest(run, best.top1, model)
-    best_name, best_ms = _quickest(best, best.top1, model)
-    pair = [run.target, run.item, best.target, best.item, best.kind, best.top1]
-    return [*pair, name, latency_ms, best_name, best_ms, latency_ms - best_ms, latency_ms / best_ms - 1]
-
-
-def _quickest(run: _Found, least_top1: float, model: LatencyModel) -> tuple[str, float]:
-    """Return the name and latency of the run's quickest network that reaches the accuracy, ("", NaN) for none."""
-    fit = [entry for entry in run.entries if entry.top1 >= least_top1]
-    if not fit:
-        return "", float("nan")
-    columns = kernel_columns([entry.arch for entry in fit])
-    latencies = totals(columns, kernel_times(columns, model)[0], model)
-    quickest = int(np.argmin(latencies))
-    return fit[quickest].name, latencies[quickest]
+def table(targets: Sequence[str], rows: Mapping[str, tuple[str, Floats, float, Floats]]) -> dict[str, object]:
+    """Return the JSON form of what networks lose: rows are name -> (digest, latencies [T], top-1, regrets [T])."""
+    return {
+        "schema": "nas.universal",
+        "version": 1,
+        "regret": "best top-1 of any network evaluated in this run that takes at most this latency, less its own",
+        "targets": list(targets),
+        "networks": [
+            {
+                "name": name,
+                "digest": digest,
+                "top1": top1,
+                "latency": dict(zip(targets, latencies.tolist(), strict=True)),
+                "regret": dict(zip(targets, regrets.tolist(), strict=True)),
+                "worst_regret": float(regrets.max()),
+            }
+            for name, (digest, latencies, top1, regrets) in rows.items()
+        ],
+    }
