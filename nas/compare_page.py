@@ -16,7 +16,7 @@ ABOUT = {
     "Column heads sort.",
     "regret": "Extra latency on the column's target of the quickest network found for the row's target, against the "
     "quickest found for the column's, at equal or better accuracy than the one chosen for the column's. "
-    "Blank where nothing found for the row is that accurate.",
+    "Below 0 where the row's is quicker, blank where nothing found for the row is that accurate.",
     "volumes": "Area that the networks of an item dominate, as a share of that of all networks of the same kind.",
     "ridge": "A ridge point is peak MACs per second over bytes per second. Low ones are CPUs, high ones accelerators. "
     "Time is the roofline's alone, one byte per element (arXiv 2404.10518, Eq. 1).",
