@@ -89,24 +89,34 @@ def _section(title: str, name: str) -> list[str]:
 
 
 def _regrets(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return one matrix per kind of accuracy: runs, and cells [found for][used on], None where there is none."""
+    """Return one matrix per kind of accuracy: the columns' runs, and rows of cells, None where there is none."""
     matrices = []
     for kind, rows in comparison.regrets.groupby("accuracy_kind", sort=False):
         cells = {(row["item"], row["best_item"]): row for row in records(rows)}
         own = rows.drop_duplicates("best_item")
-        items = list(own["best_item"])
-        targets = list(own["used_on"])
-        runs = [
-            {"label": f"{target} ({item})", "target": target, "top1": top1}
-            for item, target, top1 in zip(items, targets, own["least_top1"], strict=True)
+        columns = [
+            {"label": _run_label(item, target), "item": item, "target": target, "top1": top1}
+            for item, target, top1 in zip(own["best_item"], own["used_on"], own["least_top1"], strict=True)
         ]
-        matrix = [[_cell(cells.get((item, best))) for best in items] for item in items]
-        matrices.append({"kind": kind, "runs": runs, "cells": matrix})
+        found = dict(zip(rows["item"], rows["found_for"], strict=True))
+        matrix = [
+            {
+                "label": _run_label(item, target),
+                "item": item,
+                "cells": [_cell(cells[item, column["item"]]) for column in columns],
+            }
+            for item, target in found.items()
+        ]
+        matrices.append({"kind": kind, "columns": columns, "rows": matrix})
     return matrices
 
 
-def _cell(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if row is None or row["extra"] != row["extra"]:
+def _run_label(item: str, target: str) -> str:
+    return item if target in item else f"{target} ({item})"
+
+
+def _cell(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["extra"] != row["extra"]:
         return None
     latency_ms, best_ms, extra = rounded([row["latency_ms"], row["best_latency_ms"], row["extra"]])
     return {
