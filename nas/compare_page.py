@@ -6,7 +6,7 @@ from typing import Any
 
 from latency_models.target import load_target
 from nas.compare import Comparison, records, ridge_candidates
-from nas.page import figure, page, rounded
+from nas.page import detail, figure, page, rounded
 from nas.page_data import arch_number, page_data
 
 ABOUT = {
@@ -45,6 +45,9 @@ def html(comparison: Comparison, title: str = "Networks compared") -> str:
             for one in candidates
         ],
     }  # fmt: skip
+    if "energy_mj" in comparison.rows:
+        table = comparison.rows["energy_mj"].to_numpy().reshape(len(comparison.targets), -1)  # [target][network]
+        data["energy"] = [rounded(row) for row in table.T.tolist()]
     data["regrets"] = _regrets(comparison)
     data["volumes"] = _volumes(comparison)
     return page(title, _body(comparison, title, data), data, ("compare",))
@@ -76,7 +79,7 @@ def _body(comparison: Comparison, title: str, data: Mapping[str, Any]) -> str:
         [
             f'<header><h1>{escape(title)}</h1><p class="soft">{escape(said)}</p></header>',
             f'<main><div class="split"><div>{"".join(charts)}</div>',
-            '<aside class="detail" data-figure="architecture" aria-labelledby="architecture-title"></aside></div>',
+            f"{detail()}</div>",
             *more,
             f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
             "</main>",

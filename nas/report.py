@@ -13,7 +13,7 @@ from nas.compared import Entry, load_item
 from nas.errors import InvalidInput
 from nas.files import read_json, write_whole
 from nas.ops import Shape
-from nas.page import figure
+from nas.page import detail, figure
 from nas.page import page as filled
 from nas.page_data import page_data
 from nas.proxy import redeployed
@@ -137,9 +137,8 @@ def page(run: RunFiles) -> str:
 
 def _found(run: RunFiles) -> list[str]:
     """Return the places of the front, where there is one, and of the network block by block."""
-    detail = '<aside class="detail" data-figure="architecture" aria-labelledby="architecture-title"></aside>'
     if run.best is None:
-        return [detail] if run.entries else []
+        return [detail()] if run.entries else []
     words = (
         "Grey: all networks evaluated with the final weights of the supernet on the same held-out pictures. The line "
         "joins those that no other beats; dashed is the wanted latency. Click a point, or press Enter on it, to see "
@@ -147,7 +146,7 @@ def _found(run: RunFiles) -> list[str]:
     )
     front = _section("Accuracy against latency", words, figure("panels", "accuracy against latency"))
     chooser = figure("targets", "choice of targets")
-    return ['<div class="split"><div>', chooser, *front, "</div>", detail, "</div>"]
+    return ['<div class="split"><div>', chooser, *front, "</div>", detail(), "</div>"]
 
 
 def _data(run: RunFiles, stages: Stages) -> dict[str, Any]:

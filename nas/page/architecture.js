@@ -167,6 +167,7 @@ figures.architecture = (place) => {
     const network = data.networks[state.selected.network];
     const facts = [
       [inUnit(total, cost.unit), data.words.latency],
+      data.energy && network && state.device >= 0 ? [inUnit(data.energy[state.selected.network][state.device], "mJ"), "energy"] : [""],
       [count(arch.macs), "MACs"],
       [count(arch.params), "parameters"],
       [state.selected.accuracy ?? (network ? accuracy(network) : ""), ""],
