@@ -21,7 +21,7 @@ from nas.journal import Journal
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.network import load_weights
 from nas.plan import make_plan
-from nas.presets import QUICK, Halving, StageBudget
+from nas.presets import QUICK, Finals, StageBudget
 from nas.proxy import proxied
 from nas.results import load_result
 from tests.tiny import pictures
@@ -37,8 +37,8 @@ TINY = replace(
     eval_batch=12,
     front_size=12,
     proxy_width=0.5,
-    coarse_finalists=Halving(2, rungs=(1, 2), factor=2),
-    fine_finalists=Halving(2, rungs=(1,)),
+    coarse_finalists=Finals(2, rungs=(1, 2)),
+    fine_finalists=Finals(2, rungs=(1,)),
 )
 RESULT_FILES = (
     "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
