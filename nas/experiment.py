@@ -5,6 +5,7 @@ checkpoint is written and what time is left, never what is computed: the same se
 """
 
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.finalists import Contest, in_turn, searched_part, write_finalists
 from nas.front import Evaluated, front_candidates, on_target, write_front
 from nas.journal import Journal, Record
+from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
 from nas.outcome import CONVERGED_ENTROPY, as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan, Settings, make_plan
@@ -44,6 +46,7 @@ VERSION = 1
 CHECKPOINT_SECONDS = 20.0
 PROGRESS_PICTURES = 256  # held out, for the accuracy that progress shows
 POOLS = {"coarse": "coarse pool", "fine": "front"}  # from which a stage's finalists come
+FOLLOW = {"coarse": ("finalists", "checkpoints/fine"), "fine": ("finalists/fine",)}  # a stage; folders
 PACKAGES = ("jax", "flax", "optax", "numpy")
 
 __all__ = ["Progress", "Settings", "Silent", "Watcher", "resume", "search"]
@@ -56,18 +59,25 @@ def search(settings: Settings, out: Path, watch: Watcher | None = None) -> Resul
     """
     plan = make_plan(settings)
     new_folder(out)
+    with locked(out):
+        new_folder(out)  # still: nobody came between
+        _store(plan, out)
+        return _Run(plan, out, watch or Silent()).finish()
+
+
+def _store(plan: Plan, out: Path) -> None:
+    """Write settings, data and versions: what makes `out` a run folder that can be resumed."""
     identity = {"name": plan.dataset.name, "digest": plan.dataset.digest}
     versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
     stored = {
         "schema": SCHEMA,
         "version": VERSION,
-        "settings": asdict(settings),
+        "settings": asdict(plan.settings),
         "data": identity,
         "versions": versions,
     }
     stored["plan"] = plan.lines()
     write_whole(out / "experiment.json", dump_json(stored))
-    return _Run(plan, out, watch or Silent()).finish()
 
 
 def resume(run: Path, watch: Watcher | None = None) -> Result:
@@ -77,12 +87,28 @@ def resume(run: Path, watch: Watcher | None = None) -> Result:
     stored = read_json(run / "experiment.json")
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
         raise InvalidInput(f"{run}/experiment.json is not of a search that this release can resume; start a new one")
-    if (run / "best.json").exists():
+    if _reported(run):
         return load_result(run / "best.json")
+    with locked(run):
+        return _go_on(run, stored, watch or Silent())
+
+
+def _reported(run: Path) -> bool:
+    """Return whether the search in `run` is finished and its report is of the end."""
+    best, report = run / "best.json", run / "report.html"
+    return best.exists() and report.exists() and report.stat().st_mtime_ns >= best.stat().st_mtime_ns
+
+
+def _go_on(run: Path, stored: dict[str, Any], watch: Watcher) -> Result:
+    """Do what is left of the search in `run`, which this process holds."""
+    if (run / "best.json").exists():
+        result = load_result(run / "best.json")
+        write_report(run)  # a kill came between the two files
+        return result
     plan = make_plan(Settings.from_dict(stored.get("settings")))
     if stored.get("data", {}).get("digest") != plan.dataset.digest:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
-    return _Run(plan, run, watch or Silent()).finish()
+    return _Run(plan, run, watch).finish()
 
 
 @dataclass(frozen=True)
@@ -185,6 +211,8 @@ class _Run:
         """Run the controller steps from `first` on, chunk by chunk, with journal, progress and checkpoints."""
         name, budget = stage.name, stage.budget
         self.journal.keep(lambda record: _before(record, name, first))
+        for follows in FOLLOW[name]:  # from what this stage finds
+            shutil.rmtree(self.out / follows, ignore_errors=True)
         if first == 0:
             decisions = [{"name": d.name, "options": list(d.options)} for d in space.decisions]
             unit = self.plan.model.unit
@@ -315,7 +343,8 @@ class _Run:
         if len(entrants) < 2:
             return finished
         data = searched_part(self.feed.data, self.feed.train_rows, self.feed.held_rows)
-        contest = Contest(name, halving, data, plan.settings.seed, self.out / "finalists", self.journal, self.watch)
+        folder = self.out / "finalists" / stage.name
+        contest = Contest(name, halving, data, plan.settings.seed, folder, self.journal, self.watch)
         proxies = {genotype: stage.space.decode(genotype) for genotype in entrants}
         supernet_top1 = {genotype: counts[genotype] / pictures for genotype in entrants}
         winner = contest.winner(proxies, supernet_top1)

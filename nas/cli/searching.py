@@ -15,11 +15,13 @@ from nas.errors import InvalidInput
 if TYPE_CHECKING:
     from nas.results import Result
 
+PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
+
 
 def add_commands(commands: Commands) -> None:
     """Add the two commands."""
     search = commands.add_parser("search", help="find a network for a device")
-    search.add_argument("--space", default="uib", metavar="S", help="see nas spaces (default: uib)")
+    search.add_argument("--space", metavar="S", help="see nas spaces (default: uib; uib_smoke for smoke)")
     add_device(search)
     wanted = search.add_mutually_exclusive_group()
     wanted.add_argument(
@@ -37,7 +39,9 @@ def add_commands(commands: Commands) -> None:
     add_data(search, default="digits")
     search.set_defaults(data="digits")
     search.add_argument("--resolution", type=count, default=224, metavar="N", help="deployed px (default: 224)")
-    search.add_argument("--preset", default="quick", metavar="P", help="quick, standard or paper (default: quick)")
+    search.add_argument(
+        "--preset", default="quick", metavar="P", help="smoke, quick, standard or paper (default: quick)"
+    )
     search.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
     search.add_argument("--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is the deployed one")
     search.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
@@ -65,7 +69,7 @@ def run_search(args: argparse.Namespace) -> None:
     from nas.plan import Settings
 
     settings = Settings(
-        space=args.space,
+        space=space_of(args),
         target=target,
         ridge_point=args.ridge_point,
         peak_gmacs_per_s=args.peak_gmacs_per_s,
@@ -101,6 +105,12 @@ def run_search(args: argparse.Namespace) -> None:
     specialising.print_found(found, out)
 
 
+def space_of(args: argparse.Namespace) -> str:
+    """Return the space asked for, or the one that belongs to the preset."""
+    space: str = args.space or PRESET_SPACES.get(args.preset, "uib")
+    return space
+
+
 def run_resume(args: argparse.Namespace) -> None:
     """Go on with a search, then print what was found."""
     run = run_folder(args.folder)
@@ -127,15 +137,19 @@ def default_out(args: argparse.Namespace, target: str | None) -> Path:
     """Return the folder of a run without --out: the settings that matter, in letters that any file system takes."""
     device = "-".join(Path(name).stem for name in target.split(",")) if target else f"ridge{args.ridge_point:g}"
     algorithm = () if args.algorithm == specialising.JOINT else (args.algorithm,)
-    parts = (args.space, device, Path(args.data).stem, args.preset, *algorithm, f"s{args.seed}")
+    parts = (space_of(args), device, Path(args.data).stem, args.preset, *algorithm, f"s{args.seed}")
     return Path("runs", re.sub(r"[^\w.-]+", "-", "-".join(parts), flags=re.ASCII))
 
 
 @contextmanager
 def resumable(run: Path) -> Iterator[None]:
-    """Say in an interruption how to go on with `run`."""
+    """Say in an interruption, and where the disk is full, how to go on with `run`."""
+    from nas.files import CannotWrite
+
     try:
         yield
+    except CannotWrite as error:
+        raise InvalidInput(f"{error}; then go on with: nas resume {run}") from error
     except KeyboardInterrupt as stop:
         saved = (run / "experiment.json").exists()
         raise KeyboardInterrupt(f"go on with: nas resume {run}" if saved else "nothing was saved yet") from stop
