@@ -146,6 +146,8 @@ def compile_chunk(training: OneShot, devices: NamedSharding | None = None) -> Ch
     def chunk(state: OneShotState, pictures: Pictures, rows: Array) -> tuple[OneShotState, OneShotReport]:
         return lax.scan(lambda s, r: step(s, r, pictures), state, rows)
 
+    options = dict(training.preset.compiler_options) or None
     if devices is None:
-        return jax.jit(chunk, donate_argnums=0)
-    return jax.jit(chunk, donate_argnums=0, out_shardings=NamedSharding(devices.mesh, PartitionSpec()))
+        return jax.jit(chunk, donate_argnums=0, compiler_options=options)
+    everywhere = NamedSharding(devices.mesh, PartitionSpec())
+    return jax.jit(chunk, donate_argnums=0, out_shardings=everywhere, compiler_options=options)

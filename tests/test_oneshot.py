@@ -21,7 +21,8 @@ from tests.tiny import SPACE, pictures
 STAGE = StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False)
 DATA = pictures()
 TRAINING = OneShot(
-    SPACE.proxy(8, 0.5), replace(QUICK, coarse=STAGE, fine=STAGE, batch=8, warmup_fraction=0.0),
+    SPACE.proxy(8, 0.5), replace(QUICK, coarse=STAGE, fine=STAGE, batch=8, warmup_fraction=0.0,
+            compiler_options=(("xla_backend_optimization_level", 0),)),
     replace(DATA.augmentation, shift_px_fraction=0.0, flip=False), 0,
 )  # fmt: skip
 

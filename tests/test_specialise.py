@@ -39,6 +39,7 @@ TINY = replace(
     eval_batch=12,
     front_size=12,
     proxy_width=0.5,
+    compiler_options=(("xla_backend_optimization_level", 0),),
 )
 TARGETS = ("pixel6-cpu", "pixel8-edgetpu")
 TRIALS = 16
