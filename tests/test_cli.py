@@ -29,7 +29,20 @@ from nas.watch import Progress, Watcher
 from nas.zoo import reference
 
 HEAVY = ("jax", "flax", "optax", "ray", "numpy", "pandas", "matplotlib", "sklearn", "rich")
-COMMANDS = ("search", "resume", "train", "export", "compare", "measure", "describe", "zoo", "targets", "spaces")
+COMMANDS = (
+    "search",
+    "resume",
+    "runs",
+    "watch",
+    "train",
+    "export",
+    "compare",
+    "measure",
+    "describe",
+    "zoo",
+    "targets",
+    "spaces",
+)
 Run = Callable[..., str]
 
 
