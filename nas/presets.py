@@ -1,7 +1,8 @@
-"""How long a search runs and on what proxy: the presets `quick`, `standard` and `paper`, as data.
+"""How long a search runs and on what proxy: the presets `smoke`, `quick`, `standard`, `paper`, as data.
 
 MobileNetV4 (arXiv 2404.10518, section 6.1) publishes neither how the budget is split between the two stages nor the
 controller's constants: the splits below are ours. `paper` keeps TuNAS's optimizer and a length for accelerators.
+`smoke` goes through every phase in seconds, on a space that compiles in seconds (`uib_smoke`), and finds nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -23,6 +24,37 @@ class StageBudget:
 
 
 @dataclass(frozen=True)
+class Halving:
+    """Successive halving of a stage's candidates, trained alone: each rung keeps one in `factor` of them, at least one.
+
+    `rungs` are the epochs that a candidate has been trained for at the end of each; the last is a whole training.
+    """
+
+    candidates: int
+    rungs: tuple[int, ...] = (1, 4)
+    factor: int = 4
+
+    def survivors(self, alive: int) -> int:
+        """Return how many of `alive` candidates go on."""
+        return -(-alive // self.factor)
+
+    def words(self) -> str:
+        """Return the rungs in words."""
+        alive, rungs = self.candidates, []
+        for rung in self.rungs:
+            rungs.append(f"{alive} to epoch {rung}")
+            alive = self.survivors(alive)
+        return ", then ".join(rungs)
+
+    def trainings(self, alive: int) -> int:
+        """Return how many times one of `alive` candidates is trained from one rung to the next, in all."""
+        total = 0
+        for _ in self.rungs:
+            total, alive = total + alive, self.survivors(alive)
+        return total
+
+
+@dataclass(frozen=True)
 class Preset:
     """Budget of a whole search."""
 
@@ -37,12 +69,15 @@ class Preset:
     proxy_resolution: int  # largest; pictures smaller than this are not enlarged beyond 16 px
     proxy_width: float
     optimizer: OptimizerSettings
+    coarse_finalists: Halving | None = None  # candidates of a stage that are trained alone to choose among them
+    fine_finalists: Halving | None = None
     held_out_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
+    compiler_options: tuple[tuple[str, int], ...] = ()  # of XLA, for the programs of the search
 
 
-SMALLEST_PROXY = 16  # px
+SMALLEST_PROXY = 16  # px, but for presets that ask for less
 
 QUICK = Preset(
     name="quick",
@@ -79,7 +114,20 @@ PAPER = Preset(
     optimizer=RMSProp.for_batch(1024),
     held_out_fraction=0.1,
 )
-PRESETS = {preset.name: preset for preset in (QUICK, STANDARD, PAPER)}
+SMOKE = replace(
+    QUICK,
+    name="smoke",
+    coarse=StageBudget(steps=24, updates=1, samples=2, chunk=2, averages=False),
+    fine=StageBudget(steps=24, updates=1, samples=2, chunk=2, averages=False),
+    batch=16,
+    reward_batch=16,
+    eval_pictures=64,
+    eval_batch=32,
+    front_size=64,
+    proxy_resolution=8,
+    compiler_options=(("xla_backend_optimization_level", 0),),  # compiling is most of the time
+)
+PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}
 
 
 def load_preset(name: str) -> Preset:
@@ -95,4 +143,4 @@ def proxy_resolution(preset: Preset, data_resolution: int, wanted: int | None) -
         if wanted < 8:
             raise InvalidInput(f"the proxy resolution must be at least 8 px, got {wanted}")
         return wanted
-    return min(max(data_resolution, SMALLEST_PROXY), max(preset.proxy_resolution, SMALLEST_PROXY))
+    return min(max(data_resolution, SMALLEST_PROXY), preset.proxy_resolution)
