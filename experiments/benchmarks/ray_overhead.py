@@ -8,8 +8,8 @@ less 1. "scaling": candidates per second with N workers over N times those with 
 worker. The last column is processor time of the driver. Workers are started once, those that a round does not use are
 idle. Medians over rounds, which alternate.
 
-What came out on 2 cores, with `--rounds 5 --candidates 1024`. The machine was busy with other work (a load of 20 to 40);
-driver, Ray and workers were given priority over it (nice -10) once the workers were ready:
+What came out on 2 cores, with `--rounds 5 --candidates 1024`. The machine was busy with other work (a load of 20 to
+40); driver, Ray and workers were given priority over it (nice -10) once the workers were ready:
 
 workers  candidates/s  over the work  scaling  driver ms/batch
 1                 765           2.8%   100.0%             1.95
@@ -18,9 +18,9 @@ workers  candidates/s  over the work  scaling  driver ms/batch
 8               6,761           5.2%   110.5%             1.02
 16             12,822           6.9%   104.8%             0.95
 
-Below the 5 % that are aimed at with one worker, and more than 90 % of linear up to 16. Without the priority, in the same
-load, with `--rounds 3`: 7.8 % over the work with one worker, 15.5 % with 16, scaling 87 %. There a batch waits for a
-processor, at its start and at its end.
+Below the 5 % that are aimed at with up to 4 workers, and more than 90 % of linear up to 16. Without the priority, in
+the same load, with `--rounds 3`: 7.8 % over the work with one worker, 15.5 % with 16, scaling 87 %. There a batch waits
+for a processor, at its start and at its end.
 """
 
 import argparse
