@@ -34,7 +34,7 @@ from nas.proxy import proxied
 from nas.report import write_report
 from nas.results import Accuracy, AccuracyKind, Result, load_result, save_result
 from nas.search import reinforce
-from nas.search.repair import repair
+from nas.search.landing import land, land_coarse
 from nas.space import StagedSpace
 from nas.supernet.inherit import inherited, network_weights
 from nas.supernet.supernet import Params, Supernet, parameters
@@ -67,6 +67,7 @@ def search(settings: Settings, out: Path, watch: Watcher | None = None) -> Resul
         "versions": versions,
     }
     stored["plan"] = plan.lines()
+    stored["forests"] = plan.forest_digests
     write_whole(out / "experiment.json", dump_json(stored))
     return _Run(plan, out, watch or Silent()).finish()
 
@@ -83,6 +84,8 @@ def resume(run: Path, watch: Watcher | None = None) -> Result:
     plan = make_plan(Settings.from_dict(stored.get("settings")))
     if stored.get("data", {}).get("digest") != plan.dataset.digest:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
+    if stored.get("forests", {}) != plan.forest_digests:
+        raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
     return _Run(plan, run, watch or Silent()).finish()
 
 
@@ -161,9 +164,11 @@ class _Run:
             checkpoints.close()
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
-        repaired = repair(space, argmax, scores, stage.goal)
-        chosen = argmax if repaired is None else tuple(int(g) for g in space.canonical(np.array([repaired]))[0])
-        return _Finished(stage, space, graph, state, chosen, repaired is not None)
+        if name == "coarse":
+            return _Finished(stage, space, graph, state, *land_coarse(plan.space, space, argmax, scores, plan.goal))
+        landed = land(space, argmax, scores, stage.goal)
+        chosen = argmax if landed is None else tuple(int(g) for g in space.canonical(np.array([landed]))[0])
+        return _Finished(stage, space, graph, state, chosen, landed is not None)
 
     def train(
         self,

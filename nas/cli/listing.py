@@ -28,6 +28,9 @@ def add_commands(commands: Commands) -> None:
     describe.add_argument("spec", metavar="NAME|SPEC", help=SPEC_OR_RUN)
     add_device(describe)
     describe.add_argument("--resolution", type=count, metavar="N", help="deploy at N x N px (default: the spec's own)")
+    describe.add_argument(
+        "--forest", action="append", default=[], metavar="FILE", help="also what a forest predicts; may be repeated"
+    )
     zoo = commands.add_parser("zoo", help="list the reference networks", description=ZOO_HELP)
     targets = commands.add_parser("targets", help="list the devices")
     spaces = commands.add_parser("spaces", help="list the search spaces with their sizes")
@@ -59,7 +62,9 @@ def model_of(args: argparse.Namespace, like: "ArchSpec") -> "Roofline | None":
 
 def run_describe(args: argparse.Namespace) -> None:
     """Print what a network costs, in total and per kernel."""
-    from nas.describe import describe, description_table
+    from dataclasses import replace
+
+    from nas.describe import describe, description_table, forest_row
     from nas.proxy import redeployed
 
     arch = arch_of(args.spec)
@@ -67,7 +72,7 @@ def run_describe(args: argparse.Namespace) -> None:
         arch = redeployed(arch, args.resolution, arch.input_shape.channels, arch.num_classes)
     model = model_of(args, arch)
     assert model is not None  # a target is the default
-    description = describe(arch, model)
+    description = replace(describe(arch, model), forests=tuple(forest_row(path, arch) for path in args.forest))
     show(args, description.to_json(), lambda _: description_table(description))
 
 
