@@ -73,6 +73,7 @@ from latency_models.measurements import Measurement, Measurements
 from latency_models.roofline import Roofline
 from latency_models.target import Dtype, Target, load_target
 from latency_models.validation import KIND_AWARE, scores
+from nas.cli.calibrating import NO_MACS
 from nas.files import write_whole
 from nas.ops import KINDS, Kind
 from nas.zoo import reference
@@ -229,7 +230,8 @@ def unpriced(report: Report) -> tuple[Kind, ...]:
     calibration = report.target.calibration
     assert calibration is not None
     fastest = zip(KINDS, *efficiencies(report.model), strict=True)
-    return tuple(kind for kind, *rates in fastest if kind in calibration.kinds and min(rates) > 0.99 / LEAST)
+    rates = {kind: (bandwidth,) if kind in NO_MACS else (peak, bandwidth) for kind, peak, bandwidth in fastest}
+    return tuple(kind for kind, of in rates.items() if kind in calibration.kinds and min(of) > 0.99 / LEAST)
 
 
 def target_of(refit: Refit) -> Target:

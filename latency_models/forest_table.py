@@ -92,9 +92,10 @@ def _add(
     width = len(SUMS) + 1
     for i in range(len(SUMS)):
         np.add.at(values, (number, kind * width + i), counts[i])
-        np.add.at(values, (number, len(KINDS) * width + i), counts[i])
+        np.add.at(values, (number, np.full(len(number), len(KINDS) * width + i)), counts[i])
+    last = np.full(len(number), len(SUMMED) - 1)
     np.maximum.at(values, (number, kind * width + len(SUMS)), counts[-2])
-    np.maximum.at(values, (number, len(SUMMED) - 1), counts[-1])
+    np.maximum.at(values, (number, last), counts[-1])
 
 
 def additive(table: ForestTable, genotypes: Genotypes, sizes: tuple[int, ...]) -> CostTable:

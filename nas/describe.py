@@ -53,6 +53,10 @@ class ForestRow:
     held_out_mape_percent: float | None
     note: str
 
+    def __str__(self) -> str:
+        pictures = f" for a batch of {self.batch}" if self.batch > 1 else ""
+        return f"{self.of} by the forest {self.file}: {self.value:.4g} {self.unit}{pictures}; {self.note}"
+
 
 def forest_row(path: str, arch: ArchSpec) -> ForestRow:
     """Return the prediction of the forest in a file; `InvalidInput` where there is none."""
@@ -167,9 +171,7 @@ def description_table(description: Description) -> "Table":
         f"{description.params:,} parameters, {description.weight_bytes:,.0f} bytes of weights, "
         f"at most {description.peak_activation_bytes:,.0f} bytes of activations at once"
     ) + (f"\n{description.caution}" if description.caution else "")
-    for row in description.forests:
-        pictures = f" for a batch of {row.batch}" if row.batch > 1 else ""
-        table.caption += f"\n{row.of} by the forest {row.file}: {row.value:.4g} {row.unit}{pictures}; {row.note}"
+    table.caption += "".join(f"\n{forest}" for forest in description.forests)
     return table
 
 

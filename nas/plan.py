@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from latency_models.energy import Energy
+from latency_models.forest import SUFFIX
 from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.arch import ArchSpec
@@ -19,7 +20,7 @@ from nas.cost import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_
 from nas.data import Dataset
 from nas.data import load as load_data
 from nas.errors import InvalidInput, unknown_name
-from nas.forest_bounds import SUFFIX, ForestBound, check_reach, digest, with_forests
+from nas.forest_bounds import ForestBound, check_reach, digest, with_forests
 from nas.objectives import Column, check_names, columns, known_costs, unit_of
 from nas.presets import Preset, load_preset, proxy_resolution
 from nas.protocols import Cost
@@ -69,7 +70,8 @@ class Settings:
         if not isinstance(data, dict) or (set(data) - known):
             wrong = sorted(set(data) - known)[0] if isinstance(data, dict) else repr(data)[:40]
             raise InvalidInput(f"the stored settings are malformed: {unknown_name('field', wrong, known)}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**given)
 
 
 @dataclass(frozen=True)
