@@ -188,19 +188,20 @@ def test_below_nine_measurements_the_interval_is_that_of_student() -> None:
     assert half_width(1 / (1 + errors)[None], np.ones(6)) == pytest.approx(by_hand, rel=1e-5)
 
 
-@pytest.mark.parametrize("count", [5, 6, 8])
-def test_few_measurements_have_an_interval_that_covers(count: int) -> None:
-    """On the measured tables (experiments/data), 6 draws each: 85 % or more of networks that were not measured."""
+def test_few_measurements_have_an_interval_that_covers_and_is_not_too_wide() -> None:
+    """Accel-NASBench on the ZCU102 (experiments/data): 8 draws of 5, 6 and 8 networks, tested on 100 others."""
     whole = [mbconv_spec(row) for row in MBCONV_ROWS]
     latency_ms = np.array([float(row["latency_zcu102_ms"]) for row in MBCONV_ROWS])
-    covered = []
-    for seed in range(6):
-        order = np.random.default_rng(seed).permutation(len(whole))
-        seen, unseen = order[:count], order[50:]
-        few, all_of = (workload(tuple(whole[i] for i in rows)) for rows in (seen, unseen))
-        width = half_width(cross_validated(fit, few, latency_ms[seen]), latency_ms[seen])
-        covered.append(np.mean(np.abs(latency_ms[unseen] / fit(few, latency_ms[seen]).predict(all_of) - 1) <= width))
-    assert 0.85 <= np.mean(covered) <= 0.97
+    covered = np.empty((3, 8))
+    for i, count in enumerate((5, 6, 8)):
+        for seed in range(8):
+            order = np.random.default_rng(seed).permutation(len(whole))
+            seen, unseen = order[:count], order[50:]
+            few, others = (workload(tuple(whole[i] for i in rows)) for rows in (seen, unseen))
+            width = half_width(cross_validated(fit, few, latency_ms[seen]), latency_ms[seen])
+            errors = latency_ms[unseen] / fit(few, latency_ms[seen]).predict(others) - 1
+            covered[i, seed] = np.mean(np.abs(errors) <= width)
+    assert covered.mean(1).min() >= 0.85 and covered.mean() <= 0.97
 
 
 MBCONV_ROWS = [row for row in rows_of_table(MBCONV_TABLE)[:210] if row["latency_zcu102_ms"]][:150]
