@@ -39,7 +39,7 @@ pixel3-cpu          6    12.6     4.0  keeps its figures: 6 networks are too few
 zcu102-dpu       1498    19.5     2.2  takes the fit
 nvidia-a100      1500       -     0.7  takes the fit
 titan-rtx        1500       -     3.1  takes the fit
-pixel1-cpu         53       -     4.3  none: no time for conv, dense, elementwise: 34 % of the MACs of mobilenetv4-conv-s
+pixel1-cpu         53       -     4.3  none: no time for conv, dense, elementwise: 34 % of the MACs of Conv-S
 
 target            ridge   n  rho(plain)  rho(MACs)  the paper: plain   MACs
 pixel6-cpu         31.2  15       0.996      0.993             0.973  0.962

@@ -171,7 +171,6 @@ def description_table(description: Description) -> "Table":
         f"{description.params:,} parameters, {description.weight_bytes:,.0f} bytes of weights, "
         f"at most {description.peak_activation_bytes:,.0f} bytes of activations at once"
     ) + (f"\n{description.caution}" if description.caution else "")
-    table.caption += "".join(f"\n{forest}" for forest in description.forests)
     return table
 
 

@@ -199,6 +199,9 @@ class Plan:
             f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
             f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}",
         ]
+        for stage, halving in (("coarse", p.coarse_finalists), ("fine", p.fine_finalists)):
+            if halving:
+                lines.append(f"{stage} finalists: {halving.candidates} trained alone, {halving.words()}")
         lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
         lines += [bound.words for bound in self.forests]
         if s.minimize:

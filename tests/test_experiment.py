@@ -25,7 +25,7 @@ from nas.nn.checkpoints import Checkpoints
 from nas.nn.network import load_weights
 from nas.pareto import non_dominated
 from nas.plan import make_plan
-from nas.presets import QUICK, StageBudget
+from nas.presets import QUICK, Finals, StageBudget
 from nas.proxy import proxied
 from nas.results import load_result
 from nas.search import bounds
@@ -44,8 +44,12 @@ TINY = replace(
     eval_batch=12,
     front_size=12,
     proxy_width=0.5,
+    coarse_finalists=Finals(2, rungs=(1, 2)),
+    fine_finalists=Finals(2, rungs=(1,)),
 )
-RESULT_FILES = ("best.json", "coarse.json", "front.csv", "evaluated.csv", "journal.jsonl", "inherited.safetensors")
+RESULT_FILES = (
+    "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -113,7 +117,7 @@ def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(setting
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
         search(settings, broken, StopAt("coarse", 2))
-    for stop in (StopAt("fine", 2), StopAt("front", 8)):
+    for stop in (StopAt("coarse finalists", 1), StopAt("fine", 2), StopAt("front", 8), StopAt("fine finalists", 1)):
         with pytest.raises(KeyboardInterrupt):
             resume(broken, stop)
     with open(broken / "journal.jsonl", "ab") as file:
@@ -138,6 +142,11 @@ def _check_files(run: Path, settings: Settings) -> None:
         assert load_arch(run / str(row.spec)).digest == row.digest
     weights, origin = load_weights(run / "inherited.safetensors", proxied(result.arch, 8, 0.5))
     assert "inherited" in origin and weights
+    finalists = pd.read_csv(run / "finalists.csv")
+    assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 3, "fine": 2}
+    last = finalists[finalists["stage"] == "fine"]
+    assert result.arch.digest == last.loc[last["top1"].idxmax(), "digest"]
+    assert any("the best of 2 candidates" in note for note in result.notes)
     stored = json.loads((run / "experiment.json").read_text())
     assert Settings.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
     assert (run / "report.html").read_text().startswith("<!")

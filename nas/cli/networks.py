@@ -1,11 +1,11 @@
-"""nas export and nas compare: what is done with networks that a search found or that anyone wrote."""
+"""nas export: a network for use elsewhere."""
 
 import argparse
 import os
 from pathlib import Path
 
-from nas.cli.arguments import Commands, names
-from nas.cli.specs import SPEC_OR_RUN, arch_of, check_new_folder, is_training, network_name
+from nas.cli.arguments import Commands
+from nas.cli.specs import SPEC_OR_RUN, arch_of, is_training, network_name
 from nas.errors import InvalidInput
 
 ENDINGS = {
@@ -17,7 +17,7 @@ WEIGHTS = "weights.safetensors"  # in the folder of a training
 
 
 def add_commands(commands: Commands) -> None:
-    """Add the two commands."""
+    """Add the command."""
     export = commands.add_parser("export", help="write a network for use elsewhere")
     export.add_argument("spec", metavar="SPEC|RUN", help=SPEC_OR_RUN)
     export.add_argument(
@@ -26,17 +26,6 @@ def add_commands(commands: Commands) -> None:
     export.add_argument("--weights", metavar="W", help="folder of a training, or its weights.safetensors")
     export.add_argument("-o", "--out", metavar="PATH", help="new file or folder (default: NAME.FORMAT or NAME-flax)")
     export.set_defaults(run=run_export)
-    compare = commands.add_parser("compare", help="networks side by side: accuracy against latency, per device")
-    compare.add_argument("items", nargs="+", metavar="RUN|SPEC", help=SPEC_OR_RUN)
-    compare.add_argument(
-        "--targets", type=names, default=("edgetpu",), metavar="A,B,C", help="devices (default: edgetpu)"
-    )
-    compare.add_argument("--latency-model", default="default", metavar="M", help="default, or plain-roofline")
-    compare.add_argument("--out", metavar="DIR", help="new folder for tables and a picture")
-    compare.add_argument(
-        "--ridge-sweep", action="store_true", help="also the fronts at ridge points from 0 to 500, into --out"
-    )
-    compare.set_defaults(run=run_compare)
 
 
 def run_export(args: argparse.Namespace) -> None:
@@ -70,29 +59,3 @@ def _run_of(text: str) -> dict[str, str]:
 
     data = read_json(stored)
     return {"run": Path(text).resolve().name, "seed": str((data.get("settings") or data).get("seed", "unknown"))}
-
-
-def run_compare(args: argparse.Namespace) -> None:
-    """Print the comparison, and write it where a folder is given."""
-    from nas import ridge_sweep
-    from nas.cli.live import console
-    from nas.compare import compare, ridge_candidates, table, write
-    from nas.files import new_folder
-
-    if args.ridge_sweep and not args.out:
-        raise InvalidInput("--ridge-sweep writes a table and a picture; name a new folder for them with --out")
-    folder = check_new_folder(Path(args.out)) if args.out else None
-    comparison = compare(args.items, args.targets, args.latency_model)
-    out = console()
-    out.print(table(comparison))
-    for note in comparison.notes:
-        out.print(note, markup=False)
-    if folder:
-        paths = write(comparison, new_folder(folder))
-        if args.ridge_sweep:
-            candidates, without = ridge_candidates(comparison)
-            paths += ridge_sweep.write(candidates, folder)
-            if without:
-                out.print(f"not in the ridge sweep, no accuracy known: {', '.join(without)}", markup=False)
-        for path in paths:
-            out.print(f"wrote {path}", markup=False)

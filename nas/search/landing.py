@@ -65,10 +65,10 @@ def land_coarse(
     goal, last = goal_of(coarse), goal_of(space)
     landed = land(coarse, genotype, scores, goal)
     choice = tuple(int(g) for g in canonical(coarse.decisions, np.array([landed or genotype]))[0])
-    if landed is not None and _asked(goal, last).violation(np.array([choice]))[0] <= 0:
+    if landed is not None and asked(goal, last).violation(np.array([choice]))[0] <= 0:
         return choice, True  # the fine stage holds what landed here
     fine = space.fine(coarse.decode(choice))
-    if reachable(fine, _asked(goal_of(fine), last)):
+    if reachable(fine, asked(goal_of(fine), last)):
         return choice, landed is not None
     try:
         whole = Bounded(space, band(last)).draw(np.random.default_rng(0), DRAWS)
@@ -80,7 +80,7 @@ def land_coarse(
     return tuple(int(g) for g in best), bool(goal.violation(best[None])[0] <= 0 and excess(goal, best[None])[0] <= 0)
 
 
-def _asked(goal: Goal, last: Goal) -> Goal:
+def asked(goal: Goal, last: Goal) -> Goal:
     """Return the goal of a stage with what the whole search asks, where the stage aims at the nearest it can reach."""
     limits = tuple((table, most) for (table, _), (_, most) in zip(goal.limits, last.limits, strict=True))
     return replace(goal, target=last.target, limits=limits)

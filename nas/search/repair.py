@@ -47,6 +47,13 @@ class Goal:
         over = [table.excess(genotypes, bound) for table, bound in self.limits]
         return np.sum([np.maximum(gap, 0), *over], axis=0)
 
+    def kept(self, genotypes: Genotypes) -> NDArray[np.bool_]:
+        """Return which of the genotypes [N, D] keep all of it, the checked bounds too, as [N]."""
+        kept = self.violation(genotypes) <= 0
+        for check, most in self.checks:
+            kept[kept] = check.score(genotypes[kept]) <= most
+        return np.asarray(kept)
+
     def ratios(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return latency over target [N]."""
         ratios: NDArray[np.float64] = self.latency.score(genotypes) / self.target

@@ -1,0 +1,88 @@
+"""What do Ray workers cost, and how do they scale, on work that takes no processor?
+
+    python -m experiments.benchmarks.ray_overhead [--rounds 5] [--candidates 2048]
+
+Each candidate sleeps 1 ms, a batch of 64 so 64 ms and a little more; a processor is needed for the overhead alone.
+"over the work": wall time times workers over the time for which the evaluators themselves measured that they slept,
+less 1. "scaling": candidates per second with N workers over N times those with one, all with equally many batches per
+worker. Workers are started once, those that a round does not use are idle. Medians over rounds, which alternate.
+"""
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.benchmarks.timing import print_table
+from nas.protocols import Evaluator
+from nas.tune.cluster import Cluster
+from nas.tune.executor import RayExecutor
+
+SLEEP_S = 0.001
+BATCH = 64
+WORKERS = (1, 2, 4, 8, 16)
+
+
+class Sleeper:
+    """An evaluator that sleeps for each candidate, and returns how long each sleep took, in seconds."""
+
+    def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
+        took = []
+        for _ in genotypes:
+            start = time.perf_counter()
+            time.sleep(SLEEP_S)
+            took.append(time.perf_counter() - start)
+        return np.array(took)
+
+
+def sleeper(payload: Any) -> Evaluator:
+    """Build the evaluator."""
+    return Sleeper()
+
+
+def measured(executor: RayExecutor, candidates: int) -> tuple[float, float]:
+    """Return (seconds, seconds that the evaluators slept) of evaluating `candidates` in batches."""
+    batches = [np.zeros((BATCH, 20), np.int32)] * (candidates // BATCH)
+    start = time.perf_counter()
+    slept = sum(float(result.sum()) for result in executor.evaluate(batches) if result is not None)
+    return time.perf_counter() - start, slept
+
+
+def warmed(executor: RayExecutor) -> RayExecutor:
+    """Return the executor once all of its workers are at work."""
+    while executor.live_workers < executor.workers:
+        measured(executor, BATCH * executor.workers)
+    return executor
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--candidates", type=int, default=2048, help="per worker and round")
+    options = parser.parse_args()
+    runs: dict[int, list[tuple[float, float]]] = {workers: [] for workers in WORKERS}
+    with Cluster(sum(WORKERS)):
+        executors = {workers: warmed(RayExecutor(sleeper, None, workers=workers)) for workers in WORKERS}
+        for _ in range(options.rounds):
+            for workers, executor in executors.items():
+                runs[workers].append(measured(executor, options.candidates * workers))
+        for executor in executors.values():
+            executor.close()
+    rates = {
+        workers: statistics.median(workers * options.candidates / wall for wall, _ in found)
+        for workers, found in runs.items()
+    }
+    rows = []
+    for workers, found in runs.items():
+        overhead = statistics.median(workers * wall / slept - 1 for wall, slept in found)
+        scaling = rates[workers] / (workers * rates[1])
+        rows.append([str(workers), f"{rates[workers]:,.0f}", f"{overhead:.1%}", f"{scaling:.1%}"])
+    print_table(["workers", "candidates/s", "over the work", "scaling"], rows)
+
+
+if __name__ == "__main__":
+    main()
