@@ -3,17 +3,25 @@
     python -m experiments.worker_faults [--kills 10] [--workers 2] [--seed 0]
 
 Batches of 16 candidates are evaluated by Ray workers on a supernet with random weights (space of a few blocks, pictures
-of 16 px), first undisturbed; then again while this script kills, at random moments, a worker that is evaluating
-(SIGKILL), until it has done so the given number of times. Asked is whether every result is there, bit for bit.
+of 16 px), first undisturbed; then again, as often as workers are to be killed, and each time one that is evaluating is
+killed (SIGKILL) at a random moment. Asked is whether every result is there, bit for bit.
+
+What came out (4 minutes on 2 cores that other work kept busy):
+
+10 workers killed, 10 losses noticed
+80 of 80 batches equal to the undisturbed ones, bit for bit
+0 batches given up
+
+A batch that is on a dying worker three times is given up, as poison; a first form of this study killed every one or two
+seconds whatever was done by then, while each new worker compiled for longer, and lost two of eight batches that way.
 """
 
 import argparse
 import os
 import random
 import signal
-import threading
 import time
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +30,11 @@ from numpy.typing import NDArray
 from nas.ops import Shape
 from nas.protocols import Evaluator
 from nas.space import StagedSpace, stage
-from nas.tune.executor import Accuracies, RayExecutor
+from nas.tune.executor import RayExecutor
 
 BATCH = 16
 PICTURES = 256
+LATEST_S = 0.5  # after a result
 SPACE = StagedSpace(
     name="small",
     input_shape=Shape(16, 16, 3),
@@ -67,27 +76,15 @@ def payload_of(seed: int) -> dict[str, Any]:
     return {"params": params, "x": x, "y": rng.integers(0, 10, PICTURES).astype(np.int32)}
 
 
-class Killer(threading.Thread):
-    """Kills a worker that is evaluating, now and then, until it has done so often enough."""
-
-    def __init__(self, executor: RayExecutor, kills: int, seed: int) -> None:
-        super().__init__(daemon=True)
-        self.executor, self.kills, self.done = executor, kills, 0
-        self.random = random.Random(seed)
-
-    def run(self) -> None:
-        while self.done < self.kills:
-            time.sleep(self.random.uniform(0.5, 3))
-            pids = self.executor.live_pids
-            with suppress(ProcessLookupError):  # killed before, and not yet noticed
-                if pids:
-                    os.kill(self.random.choice(pids), signal.SIGKILL)
-                    self.done += 1
-
-
-def results(executor: RayExecutor, batches: list[NDArray[np.int32]]) -> list[Accuracies | None]:
-    """Return what the executor gives for all batches."""
-    return list(executor.evaluate(batches))
+def disturbed(executor: RayExecutor, batches: Sequence[NDArray[np.int32]], rng: random.Random) -> list[Any]:
+    """Return the results of all batches while one worker, at work, is killed at a random moment."""
+    when, found = rng.randrange(len(batches) - 2 * executor.workers), []
+    for number, result in enumerate(executor.evaluate(batches)):
+        found.append(result)
+        if number == when:
+            time.sleep(rng.uniform(0, LATEST_S))
+            os.kill(rng.choice(executor.live_pids), signal.SIGKILL)
+    return found
 
 
 def main() -> None:
@@ -97,21 +94,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
-    batches = [SPACE.sample(rng, BATCH) for _ in range(8)]
+    rng, moments = np.random.default_rng(options.seed), random.Random(options.seed)
+    batches = [SPACE.sample(rng, BATCH) for _ in range(4 * options.workers)]
     with RayExecutor(supernet, payload_of(options.seed), workers=options.workers) as executor:
-        wanted = results(executor, batches)
-        killer = Killer(executor, options.kills, options.seed)
-        killer.start()
-        rounds = equal = 0
-        while killer.is_alive():
-            found = results(executor, batches)
-            equal += sum(np.array_equal(*pair) for pair in zip(found, wanted, strict=True) if pair[0] is not None)
-            rounds += 1
-        killer.join()
-        print(f"{killer.done} workers killed while {rounds} x {len(batches)} batches were evaluated")
-        print(f"{executor.lost_workers} losses noticed, {len(executor.given_up)} batches given up")
-        print(f"{equal} of {rounds * len(batches)} batches equal to the undisturbed ones, bit for bit")
+        wanted = list(executor.evaluate(batches))
+        found = [
+            pair
+            for _ in range(options.kills)
+            for pair in zip(disturbed(executor, batches, moments), wanted, strict=True)
+        ]
+        equal = sum(one is not None and one.tobytes() == other.tobytes() for one, other in found)
+        print(f"{options.kills} workers killed, {executor.lost_workers} losses noticed")
+        print(f"{equal} of {len(found)} batches equal to the undisturbed ones, bit for bit")
+        print(f"{len(executor.given_up)} batches given up")
 
 
 if __name__ == "__main__":

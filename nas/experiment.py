@@ -35,7 +35,7 @@ from nas.protocols import Genotype
 from nas.report import write_report
 from nas.results import Accuracy, Result, load_result, save_result
 from nas.search import reinforce
-from nas.search.repair import repair
+from nas.search.landing import asked, land, land_coarse
 from nas.space import StagedSpace
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
@@ -78,6 +78,7 @@ def _store(plan: Plan, out: Path) -> None:
         "versions": versions,
     }
     stored["plan"] = plan.lines()
+    stored["forests"] = plan.forest_digests
     write_whole(out / "experiment.json", dump_json(stored))
 
 
@@ -109,6 +110,8 @@ def _go_on(run: Path, stored: dict[str, Any], watch: Watcher) -> Result:
     plan = make_plan(Settings.from_dict(stored.get("settings")))
     if stored.get("data", {}).get("digest") != plan.dataset.digest:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
+    if stored.get("forests", {}) != plan.forest_digests:
+        raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
     return _Run(plan, run, watch).finish()
 
 
@@ -198,9 +201,11 @@ class _Run:
             checkpoints.close()
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
-        repaired = repair(space, argmax, scores, stage.goal)
-        chosen = argmax if repaired is None else tuple(int(g) for g in space.canonical(np.array([repaired]))[0])
-        return _Finished(stage, space, graph, state, chosen, repaired is not None)
+        if name == "coarse":
+            return _Finished(stage, space, graph, state, *land_coarse(plan.space, space, argmax, scores, plan.goal))
+        landed = land(space, argmax, scores, stage.goal)
+        chosen = argmax if landed is None else tuple(int(g) for g in space.canonical(np.array([landed]))[0])
+        return _Finished(stage, space, graph, state, chosen, landed is not None)
 
     def train(
         self,
@@ -340,7 +345,8 @@ class _Run:
     def contest(self, finished: _Finished, finals: Finals, counts: dict[Genotype, int]) -> _Finished:
         """Return the stage with the architecture that wins among the best of those evaluated, each trained alone."""
         plan, stage, settings = self.plan, finished.stage, self.plan.settings
-        landed = [genotype for genotype in counts if stage.goal.violation(np.array([genotype]))[0] == 0]
+        goal = asked(stage.goal, plan.goal(plan.space))  # not the nearest that the stage can reach
+        landed = [genotype for genotype in counts if goal.kept(np.array([genotype]))[0]]
         genotypes = entrants(landed, counts, self.origins(POOLS[stage.name]), finals.candidates)
         if len(genotypes) < 2:
             return finished

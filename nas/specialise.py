@@ -80,16 +80,16 @@ def resume(
     """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target first."""
     stored = stored_run(run)
     request = Request.from_dict(stored.get("request"))
-    if more and not _finished(run, request):
-        raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
-    if not more and _finished(run, request):
+    if _finished(run, request) and not more:
         return load_specialised(run, request)
     with locked(run):
-        if more:
-            request = replace(request, more_trials=request.more_trials + more)
-            write_whole(run / "experiment.json", dump_json({**stored, "request": request.to_dict()}))
+        if more and not _finished(run, request):
+            raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
+        request = replace(request, more_trials=request.more_trials + more)
         plans = make_plans(request)
         _check_data(run, plans[0])
+        if more:
+            write_whole(run / "experiment.json", dump_json({**stored, "request": request.to_dict()}))
         return _Run(request, plans, run, watch or Silent(), workers).finish()
 
 
@@ -133,7 +133,7 @@ def _folders(run: Path, request: Request) -> dict[str, Path]:
 
 
 def _finished(run: Path, request: Request) -> bool:
-    records, _ = read_journal(run / "journal.jsonl")
+    records = read_journal(run / "journal.jsonl")[0]
     return bool(records) and records[-1] == _done(request)
 
 

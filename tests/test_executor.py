@@ -85,7 +85,7 @@ def test_poison_batches_are_left_out_and_reported() -> None:
     assert [(one.batch, one.candidates) for one in found] == [(3, 3), (5, 5)]  # numbers over both calls
     assert "died" in found[0].error
     assert found[1] == GivenUp(5, 5, "ZeroDivisionError: integer division or modulo by zero")
-    assert executor.lost_workers == 2
+    assert 2 <= executor.lost_workers <= 3  # once beside another batch, then alone
 
 
 def test_an_evaluator_that_cannot_be_built_ends_in_one_line() -> None:
@@ -154,7 +154,7 @@ def test_ctrl_c_ends_everything_and_says_nothing_of_ray(root: Path) -> None:
         os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all processes
         out, err = driver.communicate(timeout=120)
     assert driver.returncode == -signal.SIGINT and out == ""
-    assert err.rstrip().endswith("KeyboardInterrupt") and "raylet" not in err and "worker died" not in err
+    assert err.rstrip().endswith("KeyboardInterrupt") and "(raylet)" not in err and "worker died" not in err
     assert not folder.exists()
     for _ in range(300):
         if not any(Path("/proc", pid).exists() for pid in pids):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -152,8 +153,14 @@ def test_workers_do_what_one_process_does(by_workers: Halved, at_once: tuple[lis
 def test_a_scheduler_of_tune_ends_every_trial(tmp_path: Path) -> None:
     from nas.tune.trials import run_trials
 
-    trials = trials_in(tmp_path)
-    rows = run_trials(FINALISTS, trials, scheduler="asha", workers=2)
+    trials, lock, seen = trials_in(tmp_path), threading.RLock(), []
+
+    def watch(digest: str, epoch: int, top1: float) -> None:
+        with lock:  # which cannot be pickled, like a live display
+            seen.append((digest, epoch, top1))
+
+    rows = run_trials(FINALISTS, trials, scheduler="asha", workers=2, seen=watch)
+    assert {(row.digest, row.epochs, row.alone_top1) for row in rows} <= set(seen)
     assert sorted(row.digest for row in rows) == sorted(one.digest for one in FINALISTS)
     assert rows[0].state == FINISHED and rows[0].epochs == 4
     assert all(row.state in (FINISHED, finals.STOPPED) and row.epochs >= 1 for row in rows)

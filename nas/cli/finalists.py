@@ -32,7 +32,7 @@ def add_commands(commands: Commands) -> None:
         "--scheduler", default="halving", metavar="S", help="halving, asha, median or decay (default: halving)"
     )
     finalists.add_argument("--workers", type=count, metavar="N", help="Ray workers (default: this process, no Ray)")
-    finalists.add_argument("--ray-address", metavar="A", help="of a cluster that shares this storage; needs --workers")
+    finalists.add_argument("--ray-address", metavar="A", help="of a Ray cluster that shares this storage")
     finalists.add_argument("--out", metavar="DIR", help="new folder, or one to go on with (default: RUN-finalists)")
     finalists.set_defaults(run=run_finalists)
 
@@ -44,8 +44,8 @@ def run_finalists(args: argparse.Namespace) -> None:
     from nas.tune.finalists import HALVING, check_scheduler, opened, table_lines, write_table
 
     check_scheduler(args.scheduler)
-    if args.workers is None and (args.scheduler != HALVING or args.ray_address is not None):
-        raise InvalidInput("schedulers but halving, and --ray-address, need workers: add --workers N")
+    if args.workers is None and args.ray_address is None and args.scheduler != HALVING:
+        raise InvalidInput(f"the scheduler {args.scheduler} runs under Ray: add --workers N")
     result = result_of_run(run)
     dataset, split = _data(run)
     candidates = chosen(run, result, args.top)
@@ -137,12 +137,12 @@ def _trained(
 
     rungs = default_rungs(candidates, trials)
     seen = _progress(candidates, rungs if args.scheduler == HALVING else (args.epochs,), watcher)
-    if args.workers is None:
+    if args.workers is None and args.ray_address is None:
         return table(candidates, halved(candidates, rungs, in_turn(trials, seen)))
     from nas.tune.trials import run_trials
 
     return run_trials(
-        candidates, trials, scheduler=args.scheduler, workers=args.workers, address=args.ray_address, seen=seen
+        candidates, trials, scheduler=args.scheduler, workers=args.workers or 1, address=args.ray_address, seen=seen
     )
 
 
@@ -165,7 +165,7 @@ def _progress(candidates: "Sequence[Finalist]", rungs: tuple[int, ...], watcher:
 
 
 def _plan(candidates: "Sequence[Finalist]", result: "Result", args: argparse.Namespace, out: Path) -> list[str]:
-    where = "in this process" if args.workers is None else f"on {args.workers} Ray workers"
+    where = f"on {args.workers or 1} Ray workers" if args.workers or args.ray_address else "in this process"
     side = result.proxy_resolution
     return [
         f"{len(candidates)} finalists within {result.wanted_latency:.4g} {result.latency_unit} on {result.target}",

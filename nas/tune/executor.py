@@ -54,14 +54,6 @@ class _Worker:
 
 
 @dataclass
-class _Slot:
-    """The place of one worker: the actor that fills it now, and its process id once its evaluator is built."""
-
-    actor: Any
-    pid: int | None = None
-
-
-@dataclass
 class _Job:
     """The batches of one call: which wait, which failed how often, and the results that wait for their turn."""
 
@@ -70,10 +62,29 @@ class _Job:
     waiting: deque[int] = field(default_factory=deque)
     failures: Counter[int] = field(default_factory=Counter)
     results: dict[int, Accuracies | None] = field(default_factory=dict)
+    suspects: set[int] = field(default_factory=set)  # were on a worker that died, and are tried again alone
     turn: int = 0  # the batch whose result comes next
 
     def __post_init__(self) -> None:
         self.waiting.extend(range(len(self.batches)))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Work that a worker was given: a batch of a job, or, without a job, to build its evaluator."""
+
+    future: Any
+    job: _Job | None = None
+    number: int = -1
+
+
+@dataclass
+class _Slot:
+    """The place of one worker: the actor in it, its process id once its evaluator is built, its calls in order."""
+
+    actor: Any = None
+    pid: int | None = None
+    calls: deque[_Call] = field(default_factory=deque)
 
 
 class RayExecutor:
@@ -99,13 +110,13 @@ class RayExecutor:
         self.given_up: list[GivenUp] = []
         self.lost_workers = 0
         self._attempts, self._build_failures, self._batches = attempts, 0, 0
-        self._running: dict[Any, tuple[_Slot, _Job | None, int]] = {}  # by future; no job: the worker builds
+        self._running: dict[Any, _Slot] = {}  # by future
         self._slots: list[_Slot] = []
         self._build, self._started = build, time.monotonic()
         self._cluster = Cluster(workers, address=address, threads=threads, payload_bytes=store_bytes(payload))
         try:
             self._payload: Any = ray.put(payload)
-            self._slots = [_Slot(None) for _ in range(workers)]
+            self._slots = [_Slot() for _ in range(workers)]
             for slot in self._slots:
                 self._fill(slot)
         except BaseException:
@@ -163,61 +174,84 @@ class RayExecutor:
         """Put a new actor into `slot`; it builds its evaluator at once."""
         actor: Any = ray.remote(_Worker).options(**self._cluster.options(), max_restarts=0).remote()
         slot.actor, slot.pid = actor, None
-        self._running[actor.build.remote(self._build, self._payload)] = (slot, None, -1)
+        self._called(slot, _Call(actor.build.remote(self._build, self._payload)))
+
+    def _called(self, slot: _Slot, call: _Call) -> None:
+        slot.calls.append(call)
+        self._running[call.future] = slot
 
     def _hand_out(self, job: _Job) -> None:
-        """Give each idle worker a batch, not too far ahead of the result that comes next."""
-        busy = {id(slot) for slot, _, _ in self._running.values()}
+        """Give every worker a batch, and while there are many a second one, which waits there for the first to end.
+
+        None goes far ahead of the result that comes next. A suspect is alone on its worker.
+        """
         last = job.turn + AHEAD * self.workers
-        for slot in self._slots:
-            if not job.waiting or job.waiting[0] >= last:
-                return
-            if id(slot) not in busy:
-                number = job.waiting.popleft()
-                self._running[slot.actor.accuracy.remote(job.batches[number])] = (slot, job, number)
+        for depth, kept in ((1, 0), (2, self.workers)):
+            for slot in self._slots:
+                if len(job.waiting) <= kept or job.waiting[0] >= last:
+                    break
+                alone = job.waiting[0] in job.suspects or any(call.number in job.suspects for call in slot.calls)
+                if slot.pid is not None and len(slot.calls) < (1 if alone else depth):
+                    number = job.waiting.popleft()
+                    self._called(slot, _Call(slot.actor.accuracy.remote(job.batches[number]), job, number))
 
     def _collect(self) -> None:
         """Wait until a worker has something to tell, and take it in."""
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0)
         for future in done:
-            slot, job, number = self._running.pop(future)
-            try:
-                value = ray.get(future)
-            except RayTaskError as error:  # raised in the worker, which lives on
-                self._failed(slot, job, number, last_line(error))
-            except RayError as error:
-                self.lost_workers += 1
-                ray.kill(slot.actor)
-                self._failed(slot, job, number, f"the worker died: {str(error).splitlines()[0]}", died=True)
-            else:
-                self._succeeded(slot, job, number, value)
-        if not done and not self._build_failures and self.live_workers == 0 and self._waited_too_long():
+            slot = self._running[future]
+            while future in self._running:  # a worker does its calls in order: those before are done too
+                self._take(slot)
+        if not done and self.live_workers == 0 and time.monotonic() - self._started > PATIENCE_S:
             raise InvalidInput(
                 f"no worker was ready within {PATIENCE_S:.0f} s; see whether the cluster has free "
                 f"processors for {self.workers} workers: {ray.available_resources()}"
             )
 
-    def _waited_too_long(self) -> bool:
-        return time.monotonic() - self._started > PATIENCE_S
-
-    def _succeeded(self, slot: _Slot, job: _Job | None, number: int, value: Any) -> None:
-        if job is None:
-            slot.pid, self._build_failures = value, 0
+    def _take(self, slot: _Slot) -> None:
+        """Take in the result of the first call of a worker, or its failure."""
+        call = slot.calls.popleft()
+        del self._running[call.future]
+        try:
+            value = ray.get(call.future)
+        except RayTaskError as error:  # raised in the worker, which lives on
+            self._failed(call, last_line(error))
+        except RayError as error:
+            self._lost(slot, call, f"the worker died: {str(error).splitlines()[0]}")
         else:
-            job.results[number] = value
+            if call.job is None:
+                slot.pid, self._build_failures = value, 0
+            else:
+                call.job.results[call.number] = value
+        if slot.pid is None:
+            self._fill(slot)
 
-    def _failed(self, slot: _Slot, job: _Job | None, number: int, error: str, *, died: bool = False) -> None:
-        """Count a failure against the batch, or against building; replace the worker where it cannot go on."""
+    def _lost(self, slot: _Slot, call: _Call, error: str) -> None:
+        """Take back what the dead worker had: a batch that it had alone has failed, of two each is tried again alone.
+
+        Which of two to blame cannot be told: the result of the first may have been on its way when the second killed.
+        """
+        self.lost_workers += 1
+        ray.kill(slot.actor)
+        slot.pid, self._started = None, time.monotonic()
+        if not slot.calls:
+            self._failed(call, error)
+            return
+        for each in (*reversed(slot.calls), call):
+            self._running.pop(each.future, None)
+            if each.job is not None:
+                each.job.suspects.add(each.number)
+                each.job.waiting.appendleft(each.number)
+        slot.calls.clear()
+
+    def _failed(self, call: _Call, error: str) -> None:
+        """Count a failure against the batch, which is given up after too many, or against building."""
+        job, number = call.job, call.number
         if job is None:
             self._build_failures += 1
             if self._build_failures >= self._attempts:
                 raise InvalidInput(f"the workers cannot build their evaluator: {error}")
-        else:
-            self._charge(job, number, error)
-        if died or job is None:
-            self._fill(slot)
-
-    def _charge(self, job: _Job, number: int, error: str) -> None:
+            return
         job.failures[number] += 1
         if job.failures[number] < self._attempts:
             job.waiting.appendleft(number)

@@ -83,6 +83,10 @@ class _Watch(Callback):
     def __init__(self, seen: Seen, epochs: int, ended: Callable[[Outcome], object]) -> None:
         self.seen, self.epochs, self.ended = seen, epochs, ended
 
+    def __reduce__(self) -> Any:
+        """Be anybody in Tune's snapshots, which nobody reads: what `seen` shows cannot be pickled."""
+        return Callback, ()
+
     def on_trial_result(self, iteration: int, trials: Any, trial: Trial, result: dict[str, Any], **_: Any) -> None:
         digest, epoch, top1 = trial.config["trial"]["digest"], result[TIME], result["top1"]
         if "error" in result:
