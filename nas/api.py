@@ -4,6 +4,7 @@
 
     found = api.search("runs/mine", target="edgetpu", data="digits")
     print(found.latency, found.accuracy, found.arch.stages)
+    each = api.specialise("runs/three", ["edgetpu", "pixel6-cpu", "rpi5"])  # one supernet, a network for each
     print(api.predict(["runs/mine", "mobilenetv4-conv-s"], ["edgetpu", "rpi5"]))
     api.compare(["runs/mine", "mobilenetv2"], ["edgetpu", "rpi5"], out="compared").regrets
     api.export("runs/mine", "found.json")
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nas.compare import Comparison
+    from nas.plan import Settings
     from nas.results import Result
     from nas.watch import Watcher
 
@@ -30,7 +32,7 @@ Network = ArchSpec | str | Path
 WEIGHTS = "weights.safetensors"  # in the folder of a training
 ENDINGS = {".json": "json", ".onnx": "onnx", ".tflite": "tflite"}  # of formats that are one file
 
-__all__ = ["Network", "compare", "export", "predict", "search", "spec"]
+__all__ = ["Network", "compare", "export", "predict", "search", "spec", "specialise"]
 
 
 def search(out: str | Path, *, watch: "Watcher | None" = None, **settings: Any) -> "Result":
@@ -42,19 +44,70 @@ def search(out: str | Path, *, watch: "Watcher | None" = None, **settings: Any) 
     from dataclasses import asdict
 
     from nas import experiment
+
+    wanted, folder = _settings(settings), Path(out)
+    if _begun(folder, "settings", asdict(wanted)):
+        return experiment.resume(folder, watch)
+    return experiment.search(wanted, folder, watch)
+
+
+def specialise(
+    out: str | Path,
+    targets: Sequence[str],
+    *,
+    algorithm: str = "nsga2",
+    trials: int | None = None,
+    universal: bool = False,
+    latencies_ms: Sequence[float] = (),
+    watch: "Watcher | None" = None,
+    **settings: Any,
+) -> "dict[str, Result]":
+    """Train one supernet, search it for each of `targets`, and return the network found for each; else as `search`.
+
+    `trials` are per target and stage, by default those of the preset; `latencies_ms` one per target, by default that of
+    a reference network. `universal` adds one network for all targets, under that name.
+    """
+    from nas import specialise as several
+    from nas.request import UNIVERSAL, Request, default_trials, per_target
+
+    if wrong := {"target", "latency_ms"} & set(settings):
+        raise InvalidInput(f"'{min(wrong)}' is for one target; give targets and latencies_ms")
+    base, folder = _settings(settings), Path(out)
+    count = default_trials(algorithm, base.preset) if trials is None else trials
+    request = Request(per_target(base, targets, latencies_ms), algorithm, count, universal=universal)
+    if _begun(folder, "request", request.to_dict()):
+        found = several.resume(folder, watch)
+    else:
+        found = several.specialise(request, folder, watch)
+    return found.results | ({UNIVERSAL: found.universal} if found.universal else {})
+
+
+def _settings(given: dict[str, Any]) -> "Settings":
+    """Return the settings with these fields; `UnknownName` where one is none."""
+    from dataclasses import fields
+
     from nas.errors import unknown_name
+    from nas.plan import Settings
+
+    known = [field.name for field in fields(Settings)]
+    if wrong := sorted(set(given) - set(known)):
+        raise unknown_name("setting", wrong[0], known)
+    return Settings(**given)
+
+
+def _begun(run: Path, key: str, asked: dict[str, Any]) -> bool:
+    """Return whether the folder holds a run of what is `asked`; `InvalidInput` where it is of something else."""
+    import json
+
     from nas.files import read_json
 
-    known = asdict(experiment.Settings())
-    if wrong := sorted(set(settings) - set(known)):
-        raise unknown_name("setting", wrong[0], known)
-    wanted, folder = experiment.Settings(**settings), Path(out)
-    if not (folder / "experiment.json").exists():
-        return experiment.search(wanted, folder, watch)
-    stored = read_json(folder / "experiment.json")
-    if not isinstance(stored, dict) or stored.get("settings") != asdict(wanted):
-        raise InvalidInput(f"{out} holds a run with other settings; name another folder, or give the same settings")
-    return experiment.resume(folder, watch)
+    path = run / "experiment.json"
+    if not path.exists():
+        return False
+    stored = read_json(path)
+    if not isinstance(stored, dict) or stored.get(key) != json.loads(json.dumps(asked)):
+        raise InvalidInput(f"{run} holds a run with other settings; name another folder, or give the same settings")
+    return True
 
 
 def compare(

@@ -41,8 +41,8 @@ def picture(arch: ArchSpec, model: Roofline, form: Literal["png", "svg"] = "png"
         figure.text(0.02, 1 - 0.3 / height, "\n".join(lines), va="top", color="#555555")
         _shapes(shapes, found)
         most = 100 * max(max(part.macs_share, part.time_share) for part in found)
-        _bars(macs, [part.macs_share for part in found], most, "% of MACs", MACS)
-        _bars(time, [part.time_share for part in found], most, "% of time in kernels", TIME)
+        _bars(macs, [part.macs_share for part in found], most=most, title="% of MACs", colour=MACS)
+        _bars(time, [part.time_share for part in found], most=most, title="% of time in kernels", colour=TIME)
         return saved(figure, form)
 
 
@@ -79,7 +79,7 @@ def _shapes(axis: "Axes", found: list[Part]) -> None:
                 handlelength=0.8, columnspacing=1, borderaxespad=0.8)  # fmt: skip
 
 
-def _bars(axis: "Axes", shares: list[float], most: float, title: str, colour: str) -> None:
+def _bars(axis: "Axes", shares: list[float], *, most: float, title: str, colour: str) -> None:
     axis.barh(range(len(shares)), [100 * share for share in shares], height=0.55, color=colour)
     for row, share in enumerate(shares):
         axis.text(100 * share + 0.02 * most, row, f"{share:.1%}", va="center", fontsize=7, color="#555555")

@@ -6,7 +6,7 @@ from typing import Any
 
 from latency_models.target import load_target
 from nas.compare import Comparison, records, ridge_candidates
-from nas.page import figure, page, rounded
+from nas.page import detail, figure, page, rounded
 from nas.page_data import arch_number, page_data
 
 ABOUT = {
@@ -16,7 +16,7 @@ ABOUT = {
     "Column heads sort.",
     "regret": "Extra latency on the column's target of the quickest network found for the row's target, against the "
     "quickest found for the column's, at equal or better accuracy than the one chosen for the column's. "
-    "Blank where nothing found for the row is that accurate.",
+    "Below 0 where the row's is quicker, blank where nothing found for the row is that accurate.",
     "volumes": "Area that the networks of an item dominate, as a share of that of all networks of the same kind.",
     "ridge": "A ridge point is peak MACs per second over bytes per second. Low ones are CPUs, high ones accelerators. "
     "Time is the roofline's alone, one byte per element (arXiv 2404.10518, Eq. 1).",
@@ -45,6 +45,9 @@ def html(comparison: Comparison, title: str = "Networks compared") -> str:
             for one in candidates
         ],
     }  # fmt: skip
+    if "energy_mj" in comparison.rows:
+        table = comparison.rows["energy_mj"].to_numpy().reshape(len(comparison.targets), -1)  # [target][network]
+        data["energy"] = [rounded(row) for row in table.T.tolist()]
     data["regrets"] = _regrets(comparison)
     data["volumes"] = _volumes(comparison)
     return page(title, _body(comparison, title, data), data, ("compare",))
@@ -76,7 +79,7 @@ def _body(comparison: Comparison, title: str, data: Mapping[str, Any]) -> str:
         [
             f'<header><h1>{escape(title)}</h1><p class="soft">{escape(said)}</p></header>',
             f'<main><div class="split"><div>{"".join(charts)}</div>',
-            '<aside class="detail" data-figure="architecture" aria-labelledby="architecture-title"></aside></div>',
+            f"{detail()}</div>",
             *more,
             f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
             "</main>",
@@ -89,24 +92,34 @@ def _section(title: str, name: str) -> list[str]:
 
 
 def _regrets(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return one matrix per kind of accuracy: runs, and cells [found for][used on], None where there is none."""
+    """Return one matrix per kind of accuracy: the columns' runs, and rows of cells, None where there is none."""
     matrices = []
     for kind, rows in comparison.regrets.groupby("accuracy_kind", sort=False):
         cells = {(row["item"], row["best_item"]): row for row in records(rows)}
         own = rows.drop_duplicates("best_item")
-        items = list(own["best_item"])
-        targets = list(own["used_on"])
-        runs = [
-            {"label": f"{target} ({item})", "target": target, "top1": top1}
-            for item, target, top1 in zip(items, targets, own["least_top1"], strict=True)
+        columns = [
+            {"label": _run_label(item, target), "item": item, "target": target, "top1": top1}
+            for item, target, top1 in zip(own["best_item"], own["used_on"], own["least_top1"], strict=True)
         ]
-        matrix = [[_cell(cells.get((item, best))) for best in items] for item in items]
-        matrices.append({"kind": kind, "runs": runs, "cells": matrix})
+        found = dict(zip(rows["item"], rows["found_for"], strict=True))
+        matrix = [
+            {
+                "label": _run_label(item, target),
+                "item": item,
+                "cells": [_cell(cells[item, column["item"]]) for column in columns],
+            }
+            for item, target in found.items()
+        ]
+        matrices.append({"kind": kind, "columns": columns, "rows": matrix})
     return matrices
 
 
-def _cell(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if row is None or row["extra"] != row["extra"]:
+def _run_label(item: str, target: str) -> str:
+    return item if target in item else f"{target} ({item})"
+
+
+def _cell(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["extra"] != row["extra"]:
         return None
     latency_ms, best_ms, extra = rounded([row["latency_ms"], row["best_latency_ms"], row["extra"]])
     return {

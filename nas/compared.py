@@ -21,6 +21,7 @@ PUBLISHED_KIND = {
     "mobilenetv4-tab6": "ImageNet-1k top-1 of arXiv 2404.10518 Tab. 6, each at its own resolution",
 }
 VALIDATION_PICTURES = 50_000  # of ImageNet-1k: arXiv 1409.0575, section 3.1
+UNIVERSAL = "universal"  # folder of the network for all targets of a run for several, see nas.request
 EVERY_REFERENCE = "zoo"  # an item that stands for all references of a phone's size
 
 
@@ -37,7 +38,7 @@ class Entry:
     arch: ArchSpec
     accuracy: Accuracy | None = None
     chosen: bool = True  # False for the other members of a run's front
-    found_for: str = ""  # the target of the search that found it
+    found_for: str = ""  # the target of the search that found it, or "universal"
     published_top1: float | None = None
 
     @property
@@ -169,10 +170,11 @@ def _parts_of_run(run: Path) -> list[Path]:
 
 
 def _of_run(run: Path, label: str) -> list[Entry]:
-    part = _is_part(run) and not (run / "experiment.json").exists()
-    if part:
-        label = f"{run.resolve().parent.name}/{label}"
+    part = _is_part(run)
     result = load_result(run / "best.json") if part else result_of_run(run)
+    if part and label == UNIVERSAL:
+        result = replace(result, target=UNIVERSAL)
+    label = f"{run.resolve().parent.name}/{label}" if part else label
     return [_of_result(label, result), *_front(run, label, result)]
 
 

@@ -21,7 +21,6 @@ TERMINAL: dict[Kind, str] = {
     "pool": "yellow", "elementwise": "bright_black",
 }  # fmt: skip
 BAR = 10  # characters
-DETAIL = '<aside class="detail alone" data-figure="architecture" aria-labelledby="architecture-title"></aside>'
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -170,12 +169,12 @@ def html(arch: ArchSpec, model: Roofline) -> str:
     from html import escape
 
     from nas.compared import Entry
-    from nas.page import page
+    from nas.page import detail, page
     from nas.page_data import page_data
 
     title = heading(arch, model)
     data = page_data([Entry(arch.name, arch.name, "spec", arch)], {model.name: model}, first=0)
-    body = f"<header><h1>{escape(title)}</h1></header><main>{DETAIL}</main>"
+    body = f"<header><h1>{escape(title)}</h1></header><main>{detail('alone')}</main>"
     return page(title, body, data, ())
 
 

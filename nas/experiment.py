@@ -23,22 +23,23 @@ from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.feed import Feed
 from nas.files import dump_json, new_folder, read_json, write_whole
-from nas.finalists import Contest, in_turn, searched_part, write_finalists
+from nas.finalists import Contest, Verdict, entrants, write_finalists
 from nas.front import Evaluated, front_candidates, on_target, write_front
 from nas.journal import Journal, Record
 from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
 from nas.outcome import CONVERGED_ENTROPY, as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan, Settings, make_plan
-from nas.presets import Halving
+from nas.presets import Finals
 from nas.protocols import Genotype
 from nas.report import write_report
 from nas.results import Accuracy, Result, load_result, save_result
 from nas.search import reinforce
-from nas.search.repair import repair
+from nas.search.landing import asked, land, land_coarse
 from nas.space import StagedSpace
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
+from nas.tune.finalists import Finalist
 from nas.watch import Progress, Silent, Watcher
 
 SCHEMA = "nas.experiment"
@@ -77,6 +78,7 @@ def _store(plan: Plan, out: Path) -> None:
         "versions": versions,
     }
     stored["plan"] = plan.lines()
+    stored["forests"] = plan.forest_digests
     write_whole(out / "experiment.json", dump_json(stored))
 
 
@@ -108,6 +110,8 @@ def _go_on(run: Path, stored: dict[str, Any], watch: Watcher) -> Result:
     plan = make_plan(Settings.from_dict(stored.get("settings")))
     if stored.get("data", {}).get("digest") != plan.dataset.digest:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
+    if stored.get("forests", {}) != plan.forest_digests:
+        raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
     return _Run(plan, run, watch).finish()
 
 
@@ -121,7 +125,7 @@ class _Finished:
     state: tunas.SearchState
     genotype: Genotype
     landed: bool  # the repair reached the goal
-    words: str = ""  # how it was chosen, where that was not by the policy alone
+    verdict: Verdict | None = None  # of its finalists, where there were any
 
 
 class _Run:
@@ -163,7 +167,9 @@ class _Run:
         counts = self.evaluate("front", fine, candidates)
         if plan.preset.fine_finalists:
             fine = self.contest(fine, plan.preset.fine_finalists, counts)
-            write_finalists(self.out, self.journal, {"coarse": coarse.space, "fine": fine.space})
+        verdicts = {one.stage.name: one.verdict for one in (coarse, fine) if one.verdict}
+        if verdicts:
+            write_finalists(self.out, verdicts)
         pictures = self.final_evaluator(fine).count
         result = self.result(fine, self.as_accuracy(counts[fine.genotype], pictures))
         evaluated = Evaluated(counts, self.origins("front"), pictures, result.accuracy.kind)
@@ -195,9 +201,11 @@ class _Run:
             checkpoints.close()
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
-        repaired = repair(space, argmax, scores, stage.goal)
-        chosen = argmax if repaired is None else tuple(int(g) for g in space.canonical(np.array([repaired]))[0])
-        return _Finished(stage, space, graph, state, chosen, repaired is not None)
+        if name == "coarse":
+            return _Finished(stage, space, graph, state, *land_coarse(plan.space, space, argmax, scores, plan.goal))
+        landed = land(space, argmax, scores, stage.goal)
+        chosen = argmax if landed is None else tuple(int(g) for g in space.canonical(np.array([landed]))[0])
+        return _Finished(stage, space, graph, state, chosen, landed is not None)
 
     def train(
         self,
@@ -334,21 +342,26 @@ class _Run:
         """Return where each architecture evaluated under `name` came from."""
         return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
 
-    def contest(self, finished: _Finished, halving: Halving, counts: dict[Genotype, int]) -> _Finished:
+    def contest(self, finished: _Finished, finals: Finals, counts: dict[Genotype, int]) -> _Finished:
         """Return the stage with the architecture that wins among the best of those evaluated, each trained alone."""
-        plan, stage = self.plan, finished.stage
-        name, pictures = f"{stage.name} finalists", self.final_evaluator(finished).count
-        landed = [genotype for genotype in counts if stage.goal.violation(np.array([genotype]))[0] == 0]
-        entrants = in_turn(landed, counts, self.origins(POOLS[stage.name]), halving.candidates)
-        if len(entrants) < 2:
+        plan, stage, settings = self.plan, finished.stage, self.plan.settings
+        goal = asked(stage.goal, plan.goal(plan.space))  # not the nearest that the stage can reach
+        landed = [genotype for genotype in counts if goal.kept(np.array([genotype]))[0]]
+        genotypes = entrants(landed, counts, self.origins(POOLS[stage.name]), finals.candidates)
+        if len(genotypes) < 2:
             return finished
-        data = searched_part(self.feed.data, self.feed.train_rows, self.feed.held_rows)
-        folder = self.out / "finalists" / stage.name
-        contest = Contest(name, halving, data, plan.settings.seed, folder, self.journal, self.watch)
-        proxies = {genotype: stage.space.decode(genotype) for genotype in entrants}
-        supernet_top1 = {genotype: counts[genotype] / pictures for genotype in entrants}
-        winner = contest.winner(proxies, supernet_top1)
-        return replace(finished, genotype=winner, landed=True, words=contest.words(winner))
+        pictures, deployed = self.final_evaluator(finished).count, [finished.space.decode(g) for g in genotypes]
+        finalists = [
+            Finalist(
+                arch.digest, stage.space.decode(genotype), plan.model.predict_ms(arch), plan.model.unit,
+                counts[genotype] / pictures,
+            )
+            for arch, genotype in zip(deployed, genotypes, strict=True)
+        ]  # fmt: skip
+        split, folder = (plan.preset.held_out_fraction, settings.seed), self.out / "finalists" / stage.name
+        contest = Contest(f"{stage.name} finalists", finals, plan.dataset, split, folder)
+        verdict = contest.run(deployed, finalists, self.watch)
+        return replace(finished, genotype=genotypes[verdict.winner], landed=True, verdict=verdict)
 
     # ------------------------------------------------------------------------------------------------------ results
 
@@ -369,14 +382,14 @@ class _Run:
                 f"this stage could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
                 f"bounds: the nearest it found takes {latency:.4g}"
             )
-        if finished.words:
-            yield finished.words
+        if finished.verdict:
+            yield finished.verdict.words
         yield from plan.remarks(finished.space.decode(finished.genotype))
 
 
 def _before(record: Record, stage: str, step: int) -> bool:
     """Return whether a journal's record was written before `step` of `stage`."""
-    order = ("coarse", "coarse pool", "coarse finalists", "fine", "front", "fine finalists")
+    order = ("coarse", "coarse pool", "fine", "front")
     if record["stage"] != stage:
         return order.index(record["stage"]) < order.index(stage)
     return step > 0 and record.get("step", 0) <= step

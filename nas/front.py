@@ -76,11 +76,17 @@ class Evaluated:
 
 
 def write_front(out: Path, space: StagedSpace, plan: Plan, evaluated: Evaluated) -> None:
-    """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs."""
+    """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs.
+
+    None on the front is beaten in accuracy, latency and the costs of `settings.minimize` together; the last columns,
+    memory, flash, energy where it is calibrated and what forests predict, are there to look at or to choose by.
+    """
     counts, pictures = evaluated.correct, evaluated.pictures
     genotypes = np.array(list(counts), np.int32)
     top1 = np.array(list(counts.values())) / pictures
     archs = [space.decode(genotype) for genotype in counts]
+    costs = plan.columns(space)
+    extra = {cost.heading: cost.score(genotypes) for cost in costs}
     table = pd.DataFrame(
         {
             "digest": [arch.digest for arch in archs],
@@ -92,14 +98,20 @@ def write_front(out: Path, space: StagedSpace, plan: Plan, evaluated: Evaluated)
             "macs": compile_table(space, MACS).score(genotypes),
             "params": compile_table(space, PARAMS).score(genotypes),
             "accuracy_kind": evaluated.kind.label(),
+            **extra,
             "on_front": False,
             "origin": [evaluated.origin[genotype] for genotype in counts],
         }
     )
-    kept = np.flatnonzero(within(plan.limits(space), genotypes))
+    inside = within(plan.limits(space), genotypes)
+    headings = {cost.name: cost.heading for cost in costs} | {name: name for name in ("latency", "macs", "params")}
+    for bound in plan.forests:
+        inside &= extra[headings[bound.path]] <= bound.most
+    kept = np.flatnonzero(inside)
     if len(kept):
-        points = np.stack([table["latency"].to_numpy()[kept], top1[kept]], 1)
-        table.loc[kept[non_dominated(points, [True, False])], "on_front"] = True
+        names = dict.fromkeys(["latency", *(headings[name] for name in plan.settings.minimize)])
+        points = np.stack([top1, *(table[name].to_numpy() for name in names)], 1)[kept]
+        table.loc[kept[non_dominated(points, [False, *[True] * len(names)])], "on_front"] = True
     (out / "specs").mkdir(exist_ok=True)
     for row in np.flatnonzero(table["on_front"]):
         name = f"specs/{archs[row].digest[:12]}.json"
@@ -107,4 +119,4 @@ def write_front(out: Path, space: StagedSpace, plan: Plan, evaluated: Evaluated)
         table.loc[row, "spec"] = name
     table = table.sort_values(["latency", "digest"])
     write_whole(out / "evaluated.csv", table.to_csv(index=False))
-    write_whole(out / "front.csv", table[table["on_front"]][COLUMNS].to_csv(index=False))
+    write_whole(out / "front.csv", table[table["on_front"]][[*COLUMNS, *extra]].to_csv(index=False))

@@ -4,6 +4,9 @@ Sandwich rule (Yu and Huang 2019, arXiv 1903.05134, section 3.2; BigNAS, arXiv 2
 the largest architecture, the smallest, and two random ones on the same pictures and adds their gradients. The largest
 learns from the labels, all others from its softened predictions. All architectures of the space share the weights, so
 the stages of a search and all targets are served by one training. Randomness comes from (seed, step).
+
+Ours: one of the random two is from the coarse view. Its blocks are all alike, which a draw from the whole space never
+gives, and the first stage of a search ranks nothing else.
 """
 
 from collections.abc import Callable
@@ -22,13 +25,14 @@ from numpy.typing import NDArray
 
 from nas.cost import MACS, compile_table
 from nas.data import Augmentation, augment, to_input
+from nas.genotypes import embedding
 from nas.nn.training import compute_dtype, make_optimizer
 from nas.presets import Preset
 from nas.space import StagedSpace
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from nas.tunas import Pictures
 
-RANDOM = 2  # random architectures per step, beside the largest and the smallest
+RANDOM = 2  # random architectures per step, beside the largest and the smallest; the first is of the coarse view
 NUMBER = 2  # separates the random numbers from those of the joint search's stages, 0 and 1
 
 
@@ -73,6 +77,14 @@ class OneShot:
         return make_optimizer(self.preset.optimizer, self.steps, self.preset.warmup_fraction)
 
     @cached_property
+    def coarse(self) -> NDArray[np.int32]:
+        """What the coarse view fixes [D]: the index of an option, -1 where it chooses."""
+        view = self.space.coarse()
+        deepest = [len(decision.options) - 1 for decision in view.decisions]  # all blocks are active
+        fixed = embedding(self.space, view)(np.array([deepest], np.int32))[0]
+        return np.where([decision.name in view.gene for decision in self.space.decisions], -1, fixed).astype(np.int32)
+
+    @cached_property
     def ends(self) -> NDArray[np.int32]:
         """The architectures of most and of fewest MACs, [2, D]."""
         table = compile_table(self.space, MACS)
@@ -99,13 +111,14 @@ def compile_chunk(training: OneShot, devices: NamedSharding | None = None) -> Ch
     """
     graph, optimizer = nnx.graphdef(training.model()), training.optimizer
     sizes = jnp.asarray([len(decision.options) for decision in training.space.decisions])
-    ends, smoothing = jnp.asarray(training.ends), training.preset.label_smoothing
+    ends, coarse = jnp.asarray(training.ends), jnp.asarray(training.coarse)
     is_teacher = jnp.arange(len(ends) + RANDOM) == 0
 
     def step(state: OneShotState, rows: Array, pictures: Pictures) -> tuple[OneShotState, OneShotReport]:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), NUMBER), state.step)
         draw_key, augment_key = jax.random.split(key)
         drawn = jax.random.randint(draw_key, (RANDOM, len(sizes)), 0, sizes, jnp.int32)
+        drawn = drawn.at[0].set(jnp.where(coarse < 0, drawn[0], coarse))
         x = augment(augment_key, pictures.x_train[rows], training.augmentation)
         x = to_input(x, pictures.mean, pictures.std, training.space.input_shape.channels).astype(compute_dtype())
         x = x if devices is None else lax.with_sharding_constraint(x, devices)
@@ -123,7 +136,8 @@ def compile_chunk(training: OneShot, devices: NamedSharding | None = None) -> Ch
             top1 = (logits.argmax(-1) == labels).mean()
             return (targets, jax.tree.map(jnp.add, total, gradient)), OneShotReport(loss, top1)
 
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, training.space.num_classes), smoothing)
+        one_hot = jax.nn.one_hot(labels, training.space.num_classes)
+        targets = optax.smooth_labels(one_hot, training.preset.label_smoothing)
         start = targets, jax.tree.map(jnp.zeros_like, state.params)
         (_, gradient), report = lax.scan(one, start, (jnp.concatenate([ends, drawn]), is_teacher))
         change, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
@@ -132,6 +146,8 @@ def compile_chunk(training: OneShot, devices: NamedSharding | None = None) -> Ch
     def chunk(state: OneShotState, pictures: Pictures, rows: Array) -> tuple[OneShotState, OneShotReport]:
         return lax.scan(lambda s, r: step(s, r, pictures), state, rows)
 
+    options = dict(training.preset.compiler_options) or None
     if devices is None:
-        return jax.jit(chunk, donate_argnums=0)
-    return jax.jit(chunk, donate_argnums=0, out_shardings=NamedSharding(devices.mesh, PartitionSpec()))
+        return jax.jit(chunk, donate_argnums=0, compiler_options=options)
+    everywhere = NamedSharding(devices.mesh, PartitionSpec())
+    return jax.jit(chunk, donate_argnums=0, out_shardings=everywhere, compiler_options=options)

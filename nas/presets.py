@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from nas.errors import InvalidInput, unknown_name
 from nas.nn.training import AdamW, OptimizerSettings, RMSProp
+from nas.search.halving import FACTOR
 
 
 @dataclass(frozen=True)
@@ -24,34 +25,27 @@ class StageBudget:
 
 
 @dataclass(frozen=True)
-class Halving:
-    """Successive halving of a stage's candidates, trained alone: each rung keeps one in `factor` of them, at least one.
-
-    `rungs` are the epochs that a candidate has been trained for at the end of each; the last is a whole training.
-    """
+class Finals:
+    """How many of a stage's candidates are trained alone, and the epochs at which they are thinned to a third."""
 
     candidates: int
-    rungs: tuple[int, ...] = (1, 4)
-    factor: int = 4
+    rungs: tuple[int, ...] = (1, 4)  # ascending; the last is a whole training
 
-    def survivors(self, alive: int) -> int:
-        """Return how many of `alive` candidates go on."""
-        return -(-alive // self.factor)
+    def _alive(self, candidates: int) -> list[int]:
+        alive = [candidates]
+        for _ in self.rungs[1:]:
+            alive.append(-(-alive[-1] // FACTOR))
+        return alive
 
     def words(self) -> str:
         """Return the rungs in words."""
-        alive, rungs = self.candidates, []
-        for rung in self.rungs:
-            rungs.append(f"{alive} to epoch {rung}")
-            alive = self.survivors(alive)
-        return ", then ".join(rungs)
+        steps = zip(self._alive(self.candidates), self.rungs, strict=True)
+        return ", then ".join(f"{alive} to epoch {rung}" for alive, rung in steps)
 
-    def trainings(self, alive: int) -> int:
-        """Return how many times one of `alive` candidates is trained from one rung to the next, in all."""
-        total = 0
-        for _ in self.rungs:
-            total, alive = total + alive, self.survivors(alive)
-        return total
+    def epochs(self, candidates: int) -> int:
+        """Return how many epochs so many candidates are trained for, in all."""
+        steps = zip(self._alive(candidates), (0, *self.rungs), self.rungs, strict=False)
+        return sum(alive * (rung - before) for alive, before, rung in steps)
 
 
 @dataclass(frozen=True)
@@ -69,8 +63,8 @@ class Preset:
     proxy_resolution: int  # largest; pictures smaller than this are not enlarged beyond 16 px
     proxy_width: float
     optimizer: OptimizerSettings
-    coarse_finalists: Halving | None = None  # candidates of a stage that are trained alone to choose among them
-    fine_finalists: Halving | None = None
+    coarse_finalists: Finals | None = None  # candidates of a stage that are trained alone to choose among them
+    fine_finalists: Finals | None = None
     held_out_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025

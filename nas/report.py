@@ -13,10 +13,11 @@ from nas.compared import Entry, load_item
 from nas.errors import InvalidInput
 from nas.files import read_json, write_whole
 from nas.ops import Shape
-from nas.page import figure
+from nas.page import detail, figure
 from nas.page import page as filled
 from nas.page_data import page_data
 from nas.proxy import redeployed
+from nas.report_course import Record, Stages, courses, read_journal, stage_columns
 from nas.results import Result, load_result
 from nas.zoo import reference
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
-Record = Mapping[str, Any]
-Stages = dict[str, tuple[Record, list[Record]]]  # name -> its first record, its chunks
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class RunFiles:
     best: Result | None
     evaluated: "pd.DataFrame | None"
     entries: tuple[Entry, ...] = ()  # the found network and its front, or what the coarse stage found
+    courses: tuple[dict[str, Any], ...] = ()  # charts of a search over a supernet trained once
     finalists: "pd.DataFrame | None" = None  # accuracies of the proxies trained alone, where there were any
 
 
@@ -62,26 +62,9 @@ def read_run(run: Path) -> RunFiles:
         best=load_result(run / "best.json") if (run / "best.json").exists() else None,
         evaluated=_evaluated(run / "evaluated.csv"),
         entries=tuple(_entries(run)),
+        courses=tuple(courses(run)),
         finalists=_finalists(run / "finalists.csv"),
     )
-
-
-def read_journal(path: Path) -> Stages:
-    """Return the records of a journal by stage; a torn last line is left out, the last record of a step counts."""
-    stages: dict[str, tuple[Record, dict[int, Record]]] = {}
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            name = record["stage"]
-            if "decisions" in record:
-                stages[name] = (record, {})
-            elif "step" in record and "policy" in record:
-                stages.setdefault(name, ({}, {}))[1][int(record["step"])] = record
-        except (ValueError, KeyError, TypeError) as error:
-            if number < len(lines):
-                raise InvalidInput(f"{path}, line {number}, is no record of a search ({error})") from error
-    return {name: (start, [chunks[step] for step in sorted(chunks)]) for name, (start, chunks) in stages.items()}
 
 
 def _evaluated(path: Path) -> "pd.DataFrame | None":
@@ -134,6 +117,9 @@ def page(run: RunFiles) -> str:
             "Dashed: the latency that the stage aims at. The best guess takes the likeliest option of every decision.",
             figure("progress", "loss, accuracy, latency and entropy over the steps"),
         )
+    if run.courses:
+        words = "The supernet that gives the accuracies, and every network that the search asked it about, in order."
+        parts += _section("Progress", words, figure("courses", "losses over the steps, accuracies over the trials"))
     if any(start.get("decisions") for start, _ in stages.values()):
         parts += _section(
             "What the controller preferred",
@@ -151,9 +137,8 @@ def page(run: RunFiles) -> str:
 
 def _found(run: RunFiles) -> list[str]:
     """Return the places of the front, where there is one, and of the network block by block."""
-    detail = '<aside class="detail" data-figure="architecture" aria-labelledby="architecture-title"></aside>'
     if run.best is None:
-        return [detail] if run.entries else []
+        return [detail()] if run.entries else []
     words = (
         "Grey: all networks evaluated with the final weights of the supernet on the same held-out pictures. The line "
         "joins those that no other beats; dashed is the wanted latency. Click a point, or press Enter on it, to see "
@@ -161,7 +146,7 @@ def _found(run: RunFiles) -> list[str]:
     )
     front = _section("Accuracy against latency", words, figure("panels", "accuracy against latency"))
     chooser = figure("targets", "choice of targets")
-    return ['<div class="split"><div>', chooser, *front, "</div>", detail, "</div>"]
+    return ['<div class="split"><div>', chooser, *front, "</div>", detail(), "</div>"]
 
 
 def _data(run: RunFiles, stages: Stages) -> dict[str, Any]:
@@ -169,34 +154,13 @@ def _data(run: RunFiles, stages: Stages) -> dict[str, Any]:
     shown = run.best or run.coarse
     data = page_data(run.entries, _models(shown, run.experiment) if shown else {}, first=0 if run.entries else None)
     data["shown"] = data["shown"][:1]  # the target of the search; the others can be chosen
-    data["stages"] = [_stage(name, start, chunks) for name, (start, chunks) in stages.items()]
+    data["stages"] = [stage_columns(name, start, chunks) for name, (start, chunks) in stages.items()]
+    data["courses"] = list(run.courses)
     if run.best is not None:
         data["wanted"] = [run.best.wanted_latency]
     if run.evaluated is not None:
         data["background"] = [run.evaluated[["latency", "top1"]].to_numpy(float).tolist()]
     return data
-
-
-def _stage(name: str, start: Record, chunks: Sequence[Record]) -> dict[str, Any]:
-    """Return the course of a stage as columns over its steps, accuracies and entropies in percent."""
-
-    def column(key: str, factor: float = 1.0) -> list[float | None]:
-        return [None if chunk.get(key) is None else factor * float(chunk[key]) for chunk in chunks]
-
-    return {
-        "name": name,
-        "unit": start.get("latency_unit", "ms"),
-        "wanted": start.get("target_latency"),
-        "decisions": list(start.get("decisions", ())),
-        "steps": [int(chunk["step"]) for chunk in chunks],
-        "loss": column("loss"),
-        "batch": column("train_top1", 100),
-        "best": column("argmax_reward_top1", 100),
-        "latency": column("argmax_latency"),
-        "sampled": column("sampled_latency"),
-        "entropy": column("entropy", 100),
-        "policy": [chunk["policy"] for chunk in chunks],
-    }
 
 
 def _models(result: Result, experiment: Record) -> dict[str, Roofline]:
@@ -297,9 +261,9 @@ def _section(title: str, words: str, body: str) -> list[str]:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True) -> str:
     """Return a table; where it has `numbers`, they stand to the right in all columns but the first."""
-    kind = ' class="number"' if numbers else ""
+    kind, own = (' class="number"', "") if numbers else ("", ' class="words"')
     lines = [_cells("th", kind, header), *(_cells("td", kind, [str(value) for value in row]) for row in rows)]
-    return f'<div class="wide" tabindex="0"><table>{"".join(lines)}</table></div>'
+    return f'<div class="wide" tabindex="0"><table{own}>{"".join(lines)}</table></div>'
 
 
 def _cells(tag: str, kind: str, values: Sequence[str]) -> str:

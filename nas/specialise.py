@@ -19,7 +19,8 @@ from nas import shared_weights
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_bytes, read_json, write_whole
 from nas.front import Evaluated, write_front
-from nas.journal import Journal
+from nas.journal import Journal, read_journal
+from nas.locks import locked
 from nas.outcome import as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan
 from nas.protocols import Genotype
@@ -65,10 +66,12 @@ def specialise(
         _check_data(source, plans[0])
         shared_weights.read(source / shared_weights.FILE, plans[0])
     new_folder(out)
-    if source is not None:
-        write_whole(out / shared_weights.FILE, read_bytes(source / shared_weights.FILE))
-    write_whole(out / "experiment.json", dump_json(_stored(request, plans)))
-    return _Run(request, plans, out, watch or Silent(), workers).finish()
+    with locked(out):
+        new_folder(out)  # still: nobody came between
+        if source is not None:
+            write_whole(out / shared_weights.FILE, read_bytes(source / shared_weights.FILE))
+        write_whole(out / "experiment.json", dump_json(_stored(request, plans)))
+        return _Run(request, plans, out, watch or Silent(), workers).finish()
 
 
 def resume(
@@ -77,16 +80,17 @@ def resume(
     """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target first."""
     stored = stored_run(run)
     request = Request.from_dict(stored.get("request"))
-    if more and not _finished(run, request):
-        raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
-    if more:
-        request = replace(request, more_trials=request.more_trials + more)
-        write_whole(run / "experiment.json", dump_json({**stored, "request": request.to_dict()}))
-    if _finished(run, request):
+    if _finished(run, request) and not more:
         return load_specialised(run, request)
-    plans = make_plans(request)
-    _check_data(run, plans[0])
-    return _Run(request, plans, run, watch or Silent(), workers).finish()
+    with locked(run):
+        if more and not _finished(run, request):
+            raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
+        request = replace(request, more_trials=request.more_trials + more)
+        plans = make_plans(request)
+        _check_data(run, plans[0])
+        if more:
+            write_whole(run / "experiment.json", dump_json({**stored, "request": request.to_dict()}))
+        return _Run(request, plans, run, watch or Silent(), workers).finish()
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def _folders(run: Path, request: Request) -> dict[str, Path]:
 
 
 def _finished(run: Path, request: Request) -> bool:
-    records = Journal(run / "journal.jsonl").records
+    records = read_journal(run / "journal.jsonl")[0]
     return bool(records) and records[-1] == _done(request)
 
 

@@ -106,7 +106,7 @@ def train(
     data = fitting(arch, dataset)
     with _opened(out, _identity(arch, data, settings, initial_weights, proxy_width)):
         train_feed, test_feed = feeds(data)
-        params, statistics = split_statistics(initialised(arch, settings.seed, initial_weights))
+        params, statistics = split_statistics(_initialised(arch, settings.seed, initial_weights))
         plan = Plan(arch, settings, data, train_feed)
         state = fit(plan, params, out / "checkpoints", progress)
         batch = min(settings.batch_size, len(data.x_train))
@@ -129,7 +129,7 @@ def fitting(arch: ArchSpec, dataset: Dataset) -> Dataset:
     return at_resolution(dataset, height)
 
 
-def initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
+def _initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
     """Return a random initialisation, residual blocks beginning as their skips, or `initial_weights` made whole.
 
     The latter may lack the statistics.
@@ -189,15 +189,12 @@ class Plan:
         return rows
 
 
-def fit(
-    plan: Plan, params: Weights, folder: Path, progress: Callable[[Progress], None], *, until: int | None = None
-) -> TrainState:
+def fit(plan: Plan, params: Weights, folder: Path, progress: Callable[[Progress], None]) -> TrainState:
     """Return the state after all steps from `params` on, or from the newest checkpoint in `folder` if there is one.
 
     `params` are donated. A chunk of steps takes about `CHUNK_S`; between chunks there are progress and checkpoints.
-    `until` ends the training after so many steps of its schedule, to be gone on with later.
     """
-    recipe, steps = plan.recipe, plan.steps if until is None else until
+    recipe, steps = plan.recipe, plan.steps
     state = TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), recipe.transform().init(params))
     with closing(Checkpoints(folder)) as checkpoints:
         done, state = checkpoints.latest(state) or (0, state)

@@ -174,7 +174,7 @@ def _controller_step(stage: Stage, graph: Any, devices: NamedSharding | None) ->
 def _near_target(stage: Stage) -> Callable[[reinforce.Policy, Array, int], tuple[reinforce.Draws, Array]]:
     """Return the function (policy, key, n) -> what the policy draws, priced, and n [n, D] of that near the target."""
     settings, ratio = stage.controller, priced(stage.goal.latency, stage.goal.target)
-    shares = [priced(table, bound) for table, bound in stage.goal.limits]
+    shares = [priced(table, bound) for table, bound in (*stage.goal.limits, *stage.goal.guides)]
 
     def near(policy: reinforce.Policy, key: Array, count: int) -> tuple[reinforce.Draws, Array]:
         draw_key, pick_key = jax.random.split(key)

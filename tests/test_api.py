@@ -15,7 +15,9 @@ from latency_models.target import load_target, target_names
 from nas import api
 from nas.arch import load_arch, save_arch
 from nas.errors import InvalidInput, UnknownName
+from nas.files import dump_json
 from nas.plan import Settings
+from nas.request import default_trials
 from nas.results import Result, load_result
 from nas.zoo import reference
 
@@ -88,13 +90,47 @@ def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
     assert calls == [("search", Settings(target="rpi5", seed=3))]
     with pytest.raises(InvalidInput, match="other settings"):
         api.search(tmp_path / "run", target="rpi5", seed=4)
-    from nas.files import dump_json
-
     stored = {"settings": {**vars(Settings(target="rpi5", seed=3))}}
     (tmp_path / "run" / "experiment.json").write_text(dump_json(stored))
     assert api.search(tmp_path / "run", target="rpi5", seed=3) == first and calls[-1][0] == "resume"
     with pytest.raises(UnknownName, match="did you mean 'target'"):
         api.search(tmp_path / "other", targt="rpi5")
+
+
+def test_several_targets_share_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nas.specialise
+    from nas.request import Request
+    from nas.specialise import Specialised
+
+    calls: list[Any] = []
+    result = load_result(make_run(tmp_path / "one", count=4) / "best.json")
+
+    def begin(request: Request, out: Path, watch: object) -> Specialised:
+        calls.append(request)
+        out.mkdir()
+        (out / "experiment.json").write_text(dump_json({"request": request.to_dict()}))
+        return Specialised(dict.fromkeys(request.names, result), {}, result if request.universal else None)
+
+    def resume(out: Path, watch: object) -> Specialised:
+        calls.append(out)
+        return Specialised({"rpi5": result}, {})
+
+    monkeypatch.setattr(nas.specialise, "specialise", begin)
+    monkeypatch.setattr(nas.specialise, "resume", resume)
+    found = api.specialise(tmp_path / "run", ["rpi5", "edgetpu"], universal=True, seed=2, latencies_ms=[9.0, 0.7])
+    assert list(found) == ["rpi5", "edgetpu", "universal"]
+    assert [(one.target, one.latency_ms, one.seed) for one in calls[0].settings] == [
+        ("rpi5", 9.0, 2),
+        ("edgetpu", 0.7, 2),
+    ]
+    assert calls[0].algorithm == "nsga2" and calls[0].trials == default_trials("nsga2", "quick")
+    again = {"universal": True, "seed": 2, "latencies_ms": [9.0, 0.7]}
+    assert list(api.specialise(tmp_path / "run", ["rpi5", "edgetpu"], **again)) == ["rpi5"]
+    assert calls[1] == tmp_path / "run"
+    with pytest.raises(InvalidInput, match="other settings"):
+        api.specialise(tmp_path / "run", ["rpi5", "edgetpu"])
+    with pytest.raises(InvalidInput, match="'target' is for one target"):
+        api.specialise(tmp_path / "other", ["rpi5"], target="rpi5")
 
 
 def test_the_example_runs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,16 +5,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from rich.console import Console
 from rich.table import Table
 from strategies import archs
 
+from latency_models.forest import fit_forest, forest_text
 from latency_models.target import abstract_target, list_targets, load_target
 from nas.arch import ArchSpec
 from nas.cli import main
-from nas.describe import describe, description_table, target_rows, target_table, zoo_rows, zoo_table
+from nas.describe import describe, description_table, forest_row, target_rows, target_table, zoo_rows, zoo_table
 from nas.drawing import bar, drawing, parts, write
 from nas.errors import InvalidInput
 from nas.zoo import ZOO, reference
@@ -115,3 +117,22 @@ def test_the_command_draws_and_refuses(tmp_path: Path, capsys: pytest.CaptureFix
         said = capsys.readouterr().err
         assert words in said and said.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["drawn.svg"]
+
+
+def test_a_forest_says_what_it_predicts_and_how_far_to_trust_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archs = [reference(name) for name in ("mobilenetv1", "mobilenetv2", "mobilenetv4-conv-s", "mobilenetv4-conv-m")]
+    forest = fit_forest(archs, [1] * 4, np.array([3.0, 2.0, 1.0, 5.0]), of="energy")
+    path = tmp_path / "pi.forest.json"
+    path.write_text(forest_text(replace(forest, held_out_mape_percent=7.5)))
+    row = forest_row(str(path), archs[1])
+    assert row.value == pytest.approx(float(forest.predict([archs[1]])[0])) and row.range == forest.range
+    assert main(["describe", "mobilenetv2", "--forest", str(path), "--json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)["forests"]
+    assert (shown["value"], shown["unit"], shown["held_out_mape_percent"]) == (row.value, "mJ", 7.5)
+    assert main(["describe", "mobilenetv2", "--forest", str(path)]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"{row.value:.4g} mJ" in words and "7.5 % (MAPE)" in words
+    assert main(["describe", "mobilenetv2", "--forest", str(tmp_path / "none.forest.json")]) == 2
+    assert "cannot read" in capsys.readouterr().err

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -214,12 +216,21 @@ def test_an_empty_checkpoint_and_an_unfinished_one_are_passed_over(tmp_path: Pat
     folder = saved(tmp_path / "c", 1)
     (folder / "7").mkdir()
     (folder / "9.orbax-checkpoint-tmp").mkdir()
-    assert found(folder) == 1
+    assert found(folder) == 1 and not (folder / "9.orbax-checkpoint-tmp").exists()
     for path in (folder / "1").rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
     assert found(folder) is None
     assert found(saved(folder, 2)) in (None, 2)
+
+
+def test_restored_arrays_are_bound_to_no_device(tmp_path: Path) -> None:
+    like = jax.tree.map(jnp.array, LIKE)
+    newest = Checkpoints(saved(tmp_path / "c", 1)).latest(like)
+    assert newest is not None
+    for fresh, restored in zip(jax.tree.leaves(like), jax.tree.leaves(newest[1]), strict=True):
+        assert (restored.dtype, restored.weak_type) == (fresh.dtype, fresh.weak_type)
+        assert not restored.committed and not fresh.committed
 
 
 def test_arrays_may_change_while_a_checkpoint_is_written(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from browser import Browser, installed
 from run_folder import make_run
 
-from latency_models.target import load_target
+from latency_models.target import ENERGY, load_target
 from nas.arch import save_arch
 from nas.compare import Comparison, compare, ridge_candidates
 from nas.compare_page import html
@@ -203,6 +203,18 @@ def test_a_network_alone_and_references_without_accuracy(browser: Browser, tmp_p
     plain.write_text(html(compare(["mobilenetv2@100px", "mixnet-s@100px"], ["rpi5"])))
     shown(browser, plain, 400)
     assert number(browser, ".panel .point") == 2 and number(browser, "[data-figure=ridge]") == 0
+
+
+def test_energy_is_shown_where_it_was_asked_for(browser: Browser, tmp_path: Path, root: Path) -> None:
+    target = tmp_path / "mine.toml"
+    figures = "".join(f'{name} = {{ value = 9, source = "made up", confidence = "estimated" }}\n' for name in ENERGY)
+    target.write_text((root / "latency_models/targets/rpi5.toml").read_text() + "\n[energy]\n" + figures)
+    path = tmp_path / "energy.html"
+    compared = compare(["mobilenetv2", "mobilenetv3-small"], [str(target)], energy=True)
+    path.write_text(html(compared))
+    shown(browser, path, 400)
+    said = str(text(browser, ".detail .facts"))
+    assert float(said.split(" mJ")[0].split("latency")[1]) == pytest.approx(compared.rows["energy_mj"][0], rel=0.01)
 
 
 def test_data_in_a_page_is_never_markup() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_folder import make_run
+from run_folder import TARGET, make_run
 from strategies import archs
 
 from latency_models.target import abstract_target, list_targets, load_target, target_names
@@ -19,6 +19,7 @@ from nas.anatomy import blocks, kernel_columns, kernel_times, owner, totals
 from nas.arch import ArchSpec
 from nas.cli import main
 from nas.compare import Comparison, compare
+from nas.compare_page import html
 from nas.errors import InvalidInput
 from nas.zoo import YARDSTICKS, reference
 
@@ -96,13 +97,19 @@ def test_a_part_of_a_run_is_a_run(runs: Path, tmp_path: Path) -> None:
     shutil.copy(runs / "edge" / "experiment.json", several / "experiment.json")
     for name, target in RUNS.items():
         shutil.copytree(runs / name, several / target)
-        (several / target / "experiment.json").unlink()
+    (several / "rpi5" / "experiment.json").unlink()  # with settings of its own or without
     part = compare([several / "rpi5"], ["rpi5"])
     assert part.entries[0].item == "several/rpi5" and part.entries[0].found_for == "rpi5"
     whole = compare([several], ["rpi5"])
     assert {entry.item for entry in whole.entries if entry.accuracy} == {f"several/{name}" for name in RUNS.values()}
     apart = compare([runs / name for name in RUNS], ["rpi5"]).regrets
     assert sorted(whole.regrets["extra"].dropna()) == sorted(apart["extra"].dropna())
+    (several / "universal").mkdir()  # one network for all targets: what it loses is a row, never a column
+    shutil.copy(runs / "cpu" / "best.json", several / "universal" / "best.json")
+    regrets = compare([several], ["rpi5"]).regrets
+    assert set(regrets["used_on"]) == set(RUNS.values()) and set(regrets["found_for"]) == {*RUNS.values(), "universal"}
+    page = html(compare([several], ["rpi5"]))
+    assert "several/universal" in page and f'"label":"several/{TARGET}"' in page
 
 
 def test_energy_is_that_of_the_target_or_refused(

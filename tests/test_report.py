@@ -11,7 +11,8 @@ from run_folder import make_run
 
 from latency_models.target import target_names
 from nas.errors import InvalidInput
-from nas.report import read_journal, write_report
+from nas.report import write_report
+from nas.report_course import read_journal
 from nas.results import load_result
 
 VOID = {"meta", "br", "img", "link"}
@@ -106,6 +107,23 @@ def test_the_course_of_the_search_is_that_of_the_journal(tmp_path: Path) -> None
         assert stages[name]["policy"] == [chunk["policy"] for chunk in chunks]
         assert stages[name]["sampled"] == [chunk["sampled_latency"] for chunk in chunks]
         assert stages[name]["best"] == pytest.approx([100 * chunk["argmax_reward_top1"] for chunk in chunks])
+
+
+def test_trials_over_a_supernet_trained_once_are_charts(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    losses = [{"stage": "supernet", "step": 10 * i, "loss_largest": 2 / i, "loss_random": 3 / i, "loss_smallest": 4 / i}
+              for i in (1, 2, 3)]  # fmt: skip
+    rounds = [{"stage": f"{aim}/coarse", "asked": [[0], [1]], "accuracy": [0.5, None]} for aim in ("rpi5", "other")]
+    lines = [*losses, *rounds, {"stage": "rpi5/coarse", "asked": [[2]], "accuracy": [0.4]}]
+    (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "rpi5").mkdir()
+    for name in ("experiment.json", "best.json"):
+        (run / "rpi5" / name).write_bytes((run / name).read_bytes())
+    page = read(run / "rpi5")
+    training, trials = page.data["courses"]
+    assert training["series"][0]["points"] == [[10, 2.0], [20, 1.0], [30, pytest.approx(2 / 3)]]
+    assert trials["series"][0]["points"] == [[1, 50.0], [2, 40.0]] and trials["series"][1]["points"][1] == [2, 50.0]
+    assert len(read(run).data["courses"]) == 3 and "courses" in page.figures
 
 
 def test_finalists_stand_in_a_table_where_there_were_any(tmp_path: Path) -> None:

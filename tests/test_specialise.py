@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,12 @@ TINY = replace(
     eval_batch=12,
     front_size=12,
     proxy_width=0.5,
+    compiler_options=(("xla_backend_optimization_level", 0),),
 )
 TARGETS = ("pixel6-cpu", "pixel8-edgetpu")
 TRIALS = 16
+BUILD = shared_weights.build_evaluator
+EVALUATORS: dict[str, Any] = {}
 FILES = ("best.json", "front.csv", "evaluated.csv", "coarse.json", "inherited.safetensors")
 
 
@@ -55,6 +60,14 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         jax.config.update(name, value)
 
 
+def build_once(payload: dict[str, Any]) -> Any:
+    """Return the evaluator of a payload, compiled once for all runs of the same weights."""
+    key = sha256(b"".join(np.asarray(value).tobytes() for value in payload["weights"].values())).hexdigest()
+    if key not in EVALUATORS:
+        EVALUATORS[key] = BUILD(payload)
+    return EVALUATORS[key]
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of runs that take seconds; every chunk of training is followed by a checkpoint."""
@@ -65,6 +78,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.PRESETS, "tiny", TINY)
         patch.setattr(shared_weights, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(shared_weights, "build_evaluator", build_once)
         yield Settings(
             space="tests.tiny:SPACE", data=str(folder / "quarters.npz"), resolution=32, preset="tiny",
             proxy_resolution=8,
@@ -375,3 +389,20 @@ def test_weights_bring_their_settings_with_them(
     assert main(["search", *flags, "--preset", "paper"]) == 2
     assert "leave --preset out" in capsys.readouterr().err
     assert main(["resume", str(run), "--budget", "+0"]) == 2
+
+
+def test_ray_workers_change_no_byte(
+    two: tuple[Path, Specialised],
+    request_of: Callable[..., Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = pytest.importorskip("nas.tune.executor")
+    monkeypatch.setattr(shared_weights, "build_evaluator", BUILD)  # importable by workers
+    run, _ = two
+    request = request_of(TARGETS[1], source=specialise.borrowed(run)[1])
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        specialise.specialise(request, out, workers=partial(executor.RayExecutor, workers=number), source=run)
+        for name in FILES:
+            assert (out / name).read_bytes() == (run / TARGETS[1] / name).read_bytes(), name

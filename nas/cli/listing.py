@@ -28,6 +28,9 @@ def add_commands(commands: Commands) -> None:
     describe.add_argument("spec", metavar="NAME|SPEC", help=SPEC_OR_RUN)
     add_device(describe)
     describe.add_argument("--resolution", type=count, metavar="N", help="deploy at N x N px (default: the spec's own)")
+    describe.add_argument(
+        "--forest", action="append", default=[], metavar="FILE", help="also what a forest predicts; may be repeated"
+    )
     describe.add_argument("--kernels", action="store_true", help="a row per kernel instead: bytes, bound, ms")
     describe.add_argument("--out", metavar="FILE", help="also draw it into a new .svg, .png or .html")
     zoo = commands.add_parser("zoo", help="list the reference networks", description=ZOO_HELP)
@@ -61,9 +64,10 @@ def model_of(args: argparse.Namespace, like: "ArchSpec") -> "Roofline | None":
 
 def run_describe(args: argparse.Namespace) -> None:
     """Draw a network block by block, into a file too where one is named; with --kernels, print every kernel's cost."""
+    from dataclasses import replace
     from pathlib import Path
 
-    from nas.describe import describe, description_table
+    from nas.describe import describe, description_table, forest_row
     from nas.drawing import check_new_file, drawing, write
     from nas.proxy import redeployed
 
@@ -76,12 +80,17 @@ def run_describe(args: argparse.Namespace) -> None:
         arch = redeployed(arch, args.resolution, arch.input_shape.channels, arch.num_classes)
     model = model_of(args, arch)
     assert model is not None  # a target is the default
-    description = describe(arch, model)
+    description = replace(describe(arch, model), forests=tuple(forest_row(path, arch) for path in args.forest))
     if out:
         write(arch, model, out)
     show(
         args, description.to_json(), lambda _: description_table(description) if args.kernels else drawing(arch, model)
     )
+    if description.forests and not args.json:
+        from nas.cli.live import console
+
+        for forest in description.forests:
+            console().print(str(forest), markup=False)
 
 
 def run_zoo(args: argparse.Namespace) -> None:

@@ -41,6 +41,9 @@ def run_runs(args: argparse.Namespace) -> None:
         print(f"no runs below {args.folder}; start one with: nas search --out {args.folder}/NAME")
     else:
         show(args, found, runs_table)
+        for run in found:
+            if run.note:
+                print(run.note)
 
 
 def runs_table(runs: list["Run"]) -> "Table":
@@ -52,7 +55,7 @@ def runs_table(runs: list["Run"]) -> "Table":
     table = aligned_table("runs", ("run", "kind", "state", "target", "preset", "at"), ("best latency", "best top-1"))
     for run in runs:
         latency = "-" if run.latency is None else latency_text(run.latency, run.latency_unit)
-        words = (run.path, run.kind, run.state, run.target or "-", run.preset or "-", run.note or place(run))
+        words = (run.path, run.kind, run.state, run.target or "-", run.preset or "-", place(run))
         table.add_row(*map(Text, words), latency, "-" if run.top1 is None else f"{run.top1:.1%}")
     return table
 

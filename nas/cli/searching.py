@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.cli import specialising
-from nas.cli.arguments import Commands, add_data, add_device, count, device_flags, positive, positives, seed, share
+from nas.cli.arguments import (
+    Commands,
+    add_data,
+    add_device,
+    count,
+    device_flags,
+    names,
+    positive,
+    positives,
+    seed,
+    share,
+)
 from nas.cli.specs import check_new_folder, run_folder
 from nas.errors import InvalidInput
 
@@ -36,6 +47,14 @@ def add_commands(commands: Commands) -> None:
     search.add_argument("--max-memory-kb", type=positive, metavar="X", help="hard bound on activations alive at once")
     search.add_argument("--max-flash-kb", type=positive, metavar="X", help="hard bound on the bytes of weights")
     search.add_argument("--max-energy-mj", type=positive, metavar="X", help="hard bound on the energy of a batch")
+    search.add_argument(
+        "--bound", action="append", default=[], metavar="FILE.forest.json:MAX",
+        help="hard bound on what a forest predicts, kept by checked repair; may be repeated",
+    )  # fmt: skip
+    search.add_argument(
+        "--minimize", type=names, default=(), metavar="A,B",
+        help="further costs of front.csv: energy, memory, flash, macs, params or FILE.forest.json",
+    )  # fmt: skip
     add_data(search, default="digits")
     search.set_defaults(data="digits")
     search.add_argument("--resolution", type=count, default=224, metavar="N", help="deployed px (default: 224)")
@@ -81,6 +100,8 @@ def run_search(args: argparse.Namespace) -> None:
         max_memory_kb=args.max_memory_kb,
         max_flash_kb=args.max_flash_kb,
         max_energy_mj=args.max_energy_mj,
+        forest_bounds=tuple(args.bound),
+        minimize=args.minimize,
         data=args.data,
         data_dir=args.data_dir,
         resolution=args.resolution,

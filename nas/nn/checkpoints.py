@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from numpy.typing import NDArray
 
 from nas.files import CannotWrite
 
@@ -32,7 +34,7 @@ class Checkpoints:
         """Open or create `folder`; what a killed process had not finished writing is removed."""
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # what fails is raised
         self._folder, self._broken = folder.absolute(), set[int]()
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT)
+        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=True)
         with self._writing():
             self._manager = ocp.CheckpointManager(
                 self._folder, options=options, item_handlers=ocp.StandardCheckpointHandler()
@@ -51,7 +53,10 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.StandardSave(stored))
 
     def latest(self, like: Any) -> tuple[int, Any] | None:
-        """Return (step, state) of the newest intact checkpoint, structured as `like`; None where there is none."""
+        """Return (step, state) of the newest intact checkpoint, structured as `like`; None where there is none.
+
+        Its arrays are bound to no device, as fresh ones are: else a resumed run would compile other programs.
+        """
         with self._writing():
             self._manager.wait_until_finished()
         leaves = jax.tree.leaves(like)
@@ -70,9 +75,9 @@ class Checkpoints:
             try:
                 restored = dict(self._manager.restore(step, args=ocp.args.StandardRestore(abstract)))
                 digest = np.asarray(restored.pop(DIGEST)).tobytes()
-                arrays = [restored[name] for name in sorted(restored)]
+                arrays = [np.asarray(restored[name]) for name in sorted(restored)]
                 if digest == _digest(arrays):
-                    return arrays
+                    return [jnp.array(array) for array in arrays]
             except Exception:  # whatever a torn file makes orbax raise: the one before is used
                 pass
             gc.collect()
@@ -121,10 +126,10 @@ def _named(leaves: list[Any]) -> dict[str, Any]:
     return {f"{i:05d}": leaf for i, leaf in enumerate(leaves)}
 
 
-def _digest(arrays: list[Any]) -> bytes:
+def _digest(arrays: list[NDArray[Any]]) -> bytes:
     """Return a digest of types, shapes and values."""
     digest = hashlib.sha256()
-    for array in map(np.asarray, arrays):
+    for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.digest()

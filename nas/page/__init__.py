@@ -35,6 +35,12 @@ def json_text(data: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
+def detail(kind: str = "") -> str:
+    """Return the place where the chosen network is drawn block by block; "alone" where nothing stands beside it."""
+    name = f"detail {kind}".strip()
+    return f'<aside class="{name}" data-figure="architecture" aria-labelledby="architecture-title"></aside>'
+
+
 def figure(name: str, words: str) -> str:
     """Return the place where the script draws the figure `name`; `words` say what it shows."""
     return f'<div data-figure="{name}" role="group" aria-label="{escape(words)}"></div>'

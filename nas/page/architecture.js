@@ -55,21 +55,20 @@ function bar(share, most, kind, words) {
 
 function kernelTable(arch, block, cost, total) {
   const { name, kind, input, output, size, stride, macs } = arch.kernels;
-  const head = ["kernel", "kind", "in \u2192 out", "k/s", "MACs", cost.unit, "share", "bound by"];
+  const head = ["kernel", cost.unit, "share", "bound by", "MACs", "k/s", "in \u2192 out"];
   const rows = [];
   for (let k = block.first; k < block.last; k++) {
     rows.push(
       make(
         "tr",
         {},
-        make("th", { scope: "row" }, name[k]),
-        make("td", {}, make("i", { class: `chip kind-${KINDS[kind[k]]}` }), KINDS[kind[k]]),
-        make("td", {}, `${times(input[k])} \u2192 ${times(output[k])}`),
-        make("td", { class: "number" }, `${size[k]}/${stride[k]}`),
-        make("td", { class: "number" }, count(macs[k])),
+        make("th", { scope: "row", title: KINDS[kind[k]] }, make("i", { class: `chip kind-${KINDS[kind[k]]}` }), name[k], make("span", { class: "unseen" }, `, ${KINDS[kind[k]]}`)),
         make("td", { class: "number" }, significant(cost.values[k])),
         make("td", { class: "number" }, percent(total ? cost.values[k] / total : 0)),
         make("td", {}, cost.bounds[k]),
+        make("td", { class: "number" }, count(macs[k])),
+        make("td", { class: "number" }, `${size[k]}/${stride[k]}`),
+        make("td", {}, `${times(input[k])} \u2192 ${times(output[k])}`),
       ),
     );
   }
@@ -168,6 +167,7 @@ figures.architecture = (place) => {
     const network = data.networks[state.selected.network];
     const facts = [
       [inUnit(total, cost.unit), data.words.latency],
+      data.energy && network && state.device >= 0 ? [inUnit(data.energy[state.selected.network][state.device], "mJ"), "energy"] : [""],
       [count(arch.macs), "MACs"],
       [count(arch.params), "parameters"],
       [state.selected.accuracy ?? (network ? accuracy(network) : ""), ""],

@@ -66,14 +66,15 @@ figures.networks = (place) => {
 
 figures.regret = (place) => {
   for (const matrix of data.regrets) {
-    const most = Math.max(0.05, ...matrix.cells.flat().filter((cell) => cell).map((cell) => cell.extra));
-    const head = [make("th", { scope: "col" }, "found for \u2193, used on \u2192"), ...matrix.runs.map((run) => make("th", { scope: "col", class: "number" }, run.label))];
-    const rows = matrix.runs.map((run, i) => make("tr", {}, make("th", { scope: "row" }, run.label), matrix.cells[i].map((cell, j) => {
+    const most = Math.max(0.05, ...matrix.rows.flatMap((row) => row.cells).filter((cell) => cell).map((cell) => cell.extra));
+    const head = [make("th", { scope: "col" }, "found for \u2193, used on \u2192"), ...matrix.columns.map((run) => make("th", { scope: "col", class: "number" }, run.label))];
+    const rows = matrix.rows.map((row) => make("tr", {}, make("th", { scope: "row" }, row.label), row.cells.map((cell, j) => {
+      const used = matrix.columns[j];
       if (!cell) return number("", { class: "heat", title: "nothing found for the row is as accurate" });
       const shown = number(signed(cell.extra), { class: "heat" });
       shown.style.setProperty("--heat", `${Math.round(70 * Math.min(1, Math.max(0, cell.extra) / most))}%`);
-      if (i === j) shown.classList.add("own");
-      return hint(shown, [`${cell.network} on ${matrix.runs[j].target}: ${inUnit(cell.ms, "ms")}`, `${cell.best}: ${inUnit(cell.bestMs, "ms")}`, `both at least ${percent(matrix.runs[j].top1)} top-1`]);
+      if (row.item === used.item) shown.classList.add("own");
+      return hint(shown, [`${cell.network} on ${used.target}: ${inUnit(cell.ms, "ms")}`, `${cell.best}: ${inUnit(cell.bestMs, "ms")}`, `both at least ${percent(used.top1)} top-1`]);
     })));
     place.append(make("p", { class: "soft" }, `Accuracy: ${matrix.kind}`), wide("regret", table(head, rows)));
   }

@@ -27,7 +27,7 @@ function significant(value) {
   if (size >= 100) return Math.round(value).toLocaleString("en");
   if (size >= 10) return value.toFixed(1);
   if (size >= 1) return value.toFixed(2);
-  return size === 0 ? "0" : Number(value.toPrecision(3)).toString();
+  return size === 0 ? "0" : value.toPrecision(3);
 }
 
 function count(value) {

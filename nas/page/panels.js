@@ -99,12 +99,13 @@ function panel(target, kind) {
   return make("section", { class: "panel", "data-target": name, "aria-label": title, "data-unit": unit }, heading, body);
 }
 
-const linesOf = ({ network, ms }, target) => [
+const linesOf = ({ network, number, ms }, target) => [
   network.name,
   `${inUnit(ms, data.targets[target].unit)} on ${data.targets[target].name}`,
+  data.energy ? `${significant(data.energy[number][target])} mJ` : null,
   accuracy(network),
   network.for ? `found for ${network.for}` : network.source,
-];
+].filter((line) => line);
 
 function pointOf(one, target, x, y, node) {
   node.setAttribute("data-network", one.number);

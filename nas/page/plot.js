@@ -12,7 +12,7 @@ function ticks(low, high, log) {
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(Number((i * step).toPrecision(8)));
     return found;
   }
-  for (const digits of [[1, 2, 5], [1, 3], [1]]) {
+  for (const digits of [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]]) {
     const found = [];
     for (let decade = Math.floor(Math.log10(low)); decade <= Math.ceil(Math.log10(high)); decade++) {
       for (const digit of digits) found.push(Number((digit * 10 ** decade).toPrecision(6)));

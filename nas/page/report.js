@@ -42,6 +42,27 @@ figures.progress = (place) => {
   ));
 };
 
+// Charts of series of points, as lines or dots.
+figures.courses = (place) => {
+  const colours = ["c0", "c2", "c1"];
+  place.append(make("div", { class: "panels" }, data.courses.map((course) => {
+    const all = course.series.flatMap((one) => one.points);
+    const [xs, ys] = [all.map(([x]) => x), all.map(([, y]) => y)];
+    const room = 0.06 * (Math.max(...ys) - Math.min(...ys) || 1);
+    const y = { low: Math.min(...ys) - room, high: Math.max(...ys) + room };
+    const frame = chart({ x: { low: 0, high: Math.max(...xs), label: course.x }, y, height: 200, label: course.title });
+    course.series.forEach((one, i) => {
+      const points = one.points.map(([x, v]) => [frame.X(x), frame.Y(v)]);
+      if (one.dots) for (const [cx, cy] of points) frame.marks.append(draw("circle", { cx, cy, r: 1.8, class: "ground" }));
+      else frame.marks.append(draw("path", { d: line(points), class: `line ${colours[i % 3]}` }));
+    });
+    const steps = course.series[0].points.map(([x], i) => ({ step: x, i, x: frame.X(x) }));
+    reader(frame, steps, ({ step, i }) => [`${course.x} ${step}`, ...course.series.map((one) => `${one.name}: ${significant(one.points[i][1])}`)]);
+    const chip = (one, i) => make("i", { class: `chip ${one.dots ? "line-rest" : `line-${colours[i % 3]}`}` });
+    return make("section", { class: "panel" }, make("h3", {}, course.title), make("ul", { class: "legend" }, course.series.map((one, i) => make("li", {}, chip(one, i), one.name))), frame.svg);
+  })));
+};
+
 // A chart that tells its values at the nearest step, by mouse or with the arrow keys.
 function reader(frame, steps, lines) {
   if (!steps.length) return;

@@ -98,6 +98,7 @@ def _go_on(plan: Plan, curve: _Curve, folder: Path, until: int) -> None:
     if until == settings.epochs:
         save_arch(arch, folder / "arch.json")
         save_weights(folder / "weights.safetensors", measured(state), arch, "trained")
+    jax.clear_caches()  # every network has programs of its own
 
 
 def _epoch(plan: Plan, state: TrainState, epoch: int) -> TrainState:
