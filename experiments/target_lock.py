@@ -35,7 +35,7 @@ same was not asked.
 
 On supernets, six finished searches (argmax of the last step, result; nothing had to be repaired, no accuracy lost):
 Fashion-MNIST, standard, edgetpu, seeds 0 to 2: 0.36 % under, 0.06 % over, 0.06 % over; digits, quick: edgetpu 0.29 %
-over, pixel6-cpu 0.90 % over, s23-gpu 0.09 % under. 17 minutes for the 180 searches on 2 cores with much other work.
+over, pixel6-cpu 0.90 % over, s23-gpu 0.09 % under. 15 minutes for the 180 searches on 2 cores with much other work.
 """
 
 import argparse

@@ -21,6 +21,8 @@ from nas.files import LOCK, CannotWrite, new_folder, write_whole
 from nas.journal import Journal, read_journal
 from nas.locks import holder, locked
 from nas.nn.checkpoints import KEPT, Checkpoints
+from nas.plan import Settings, make_plan
+from nas.search.repair import repair
 
 HOLD = """
 import sys, time
@@ -254,3 +256,17 @@ def test_a_full_disk_under_a_checkpoint_is_one_line(tmp_path: Path, monkeypatch:
         checkpoints.save(2, state(2))
     checkpoints.close()
     assert found(tmp_path / "c") == 1
+
+
+# ---------------------------------------------------------------------------------------------------- preset smoke
+
+
+def test_the_smoke_preset_has_a_space_that_lands_where_it_is_asked_to() -> None:
+    plan = make_plan(Settings(space="uib_smoke", preset="smoke"))
+    assert plan.proxy_resolution == plan.dataset.resolution == 8  # nothing is resized
+    coarse = plan.space.coarse()
+    flat = np.zeros((len(coarse.decisions), 4))
+    landed = repair(coarse, (0,) * len(coarse.decisions), flat, plan.goal(coarse))
+    assert landed is not None and plan.goal(coarse).violation(np.array([landed]))[0] == 0
+    for budget in (plan.preset.coarse, plan.preset.fine):
+        assert budget.steps % budget.chunk == 0  # one program per stage
