@@ -65,7 +65,7 @@ def load_calibration(
 
 
 def calibration(arch: ArchSpec, dataset: Dataset, *, check_pictures: int = CHECK_PICTURES) -> Calibration:
-    """Return the calibration of `arch` with `dataset`: evenly spaced training and test pictures, the same every time."""
+    """Return the calibration of `arch` with `dataset`: training and test pictures, evenly spaced."""
     height, width, channels = arch.input_shape
     if height != width:
         raise InvalidInput(f"the spec takes pictures of {height} x {width} pixels, but data sets have square ones")

@@ -1,7 +1,7 @@
 """A network as an int8 ONNX graph by ONNX Runtime's static quantisation: QDQ, weights per channel.
 
-https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Int8 activations and weights, as that page
-advises for x86 and Arm alike.
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Int8 activations and weights, as that
+page advises first.
 """
 
 import logging

@@ -78,6 +78,8 @@ def measured(path: Path, arch: ArchSpec) -> dict[str, str]:
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_bytes(path).decode(errors="replace"))))
     for row in rows:
         if row.get("digest") == arch.digest:
-            words = f"{row.get('runtime')}, {row.get('threads')} threads, batch {row.get('batch')}, {row.get('machine')}"
+            words = (
+                f"{row.get('runtime')}, {row.get('threads')} threads, batch {row.get('batch')}, {row.get('machine')}"
+            )
             return {"measured_ms": str(row.get("latency_ms")), "measured_on": words}
     raise InvalidInput(f"{path} has no latency of this network ({arch.digest:.12}); measure it with: nas measure")

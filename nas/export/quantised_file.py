@@ -1,4 +1,4 @@
-"""Export as one int8 file: calibrated, run, and held to the float32 network on pictures that calibration did not see."""
+"""Export as one int8 file: calibrated, run, and held to the float32 network on pictures new to the calibration."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,8 +72,9 @@ class QuantisedFile:
                 "written: train longer, calibrate with the training data, or export float32"
             )
         line = (
-            f"checked in {self.runtime_name} on {len(wanted)} test pictures of {calibration.data}: same class as float32 "
-            f"on {agreement(found, wanted):.2%}, largest difference of the logits {absolute:.1e}, error {error:.3f}"
+            f"checked in {self.runtime_name} on {len(wanted)} test pictures of {calibration.data}: same class as "
+            f"float32 on {agreement(found, wanted):.2%}, largest difference of the logits {absolute:.1e}, "
+            f"error {error:.3f}"
         )
         if calibration.labels is None:
             return line

@@ -5,6 +5,7 @@ https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantizatio
 edgetpu_ops.csv; hard-swish is x * (relu6(x + 3) * 1/6).
 """
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ VERSIONS: Mapping[int, int] = {
 # of an operator with int8 tensors, tensorflow/lite/tools/versioning/op_version.cc; 1 for others
 
 
-def int8_model(arch: ArchSpec, tensors: Tensors, ranges: Mapping[str, Range], metadata: Mapping[str, str]) -> bytes:
+def int8_model(arch: ArchSpec, tensors: Tensors, ranges: dict[str, Range], metadata: Mapping[str, str]) -> bytes:
     """Return the file of `arch`: pictures int8 [1, H, W, C] -> logits int8 [1, classes]; see `lowering.lower`.
 
     `ranges` are those of `observing.ranges`; the network is one that passes `edgetpu.check_supported`.
@@ -45,9 +46,9 @@ class Int8Graph(Graph):
 
     batch = 1
 
-    def __init__(self, arch: ArchSpec, ranges: Mapping[str, Range]) -> None:
+    def __init__(self, arch: ArchSpec, ranges: dict[str, Range]) -> None:
         super().__init__(arch)
-        self._ranges = dict(ranges)
+        self._ranges = ChainMap[str, Range]({}, ranges)
         self._scales: dict[str, tuple[float, int]] = {}  # scale and zero point by tensor
 
     def tensor(self, name: str, shape: Sequence[int], data: Array | None = None) -> str:
