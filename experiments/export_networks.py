@@ -10,14 +10,12 @@ from nas.nn.network import weight_shapes
 from nas.zoo import reference
 from search_spaces.uib import SPACE
 
-RANDOM_NETWORKS = 5
 
-
-def networks(names: Sequence[str], seed: int, resolution: int | None) -> Iterator[tuple[str, ArchSpec]]:
-    """Yield the networks with their names: references, then five random ones of the UIB space."""
+def networks(names: Sequence[str], count: int, seed: int, resolution: int | None) -> Iterator[tuple[str, ArchSpec]]:
+    """Yield the networks with their names: references, then `count` random ones of the UIB space."""
     for name in names:
         yield name, reference(name, resolution=resolution)
-    for i, genotype in enumerate(SPACE.sample(np.random.default_rng(seed), RANDOM_NETWORKS)):
+    for i, genotype in enumerate(SPACE.sample(np.random.default_rng(seed), count)):
         yield f"random UIB {i}", SPACE.decode(genotype)
 
 
@@ -29,7 +27,7 @@ def scaled_weights(arch: ArchSpec, pictures: np.ndarray) -> dict[str, np.ndarray
         value = rng.normal(size=shape).astype(np.float32)
         if kind == "weight":
             fan_in = np.prod(shape[:2] if len(shape) == 3 else shape[:-1])
-            value *= np.float32((2 / fan_in) ** 0.5)
+            value *= np.float32(fan_in**-0.5)  # He's 2 / fan_in lets scores of attention grow to 40,000
         elif kind in ("scale", "var", "gamma"):
             value = (1 + 0.1 * value if kind != "var" else np.abs(1 + 0.1 * value)).astype(np.float32)
         else:

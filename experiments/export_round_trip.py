@@ -71,6 +71,8 @@ def int8_points(folder: Path, data: str, data_dir: Path | None) -> list[tuple[st
 def main() -> None:
     """Print a line per network and one per int8 file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--references", nargs="*", default=("mobilenetv4-conv-s", "mobilenetv4-hybrid-m"))
+    parser.add_argument("--random", type=int, default=5, metavar="N", help="UIB specs drawn (default: 5)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resolution", type=int, help="of the references (default: their own)")
     parser.add_argument("--training", type=Path, help="folder of a nas train")
@@ -78,7 +80,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     args = parser.parse_args()
     worst = drop = 0.0
-    for name, arch in networks(("mobilenetv4-conv-s", "mobilenetv4-hybrid-m"), args.seed, args.resolution):
+    for name, arch in networks(args.references, args.random, args.seed, args.resolution):
         found = differences(arch)
         worst = max(worst, *found.values())
         print(f"{name:22s}", "  ".join(f"{form} {gap:.1e}" for form, gap in found.items()), flush=True)

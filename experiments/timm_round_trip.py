@@ -27,11 +27,13 @@ def main() -> None:
     """Print a line per network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="Python with torch and timm (default: this one)")
+    parser.add_argument("--references", nargs="*", default=REFERENCES, help="names of nas zoo")
+    parser.add_argument("--random", type=int, default=5, metavar="N", help="UIB specs drawn (default: 5)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resolution", type=int, help="of the references (default: their own)")
     args = parser.parse_args()
     worst = 0.0
-    for name, arch in networks(REFERENCES, args.seed, args.resolution):
+    for name, arch in networks(args.references, args.random, args.seed, args.resolution):
         pictures = np.random.default_rng(0).normal(size=(2, *arch.input_shape)).astype(np.float32)
         weights = scaled_weights(arch, pictures)
         said = {"arch": arch.digest, "origin": "drawn for a check"}

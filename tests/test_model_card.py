@@ -36,8 +36,10 @@ def test_a_card_says_what_is_known_and_what_is_not() -> None:
     assert all(f"| {name} |" in bare for name in target_names())
     for section in ("How it was obtained", "Accuracy", "Costs", "Intended use and limits", "How to load"):
         assert f"\n## {section}\n" in bare
-    known = {"origin": "trained", "accuracy": "0.91 ± 0.01", "accuracy_kind": "top-1 on 9 pictures", 
-             "measured_ms": "3.5",             "measured_on": "litert, 1 threads", "input_mean": "0.28", "input_std": "0.32", "seed": "7"}  # fmt: skip
+    known = {
+        "origin": "trained", "seed": "7", "input_mean": "0.28", "input_std": "0.32", "accuracy": "0.91 ± 0.01",
+        "accuracy_kind": "top-1 on 9 pictures", "measured_ms": "3.5", "measured_on": "litert, 1 threads",
+    }  # fmt: skip
     whole = of_network(known)
     assert "0.91 ± 0.01 (top-1 on 9 pictures)" in whole and "Measured: 3.5 ms (litert, 1 threads)." in whole
     assert "mean 0.28 and std 0.32" in whole and "- seed: 7" in whole

@@ -5,6 +5,7 @@ The file runs on CPU, GPU and TPU without this package. It has no place for meta
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 import jax.export
@@ -24,7 +25,9 @@ BATCH = "batch"  # the name of the open dimension
 
 def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str]) -> bytes:
     """Return the bytes of the program."""
-    weights = {name: np.asarray(tensors(name, shape), np.float32) for name, shape in weight_shapes(arch).items()}
+    weights: dict[str, Any] = {
+        name: np.asarray(tensors(name, shape), np.float32) for name, shape in weight_shapes(arch).items()
+    }
 
     def logits(pictures: Array) -> Array:
         return merged(arch, weights)(pictures)
@@ -44,7 +47,7 @@ def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
 @contextmanager
 def _without_locations() -> Iterator[None]:
     """Keep the names of source files out of the program: the same network gives the same bytes everywhere."""
-    before = jax.config.jax_traceback_in_locations_limit
+    before = getattr(jax.config, LOCATIONS)
     jax.config.update(LOCATIONS, 0)
     try:
         yield
