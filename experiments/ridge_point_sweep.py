@@ -37,11 +37,11 @@ import argparse
 from pathlib import Path
 
 from experiments.target_fit_check import mobileone
+from nas.compared import PUBLISHED_KIND
 from nas.files import new_folder
 from nas.ridge_sweep import (
     HIGH,
     LOW,
-    PUBLISHED_KIND,
     Candidate,
     front_ranges,
     op_costs,

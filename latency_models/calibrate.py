@@ -5,6 +5,9 @@ larger of MACs and ridge x bytes, times a coefficient of its kind, for a sweep o
 kernel and a floor. The coefficients of the kinds are pulled towards a common one, that of Eq. 1 of arXiv 2404.10518,
 which is fitted along. Form, ridge point and strength of the pull are those with the smallest mean absolute error of
 leaving one out, which a linear fit gives in closed form; so with many measurements the pull fades by itself.
+
+Of kinds that do the same work in every network, stems say, only the sum of their time and the floor is known. They get
+the common rate, and the floor what is left (see `Fit.settled`): no measured network is predicted otherwise by that.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +30,7 @@ BELOW = 0.01  # the smallest ridge point swept, relative to the smallest MACs pe
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # pull per unit of relative error; 3 is the plain roofline
 LEAST = 1e-3  # the smallest coefficient of a kind relative to the mean one: no kind is ever free
 OVERLAP_MUST_REACH = 0.8  # of the error without overlap: it has many ridge points to be lucky with
+SAME = 1e-9  # the relative spread below which the work of a kind is the same in all networks
 LEAST_TERM = 1e-4  # the smallest share of the median latency that compute or memory takes
 KEPT = 64  # ridge points whose sums a workload keeps
 MANY = 100  # measurements from where a fit works on their triangular factor
@@ -109,6 +113,45 @@ class Fit:
     strength: float
     left_out_errors: Array  # [N] relative, (predicted - measured) / measured, each without its own measurement
     measured: NDArray[np.bool_]  # [kinds] whether any network has kernels of the kind
+    has_macs: NDArray[np.bool_]  # [kinds] whether these multiply
+
+    @property
+    def at_bound(self) -> NDArray[np.bool_]:
+        """Measured kinds [kinds] to which no time is attributed: every term that they have work in is the least."""
+        terms = (self.compute / self.common[0], self.has_macs), (self.memory / self.common[1], True)
+        least = [(relative < 1.01 * LEAST) | ~np.broadcast_to(counts, relative.shape) for relative, counts in terms]
+        return np.asarray(self.measured & least[0] & least[1])
+
+    def settled(self, workload: Workload, rows: Rows, priors: tuple[Array, Array]) -> "Fit":
+        """Return this fit with kinds of the same work in all networks `rows` at the common rate, as far as it goes.
+
+        What they took beyond it goes to the floor; what they took less comes from there, and where the floor is too
+        small for all of it, all of them get a part. `priors` [kinds] are the rates relative to the common one.
+        """
+        terms = [(workload.work(self.ridge), self.compute, self.common[0] * priors[0])]
+        if not self.overlap:
+            terms = [
+                (workload.work(0.0), self.compute, self.common[0] * priors[0]),
+                (workload.traffic, self.memory, self.common[1] * priors[1]),
+            ]
+        moves = []
+        for work, rates, common in terms:
+            mine = work[rows]
+            same = mine.any(0) & (np.ptp(mine, axis=0) <= SAME * mine.max(0))
+            moves.append((same * (common - rates), mine[0]))
+        gained = sum(float(-np.minimum(move, 0) @ work) for move, work in moves)
+        needed = sum(float(np.maximum(move, 0) @ work) for move, work in moves)
+        share = min(1.0, (self.floor_ms + gained) / needed) if needed else 1.0
+        compute, *memory = [
+            rates + np.where(move > 0, share * move, move)
+            for (_, rates, _), (move, _) in zip(terms, moves, strict=True)
+        ]
+        return replace(
+            self,
+            compute=compute,
+            memory=memory[0] if memory else compute * self.ridge,
+            floor_ms=max(0.0, self.floor_ms + gained - share * needed),
+        )
 
     @property
     def ridge(self) -> float:
@@ -262,7 +305,7 @@ def fit(workload: Workload, latency_ms: Array, rows: Rows | None = None) -> Fit:
     if best.ridge is not None:
         terms.append((terms[0][0] * best.ridge, terms[0][1] * best.ridge))
     (common_compute, compute), (common_memory, memory) = terms
-    return Fit(
+    found = Fit(
         overlap=best.ridge is not None,
         common=(common_compute, common_memory),
         compute=compute,
@@ -272,7 +315,9 @@ def fit(workload: Workload, latency_ms: Array, rows: Rows | None = None) -> Fit:
         strength=best.strength,
         left_out_errors=best.left_out,
         measured=np.asarray(launches.any(0)),
+        has_macs=np.asarray(workload.work(0.0)[chosen].any(0)),
     )
+    return found.settled(workload, chosen, problem.priors)
 
 
 def efficiencies(model: Roofline) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from latency_models.calibrate import LEAST, Array, Fit, Workload, fit
+from latency_models.calibrate import Array, Fit, Workload, fit
 from latency_models.calibration import Calibration
 from latency_models.energy_fit import EnergyFit, fit_energy
 from latency_models.figures import Confidence, Figure
@@ -172,10 +172,7 @@ def _warnings(fitted: Fit, workload: Workload, latency_ms: Array, each: Mapping[
             f"the networks are too alike to tell {' and '.join(names)} apart: their sum is known better than each; "
             "nas calibrate --propose names networks that differ"
         )
-    own = [term / common for term, common in zip((fitted.compute, fitted.memory), fitted.common, strict=True)]
-    least = [
-        kind for place, kind in enumerate(KINDS) if fitted.measured[place] and max(t[place] for t in own) < 1.01 * LEAST
-    ]
+    least = [kind for kind, bound in zip(KINDS, fitted.at_bound, strict=True) if bound]
     if least:
         found.append(f"no time can be attributed to kernels of kind {', '.join(least)}: their efficiency is a bound")
     best = min(each, key=lambda form: each[form].mape_percent)

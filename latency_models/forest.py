@@ -91,6 +91,21 @@ class Forest:
     networks: int  # measured, that it grew on
     features: tuple[str, ...]
     trees: tuple[Tree, ...]
+    held_out_mape_percent: float | None = None  # of networks that it has not seen; None in files of before it was kept
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Bounds on all that it can predict, in `unit`: the means over trees of their smallest and largest leaves."""
+        leaves = [tree.value[tree.children_left == LEAF] for tree in self.trees]
+        low, high = (float(np.mean([extreme(each) for each in leaves])) for extreme in (np.min, np.max))
+        return math.exp(low), math.exp(high)
+
+    @property
+    def trust(self) -> str:
+        """How far predictions are to be trusted, in words."""
+        if self.held_out_mape_percent is None:
+            return "its held-out error is not stored; calibrate again to have it"
+        return f"held-out error {self.held_out_mape_percent:.1f} % (MAPE) on {self.networks} measured networks"
 
     @property
     def unit(self) -> str:
@@ -184,6 +199,8 @@ def forest_text(forest: Forest) -> str:
     """Return the text of the file that `load_forest` reads as `forest`."""
     trees = [{name: getattr(tree, name).tolist() for name in COLUMNS} for tree in forest.trees]
     head = {"schema": SCHEMA, "version": VERSION, "of": forest.of, "batch": forest.batch, "networks": forest.networks}
+    if forest.held_out_mape_percent is not None:
+        head["held_out_mape_percent"] = forest.held_out_mape_percent
     return json.dumps({**head, "features": list(forest.features), "trees": trees}, allow_nan=False) + "\n"
 
 
@@ -195,19 +212,22 @@ def load_forest(path: Path) -> Forest:
     if data.get("version") != VERSION:
         raise InvalidInput(f"{path}: forest version {data.get('version')!r:.20} is not supported; this reads {VERSION}")
     fields = {"schema", "version", "of", "batch", "networks", "features", "trees"}
-    if wrong := sorted(fields ^ set(data)):
+    if wrong := sorted(fields ^ (set(data) - {"held_out_mape_percent"})):
         raise InvalidInput(f"{path}: the field '{wrong[0]}' is missing or not one of a forest; calibrate again")
     if data["of"] not in get_args(Quantity):
         raise InvalidInput(f"{path}: of must be one of {', '.join(get_args(Quantity))}, got {data['of']!r:.60}")
     for name in ("batch", "networks"):
         if type(data[name]) is not int or data[name] < 1:
             raise InvalidInput(f"{path}: {name} must be a whole number of at least 1, got {data[name]!r:.60}")
+    error = data.get("held_out_mape_percent")
+    if error is not None and not (_finite(error) and error >= 0):
+        raise InvalidInput(f"{path}: held_out_mape_percent must be a number of at least 0, got {error!r:.60}")
     if data["features"] != list(feature_names()):
         raise InvalidInput(f"{path}: its features are not those of this release; calibrate again")
     if not (isinstance(data["trees"], list) and data["trees"]):
         raise InvalidInput(f"{path}: trees must be a list of at least one tree, got {data['trees']!r:.60}")
     trees = tuple(_tree(tree, f"{path}: tree {i}") for i, tree in enumerate(data["trees"]))
-    return Forest(data["of"], data["batch"], data["networks"], feature_names(), trees)
+    return Forest(data["of"], data["batch"], data["networks"], feature_names(), trees, error)
 
 
 def _tree(data: Any, where: str) -> Tree:

@@ -1,7 +1,7 @@
 """A forest beside simpler forms: grown on measurements, and all of them held to networks that they have not seen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,7 +73,10 @@ def forest_of(measured: Measurements, of: Quantity = "latency") -> ForestReport:
     latency_ms = np.array([item.latency_ms for item in networks])
     forms = fitters(features_of(archs, batches), of, latency_ms)
     scores = {form: cross_validation(fitter, workload, values) for form, fitter in forms.items()}
-    return ForestReport(fit_forest(archs, batches, values, of=of), (float(values.min()), float(values.max())), scores)
+    forest = replace(
+        fit_forest(archs, batches, values, of=of), held_out_mape_percent=round(scores[FOREST].mape_percent, 4)
+    )
+    return ForestReport(forest, (float(values.min()), float(values.max())), scores)
 
 
 def _value(item: Measurement, of: Quantity) -> float | None:

@@ -1,171 +1,115 @@
-"""Architectures side by side on several targets: accuracy against latency, fronts, hypervolumes, references for scale.
+"""Architectures side by side on several targets: accuracy against latency, fronts, hypervolumes, regret.
 
 Only accuracies of one kind (data, resolution, width, how obtained) share a front, a hypervolume or an axis. What has no
-accuracy is compared by latency alone; so are the MobileNet references, whose published accuracies are of another kind.
+accuracy is compared by latency alone; so are references that were rebuilt for the input of a network beside them.
+How many targets a network is Pareto-optimal on is the question of arXiv 2404.10518, section 1 and Fig. 1.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latency_models.target import load_target
-from nas.arch import ArchSpec, load_arch
-from nas.errors import InvalidInput, unknown_name
-from nas.files import read_json, write_whole
+from latency_models.energy import Energy
+from latency_models.target import load_target, target_names
+from nas.anatomy import kernel_columns, kernel_times, totals
+from nas.compared import PUBLISHED_KIND, Entry, has_accuracy, load_items, load_trained, proxy_notes, yardsticks
+from nas.errors import InvalidInput
 from nas.pareto import hypervolume_2d, non_dominated
-from nas.proxy import redeployed
-from nas.results import Accuracy, AccuracyKind, Result, load_result, result_of_run
-from nas.zoo import YARDSTICKS, ZOO, is_reference, reference
+from nas.protocols import LatencyModel
+from nas.regret_matrix import regrets
+from nas.zoo import YARDSTICKS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
 
     from nas.ridge_sweep import Candidate
 
-Source = Literal["run", "spec", "reference"]
-TRAINED_ALONE = "trained alone, test pictures"  # how `nas train` obtains an accuracy
+__all__ = ["ALL_TARGETS", "Comparison", "Entry", "compare", "load_trained", "ridge_candidates"]
+
+ALL_TARGETS = "all"
 HYPERVOLUME_MARGIN = 1.1  # the reference point lies at this multiple of the largest latency, at accuracy 0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One architecture to compare. `item` is the run, file or network that it came from, `name` its own label."""
-
-    item: str
-    name: str
-    source: Source
-    arch: ArchSpec
-    accuracy: Accuracy | None = None
-    chosen: bool = True  # False for the other members of a run's front
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What was compared, as data frames.
 
-    `rows`: one row per architecture and target: item, name, source, chosen, digest, target, latency_ms, top1,
-    standard_error, accuracy_kind ("" without accuracy), macs, params, on_front (within target and kind).
+    `rows`: one row per architecture and target: item, name, source, chosen, found_for, digest, target, latency_ms,
+    energy_mj (only where it was asked for), top1, standard_error, accuracy_kind ("" without accuracy), macs, params,
+    on_front (within target and kind).
     `hypervolumes`: target, accuracy_kind, item ("all" for all together), points, reference_latency_ms, hypervolume in
     ms x top-1: the area between the points and (reference latency, top-1 of 0).
+    `optimal`: one row per architecture with an accuracy: name, item, source, chosen, accuracy_kind, top1,
+    targets_on_front, targets, share.
+    `regrets`: see `nas.regret_matrix`.
     """
 
     rows: "pd.DataFrame"
     hypervolumes: "pd.DataFrame"
+    optimal: "pd.DataFrame"
+    regrets: "pd.DataFrame"
     targets: tuple[str, ...]
     latency_model: str
     notes: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
+    models: tuple[LatencyModel, ...] = field(default=(), repr=False)  # one per target
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of accuracy that occur, in order of appearance."""
         return tuple(kind for kind in self.rows["accuracy_kind"].unique() if kind)
 
+    def is_published(self, kind: str) -> bool:
+        """Return whether the accuracies of this kind are those published of references."""
+        return kind in PUBLISHED_KIND.values()
 
-def compare(items: Sequence[str | Path], targets: Sequence[str], latency_model: str = "default") -> Comparison:
-    """Return the comparison of `items`: run folders, folders of trained networks, spec files, names of references.
 
-    The references are added for the input and classes of every compared network, without accuracy. Raises
-    `InvalidInput` or `UnknownName` in one line for an item that is none of these and for an unknown target or model.
+def compare(
+    items: Sequence[str | Path],
+    targets: Sequence[str] = (ALL_TARGETS,),
+    latency_model: str = "default",
+    *,
+    energy: bool = False,
+) -> Comparison:
+    """Return the comparison of `items` on `targets`, by default on every device that ships.
+
+    An item is a run folder (or RUN/TARGET), a folder of a trained network, a spec file, the name of a reference, or
+    "zoo" for all references of a phone's size. References that are named have their published accuracy, a kind of its
+    own. For each input of the other networks, the usual references are rebuilt, without accuracy. Raises `InvalidInput`
+    or `UnknownName` in one line for an item that is none of these, for an unknown target or model, and where `energy`
+    is asked of a target without energy figures.
     """
-    import pandas as pd
-
-    if not items or not targets:
+    names = target_names() if list(targets) == [ALL_TARGETS] else targets
+    if not items or not names:
         raise InvalidInput("compare needs at least one run, spec or reference network and one target")
-    models = {target: load_target(target).model(latency_model) for target in dict.fromkeys(targets)}
-    entries = _numbered([load_item(item) for item in dict.fromkeys(map(str, items))])
-    references, notes = _references(entries)
-    notes += _proxy_notes(entries)
-    entries = [entry for entry in entries if entry.source != "reference" or not references] + references
-    rows = pd.DataFrame([_row(entry, target, model.predict_ms(entry.arch))
-                         for target, model in models.items() for entry in entries])  # fmt: skip
+    devices = {name: load_target(name) for name in dict.fromkeys(names)}
+    models = {name: device.model(latency_model) for name, device in devices.items()}
+    energies = {name: device.energy_model() for name, device in devices.items()} if energy else {}
+    named = load_items(items)
+    references, notes = yardsticks(named)
+    entries = named + references
+    rows = _table(entries, models, energies)
     rows["on_front"] = False
     volumes = []
     for (target, kind), group in _groups(rows):
         rows.loc[group.index, "on_front"] = non_dominated(group[["latency_ms", "top1"]].to_numpy(), (True, False))
         volumes += _hypervolumes(str(target), str(kind), group)
-    columns = ["target", "accuracy_kind", "item", "points", "reference_latency_ms", "hypervolume"]
-    return Comparison(rows, pd.DataFrame(volumes, columns=columns), tuple(models), latency_model, notes, tuple(entries))
-
-
-def load_item(item: str | Path) -> list[Entry]:
-    """Return what one item of a comparison stands for: a run has its result and its front, all else one entry."""
-    path, name = Path(item), str(item)
-    label = path.resolve().name.removesuffix(".json")
-    if (path / "train.json").exists():
-        arch, accuracy = load_trained(path)  # of a proxy, where one was trained: see `_proxy_notes`
-        return [Entry(label, label, "run", arch, accuracy)]
-    if path.is_dir():
-        result = result_of_run(path)
-        return [Entry(label, label, "run", result.arch, result.accuracy), *_front(path, label, result)]
-    if path.is_file():
-        data = read_json(path)
-        if isinstance(data, dict) and data.get("schema") == "nas.result":
-            found = load_result(path)
-            return [Entry(label, label, "run", found.arch, found.accuracy)]
-        return [Entry(label, label, "spec", load_arch(path))]
-    if is_reference(name):
-        return [Entry(name, name, "reference", reference(name))]
-    if path.suffix or len(path.parts) > 1:
-        raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
-    raise unknown_name("run, spec file or reference network", name, ZOO)
-
-
-def load_trained(folder: Path) -> tuple[ArchSpec, Accuracy]:
-    """Return the spec that a training was for and the test accuracy it reached, from the folder's train.json."""
-    path = folder / "train.json"
-    data = read_json(path)
-    try:
-        kind = AccuracyKind(**data["accuracy"]["kind"])
-        return ArchSpec.from_dict(data["arch"]), Accuracy(**(data["accuracy"] | {"kind": kind}))
-    except (TypeError, KeyError) as error:
-        raise InvalidInput(f"{path} is no result of a training ({error}); train again with: nas train") from error
-
-
-def table(comparison: Comparison) -> "Table":
-    """Return the comparison as a rich table: per target the chosen networks and the front, then the references."""
-    from rich.table import Table
-    from rich.text import Text
-
-    letters = {kind: chr(ord("A") + i) for i, kind in enumerate(comparison.kinds)}
-    legend = [f"{letter} = {kind}" for kind, letter in letters.items()]
-    about_front = "front: not dominated on this target among equal kinds of accuracy"
-    caption = Text("\n".join([about_front, *legend]))
-    shown = Table(title="accuracy against latency", title_justify="left", caption=caption, caption_justify="left")
-    shown.add_column("target", overflow="fold")
-    shown.add_column("network", overflow="fold")
-    for column in ("ms", "top-1 %", "kind", "front", "MACs", "parameters"):
-        shown.add_column(column, justify="right")
-    rows = comparison.rows.assign(scale=comparison.rows["source"] == "reference")
-    rows = rows[rows["chosen"] | rows["on_front"]]
-    for target in comparison.targets:
-        for row in records(rows[rows["target"] == target].sort_values(["scale", "latency_ms"])):
-            kind, mark = letters.get(row["accuracy_kind"], "-"), "*" if row["on_front"] else ""
-            top1 = "-" if kind == "-" else f"{100 * row['top1']:.1f} ± {100 * row['standard_error']:.1f}"
-            counts = f"{row['macs']:,}", f"{row['params']:,}"
-            shown.add_row(target, Text(row["name"]), f"{row['latency_ms']:.3f}", top1, kind, mark, *counts)
-        shown.add_section()
-    return shown
-
-
-def records(rows: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Return the rows as dictionaries."""
-    return [dict(zip(rows.columns, values, strict=True)) for values in rows.itertuples(index=False)]
-
-
-def write(comparison: Comparison, out: Path) -> list[Path]:
-    """Write comparison.csv, hypervolume.csv and compare.png into the existing folder `out`; return the paths."""
-    from nas.compare_picture import picture
-
-    paths = [out / "comparison.csv", out / "hypervolume.csv", out / "compare.png"]
-    write_whole(paths[0], comparison.rows.to_csv(index=False))
-    write_whole(paths[1], comparison.hypervolumes.to_csv(index=False))
-    write_whole(paths[2], picture(comparison))
-    return paths
+    return Comparison(
+        rows=rows,
+        hypervolumes=_frame(
+            volumes, ["target", "accuracy_kind", "item", "points", "reference_latency_ms", "hypervolume"]
+        ),
+        optimal=_optimal(rows),
+        regrets=regrets(named, models, latency_model),
+        targets=tuple(models),
+        latency_model=latency_model,
+        notes=notes + proxy_notes(entries),
+        entries=tuple(entries),
+        models=tuple(models.values()),
+    )
 
 
 def ridge_candidates(comparison: Comparison) -> "tuple[list[Candidate], list[str]]":
@@ -174,98 +118,56 @@ def ridge_candidates(comparison: Comparison) -> "tuple[list[Candidate], list[str
     Runs and trainings have the accuracy they reached. The reference networks have their published one, a kind of its
     own: those that were compared, or beside runs and specs the usual ones, each at its own resolution.
     """
-    from nas.ridge_sweep import Candidate, has_accuracy, published_candidates
+    from nas.ridge_sweep import Candidate, published_candidates
 
     own = [entry for entry in comparison.entries if entry.source != "reference"]
-    named = [] if own else [entry.name for entry in comparison.entries]
-    found = [Candidate(one.name, one.arch, one.accuracy.top1, _kind_text(one.accuracy.kind))
-             for one in own if one.accuracy]  # fmt: skip
-    found += published_candidates([name for name in named if has_accuracy(name)] if named else YARDSTICKS)
-    without = [one.name for one in own if not one.accuracy] + [name for name in named if not has_accuracy(name)]
-    return found, without
+    named = [entry.name for entry in comparison.entries if entry.published_top1 is not None]
+    unknown = [] if own else [entry.name for entry in comparison.entries if not has_accuracy(entry.name)]
+    found = [Candidate(one.name, one.arch, one.top1, one.kind) for one in own if one.accuracy]
+    found += published_candidates(named or ([] if unknown else YARDSTICKS))
+    return found, [one.name for one in own if not one.accuracy] + unknown
 
 
-def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
-    """Yield the other specs of the run's front, whose accuracies are of the kind of its best one."""
+def records(rows: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return the rows as dictionaries."""
+    return [dict(zip(rows.columns, values, strict=True)) for values in rows.itertuples(index=False)]
+
+
+def _table(
+    entries: Sequence[Entry], models: Mapping[str, LatencyModel], energies: Mapping[str, Energy]
+) -> "pd.DataFrame":
+    """Return one row per target and entry, without `on_front`."""
     import pandas as pd
 
-    path = run / "front.csv"
-    if not path.exists():
-        return
-    try:
-        rows = pd.read_csv(path, dtype={"digest": str, "spec": str})
-        members = list(zip(rows["digest"], rows["spec"], rows["top1"].astype(float),
-                           rows["standard_error"].astype(float), strict=True))  # fmt: skip
-    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
-        raise InvalidInput(f"{path} is no table of a front ({error}); run the search again") from error
-    best = result.accuracy
-    for digest, spec, top1, standard_error in members:
-        arch = load_arch(run / str(spec))
-        if arch.digest != digest or not 0 <= top1 <= 1:
-            raise InvalidInput(f"{path} and {spec} do not match, or the accuracy is none: the files were altered")
-        if digest != result.arch.digest:
-            accuracy = Accuracy(top1, standard_error, best.pictures, best.kind)
-            yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False)
+    columns = kernel_columns([entry.arch for entry in entries])
+    fixed = [_fixed(entry) for entry in entries]
+    rows = []
+    for target, model in models.items():
+        latencies = totals(columns, kernel_times(columns, model)[0], model)
+        for entry, values, latency_ms in zip(entries, fixed, latencies, strict=True):
+            costs = {"target": target, "latency_ms": latency_ms}
+            if target in energies:
+                costs["energy_mj"] = energies[target].predict_mj(entry.arch)
+            rows.append(values[0] | costs | values[1])
+    return pd.DataFrame(rows)
 
 
-def _numbered(groups: Sequence[Sequence[Entry]]) -> list[Entry]:
-    """Return all entries in one list; items with the same label get a number."""
-    entries: list[Entry] = []
-    labels = [group[0].item for group in groups]
-    for i, group in enumerate(groups):
-        suffix = f" ({labels[: i + 1].count(labels[i])})" if labels.count(labels[i]) > 1 else ""
-        entries += [replace(entry, item=entry.item + suffix, name=entry.name + suffix) for entry in group]
-    return entries
-
-
-def _references(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
-    """Return the reference networks for each input and number of classes that occurs, and what to say of them."""
-    own = [entry.arch for entry in entries if entry.source != "reference"]
-    deployments = list(dict.fromkeys((arch.input_shape, arch.num_classes) for arch in own))
-    found, notes = [], []
-    for shape, classes in deployments:
-        words = f"{shape.height}x{shape.width}x{shape.channels}, {classes:,} classes"
-        if shape.height != shape.width:
-            notes.append(f"no references for {words}: they take square pictures")
-            continue
-        for name in YARDSTICKS:
-            arch = redeployed(reference(name), shape.height, shape.channels, classes)
-            label = name if len(deployments) == 1 else f"{name} at {shape.height} px"
-            found.append(Entry(label, label, "reference", arch))
-        notes.append(f"references rebuilt for {words}: latency only")
-    return found, tuple(notes)
-
-
-def _proxy_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """Return a warning for every network that was trained as a proxy: what was trained has the proxy's latency."""
-    return tuple(
-        f"{entry.name} was trained as a proxy: its latency is that of the small network, not of a deployed one"
-        for entry in entries
-        if entry.accuracy and entry.accuracy.kind.width != 1 and entry.accuracy.kind.how == TRAINED_ALONE
-    )
-
-
-def _row(entry: Entry, target: str, latency_ms: float) -> dict[str, object]:
-    accuracy = entry.accuracy
+def _fixed(entry: Entry) -> tuple[dict[str, object], dict[str, object]]:
+    """Return what holds for an entry on every target: the columns before and after those of the target."""
     return {
         "item": entry.item,
         "name": entry.name,
         "source": entry.source,
         "chosen": entry.chosen,
+        "found_for": entry.found_for,
         "digest": entry.arch.digest,
-        "target": target,
-        "latency_ms": latency_ms,
-        "top1": accuracy.top1 if accuracy else np.nan,
-        "standard_error": accuracy.standard_error if accuracy else np.nan,
-        "accuracy_kind": _kind_text(accuracy.kind) if accuracy else "",
+    }, {
+        "top1": entry.top1,
+        "standard_error": entry.standard_error,
+        "accuracy_kind": entry.kind,
         "macs": entry.arch.macs,
         "params": entry.arch.params,
     }
-
-
-def _kind_text(kind: AccuracyKind) -> str:
-    """Return the kind in words; the digest keeps two data sets of one name apart."""
-    return f"{kind.label()} (data {kind.data_digest[:8]})"
 
 
 def _groups(rows: "pd.DataFrame") -> Iterator[tuple[Any, "pd.DataFrame"]]:
@@ -277,11 +179,32 @@ def _groups(rows: "pd.DataFrame") -> Iterator[tuple[Any, "pd.DataFrame"]]:
 def _hypervolumes(target: str, kind: str, group: "pd.DataFrame") -> list[tuple[str, str, str, int, float, float]]:
     """Return the hypervolume of all points of one target and kind, and where there are several items, of each."""
     corner = HYPERVOLUME_MARGIN * float(group["latency_ms"].max())
-    parts = [("all", group)]
-    if group["item"].nunique() > 1:
-        parts += [(str(item), part) for item, part in group.groupby("item", sort=False)]
-    found = []
-    for item, part in parts:
-        points = np.stack([part["latency_ms"], 1 - part["top1"]], axis=1)
-        found.append((target, kind, item, len(part), corner, hypervolume_2d(points, (corner, 1.0))))
-    return found
+    points = np.stack([group["latency_ms"], 1 - group["top1"]], axis=1)
+    items = group["item"].to_numpy()
+    distinct = list(dict.fromkeys(items))
+    parts: list[tuple[str, Any]] = [("all", np.full(len(items), True))]
+    if len(distinct) > 1:
+        parts += [(str(item), items == item) for item in distinct]
+    return [
+        (target, kind, item, int(kept.sum()), corner, hypervolume_2d(points[kept], (corner, 1.0)))
+        for item, kept in parts
+    ]
+
+
+def _optimal(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Return on how many targets each network with an accuracy is on the front of its kind, the most first."""
+    keys = ["name", "item", "source", "chosen", "accuracy_kind", "top1"]
+    known = rows[rows["accuracy_kind"] != ""]
+    if known.empty:
+        return _frame([], [*keys, "targets_on_front", "targets", "share"])
+    counted = known.groupby(keys, sort=False)["on_front"].agg(["sum", "size"]).reset_index()
+    counted = counted.rename(columns={"sum": "targets_on_front", "size": "targets"})
+    counted["share"] = counted["targets_on_front"] / counted["targets"]
+    order = ["accuracy_kind", "share", "top1"]
+    return counted.sort_values(order, ascending=[True, False, False], kind="stable", ignore_index=True)
+
+
+def _frame(rows: Sequence[Sequence[object]], columns: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=columns)

@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nas.compare import Comparison, records
 from nas.pareto import non_dominated
@@ -18,11 +18,12 @@ PANEL_WIDTH = 3.9  # inches
 PANEL_HEIGHT = 2.9
 ROW_HEIGHT = 0.19  # of one network in the lower part
 ACROSS = 3  # panels side by side
+FAMILY = "mobilenetv4"  # among references, drawn in the first colour
 NEAREST = 5  # references that are on the axis for certain
 
 
-def picture(comparison: Comparison) -> bytes:
-    """Return the comparison as PNG. One row of panels (or several, three targets each) per kind of accuracy.
+def picture(comparison: Comparison, form: Literal["png", "svg"] = "png") -> bytes:
+    """Return the comparison as PNG or SVG. One row of panels (or several, three targets each) per kind of accuracy.
 
     Networks without accuracy stand in the lower part of each panel, on the same latency axis, in a row with their name.
     """
@@ -32,23 +33,35 @@ def picture(comparison: Comparison) -> bytes:
     across = 2 if len(comparison.targets) == 4 else ACROSS
     chunks = [comparison.targets[i : i + across] for i in range(0, len(comparison.targets), across)]
     bands = [(kind, chunk) for kind in comparison.kinds or ("",) for chunk in chunks]
-    names = _rows_below(comparison)
-    upper, lower = PANEL_HEIGHT * bool(comparison.kinds), ROW_HEIGHT * max(len(names), 1)
-    band_height = upper + lower + 1.25
+    below = _rows_below(comparison)
+    names = {kind: [] if comparison.is_published(kind) else below for kind, _ in bands}
+    upper = PANEL_HEIGHT * bool(comparison.kinds)
+    heights = [upper + _lower(names[kind]) + 1.25 for kind, _ in bands]
     width = PANEL_WIDTH * len(chunks[0]) + 1.6
     plain: dict[Any, Any] = {"text.parse_math": False}  # a dollar in a name is no formula
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, **plain}):
-        figure = Figure(figsize=(max(width, 6.4), band_height * len(bands) + 0.2), dpi=150)
-        for subfigure, (kind, targets) in zip(_bands(figure, len(bands)), bands, strict=True):
-            _band(subfigure, comparison, kind, targets, len(chunks[0]), names, (upper, lower))
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15)
+        figure = Figure(figsize=(max(width, 6.4), sum(heights) + 0.2), dpi=150)
+        parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for subfigure, (kind, targets) in zip(parts, bands, strict=True):
+            _band(subfigure, comparison, kind, targets, across=len(chunks[0]), names=names[kind])
+        return saved(figure, form, bbox_inches="tight", pad_inches=0.15)
+
+
+def saved(figure: Any, form: Literal["png", "svg"], **options: Any) -> bytes:
+    """Return the figure as a file of that form: the same bytes for the same figure."""
+    import matplotlib as mpl
+
+    nameless: dict[str, None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
+    buffer = io.BytesIO()
+    settings: dict[Any, Any] = {"svg.hashsalt": "nas", "svg.fonttype": "none"}
+    with mpl.rc_context(settings):
+        figure.savefig(buffer, format=form, metadata=nameless, **options)
     return buffer.getvalue()
 
 
-def _bands(figure: Any, count: int) -> list[Any]:
-    found = figure.subfigures(count, 1, squeeze=False)
-    return [row[0] for row in found]
+def _lower(names: Sequence[str]) -> float:
+    """Return the height in inches of the rows of networks without accuracy."""
+    return ROW_HEIGHT * max(len(names), 1)
 
 
 def _rows_below(comparison: Comparison) -> list[str]:
@@ -63,11 +76,11 @@ def _band(
     comparison: Comparison,
     kind: str,
     targets: Sequence[str],
+    *,
     across: int,
     names: list[str],
-    heights: tuple[float, float],
 ) -> None:
-    upper, lower = heights
+    upper, lower = PANEL_HEIGHT * bool(comparison.kinds), _lower(names)
     parts = 2 if upper else 1
     axes = figure.subplots(
         parts, across, squeeze=False, sharex="col", sharey="row",
@@ -86,11 +99,15 @@ def _band(
         here = rows[rows["target"] == targets[column]]
         top, bottom = axes[0, column], axes[-1, column]
         if upper:
-            _scatter(top, here[here["accuracy_kind"] == kind], list(rows["item"].unique()))
+            known = here[here["accuracy_kind"] == kind]
+            if comparison.is_published(kind):
+                _references(top, known)
+            else:
+                _scatter(top, known, list(rows[rows["accuracy_kind"] == kind]["item"].unique()))
             top.tick_params(labelbottom=False, bottom=False)
         top.set_title(shortened(targets[column]), fontsize=10, fontweight="bold", loc="left")
-        limits = _latency_axis(bottom, here)
-        _latencies(bottom, here[here["accuracy_kind"] == ""], names, limits)
+        limits = _latency_axis(bottom, here[here["accuracy_kind"].isin([kind, ""] if names or not upper else [kind])])
+        _latencies(bottom, here[here["name"].isin(names)], names, limits)
         bottom.set_xlabel("predicted latency (ms)")
     if upper:
         axes[0, 0].set_ylabel("top-1 accuracy (%)")
@@ -114,6 +131,22 @@ def _scatter(axis: Any, rows: "pd.DataFrame", items: list[str]) -> None:
     axis.margins(y=0.12)
     axis.legend(loc="lower right", labelcolor="linecolor", fontsize=8.5, framealpha=0.85, edgecolor="none",
                 handletextpad=0.3, borderaxespad=0.2)  # fmt: skip
+
+
+def _references(axis: Any, rows: "pd.DataFrame") -> None:
+    """Draw references with published accuracies: their front as a line, its members with their names."""
+    axis.grid(True, color="#e6e6e6", linewidth=0.6)
+    axis.set_axisbelow(True)
+    rows = rows.sort_values("latency_ms")
+    best = rows[rows["on_front"]]
+    axis.plot(best["latency_ms"], 100 * best["top1"], color="black", linewidth=0.9, drawstyle="steps-post")
+    colours = [COLOURS[0] if name.startswith(FAMILY) else GREY for name in rows["name"]]
+    axis.scatter(rows["latency_ms"], 100 * rows["top1"], c=colours, s=18, zorder=3)
+    for row in records(best):
+        colour = COLOURS[0] if row["name"].startswith(FAMILY) else GREY
+        axis.annotate(row["name"], (row["latency_ms"], 100 * row["top1"]), fontsize=6.5, color=colour, xytext=(-4, 3),
+                      textcoords="offset points", ha="right")  # fmt: skip
+    axis.margins(y=0.12)
 
 
 def shortened(name: str, longest: int = 30) -> str:
@@ -146,13 +179,16 @@ def _latency_axis(axis: Any, rows: "pd.DataFrame") -> tuple[float, float]:
     import numpy as np
     from matplotlib.ticker import NullLocator
 
-    compared = rows[rows["source"] != "reference"]
+    compared = rows[(rows["source"] != "reference") | (rows["accuracy_kind"] != "")]
     latencies = (rows if compared.empty else compared)["latency_ms"].to_numpy(float)
     middle = np.sqrt(latencies.min() * latencies.max())
-    references = rows[rows["source"] == "reference"]["latency_ms"].to_numpy(float)
+    references = rows[(rows["source"] == "reference") & (rows["accuracy_kind"] == "")]["latency_ms"].to_numpy(float)
     nearest = sorted(references, key=lambda ms: abs(np.log(ms / middle)))[:NEAREST]
-    low, high = min([*latencies, *nearest]) / 1.1, max([*latencies, *nearest]) * 1.1
-    high = max(high, latencies.max() ** 2 / latencies.min())  # as much room for references as the networks take
+    room = 1.1 if len(references) else (latencies.max() / latencies.min()) ** 0.35  # for names to the left
+    low, high = min([*latencies, *nearest]) / max(room, 1.1), max([*latencies, *nearest]) * 1.1
+    if len(references):
+        room = latencies.max() ** 2 / latencies.min()  # for references as much as the networks take
+        high = max(high, room)
     axis.set_xscale("log")
     axis.set_xlim(low, high)
     ticks = round_ticks(float(low), float(high))

@@ -93,6 +93,17 @@ class CostTable:
                 index = columns[gene] if gene == term.genes[0] else index * length + columns[gene]
             yield np.broadcast_to(term.values.ravel().take(index), columns.shape[1:])
 
+    def negative(self) -> "CostTable":
+        """Return the table of the negative of a sum, under whose name an upper bound is a lower one on this cost."""
+        assert self.combiner == "sum"
+        terms = tuple(Term(term.genes, -term.values.astype(np.float64)) for term in self.terms)
+        return CostTable(f"-{self.name}", "sum", -float(self.constant), terms, self.option_counts)
+
+    def in_units(self, name: str, unit: float) -> "CostTable":
+        """Return this cost under another name, in multiples of `unit`."""
+        terms = tuple(Term(term.genes, term.values / unit) for term in self.terms)
+        return CostTable(name, self.combiner, self.constant / unit, terms, self.option_counts)
+
     def cheapest(self) -> tuple[Any, Genotype]:
         """Return the smallest cost in the space and a genotype that has it, exactly, gene by gene."""
         return self._extreme(np.min, np.argmin)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latency_models.roofline import Bound, Roofline
@@ -40,6 +41,36 @@ class KernelRow:
 
 
 @dataclass(frozen=True)
+class ForestRow:
+    """What a forest predicts for a network, in `unit` for a batch of `batch` pictures, and how far to trust it."""
+
+    file: str
+    of: str
+    value: float
+    unit: str
+    batch: int
+    range: tuple[float, float]  # of all that it can predict
+    held_out_mape_percent: float | None
+    note: str
+
+    def __str__(self) -> str:
+        pictures = f" for a batch of {self.batch}" if self.batch > 1 else ""
+        return f"{self.of} by the forest {self.file}: {self.value:.4g} {self.unit}{pictures}; {self.note}"
+
+
+def forest_row(path: str, arch: ArchSpec) -> ForestRow:
+    """Return the prediction of the forest in a file; `InvalidInput` where there is none."""
+    from latency_models.forest import load_forest
+
+    forest = load_forest(Path(path))
+    value, (low, high) = float(forest.predict([arch])[0]), forest.range
+    note = f"{forest.trust}; no prediction leaves {low:.4g} to {high:.4g} {forest.unit}"
+    return ForestRow(
+        path, forest.of, value, forest.unit, forest.batch, forest.range, forest.held_out_mape_percent, note
+    )
+
+
+@dataclass(frozen=True)
 class Description:
     """A network on one device, with a row per kernel. `latency` and `floor` are in `unit`: ms, or "x NETWORK"."""
 
@@ -57,6 +88,7 @@ class Description:
     kernels: tuple[KernelRow, ...]
     caution: str | None
     batch: int = 1  # pictures in the latency, the bytes of activations, and the counts per kernel
+    forests: tuple[ForestRow, ...] = ()
 
     @property
     def latency_key(self) -> str:
@@ -68,6 +100,7 @@ class Description:
         key = self.latency_key
         body = {**vars(self), "input_shape": list(self.input_shape)}
         body["kernels"] = [row.to_json(key) for row in self.kernels]
+        body["forests"] = [vars(row) for row in self.forests]
         body[key] = body.pop("latency")
         body[key.replace("latency", "floor")] = body.pop("floor")
         return body

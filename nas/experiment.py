@@ -5,6 +5,7 @@ checkpoint is written and what time is left, never what is computed: the same se
 """
 
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -16,35 +17,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from numpy.typing import NDArray
 
 from nas import tunas
 from nas.arch import ArchSpec
-from nas.data import at_resolution, channel_stats, epoch_indices, split_for_search
-from nas.data.split import permutation
 from nas.errors import InvalidInput
+from nas.feed import Feed
 from nas.files import dump_json, new_folder, read_json, write_whole
-from nas.front import Evaluated, front_candidates, write_front
+from nas.finalists import Contest, Verdict, entrants, write_finalists
+from nas.front import Evaluated, front_candidates, on_target, write_front
 from nas.journal import Journal, Record
+from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
-from nas.nn.network import save_weights
+from nas.outcome import CONVERGED_ENTROPY, as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan, Settings, make_plan
+from nas.presets import Finals
 from nas.protocols import Genotype
-from nas.proxy import proxied
 from nas.report import write_report
-from nas.results import Accuracy, AccuracyKind, Result, load_result, save_result
+from nas.results import Accuracy, Result, load_result, save_result
 from nas.search import reinforce
-from nas.search.repair import repair
+from nas.search.landing import asked, land, land_coarse
 from nas.space import StagedSpace
-from nas.supernet.inherit import inherited, network_weights
+from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
+from nas.tune.finalists import Finalist
 from nas.watch import Progress, Silent, Watcher
 
 SCHEMA = "nas.experiment"
 VERSION = 1
 CHECKPOINT_SECONDS = 20.0
 PROGRESS_PICTURES = 256  # held out, for the accuracy that progress shows
-CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
+POOLS = {"coarse": "coarse pool", "fine": "front"}  # from which a stage's finalists come
+FOLLOW = {"coarse": ("finalists", "checkpoints/fine"), "fine": ("finalists/fine",)}  # a stage; folders
 PACKAGES = ("jax", "flax", "optax", "numpy")
 
 __all__ = ["Progress", "Settings", "Silent", "Watcher", "resume", "search"]
@@ -57,18 +60,26 @@ def search(settings: Settings, out: Path, watch: Watcher | None = None) -> Resul
     """
     plan = make_plan(settings)
     new_folder(out)
+    with locked(out):
+        new_folder(out)  # still: nobody came between
+        _store(plan, out)
+        return _Run(plan, out, watch or Silent()).finish()
+
+
+def _store(plan: Plan, out: Path) -> None:
+    """Write settings, data and versions: what makes `out` a run folder that can be resumed."""
     identity = {"name": plan.dataset.name, "digest": plan.dataset.digest}
     versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
     stored = {
         "schema": SCHEMA,
         "version": VERSION,
-        "settings": asdict(settings),
+        "settings": asdict(plan.settings),
         "data": identity,
         "versions": versions,
     }
     stored["plan"] = plan.lines()
+    stored["forests"] = plan.forest_digests
     write_whole(out / "experiment.json", dump_json(stored))
-    return _Run(plan, out, watch or Silent()).finish()
 
 
 def resume(run: Path, watch: Watcher | None = None) -> Result:
@@ -78,12 +89,30 @@ def resume(run: Path, watch: Watcher | None = None) -> Result:
     stored = read_json(run / "experiment.json")
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
         raise InvalidInput(f"{run}/experiment.json is not of a search that this release can resume; start a new one")
-    if (run / "best.json").exists():
+    if _reported(run):
         return load_result(run / "best.json")
+    with locked(run):
+        return _go_on(run, stored, watch or Silent())
+
+
+def _reported(run: Path) -> bool:
+    """Return whether the search in `run` is finished and its report is of the end."""
+    best, report = run / "best.json", run / "report.html"
+    return best.exists() and report.exists() and report.stat().st_mtime_ns >= best.stat().st_mtime_ns
+
+
+def _go_on(run: Path, stored: dict[str, Any], watch: Watcher) -> Result:
+    """Do what is left of the search in `run`, which this process holds."""
+    if (run / "best.json").exists():
+        result = load_result(run / "best.json")
+        write_report(run)  # a kill came between the two files
+        return result
     plan = make_plan(Settings.from_dict(stored.get("settings")))
     if stored.get("data", {}).get("digest") != plan.dataset.digest:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
-    return _Run(plan, run, watch or Silent()).finish()
+    if stored.get("forests", {}) != plan.forest_digests:
+        raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
+    return _Run(plan, run, watch).finish()
 
 
 @dataclass(frozen=True)
@@ -96,6 +125,7 @@ class _Finished:
     state: tunas.SearchState
     genotype: Genotype
     landed: bool  # the repair reached the goal
+    verdict: Verdict | None = None  # of its finalists, where there were any
 
 
 class _Run:
@@ -105,11 +135,7 @@ class _Run:
         self.plan, self.out, self.watch = plan, out, watch
         self.journal = Journal(out / "journal.jsonl")
         self.evaluators: dict[str, tunas.SupernetEvaluator] = {}
-        self.data = at_resolution(plan.dataset, plan.proxy_resolution)
-        self.train_rows, held = split_for_search(plan.dataset, plan.preset.held_out_fraction, plan.settings.seed)
-        self.held_rows = held[permutation(len(held), plan.settings.seed, 1)]
-        self.reward_batch = min(plan.preset.reward_batch, len(held))
-        self.batch = min(plan.preset.batch, len(self.train_rows))
+        self.feed = Feed(plan)
 
     def finish(self) -> Result:
         """Run what is left and return the result; after Ctrl-C the report shows what there is."""
@@ -124,17 +150,31 @@ class _Run:
         """Run both stages, evaluate the front, and write the results."""
         plan = self.plan
         coarse = self.stage("coarse", 0, plan.space.coarse(), None)
+        if plan.preset.coarse_finalists:
+            pool = on_target(coarse.space, coarse.stage.goal, coarse.state.policy, coarse.genotype, plan.settings.seed)
+            coarse = self.contest(coarse, plan.preset.coarse_finalists, self.evaluate("coarse pool", coarse, pool))
         chosen = coarse.space.decode(coarse.genotype)
         if not (self.out / "coarse.json").exists():
             result = self.result(coarse, self.accuracy(coarse, coarse.genotype))
             save_result(result, self.out / "coarse.json")
         jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
         fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
-        counts = self.front(fine)
+        size, seed = plan.preset.front_size, plan.settings.seed
+        first = {fine.genotype: "argmax"}
+        if plan.preset.fine_finalists:  # the coarse answer stays in the running
+            first.setdefault(fine.space.encode(chosen), "coarse")
+        candidates = front_candidates(fine.space, fine.state.policy, first, size, seed)
+        counts = self.evaluate("front", fine, candidates)
+        if plan.preset.fine_finalists:
+            fine = self.contest(fine, plan.preset.fine_finalists, counts)
+        verdicts = {one.stage.name: one.verdict for one in (coarse, fine) if one.verdict}
+        if verdicts:
+            write_finalists(self.out, verdicts)
         pictures = self.final_evaluator(fine).count
         result = self.result(fine, self.as_accuracy(counts[fine.genotype], pictures))
-        write_front(self.out, fine.space, plan, Evaluated(counts, self.origins(), pictures, result.accuracy.kind))
-        self.save_inherited(fine)
+        evaluated = Evaluated(counts, self.origins("front"), pictures, result.accuracy.kind)
+        write_front(self.out, fine.space, plan, evaluated)
+        save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
         save_result(result, self.out / "best.json")
         write_report(self.out)
         return result
@@ -161,9 +201,11 @@ class _Run:
             checkpoints.close()
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
-        repaired = repair(space, argmax, scores, stage.goal)
-        chosen = argmax if repaired is None else tuple(int(g) for g in space.canonical(np.array([repaired]))[0])
-        return _Finished(stage, space, graph, state, chosen, repaired is not None)
+        if name == "coarse":
+            return _Finished(stage, space, graph, state, *land_coarse(plan.space, space, argmax, scores, plan.goal))
+        landed = land(space, argmax, scores, stage.goal)
+        chosen = argmax if landed is None else tuple(int(g) for g in space.canonical(np.array([landed]))[0])
+        return _Finished(stage, space, graph, state, chosen, landed is not None)
 
     def train(
         self,
@@ -177,6 +219,8 @@ class _Run:
         """Run the controller steps from `first` on, chunk by chunk, with journal, progress and checkpoints."""
         name, budget = stage.name, stage.budget
         self.journal.keep(lambda record: _before(record, name, first))
+        for follows in FOLLOW[name]:  # from what this stage finds
+            shutil.rmtree(self.out / follows, ignore_errors=True)
         if first == 0:
             decisions = [{"name": d.name, "options": list(d.options)} for d in space.decisions]
             unit = self.plan.model.unit
@@ -185,7 +229,7 @@ class _Run:
             )
         devices = tunas.device_sharding()
         chunk = tunas.compile_chunk(stage, graph, devices)
-        state, pictures = tunas.replicated((state, self.pictures()), devices)
+        state, pictures = tunas.replicated((state, self.feed.pictures), devices)
         evaluator = self.evaluator(stage, graph)
         saved = began = time.monotonic()
         for step in range(first, budget.steps, budget.chunk):
@@ -244,28 +288,19 @@ class _Run:
 
     # -------------------------------------------------------------------------------------------------------- data
 
-    def pictures(self) -> tunas.Pictures:
-        """Return the pictures on the device: the training part, and the held-out part in a fixed random order."""
-        mean, std = channel_stats(self.data)
-        x, y = self.data.x_train, self.data.y_train
-        held = self.held_rows
-        return tunas.Pictures(*map(jnp.asarray, (x[self.train_rows], y[self.train_rows], x[held], y[held], mean, std)))
-
     def rows(self, stage: tunas.Stage, step: int, count: int) -> tuple[jax.Array, jax.Array]:
         """Return training indices [count, updates, batch] and held-out ones [count, reward_batch] from `step` on."""
         updates, seed = stage.budget.updates, self.plan.settings.seed * 4 + stage.number * 2
-        train = _stream(seed, len(self.train_rows), self.batch, step * updates, count * updates)
-        held = _stream(seed + 1, len(self.held_rows), self.reward_batch, step, count)
-        return jnp.asarray(train.reshape(count, updates, self.batch)), jnp.asarray(held)
+        train = self.feed.train_batches(seed, step * updates, count * updates)
+        held = self.feed.reward_batches(seed + 1, step, count)
+        return jnp.asarray(train.reshape(count, updates, -1)), jnp.asarray(held)
 
     # -------------------------------------------------------------------------------------------- accuracy, front
 
     def evaluator(self, stage: tunas.Stage, graph: Any) -> tunas.SupernetEvaluator:
         """Return the stage's evaluator over at most `eval_pictures` held-out pictures, compiled once."""
         if stage.name not in self.evaluators:
-            pictures, most = self.pictures(), self.plan.preset.eval_pictures
-            few = replace(pictures, x_held=pictures.x_held[:most], y_held=pictures.y_held[:most])
-            evaluator = tunas.SupernetEvaluator(stage.space, graph, few, self.plan.preset.eval_batch)
+            evaluator = tunas.SupernetEvaluator(stage.space, graph, self.feed.evaluated, self.plan.preset.eval_batch)
             self.evaluators[stage.name] = evaluator
         return self.evaluators[stage.name]
 
@@ -282,23 +317,12 @@ class _Run:
 
     def as_accuracy(self, correct: int, pictures: int) -> Accuracy:
         """Return a count of right answers as an accuracy with its kind."""
-        plan, top1 = self.plan, correct / pictures
-        kind = AccuracyKind(
-            plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width,
-            "supernet weights, held-out pictures",
-        )  # fmt: skip
-        return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / pictures)), pictures, kind)
+        return as_accuracy(self.plan, correct, pictures)
 
-    def front(self, finished: _Finished) -> dict[Genotype, int]:
-        """Evaluate the candidates around the policy and return how many pictures each gets right."""
-        evaluator, done = self.final_evaluator(finished), self.evaluated()
-        candidates = front_candidates(
-            finished.space,
-            finished.state.policy,
-            finished.genotype,
-            self.plan.preset.front_size,
-            self.plan.settings.seed,
-        )
+    def evaluate(self, name: str, finished: _Finished, candidates: dict[Genotype, str]) -> dict[Genotype, int]:
+        """Evaluate `candidates` (with their origins) by the supernet: how many pictures each gets right."""
+        evaluator = self.final_evaluator(finished)
+        done = {tuple(r["genotype"]): int(r["correct"]) for r in self.journal.records if r["stage"] == name}
         began = time.monotonic()
         fresh = 0
         for number, (genotype, origin) in enumerate(candidates.items(), start=1):
@@ -306,58 +330,47 @@ class _Run:
                 done[genotype] = evaluator.correct(np.array(genotype))
                 fresh += 1
                 self.journal.append(
-                    {"stage": "front", "genotype": list(genotype), "correct": done[genotype], "origin": origin}
+                    {"stage": name, "genotype": list(genotype), "correct": done[genotype], "origin": origin}
                 )
             if number % 8 == 0 or number == len(candidates):
                 left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
                 best = max(done.values()) / evaluator.count
-                self.watch.progress(Progress("front", number, len(candidates), None, best, None, seconds_left=left))
+                self.watch.progress(Progress(name, number, len(candidates), None, best, None, seconds_left=left))
         return {genotype: done[genotype] for genotype in candidates}
 
-    def evaluated(self) -> dict[Genotype, int]:
-        """Return what the journal holds of the front."""
-        records = [r for r in self.journal.records if r["stage"] == "front"]
-        return {tuple(r["genotype"]): int(r["correct"]) for r in records}
+    def origins(self, name: str) -> dict[Genotype, str]:
+        """Return where each architecture evaluated under `name` came from."""
+        return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
 
-    def origins(self) -> dict[Genotype, str]:
-        """Return where each evaluated architecture came from: argmax, policy or neighbour."""
-        return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == "front"}
+    def contest(self, finished: _Finished, finals: Finals, counts: dict[Genotype, int]) -> _Finished:
+        """Return the stage with the architecture that wins among the best of those evaluated, each trained alone."""
+        plan, stage, settings = self.plan, finished.stage, self.plan.settings
+        goal = asked(stage.goal, plan.goal(plan.space))  # not the nearest that the stage can reach
+        landed = [genotype for genotype in counts if goal.kept(np.array([genotype]))[0]]
+        genotypes = entrants(landed, counts, self.origins(POOLS[stage.name]), finals.candidates)
+        if len(genotypes) < 2:
+            return finished
+        pictures, deployed = self.final_evaluator(finished).count, [finished.space.decode(g) for g in genotypes]
+        finalists = [
+            Finalist(
+                arch.digest, stage.space.decode(genotype), plan.model.predict_ms(arch), plan.model.unit,
+                counts[genotype] / pictures,
+            )
+            for arch, genotype in zip(deployed, genotypes, strict=True)
+        ]  # fmt: skip
+        split, folder = (plan.preset.held_out_fraction, settings.seed), self.out / "finalists" / stage.name
+        contest = Contest(f"{stage.name} finalists", finals, plan.dataset, split, folder)
+        verdict = contest.run(deployed, finalists, self.watch)
+        return replace(finished, genotype=genotypes[verdict.winner], landed=True, verdict=verdict)
 
     # ------------------------------------------------------------------------------------------------------ results
 
     def result(self, finished: _Finished, accuracy: Accuracy) -> Result:
         """Return the chosen architecture of a stage with all its costs."""
-        from latency_models.target import load_target, target_names
-
-        plan = self.plan
+        plan, entropy = self.plan, float(reinforce.entropy(finished.state.policy))
         arch: ArchSpec = finished.space.decode(finished.genotype)
-        latency = plan.model.predict_ms(arch)
-        entropy = float(reinforce.entropy(finished.state.policy))
-        others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target}
-        return Result(
-            arch=arch,
-            space=plan.settings.space,
-            target=plan.target,
-            latency_model=plan.settings.latency_model,
-            latency=latency,
-            latency_unit=plan.model.unit,
-            wanted_latency=plan.wanted,
-            other_latencies_ms=others,
-            macs=arch.macs,
-            params=arch.params,
-            peak_activation_bytes=round(
-                arch.peak_activation_elements * plan.model.bytes_per_activation * plan.model.batch
-            ),
-            weight_bytes=round(sum(kernel.weights for kernel in arch.kernels) * plan.model.bytes_per_weight),
-            accuracy=accuracy,
-            proxy_resolution=plan.proxy_resolution,
-            proxy_width=plan.proxy_width,
-            converged=entropy <= CONVERGED_ENTROPY,
-            policy_entropy=entropy,
-            genotype=plan.space.encode(arch),
-            seed=plan.settings.seed,
-            notes=tuple(self.notes(finished, latency, entropy)),
-        )
+        notes = self.notes(finished, plan.model.predict_ms(arch), entropy)
+        return outcome(plan, arch, accuracy, entropy=entropy, notes=notes)
 
     def notes(self, finished: _Finished, latency: float, entropy: float) -> Iterator[str]:
         """Yield what a reader of the result must know."""
@@ -369,34 +382,14 @@ class _Run:
                 f"this stage could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
                 f"bounds: the nearest it found takes {latency:.4g}"
             )
+        if finished.verdict:
+            yield finished.verdict.words
         yield from plan.remarks(finished.space.decode(finished.genotype))
-
-    def save_inherited(self, finished: _Finished) -> None:
-        """Write the chosen proxy's weights, cut from the supernet, for `nas train --proxy --from-supernet`."""
-        plan, stage = self.plan, finished.stage
-        arch = proxied(finished.space.decode(finished.genotype), plan.proxy_resolution, plan.proxy_width)
-        weights = network_weights(finished.state.params, stage.space, finished.genotype)
-        for kernel in arch.kernels:
-            if f"{kernel.name}.scale" in weights:
-                width = kernel.out_shape.channels
-                weights[f"{kernel.name}.mean"] = np.zeros(width, np.float32)
-                weights[f"{kernel.name}.var"] = np.ones(width, np.float32)
-        origin = "inherited from a supernet, statistics not estimated"
-        save_weights(self.out / "inherited.safetensors", weights, arch, origin)
 
 
 def _before(record: Record, stage: str, step: int) -> bool:
     """Return whether a journal's record was written before `step` of `stage`."""
-    order = ("coarse", "fine", "front")
+    order = ("coarse", "coarse pool", "fine", "front")
     if record["stage"] != stage:
         return order.index(record["stage"]) < order.index(stage)
     return step > 0 and record.get("step", 0) <= step
-
-
-def _stream(seed: int, pictures: int, batch: int, start: int, count: int) -> NDArray[np.int32]:
-    """Return batches `start` to `start + count` of an endless walk through shuffled epochs, as [count, batch]."""
-    per_epoch = pictures // batch
-    epochs = range(start // per_epoch, (start + count - 1) // per_epoch + 1)
-    batches = np.concatenate([epoch_indices(seed, epoch, pictures, batch) for epoch in epochs])
-    first = start - epochs[0] * per_epoch
-    return batches[first : first + count]

@@ -1,5 +1,6 @@
 """Files written whole or not at all, and read with one clear line where they are not what they should be."""
 
+import errno
 import json
 import os
 from contextlib import suppress
@@ -7,6 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidInput
+
+LOCK = ".lock"  # in a folder that a process works on; see nas.locks
+
+
+class CannotWrite(InvalidInput):
+    """A file that could not be written, for want of space or of rights; nothing that was there before is lost."""
+
+    def __init__(self, path: Path, error: OSError | str) -> None:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else error
+        short = not isinstance(error, OSError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        super().__init__(f"cannot write {path}: {reason}" + ("; make space there, nothing is lost" if short else ""))
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -22,12 +34,19 @@ def write_whole(path: Path, data: bytes | str) -> None:
     except OSError as error:
         with suppress(OSError):  # nothing was made, or its folder is none
             temporary.unlink()
-        raise InvalidInput(f"cannot write {path}: {error.strerror or error}") from error
+        raise CannotWrite(path, error) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what writers that were killed left in `folder` and in the folders in it; no writer may be at work."""
+    for path in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
+        with suppress(OSError):
+            path.unlink()
 
 
 def read_bytes(path: Path) -> bytes:
@@ -58,7 +77,7 @@ def new_folder(path: Path) -> Path:
     """Create the folder `path` for a new result and return it; it must not exist yet, or be empty."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
+        occupied = any(entry.name != LOCK for entry in path.iterdir())
     except OSError as error:
         raise InvalidInput(f"cannot make the folder {path}: {error.strerror or error}") from error
     if occupied:

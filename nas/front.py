@@ -15,18 +15,20 @@ from nas.plan import Plan
 from nas.protocols import Genotype
 from nas.results import AccuracyKind
 from nas.search import reinforce
-from nas.search.repair import neighbours
+from nas.search.repair import Goal, neighbours
 from nas.space import StagedSpace
 
-POLICY_SHARE = 0.5  # of the evaluated architectures; the neighbours of the argmax fill the rest
+POOL_DRAWS = 8192  # of which those on the target
+POOL_SHARE = 64  # of each origin at most are evaluated for a stage's finalists
+POLICY_SHARE = 0.5  # of the evaluated architectures; the neighbours of the first one fill the rest
 COLUMNS = ["digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params", "accuracy_kind"]
 
 
 def front_candidates(
-    space: StagedSpace, policy: reinforce.Policy, chosen: Genotype, count: int, seed: int
+    space: StagedSpace, policy: reinforce.Policy, first: dict[Genotype, str], count: int, seed: int
 ) -> dict[Genotype, str]:
-    """Return up to `count` distinct architectures with their origin: the chosen one, policy samples, its neighbours."""
-    found: dict[Genotype, str] = {chosen: "argmax"}
+    """Return up to `count` distinct architectures with origins: the `first`, policy samples, neighbours."""
+    found, chosen = dict(first), next(iter(first))
     count = min(count, space.size())
 
     def add(genotypes: np.ndarray, origin: str, most: int) -> None:
@@ -36,12 +38,30 @@ def front_candidates(
             found.setdefault(tuple(int(g) for g in row), origin)
 
     draws = reinforce.ask(policy, jax.random.fold_in(jax.random.key(seed), 2), 4 * count)
-    add(np.asarray(draws), "policy", 1 + int(POLICY_SHARE * count))
+    add(np.asarray(draws), "policy", len(first) + int(POLICY_SHARE * count))
     rng = np.random.default_rng([seed, 3])
     for moves in (1, 2):
         add(rng.permutation(neighbours(space, chosen, moves)), "neighbour", count)
     while len(found) < count:
         add(space.sample(rng, count), "random", count)
+    return found
+
+
+def on_target(
+    space: StagedSpace, goal: Goal, policy: reinforce.Policy, chosen: Genotype, seed: int
+) -> dict[Genotype, str]:
+    """Return distinct architectures that keep `goal`, with their origin: the chosen one, policy and uniform draws.
+
+    The uniform ones are there because a policy that has settled draws little but its favourites.
+    """
+    found: dict[Genotype, str] = {chosen: "argmax"}
+    key = jax.random.fold_in(jax.random.key(seed), 4)
+    by_policy = np.asarray(reinforce.ask(policy, key, POOL_DRAWS))
+    uniform = space.sample(np.random.default_rng([seed, 5]), POOL_DRAWS)
+    for origin, draws in (("policy", by_policy), ("uniform", uniform)):
+        rows = space.canonical(draws[goal.violation(draws) == 0])
+        fresh = list(dict.fromkeys(tuple(int(g) for g in row) for row in rows))
+        found |= dict.fromkeys([genotype for genotype in fresh if genotype not in found][:POOL_SHARE], origin)
     return found
 
 
@@ -56,11 +76,17 @@ class Evaluated:
 
 
 def write_front(out: Path, space: StagedSpace, plan: Plan, evaluated: Evaluated) -> None:
-    """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs."""
+    """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs.
+
+    None on the front is beaten in accuracy, latency and the costs of `settings.minimize` together; the last columns,
+    memory, flash, energy where it is calibrated and what forests predict, are there to look at or to choose by.
+    """
     counts, pictures = evaluated.correct, evaluated.pictures
     genotypes = np.array(list(counts), np.int32)
     top1 = np.array(list(counts.values())) / pictures
     archs = [space.decode(genotype) for genotype in counts]
+    costs = plan.columns(space)
+    extra = {cost.heading: cost.score(genotypes) for cost in costs}
     table = pd.DataFrame(
         {
             "digest": [arch.digest for arch in archs],
@@ -72,14 +98,20 @@ def write_front(out: Path, space: StagedSpace, plan: Plan, evaluated: Evaluated)
             "macs": compile_table(space, MACS).score(genotypes),
             "params": compile_table(space, PARAMS).score(genotypes),
             "accuracy_kind": evaluated.kind.label(),
+            **extra,
             "on_front": False,
             "origin": [evaluated.origin[genotype] for genotype in counts],
         }
     )
-    kept = np.flatnonzero(within(plan.limits(space), genotypes))
+    inside = within(plan.limits(space), genotypes)
+    headings = {cost.name: cost.heading for cost in costs} | {name: name for name in ("latency", "macs", "params")}
+    for bound in plan.forests:
+        inside &= extra[headings[bound.path]] <= bound.most
+    kept = np.flatnonzero(inside)
     if len(kept):
-        points = np.stack([table["latency"].to_numpy()[kept], top1[kept]], 1)
-        table.loc[kept[non_dominated(points, [True, False])], "on_front"] = True
+        names = dict.fromkeys(["latency", *(headings[name] for name in plan.settings.minimize)])
+        points = np.stack([top1, *(table[name].to_numpy() for name in names)], 1)[kept]
+        table.loc[kept[non_dominated(points, [False, *[True] * len(names)])], "on_front"] = True
     (out / "specs").mkdir(exist_ok=True)
     for row in np.flatnonzero(table["on_front"]):
         name = f"specs/{archs[row].digest[:12]}.json"
@@ -87,4 +119,4 @@ def write_front(out: Path, space: StagedSpace, plan: Plan, evaluated: Evaluated)
         table.loc[row, "spec"] = name
     table = table.sort_values(["latency", "digest"])
     write_whole(out / "evaluated.csv", table.to_csv(index=False))
-    write_whole(out / "front.csv", table[table["on_front"]][COLUMNS].to_csv(index=False))
+    write_whole(out / "front.csv", table[table["on_front"]][[*COLUMNS, *extra]].to_csv(index=False))

@@ -1,7 +1,7 @@
 """Genotypes of any space: what follows from its list of choices, the canonical form, samples, and the check of one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -69,3 +69,24 @@ class Slotted(ABC):
         sizes = [len(decision.options) for decision in self.decisions]
         if len(genotype) != len(sizes) or not all(0 <= g < n for g, n in zip(genotype, sizes, strict=True)):
             raise InvalidInput(f"a genotype of '{self.name}' has {len(sizes)} indices below {sizes}, got {genotype}")
+
+
+def embedding(whole: Slotted, part: Slotted) -> Callable[[NDArray[np.int32]], NDArray[np.int32]]:
+    """Return the function from genotypes [N, d] of a view `part` of a space to those of the same networks [N, D].
+
+    The choices of a view are choices of the space by the same names; what it lacks is inactive in all of its networks.
+    """
+    numbers = [
+        np.array([decision.options.index(option) for option in part.options.get(decision.name, decision.options[:1])])
+        for decision in whole.decisions
+    ]
+    genes = [part.gene.get(decision.name) for decision in whole.decisions]
+
+    def embed(genotypes: NDArray[np.int32]) -> NDArray[np.int32]:
+        columns = [
+            np.full(len(genotypes), table[0]) if gene is None else table[genotypes[:, gene]]
+            for table, gene in zip(numbers, genes, strict=True)
+        ]
+        return whole.canonical(np.stack(columns, 1))
+
+    return embed

@@ -3,13 +3,38 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidInput
-from nas.files import write_whole
+from nas.files import CannotWrite, write_whole
 
 Record = dict[str, Any]
+
+
+def read_journal(path: Path) -> tuple[list[Record], bool]:
+    """Return the records in `path`, none where it is missing, and whether the file holds just these.
+
+    A torn last line, the mark of a crash or of a write under way, is left out; a broken one before is `InvalidInput`.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], False
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from error
+    records: list[Record] = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("it holds no object")
+            records.append(record)
+        except ValueError as error:  # of json, or of a text that is not UTF-8
+            if number < len(lines) - 1:
+                raise InvalidInput(f"{path}, line {number}, is not valid JSON: {error}") from error
+    return records, not lines[-1] and len(records) == len(lines) - 1
 
 
 class Journal:
@@ -18,23 +43,25 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open or create the journal at `path`; a broken line before the last one is `InvalidInput`."""
         self.path = path
-        self.records: list[Record] = []
-        lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-        for number, line in enumerate(lines[:-1], start=1):
-            try:
-                self.records.append(json.loads(line))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                if number < len(lines) - 1:
-                    raise InvalidInput(f"{path}, line {number}, is not valid JSON: {error}") from error
-        self._write()
+        self.records, whole = read_journal(path)
+        if not whole:
+            self._write()
 
     def append(self, record: Record) -> None:
-        """Add one record; it is on the disk when this returns."""
+        """Add one record; it is on the disk when this returns. `CannotWrite` where it is not, the rest as it was."""
+        try:
+            with open(self.path, "ab", buffering=0) as file:
+                end = file.seek(0, os.SEEK_END)
+                try:
+                    _write_all(file.fileno(), _line(record))
+                    os.fsync(file.fileno())
+                except BaseException:  # Ctrl-C too: half a line would spoil the one after it
+                    with suppress(OSError):
+                        file.truncate(end)
+                    raise
+        except OSError as error:
+            raise CannotWrite(self.path, error) from error
         self.records.append(record)
-        with open(self.path, "ab") as file:
-            file.write(_line(record))
-            file.flush()
-            os.fsync(file.fileno())
 
     def keep(self, wanted: Callable[[Record], bool]) -> None:
         """Drop all records but the `wanted` ones: a resumed run forgets what came after its checkpoint."""
@@ -45,6 +72,11 @@ class Journal:
 
     def _write(self) -> None:
         write_whole(self.path, b"".join(map(_line, self.records)))
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
 
 
 def _line(record: Record) -> bytes:

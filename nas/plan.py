@@ -3,7 +3,7 @@
 The specs, costs and latencies of a search are always those of the deployed network; its accuracies those of the proxy.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from latency_models.energy import Energy
+from latency_models.forest import SUFFIX
 from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.arch import ArchSpec
@@ -19,18 +20,21 @@ from nas.cost import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_
 from nas.data import Dataset
 from nas.data import load as load_data
 from nas.errors import InvalidInput, unknown_name
+from nas.forest_bounds import ForestBound, check_reach, digest, with_forests
+from nas.objectives import Column, check_names, columns, known_costs, unit_of
 from nas.presets import Preset, load_preset, proxy_resolution
 from nas.protocols import Cost
 from nas.proxy import redeployed
 from nas.registry import LATENCY_MODELS, SPACES, load
-from nas.search.repair import Goal, repair
+from nas.search.bounds import Bounded
+from nas.search.landing import band
+from nas.search.repair import Goal
 from nas.space import StagedSpace
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
 CHANNELS = 3  # of the deployed network; grey pictures are repeated
 TOLERANCE = 0.01  # of the latency
-KB = 1024  # bytes
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Settings:
     max_memory_kb: float | None = None  # activations alive at once, of the whole batch
     max_flash_kb: float | None = None  # weights
     max_energy_mj: float | None = None  # of a batch
+    forest_bounds: tuple[str, ...] = ()  # FILE.forest.json:MAX each
+    minimize: tuple[str, ...] = ()  # further costs of the front: of `nas.objectives.NAMES`, or files of forests
     data: str = "digits"
     data_dir: str | None = None
     resolution: int = 224
@@ -64,7 +70,8 @@ class Settings:
         if not isinstance(data, dict) or (set(data) - known):
             wrong = sorted(set(data) - known)[0] if isinstance(data, dict) else repr(data)[:40]
             raise InvalidInput(f"the stored settings are malformed: {unknown_name('field', wrong, known)}")
-        return cls(**data)
+        given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**given)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,26 @@ class Plan:
         latency = compile_table(space, self.model)
         target = float(np.clip(self.wanted, latency.cheapest()[0], latency.dearest()[0]))
         limits = [(table, max(bound, table.cheapest()[0])) for table, bound in self.limits(space)]
-        return Goal(latency, target, TOLERANCE, tuple(limits))
+        return with_forests(Goal(latency, target, TOLERANCE, tuple(limits)), space, self.forests)
+
+    @cached_property
+    def forests(self) -> tuple[ForestBound, ...]:
+        """The bounds on what forests predict."""
+        return tuple(map(ForestBound.parse, self.settings.forest_bounds))
+
+    @property
+    def forest_digests(self) -> dict[str, str]:
+        """What identifies each forest that counts in this search."""
+        paths = (*(bound.path for bound in self.forests), *self.settings.minimize)
+        return {path: digest(path) for path in paths if path.endswith(SUFFIX)}
+
+    def columns(self, space: StagedSpace) -> list[Column]:
+        """Return the costs over `space` that front.csv has beside latency, MACs and parameters."""
+        s = self.settings
+        energy = known_energy(s)
+        asked = (name for name in s.minimize if name not in ("latency", "macs", "params"))
+        names = dict.fromkeys((*known_costs(energy), *(bound.path for bound in self.forests), *asked))
+        return columns(space, tuple(names), self.model, energy)
 
     def limits(self, space: StagedSpace) -> list[tuple[CostTable, float]]:
         """Return the hard bounds as (table over `space`, bound)."""
@@ -123,13 +149,12 @@ class Plan:
     @cached_property
     def bounds(self) -> tuple[Bound, ...]:
         """What hard bounds the settings ask for."""
-        s, model = self.settings, self.model
-        elements_per_kb = KB / (model.bytes_per_activation * model.batch)
+        s, (memory, flash) = self.settings, (unit_of(name, self.model)[1] for name in ("memory", "flash"))
         asked: list[tuple[str, str, Callable[[], Cost], float | None, float]] = [
             ("max_params", "parameters", lambda: PARAMS, s.max_params, 1.0),
             ("max_macs", "MACs", lambda: MACS, s.max_macs, 1.0),
-            ("max_memory_kb", "KB of activations at once", lambda: PEAK_ACTIVATION, s.max_memory_kb, elements_per_kb),
-            ("max_flash_kb", "KB of weights", lambda: WEIGHTS, s.max_flash_kb, KB / model.bytes_per_weight),
+            ("max_memory_kb", "KB of activations at once", lambda: PEAK_ACTIVATION, s.max_memory_kb, memory),
+            ("max_flash_kb", "KB of weights", lambda: WEIGHTS, s.max_flash_kb, flash),
             ("max_energy_mj", "mJ a batch", lambda: energy_model(s), s.max_energy_mj, 1.0),
         ]
         return tuple(
@@ -142,6 +167,7 @@ class Plan:
         """Yield what a reader must know of the predictions for `arch`."""
         if self.settings.max_energy_mj is not None:
             yield f"predicted energy: {energy_model(self.settings).predict_mj(arch):.4g} mJ a batch"
+        yield from (bound.remark(arch) for bound in self.forests)
         if caution := self.model.caution(arch):
             yield caution
 
@@ -173,7 +199,13 @@ class Plan:
             f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
             f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}",
         ]
+        for stage, halving in (("coarse", p.coarse_finalists), ("fine", p.fine_finalists)):
+            if halving:
+                lines.append(f"{stage} finalists: {halving.candidates} trained alone, {halving.words()}")
         lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
+        lines += [bound.words for bound in self.forests]
+        if s.minimize:
+            lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(s.minimize)}")
         return lines + [f"data note: {note}" for note in self.dataset.notes]
 
 
@@ -195,6 +227,12 @@ def energy_model(settings: Settings) -> Energy:
     if settings.target is None:
         raise InvalidInput("--max-energy-mj needs a --target with energy figures; an abstract device has none")
     return load_target(settings.target).energy_model()
+
+
+def known_energy(settings: Settings) -> Energy | None:
+    """Return the energy of a batch on the settings' target, None where nothing is known of it."""
+    target = load_target(settings.target) if settings.target and settings.ridge_point is None else None
+    return target.energy_model() if target and target.energy else None
 
 
 def scale(settings: Settings, num_classes: int) -> ArchSpec:
@@ -228,6 +266,8 @@ def make_plan(settings: Settings) -> Plan:
         preset.proxy_width if settings.proxy_width is None else settings.proxy_width,
     )
     plan.proxy(plan.space)
+    check_names(settings.minimize, known_energy(settings) is not None)
+    plan.columns(plan.space.coarse())  # a file that holds no forest is answered before any work
     _check_reach(plan)
     return plan
 
@@ -272,18 +312,20 @@ def _check_reach(plan: Plan) -> None:
                 f"{bound.setting} must be at least {least} for {where}, got {bound.most:,}; networks there have "
                 f"{least} to {most} {bound.words}"
             )
-    if plan.bounds and not _any_feasible(plan):
-        kept = [f"{bound.setting.removeprefix('max_')} <= {bound.most:,}" for bound in plan.bounds]
-        raise InvalidInput(
-            f"no architecture found that takes {plan.wanted:.4g} {unit} on '{plan.target}' and keeps "
-            f"{' and '.join(kept)}; loosen one of them"
-        )
+    if plan.bounds:
+        _check_together(plan)
+    check_reach(plan.goal(plan.space), plan.space)
 
 
-def _any_feasible(plan: Plan) -> bool:
-    """Return whether exact repair reaches the goal from the cheapest architectures or one of a few random ones."""
-    goal = plan.goal(plan.space)
-    cheapest = [table.cheapest()[1] for table, _ in goal.limits]
-    starts: Sequence[Any] = [*cheapest, *plan.space.sample(np.random.default_rng(0), 4)]
-    flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
-    return any(repair(plan.space, start, flat, goal) is not None for start in starts)
+def _check_together(plan: Plan) -> None:
+    """Raise where latency and hard bounds cannot be kept together: with a proof, or with the nearest miss."""
+    limits = [
+        (table.in_units(bound.setting.removeprefix("max_"), bound.per_unit), bound.most)
+        for bound, (table, _) in zip(plan.bounds, plan.limits(plan.space), strict=True)
+    ]
+    latency = compile_table(plan.space, plan.model).in_units(unit_of("latency", plan.model)[0], 1.0)
+    named = Goal(latency, float(np.clip(plan.wanted, *plan.reachable)), TOLERANCE, tuple(limits))
+    try:
+        _ = Bounded(plan.space, band(named)).start
+    except InvalidInput as error:
+        raise InvalidInput(f"on '{plan.target}', {error}") from error

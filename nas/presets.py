@@ -1,13 +1,15 @@
-"""How long a search runs and on what proxy: the presets `quick`, `standard` and `paper`, as data.
+"""How long a search runs and on what proxy: the presets `smoke`, `quick`, `standard`, `paper`, as data.
 
 MobileNetV4 (arXiv 2404.10518, section 6.1) publishes neither how the budget is split between the two stages nor the
 controller's constants: the splits below are ours. `paper` keeps TuNAS's optimizer and a length for accelerators.
+`smoke` goes through every phase in seconds, on a space that compiles in seconds (`uib_smoke`), and finds nothing.
 """
 
 from dataclasses import dataclass, replace
 
 from nas.errors import InvalidInput, unknown_name
 from nas.nn.training import AdamW, OptimizerSettings, RMSProp
+from nas.search.halving import FACTOR
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,30 @@ class StageBudget:
     chunk: int = 10  # controller steps per dispatch; a checkpoint can stand between two dispatches
     idle_fraction: float = 0.25  # of the steps, during which the policy stays uniform
     averages: bool = True  # warm up with averaged depthwise options, which takes longer to compile; else by sampling
+
+
+@dataclass(frozen=True)
+class Finals:
+    """How many of a stage's candidates are trained alone, and the epochs at which they are thinned to a third."""
+
+    candidates: int
+    rungs: tuple[int, ...] = (1, 4)  # ascending; the last is a whole training
+
+    def _alive(self, candidates: int) -> list[int]:
+        alive = [candidates]
+        for _ in self.rungs[1:]:
+            alive.append(-(-alive[-1] // FACTOR))
+        return alive
+
+    def words(self) -> str:
+        """Return the rungs in words."""
+        steps = zip(self._alive(self.candidates), self.rungs, strict=True)
+        return ", then ".join(f"{alive} to epoch {rung}" for alive, rung in steps)
+
+    def epochs(self, candidates: int) -> int:
+        """Return how many epochs so many candidates are trained for, in all."""
+        steps = zip(self._alive(candidates), (0, *self.rungs), self.rungs, strict=False)
+        return sum(alive * (rung - before) for alive, before, rung in steps)
 
 
 @dataclass(frozen=True)
@@ -37,12 +63,15 @@ class Preset:
     proxy_resolution: int  # largest; pictures smaller than this are not enlarged beyond 16 px
     proxy_width: float
     optimizer: OptimizerSettings
+    coarse_finalists: Finals | None = None  # candidates of a stage that are trained alone to choose among them
+    fine_finalists: Finals | None = None
     held_out_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
+    compiler_options: tuple[tuple[str, int], ...] = ()  # of XLA, for the programs of the search
 
 
-SMALLEST_PROXY = 16  # px
+SMALLEST_PROXY = 16  # px, but for presets that ask for less
 
 QUICK = Preset(
     name="quick",
@@ -79,7 +108,20 @@ PAPER = Preset(
     optimizer=RMSProp.for_batch(1024),
     held_out_fraction=0.1,
 )
-PRESETS = {preset.name: preset for preset in (QUICK, STANDARD, PAPER)}
+SMOKE = replace(
+    QUICK,
+    name="smoke",
+    coarse=StageBudget(steps=24, updates=1, samples=2, chunk=2, averages=False),
+    fine=StageBudget(steps=24, updates=1, samples=2, chunk=2, averages=False),
+    batch=16,
+    reward_batch=16,
+    eval_pictures=64,
+    eval_batch=32,
+    front_size=64,
+    proxy_resolution=8,
+    compiler_options=(("xla_backend_optimization_level", 0),),  # compiling is most of the time
+)
+PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}
 
 
 def load_preset(name: str) -> Preset:
@@ -95,4 +137,4 @@ def proxy_resolution(preset: Preset, data_resolution: int, wanted: int | None) -
         if wanted < 8:
             raise InvalidInput(f"the proxy resolution must be at least 8 px, got {wanted}")
         return wanted
-    return min(max(data_resolution, SMALLEST_PROXY), max(preset.proxy_resolution, SMALLEST_PROXY))
+    return min(max(data_resolution, SMALLEST_PROXY), preset.proxy_resolution)

@@ -11,6 +11,7 @@ from nas.errors import InvalidInput, unknown_name
 
 SPACES = {
     "uib": "search_spaces.uib:SPACE",
+    "uib_smoke": "search_spaces.uib_smoke:SPACE",
     "ofa_mbv3": "search_spaces.ofa_mbv3:SPACE",
     "mbconv_imagenet": "search_spaces.mbconv_imagenet:SPACE",
 }

@@ -9,40 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
-from nas.arch import ArchSpec
+from nas.compared import Entry, load_item
 from nas.errors import InvalidInput
 from nas.files import read_json, write_whole
 from nas.ops import Shape
+from nas.page import detail, figure
+from nas.page import page as filled
+from nas.page_data import page_data
+from nas.proxy import redeployed
+from nas.report_course import Record, Stages, courses, read_journal, stage_columns
 from nas.results import Result, load_result
+from nas.zoo import reference
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Record = Mapping[str, Any]
-Stages = dict[str, tuple[Record, list[Record]]]  # name -> its first record, its chunks
-
-CSS = """
-:root{--ink:#1c1c1c;--soft:#5d5d5d;--line:#e2e2e2;--blue:#0072b2;--orange:#d55e00}
-*{box-sizing:border-box}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);max-width:46rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem;margin:0 0 1rem;overflow-wrap:anywhere}
-h2{font-size:1.1rem;margin:2.2rem 0 .5rem;border-top:1px solid var(--line);padding-top:1rem}
-p,li{margin:.4rem 0;overflow-wrap:anywhere}
-.soft{color:var(--soft);font-size:.875rem}
-.wide{overflow-x:auto}
-svg{width:100%;height:auto;min-width:30rem;display:block}
-table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
-td,th{padding:.15rem .8rem .15rem 0;text-align:left;border-bottom:1px solid var(--line);overflow-wrap:break-word}
-td:last-child{overflow-wrap:anywhere}
-.number{text-align:right}
-.op{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,1fr) minmax(0,1fr);gap:.5rem;align-items:center;
-margin:2px 0;font-size:.78rem;line-height:1.25}
-.block{border-left:5px solid;background:#f5f5f5;padding:.2rem .4rem;overflow-wrap:anywhere}
-.bar{white-space:nowrap}.bar i{display:inline-block;height:.7rem;vertical-align:middle;margin-right:.3rem}
-.stage{font-size:.78rem;color:var(--soft);margin-top:.5rem}
-"""
-COLOURS = {"conv": "#56b4e9", "fused_ib": "#e69f00", "uib": "#009e73", "mobile_mqa": "#cc79a7", "head": "#8a8a8a"}
-OTHER_COLOUR = "#0072b2"
+REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
 
 
 @dataclass(frozen=True)
@@ -55,6 +37,9 @@ class RunFiles:
     coarse: Result | None
     best: Result | None
     evaluated: "pd.DataFrame | None"
+    entries: tuple[Entry, ...] = ()  # the found network and its front, or what the coarse stage found
+    courses: tuple[dict[str, Any], ...] = ()  # charts of a search over a supernet trained once
+    finalists: "pd.DataFrame | None" = None  # accuracies of the proxies trained alone, where there were any
 
 
 def write_report(run: Path) -> Path:
@@ -76,25 +61,10 @@ def read_run(run: Path) -> RunFiles:
         coarse=load_result(run / "coarse.json") if (run / "coarse.json").exists() else None,
         best=load_result(run / "best.json") if (run / "best.json").exists() else None,
         evaluated=_evaluated(run / "evaluated.csv"),
+        entries=tuple(_entries(run)),
+        courses=tuple(courses(run)),
+        finalists=_finalists(run / "finalists.csv"),
     )
-
-
-def read_journal(path: Path) -> Stages:
-    """Return the records of a journal by stage; a torn last line is left out, the last record of a step counts."""
-    stages: dict[str, tuple[Record, dict[int, Record]]] = {}
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            name = record["stage"]
-            if "decisions" in record:
-                stages[name] = (record, {})
-            elif "step" in record and "policy" in record:
-                stages.setdefault(name, ({}, {}))[1][int(record["step"])] = record
-        except (ValueError, KeyError, TypeError) as error:
-            if number < len(lines):
-                raise InvalidInput(f"{path}, line {number}, is no record of a search ({error})") from error
-    return {name: (start, [chunks[step] for step in sorted(chunks)]) for name, (start, chunks) in stages.items()}
 
 
 def _evaluated(path: Path) -> "pd.DataFrame | None":
@@ -110,45 +80,95 @@ def _evaluated(path: Path) -> "pd.DataFrame | None":
         raise InvalidInput(f"{path} is no table of evaluated networks ({error}); run the search again") from error
 
 
+def _finalists(path: Path) -> "pd.DataFrame | None":
+    """Return a row per stage and finalist: its accuracy in the supernet, then after each number of epochs alone."""
+    import pandas as pd
+
+    if not path.exists():
+        return None
+    try:
+        rows = pd.read_csv(path).astype({"top1": float, "supernet_top1": float, "epochs": int})
+        rungs = rows.pivot_table(
+            index=["stage", "digest", "supernet_top1"], columns="epochs", values="top1", sort=False
+        )
+    except (ValueError, KeyError) as error:
+        raise InvalidInput(f"{path} is no table of finalists ({error}); run the search again") from error
+    return rungs.sort_values(list(rungs.columns)[::-1], ascending=False).sort_index(level="stage", sort_remaining=False)
+
+
+def _entries(run: Path) -> list[Entry]:
+    if (run / "best.json").exists():
+        return load_item(run)
+    if (run / "coarse.json").exists():
+        coarse = load_result(run / "coarse.json")
+        name = "after the coarse stage"
+        return [Entry(name, name, "run", coarse.arch, coarse.accuracy, found_for=coarse.target)]
+    return []
+
+
 def page(run: RunFiles) -> str:
     """Return the whole page."""
-    from nas import report_pictures as draw
-
-    parts = [f"<h1>Search {escape(run.name)}</h1>", *_summary(run)]
     stages = {name: content for name, content in run.stages.items() if content[1]}
+    parts = [f"<header><h1>Search {escape(run.name)}</h1>", *_summary(run), "</header><main>"]
+    parts += _found(run)
     if stages:
         parts += _section(
             "Progress",
             "Dashed: the latency that the stage aims at. The best guess takes the likeliest option of every decision.",
-            _picture(draw.progress(stages), "loss, accuracy, latency and entropy over the steps"),
+            figure("progress", "loss, accuracy, latency and entropy over the steps"),
         )
-    for name, (start, chunks) in stages.items():
-        if start.get("decisions"):
-            parts += _section(
-                f"What the controller preferred: {name} stage",
-                "Probability of every option over the steps, the first option darkest, at the bottom. "
-                "Above each panel the likeliest option at the end (for blocks: start + middle depthwise kernel).",
-                _picture(draw.choices(name, start["decisions"], chunks), f"probabilities in the {name} stage"),
-            )
-    if run.evaluated is not None and run.best is not None:
+    if run.courses:
+        words = "The supernet that gives the accuracies, and every network that the search asked it about, in order."
+        parts += _section("Progress", words, figure("courses", "losses over the steps, accuracies over the trials"))
+    if any(start.get("decisions") for start, _ in stages.values()):
         parts += _section(
-            "Accuracy against latency",
-            "All networks evaluated with the final weights of the supernet on the same held-out pictures.",
-            _picture(draw.front(run.evaluated, run.best), "accuracy against latency of all evaluated networks"),
+            "What the controller preferred",
+            "Probability of every option over the steps, the first option at the bottom, and the entropy as a white "
+            "line. Above each panel the likeliest option at the end (for blocks: start + middle depthwise kernel).",
+            figure("choices", "probabilities of the options over the steps"),
         )
+    if run.finalists is not None:
+        parts += _contest(run.finalists)
     shown = run.best or run.coarse
-    if shown is not None:
-        parts += _architecture(shown, run)
-        parts += _latencies(shown)
-    parts += ["<h2>Settings</h2>", _table(("setting", "value"), _flat(run.experiment), numbers=False)]
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-    title = f"<title>Search {escape(run.name)}</title>"
-    return f'<!doctype html>\n<html lang="en"><head>{head}{title}<style>{CSS}</style></head>\n<body>' + "\n".join(
-        [*parts, "</body></html>\n"]
+    parts += _latencies(shown) if shown is not None else []
+    parts += ["<h2>Settings</h2>", _table(("setting", "value"), _flat(run.experiment), numbers=False), "</main>"]
+    return filled(f"Search {run.name}", "\n".join(parts), _data(run, stages), ("report",))
+
+
+def _found(run: RunFiles) -> list[str]:
+    """Return the places of the front, where there is one, and of the network block by block."""
+    if run.best is None:
+        return [detail()] if run.entries else []
+    words = (
+        "Grey: all networks evaluated with the final weights of the supernet on the same held-out pictures. The line "
+        "joins those that no other beats; dashed is the wanted latency. Click a point, or press Enter on it, to see "
+        "its network."
     )
+    front = _section("Accuracy against latency", words, figure("panels", "accuracy against latency"))
+    chooser = figure("targets", "choice of targets")
+    return ['<div class="split"><div>', chooser, *front, "</div>", detail(), "</div>"]
 
 
-# ------------------------------------------------------------------------------------------------------------ in words
+def _data(run: RunFiles, stages: Stages) -> dict[str, Any]:
+    """Return what the scripts draw."""
+    shown = run.best or run.coarse
+    data = page_data(run.entries, _models(shown, run.experiment) if shown else {}, first=0 if run.entries else None)
+    data["shown"] = data["shown"][:1]  # the target of the search; the others can be chosen
+    data["stages"] = [stage_columns(name, start, chunks) for name, (start, chunks) in stages.items()]
+    data["courses"] = list(run.courses)
+    if run.best is not None:
+        data["wanted"] = [run.best.wanted_latency]
+    if run.evaluated is not None:
+        data["background"] = [run.evaluated[["latency", "top1"]].to_numpy(float).tolist()]
+    return data
+
+
+def _models(result: Result, experiment: Record) -> dict[str, Roofline]:
+    """Return the model of the search, then those of the other targets; without those that cannot be made again."""
+    found = {result.target: _model(result.target, result, experiment)}
+    for name in sorted(result.other_latencies_ms):
+        found.setdefault(name, _model(name, result, {}))
+    return {name: model for name, model in found.items() if model is not None}
 
 
 def _summary(run: RunFiles) -> list[str]:
@@ -193,83 +213,31 @@ def sentences(result: Result) -> list[str]:
     return [*said, *(f"Note: {note}" for note in result.notes)]
 
 
-# -------------------------------------------------------------------------------------------------------- architecture
-
-
-@dataclass(frozen=True)
-class _Row:
-    stage: str
-    tag: str
-    words: str
-    macs: int
-    latency: float
-
-
-def _architecture(result: Result, run: RunFiles) -> list[str]:
-    """Return the network block by block, with each one's shares of MACs and latency."""
-    model = _model(result, run.experiment)
-    rows = _rows(result.arch, model)
-    macs, latency = sum(row.macs for row in rows), sum(row.latency for row in rows) + (model.constant if model else 0)
-    most = max([row.macs / macs for row in rows] + [row.latency / latency for row in rows if latency])
-    parts = [
-        "<h2>The network, block by block</h2>",
-        _p("Shares of multiply-accumulates (blue) and of predicted latency (orange). k: kernel, s: stride.", "soft"),
-    ]
-    if model is not None and model.constant:
-        share = f"{model.constant / latency:.0%}"
-        parts.append(_p(f"The launch floor of {result.target}, {share} of the latency, belongs to no block.", "soft"))
-    stage = ""
-    for row in rows:
-        if row.stage != stage:
-            parts.append(f'<div class="stage">{escape(row.stage)}</div>')
-            stage = row.stage
-        colour = COLOURS.get(row.tag, OTHER_COLOUR)
-        bars = _bar(row.macs / macs, most, "var(--blue)", "MACs")
-        bars += _bar(row.latency / latency, most, "var(--orange)", "latency") if latency else ""
-        block = f'<div class="block" style="border-color:{colour}">{escape(row.words)}</div>'
-        parts.append(f'<div class="op">{block}{bars}</div>')
-    return parts
-
-
-def _rows(arch: ArchSpec, model: Roofline | None) -> list[_Row]:
-    def row(stage: str, tag: str, words: str, prefix: str) -> _Row:
-        kernels = [kernel for kernel in arch.kernels if kernel.name.startswith(f"{prefix}.")]
-        latency = sum(model.of_kernel(kernel) for kernel in kernels) if model else 0.0
-        return _Row(stage, tag, words, sum(kernel.macs for kernel in kernels), latency)
-
-    rows = []
-    for position, op, shape in arch.walk():
-        out = op.out_shape(shape)
-        words = f"{_words(op, shape)} → {_shape(out)}"
-        rows.append(row(f"stage {position.partition('.')[0]}", op.tag, words, position))
-    hidden = f", hidden layer of {arch.head.hidden:,}" if arch.head.hidden else ""
-    return [*rows, row("head", "head", f"average pool{hidden}, {arch.num_classes:,} classes", "head")]
-
-
-def _words(op: Any, shape: Shape) -> str:
-    """Return an op in few words: name, kernels, widths, stride."""
-    name = f"UIB {op.variant}" if op.tag == "uib" else op.tag.replace("_", " ")
-    if op.tag == "mobile_mqa":
-        return f"{name}, {op.heads} heads, key {op.key_dim}, value {op.value_dim}, kv stride {op.kv_stride}"
-    kernels = [getattr(op, field, 0) for field in ("start_dw", "middle_dw", "kernel")]
-    sizes = "+".join(f"k{kernel}" for kernel in kernels if kernel)
-    expanded = getattr(op, "expanded_channels", 0)
-    widths = "-".join(str(n) for n in (shape.channels, expanded, op.out_channels) if n)
-    extras = [f"s{op.stride}"] if op.stride > 1 else []
-    extras += ["squeeze-excite"] if getattr(op, "se_channels", 0) else []
-    extras += ["skip"] if getattr(op, "residual", False) else []
-    return ", ".join(part for part in (f"{name} {sizes}".strip(), widths, *extras) if part)
-
-
-def _model(result: Result, experiment: Record) -> Roofline | None:
-    """Return the latency model of the search, also for an abstract device; None where it cannot be made again."""
+def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
+    """Return the latency model of a target, also the abstract one of the search; None where it cannot be made again."""
     settings = {**experiment, **experiment.get("settings", {})}
     try:
         if settings.get("ridge_point") is not None:
-            return abstract_target(settings["ridge_point"], settings.get("peak_gmacs_per_s"), result.arch)
-        return load_target(result.target).model(result.latency_model)
+            side, _, channels = result.arch.input_shape
+            scale = redeployed(reference(REFERENCE), side, channels, result.arch.num_classes)
+            return abstract_target(settings["ridge_point"], settings.get("peak_gmacs_per_s"), scale)
+        return load_target(target).model(result.latency_model)
     except (InvalidInput, LookupError, TypeError):
         return None
+
+
+def _contest(rungs: "pd.DataFrame") -> list[str]:
+    words = "Top-1 in % of their proxies on the held-out pictures: in the supernet, then trained alone for some epochs."
+    head = ["stage", "network", "supernet", *(f"{epochs} epochs" for epochs in rungs.columns)]
+    rows = [
+        [stage, digest[:8], _top1(supernet), *map(_top1, values)]
+        for (stage, digest, supernet), values in zip(rungs.index, rungs.to_numpy(), strict=True)
+    ]
+    return _section("Finalists", words, _table(head, rows))
+
+
+def _top1(value: float) -> str:
+    return "" if value != value else f"{100 * value:.1f}"
 
 
 def _latencies(result: Result) -> list[str]:
@@ -291,21 +259,16 @@ def _section(title: str, words: str, body: str) -> list[str]:
     return [f"<h2>{escape(title)}</h2>", _p(words, "soft"), body]
 
 
-def _picture(svg: str, words: str) -> str:
-    return f'<div class="wide" role="img" aria-label="{escape(words)}">{svg}</div>'
-
-
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True) -> str:
-    kind = ' class="number"' if numbers else ""
-    lines = [f"<tr><th>{escape(header[0])}</th><th{kind}>{escape(header[1])}</th></tr>"]
-    lines += [f"<tr><td>{escape(str(name))}</td><td{kind}>{escape(str(value))}</td></tr>" for name, value in rows]
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+    """Return a table; where it has `numbers`, they stand to the right in all columns but the first."""
+    kind, own = (' class="number"', "") if numbers else ("", ' class="words"')
+    lines = [_cells("th", kind, header), *(_cells("td", kind, [str(value) for value in row]) for row in rows)]
+    return f'<div class="wide" tabindex="0"><table{own}>{"".join(lines)}</table></div>'
 
 
-def _bar(share: float, most: float, colour: str, what: str) -> str:
-    width = share / most if most else 0
-    bar = f'<i style="width:calc((100% - 3.2rem)*{width:.3f});background:{colour}"></i>{share:.1%}'
-    return f'<div class="bar" title="{what}">{bar}</div>'
+def _cells(tag: str, kind: str, values: Sequence[str]) -> str:
+    first, *others = map(escape, values)
+    return f"<tr><{tag}>{first}</{tag}>{''.join(f'<{tag}{kind}>{value}</{tag}>' for value in others)}</tr>"
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

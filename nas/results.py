@@ -124,5 +124,16 @@ def result_of_run(run: Path) -> Result:
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
     if not (run / "best.json").exists():
+        _refuse_several(run)
         raise InvalidInput(f"the run in {run} has not finished; go on with: nas resume {run}")
     return load_result(run / "best.json")
+
+
+def _refuse_several(run: Path) -> None:
+    """Raise where `run` holds one result per target, in folders of its own."""
+    stored = read_json(run / "experiment.json")
+    targets = stored.get("targets", []) if isinstance(stored, dict) else []
+    folders = [run / target for target in targets]
+    if len(folders) > 1 and all((folder / "best.json").exists() for folder in folders):
+        shown = ", ".join(map(str, folders))
+        raise InvalidInput(f"{run} is a search for several targets; name the results of one: {shown}")

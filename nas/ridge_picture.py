@@ -1,12 +1,11 @@
 """The picture of a ridge sweep: fronts at a few ridge points, where each network is on the front, and cost per op."""
 
-import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nas.compare_picture import COLOURS, GREY, round_ticks, shortened
+from nas.compare_picture import COLOURS, FAMILY, GREY, round_ticks, saved, shortened
 from nas.ridge_sweep import front_ranges
 
 if TYPE_CHECKING:
@@ -15,11 +14,10 @@ if TYPE_CHECKING:
 PANELS = 4  # fronts side by side
 PANEL_WIDTH, PANEL_HEIGHT, ROW_HEIGHT = 3.3, 2.6, 0.2  # inches
 BINS = 40  # of the position along a network
-FAMILY = "mobilenetv4"  # drawn in the first colour
 
 
-def picture(rows: "pd.DataFrame", costs: "pd.DataFrame") -> bytes:
-    """Return the sweep as PNG: per kind of accuracy small multiples and a strip chart, then the cost along networks.
+def picture(rows: "pd.DataFrame", costs: "pd.DataFrame", form: Literal["png", "svg"] = "png") -> bytes:
+    """Return the sweep as PNG or SVG: per kind of accuracy small multiples and a strip chart, then where the cost is.
 
     `rows` are those of `nas.ridge_sweep.sweep`, `costs` those of `op_costs`.
     """
@@ -39,9 +37,7 @@ def picture(rows: "pd.DataFrame", costs: "pd.DataFrame") -> bytes:
             _fronts(parts.pop(0), of_kind, str(kind))
             _strips(parts.pop(0), of_kind)
         _costs(parts.pop(0), costs)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+        return saved(figure, form)
 
 
 def shown_points(points: Sequence[float]) -> list[float]:

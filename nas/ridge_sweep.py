@@ -14,21 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.anatomy import owner
 from nas.arch import ArchSpec
+from nas.compared import PUBLISHED_KIND
 from nas.errors import InvalidInput
 from nas.files import write_whole
 from nas.pareto import non_dominated
-from nas.zoo import YARDSTICKS, Series, find, parse_reference, published, reference
+from nas.zoo import YARDSTICKS, Series, find, parse_reference, reference
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RIDGE_POINTS = tuple(float(point) for point in range(0, 501, 5))  # MACs per byte, the range of the paper's Fig. 2
 LOW, HIGH = 5.0, 500.0  # where op costs are shown: below every CPU of the paper's Tab. 16, and above its accelerators
-PUBLISHED_KIND = {
-    "authors": "ImageNet-1k top-1 as published by each network's authors, each at its own resolution",
-    "mobilenetv4-tab6": "ImageNet-1k top-1 of arXiv 2404.10518 Tab. 6, each at its own resolution",
-}
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,6 @@ def published_candidates(names: Sequence[str] = YARDSTICKS, series: Series = "au
         top1 = find(*parse_reference(name), series).top1_percent / 100
         found.append(Candidate(name, reference(name), top1, PUBLISHED_KIND[series]))
     return found
-
-
-def has_accuracy(name: str, series: Series = "authors") -> bool:
-    """Return whether an accuracy of this reference network is published, at its width and resolution."""
-    known = {(one.series, one.network, one.width, one.resolution) for one in published()}
-    return (series, *parse_reference(name)) in known
 
 
 def latencies(arch: ArchSpec, ridge_points: Sequence[float]) -> NDArray[np.float64]:
@@ -117,12 +109,6 @@ def op_costs(candidates: Sequence[Candidate], ridge_points: Sequence[float] = (L
     return pd.DataFrame(rows, columns=["name", "ridge_point", "op", "position", "type", "share"])
 
 
-def owner(kernel_name: str) -> str:
-    """Return the op of a kernel: "2.0" for "2.0.expand", "head" for "head.pool"."""
-    stage, _, rest = kernel_name.partition(".")
-    return stage if stage == "head" else f"{stage}.{rest.partition('.')[0]}"
-
-
 def front_ranges(rows: "pd.DataFrame") -> dict[str, list[tuple[float, float]]]:
     """Return for every network of one kind the ranges of ridge points, ends included, where it is on the front.
 
@@ -146,12 +132,14 @@ def ranges_text(ranges: Sequence[tuple[float, float]]) -> str:
 
 
 def write(candidates: Sequence[Candidate], out: Path, ridge_points: Sequence[float] = RIDGE_POINTS) -> list[Path]:
-    """Write ridge_sweep.csv, ridge_op_costs.csv and ridge_sweep.png into the folder `out`; return the paths."""
+    """Write ridge_sweep.csv, ridge_op_costs.csv, ridge_sweep.png and .svg into the folder `out`; return the paths."""
     from nas.ridge_picture import picture
 
     rows, costs = sweep(candidates, ridge_points), op_costs(candidates)
-    paths = [out / "ridge_sweep.csv", out / "ridge_op_costs.csv", out / "ridge_sweep.png"]
+    names = ("ridge_sweep.csv", "ridge_op_costs.csv", "ridge_sweep.png", "ridge_sweep.svg")
+    paths = [out / name for name in names]
     write_whole(paths[0], rows.to_csv(index=False))
     write_whole(paths[1], costs.to_csv(index=False))
     write_whole(paths[2], picture(rows, costs))
+    write_whole(paths[3], picture(rows, costs, "svg"))
     return paths

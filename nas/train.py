@@ -7,8 +7,8 @@ training that was interrupted ends with the same bytes as one that was not.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from nas.arch import ArchSpec, save_arch
 from nas.data import Dataset, at_resolution, epoch_indices
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_json, write_whole
+from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.fitting import Feed, Recipe, TrainState, estimated_statistics, feeds, run_chunk, top1
 from nas.nn.network import Network, Weights, check_weights, get_weights, quiet_residuals, save_weights, split_statistics
@@ -103,16 +104,16 @@ def train(
     weights do not fit, or where the loss is no longer finite.
     """
     data = fitting(arch, dataset)
-    _open_folder(out, _identity(arch, data, settings, initial_weights, proxy_width))
-    train_feed, test_feed = feeds(data)
-    params, statistics = split_statistics(_initialised(arch, settings.seed, initial_weights))
-    plan = Plan(arch, settings, data, train_feed)
-    state = fit(plan, params, out / "checkpoints", progress)
-    batch = min(settings.batch_size, len(data.x_train))
-    weights = estimated_statistics(arch, state.average | statistics, train_feed, batch)
-    accuracy = _accuracy(top1(arch, weights, test_feed), arch, data, proxy_width)
-    result = TrainResult(arch, weights, accuracy, plan.steps)
-    _write(result, settings, initial_weights is not None, out)
+    with _opened(out, _identity(arch, data, settings, initial_weights, proxy_width)):
+        train_feed, test_feed = feeds(data)
+        params, statistics = split_statistics(_initialised(arch, settings.seed, initial_weights))
+        plan = Plan(arch, settings, data, train_feed)
+        state = fit(plan, params, out / "checkpoints", progress)
+        batch = min(settings.batch_size, len(data.x_train))
+        weights = estimated_statistics(arch, state.average | statistics, train_feed, batch)
+        accuracy = _accuracy(top1(arch, weights, test_feed), arch, data, proxy_width)
+        result = TrainResult(arch, weights, accuracy, plan.steps)
+        _write(result, settings, initial_weights is not None, out)
     return result
 
 
@@ -129,7 +130,10 @@ def fitting(arch: ArchSpec, dataset: Dataset) -> Dataset:
 
 
 def _initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
-    """Return a random initialisation, or `initial_weights` made whole: they may lack the statistics."""
+    """Return a random initialisation, residual blocks beginning as their skips, or `initial_weights` made whole.
+
+    The latter may lack the statistics.
+    """
     weights = get_weights(Network(arch, nnx.Rngs(seed)))
     if initial_weights is None:
         return quiet_residuals(arch, weights)
@@ -249,8 +253,18 @@ def _identity(
     }
 
 
-def _open_folder(out: Path, identity: dict[str, Any]) -> None:
-    """Make `out` the folder of this training, or check that it is; `InvalidInput` names the first difference."""
+@contextmanager
+def _opened(out: Path, identity: dict[str, Any]) -> Iterator[None]:
+    """Make `out` the folder of this training, or check that it is, and hold it."""
+    if not (out / "settings.json").exists():
+        new_folder(out)
+    with locked(out):
+        _check_folder(out, identity)
+        yield
+
+
+def _check_folder(out: Path, identity: dict[str, Any]) -> None:
+    """Write `identity` into a new folder, or compare it with what is there; `InvalidInput` names a difference."""
     path = out / "settings.json"
     if not path.exists():
         new_folder(out)

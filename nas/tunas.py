@@ -121,10 +121,11 @@ def compile_chunk(stage: Stage, graph: "nnx.GraphDef[Supernet]", devices: NamedS
     def chunk(state: SearchState, pictures: Pictures, train: Array, held: Array) -> tuple[SearchState, Report]:
         return lax.scan(lambda s, rows: step(s, rows, pictures), state, (train, held))
 
+    options = dict(stage.preset.compiler_options) or None
     if devices is None:
-        return jax.jit(chunk, donate_argnums=0)
+        return jax.jit(chunk, donate_argnums=0, compiler_options=options)
     everywhere = NamedSharding(devices.mesh, PartitionSpec())
-    return jax.jit(chunk, donate_argnums=0, out_shardings=everywhere)
+    return jax.jit(chunk, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
 
 
 def _weight_update(stage: Stage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
@@ -173,7 +174,7 @@ def _controller_step(stage: Stage, graph: Any, devices: NamedSharding | None) ->
 def _near_target(stage: Stage) -> Callable[[reinforce.Policy, Array, int], tuple[reinforce.Draws, Array]]:
     """Return the function (policy, key, n) -> what the policy draws, priced, and n [n, D] of that near the target."""
     settings, ratio = stage.controller, priced(stage.goal.latency, stage.goal.target)
-    shares = [priced(table, bound) for table, bound in stage.goal.limits]
+    shares = [priced(table, bound) for table, bound in (*stage.goal.limits, *stage.goal.guides)]
 
     def near(policy: reinforce.Policy, key: Array, count: int) -> tuple[reinforce.Draws, Array]:
         draw_key, pick_key = jax.random.split(key)

@@ -18,6 +18,8 @@ class Progress:
     latency_unit: str = "ms"
     entropy: float | None = None  # of the policy, as a fraction of the uniform one's
     seconds_left: float | None = None  # of this stage
+    per_second: float | None = None  # candidates
+    workers: int | None = None  # that evaluate candidates
 
 
 class Watcher(Protocol):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from experiments.measured import MBCONV_TABLE, mbconv_spec
 from experiments.measured import rows_of as rows_of_table
-from latency_models.calibrate import Workload, fit
+from latency_models.calibrate import LEAST, Fit, Workload, efficiencies, fit
 from latency_models.calibrated import calibrate, plain_template
 from latency_models.calibration import target_toml
 from latency_models.energy import Energy
@@ -23,8 +23,10 @@ from latency_models.target import load_target, parse_target, target_names
 from latency_models.validation import FITTERS, KIND_AWARE, cross_validated, half_width, scores
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
+from nas.cli.calibrating import NO_MACS
 from nas.cost import compile_table, cost_of
 from nas.errors import InvalidInput
+from nas.ops import KINDS
 from nas.registry import SPACES, load
 from nas.zoo import ZOO, reference
 from search_spaces.ofa_mbv3 import SPACE as OFA
@@ -95,6 +97,43 @@ def test_the_order_of_the_rows_does_not_matter(order: list[int]) -> None:
     np.testing.assert_allclose(other.predict(workload(UNSEEN)), one.predict(workload(UNSEEN)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("device", [APART, TOGETHER], ids=lambda device: device.name)
+def test_kinds_of_equal_work_get_the_common_rate_and_the_floor_the_rest(
+    device: Roofline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All networks of the space have one stem: no measured network tells its time from the floor."""
+    seen, noisy = workload(SEEN[:30]), times(device, SEEN[:30]) * np.random.default_rng(4).lognormal(0, 0.05, 30)
+    settled = fit(seen, noisy)
+    monkeypatch.setattr(Fit, "settled", lambda fitted, *_: fitted)
+    raw, place = fit(seen, noisy), KINDS.index("conv")
+    np.testing.assert_allclose(settled.predict(workload(UNSEEN)), raw.predict(workload(UNSEEN)), rtol=1e-9)
+    assert settled.floor_ms >= 0
+    if settled.floor_ms > 0:
+        assert settled.compute[place] == pytest.approx(settled.common[0])
+    assert abs(settled.compute[place] / settled.common[0] - 1) <= abs(raw.compute[place] / raw.common[0] - 1)
+    varied = KINDS.index("depthwise")
+    assert settled.compute[varied] == raw.compute[varied]
+
+
+def test_every_kind_at_its_bound_is_named() -> None:
+    """On this device pools and additions cost nothing but their launch; so does the classifier."""
+    free = replace(
+        APART,
+        time_per_kernel_us=0.0,
+        kind_efficiency=(("dense", 1e9), ("depthwise", 0.2)),
+        kind_memory_efficiency=(("pool", 1e9), ("elementwise", 1e9), ("dense", 1.0)),
+    )
+    archs = tuple(reference(name) for name in ZOO if "mobilenetv4-conv" in name or "mobilenetv3" in name)
+    archs = (*archs, *(parse for parse in SEEN[:25]))
+    report = calibrate(table(times(free, archs), archs), "mine")
+    (warning,) = [text for text in report.warnings if "no time can be attributed" in text]
+    rates = dict(zip(KINDS, zip(*efficiencies(report.model), strict=True), strict=True))
+    measured = {kernel.kind for arch in archs for kernel in arch.kernels}
+    bound = [k for k in KINDS if k in measured and min(rates[k][k in NO_MACS :]) > 0.99 / LEAST]
+    assert "elementwise" in bound
+    assert all(kind in warning for kind in bound) and not any(k in warning for k in set(KINDS) - {*bound})
+
+
 def test_unequal_weight_of_one_outlier_is_seen_in_its_own_residual() -> None:
     latency_ms = times(APART, SEEN[:30])
     latency_ms[7] *= 2
@@ -138,9 +177,34 @@ def test_fifty_networks_calibrate_measured_devices(column: str, batch: int, rho:
     assert found.spearman is not None and found.spearman > rho and found.mape_percent < mape
 
 
-def test_below_nine_measurements_the_interval_is_wider_than_any_residual() -> None:
+def test_with_five_measurements_the_interval_is_wider_than_any_residual() -> None:
     predicted, measured = np.array([[1.0, 1.1, 0.9, 1.0, 1.2]]), np.ones(5)
     assert half_width(predicted, measured) > np.abs(measured / predicted - 1).max()
+
+
+def test_below_nine_measurements_the_interval_is_that_of_student() -> None:
+    errors = np.array([0.01, -0.02, 0.03, 0.01, -0.04, 0.02])
+    by_hand = 2.353363 * np.sqrt(np.mean(errors**2) * 7 / 6)  # t of 3 degrees of freedom, 90 % two-sided
+    assert half_width(1 / (1 + errors)[None], np.ones(6)) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_few_measurements_have_an_interval_that_covers_and_is_not_too_wide() -> None:
+    """Accel-NASBench on the ZCU102 (experiments/data): 8 draws of 5, 6 and 8 networks, tested on 100 others."""
+    whole = [mbconv_spec(row) for row in MBCONV_ROWS]
+    latency_ms = np.array([float(row["latency_zcu102_ms"]) for row in MBCONV_ROWS])
+    covered = np.empty((3, 8))
+    for i, count in enumerate((5, 6, 8)):
+        for seed in range(8):
+            order = np.random.default_rng(seed).permutation(len(whole))
+            seen, unseen = order[:count], order[50:]
+            few, others = (workload(tuple(whole[i] for i in rows)) for rows in (seen, unseen))
+            width = half_width(cross_validated(fit, few, latency_ms[seen]), latency_ms[seen])
+            errors = latency_ms[unseen] / fit(few, latency_ms[seen]).predict(others) - 1
+            covered[i, seed] = np.mean(np.abs(errors) <= width)
+    assert covered.mean(1).min() >= 0.85 and covered.mean() <= 0.97
+
+
+MBCONV_ROWS = [row for row in rows_of_table(MBCONV_TABLE)[:210] if row["latency_zcu102_ms"]][:150]
 
 
 def test_scores_by_hand() -> None:

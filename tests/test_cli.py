@@ -29,7 +29,20 @@ from nas.watch import Progress, Watcher
 from nas.zoo import reference
 
 HEAVY = ("jax", "flax", "optax", "ray", "numpy", "pandas", "matplotlib", "sklearn", "rich")
-COMMANDS = ("search", "resume", "train", "export", "compare", "measure", "describe", "zoo", "targets", "spaces")
+COMMANDS = (
+    "search",
+    "resume",
+    "runs",
+    "watch",
+    "train",
+    "export",
+    "compare",
+    "measure",
+    "describe",
+    "zoo",
+    "targets",
+    "spaces",
+)
 Run = Callable[..., str]
 
 
@@ -272,7 +285,8 @@ def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_pat
         "--space uib --target rpi5 --latency-ms 9.5 --max-params 4e6 --max-macs 200_000_000 --data d.npz --data-dir x "
         "--max-memory-kb 320 --max-flash-kb 1.5e3 --max-energy-mj 0.25 "
         "--resolution 96 --preset standard --proxy-resolution 24 --proxy-width 0.5 --seed 7 "
-        "--latency-model plain-roofline"
+        "--latency-model plain-roofline --bound pi.forest.json:3.5 --bound x/lat.forest.json:9 "
+        "--minimize energy,memory,pi.forest.json"
     )
     out("search", *flags.split(), "--out", tmp_path / "run")
     assert stand_in == [
@@ -293,6 +307,8 @@ def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_pat
             proxy_width=0.5,
             seed=7,
             latency_model="plain-roofline",
+            forest_bounds=("pi.forest.json:3.5", "x/lat.forest.json:9"),
+            minimize=("energy", "memory", "pi.forest.json"),
         )
     ]
 

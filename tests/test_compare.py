@@ -12,7 +12,10 @@ from run_folder import SPACE, accuracy_of, make_run, trained_alone
 
 from latency_models.target import load_target
 from nas.arch import ArchSpec, save_arch
-from nas.compare import Comparison, compare, table, write
+from nas.compare import Comparison, compare
+from nas.compare_files import write
+from nas.compare_table import tables
+from nas.compared import PUBLISHED_KIND
 from nas.errors import InvalidInput, UnknownName
 from nas.ops import Shape
 from nas.pareto import hypervolume_2d, non_dominated
@@ -89,7 +92,9 @@ def test_references_are_rebuilt_for_what_is_compared_and_have_no_accuracy(everyt
 def test_references_alone_stay_as_published_and_are_not_added(folder: Path) -> None:
     found = compare(["mobilenetv2", "mobilenetv4-conv-l"], ["rpi5"], "default")
     assert found.rows["digest"].tolist() == [reference(name).digest for name in ("mobilenetv2", "mobilenetv4-conv-l")]
-    assert found.kinds == () and found.hypervolumes.empty
+    assert found.kinds == (PUBLISHED_KIND["authors"],) and found.rows["top1"].tolist() == pytest.approx([0.718, 0.829])
+    plain = compare(["mobilenetv2@100px"], ["rpi5"])  # at no resolution that anyone published an accuracy for
+    assert plain.kinds == () and plain.hypervolumes.empty and plain.optimal.empty and plain.rows["top1"].isna().all()
 
 
 def test_two_inputs_have_references_each_and_a_wide_one_none(tmp_path: Path) -> None:
@@ -111,20 +116,27 @@ def test_equal_labels_are_told_apart(folder: Path, tmp_path: Path) -> None:
     assert found.rows[found.rows["source"] == "spec"]["name"].tolist() == ["mine (1)", "mine (2)"]
 
 
-def test_the_table_and_the_files_hold_it(everything: Comparison, tmp_path: Path) -> None:
+def test_the_tables_and_the_files_hold_it(everything: Comparison, tmp_path: Path) -> None:
     console = Console(width=200, file=io.StringIO(), record=True)
-    console.print(table(everything))
+    console.print(*tables(everything))
     shown = console.export_text()
     names = ("first", "second", "mine", "trained", "mobilenetv1", *TARGETS, *everything.kinds)
     assert all(name in shown for name in names)
-    assert [path.name for path in write(everything, tmp_path)] == ["comparison.csv", "hypervolume.csv", "compare.png"]
+    paths = write(everything, tmp_path)
+    assert {path.name for path in paths} == {
+        "compare.html", "comparison.json", "comparison.csv", "hypervolume.csv", "optimal.csv", "compare.png",
+        "compare.svg",
+    } == {path.name for path in tmp_path.iterdir()}  # fmt: skip
     empty = {"top1": "", "standard_error": ""}
     again = pd.read_csv(tmp_path / "comparison.csv", keep_default_na=False, na_values=empty)
     pd.testing.assert_frame_equal(again, everything.rows, check_dtype=False)
-    first = (tmp_path / "compare.png").read_bytes()
-    assert first.startswith(b"\x89PNG") and len(first) > 20_000
-    write(everything, tmp_path)
-    assert (tmp_path / "compare.png").read_bytes() == first
+    body = json.loads((tmp_path / "comparison.json").read_text())
+    assert [row["latency_ms"] for row in body["rows"]] == pytest.approx(everything.rows["latency_ms"].tolist())
+    assert [row["top1"] is None for row in body["rows"]] == everything.rows["top1"].isna().tolist()
+    assert len(body["optimal"]) == len(everything.optimal) and body["targets"] == TARGETS
+    first = [path.read_bytes() for path in paths]
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG") and b"<svg" in first[-1]
+    assert [path.read_bytes() for path in write(everything, tmp_path)] == first
 
 
 @pytest.mark.parametrize("names", [["a$x_1$", "_b"], ["alone"]])
@@ -132,7 +144,9 @@ def test_the_picture_takes_any_name_and_no_accuracy_at_all(names: list[str], tmp
     for name in names:
         save_arch(SPEC, tmp_path / f"{name}.json")
     found = compare([tmp_path / f"{name}.json" for name in names], ["edgetpu", "rpi5", "s23-gpu", "cortex-m7"])
-    assert write(found, tmp_path)[2].read_bytes().startswith(b"\x89PNG")
+    for path in write(found, tmp_path):
+        assert path.stat().st_size > 0
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_no_item_is_said_in_one_line(folder: Path, tmp_path: Path) -> None:
@@ -146,8 +160,10 @@ def test_what_is_no_item_is_said_in_one_line(folder: Path, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     (tmp_path / "foreign.json").write_text('{"schema": "other"}')
     unfinished = make_run(tmp_path / "unfinished", finished=False)
+    (tmp_path / "torn.json").write_text(json.dumps(SPEC.to_dict())[:-30])
+    (tmp_path / "newer.json").write_text(json.dumps(SPEC.to_dict() | {"version": 2}))
     items = [broken, altered, bad_training, tmp_path / "empty", tmp_path / "foreign.json", unfinished, "absent/run"]
-    for item in items:
+    for item in (*items, tmp_path / "torn.json", tmp_path / "newer.json"):
         with pytest.raises(InvalidInput) as error:
             compare([item], ["rpi5"])
         assert "\n" not in str(error.value) and Path(item).name.partition(".")[0] in str(error.value)

@@ -2,13 +2,23 @@
 
 import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
 from rich.console import Console
 from rich.table import Table
+from strategies import archs
 
+from latency_models.forest import fit_forest, forest_text
 from latency_models.target import abstract_target, list_targets, load_target
-from nas.describe import describe, description_table, target_rows, target_table, zoo_rows, zoo_table
+from nas.arch import ArchSpec
+from nas.cli import main
+from nas.describe import describe, description_table, forest_row, target_rows, target_table, zoo_rows, zoo_table
+from nas.drawing import bar, drawing, parts, write
+from nas.errors import InvalidInput
 from nas.zoo import ZOO, reference
 
 
@@ -60,3 +70,69 @@ def test_the_lists_hold_every_member() -> None:
     assert all(target.name in target_text for target in list_targets())
     edgetpu = next(row for row in targets if "edgetpu" in row["aliases"])
     assert edgetpu["figures"]["floor_ms"]["value"] == 0.61 and edgetpu["figures"]["floor_ms"]["source"]
+
+
+@given(archs())
+@settings(max_examples=30)
+def test_the_drawing_holds_every_block_and_its_shares_sum_to_one(arch: ArchSpec) -> None:
+    model = load_target("rpi5").model()
+    found = parts(arch, model)
+    assert sum(part.time_share for part in found) == pytest.approx(1)
+    assert sum(part.macs for part in found) == arch.macs and len(found) == sum(map(len, arch.stages)) + 1
+    assert model.constant + sum(part.time for part in found) == pytest.approx(model.predict_ms(arch))
+    text_of(drawing(arch, model))
+
+
+def test_the_drawing_names_kernels_widths_and_strides() -> None:
+    shown = text_of(drawing(reference("mobilenetv4-hybrid-m"), load_target("edgetpu").model()))
+    for words in ("3x3-32/2", "dw5/2 1x1-80", "UIB ExtraDW skip", "fc-1280", "16x16x160", "scores softmax mix", "58%"):
+        assert words in shown
+    assert (
+        bar(0.5, 0.5).startswith("█" * 10) and bar(0.25, 0.5).startswith("█████ ") and bar(0.0, 0.5).strip() == "0.0%"
+    )
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "html"])
+def test_the_drawing_goes_into_a_new_file_of_any_form(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"drawn.{ending}"
+    arch = replace(reference("mobilenetv3-small"), name="a<b>&$x_1$</script>")
+    write(arch, load_target("rpi5").model(), path)
+    first = path.read_bytes()
+    assert first[:4] == b"\x89PNG" or b"<svg" in first or first.startswith(b"<!doctype html>")
+    with pytest.raises(InvalidInput, match="exists"):
+        write(arch, load_target("rpi5").model(), path)
+    path.unlink()
+    write(arch, load_target("rpi5").model(), path)
+    assert path.read_bytes() == first
+
+
+def test_the_command_draws_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "drawn.svg"
+    assert main(["describe", "mobilenetv2", "--target", "rpi5", "--out", str(path)]) == 0
+    assert "of time" in capsys.readouterr().out and path.exists()
+    assert main(["describe", "mobilenetv2", "--target", "rpi5", "--kernels"]) == 0
+    assert "MACs/byte" in capsys.readouterr().out
+    for out, words in ((str(path), "exists"), (str(tmp_path / "drawn.gif"), "must end with .html, .svg, .png")):
+        assert main(["describe", "mobilenetv2", "--out", out]) == 2
+        said = capsys.readouterr().err
+        assert words in said and said.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["drawn.svg"]
+
+
+def test_a_forest_says_what_it_predicts_and_how_far_to_trust_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archs = [reference(name) for name in ("mobilenetv1", "mobilenetv2", "mobilenetv4-conv-s", "mobilenetv4-conv-m")]
+    forest = fit_forest(archs, [1] * 4, np.array([3.0, 2.0, 1.0, 5.0]), of="energy")
+    path = tmp_path / "pi.forest.json"
+    path.write_text(forest_text(replace(forest, held_out_mape_percent=7.5)))
+    row = forest_row(str(path), archs[1])
+    assert row.value == pytest.approx(float(forest.predict([archs[1]])[0])) and row.range == forest.range
+    assert main(["describe", "mobilenetv2", "--forest", str(path), "--json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)["forests"]
+    assert (shown["value"], shown["unit"], shown["held_out_mape_percent"]) == (row.value, "mJ", 7.5)
+    assert main(["describe", "mobilenetv2", "--forest", str(path)]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"{row.value:.4g} mJ" in words and "7.5 % (MAPE)" in words
+    assert main(["describe", "mobilenetv2", "--forest", str(tmp_path / "none.forest.json")]) == 2
+    assert "cannot read" in capsys.readouterr().err

@@ -11,19 +11,26 @@ import pandas as pd
 import pytest
 
 from latency_models.calibration import target_toml
+from latency_models.forest import fit_forest, forest_text, load_forest
+from latency_models.forest_table import ForestTable
 from latency_models.target import load_target
 from nas import experiment, presets
 from nas.arch import load_arch
+from nas.cost import PARAMS, WEIGHTS, compile_table, within
 from nas.describe import describe
 from nas.errors import InvalidInput, UnknownName
 from nas.experiment import Progress, Settings, Silent, resume, search
 from nas.journal import Journal
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.network import load_weights
+from nas.pareto import non_dominated
 from nas.plan import make_plan
-from nas.presets import QUICK, StageBudget
+from nas.presets import QUICK, Finals, StageBudget
 from nas.proxy import proxied
 from nas.results import load_result
+from nas.search import bounds
+from nas.search.bounds import Bounded
+from nas.search.landing import band
 from tests.tiny import pictures
 
 TINY = replace(
@@ -37,8 +44,12 @@ TINY = replace(
     eval_batch=12,
     front_size=12,
     proxy_width=0.5,
+    coarse_finalists=Finals(2, rungs=(1, 2)),
+    fine_finalists=Finals(2, rungs=(1,)),
 )
-RESULT_FILES = ("best.json", "coarse.json", "front.csv", "evaluated.csv", "journal.jsonl", "inherited.safetensors")
+RESULT_FILES = (
+    "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,7 +117,7 @@ def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(setting
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
         search(settings, broken, StopAt("coarse", 2))
-    for stop in (StopAt("fine", 2), StopAt("front", 8)):
+    for stop in (StopAt("coarse finalists", 1), StopAt("fine", 2), StopAt("front", 8), StopAt("fine finalists", 1)):
         with pytest.raises(KeyboardInterrupt):
             resume(broken, stop)
     with open(broken / "journal.jsonl", "ab") as file:
@@ -131,6 +142,11 @@ def _check_files(run: Path, settings: Settings) -> None:
         assert load_arch(run / str(row.spec)).digest == row.digest
     weights, origin = load_weights(run / "inherited.safetensors", proxied(result.arch, 8, 0.5))
     assert "inherited" in origin and weights
+    finalists = pd.read_csv(run / "finalists.csv")
+    assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 3, "fine": 2}
+    last = finalists[finalists["stage"] == "fine"]
+    assert result.arch.digest == last.loc[last["top1"].idxmax(), "digest"]
+    assert any("the best of 2 candidates" in note for note in result.notes)
     stored = json.loads((run / "experiment.json").read_text())
     assert Settings.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
     assert (run / "report.html").read_text().startswith("<!")
@@ -160,6 +176,10 @@ def test_a_changed_data_set_is_not_resumed(settings: Settings, tmp_path: Path) -
         ({"max_memory_kb": 0.0}, "max_memory_kb must be positive, got 0.0"),
         ({"max_flash_kb": float("nan")}, "max_flash_kb must be a finite number, got nan"),
         ({"max_energy_mj": 1.0}, "target 'pixel6-cpu' has no energy figures"),
+        ({"minimize": ("energy",)}, "energy cannot be an objective: the target has no energy figures"),
+        ({"minimize": ("memroy",)}, "unknown objective 'memroy'; did you mean 'memory'"),
+        ({"forest_bounds": ("a.json:3",)}, r"a bound on a forest is FILE\.forest\.json:MAX with a positive number"),
+        ({"forest_bounds": ("absent.forest.json:3",)}, r"cannot read absent\.forest\.json"),
         ({"target": "edgtpu"}, "unknown target 'edgtpu'; did you mean"),
         ({"space": "uibb"}, "unknown space 'uibb'; did you mean 'uib'"),
         ({"data": "digitz"}, "unknown data set 'digitz'; did you mean 'digits'"),
@@ -180,14 +200,86 @@ def test_bad_requests_get_one_line_and_leave_nothing(
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 
-def test_bounds_that_exclude_each_other_are_answered_at_once(settings: Settings) -> None:
+def test_bounds_that_exclude_each_other_are_answered_with_a_proof(settings: Settings) -> None:
     low, high = _range(settings)
     space = make_plan(replace(settings, latency_ms=low)).space
-    from nas.cost import PARAMS, compile_table
-
     least = compile_table(space, PARAMS).cheapest()[0]
-    with pytest.raises(InvalidInput, match=r"no architecture found that takes .* and keeps params <="):
+    words = r"on 'pixel6-cpu', no architecture keeps params <= .* and latency_ms >= .* together \(proved"
+    with pytest.raises(InvalidInput, match=words):
         make_plan(replace(settings, latency_ms=high, max_params=int(least * 1.02)))
+
+
+def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without cuts there is no proof; what is left is the nearest that descents find, in the units of the settings."""
+    low, high = _range(settings)
+    space = make_plan(replace(settings, latency_ms=low)).space
+    least = compile_table(space, WEIGHTS).cheapest()[0] * load_target("pixel6-cpu").model().bytes_per_weight / 1024
+    monkeypatch.setattr(bounds, "CUTS", 0)
+    nearest = r"the nearest takes [\d.]+% (more|less) than (\w+ [<>]= [\d.]+) in space"
+    words = rf"none found that keeps flash_kb <= .*, nor a proof that there is none: {nearest} 'tiny'; loosen \2"
+    with pytest.raises(InvalidInput, match=words):
+        make_plan(replace(settings, latency_ms=high, max_flash_kb=least * 1.02))
+
+
+def test_bounds_that_hold_together_are_found(settings: Settings) -> None:
+    settings = bounded(settings)
+    plan = make_plan(settings)
+    start = Bounded(plan.space, band(plan.goal(plan.space))).start
+    assert within(plan.limits(plan.space), start[None]).all()
+
+
+def bounded(settings: Settings) -> Settings:
+    """Return the settings with a latency and bounds on memory, flash and energy that can be kept together."""
+    low, high = _range(settings)
+    settings = replace(settings, latency_ms=low + 0.3 * (high - low), max_memory_kb=1e6, max_flash_kb=1e6)
+    plan = make_plan(settings)
+    near = Bounded(plan.space, band(plan.goal(plan.space))).draw(np.random.default_rng(0), 50)
+    most = [float(np.quantile(table.score(near), 0.4)) / bound.per_unit
+            for bound, (table, _) in zip(plan.bounds, plan.limits(plan.space), strict=True)]  # fmt: skip
+    return replace(settings, max_memory_kb=most[0], max_flash_kb=most[1])
+
+
+def forest_file(folder: Path, settings: Settings) -> tuple[str, float]:
+    """Return the file of a forest of energy, and a bound that some architectures of the wanted latency keep."""
+    plan = make_plan(settings)
+    genotypes = plan.space.sample(np.random.default_rng(1), 40)
+    archs = [plan.space.decode(genotype) for genotype in genotypes.tolist()]
+    joules = np.array([arch.macs * 1e-6 + arch.params * 1e-5 for arch in archs])
+    forest = replace(fit_forest(archs, [1] * 40, joules, of="energy"), held_out_mape_percent=3.0)
+    path = folder / "joules.forest.json"
+    path.write_text(forest_text(forest))
+    near = Bounded(plan.space, band(plan.goal(plan.space))).draw(np.random.default_rng(0), 50)
+    return str(path), float(np.quantile(ForestTable.of(plan.space, forest, "joules").score(near), 0.3))
+
+
+def test_a_search_lands_under_several_bounds_and_a_forest(settings: Settings, tmp_path: Path) -> None:
+    settings = bounded(replace(settings, target=with_energy(tmp_path)))
+    path, most = forest_file(tmp_path, settings)
+    settings = replace(settings, forest_bounds=(f"{path}:{most!r}",), minimize=("energy", "flash", path))
+    result = search(settings, tmp_path / "run")
+    assert abs(result.latency / result.wanted_latency - 1) <= 0.01
+    assert result.peak_activation_bytes <= 1024 * (settings.max_memory_kb or 0) * (1 + 1e-9)
+    assert result.weight_bytes <= 1024 * (settings.max_flash_kb or 0) * (1 + 1e-9)
+    value = float(load_forest(Path(path)).predict([result.arch])[0])
+    assert value <= most
+    assert any("kept by checked repair; held-out error 3.0 %" in note for note in result.notes)
+    front = pd.read_csv(tmp_path / "run" / "front.csv")
+    assert list(front.columns)[-4:] == ["memory_kb", "flash_kb", "energy_mj", "joules_energy_mj"]
+    assert len(front) and (front["joules_energy_mj"] <= most).all()
+    assert (front["memory_kb"] <= (settings.max_memory_kb or 0) * (1 + 1e-9)).all()
+    row = front[front["digest"] == result.arch.digest]
+    if len(row):
+        energy = load_target(settings.target or "").energy_model()
+        assert row["energy_mj"].iloc[0] == pytest.approx(energy.predict_mj(result.arch))
+        assert row["joules_energy_mj"].iloc[0] == pytest.approx(value)
+    points = front[["top1", "latency", "energy_mj", "flash_kb", "joules_energy_mj"]].to_numpy()
+    assert non_dominated(points, [False, True, True, True, True]).all()
+    Path(path).write_text(Path(path).read_text().replace('"networks": 40', '"networks": 41'))
+    (tmp_path / "run" / "best.json").unlink()
+    with pytest.raises(InvalidInput, match="a forest of --bound or --minimize has changed since this run began"):
+        resume(tmp_path / "run")
 
 
 ENERGY = ("[energy]", 'power_w = { value = 2.0, source = "s", confidence = "estimated" }',

@@ -35,6 +35,13 @@ def test_all_targets_are_in_the_wheel(installed: Path, tmp_path: Path) -> None:
     assert [row["name"] for row in rows] == list(target_names())
 
 
+def test_the_files_of_pages_are_in_the_wheel(root: Path, installed: Path, tmp_path: Path) -> None:
+    files = {path.name for path in (root / "nas" / "page").iterdir() if path.suffix in (".js", ".css", ".html")}
+    assert len(files) > 5 and files <= {path.name for path in (installed / "nas" / "page").iterdir()}
+    run(installed, tmp_path, "describe", "mobilenetv2", "--out", "drawn.html")
+    assert "depthwise" in (tmp_path / "drawn.html").read_text()
+
+
 def test_version_is_that_of_the_wheel(installed: Path, tmp_path: Path) -> None:
     (metadata,) = installed.glob("nas_engine-*.dist-info")
     assert run(installed, tmp_path, "--version").stdout == f"nas {metadata.name.split('-')[1][: -len('.dist')]}\n"

@@ -1,19 +1,21 @@
 """The report of a run: complete, self-contained, escaped, the same bytes twice, and there for interrupted runs too."""
 
 import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from run_folder import make_run
 
 from latency_models.target import target_names
 from nas.errors import InvalidInput
-from nas.report import read_journal, write_report
+from nas.report import write_report
+from nas.report_course import read_journal
 from nas.results import load_result
 
-VOID = {"meta", "br", "img"}
+VOID = {"meta", "br", "img", "link"}
 
 
 class Page(HTMLParser):
@@ -26,6 +28,8 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.addresses: list[str] = []
         self.tags: list[str] = []
+        self.figures: list[str] = []
+        self.data: Any = None
         self.feed(text)
         self.text = " ".join(" ".join(self.words).split())
 
@@ -41,60 +45,114 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.ids += [value or "" for name, value in attrs if name == "id"]
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.figures += [value or "" for name, value in attrs if name == "data-figure"]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if self.open[-1:] == ["script"]:
+            self.data = self.data or json.loads(data)  # the first script is the data
+        elif self.open[-1:] != ["style"]:
+            self.words.append(data)
 
 
 def read(run: Path) -> Page:
     """The report of `run`."""
     page = Page(write_report(run).read_text())
     assert page.open == [] and len(page.ids) == len(set(page.ids))
-    assert all(at.startswith("#") and at[1:] in page.ids for at in page.addresses)  # nothing from outside
+    assert page.addresses == ["data:,"]  # an empty icon, and nothing from outside
     return page
 
 
 def test_a_finished_run_has_every_section_and_every_caveat(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     page, result = read(run), load_result(run / "best.json")
-    for heading in ("Progress", "coarse stage", "fine stage", "Accuracy against latency", "block by block", "Settings"):
+    for heading in ("Progress", "What the controller preferred", "Accuracy against latency", "Settings"):
         assert heading in page.text
+    assert page.figures == ["targets", "panels", "architecture", "progress", "choices"]
     for words in (
         "proxy's", "16 px", "0.5 times the width", "Not converged", "41%", "not measured", "the digits are real",
         f"{result.accuracy.top1:.1%}", f"{result.macs:,}", "Predicted latency on every target",
     ):  # fmt: skip
         assert words in page.text
     assert all(name in page.text for name in target_names())
-    assert page.tags.count("svg") == 4
-    assert page.text.count("UIB") == sum(op.tag == "uib" for _, op, _ in result.arch.walk())
+    data = page.data
+    found = data["archs"][data["networks"][data["first"]]["arch"]]
+    assert found["digest"] == result.arch.digest and data["targets"][0]["name"] == result.target
+    assert data["latency"][data["first"]][0] == pytest.approx(result.latency, rel=1e-4)
+    words = [block["words"] for block in found["blocks"]]
+    assert sum("UIB" in text for text in words) == sum(op.tag == "uib" for _, op, _ in result.arch.walk())
+    front = pd.read_csv(run / "front.csv")
+    assert {data["archs"][one["arch"]]["digest"] for one in data["networks"]} >= set(front["digest"])
+    assert len(data["background"][0]) == len(pd.read_csv(run / "evaluated.csv"))
     first = (run / "report.html").read_bytes()
     assert write_report(run).read_bytes() == first
 
 
-def test_shares_of_blocks_and_launch_floor_sum_to_one(tmp_path: Path) -> None:
-    text = write_report(make_run(tmp_path / "run")).read_text()
-    bars = re.findall(r'title="(MACs|latency)"><i [^>]*></i>([\d.]+)%', text)
-    floor = re.search(r"pixel8-edgetpu, (\d+)% of the latency", text)
-    assert floor is not None
-    totals = {what: sum(float(share) for name, share in bars if name == what) for what in ("MACs", "latency")}
-    assert totals["MACs"] == pytest.approx(100, abs=0.1 * len(bars))
-    assert totals["latency"] + float(floor[1]) == pytest.approx(100, abs=0.1 * len(bars) + 0.5)
+def test_kernels_and_launch_floor_sum_to_the_latency_on_every_target(tmp_path: Path) -> None:
+    data = read(make_run(tmp_path / "run")).data
+    assert [target["name"] for target in data["targets"][1:]] == sorted(set(target_names()) - {"pixel8-edgetpu"})
+    for network, latencies in zip(data["networks"], data["latency"], strict=True):
+        for target, latency, times in zip(data["targets"], latencies, data["times"], strict=True):
+            assert target["constant"] + sum(times[network["arch"]]) == pytest.approx(latency, rel=1e-3)
+
+
+def test_the_course_of_the_search_is_that_of_the_journal(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    stages = {stage["name"]: stage for stage in read(run).data["stages"]}
+    assert list(stages) == ["coarse", "fine"]
+    for name, (start, chunks) in read_journal(run / "journal.jsonl").items():
+        assert stages[name]["decisions"] == start["decisions"] and stages[name]["wanted"] == start["target_latency"]
+        assert stages[name]["policy"] == [chunk["policy"] for chunk in chunks]
+        assert stages[name]["sampled"] == [chunk["sampled_latency"] for chunk in chunks]
+        assert stages[name]["best"] == pytest.approx([100 * chunk["argmax_reward_top1"] for chunk in chunks])
+
+
+def test_trials_over_a_supernet_trained_once_are_charts(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    losses = [{"stage": "supernet", "step": 10 * i, "loss_largest": 2 / i, "loss_random": 3 / i, "loss_smallest": 4 / i}
+              for i in (1, 2, 3)]  # fmt: skip
+    rounds = [{"stage": f"{aim}/coarse", "asked": [[0], [1]], "accuracy": [0.5, None]} for aim in ("rpi5", "other")]
+    lines = [*losses, *rounds, {"stage": "rpi5/coarse", "asked": [[2]], "accuracy": [0.4]}]
+    (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "rpi5").mkdir()
+    for name in ("experiment.json", "best.json"):
+        (run / "rpi5" / name).write_bytes((run / name).read_bytes())
+    page = read(run / "rpi5")
+    training, trials = page.data["courses"]
+    assert training["series"][0]["points"] == [[10, 2.0], [20, 1.0], [30, pytest.approx(2 / 3)]]
+    assert trials["series"][0]["points"] == [[1, 50.0], [2, 40.0]] and trials["series"][1]["points"][1] == [2, 50.0]
+    assert len(read(run).data["courses"]) == 3 and "courses" in page.figures
+
+
+def test_finalists_stand_in_a_table_where_there_were_any(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    assert "Finalists" not in read(run).text
+    head = "stage,digest,spec,epochs,top1,pictures,supernet_top1\n"
+    rows = [
+        "fine,aaaaaaaaaa,x,3,0.81,500,0.9\n",
+        "fine,bbbbbbbbbb,x,3,0.823,500,0.7\n",
+        "fine,bbbbbbbbbb,x,9,0.9,500,0.7\n",
+    ]
+    (run / "finalists.csv").write_text(head + "".join(rows))
+    assert "9 epochs fine bbbbbbbb 70.0 82.3 90.0 fine aaaaaaaa 90.0 81.0" in read(run).text
+    (run / "finalists.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InvalidInput, match=r"finalists\.csv"):
+        write_report(run)
 
 
 def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", finished=False)
     page = read(run)
     assert "has not finished" in page.text and "fine stage stands at step 60 of 240" in page.text
-    assert page.tags.count("svg") == 3 and "Accuracy against latency" not in page.text
+    assert page.figures == ["architecture", "progress", "choices"]
     (run / "coarse.json").unlink()
     lines = (run / "journal.jsonl").read_text().splitlines()
     for keep in (2, 1, 0):  # one chunk, only the start, nothing
         (run / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines[:keep]))
         page = read(run)
-        assert page.tags.count("svg") == (2 if keep == 2 else 0) and "has not finished" in page.text
+        assert page.figures == (["progress", "choices"] if keep == 2 else []) and "has not finished" in page.text
     (run / "journal.jsonl").unlink()
     assert "has not finished" in read(run).text
 
@@ -107,7 +165,8 @@ def test_text_of_others_is_escaped_and_dollars_are_no_formula(tmp_path: Path) ->
     journal = (run / "journal.jsonl").read_text().replace("stem.filters", "<b>$_^$")
     (run / "journal.jsonl").write_text(journal)
     page = read(run)
-    assert "script" not in page.tags and "b" not in page.tags and page.text.count(nasty) == 3
+    assert page.tags.count("script") == 2 and "b" not in page.tags and page.text.count(nasty) == 3
+    assert page.data["stages"][0]["decisions"][0]["name"] == "<b>$_^$"
 
 
 def test_an_abstract_device_has_shares_too(tmp_path: Path) -> None:
@@ -117,7 +176,8 @@ def test_an_abstract_device_has_shares_too(tmp_path: Path) -> None:
     settings["settings"] |= {"target": None, "ridge_point": 37.0}
     (run / "experiment.json").write_text(json.dumps(settings))
     page = read(run)
-    assert f"1.2 {unit}" in page.text and 'title="latency"' in (run / "report.html").read_text()
+    assert f"1.2 {unit}" in page.text and page.data["targets"][0]["unit"] == unit
+    assert sum(page.data["times"][0][0]) > 0
 
 
 def test_the_last_record_of_a_step_counts_and_broken_files_are_named(tmp_path: Path) -> None:

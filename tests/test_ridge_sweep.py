@@ -11,23 +11,22 @@ from run_folder import make_run
 from strategies import archs
 
 from latency_models.target import abstract_target
+from nas.anatomy import owner
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
 from nas.compare import compare, ridge_candidates
+from nas.compared import PUBLISHED_KIND, has_accuracy
 from nas.errors import InvalidInput
 from nas.pareto import non_dominated
 from nas.ridge_picture import shown_points
 from nas.ridge_sweep import (
     HIGH,
     LOW,
-    PUBLISHED_KIND,
     RIDGE_POINTS,
     Candidate,
     front_ranges,
-    has_accuracy,
     latencies,
     op_costs,
-    owner,
     published_candidates,
     ranges_text,
     sweep,
@@ -119,12 +118,14 @@ def test_a_comparison_is_swept_with_published_references_of_a_kind_of_their_own(
     named, without = ridge_candidates(compare([*SMALL, "mobilenetv2@100px"], ["rpi5"]))
     assert [one.name for one in named] == list(SMALL) and without == ["mobilenetv2@100px"]
     paths = write(candidates, tmp_path)
-    assert [path.name for path in paths] == ["ridge_sweep.csv", "ridge_op_costs.csv", "ridge_sweep.png"]
+    assert [path.name for path in paths] == [
+        "ridge_sweep.csv", "ridge_op_costs.csv", "ridge_sweep.png", "ridge_sweep.svg"
+    ]  # fmt: skip
     pd.testing.assert_frame_equal(pd.read_csv(paths[0]), sweep(candidates), check_dtype=False)
-    first = paths[2].read_bytes()
-    assert first.startswith(b"\x89PNG") and len(first) > 20_000
+    first = [path.read_bytes() for path in paths]
+    assert first[2].startswith(b"\x89PNG") and len(first[2]) > 20_000 and b"<svg" in first[3]
     write(candidates, tmp_path)
-    assert paths[2].read_bytes() == first
+    assert [path.read_bytes() for path in paths] == first
 
 
 def test_the_command_writes_the_sweep_and_says_what_it_left_out(
@@ -135,6 +136,9 @@ def test_the_command_writes_the_sweep_and_says_what_it_left_out(
     assert "no accuracy known: mobilenetv2@100px" in said and (tmp_path / "cmp" / "ridge_sweep.png").exists()
     assert main(["compare", *SMALL, "--ridge-sweep"]) == 2
     assert "--out" in capsys.readouterr().err
+    unknown = tmp_path / "unknown"
+    assert main(["compare", "mobilenetv2@100px", "--ridge-sweep", "--out", str(unknown)]) == 2
+    assert "no accuracy is known of mobilenetv2@100px" in capsys.readouterr().err and not unknown.exists()
 
 
 def test_panels_show_the_ends_of_the_sweep() -> None:

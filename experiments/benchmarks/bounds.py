@@ -33,7 +33,7 @@ use_threads(1)  # before numpy starts threads
 import numpy as np  # noqa: E402
 
 from latency_models.target import load_target  # noqa: E402
-from nas.cost import MACS, PARAMS, CostTable, Term, compile_table  # noqa: E402
+from nas.cost import MACS, PARAMS, compile_table  # noqa: E402
 from nas.errors import InvalidInput  # noqa: E402
 from nas.search.bounds import Bounded, Limit  # noqa: E402
 from search_spaces.uib import SPACE  # noqa: E402
@@ -41,12 +41,6 @@ from search_spaces.uib import SPACE  # noqa: E402
 DRAWS = 3_000_000
 SHARES = (0.005, 1e-6)
 LEAST_MACS = (6e7, 1.2e8, 1.6e8, 2e8)
-
-
-def negative(table: CostTable) -> CostTable:
-    """Return the table of the negative cost."""
-    terms = tuple(Term(term.genes, -term.values.astype(np.float64)) for term in table.terms)
-    return CostTable(f"-{table.name}", "sum", -table.constant, terms, table.option_counts)
 
 
 def seconds(limits: tuple[Limit, ...], seed: int) -> tuple[str, list[float]]:
@@ -89,7 +83,7 @@ def main() -> None:
             rows.append(row(f"{name} <= {bound:.4g} ms, a share of {share:g}", ((table, bound),), rounds))
     others: tuple[Limit, ...] = ((tables["pixel6-cpu"], 2.0), (tables["edgetpu"], 0.7), (params, 4e6))
     for least in LEAST_MACS:
-        rows.append(row(f"2 ms, 0.7 ms, 4 M, from {least:.3g} MACs", (*others, (negative(macs), -least)), rounds))
+        rows.append(row(f"2 ms, 0.7 ms, 4 M, from {least:.3g} MACs", (*others, (macs.negative(), -least)), rounds))
     print_table(["bounds", "answer", "first ms", "100 more ms", "100 moved ms"], rows)
 
 

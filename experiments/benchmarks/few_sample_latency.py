@@ -77,6 +77,11 @@ pixel1: other V2     10  kernel count              n/a      n/a     65.3        
 pixel1: MobileNetV3  10  kernel count             0.588    0.501    49.6       10
 pixel1: MnasNet-A1   10  kernel count              n/a      n/a     58.9        8
 
+The intervals at 5 are of before Student's t lost two degrees of freedom (latency_models/validation.py). With
+--sizes 5 6 7 8 9 --seeds 16, percent covered on zcu102, a100, titan 1 and titan 64, and the mean half-width: at 5
+86, 87, 91, 91 (+- 22.7); at 6 88, 84, 87, 95 (16.2); at 7 88, 88, 89, 89; at 8 95, 95, 89, 96 (12.8); at 9 94, 93, 90,
+91 (13.2). One cell of 20, the A100 at 6, stays below 85.
+
 From 5 networks on the kind-aware form has the smallest mean error. On the large tables it also ranks best, but where
 launches are all that counts (Titan, single pictures: counting kernels ranks .899). Where networks are made of other
 things than those measured it may lose that: fitted on MobileNetV2, it has less than half the plain roofline's error on

@@ -17,7 +17,7 @@ BROKEN_PIPE = 141
 
 def build_parser() -> Parser:
     """Return the parser of all commands; each command puts its function into the namespace as `run`."""
-    from nas.cli import calibrating, listing, measuring, networks, searching, training
+    from nas.cli import calibrating, comparing, finalists, listing, measuring, networks, runs, searching, training
 
     parser = Parser(
         prog="nas",
@@ -26,7 +26,8 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for group in (searching, training, networks, calibrating, measuring, listing):
+    groups = (searching, runs, training, finalists, networks, comparing, calibrating, measuring, listing)
+    for group in groups:
         group.add_commands(commands)
     return parser
 

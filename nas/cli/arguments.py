@@ -26,6 +26,11 @@ def positive(text: str) -> float:
     return _checked(text, float, lambda value: value > 0, "positive and finite")
 
 
+def positives(text: str) -> tuple[float, ...]:
+    """Return the positive finite numbers in the comma-separated `text`."""
+    return tuple(positive(part.strip()) for part in text.split(","))
+
+
 def non_negative(text: str) -> float:
     """Return the finite number of at least 0 in `text`."""
     return _checked(text, float, lambda value: value >= 0, "0 or more and finite")

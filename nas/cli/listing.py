@@ -24,10 +24,15 @@ REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are
 
 def add_commands(commands: Commands) -> None:
     """Add the four commands."""
-    describe = commands.add_parser("describe", help="costs of a network on a device, kernel by kernel")
+    describe = commands.add_parser("describe", help="draw a network with its costs on a device")
     describe.add_argument("spec", metavar="NAME|SPEC", help=SPEC_OR_RUN)
     add_device(describe)
     describe.add_argument("--resolution", type=count, metavar="N", help="deploy at N x N px (default: the spec's own)")
+    describe.add_argument(
+        "--forest", action="append", default=[], metavar="FILE", help="also what a forest predicts; may be repeated"
+    )
+    describe.add_argument("--kernels", action="store_true", help="a row per kernel instead: bytes, bound, ms")
+    describe.add_argument("--out", metavar="FILE", help="also draw it into a new .svg, .png or .html")
     zoo = commands.add_parser("zoo", help="list the reference networks", description=ZOO_HELP)
     targets = commands.add_parser("targets", help="list the devices")
     spaces = commands.add_parser("spaces", help="list the search spaces with their sizes")
@@ -58,17 +63,34 @@ def model_of(args: argparse.Namespace, like: "ArchSpec") -> "Roofline | None":
 
 
 def run_describe(args: argparse.Namespace) -> None:
-    """Print what a network costs, in total and per kernel."""
-    from nas.describe import describe, description_table
+    """Draw a network block by block, into a file too where one is named; with --kernels, print every kernel's cost."""
+    from dataclasses import replace
+    from pathlib import Path
+
+    from nas.describe import describe, description_table, forest_row
+    from nas.drawing import check_new_file, drawing, write
     from nas.proxy import redeployed
+
+    out = Path(args.out) if args.out else None
+    if out:
+        check_new_file(out)
 
     arch = arch_of(args.spec)
     if args.resolution is not None:
         arch = redeployed(arch, args.resolution, arch.input_shape.channels, arch.num_classes)
     model = model_of(args, arch)
     assert model is not None  # a target is the default
-    description = describe(arch, model)
-    show(args, description.to_json(), lambda _: description_table(description))
+    description = replace(describe(arch, model), forests=tuple(forest_row(path, arch) for path in args.forest))
+    if out:
+        write(arch, model, out)
+    show(
+        args, description.to_json(), lambda _: description_table(description) if args.kernels else drawing(arch, model)
+    )
+    if description.forests and not args.json:
+        from nas.cli.live import console
+
+        for forest in description.forests:
+            console().print(str(forest), markup=False)
 
 
 def run_zoo(args: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ FILES = (
     ("front.csv", "the front of accuracy against latency, specs beside it"),
     ("evaluated.csv", "every architecture evaluated at the end"),
     ("report.html", "pictures of all this"),
+    ("supernet.safetensors", "the supernet's weights, for nas search --from"),
     ("experiment.json", "settings, seed and versions"),
     ("journal.jsonl", "the course of the search"),
 )
@@ -68,6 +69,10 @@ def progress_text(event: "Progress") -> str:
         parts.append(f"best {event.argmax_top1:.1%}")
     if event.entropy is not None:
         parts.append(f"entropy {event.entropy:.0%}")
+    if event.per_second is not None:
+        parts.append(f"{event.per_second:.3g} candidates/s")
+    if event.workers is not None:
+        parts.append(f"{event.workers} worker{'s' if event.workers != 1 else ''}")
     if event.seconds_left is not None:
         parts.append(f"{duration(event.seconds_left)} left")
     return ", ".join(parts)
@@ -130,10 +135,11 @@ class LiveWatcher:
         self._console.file.flush()
 
 
-def summary(result: "Result", run: Path) -> Table:
-    """Return what a search found as a table of two columns."""
+def summary(result: "Result", run: Path, chosen_by: str | None = None) -> Table:
+    """Return what a search found as a table of two columns; `chosen_by` says what chose it where no policy did."""
     accuracy, gap = result.accuracy, result.latency / result.wanted_latency - 1
     entropy = f"policy entropy {result.policy_entropy:.0%} of uniform"
+    converged = "converged" if result.converged else "not converged"
     table = Table(title=f"found in {result.space} for {result.target}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -151,7 +157,7 @@ def summary(result: "Result", run: Path) -> Table:
             f"{accuracy.pictures:,} pictures)",
         ),
         ("accuracy of", f"{accuracy.kind.label()}; not of the deployed network"),
-        ("search", f"{'converged' if result.converged else 'not converged'}, {entropy}, seed {result.seed}"),
+        ("search", f"{chosen_by or f'{converged}, {entropy}'}, seed {result.seed}"),
         *(("note", note) for note in result.notes),
         *((str(run / name), words) for name, words in FILES if (run / name).exists()),
         *(("next", command) for command in next_commands(result, run)),

@@ -22,7 +22,7 @@ def arch_of(text: str) -> "ArchSpec":
     if is_reference(text):
         return reference(text)
     if is_training(text):
-        from nas.compare import load_trained
+        from nas.compared import load_trained
 
         return load_trained(Path(text))[0]
     if os.path.isdir(text):

@@ -53,6 +53,7 @@ def run_train(args: argparse.Namespace) -> None:
     _check_flags(args)
     arch = arch_of(args.spec)
     from nas.data import load
+    from nas.files import CannotWrite
 
     data, data_dir = (args.data, args.data_dir) if args.data else _data_of_run(args)
     out = Path(args.out) if args.out else _default_out(args, data)
@@ -76,6 +77,8 @@ def run_train(args: argparse.Namespace) -> None:
             )  # fmt: skip
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt("the same command goes on from the last checkpoint") from stop
+    except CannotWrite as error:
+        raise InvalidInput(f"{error}; then the same command goes on from the last checkpoint") from error
     console().print(_summary(result, out), markup=False)
 
 

@@ -266,11 +266,10 @@ class Bounded:
                 return ends[-1]
         best = min(ends, key=lambda g: float(self._excess(g[None])[0]))
         over = self.ratios(best[None])[0]
-        table, bound = self.limits[int(over.argmax())]
-        miss = f"the nearest takes {over.max() - 1:.2%} more than {table.name} <= {bound:.6g}"
-        raise InvalidInput(
-            self._refusal("none found that keeps {bounds} together, nor a proof that there is none: " + miss)
-        )
+        worst = shown(*self.limits[int(over.argmax())])
+        miss = f"the nearest takes {over.max() - 1:.2%} {'less' if '>=' in worst else 'more'} than {worst}"
+        words = "none found that keeps {bounds} together, nor a proof that there is none: " + miss
+        raise InvalidInput(self._refusal(words, loosen=worst))
 
     def _excess(self, genotypes: Genotypes) -> NDArray[np.float64]:
         """Return the summed relative amounts by which genotypes [N, D] break the bounds, as [N]."""
@@ -311,9 +310,15 @@ class Bounded:
             at, excess = near[excesses.argmin()], float(excesses.min())
         return canonical(self.decisions, at[None])[0]
 
-    def _refusal(self, words: str) -> str:
-        names = " and ".join(f"{table.name} <= {bound:.6g}" for table, bound in self.limits)
-        return f"{words.format(bounds=names)} in space '{self.space.name}'; loosen one of them"
+    def _refusal(self, words: str, loosen: str = "one of them") -> str:
+        names = " and ".join(shown(*limit) for limit in self.limits)
+        return f"{words.format(bounds=names)} in space '{self.space.name}'; loosen {loosen}"
+
+
+def shown(table: CostTable, bound: float) -> str:
+    """Return a limit in words; one on the negative of a cost is a lower bound on that cost."""
+    name = table.name
+    return f"{name[1:]} >= {-bound:.6g}" if name.startswith("-") else f"{name} <= {bound:.6g}"
 
 
 def newton_weights(weights: NDArray[np.float64], ratios: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ guarantee costs no training. Source of the idea: our simulations of the target l
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,41 @@ from nas.protocols import Genotype, SearchSpace
 Genotypes = NDArray[np.int32]
 
 
+class Scored(Protocol):
+    """What gives genotypes [N, D] a cost [N]: a cost table, or a prediction that has none."""
+
+    @property
+    def name(self) -> str: ...
+    def score(self, genotypes: Genotypes) -> NDArray[np.float64]: ...
+
+
 @dataclass(frozen=True)
 class Goal:
-    """What the final architecture must keep: a latency within `tolerance` of `target`, and upper bounds."""
+    """What the final architecture must keep: a latency within `tolerance` of `target`, and upper bounds.
+
+    Bounds on what has no table are `checks`: nas/search/landing.py keeps them. `guides` are tables that follow them
+    roughly, with the same bounds; a policy learns from these, and nothing has to keep them.
+    """
 
     latency: CostTable
     target: float
     tolerance: float = 0.01
     limits: tuple[tuple[CostTable, float], ...] = ()
+    guides: tuple[tuple[CostTable, float], ...] = ()
+    checks: tuple[tuple[Scored, float], ...] = ()
 
     def violation(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return how far genotypes [N, D] are from keeping all of it, relative; 0 where they do."""
         gap = np.abs(self.latency.score(genotypes) / self.target - 1) - self.tolerance
         over = [table.excess(genotypes, bound) for table, bound in self.limits]
         return np.sum([np.maximum(gap, 0), *over], axis=0)
+
+    def kept(self, genotypes: Genotypes) -> NDArray[np.bool_]:
+        """Return which of the genotypes [N, D] keep all of it, the checked bounds too, as [N]."""
+        kept = self.violation(genotypes) <= 0
+        for check, most in self.checks:
+            kept[kept] = check.score(genotypes[kept]) <= most
+        return np.asarray(kept)
 
     def ratios(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return latency over target [N]."""

@@ -1,0 +1,263 @@
+"""Does a run that was killed, or ran out of disk, end with the bytes of one that was not?
+
+Question: kill -9 at random points of every phase, then `nas resume` to the end: are best.json and front.csv the same
+bytes as those of an uninterrupted run? The same after a full disk, under a checkpoint and under an append to the
+journal; and is a second process on a folder at work refused?
+
+Set-up: `--preset smoke`, with a checkpoint after every chunk of steps, where a search takes one every 20 s. A point is
+a record of the phase in the journal, drawn at random, and a random part of the time until the next one: so it falls
+into compiled steps, evaluations, appends and checkpoints that are being written. The full disk is a tmpfs of a few
+megabytes that is filled from outside, or RLIMIT_FSIZE where mounting is not permitted. Compilations come from a cache.
+
+Command: python -m experiments.fault_study [--kills 20] [--phases coarse,fine,front,supernet,nsga2,evolution] --out DIR
+"""
+
+import argparse
+import filecmp
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nas.errors import InvalidInput
+from nas.journal import read_journal
+
+SAME = ("best.json", "front.csv")
+LAUNCH = """
+import sys
+import nas.experiment, nas.train
+from nas.cli import main
+nas.experiment.CHECKPOINT_SECONDS = nas.train.CHECKPOINT_S = float(sys.argv[1])
+sys.exit(main(sys.argv[2:]))
+"""
+JOINT = ("search", "--preset", "smoke")
+NSGA2, EVOLUTION = ((*JOINT, "--algorithm", name, "--trials", "48") for name in ("nsga2", "regularized-evolution"))
+SECONDS = 1200.0  # the longest that a command may take
+POLL_S = 0.005  # between two looks at a journal
+FULL = 6 << 20  # bytes of the small disk
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of a run: the command that begins the run, and the stages of its journal that belong to the phase."""
+
+    command: tuple[str, ...]
+    stages: tuple[str, ...]
+    results: tuple[str, ...] = SAME  # files below the run folder, equal bytes wanted
+
+
+PHASES = {  # another algorithm's phase is one line here
+    "coarse": Phase(JOINT, ("coarse",)),
+    "fine": Phase(JOINT, ("fine",)),
+    "front": Phase(JOINT, ("front",)),
+    "supernet": Phase(NSGA2, ("supernet",)),
+    "nsga2": Phase(NSGA2, ("pixel8-edgetpu coarse", "pixel8-edgetpu fine")),
+    "evolution": Phase(EVOLUTION, ("pixel8-edgetpu coarse", "pixel8-edgetpu fine")),
+}
+
+
+def start(arguments: tuple[str, ...], *, checkpoint_s: float = 0.0, most: int | None = None) -> "subprocess.Popen[str]":
+    """Start `nas` in a process group of its own; `most` limits the bytes of every file it writes."""
+
+    def limited() -> None:
+        if most is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    return subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, str(checkpoint_s), *arguments], text=True, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=limited,
+    )  # fmt: skip
+
+
+def finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Return the exit status and the lines of `nas` on standard error."""
+    _, errors = process.communicate(timeout=SECONDS)
+    said = [line for line in errors.splitlines() if line.startswith("nas: ")]
+    return process.returncode, "\n".join(said) if said else errors[-500:]
+
+
+def records_of(run: Path, stages: tuple[str, ...]) -> int:
+    """Return how many records of `stages` the journal of a run at work holds."""
+    try:
+        return sum(record.get("stage") in stages for record in read_journal(run / "journal.jsonl")[0])
+    except InvalidInput:  # it is being written anew
+        return 0
+
+
+def reached(run: Path, stages: tuple[str, ...], count: int, process: "subprocess.Popen[str]") -> bool:
+    """Wait until the journal holds `count` records of `stages`; False where the process ends before."""
+    until = time.monotonic() + SECONDS
+    while records_of(run, stages) < count:
+        if process.poll() is not None or time.monotonic() > until:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An uninterrupted run: where it is, and when the records of each phase came, in seconds."""
+
+    run: Path
+    times: dict[str, list[float]]
+
+    @classmethod
+    def of(cls, command: tuple[str, ...], run: Path, names: list[str]) -> "Reference":
+        """Run `command` to its end, watching its journal."""
+        process, times = start((*command, "--out", str(run))), {name: [] for name in names}
+        while process.poll() is None:
+            for name, seen in times.items():
+                seen += [time.monotonic()] * (records_of(run, PHASES[name].stages) - len(seen))
+            time.sleep(POLL_S)
+        status, said = finished(process)
+        if status:
+            raise SystemExit(f"the uninterrupted run failed: {said}")
+        return cls(run, times)
+
+    def point(self, name: str, rng: np.random.Generator) -> tuple[int, float]:
+        """Return a random point of a phase: after so many of its records, and so many seconds."""
+        times = self.times[name]
+        record = int(rng.integers(1, len(times)))
+        return record, float(rng.uniform(0, max(times[record] - times[record - 1], 0.01)))
+
+
+def killed_and_resumed(name: str, reference: Reference, run: Path, rng: np.random.Generator) -> str:
+    """Kill a run at a random point of a phase, resume it, and return what differs, "" for nothing."""
+    phase, (record, seconds) = PHASES[name], reference.point(name, rng)
+    process = start((*phase.command, "--out", str(run)))
+    if not reached(run, phase.stages, record, process):
+        return f"the run ended before its record {record}: {finished(process)[1]}"
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    finished(process)
+    return resumed(run, reference, phase.results) or f"same bytes; killed {seconds:.3f} s after record {record}"
+
+
+def resumed(run: Path, reference: Reference, results: tuple[str, ...]) -> str:
+    """Resume a run and return what differs from the uninterrupted one, "" for nothing."""
+    status, said = finished(start(("resume", str(run))))
+    if status:
+        return f"FAILED: resume ended with status {status}: {said}"
+    wrong = [file for file in results if not filecmp.cmp(run / file, reference.run / file, shallow=False)]
+    return f"FAILED: {', '.join(wrong)} differ" if wrong else ""
+
+
+# -------------------------------------------------------------------------------------------------------- full disks
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """Mount a small file system on `folder`; False where that is not permitted."""
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={FULL}", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(path: Path, left: int) -> None:
+    """Write a file that leaves `left` bytes of its file system."""
+    free = os.statvfs(path.parent).f_bavail * os.statvfs(path.parent).f_frsize
+    with open(path, "wb") as file:
+        try:
+            for _ in range((free - left) // 4096):
+                file.write(bytes(4096))
+        except OSError:
+            pass
+
+
+def full_disk(reference: Reference, folder: Path, *, under_checkpoint: bool) -> str:
+    """Let the disk run full in the fine stage and return what came of it."""
+    checkpoint_s = 0.0 if under_checkpoint else 1e9
+    with small_disk(folder) as mounted:
+        run, ballast = folder / "run", folder / "ballast"
+        command = (*JOINT, "--out", str(run))
+        if mounted:
+            process = start(command, checkpoint_s=checkpoint_s)
+            if reached(run, ("fine",), 3, process):
+                fill(ballast, 40 << 10 if under_checkpoint else 0)
+        else:
+            journal = (reference.run / "journal.jsonl").stat().st_size
+            process = start(command, checkpoint_s=checkpoint_s, most=2 * journal if under_checkpoint else journal // 2)
+        status, said = finished(process)
+        ballast.unlink(missing_ok=True)
+        differs = resumed(run, reference, SAME)
+    how = "tmpfs" if mounted else "RLIMIT_FSIZE"
+    return f"{how}: status {status}, '{said.replace(str(folder), '...')}'; {differs or 'resumed to the same bytes'}"
+
+
+def two_processes(reference: Reference, run: Path) -> str:
+    """Resume a run that is at work, and return what was said; then let the first end."""
+    process = start((*JOINT, "--out", str(run)))
+    reached(run, ("coarse",), 2, process)
+    status, said = finished(start(("resume", str(run))))
+    finished(process)
+    same = all(filecmp.cmp(run / file, reference.run / file, shallow=False) for file in SAME)
+    return f"status {status}, '{said.replace(str(run.parent), '...')}'; the first ended {'well' if same else 'ILL'}"
+
+
+# ------------------------------------------------------------------------------------------------------------- study
+
+
+def study(out: Path, names: list[str], kills: int, seed: int) -> None:
+    """Run all and print a line each."""
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": str(out.absolute() / "xla"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    references: dict[tuple[str, ...], Reference] = {}
+    for number, command in enumerate(dict.fromkeys(PHASES[name].command for name in names)):
+        mine = [name for name in names if PHASES[name].command == command]
+        references[command] = Reference.of(command, out / f"whole-{number}", mine)
+    for name in names:
+        failed = 0
+        for kill in range(kills):
+            run, rng = out / f"{name}-{kill}", np.random.default_rng([seed, kill, *name.encode()])
+            told = killed_and_resumed(name, references[PHASES[name].command], run, rng)
+            failed += not told.startswith("same bytes")
+            print(f"  {name} {kill}: {told}", flush=True)
+            shutil.rmtree(run, ignore_errors=True)
+        print(f"{name}: {kills - failed} of {kills} runs with the same bytes", flush=True)
+    if JOINT in references:
+        others(references[JOINT], out)
+
+
+def others(reference: Reference, out: Path) -> None:
+    """Print what full disks and a second process do."""
+    checks: dict[str, Callable[[], str]] = {
+        "disk full under a checkpoint": lambda: full_disk(reference, out / "full-checkpoint", under_checkpoint=True),
+        "disk full under the journal": lambda: full_disk(reference, out / "full-journal", under_checkpoint=False),
+        "two processes on one folder": lambda: two_processes(reference, out / "twice"),
+    }
+    for name, check in checks.items():
+        print(f"{name}: {check()}", flush=True)
+
+
+def main() -> None:
+    """Run the study and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--phases", default=",".join(PHASES))
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/fault-study"))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    study(args.out, args.phases.split(","), args.kills, args.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""ONNX Runtime on one thread, timed by what its thread used of the processor: for a machine that others load.
+
+Wall-clock medians on such a machine say how long a network waited. Time that the thread ran leaves the waiting out; it
+does not leave out what shared caches and sibling threads cost: the proof stays a quiet machine and its clock.
+Command: nas measure SPEC --runtime experiments.processor_time:RUNTIME
+"""
+
+import time
+
+import numpy as np
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.measure import Timed
+from nas.runtimes.filling import random_pictures, random_tensor
+from nas.runtimes.in_process import InProcess
+from nas.runtimes.onnx_runtime import RUNTIME as WALL_CLOCK
+
+
+def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
+    import onnxruntime
+
+    from nas.export.onnx_graph import onnx_model
+
+    if threads != 1:
+        raise InvalidInput(f"processor time is that of one thread, so --threads must be 1, got {threads}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = 1, 1
+    content = onnx_model(arch, random_tensor, {}).SerializeToString()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    pictures = np.ascontiguousarray(random_pictures(arch, batch).transpose(0, 3, 1, 2))
+    feeds = {session.get_inputs()[0].name: pictures}
+
+    def run(count: int) -> list[float]:
+        found = []
+        for _ in range(count):
+            began = time.thread_time_ns()
+            session.run(None, feeds)
+            found.append((time.thread_time_ns() - began) / 1e6)
+        return found
+
+    return run
+
+
+RUNTIME = InProcess("onnxruntime, processor time", ("onnx", "onnxruntime"), WALL_CLOCK.version, _loaded)

@@ -1,0 +1,113 @@
+"""Does a search lose anything when its workers are killed in the middle of their batches?
+
+    python -m experiments.worker_faults [--kills 10] [--workers 2] [--seed 0]
+
+Batches of 16 candidates are evaluated by Ray workers on a supernet with random weights (space of a few blocks, pictures
+of 16 px), first undisturbed; then again, as often as workers are to be killed, and each time one that is evaluating is
+killed (SIGKILL) at a random moment. Asked is whether every result is there, bit for bit.
+
+What came out (4 minutes on 2 cores that other work kept busy):
+
+10 workers killed, 10 losses noticed
+80 of 80 batches equal to the undisturbed ones, bit for bit
+0 batches given up
+
+A batch that is on a dying worker three times is given up, as poison; a first form of this study killed every one or two
+seconds whatever was done by then, while each new worker compiled for longer, and lost two of eight batches that way.
+"""
+
+import argparse
+import os
+import random
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.ops import Shape
+from nas.protocols import Evaluator
+from nas.space import StagedSpace, stage
+from nas.tune.executor import RayExecutor
+
+BATCH = 16
+PICTURES = 256
+LATEST_S = 0.5  # after a result
+SPACE = StagedSpace(
+    name="small",
+    input_shape=Shape(16, 16, 3),
+    num_classes=10,
+    stem_filters=(8, 16),
+    fused_filters=(16,),
+    fused_expansions=(2.0,),
+    stages=(stage((16, 24), (1, 2)), stage((24, 32), (1, 2, 3))),
+    features=64,
+    hidden=64,
+)
+
+
+def supernet(payload: dict[str, Any]) -> Evaluator:
+    """Build the evaluator from weights and pictures."""
+    import jax.numpy as jnp
+    from flax import nnx
+
+    from nas.supernet.supernet import Supernet
+    from nas.tunas import Pictures, SupernetEvaluator
+
+    x, y = jnp.asarray(payload["x"]), jnp.asarray(payload["y"])
+    pictures = Pictures(x, y, x, y, jnp.zeros(3), jnp.ones(3))
+    graph = nnx.graphdef(Supernet(SPACE, np.random.default_rng(0)))
+    evaluator = SupernetEvaluator(SPACE, graph, pictures, 128)
+    evaluator.params = payload["params"]
+    return evaluator
+
+
+def payload_of(seed: int) -> dict[str, Any]:
+    """Return random weights and pictures as plain arrays."""
+    import jax
+
+    from nas.supernet.supernet import Supernet, parameters
+
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(np.asarray, parameters(Supernet(SPACE, rng)))
+    x = rng.integers(0, 256, (PICTURES, 16, 16, 3)).astype(np.uint8)
+    return {"params": params, "x": x, "y": rng.integers(0, 10, PICTURES).astype(np.int32)}
+
+
+def disturbed(executor: RayExecutor, batches: Sequence[NDArray[np.int32]], rng: random.Random) -> list[Any]:
+    """Return the results of all batches while one worker, at work, is killed at a random moment."""
+    when, found = rng.randrange(len(batches) - 2 * executor.workers), []
+    for number, result in enumerate(executor.evaluate(batches)):
+        found.append(result)
+        if number == when:
+            time.sleep(rng.uniform(0, LATEST_S))
+            os.kill(rng.choice(executor.live_pids), signal.SIGKILL)
+    return found
+
+
+def main() -> None:
+    """Evaluate twice, kill, compare, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng, moments = np.random.default_rng(options.seed), random.Random(options.seed)
+    batches = [SPACE.sample(rng, BATCH) for _ in range(4 * options.workers)]
+    with RayExecutor(supernet, payload_of(options.seed), workers=options.workers) as executor:
+        wanted = list(executor.evaluate(batches))
+        found = [
+            pair
+            for _ in range(options.kills)
+            for pair in zip(disturbed(executor, batches, moments), wanted, strict=True)
+        ]
+        equal = sum(one is not None and one.tobytes() == other.tobytes() for one, other in found)
+        print(f"{options.kills} workers killed, {executor.lost_workers} losses noticed")
+        print(f"{equal} of {len(found)} batches equal to the undisturbed ones, bit for bit")
+        print(f"{len(executor.given_up)} batches given up")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""nas search with an --algorithm: from flags to a request, workers, and the tables of what was found."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.cli.arguments import count
+from nas.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from nas.plan import Settings
+    from nas.request import Request
+    from nas.runner import OpenExecutor
+    from nas.specialise import Specialised
+
+JOINT = "joint"
+OF_ALGORITHMS = (
+    "trials",
+    "workers",
+    "ray_address",
+    "source",
+    "universal",
+)  # flags that the joint search has no use for
+OF_WEIGHTS = ("space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed")
+
+
+def add_flags(search: argparse.ArgumentParser) -> None:
+    """Add what only searches over a supernet trained once take."""
+    search.add_argument(
+        "--algorithm", default=JOINT, metavar="A",
+        help="joint: weights and policy together (default); over a supernet trained once: reinforce, random, "
+        "regularized-evolution, nsga2, local-search, swarm, gaussian-process, hybrid",
+    )  # fmt: skip
+    search.add_argument("--trials", type=count, metavar="N", help="per target and stage (default: by the preset)")
+    search.add_argument(
+        "--from", dest="source", metavar="RUN", help="search with the supernet of this run, train nothing"
+    )
+    search.add_argument(
+        "--universal", action="store_true", help="also one network for all targets, of least worst regret"
+    )
+    add_workers(search)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say who evaluates candidates."""
+    parser.add_argument("--workers", type=count, metavar="N", help="processes that evaluate candidates, by Ray")
+    parser.add_argument("--ray-address", metavar="ADDR", help="of a Ray cluster to evaluate on")
+
+
+def check_joint(args: argparse.Namespace) -> None:
+    """Refuse what belongs to other algorithms beside the joint search."""
+    given = [name for name in OF_ALGORITHMS if getattr(args, name)]
+    if given:
+        flag = {"source": "from"}.get(given[0], given[0]).replace("_", "-")
+        raise InvalidInput(f"--{flag} goes with an --algorithm over a supernet trained once, nsga2 say, not with joint")
+    if len(args.latency_ms or ()) > 1 or "," in (args.target or ""):
+        raise InvalidInput("the joint search trains for one target; for several choose an --algorithm, nsga2 say")
+
+
+def workers(args: argparse.Namespace) -> "OpenExecutor":
+    """Return who evaluates candidates: this process, or Ray's where a flag asks for them."""
+    if args.workers is None and args.ray_address is None:
+        from nas.runner import in_process
+
+        return in_process
+    from nas.tune.executor import RayExecutor
+
+    return partial(RayExecutor, workers=args.workers or 1, address=args.ray_address)
+
+
+def request_of(args: argparse.Namespace, base: "Settings") -> "Request":
+    """Return what the flags ask for; `base` are the settings without target and latency."""
+    from nas.cli.arguments import names
+    from nas.request import Request, default_trials, per_target
+    from nas.specialise import borrowed
+
+    source = None
+    if args.source is not None:
+        theirs, source = borrowed(Path(args.source))
+        base = _with_weights_of(args, base, theirs.settings[0])
+    try:
+        targets: Sequence[str | None] = names(base.target) if base.target else [None]
+    except argparse.ArgumentTypeError as error:
+        raise InvalidInput(f"--target {error}") from error
+    settings = per_target(base, targets, args.latency_ms or ())
+    trials = args.trials or default_trials(args.algorithm, base.preset)
+    return Request(settings, args.algorithm, trials, universal=args.universal, source=source)
+
+
+def _with_weights_of(args: argparse.Namespace, base: "Settings", theirs: "Settings") -> "Settings":
+    """Return `base` with all that the weights of another run depend on as it was there."""
+    for name in OF_WEIGHTS:
+        if getattr(args, name) not in (args.defaults.get(name), getattr(theirs, name)):
+            flag = name.replace("_", "-")
+            raise InvalidInput(f"--from takes --{flag} from {args.source}, {getattr(theirs, name)}; leave --{flag} out")
+    return replace(base, **{name: getattr(theirs, name) for name in OF_WEIGHTS})
+
+
+def print_found(found: "Specialised", run: Path) -> None:
+    """Print the summary of one target, or a table of several and what one network for all loses."""
+    from nas.cli.live import aligned_table, console, latency_text, summary
+
+    out = console()
+    if len(found.results) == 1:
+        result = next(iter(found.results.values()))
+        out.print(summary(result, run, chosen_by=None if result.policy_entropy else "the best that was evaluated"))
+        return
+    table = aligned_table("found", ("target",), ("latency", "wanted", "proxy top-1 %", "MACs", "parameters"))
+    for name, result in found.results.items():
+        top1 = f"{100 * result.accuracy.top1:.2f} +- {100 * result.accuracy.standard_error:.2f}"
+        wanted = latency_text(result.wanted_latency, result.latency_unit)
+        latency = latency_text(result.latency, result.latency_unit)
+        table.add_row(name, latency, wanted, top1, f"{result.macs:,}", f"{result.params:,}")
+    out.print(table)
+    if found.universal is not None:
+        out.print(_regrets(found.regrets))
+    for folder in found.folders.values():
+        out.print(f"wrote {folder}: best.json, front.csv, evaluated.csv, report.html", markup=False)
+    out.print(f"next: nas compare {' '.join(map(str, found.folders.values()))} --targets {','.join(found.results)}")
+
+
+def _regrets(data: dict[str, Any]) -> Any:
+    """Return the table of regrets per target, in points of top-1: specialists, then the network for all."""
+    from nas.cli.live import aligned_table
+
+    targets = data["targets"]
+    table = aligned_table("regret in points of top-1", ("network",), ("top-1 %", *targets, "worst"))
+    for row in data["networks"]:
+        regrets = [f"{100 * row['regret'][target]:.2f} at {row['latency'][target]:.3f} ms" for target in targets]
+        table.add_row(row["name"], f"{100 * row['top1']:.2f}", *regrets, f"{100 * row['worst_regret']:.2f}")
+    table.caption = f"regret: {data['regret']}"
+    return table
+
+
+def is_specialised(run: Path) -> bool:
+    """Return whether the folder holds a run over a supernet trained once, or the results of one target of it."""
+    from nas.files import read_json
+
+    stored = read_json(run / "experiment.json")
+    return isinstance(stored, dict) and str(stored.get("schema")).startswith("nas.specialise")
+
+
+def added(text: str) -> int:
+    """Return the number of trials in `text`, "+200" say."""
+    return count(text.removeprefix("+"))

@@ -1,0 +1,105 @@
+"""The finalists of a joint search: a stage's best candidates trained alone; the last one standing is its answer.
+
+Shared weights rank roughly, and prefer what shares well. So each stage sends candidates into synchronous successive
+halving (nas/search/halving.py): all proxies are trained alone from scratch, the best third goes on from where it was.
+The pictures are those of the search: what was held out for rewards decides, the test set is never seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from pathlib import Path
+
+import pandas as pd
+
+from nas.arch import ArchSpec, save_arch
+from nas.data import Dataset
+from nas.files import write_whole
+from nas.presets import Finals
+from nas.protocols import Genotype
+from nas.train import TrainSettings
+from nas.tune.finalists import FAILED, Finalist, Outcome, halved, in_turn, trials_of
+from nas.watch import Progress, Watcher
+
+COLUMNS = ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_top1"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a stage's finalists ended, the winner first, and what each reached after each epoch."""
+
+    deployed: tuple[ArchSpec, ...]
+    finalists: tuple[Finalist, ...]  # their proxies, in the same order
+    outcomes: tuple[Outcome, ...]
+    curves: dict[str, dict[int, float]]  # digest -> epoch -> top-1
+    pictures: int
+
+    @property
+    def winner(self) -> int:
+        """Which of the deployed networks was left."""
+        return [arch.digest for arch in self.deployed].index(self.outcomes[0].digest)
+
+    @property
+    def words(self) -> str:
+        """How the winner won, in one sentence."""
+        best = self.outcomes[0]
+        return (
+            f"the best of {len(self.outcomes)} candidates whose proxies were trained alone, the better ones longer: "
+            f"{best.top1:.2%} of {self.pictures:,} held-out pictures after {best.epochs} epochs"
+        )
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The trainings of one stage's finalists: its name, how many epochs, on which pictures, in which folder."""
+
+    name: str  # that progress shows
+    finals: Finals
+    dataset: Dataset
+    split: tuple[float, int]  # the search's held-out fraction and seed
+    folder: Path
+
+    def run(self, deployed: Sequence[ArchSpec], finalists: Sequence[Finalist], watch: Watcher) -> Verdict:
+        """Train the finalists, the proxies of `deployed`, going on from what the folder holds."""
+        batch = min(TrainSettings.batch_size, round((1 - self.split[0]) * len(self.dataset.x_train)))
+        settings = TrainSettings(epochs=self.finals.rungs[-1], batch_size=batch, seed=self.split[1])
+        trials = trials_of([one.arch for one in finalists], self.dataset, settings, self.folder, split=self.split)
+        curves: dict[str, dict[int, float]] = {}
+        steps = self.finals.epochs(len(finalists))
+
+        def seen(digest: str, epoch: int, top1: float) -> None:
+            curves.setdefault(digest, {})[epoch] = top1
+            best = max(max(curve.values()) for curve in curves.values())
+            watch.progress(Progress(self.name, sum(map(len, curves.values())), steps, argmax_top1=best))
+
+        outcomes = halved(finalists, self.finals.rungs, in_turn(trials, seen))
+        return Verdict(tuple(deployed), tuple(finalists), tuple(outcomes), curves, len(trials.data.x_test))
+
+
+def entrants(
+    genotypes: Sequence[Genotype], counts: dict[Genotype, int], origins: dict[Genotype, str], most: int
+) -> list[Genotype]:
+    """Return up to `most` of `genotypes`: each origin in turn sends its best by `counts`, so that none crowds out."""
+    teams: dict[str, list[Genotype]] = {}
+    for genotype in genotypes:
+        teams.setdefault(origins[genotype], []).append(genotype)
+    ranked = [sorted(team, key=lambda genotype: -counts[genotype]) for team in teams.values()]
+    rounds = (genotype for row in zip_longest(*ranked) for genotype in row if genotype is not None)
+    return list(islice(rounds, most))
+
+
+def write_finalists(out: Path, stages: dict[str, Verdict]) -> None:
+    """Write `finalists.csv`, a row per stage, architecture and rung it was seen at, and their specs in `specs/`."""
+    (out / "specs").mkdir(exist_ok=True)
+
+    def rows() -> Iterator[tuple[str, str, str, int, float, int, float]]:
+        for stage, verdict in stages.items():
+            rungs = sorted({one.epochs for one in verdict.outcomes if one.state != FAILED})
+            for arch, one in zip(verdict.deployed, verdict.finalists, strict=True):
+                spec, curve = f"specs/{arch.digest[:12]}.json", verdict.curves.get(arch.digest, {})
+                save_arch(arch, out / spec)
+                for epochs in rungs:
+                    if epochs in curve:
+                        yield stage, arch.digest, spec, epochs, curve[epochs], verdict.pictures, one.supernet_top1
+
+    write_whole(out / "finalists.csv", pd.DataFrame(list(rows()), columns=COLUMNS).to_csv(index=False))

@@ -1,0 +1,73 @@
+"""What a search under a plan leaves of one architecture: its accuracy with its kind, all its costs, its weights."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latency_models.target import load_target, target_names
+from nas.arch import ArchSpec
+from nas.nn.network import save_weights
+from nas.plan import Plan
+from nas.results import Accuracy, AccuracyKind, Result
+from nas.space import StagedSpace
+from nas.supernet.inherit import network_weights
+
+CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
+
+
+def as_accuracy(plan: Plan, correct: int, pictures: int) -> Accuracy:
+    """Return a count of right answers by proxies under shared weights as an accuracy with its kind."""
+    top1 = correct / pictures
+    kind = AccuracyKind(
+        plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width,
+        "supernet weights, held-out pictures",
+    )  # fmt: skip
+    return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / pictures)), pictures, kind)
+
+
+def outcome(plan: Plan, arch: ArchSpec, accuracy: Accuracy, *, entropy: float, notes: Iterable[str]) -> Result:
+    """Return `arch` as the result of a search under `plan`, with all its costs.
+
+    `entropy` is that of the policy as a fraction of a uniform one's, 0 where no policy chose.
+    """
+    model = plan.model
+    others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target}
+    return Result(
+        arch=arch,
+        space=plan.settings.space,
+        target=plan.target,
+        latency_model=plan.settings.latency_model,
+        latency=model.predict_ms(arch),
+        latency_unit=model.unit,
+        wanted_latency=plan.wanted,
+        other_latencies_ms=others,
+        macs=arch.macs,
+        params=arch.params,
+        peak_activation_bytes=round(arch.peak_activation_elements * model.bytes_per_activation * model.batch),
+        weight_bytes=round(sum(kernel.weights for kernel in arch.kernels) * model.bytes_per_weight),
+        accuracy=accuracy,
+        proxy_resolution=plan.proxy_resolution,
+        proxy_width=plan.proxy_width,
+        converged=entropy <= CONVERGED_ENTROPY,
+        policy_entropy=entropy,
+        genotype=plan.space.encode(arch),
+        seed=plan.settings.seed,
+        notes=tuple(notes),
+    )
+
+
+def save_inherited(path: Path, params: dict[str, Any], space: StagedSpace, genotype: Sequence[int]) -> None:
+    """Write the weights of one proxy, cut from the supernet over `space`, for `nas train --proxy --from-supernet`.
+
+    `params` are the supernet's arrays by name, on a device or in memory.
+    """
+    arch = space.decode(genotype)
+    weights = network_weights(params, space, genotype)
+    for kernel in arch.kernels:
+        if f"{kernel.name}.scale" in weights:
+            width = kernel.out_shape.channels
+            weights[f"{kernel.name}.mean"] = np.zeros(width, np.float32)
+            weights[f"{kernel.name}.var"] = np.ones(width, np.float32)
+    save_weights(path, weights, arch, "inherited from a supernet, statistics not estimated")

@@ -1,0 +1,176 @@
+// What only a comparison shows: all networks as a table, regret, hypervolumes, the sweep of ridge points.
+const wide = (label, table) => make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label }, table);
+
+function table(head, rows) {
+  const cells = head.map((cell) => (cell instanceof Node ? cell : make("th", { scope: "col" }, cell)));
+  return make("table", {}, make("thead", {}, make("tr", {}, cells)), make("tbody", {}, rows));
+}
+
+const number = (text, attributes = {}) => make("td", { ...attributes, class: `number ${attributes.class ?? ""}` }, text);
+const nameButton = (index, target) => make("button", { type: "button", class: "plain name", onclick: () => selectNetwork(index, target) }, data.networks[index].name);
+
+// ------------------------------------------------------------------------------------------------------ all networks
+
+figures.networks = (place) => {
+  let [column, down] = ["front", true];
+  const listed = () => [...data.networks.keys()].filter((index) => data.networks[index].kind === state.kind || stands(data.networks[index], state.kind));
+  const onFront = (index) => chosenTargets().filter((target) => data.fronts[target].includes(index)).length;
+  const valueOf = (index) => {
+    const network = data.networks[index];
+    if (column === "front") return hasAccuracy(network) ? onFront(index) + network.top1 / 10 : -1;
+    if (column === "top1") return network.top1 ?? -1;
+    if (column === "name") return network.name;
+    if (column === "macs" || column === "params") return data.archs[network.arch][column];
+    return data.latency[index][column];
+  };
+  const sorted = (name, words, attributes = {}) => {
+    const order = column === name ? (down ? "descending" : "ascending") : null;
+    const act = () => {
+      [column, down] = [name, column === name ? !down : name === "front" || name === "top1"];
+      redraw();
+      place.querySelector(`[data-column="${name}"]`)?.focus();
+    };
+    return make("th", { scope: "col", "aria-sort": order, ...attributes }, make("button", { type: "button", class: "plain", "data-column": name, onclick: act }, words));
+  };
+  const redraw = () => {
+    const targets = chosenTargets();
+    const order = listed().sort((a, b) => {
+      const [x, y] = [valueOf(a), valueOf(b)];
+      return (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1);
+    });
+    const head = [sorted("name", "network"), sorted("top1", "top-1 %", { class: "number" }), sorted("front", "on the front of", { class: "number" }),
+      ...targets.map((target) => sorted(target, data.targets[target].name, { class: "number" })), sorted("macs", "MACs", { class: "number" }), sorted("params", "parameters", { class: "number" })];
+    const rows = order.map((index) => {
+      const network = data.networks[index];
+      const cells = targets.map((target) => {
+        const best = data.fronts[target].includes(index);
+        const caution = network.cautions[target];
+        return number([significant(data.latency[index][target]), make("i", { class: best ? "dot" : "dot none", title: best ? "on the front" : "" }), best ? make("span", { class: "unseen" }, " on the front") : null],
+          { title: caution });
+      });
+      const top1 = hasAccuracy(network) ? (100 * network.top1).toFixed(1) : "";
+      const fronts = hasAccuracy(network) ? `${onFront(index)} of ${targets.length}` : "";
+      return make("tr", { class: network.chosen ? null : "member" }, make("th", { scope: "row" }, nameButton(index)), number(top1, { title: data.kinds[network.kind] }), number(fronts), cells, number(count(data.archs[network.arch].macs)), number(count(data.archs[network.arch].params)));
+    });
+    const everywhere = order.filter((index) => hasAccuracy(data.networks[index]) && targets.length && onFront(index) === targets.length);
+    const names = everywhere.slice(0, 8).map((index) => data.networks[index].name).join(", ");
+    const more = everywhere.length > 8 ? ` and ${everywhere.length - 8} more` : "";
+    place.replaceChildren(names ? make("p", {}, `On the front of all ${targets.length} chosen targets: ${names}${more}.`) : "", wide("all networks", table(head, rows)));
+  };
+  on("targets", redraw);
+  on("kind", redraw);
+  redraw();
+};
+
+// ------------------------------------------------------------------------------------------------------------ regret
+
+figures.regret = (place) => {
+  for (const matrix of data.regrets) {
+    const most = Math.max(0.05, ...matrix.rows.flatMap((row) => row.cells).filter((cell) => cell).map((cell) => cell.extra));
+    const head = [make("th", { scope: "col" }, "found for \u2193, used on \u2192"), ...matrix.columns.map((run) => make("th", { scope: "col", class: "number" }, run.label))];
+    const rows = matrix.rows.map((row) => make("tr", {}, make("th", { scope: "row" }, row.label), row.cells.map((cell, j) => {
+      const used = matrix.columns[j];
+      if (!cell) return number("", { class: "heat", title: "nothing found for the row is as accurate" });
+      const shown = number(signed(cell.extra), { class: "heat" });
+      shown.style.setProperty("--heat", `${Math.round(70 * Math.min(1, Math.max(0, cell.extra) / most))}%`);
+      if (row.item === used.item) shown.classList.add("own");
+      return hint(shown, [`${cell.network} on ${used.target}: ${inUnit(cell.ms, "ms")}`, `${cell.best}: ${inUnit(cell.bestMs, "ms")}`, `both at least ${percent(used.top1)} top-1`]);
+    })));
+    place.append(make("p", { class: "soft" }, `Accuracy: ${matrix.kind}`), wide("regret", table(head, rows)));
+  }
+};
+
+// ------------------------------------------------------------------------------------------------------- hypervolumes
+
+figures.volumes = (place) => {
+  const redraw = () => {
+    const targets = chosenTargets();
+    const head = [make("th", { scope: "col" }, "item"), ...targets.map((target) => make("th", { scope: "col", class: "number" }, data.targets[target].name))];
+    const rows = data.volumes.map((one) => make("tr", {}, make("th", { scope: "row" }, one.item), targets.map((target) => {
+      const cell = number(percent(one.share[target]), { title: `${one.volume[target]} ${data.targets[target].unit} x top-1` });
+      return cell;
+    })));
+    place.replaceChildren(wide("hypervolumes", table(head, rows)));
+  };
+  on("targets", redraw);
+  redraw();
+};
+
+// -------------------------------------------------------------------------------------------------------- ridge points
+
+const RIDGES = Array.from({ length: 101 }, (_, i) => 5 * i); // MACs per byte
+
+function ridgeLatency(arch, ridge) {
+  const { macs, moved } = data.archs[arch].kernels;
+  let total = 0;
+  for (let k = 0; k < macs.length; k++) total += Math.max(macs[k], ridge * moved[k]);
+  return total / 1e9;
+}
+
+figures.ridge = (place) => {
+  const { candidates, kinds } = data.ridge;
+  const all = candidates.map((one) => RIDGES.map((ridge) => ridgeLatency(one.arch, ridge)));
+  let kind = 0;
+  const slider = make("input", { type: "range", min: 0, max: 500, step: 5, value: state.ridge, id: "ridge", oninput: () => {
+    state.ridge = Number(slider.value);
+    redraw();
+    emit("ridge");
+  } });
+  const value = make("output", { for: "ridge" });
+  const chosen = kinds.map((text, i) => make("label", {}, make("input", { type: "radio", name: "ridge-kind", checked: i === 0, onchange: () => { kind = i; redraw(); } }), text));
+  const body = make("div", { class: "ridge" });
+  const choose = (one) => select({ arch: one.arch, name: one.name, network: null, accuracy: `top-1 ${percent(one.top1)}` }, -1);
+  const redraw = () => {
+    const own = candidates.map((one, i) => ({ ...one, number: i, times: all[i] })).filter((one) => one.kind === kind).sort((a, b) => b.top1 - a.top1);
+    const fronts = RIDGES.map((_, r) => front(own.map((one) => [one.times[r], one.top1])));
+    value.textContent = `${state.ridge} MACs/byte`;
+    body.replaceChildren(ridgeScatter(own, fronts, choose), ridgeStrips(own, fronts, choose));
+  };
+  place.replaceChildren(...(kinds.length > 1 ? [make("fieldset", { class: "choices" }, make("legend", {}, "Accuracy"), chosen)] : [make("p", { class: "soft" }, `Accuracy: ${kinds[0]}`)]),
+    make("label", { class: "slider" }, "ridge point ", slider, value), body);
+  redraw();
+};
+
+const ridgeColour = (one) => (one.published && !one.name.startsWith(FAMILY) ? "rest" : "c0");
+
+function ridgeScatter(own, fronts, choose) {
+  const at = RIDGES.indexOf(state.ridge);
+  const latencies = own.map((one) => one.times[at]);
+  const levels = own.map((one) => 100 * one.top1);
+  const spread = Math.max(1, Math.max(...levels) - Math.min(...levels));
+  const x = { low: Math.min(...latencies) / 1.15, high: Math.max(...latencies) * 1.15, log: true, label: "latency (s at a peak of 1 GMAC/s)" };
+  const y = { low: Math.min(...levels) - 0.1 * spread, high: Math.min(100.5, Math.max(...levels) + 0.12 * spread) };
+  const { svg, marks, X, Y } = chart({ x, y, width: 460, height: 310, top: 22, label: `fronts at a ridge point of ${state.ridge} MACs per byte` });
+  svg.append(draw("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
+  const stair = own.map((one, i) => [latencies[i], one.top1, fronts[at][i]]).filter((one) => one[2]).sort((a, b) => a[0] - b[0]);
+  marks.append(draw("path", { d: stairs(stair.map(([ms, top1]) => [X(ms), Y(100 * top1)])), class: "front" }));
+  interactive(svg, own.map((one, i) => {
+    const [px, py] = [X(latencies[i]), Y(100 * one.top1)];
+    const best = fronts[at][i];
+    const node = draw("g", { class: `${ridgeColour(one)}${best ? " best" : ""}`, transform: `translate(${px} ${py})`, "data-best": String(best) }, draw("circle", { r: 11, class: "halo" }), draw("path", { d: markPath(0, 4) }));
+    if (best) node.append(draw("text", { x: -6, y: -5, "text-anchor": "end" }, String(i + 1)));
+    marks.append(node);
+    const lines = [one.name, inUnit(latencies[i], "s at 1 GMAC/s"), `top-1 ${percent(one.top1)}`, best ? "on the front" : "beaten by another"];
+    return { x: px, y: py, node, lines, label: lines.join(", "), choose: () => choose(one) };
+  }));
+  return svg;
+}
+
+// Per network the ridge points where no other beats it, the most accurate first.
+function ridgeStrips(own, fronts, choose) {
+  const rows = own.map((one, i) => {
+    const svg = draw("svg", { viewBox: "0 0 505 12", preserveAspectRatio: "none", class: `ranges ${ridgeColour(one)}`, "aria-hidden": "true" });
+    const runs = [];
+    RIDGES.forEach((ridge, r) => {
+      if (!fronts[r][i]) return;
+      if (r && fronts[r - 1][i]) runs.at(-1)[1] = ridge;
+      else runs.push([ridge, ridge]);
+    });
+    for (const [from, to] of runs) svg.append(draw("rect", { x: from, width: to - from + 5, y: 1, height: 10 }));
+    svg.append(draw("line", { x1: state.ridge + 2.5, x2: state.ridge + 2.5, y1: 0, y2: 12, class: "cursor" }));
+    const words = runs.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ") || "never";
+    const name = make("button", { type: "button", class: "plain name", onclick: () => choose(one) }, `${i + 1} ${one.name}`);
+    return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "range" }, svg, make("span", { class: "unseen" }, `on the front: ${words}`)), number(percent(one.top1)));
+  });
+  return wide("ridge points at which each network is on the front", table(["network", "on the front at ridge points 0 to 500", make("th", { scope: "col", class: "number" }, "top-1")], rows));
+}

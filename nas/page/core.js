@@ -1,0 +1,138 @@
+// Elements, numbers in words, the tooltip, and the state that all figures share.
+const data = JSON.parse(document.getElementById("data").textContent);
+const figures = {}; // name -> function that draws into an element
+
+function make(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+function draw(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function filled(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+// ------------------------------------------------------------------------------------------------- numbers in words
+
+function significant(value) {
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en");
+  if (size >= 10) return value.toFixed(1);
+  if (size >= 1) return value.toFixed(2);
+  return size === 0 ? "0" : value.toPrecision(3);
+}
+
+function count(value) {
+  for (const [size, name] of [[1e9, " G"], [1e6, " M"], [1e3, " k"]]) {
+    if (value >= size) return significant(value / size) + name;
+  }
+  return String(value);
+}
+
+const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+const signed = (share) => (Math.abs(share) < 5e-5 ? "0 %" : `${share > 0 ? "+" : "\u2212"}${percent(Math.abs(share))}`);
+const inUnit = (value, unit) => `${significant(value)} ${unit}`;
+const times = (shape) => shape.join("\u00d7");
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+
+// ---------------------------------------------------------------------------------------------------------- tooltip
+
+const tip = document.getElementById("tip");
+
+function showTip(x, y, lines) {
+  tip.replaceChildren(...lines.map((line, i) => make(i ? "div" : "strong", {}, line)));
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  const left = Math.min(Math.max(8, x + 14), document.documentElement.clientWidth - box.width - 8);
+  const below = y + 16 + box.height < window.innerHeight;
+  tip.style.left = `${Math.max(4, left)}px`;
+  tip.style.top = `${below ? y + 16 : Math.max(4, y - box.height - 12)}px`;
+}
+
+function hideTip() {
+  tip.hidden = true;
+}
+
+function hint(node, lines) {
+  const show = () => {
+    const box = node.getBoundingClientRect();
+    showTip(box.left + box.width / 2 - 14, box.bottom - 8, typeof lines === "function" ? lines() : lines);
+  };
+  node.addEventListener("pointerenter", show);
+  node.addEventListener("pointerleave", hideTip);
+  node.addEventListener("focus", show);
+  node.addEventListener("blur", hideTip);
+  return node;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") hideTip();
+});
+document.addEventListener("scroll", hideTip, { passive: true });
+
+// ------------------------------------------------------------------------------------------------------------ state
+
+const state = {
+  targets: new Set(data.shown), // numbers of the chosen targets
+  kind: 0, // of accuracy
+  selected: null, // { arch, name, lines, network } that is drawn block by block
+  device: data.shown.length ? data.shown[0] : 0, // number of the target whose costs are shown; -1 is the ridge point
+  ridge: 25, // MACs per byte
+};
+const listeners = {};
+
+function on(topic, act) {
+  (listeners[topic] ??= []).push(act);
+}
+
+function emit(topic) {
+  for (const act of listeners[topic] ?? []) act();
+}
+
+function say(words) {
+  document.getElementById("said").textContent = words;
+}
+
+const chosenTargets = () => data.targets.map((_, number) => number).filter((number) => state.targets.has(number));
+const hasAccuracy = (network) => network.kind >= 0;
+const accuracy = (network) =>
+  hasAccuracy(network) ? `top-1 ${(100 * network.top1).toFixed(1)} \u00b1 ${(100 * network.se).toFixed(1)} %` : "no accuracy known";
+
+function select(selection, device) {
+  state.selected = selection;
+  if (device !== undefined) state.device = device;
+  emit("selection");
+  say(`${selection.name} is drawn block by block`);
+  const detail = document.querySelector('[data-figure="architecture"]');
+  if (detail && detail.getBoundingClientRect().top > window.innerHeight * 0.7) detail.scrollIntoView({ block: "start" });
+}
+
+function selectNetwork(number, target) {
+  const network = data.networks[number];
+  select({ arch: network.arch, name: network.name, network: number }, target);
+}
+
+// Which [x, y] no other beats: smaller x is better, larger y is better; copies of a point share its fate.
+function front(points) {
+  const order = points.map((_, i) => i).sort((a, b) => points[a][0] - points[b][0] || points[b][1] - points[a][1]);
+  const kept = points.map(() => false);
+  let best = -Infinity;
+  let last = null;
+  for (const i of order) {
+    const same = last && last[0] === points[i][0] && last[1] === points[i][1];
+    if (points[i][1] > best || same) {
+      kept[i] = true;
+      best = points[i][1];
+      last = points[i];
+    }
+  }
+  return kept;
+}

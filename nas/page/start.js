@@ -1,0 +1,7 @@
+// Draws every figure of the page.
+for (const place of document.querySelectorAll("[data-figure]")) figures[place.dataset.figure]?.(place);
+if (data.first !== null && data.first !== undefined) {
+  state.selected = { arch: data.networks[data.first].arch, name: data.networks[data.first].name, network: data.first };
+  emit("selection");
+}
+document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,206 @@
+"""Two-stage searches over one trained supernet: filters and depths first, then the blocks of what was found.
+
+The stages of MobileNetV4 (arXiv 2404.10518, section 6.1) as searches alone: the weights hold the whole space, so a
+stage is a view of it, its candidates are whole architectures, and no target needs weights of its own. What a search is
+after is an `Aim`: one target's latency, or the least worst regret over several.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.cost import CostTable, compile_table, within
+from nas.errors import InvalidInput
+from nas.genotypes import embedding
+from nas.journal import Journal
+from nas.plan import Plan
+from nas.protocols import Genotype, Genotypes, SearchAlgorithm
+from nas.registry import ALGORITHMS, load
+from nas.regret import Known, objective
+from nas.request import REINFORCE, ROUNDS, Request
+from nas.runner import Job, Pool, Ran, evaluate, run
+from nas.search.bounds import Bounded, Limit
+from nas.space import StagedSpace
+from nas.watch import Watcher
+
+COARSE, FINE = "coarse", "fine"
+Floats = NDArray[np.float64]
+
+
+class Aim(Protocol):
+    """What a search is after, in genotypes [N, D] of the whole space."""
+
+    @property
+    def whole(self) -> StagedSpace: ...
+    def limits(self, space: StagedSpace) -> list[Limit]: ...  # hard bounds over a view of the space
+    def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats: ...  # [N, M], all minimised
+
+
+@dataclass(frozen=True)
+class OneTarget:
+    """The most accurate network within the wanted latency; the front of both for an algorithm of several objectives."""
+
+    plan: Plan
+
+    @property
+    def whole(self) -> StagedSpace:
+        """The space of deployed networks."""
+        return self.plan.space
+
+    @cached_property
+    def latency(self) -> CostTable:
+        """The latency over the whole space."""
+        return compile_table(self.whole, self.plan.model)
+
+    def limits(self, space: StagedSpace) -> list[Limit]:
+        """Return the wanted latency and the hard bounds over `space`."""
+        wanted = max(self.plan.wanted, self.plan.reachable[0])  # a plan accepts what is 1 % below
+        return [(compile_table(space, self.plan.model), wanted), *self.plan.limits(space)]
+
+    def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
+        """Return error and latency [N, 2]."""
+        return np.stack([1 - accuracies, self.latency.score(genotypes)], 1)
+
+
+@dataclass(frozen=True)
+class AllTargets:
+    """The network whose worst regret over all targets is least, against what is `known`; see nas/regret.py."""
+
+    targets: tuple[OneTarget, ...]
+    known: Known
+
+    @property
+    def whole(self) -> StagedSpace:
+        """The space of deployed networks."""
+        return self.targets[0].whole
+
+    @property
+    def wanted(self) -> Floats:
+        """The wanted latencies [T]."""
+        return np.array([target.plan.wanted for target in self.targets])
+
+    def latencies(self, genotypes: Genotypes) -> Floats:
+        """Return the latencies [N, T]."""
+        return np.stack([target.latency.score(genotypes) for target in self.targets], 1)
+
+    def limits(self, space: StagedSpace) -> list[Limit]:
+        """Return the wanted latencies and the hard bounds of all targets over `space`."""
+        return [limit for target in self.targets for limit in target.limits(space)]
+
+    def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
+        """Return the worst regret [N, 1]."""
+        latencies = self.latencies(genotypes)
+        return objective(self.known.regrets(latencies, accuracies), latencies / self.wanted)[:, None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a two-stage search evaluated and chose, in genotypes of the whole space."""
+
+    name: str
+    coarse: Genotype
+    best: Genotype
+    accuracy: dict[Genotype, float]
+    origin: dict[Genotype, str]  # the stage that evaluated it first
+    entropy: float = 0.0  # of the policy in the fine stage, 0 where no policy chose
+    landed: bool = True
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Runs the two stages of any aim: request, accuracies, journal and display are those of the run."""
+
+    request: Request
+    pool: Pool
+    journal: Journal
+    watch: Watcher
+
+    def search(self, name: str, aim: Aim, seed: int) -> Found:
+        """Search filters and depths, then the blocks of the best; resumed from the journal where that holds a part."""
+        request = self.request
+        coarse_space = aim.whole.coarse()
+        coarse = self._stage(f"{name}/{COARSE}", aim, coarse_space, request.trials, seed)
+        fine_space = aim.whole.fine(aim.whole.decode(coarse.best))
+        fine = self._stage(f"{name}/{FINE}", aim, fine_space, request.trials + request.more_trials, seed)
+        accuracy = {**coarse.accuracy, **fine.accuracy}
+        origin = dict.fromkeys(fine.accuracy, FINE) | dict.fromkeys(coarse.accuracy, COARSE)
+        best = fine.best if request.algorithm == REINFORCE else self._better(aim, coarse, fine)
+        origin = {genotype: origin[genotype] for genotype in accuracy}
+        return replace(fine, name=name, coarse=coarse.best, best=best, accuracy=accuracy, origin=origin)
+
+    @staticmethod
+    def _better(aim: Aim, *stages: Found) -> Genotype:
+        """Return the better of what the stages chose; the fine one may not have found what the coarse one had.
+
+        A coarse one that came near a limit without keeping it is not in the running.
+        """
+        rows = np.array([stage.best for stage in stages])
+        values = aim.objectives(rows, np.array([stage.accuracy[stage.best] for stage in stages]))
+        return stages[int(np.lexsort((*values.T[::-1], ~kept(aim, rows)))[0])].best
+
+    def _stage(self, name: str, aim: Aim, space: StagedSpace, trials: int, seed: int) -> Found:
+        algorithm = self._algorithm(aim, space)
+        embed = embedding(aim.whole, space)
+        job = Job(name, algorithm, embed, aim.objectives, trials, self.request.asked, seed)
+        ran = run(job, self.pool, self.journal, self.watch)
+        accuracy = dict(zip(map(tuple, ran.genotypes.tolist()), ran.accuracies.tolist(), strict=True))
+        if self.request.algorithm != REINFORCE:
+            best = _best(name, ran)
+            return Found(name, best, best, accuracy, {})
+        choice = algorithm.chosen(ran.state)
+        best = tuple(embed(np.array([choice.genotype], np.int32))[0].tolist())
+        accuracy[best] = evaluate(f"{name}/chosen", best, self.pool, self.journal)
+        return Found(name, best, best, accuracy, {}, choice.entropy, choice.landed)
+
+    def _algorithm(self, aim: Aim, space: StagedSpace) -> Any:
+        """Return the algorithm over a view of the space, its size fit for the trials it gets."""
+        request = self.request
+        if request.algorithm == REINFORCE:
+            from nas.search.locked import Locked
+
+            assert isinstance(aim, OneTarget)
+            steps = max(1, request.trials // request.asked)
+            return Locked(space, aim.plan.goal(space), steps, request.asked)
+        build = load("algorithm", ALGORITHMS, request.algorithm)
+        return _sized(build(proposer(aim, space)), request.trials)
+
+
+def proposer(aim: Aim, space: StagedSpace) -> Bounded:
+    """Return the part of `space` that keeps the limits. A coarse view that cannot reach one comes as near as it can."""
+    limits = aim.limits(space)
+    if space.name == aim.whole.coarse().name:
+        limits = [(table, max(bound, table.cheapest()[0])) for table, bound in limits]
+    return Bounded(space, tuple(limits))
+
+
+def kept(aim: Aim, genotypes: Genotypes) -> NDArray[np.bool_]:
+    """Return which genotypes [N, D] of the whole space keep all limits, as the proposer sees them."""
+    return within(Bounded(aim.whole, tuple(aim.limits(aim.whole))).limits, genotypes)
+
+
+def _sized(algorithm: SearchAlgorithm[Any], trials: int) -> SearchAlgorithm[Any]:
+    """Return the algorithm with a population small enough for several generations of them."""
+    population = getattr(algorithm, "population", None)
+    if population is None:
+        return algorithm
+    smaller = min(population, max(2, trials // ROUNDS))
+    changes: dict[str, Any] = {"population": smaller}
+    if hasattr(algorithm, "sample"):  # of the population, as much of it as before
+        changes["sample"] = max(1, algorithm.sample * smaller // population)
+    return replace(algorithm, **changes)  # type: ignore[type-var]
+
+
+def _best(name: str, ran: Ran) -> Genotype:
+    if not len(ran.accuracies):
+        raise InvalidInput(f"{name}: none of the candidates could be evaluated; see the lines above")
+    return tuple(ran.genotypes[ran.best].tolist())
+
+
+def all_known(found: Sequence[Found]) -> tuple[Genotypes, Floats]:
+    """Return every architecture that these searches evaluated, once [N, D], and its accuracy [N]."""
+    accuracy = {genotype: value for one in found for genotype, value in one.accuracy.items()}
+    return np.array(list(accuracy), np.int32), np.array(list(accuracy.values()))

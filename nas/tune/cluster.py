@@ -1,0 +1,145 @@
+"""A Ray cluster for one command: a quiet one of N workers on this machine, or one that runs already.
+
+Workers compute with a fixed number of threads and a fixed share of a GPU, whatever their number, so that it cannot
+change a result. XLA on a CPU takes its number of threads from NPROC (its flags have no effect on it, measured with
+jax 0.10.2); a worker gets it from its environment, before Python starts.
+"""
+
+import logging
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+from typing import Any, Self
+
+import ray
+
+from nas.errors import InvalidInput
+
+MOST_WORKERS = 1024
+SMALLEST_STORE = 80 * 2**20  # bytes; Ray asks for at least 75 MiB
+FOLDER = "nas-ray-"
+THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Cluster:
+    """A connection to Ray, closed by `close`; where Ray already runs in this process it is used and left running."""
+
+    def __init__(self, workers: int, *, address: str | None = None, threads: int = 1, payload_bytes: int = 0) -> None:
+        """Start `workers` slots of `threads` threads here, or connect to `address` ("auto", "host:port").
+
+        `payload_bytes` is what the object store must hold. `InvalidInput` where there is no cluster at `address`.
+        """
+        if not 1 <= workers <= MOST_WORKERS:
+            raise InvalidInput(f"the number of workers must lie between 1 and {MOST_WORKERS}, got {workers}")
+        if threads < 1:
+            raise InvalidInput(f"threads per worker must be at least 1, got {threads}")
+        self.workers, self.threads = workers, threads
+        self._folder: str | None = _new_folder()
+        self.environment = _environment(threads, None if address else self.scratch)
+        self._owned = not ray.is_initialized()
+        if self._owned:
+            self._start(address, payload_bytes)
+
+    def _start(self, address: str | None, payload_bytes: int) -> None:
+        common: dict[str, Any] = {
+            "log_to_driver": False, "configure_logging": False, "runtime_env": {"env_vars": self.environment}
+        }  # fmt: skip
+        if address is None:
+            common |= {
+                "address": "local", "num_cpus": self.workers * self.threads, "include_dashboard": False,
+                "object_store_memory": SMALLEST_STORE + 2 * payload_bytes, "_temp_dir": self._folder,
+            }  # fmt: skip
+        else:
+            common["address"] = address
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # jax warns of the fork that starts each of Ray's processes; they exec
+                ray.init(**common)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            self.close()
+            where = "on this machine" if address is None else f"at {address}"
+            raise InvalidInput(f"no Ray cluster {where}: {last_line(error)}") from error
+        except BaseException:
+            self.close()
+            raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray has replaced it
+
+    @property
+    def scratch(self) -> str:
+        """A folder on this machine for what nobody reads again; it goes with the cluster."""
+        return os.path.join(self._folder or "", "scratch")
+
+    @property
+    def gpus_each(self) -> float:
+        """The share of a GPU of each worker: 1, 1/2, 1/3, ... where there are GPUs, so that all workers fit; else 0."""
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        return 1 / -(-self.workers // gpus) if gpus else 0.0
+
+    def options(self) -> dict[str, Any]:
+        """Return what a worker asks of Ray: processors, share of a GPU, environment."""
+        return {
+            "num_cpus": self.threads,
+            "num_gpus": self.gpus_each,
+            "runtime_env": {"env_vars": self.environment},
+        }
+
+    def close(self) -> None:
+        """Leave the cluster; end it and remove its files if it was started here. May be called again."""
+        if self._owned:
+            ray.shutdown()
+            self._owned = False
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _new_folder() -> str:
+    """Return a new folder for Ray's sockets and logs, and remove those that killed processes of this user left.
+
+    It lies in /tmp whatever TMPDIR says: the path of a socket must be short.
+    """
+    for old in Path("/tmp").glob(f"{FOLDER}*"):
+        owner = old.name.removeprefix(FOLDER).partition("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists() and old.stat().st_uid == os.getuid():
+            shutil.rmtree(old, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir="/tmp")
+
+
+def _environment(threads: int, scratch: str | None) -> dict[str, str]:
+    """Return the variables of a worker; on this machine, which has the folder `scratch`, it finds our modules as well.
+
+    There it also keeps what XLA compiled: a trial that goes on in another worker does not compile again.
+    """
+    found = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    if scratch is not None:
+        found["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(os.path.abspath(path) for path in sys.path))
+        found["JAX_COMPILATION_CACHE_DIR"] = os.path.join(scratch, "compiled")
+    return found
+
+
+def store_bytes(payload: Any) -> int:
+    """Return how many bytes `payload` takes in the object store; arrays are not copied to find out."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(payload, protocol=5, buffer_callback=buffers.append)
+    return len(head) + sum(buffer.raw().nbytes for buffer in buffers)
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error's text that is not blank; of one that crossed processes, the error itself."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,77 @@
+"""Evaluators that test workers: what they return is known, and certain genotypes make them fail."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.protocols import Evaluator
+
+KILL_ONCE, KILL, RAISE, SLEEP, GPU = 90, 91, 92, 93, 94  # a first gene that makes a batch special
+
+
+class Weighted:
+    """The sum of the genes, weighted; or a batch's special effect."""
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self.payload = payload
+        self.effects: dict[int, Callable[[], Any]] = {
+            KILL_ONCE: self.kill_once,
+            KILL: lambda: os.kill(os.getpid(), signal.SIGKILL),
+            RAISE: lambda: 1 // 0,
+            SLEEP: lambda: time.sleep(60),
+        }
+
+    def kill_once(self) -> None:
+        """Die in the middle of the batch, the first time."""
+        marker = Path(self.payload["folder"], "killed")
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
+        if genotypes[0, 0] == GPU:
+            return np.array([float(os.environ["CUDA_VISIBLE_DEVICES"])])
+        self.effects.get(int(genotypes[0, 0]), lambda: None)()
+        return np.asarray(genotypes @ self.payload["weights"], np.float64)
+
+
+class Compiled:
+    """Sums over long float32 products by XLA, whose order depends on the number of threads; and that number, first."""
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        pictures = jnp.asarray(payload["pictures"])
+        self.score = jax.jit(lambda gene: jnp.tanh(pictures @ (pictures.T * gene)).sum())
+
+    def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
+        scores = [float(self.score(gene)) for gene in genotypes[:, 0]]
+        return np.array([compute_threads(), *scores])
+
+
+def compute_threads() -> int:
+    """Return how many threads XLA computes with in this process."""
+    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    return names.count("tf_XLAEigen")
+
+
+def weighted(payload: dict[str, Any]) -> Evaluator:
+    """Build the evaluator of known values."""
+    return Weighted(payload)
+
+
+def compiled(payload: dict[str, Any]) -> Evaluator:
+    """Build the evaluator that computes with XLA."""
+    return Compiled(payload)
+
+
+def broken(payload: dict[str, Any]) -> Evaluator:
+    """Fail to build."""
+    raise RuntimeError(f"no evaluator from {sorted(payload)}")

@@ -1,0 +1,40 @@
+"""Which candidates a stage sends to be trained alone, and for how long: laws of the pure part."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.finalists import entrants
+from nas.presets import Finals
+from nas.protocols import Genotype
+from nas.search import halving
+
+
+@given(st.integers(1, 40), st.sets(st.integers(1, 30), min_size=1, max_size=4))
+def test_the_epochs_told_are_those_that_halving_runs(candidates: int, epochs: set[int]) -> None:
+    finals = Finals(candidates, rungs=tuple(sorted(epochs)))
+    state, done, trained = halving.init(tuple(map(str, range(candidates))), finals.rungs), 0, 0
+    while not state.done:
+        until, names = halving.ask(state)
+        trained, done = trained + len(names) * (until - done), until
+        for name in names:
+            state = halving.tell(state, name, float(name))
+    assert trained == finals.epochs(candidates)
+
+
+@given(st.dictionaries(st.integers(0, 99), st.tuples(st.integers(0, 9), st.sampled_from("abc"))), st.integers(1, 12))
+def test_each_origin_sends_its_best_entrants(found: dict[int, tuple[int, str]], most: int) -> None:
+    counts: dict[Genotype, int] = {(i,): count for i, (count, _) in found.items()}
+    origins: dict[Genotype, str] = {(i,): origin for i, (_, origin) in found.items()}
+    sent = entrants(list(counts), counts, origins, most)
+    assert len(sent) == len(set(sent)) == min(most, len(found))
+    for origin in set(origins.values()):
+        team = [genotype for genotype in counts if origins[genotype] == origin]
+        mine = [genotype for genotype in sent if origins[genotype] == origin]
+        left = [counts[genotype] for genotype in team if genotype not in mine]
+        assert all(counts[genotype] >= max(left, default=0) for genotype in mine)
+        fair = min(len(team), most // len(set(origins.values())))
+        assert len(mine) >= fair
+
+
+def test_words_name_who_is_trained_how_long() -> None:
+    assert Finals(12, rungs=(1, 4)).words() == "12 to epoch 1, then 4 to epoch 4"

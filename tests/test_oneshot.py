@@ -1,0 +1,100 @@
+"""The sandwich rule: who runs in a step, who learns from whom, and that a training resumes to the same weights."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from nas.cost import MACS, compile_table
+from nas.genotypes import embedding
+from nas.oneshot import NUMBER, OneShot, OneShotState, compile_chunk
+from nas.presets import QUICK, StageBudget
+from nas.supernet.supernet import with_parameters
+from nas.tunas import Pictures
+from tests.tiny import SPACE, pictures
+
+STAGE = StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False)
+DATA = pictures()
+TRAINING = OneShot(
+    SPACE.proxy(8, 0.5), replace(QUICK, coarse=STAGE, fine=STAGE, batch=8, warmup_fraction=0.0,
+            compiler_options=(("xla_backend_optimization_level", 0),)),
+    replace(DATA.augmentation, shift_px_fraction=0.0, flip=False), 0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def given() -> tuple[Any, Pictures, Any]:
+    """The compiled chunk, the pictures, and rows of them for four steps."""
+    x, y = jnp.asarray(DATA.x_train), jnp.asarray(DATA.y_train)
+    feed = Pictures(x, y, x, y, jnp.full(1, 0.5), jnp.full(1, 0.25))
+    rows = jnp.asarray(np.random.default_rng(0).integers(0, len(DATA.y_train), (4, 8)), jnp.int32)
+    return compile_chunk(TRAINING), feed, rows
+
+
+def test_the_ends_are_the_largest_and_the_smallest_network() -> None:
+    table = compile_table(TRAINING.space, MACS)
+    many = table.score(TRAINING.space.sample(np.random.default_rng(0), 3000))
+    largest, smallest = table.score(TRAINING.ends)
+    assert largest >= many.max() > many.min() >= smallest
+
+
+def test_a_coarse_draw_is_a_network_of_the_coarse_view() -> None:
+    space, view = TRAINING.space, TRAINING.space.coarse()
+    drawn = space.sample(np.random.default_rng(1), 50)
+    coarse = space.canonical(np.where(TRAINING.coarse < 0, drawn, TRAINING.coarse))
+    genes = [space.gene[decision.name] for decision in view.decisions]
+    assert np.array_equal(coarse, embedding(space, view)(drawn[:, genes]))
+
+
+def reference_step(state: OneShotState, feed: Pictures, rows: jax.Array) -> tuple[Any, list[float]]:
+    """One step written out: four gradients, one after the other."""
+    graph, space = nnx.graphdef(TRAINING.model()), TRAINING.space
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(TRAINING.seed), NUMBER), state.step)
+    sizes = jnp.asarray([len(decision.options) for decision in space.decisions])
+    drawn = jax.random.randint(jax.random.split(key)[0], (2, len(sizes)), 0, sizes, jnp.int32)
+    coarse = jnp.where(TRAINING.coarse < 0, drawn[0], TRAINING.coarse)
+    x = jnp.repeat((feed.x_train[rows] / 255.0 - 0.5) / 0.25, 3, axis=-1).astype(jnp.float32)
+    labels = optax.smooth_labels(jax.nn.one_hot(feed.y_train[rows], 4), TRAINING.preset.label_smoothing)
+
+    def loss_of(params: Any, genotype: Any, targets: Any) -> tuple[Any, Any]:
+        logits = with_parameters(graph, params)(x, genotype)
+        return -(targets * jax.nn.log_softmax(logits)).sum(-1).mean(), logits
+
+    gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
+    soft: Any = None
+    total, losses = jax.tree.map(jnp.zeros_like, state.params), []
+    for genotype in (*map(jnp.asarray, TRAINING.ends), coarse, drawn[1]):
+        (loss, logits), gradient = gradient_of(state.params, genotype, labels if soft is None else soft)
+        soft = jax.nn.softmax(logits) if soft is None else soft
+        total, losses = jax.tree.map(jnp.add, total, gradient), [*losses, float(loss)]
+    change, _ = TRAINING.optimizer.update(total, state.optimizer, state.params)
+    return optax.apply_updates(state.params, change), losses
+
+
+def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any, Pictures, Any]) -> None:
+    chunk, feed, rows = given
+    expected, losses = reference_step(TRAINING.first_state(), feed, rows[0])
+    state, report = chunk(TRAINING.first_state(), feed, rows[:1])
+    assert np.asarray(report.loss)[0] == pytest.approx(losses, rel=1e-4)
+    start = TRAINING.first_state().params
+    moved = sum(float(jnp.abs(expected[name] - start[name]).sum()) for name in expected)
+    apart = sum(float(jnp.abs(expected[name] - state.params[name]).sum()) for name in expected)
+    assert moved > 0 and apart < 1e-2 * moved  # Adam's first step has the sign of gradients near 0
+
+
+def test_steps_in_two_chunks_are_the_same_steps(given: tuple[Any, Pictures, Any]) -> None:
+    chunk, feed, rows = given
+    at_once = TRAINING.first_state()
+    for part in (rows[:2], rows[2:]):
+        at_once, _ = chunk(at_once, feed, part)
+    again, _ = chunk(TRAINING.first_state(), feed, rows[:2])
+    stored = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), again)  # as from a checkpoint
+    again, _ = chunk(stored, feed, rows[2:])
+    assert int(again.step) == 4
+    for name, value in at_once.params.items():
+        assert np.array_equal(np.asarray(value), np.asarray(again.params[name])), name

@@ -1,0 +1,205 @@
+"""The loop around any algorithm: resumed from a journal cut anywhere it ends the same, and evaluates nothing twice."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from nas.errors import InvalidInput
+from nas.genotypes import embedding
+from nas.journal import Journal
+from nas.protocols import Genotypes
+from nas.registry import ALGORITHMS, load
+from nas.regret import REACH, Known, best_within, least_regret, objective
+from nas.runner import InProcess, Job, Pool, Ran, evaluate, run
+from nas.search.bounds import Bounded
+from nas.watch import Progress, Silent
+from tests.tabular import free
+from tests.tiny import SPACE
+
+TABULAR = free(4, 3, 5, 3, 4)
+TRIALS, ASK, BATCH = 20, 6, 4
+WORTH = np.random.default_rng(5).random((5, 5))
+
+
+class Counting:
+    """An evaluator with made-up accuracies that remembers what it was given; some architectures break it."""
+
+    live_workers = 3
+
+    def __init__(self, broken: int = -1) -> None:
+        self.seen: list[tuple[int, ...]] = []
+        self.broken = broken  # option of the first decision
+
+    def accuracy(self, genotypes: Genotypes) -> NDArray[np.float64]:
+        """Return accuracies [N]."""
+        self.seen += map(tuple, genotypes.tolist())
+        return np.round(WORTH[np.arange(5), genotypes].mean(1), 3)
+
+    def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[NDArray[np.float64] | None]:
+        """Be an executor too: give up on batches that hold a broken one."""
+        assert all(len(batch) == BATCH for batch in batches[:-1]) and 1 <= len(batches[-1]) <= BATCH
+        for batch in batches:
+            yield None if (batch[:, 0] == self.broken).any() else self.accuracy(batch)
+
+    def close(self) -> None:
+        """Release nothing."""
+
+
+class Shown(Silent):
+    """Keeps what was shown."""
+
+    def __init__(self) -> None:
+        self.events: list[Progress] = []
+        self.lines: list[str] = []
+
+    def progress(self, event: Progress) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def say(self, line: str) -> None:
+        """Keep it."""
+        self.lines.append(line)
+
+
+def job_of(name: str, trials: int = TRIALS) -> Job:
+    """A job over the tabular space that minimises error and the first option."""
+
+    def objectives(genotypes: Genotypes, accuracies: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([1 - accuracies, genotypes[:, 0].astype(float)], 1)
+
+    algorithm = load("algorithm", ALGORITHMS, name)(Bounded(TABULAR))  # type: ignore[arg-type]
+    return Job(f"t/{name}", algorithm, lambda genotypes: genotypes, objectives, trials, ASK, 3)
+
+
+def played(name: str, path: Path, executor: Counting, *, trials: int = TRIALS, watch: Any = None) -> Ran:
+    """Run a job with a journal at `path`."""
+    return run(job_of(name, trials), Pool(lambda: executor, BATCH), Journal(path), watch or Silent())
+
+
+@settings(max_examples=20)
+@given(name=st.sampled_from(sorted(ALGORITHMS)), share=st.floats(0, 1), broken=st.sampled_from([-1, 2]))
+def test_a_journal_cut_anywhere_leads_to_the_same_end(
+    tmp_path_factory: pytest.TempPathFactory, name: str, share: float, broken: int
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    whole = played(name, folder / "whole", Counting(broken))
+    raw = (folder / "whole").read_bytes()
+    (folder / "cut").write_bytes(raw[: int(share * len(raw))])
+    rest = Counting(broken)
+    again = played(name, folder / "cut", rest)
+    assert (folder / "cut").read_bytes() == raw
+    for part in ("genotypes", "accuracies", "objectives"):
+        assert np.array_equal(getattr(whole, part), getattr(again, part))
+    assert len(rest.seen) <= TRIALS and len(set(rest.seen)) == len(rest.seen)
+
+
+def test_nothing_is_evaluated_twice_and_nothing_is_opened_in_vain(tmp_path: Path) -> None:
+    executor, watch = Counting(), Shown()
+    opened = []
+
+    def open_executor() -> Counting:
+        opened.append(1)
+        return executor
+
+    pool = Pool(open_executor, BATCH)
+    journal = Journal(tmp_path / "journal")
+    first = run(job_of("random"), pool, journal, watch)
+    assert len(executor.seen) == TRIALS == len(first.genotypes) and opened == [1]
+    run(job_of("random"), pool, journal, watch)  # replayed
+    again = Job(**{**vars(job_of("random")), "name": "other"})
+    run(again, pool, journal, watch)  # the same draws under another name
+    assert len(executor.seen) == TRIALS and opened == [1]
+    assert first.accuracies[first.best] == first.accuracies.max()
+    last = watch.events[3]
+    assert (last.stage, last.step, last.steps, last.workers) == ("t/random", TRIALS, TRIALS, 3)
+    assert last.argmax_top1 == first.accuracies.max() and last.per_second is not None and last.per_second > 0
+
+
+def test_batches_given_up_on_are_told_as_nothing(tmp_path: Path) -> None:
+    watch = Shown()
+    ran = played("regularized-evolution", tmp_path / "journal", Counting(broken=1), watch=watch)
+    assert watch.lines and all("gave up on a batch" in line for line in watch.lines)
+    assert 0 < len(ran.genotypes) < TRIALS and 1 not in ran.genotypes[:, 0]
+    records = Journal(tmp_path / "journal").records
+    assert sum(len(record["accuracy"]) for record in records) == TRIALS
+    assert None in records[0]["accuracy"] or None in records[-1]["accuracy"]
+
+
+def test_more_trials_go_on_where_the_others_ended(tmp_path: Path) -> None:
+    short = played("nsga2", tmp_path / "journal", Counting())
+    longer = played("nsga2", tmp_path / "journal", Counting(), trials=TRIALS + 9)
+    assert len(longer.genotypes) == TRIALS + 9
+    assert np.array_equal(longer.genotypes[:TRIALS], short.genotypes)
+
+
+def test_one_genotype_is_evaluated_once_and_journaled(tmp_path: Path) -> None:
+    executor = Counting()
+    pool, journal = Pool(lambda: executor, BATCH), Journal(tmp_path / "journal")
+    first = evaluate("chosen", (0, 1, 2, 0, 1), pool, journal)
+    again = evaluate("chosen", (0, 1, 2, 0, 1), Pool(lambda: executor, BATCH), Journal(tmp_path / "journal"))
+    assert first == again and len(executor.seen) == 1
+    with pytest.raises(InvalidInput, match="could not be evaluated"):
+        evaluate("chosen", (1, 1, 2, 0, 1), Pool(lambda: Counting(broken=1), BATCH), journal)
+
+
+def test_the_executor_of_one_process_gives_what_its_evaluator_gives() -> None:
+    batches = [TABULAR.grid()[:3].astype(np.int32), TABULAR.grid()[5:6].astype(np.int32)]
+    found = list(InProcess(Counting()).evaluate(batches))
+    assert [len(one) for one in found] == [3, 1]
+    assert np.array_equal(np.concatenate(found), Counting().accuracy(np.concatenate(batches)))
+
+
+# ------------------------------------------------------------------------------------------------------- views, regret
+
+
+@given(st.integers(0, 10_000))
+def test_a_view_and_its_space_decode_the_same_networks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    coarse = SPACE.coarse()
+    fine = SPACE.fine(SPACE.decode(SPACE.sample(rng, 1)[0]))
+    for view in (coarse, fine):
+        genotypes = view.sample(rng, 3)
+        for mine, whole in zip(genotypes, embedding(SPACE, view)(genotypes), strict=True):
+            ours, theirs = view.decode(mine), SPACE.decode(whole)
+            assert (ours.stages, ours.head, ours.num_classes) == (theirs.stages, theirs.head, theirs.num_classes)
+            assert SPACE.encode(theirs) == tuple(whole)
+
+
+points = st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 1)), min_size=1, max_size=12)
+
+
+@given(points)
+def test_regret_is_what_the_front_has_over_a_network(rows: list[tuple[float, float, float]]) -> None:
+    latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
+    regrets = Known(latencies, accuracies).regrets(latencies, accuracies)
+    for i in range(len(rows)):
+        for t in range(2):
+            slower = [a for late, a in zip(latencies[:, t], accuracies, strict=True) if late <= latencies[i, t] + 1e-9]
+            assert regrets[i, t] == pytest.approx(max(slower) - accuracies[i])
+    assert (regrets >= 0).all() and (regrets.min(0) == 0).all()
+    assert best_within(latencies[:, 0], accuracies, np.array([0.01]))[0] == 0
+
+
+@given(points)
+def test_the_universal_network_has_the_least_worst_regret_of_those_allowed(
+    rows: list[tuple[float, float, float]],
+) -> None:
+    latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
+    known, wanted = Known(latencies, accuracies), latencies.max(0)
+    kept = (latencies <= wanted).all(1)
+    chosen = least_regret(known, wanted.tolist(), kept)
+    worst = known.regrets(latencies, accuracies).max(1)
+    reaching = (latencies / wanted).max(1) >= REACH
+    assert reaching[chosen] and worst[chosen] == worst[reaching].min()
+
+
+def test_a_network_that_leaves_latency_unused_is_worse_than_any_that_uses_it() -> None:
+    regrets, shares = np.array([[0.0, 0.0], [0.9, 0.3]]), np.array([[0.5, 0.4], [0.2, 0.96]])
+    unused, used = objective(regrets, shares)
+    assert unused == pytest.approx(1 + REACH - 0.5) and used == 0.9
