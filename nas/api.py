@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 Network = ArchSpec | str | Path
 WEIGHTS = "weights.safetensors"  # in the folder of a training
-ENDINGS = {".json": "json", ".onnx": "onnx", ".tflite": "tflite"}  # of formats that are one file
+ENDINGS = {
+    ".json": "json",
+    ".onnx": "onnx",
+    ".stablehlo": "stablehlo",
+    ".tflite": "tflite",
+}  # of formats that are one file
 
 __all__ = ["Network", "compare", "export", "predict", "search", "spec", "specialise"]
 
@@ -191,13 +196,14 @@ def export(
 
     `form` is a format of `nas export`, by default that of the ending of `out`, "flax" for a folder. `weights` is the
     folder of a training or a file of weights; that of a training is used where `network` is one. Else the weights are
-    random ones, and the file says so. `options` go to the exporter of the format.
+    random ones, and the file says so. `options` go to the exporter of the format; with `calibration`, what
+    `nas.export.calibration.load_calibration` returns, the file is int8.
     """
-    from nas.registry import EXPORTERS, load
+    from nas.registry import EXPORTERS, INT8_EXPORTERS, load
 
     arch, path = spec(network), Path(out)
     name = form or ENDINGS.get(path.suffix, "flax")
-    write = load("format", EXPORTERS, name)
+    write = load("format", INT8_EXPORTERS if "calibration" in options else EXPORTERS, name)
     source = Path(weights) if weights is not None else _training(network)
     if weights is not None and name == "json":
         raise InvalidInput("a spec holds no weights; leave weights out, or choose another format")

@@ -24,6 +24,12 @@ EXPORTERS = {
     "flax": "nas.export.flax_file:export",
     "onnx": "nas.export.onnx_file:export",
     "tflite": "nas.export.tflite_file:export",
+    "stablehlo": "nas.export.stablehlo_file:export",
+    "timm": "nas.export.timm_folder:export",
+}
+INT8_EXPORTERS = {  # each takes a Calibration too
+    "onnx": "nas.export.onnx_int8_file:export",
+    "tflite": "nas.export.tflite_int8_file:export",
 }
 RUNTIMES = {
     "onnxruntime": "nas.runtimes.onnx_runtime:RUNTIME",

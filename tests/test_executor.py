@@ -127,6 +127,8 @@ def test_bad_settings_are_refused_in_one_line() -> None:
         Cluster(1, threads=0)
     with pytest.raises(InvalidInput, match="attempt"):
         RayExecutor(evaluators.weighted, PAYLOAD, workers=1, attempts=0)
+    with pytest.raises(InvalidInput, match="nothing answers"):
+        Cluster(1, address="127.0.0.1:1")
     assert store_bytes({"a": np.zeros(1000), "b": [1]}) > 8000
 
 

@@ -44,6 +44,7 @@ ARCH = ArchSpec(
 )
 SAME = ArchSpec(Shape(9, 12, 1), ((Conv(4, 5, 2), UIB(6, 8, 3, 5, 2)),), Head(7), 2, "same", 1e-2)
 PICTURES = np.random.default_rng(0).normal(size=(3, 16, 16, 3)).astype(np.float32)
+FILES = {"model.py", "weights.safetensors", "arch.json", "README.md"}
 DRIVER = """
 import runpy, sys
 sys.modules.update(dict.fromkeys(["nas", "latency_models", "search_spaces"]))
@@ -82,7 +83,7 @@ def test_the_model_runs_without_this_package_and_equals_the_network(tmp_path: Pa
     lines = flax_file.export(ARCH, tmp_path / "out", weights=weights, provenance=provenance(ARCH))
     assert "trained" in " ".join(lines) and "random" not in " ".join(lines)
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.py", "weights.safetensors", "arch.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     assert load_arch(tmp_path / "out" / "arch.json") == ARCH
     elsewhere = shutil.copytree(tmp_path / "out", tmp_path / "elsewhere")
     np.save(elsewhere / "x.npy", PICTURES)

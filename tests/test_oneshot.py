@@ -18,11 +18,12 @@ from nas.supernet.supernet import with_parameters
 from nas.tunas import Pictures
 from tests.tiny import SPACE, pictures
 
+FAST = {"xla_backend_optimization_level": 0}  # compiling is most of the time
 STAGE = StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False)
 DATA = pictures()
 TRAINING = OneShot(
     SPACE.proxy(8, 0.5), replace(QUICK, coarse=STAGE, fine=STAGE, batch=8, warmup_fraction=0.0,
-            compiler_options=(("xla_backend_optimization_level", 0),)),
+            compiler_options=tuple(FAST.items())),
     replace(DATA.augmentation, shift_px_fraction=0.0, flip=False), 0,
 )  # fmt: skip
 
@@ -65,25 +66,29 @@ def reference_step(state: OneShotState, feed: Pictures, rows: jax.Array) -> tupl
         logits = with_parameters(graph, params)(x, genotype)
         return -(targets * jax.nn.log_softmax(logits)).sum(-1).mean(), logits
 
-    gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
+    def moved(state: OneShotState, total: Any) -> Any:
+        change, _ = TRAINING.optimizer.update(total, state.optimizer, state.params)
+        return optax.apply_updates(state.params, change)
+
+    gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True), compiler_options=FAST)
     soft: Any = None
-    total, losses = jax.tree.map(jnp.zeros_like, state.params), []
+    total, losses = jax.tree.map(np.zeros_like, state.params), []
     for genotype in (*map(jnp.asarray, TRAINING.ends), coarse, drawn[1]):
         (loss, logits), gradient = gradient_of(state.params, genotype, labels if soft is None else soft)
         soft = jax.nn.softmax(logits) if soft is None else soft
-        total, losses = jax.tree.map(jnp.add, total, gradient), [*losses, float(loss)]
-    change, _ = TRAINING.optimizer.update(total, state.optimizer, state.params)
-    return optax.apply_updates(state.params, change), losses
+        total, losses = jax.tree.map(lambda a, b: a + np.asarray(b), total, gradient), [*losses, float(loss)]
+    return jax.jit(moved, compiler_options=FAST)(state, total), losses
 
 
 def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any, Pictures, Any]) -> None:
     chunk, feed, rows = given
-    expected, losses = reference_step(TRAINING.first_state(), feed, rows[0])
+    start = TRAINING.first_state()
+    expected, losses = reference_step(start, feed, rows[0])
     state, report = chunk(TRAINING.first_state(), feed, rows[:1])
     assert np.asarray(report.loss)[0] == pytest.approx(losses, rel=1e-4)
-    start = TRAINING.first_state().params
-    moved = sum(float(jnp.abs(expected[name] - start[name]).sum()) for name in expected)
-    apart = sum(float(jnp.abs(expected[name] - state.params[name]).sum()) for name in expected)
+    start, expected, after = (jax.tree.map(np.asarray, tree) for tree in (start.params, expected, state.params))
+    moved = sum(np.abs(expected[name] - start[name]).sum() for name in expected)
+    apart = sum(np.abs(expected[name] - after[name]).sum() for name in expected)
     assert moved > 0 and apart < 1e-2 * moved  # Adam's first step has the sign of gradients near 0
 
 
@@ -93,7 +98,7 @@ def test_steps_in_two_chunks_are_the_same_steps(given: tuple[Any, Pictures, Any]
     for part in (rows[:2], rows[2:]):
         at_once, _ = chunk(at_once, feed, part)
     again, _ = chunk(TRAINING.first_state(), feed, rows[:2])
-    stored = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), again)  # as from a checkpoint
+    stored = jax.tree.map(np.asarray, again)  # as from a checkpoint
     again, _ = chunk(stored, feed, rows[2:])
     assert int(again.step) == 4
     for name, value in at_once.params.items():

@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.resources import files
@@ -21,6 +20,9 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec, save_arch
 from nas.errors import InvalidInput
+from nas.export.card import card
+from nas.export.folders import check_free_folder, new_beside
+from nas.export.provenance import metadata
 from nas.export.weights import about, declared, difference, fixed_pictures, logits
 from nas.files import write_whole
 from nas.nn.network import MODULES, save_weights
@@ -29,6 +31,13 @@ TOLERANCE = 1e-5  # largest max|y - y*| / max|y*| between the written model and 
 PACKAGES = ("nas", "latency_models", "search_spaces")  # blocked while the written model is checked
 SOURCES = ("primitives.py", "layers.py", "blocks.py")
 CHECK_TIMEOUT_S = 600
+SIGNATURE = "A stand-alone Flax model: pictures [N, H, W, C] -> logits, float32"
+LOADING = """
+import sys; sys.path.insert(0, "{name}")
+from model import load
+model = load("{name}/weights.safetensors")
+logits = model(pictures)  # float32 [N, H, W, C]
+"""
 
 
 def export(
@@ -42,38 +51,31 @@ def export(
     or not at all: `InvalidInput` where weights do not fit, the folder is taken or logits differ; then nothing stays.
     """
     weights, said = declared(arch, weights, provenance)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidInput(f"{out} exists and is not empty; name another folder with --out, or remove it")
-    folder = _temporary(out)
+    check_free_folder(out)
+    folder = new_beside(out)
     try:
         save_weights(folder / "weights.safetensors", weights, arch, said["origin"])
         save_arch(arch, folder / "arch.json")
-        write_whole(folder / "model.py", model_source(arch, said))
+        write_whole(folder / "model.py", model_source(arch, metadata(arch, said, "jax", "flax") | said))
         pictures = fixed_pictures(arch)
-        _, relative = difference(run_model(folder, pictures), logits(arch, weights, pictures))
+        absolute, relative = difference(run_model(folder, pictures), logits(arch, weights, pictures))
         if not relative <= TOLERANCE:
             raise InvalidInput(f"the exported model differs by {relative:.1e} from the network; nothing was written")
+        checked = (
+            f"checked without this package: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
+        )
+        text = card(out.name, arch, said, signature=SIGNATURE, checked=[checked], loading=LOADING.format(name=out.name))
+        write_whole(folder / "README.md", text)
         folder.replace(out)
     except OSError as error:
         raise InvalidInput(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return [
-        f"wrote {out}: model.py, weights.safetensors, arch.json ({arch.params:,} parameters)",
+        f"wrote {out}: model.py, weights.safetensors, arch.json, README.md ({arch.params:,} parameters)",
         *about(said),
-        f"checked without this package: largest relative difference {relative:.1e}; try: python {out}/model.py",
+        f"{checked}; try: python {out}/model.py",
     ]
-
-
-def _temporary(out: Path) -> Path:
-    """Return a new empty folder beside `out`."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        folder.chmod(0o755)
-        return folder
-    except OSError as error:
-        raise InvalidInput(f"cannot make the folder {out}: {error.strerror or error}") from error
 
 
 # ---------------------------------------------------------------------------------------------------- the source text

@@ -38,5 +38,10 @@ FORMAT = SingleFile(
     signature="pictures [N, C, H, W] -> logits, float32",
     content=content,
     run=run,
+    loading="""
+import onnxruntime
+session = onnxruntime.InferenceSession("{name}", providers=["CPUExecutionProvider"])
+logits, = session.run(None, {{"pictures": pictures}})  # float32 [N, C, H, W]
+""",
 )
 export = FORMAT.export

@@ -1,9 +1,7 @@
 """Export as one file for a runtime, which loads it and must give the logits of the network: ONNX and TFLite alike."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,13 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.export.card import card
+from nas.export.delivery import card_of, check_free, deliver
 from nas.export.lowering import Tensors
 from nas.export.packages import INSTALL, installed, need
+from nas.export.provenance import metadata
 from nas.export.weights import about, declared, difference, fixed_pictures, logits
-from nas.files import write_whole
+from nas.files import dump_json
 
 TOLERANCE = 1e-4  # largest max|y - y*|, and the same / max|y*|, between the written model and the network
 SCALED_LOGITS = 10.0  # up to here logits are those of a network in use, and the absolute difference counts too
@@ -31,6 +32,8 @@ class SingleFile:
     signature: str  # what goes in and out
     content: Callable[[ArchSpec, Tensors, Mapping[str, str]], bytes]  # with metadata
     run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # pictures [N, H, W, C] -> logits [N, classes]
+    loading: str  # Python that loads the file {name} and runs it
+    metadata_beside: bool = False  # in NAME.json, where the format has no place for them
 
     def export(
         self, arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
@@ -43,27 +46,30 @@ class SingleFile:
         the writer is not installed, weights do not fit, `out` exists or logits differ; then nothing is written.
         """
         need(self.writer)
-        if out.exists():
-            raise InvalidInput(f"{out} exists; name another file with --out, or remove it")
-        if not out.parent.is_dir():
-            raise InvalidInput(f"cannot write {out}: there is no folder {out.parent}")
+        aside = [out.with_name(f"{out.name}.json")] if self.metadata_beside else []
+        check_free(out, *aside)
         weights, said = declared(arch, weights, provenance)
         content = self.bytes_of(arch, weights, said)
         checked = self._checked(arch, weights, content)
-        write_whole(out, content)
+        loading = self.loading.format(name=out.name)
+        text = card(out.name, arch, said, signature=self.signature, checked=[checked], loading=loading)
+        described = dict.fromkeys(aside, dump_json(self.metadata_of(arch, said)))
+        deliver({**described, card_of(out): text, out: content})
         return [
             f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {self.signature}",
+            *(f"wrote {path}" for path in (*aside, card_of(out))),
             *about(said),
             checked,
         ]
 
     def bytes_of(self, arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str]) -> bytes:
         """Return the content of the file: spec, provenance and versions are in its metadata."""
-        metadata = {"spec.digest": arch.digest, "spec.json": json.dumps(arch.to_dict(), sort_keys=True)}
-        metadata |= {f"provenance.{key}": value for key, value in provenance.items() if key != "arch"}
-        distribution = self.writer.replace("_", "-")
-        metadata |= {f"version.{name}": _version(name) for name in (distribution, "nas-engine")}
-        return self.content(arch, lambda name, _: np.asarray(weights[name]), metadata)
+        said = self.metadata_of(arch, provenance)
+        return self.content(arch, lambda name, _: np.asarray(weights[name]), said)
+
+    def metadata_of(self, arch: ArchSpec, provenance: Mapping[str, str]) -> dict[str, str]:
+        """Return what the file says of itself."""
+        return metadata(arch, provenance, self.writer.replace("_", "-"))
 
     def _checked(self, arch: ArchSpec, weights: Mapping[str, Any], content: bytes) -> str:
         """Return the line about the check; `InvalidInput` where the logits differ."""
@@ -81,10 +87,3 @@ class SingleFile:
         return (
             f"checked in {self.runtime_name}: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
         )
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "from a source tree"

@@ -34,5 +34,13 @@ FORMAT = SingleFile(
     signature="pictures [N, H, W, C] -> logits, float32",
     content=content,
     run=run,
+    loading="""
+from ai_edge_litert.interpreter import Interpreter
+network = Interpreter("{name}")
+network.allocate_tensors()
+network.set_tensor(network.get_input_details()[0]["index"], pictures)  # float32 [1, H, W, C]
+network.invoke()
+logits = network.get_tensor(network.get_output_details()[0]["index"])
+""",
 )
 export = FORMAT.export

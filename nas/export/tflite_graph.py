@@ -18,6 +18,7 @@ from nas.export.lowering import Array, Tensors, Value, lower, pads
 from nas.ops import Act, Gate, Shape
 
 VERSION, IDENTIFIER = 3, b"TFL3"
+INPUT, OUTPUT = "pictures", "logits"
 METADATA = "nas-engine"  # the name of the entry that holds our metadata as JSON
 OPEN = -1  # the size of the batch
 OLD_CODES = 127  # operators beyond have no place in the schema's first field for them
@@ -27,6 +28,11 @@ FUSED: dict[Act, int] = {
     "relu6": schema.ActivationFunctionType.RELU6,
 }  # activations that are part of the operator in front of them
 KINDS = schema.BuiltinOperator
+TYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "int32": schema.TensorType.INT32,
+    "int8": schema.TensorType.INT8,
+}  # of constants
 
 
 def tflite_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
@@ -37,6 +43,8 @@ def tflite_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) 
 
 class Graph:
     """The operators, tensors and buffers of one network while it is put together: a `lowering.Writer`."""
+
+    batch = OPEN
 
     def __init__(self, arch: ArchSpec) -> None:
         self._arch = arch
@@ -51,7 +59,7 @@ class Graph:
         one = schema.TensorT()
         one.name, one.shape, one.isVariable = name, [1 if size == OPEN else size for size in shape], False
         one.shapeSignature = [*shape] if OPEN in shape else None
-        one.type = schema.TensorType.INT32 if data is not None and data.dtype == np.int32 else schema.TensorType.FLOAT32
+        one.type = schema.TensorType.FLOAT32 if data is None else TYPES[data.dtype.name]
         one.buffer = 0 if data is None else self.buffer(data.tobytes())
         self._index[name] = len(self._tensors)
         self._tensors.append(one)
@@ -69,6 +77,10 @@ class Graph:
         array = np.asarray(values)
         kept = array.astype(np.int32 if array.dtype == np.int64 else np.float32)
         return self.tensor(name, kept.shape, kept)
+
+    def number(self, name: str, value: float) -> str:
+        """Put one number into the file and return its name."""
+        return self.constant(name, [value])
 
     def node(self, kind: int, name: str, inputs: Sequence[str], shape: Sequence[int], options: Any = None) -> str:
         """Add an operator whose one output has `name` and `shape` behind the batch, and return that name."""
@@ -90,7 +102,7 @@ class Graph:
 
     def input(self, shape: Shape) -> Value:
         """Return the pictures."""
-        return Value(self.tensor("pictures", (OPEN, *shape)), shape)
+        return Value(self.tensor(INPUT, (OPEN, *shape)), shape)
 
     def conv(self, name: str, at: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
         """Add a dense convolution with its activation."""
@@ -120,10 +132,17 @@ class Graph:
         options.dilationHFactor = options.dilationWFactor = 1
         options.fusedActivationFunction = FUSED.get(act, FUSED["none"])
         shape = self._strided(at.shape, kernel, stride, options.padding)._replace(channels=len(bias))
-        inputs = [at.name, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
         dense = isinstance(options, schema.Conv2DOptionsT)
+        inputs = [at.name, *self.weight(name, at.name, (weight, bias), axis=0 if dense else 3)]
         done = self.node(KINDS.CONV_2D if dense else KINDS.DEPTHWISE_CONV_2D, name, inputs, shape, options)
-        return self._activated(Value(done, shape), act)
+        return self._activated(f"{name}.{act}", Value(done, shape), act)
+
+    def weight(self, name: str, at: str, numbers: tuple[Array, Array], *, axis: int | None) -> list[str]:
+        """Put (weight, bias) of a layer into the file and return their names.
+
+        `at` is the layer's input and `axis` that of the weight's output channels, for who needs to know.
+        """
+        return [self.constant(f"{name}.{key}", values) for key, values in zip(("weight", "bias"), numbers, strict=True)]
 
     def _padded(self, name: str, at: Value, zeros: Sequence[tuple[int, int]]) -> Value:
         rows, columns = (sum(pair) for pair in zeros)
@@ -136,16 +155,19 @@ class Graph:
             return shape.strided(stride, shape.channels)
         return Shape((shape.height - kernel) // stride + 1, (shape.width - kernel) // stride + 1, shape.channels)
 
-    def _activated(self, at: Value, act: Act) -> Value:
+    def _activated(self, name: str, at: Value, act: Act) -> Value:
         """Add an activation that is no part of the operator in front of it."""
-        name = f"{at.name}.{act}"
         if act in FUSED:
             return at
         if act == "hswish":
-            return Value(self.node(KINDS.HARD_SWISH, name, [at.name], at.shape, schema.HardSwishOptionsT()), at.shape)
+            return self.hard_swish(name, at)
         if act == "gelu":
             return Value(self.node(KINDS.GELU, name, [at.name], at.shape, schema.GeluOptionsT()), at.shape)
         return self.multiply(name, at, self.gate(f"{name}.sigmoid", at, "sigmoid"))
+
+    def hard_swish(self, name: str, at: Value) -> Value:
+        """Add x * hard_sigmoid(x)."""
+        return Value(self.node(KINDS.HARD_SWISH, name, [at.name], at.shape, schema.HardSwishOptionsT()), at.shape)
 
     def affine(self, name: str, at: Value, factor: Array, bias: Array) -> Value:
         """Add a multiplication and an addition per channel."""
@@ -170,12 +192,12 @@ class Graph:
         options = schema.FullyConnectedOptionsT()
         options.fusedActivationFunction = FUSED.get(act, FUSED["none"])
         out = weight.shape[1]
-        inputs = [at.name, self.constant(f"{name}.weight", weight.T), self.constant(f"{name}.bias", bias)]
+        inputs = [at.name, *self.weight(name, at.name, (weight.T, bias), axis=None)]
         done = Value(self.node(KINDS.FULLY_CONNECTED, name, inputs, [out], options), Shape(1, 1, out))
         if act in FUSED:
             return done
         square = done._replace(name=self._reshape(f"{name}.map", done.name, done.shape))
-        return self.flatten(f"{name}.flat", self._activated(square, act))
+        return self.flatten(f"{name}.flat", self._activated(f"{name}.{act}", square, act))
 
     def gate(self, name: str, at: Value, gate: Gate) -> Value:
         """Add a gate's function; the hard sigmoid is ReLU6(x + 3) / 6."""
@@ -183,9 +205,9 @@ class Graph:
             return Value(self.node(KINDS.LOGISTIC, name, [at.name], at.shape), at.shape)
         plus = schema.AddOptionsT()
         plus.fusedActivationFunction = FUSED["relu6"]
-        inputs = [at.name, self.constant(f"{name}.three", [3.0])]
+        inputs = [at.name, self.number(f"{name}.three", 3.0)]
         clipped = Value(self.node(KINDS.ADD, f"{name}.clipped", inputs, at.shape, plus), at.shape)
-        return self.multiply(name, clipped, Value(self.constant(f"{name}.sixth", [1 / 6]), at.shape))
+        return self.multiply(name, clipped, Value(self.number(f"{name}.sixth", 1 / 6), at.shape))
 
     def add(self, name: str, left: Value, right: Value) -> Value:
         """Add a sum."""
@@ -231,30 +253,29 @@ class Graph:
     def _reshape(self, name: str, at: str, sizes: Sequence[int]) -> str:
         """Add a view with `sizes` behind the batch."""
         options = schema.ReshapeOptionsT()
-        options.newShape = [OPEN, *sizes]
-        shape = self.constant(f"{name}.sizes", np.array([OPEN, *sizes], np.int64))
+        options.newShape = [self.batch, *sizes]
+        shape = self.constant(f"{name}.sizes", np.array([self.batch, *sizes], np.int64))
         return self.node(KINDS.RESHAPE, name, [at, shape], sizes, options)
 
     def model(self, last: Value, metadata: Mapping[str, str]) -> bytes:
         """Return the file's content, whose logits are `last`."""
-        self._tensors[self._index[last.name]].name = "logits"
+        self._tensors[self._index[last.name]].name = OUTPUT
         graph, model, entry = schema.SubGraphT(), schema.ModelT(), schema.MetadataT()
         graph.name, graph.tensors, graph.operators = "network", self._tensors, self._operators
-        graph.inputs, graph.outputs = [self._index["pictures"]], [self._index[last.name]]
+        graph.inputs, graph.outputs = [self._index[INPUT]], [self._index[last.name]]
         entry.name, entry.buffer = METADATA, self.buffer(json.dumps(metadata, sort_keys=True).encode())
         model.version, model.description, model.subgraphs = VERSION, "nas-engine", [graph]
-        model.operatorCodes, model.buffers = [_code(kind) for kind in self._kinds], self._buffers
+        model.operatorCodes, model.buffers = [self.code(kind) for kind in self._kinds], self._buffers
         model.metadata = [entry]
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(model.Pack(builder), IDENTIFIER)
         return bytes(builder.Output())
 
-
-def _code(kind: int) -> Any:
-    """Return the entry of an operator in the list of those that a model uses."""
-    code = schema.OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, min(kind, OLD_CODES), 1
-    return code
+    def code(self, kind: int) -> Any:
+        """Return the entry of an operator in the list of those that the model uses."""
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, min(kind, OLD_CODES), 1
+        return code
 
 
 def read_metadata(content: bytes) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The weights that an exporter writes, where they come from, and the logits that the written model must give."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from nas.errors import InvalidInput
 from nas.nn.network import Network, abstract_network, check_weights, get_weights, set_weights
 
 RANDOM = "random initialisation"
+BATCH = 64  # pictures at once
 SEED = 0  # of the random initialisation, and of the pictures of a check
 
 
@@ -56,10 +57,17 @@ def logits(arch: ArchSpec, weights: Mapping[str, Any], pictures: NDArray[np.floa
     with jax.default_device(jax.devices("cpu")[0]):
         network = abstract_network(arch)
         set_weights(network, weights)
-        found: NDArray[np.float32] = np.asarray(
-            nnx.jit(lambda network, x: network(x))(network, jax.numpy.asarray(pictures))
-        )
-    return found
+        run = nnx.jit(lambda network, x: network(x))
+        found = [np.asarray(run(network, jax.numpy.asarray(batch))) for batch in _batches(pictures)]
+    return np.concatenate(found)[: len(pictures)]
+
+
+def _batches(pictures: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield the pictures `BATCH` at a time, the last batch filled up with zeros: one compilation serves all."""
+    size = min(BATCH, len(pictures))
+    for start in range(0, len(pictures), size):
+        batch = pictures[start : start + size]
+        yield np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
 
 
 def difference(found: NDArray[Any], wanted: NDArray[Any]) -> tuple[float, float]:

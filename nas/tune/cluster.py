@@ -10,6 +10,7 @@ import os
 import pickle
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from nas.errors import InvalidInput
 
 MOST_WORKERS = 1024
 SMALLEST_STORE = 80 * 2**20  # bytes; Ray asks for at least 75 MiB
+CONNECT_S = 5.0
 FOLDER = "nas-ray-"
 THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -39,6 +41,8 @@ class Cluster:
             raise InvalidInput(f"the number of workers must lie between 1 and {MOST_WORKERS}, got {workers}")
         if threads < 1:
             raise InvalidInput(f"threads per worker must be at least 1, got {threads}")
+        if address is not None:
+            _check_answers(address)
         self.workers, self.threads = workers, threads
         self._folder: str | None = _new_folder()
         self.environment = _environment(threads, None if address else self.scratch)
@@ -106,6 +110,16 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _check_answers(address: str) -> None:
+    """Raise where nobody listens at `address`, "host:port": Ray itself would try again for minutes."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+        except (OSError, OverflowError) as error:
+            raise InvalidInput(f"no Ray cluster at {address}: nothing answers there ({error})") from error
 
 
 def _new_folder() -> str:

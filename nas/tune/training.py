@@ -48,10 +48,17 @@ def train_until(
     curve = _Curve(Journal(folder / "curve.jsonl"), seen)
     for epoch in range(1, min(until, len(curve.known)) + 1):
         seen(epoch, curve.known[epoch - 1])
-    whole = until == settings.epochs
-    if len(curve.known) < until or (whole and not (folder / "weights.safetensors").exists()):
+    if not known_curve(settings, folder, until):
         _go_on(Plan(arch, settings, data, feeds(data)[0]), curve, folder, until)
     return curve.known[:until]
+
+
+def known_curve(settings: TrainSettings, folder: Path, until: int) -> list[float]:
+    """Return the top-1 after each epoch [until] where `folder` holds all that `train_until` would do, else nothing."""
+    path = folder / "curve.jsonl"
+    curve = [float(record["top1"]) for record in Journal(path).records] if path.exists() else []
+    whole = until < settings.epochs or (folder / "weights.safetensors").exists()
+    return curve[:until] if whole and len(curve) >= until else []
 
 
 class _Curve:

@@ -7,6 +7,7 @@ must lie on storage that all of them share.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -37,7 +38,7 @@ from nas.tune.finalists import (
     halved,
     table,
 )
-from nas.tune.training import train_until
+from nas.tune.training import known_curve, train_until
 
 LOST_WORKERS = 3  # how often a trial may lose its worker and go on
 TIME = "epoch"
@@ -126,10 +127,17 @@ class TuneRunner:
 
         def run(finalists: Sequence[Finalist], until: int) -> Iterator[Outcome]:
             found: dict[str, Outcome] = {}
-            self._fit(finalists, dict.fromkeys((one.digest for one in finalists), until), None, found.setdefault)
-            for one in found.values():
-                left = DROPPED if one.state == STOPPED else one.state
-                yield Outcome(one.digest, one.epochs, one.top1, left, one.error)
+            waiting = []
+            for one in finalists:
+                curve = known_curve(self.trials.settings, self.trials.of(one.digest), until)
+                waiting += [] if curve else [one]
+                for epoch, top1 in enumerate(curve, start=1):
+                    self.seen(one.digest, epoch, top1)
+                    found[one.digest] = Outcome(one.digest, epoch, top1, self._state(epoch))
+            if waiting:
+                self._fit(waiting, dict.fromkeys((one.digest for one in waiting), until), None, found.setdefault)
+            for outcome in found.values():
+                yield replace(outcome, state=DROPPED) if outcome.state == STOPPED else outcome
 
         return run
 
@@ -138,9 +146,17 @@ class TuneRunner:
         endings, epochs = Endings(self.trials.folder), self.trials.settings.epochs
         until = {one.digest: endings.known[one.digest].epochs if one.digest in endings.known else epochs
                  for one in finalists}  # fmt: skip
-        again = [one for one in finalists if until[one.digest] > 0]
-        self._fit(again, until, scheduler, lambda digest, outcome: endings.add(outcome))
+        if not all(one.digest in endings.known and self._ended(one, until[one.digest]) for one in finalists):
+            again = [one for one in finalists if until[one.digest] > 0]
+            self._fit(again, until, scheduler, lambda digest, outcome: endings.add(outcome))
         return [endings.known[one.digest] for one in finalists]
+
+    def _state(self, epoch: int) -> str:
+        return FINISHED if epoch == self.trials.settings.epochs else STOPPED
+
+    def _ended(self, one: Finalist, until: int) -> bool:
+        """Whether nothing is left to do for a trial: it has failed, or its curve and weights are there."""
+        return until == 0 or bool(known_curve(self.trials.settings, self.trials.of(one.digest), until))
 
     def _fit(
         self, finalists: Sequence[Finalist], until: dict[str, int], scheduler: Any,

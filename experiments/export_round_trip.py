@@ -1,0 +1,99 @@
+"""Every export format against the Flax network: MobileNetV4 Conv-S, Hybrid-M, random UIB specs; int8 against float32.
+
+    PYTHONPATH=. python experiments/export_round_trip.py [--training FOLDER --data fashion-mnist --data-dir DIR]
+
+Prints the largest absolute difference of the logits (of size 1) per network and format; 1e-4 or less is wanted. With
+the folder of a nas train, also the top-1 of its int8 files on all test pictures, within 1 point of float32. Exits 1
+where one of both does not hold. timm is in experiments/timm_round_trip.py.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from export_networks import networks, scaled_weights
+
+from nas.arch import ArchSpec, load_arch, save_arch
+from nas.errors import InvalidInput
+from nas.export import flax_file, onnx_file, onnx_int8_file, stablehlo_file, tflite_file, tflite_int8_file
+from nas.export.calibration import calibration
+from nas.export.quantised_file import agreement
+from nas.export.weights import difference, logits
+from nas.files import write_whole
+from nas.nn.network import load_weights, save_weights
+
+ALLOWED, ALLOWED_POINTS = 1e-4, 1.0
+SINGLE = {"stablehlo": stablehlo_file.FORMAT, "onnx": onnx_file.FORMAT, "tflite": tflite_file.FORMAT}
+INT8 = {"onnx": onnx_int8_file.FORMAT, "tflite": tflite_int8_file.FORMAT}
+PICTURES = 2
+
+
+def flax_logits(arch: ArchSpec, weights: dict[str, np.ndarray], pictures: np.ndarray) -> np.ndarray:
+    """Return the logits of the stand-alone Flax model, run by a Python without this package."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_weights(Path(folder, "weights.safetensors"), weights, arch, "drawn")
+        save_arch(arch, Path(folder, "arch.json"))
+        write_whole(Path(folder, "model.py"), flax_file.model_source(arch, {"origin": "drawn"}))
+        return flax_file.run_model(Path(folder), pictures)
+
+
+def differences(arch: ArchSpec) -> dict[str, float]:
+    """Return the largest absolute difference of the logits per format."""
+    pictures = np.random.default_rng(0).normal(size=(PICTURES, *arch.input_shape)).astype(np.float32)
+    weights = scaled_weights(arch, pictures)
+    said = {"arch": arch.digest, "origin": "drawn for a check"}
+    wanted = logits(arch, weights, pictures)
+    found = {name: form.run(form.bytes_of(arch, weights, said), pictures) for name, form in SINGLE.items()}
+    found["flax"] = flax_logits(arch, weights, pictures)
+    return {name: difference(one, wanted)[0] for name, one in found.items()}
+
+
+def int8_points(folder: Path, data: str, data_dir: Path | None) -> list[tuple[str, float, float, float]]:
+    """Return (format, top-1 in int8, top-1 in float32, agreement) of a trained network on all test pictures."""
+    from nas.data import load
+
+    arch, dataset = load_arch(folder / "arch.json"), load(data, data_dir)
+    weights, _ = load_weights(folder / "weights.safetensors", arch)
+    given = calibration(arch, dataset, check_pictures=len(dataset.y_test))
+    if given.labels is None:
+        raise InvalidInput(f"{data} has other classes than {folder}; name the data that it was trained on")
+    wanted, rows = logits(arch, weights, given.check), []
+    for name, form in INT8.items():
+        content, _ = form.content(arch, lambda tensor, _: weights[tensor], {}, given)
+        found = form.run(content, given.check)
+        top1 = [float((one.argmax(1) == given.labels).mean()) for one in (found, wanted)]
+        rows.append((name, *top1, agreement(found, wanted)))
+    return rows
+
+
+def main() -> None:
+    """Print a line per network and one per int8 file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--references", nargs="*", default=("mobilenetv4-conv-s", "mobilenetv4-hybrid-m"))
+    parser.add_argument("--random", type=int, default=5, metavar="N", help="UIB specs drawn (default: 5)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resolution", type=int, help="of the references (default: their own)")
+    parser.add_argument("--training", type=Path, help="folder of a nas train")
+    parser.add_argument("--data", default="fashion-mnist", help="that it was trained on (default: fashion-mnist)")
+    parser.add_argument("--data-dir", type=Path)
+    args = parser.parse_args()
+    worst = drop = 0.0
+    for name, arch in networks(args.references, args.random, args.seed, args.resolution):
+        found = differences(arch)
+        worst = max(worst, *found.values())
+        print(f"{name:22s}", "  ".join(f"{form} {gap:.1e}" for form, gap in found.items()), flush=True)
+    print(f"largest difference of all {worst:.1e}, allowed {ALLOWED:.0e}")
+    for name, quantised, floating, same in (
+        int8_points(args.training, args.data, args.data_dir) if args.training else []
+    ):
+        drop = max(drop, 100 * (floating - quantised))
+        print(f"{name} int8: top-1 {quantised:.2%} against {floating:.2%} in float32, same class on {same:.2%}")
+    if args.training:
+        print(f"largest loss {drop:.2f} points, allowed {ALLOWED_POINTS:.0f}")
+    sys.exit(worst > ALLOWED or drop > ALLOWED_POINTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Export as one StableHLO program by jax.export, weights inside, batch left open: https://docs.jax.dev/en/latest/export.
+
+The file runs on CPU, GPU and TPU without this package. It has no place for metadata: NAME.json beside it holds them.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.export.lowering import Tensors
+from nas.export.single_file import SingleFile
+from nas.nn.network import merged, weight_shapes
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+LOCATIONS = "jax_traceback_in_locations_limit"
+BATCH = "batch"  # the name of the open dimension
+
+
+def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str]) -> bytes:
+    """Return the bytes of the program."""
+    weights: dict[str, Any] = {
+        name: np.asarray(tensors(name, shape), np.float32) for name, shape in weight_shapes(arch).items()
+    }
+
+    def logits(pictures: Array) -> Array:
+        return merged(arch, weights)(pictures)
+
+    shape = jax.export.symbolic_shape(", ".join([BATCH, *map(str, arch.input_shape)]))
+    with _without_locations():
+        program = jax.export.export(jax.jit(logits), platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, np.float32))
+    return bytes(program.serialize())
+
+
+def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that the program gives on the CPU for pictures [N, H, W, C]."""
+    with jax.default_device(jax.devices("cpu")[0]):
+        return np.asarray(jax.export.deserialize(bytearray(model)).call(pictures))
+
+
+@contextmanager
+def _without_locations() -> Iterator[None]:
+    """Keep the names of source files out of the program: the same network gives the same bytes everywhere."""
+    before = getattr(jax.config, LOCATIONS)
+    jax.config.update(LOCATIONS, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(LOCATIONS, before)
+
+
+FORMAT = SingleFile(
+    writer="jax",
+    runtime="jax",
+    runtime_name="jax.export",
+    signature="pictures [N, H, W, C] -> logits, float32, N left open",
+    content=content,
+    run=run,
+    loading="""
+import jax
+program = jax.export.deserialize(bytearray(open("{name}", "rb").read()))
+logits = program.call(pictures)  # float32 [N, H, W, C]
+""",
+    metadata_beside=True,
+)
+export = FORMAT.export

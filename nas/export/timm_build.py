@@ -1,0 +1,60 @@
+"""Builds the network in network.json with timm, with the weights beside it: needs torch, timm and safetensors.
+
+    from build import build
+    model = build()  # a torch.nn.Module in evaluation mode, pictures [N, C, H, W]
+
+`python build.py PICTURES.npy LOGITS.npy` writes the logits of pictures [N, H, W, C].
+"""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def build(folder: Path = HERE) -> Any:
+    """Return the network in `folder` with its weights."""
+    import timm.models.efficientnet
+    import timm.models.mobilenetv3
+    from safetensors.torch import load_file
+    from timm.layers import get_act_layer
+    from timm.models._efficientnet_blocks import SqueezeExcite
+    from timm.models._efficientnet_builder import decode_arch_def, round_channels
+    from torch.nn import BatchNorm2d
+
+    about = json.loads((folder / "network.json").read_text())
+    classes = {
+        "MobileNetV3": timm.models.mobilenetv3.MobileNetV3,
+        "EfficientNet": timm.models.efficientnet.EfficientNet,
+    }
+    excite = about["squeeze_excite"]
+    model = classes[about["class"]](
+        decode_arch_def(about["arch_def"]),
+        act_layer=get_act_layer(about["act"]),
+        norm_layer=partial(BatchNorm2d, eps=about["norm_eps"]),
+        se_layer=partial(
+            SqueezeExcite, force_act_layer=get_act_layer(excite["act"]), gate_layer=get_act_layer(excite["gate"])
+        ),
+        round_chs_fn=partial(round_channels, multiplier=0),  # channels as they are written
+        **about["settings"],
+    )
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model.eval()
+
+
+def main() -> None:
+    """Write the logits of the pictures that the command line names."""
+    import numpy as np
+    import torch
+
+    pictures, logits = sys.argv[1:]
+    batch = torch.from_numpy(np.load(pictures).transpose(0, 3, 1, 2).copy())
+    with torch.no_grad():
+        np.save(logits, build()(batch).numpy())
+
+
+if __name__ == "__main__":
+    main()
