@@ -16,6 +16,7 @@ from nas import train as train_module
 from nas.arch import ArchSpec, load_arch
 from nas.data import Augmentation, Dataset, Labelled, build_dataset, load
 from nas.errors import InvalidInput
+from nas.nn.checkpoints import KEPT
 from nas.nn.fitting import estimated_statistics, feeds, run_chunk, top1
 from nas.nn.network import Network, get_weights, load_weights
 from nas.nn.training import AdamW, RMSProp
@@ -120,7 +121,7 @@ def test_checkpoints_are_written_on_the_way(digits: Dataset, tmp_path: Path, mon
     with pytest.raises(SystemExit):
         train(ARCH, digits, SETTINGS, out, kill)
     steps = sorted(int(path.name) for path in (out / "checkpoints").iterdir())
-    assert len(steps) == 2 and steps[-1] > 20
+    assert len(steps) == KEPT and steps[-1] > 20
 
 
 @pytest.mark.parametrize(
