@@ -133,6 +133,8 @@ def test_bad_settings_are_refused_in_one_line() -> None:
 
 
 DRIVER = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 import numpy as np, evaluators
 from nas.tune.executor import RayExecutor
 with RayExecutor(evaluators.weighted, {"weights": np.ones(6), "folder": ""}, workers=2) as executor:

@@ -1,8 +1,9 @@
 """What the Edge TPU compiler supports: the operators of edgetpu_ops.csv, on tensors of fixed size.
 
 Source of the table: "TensorFlow models on the Edge TPU", Supported operations, https://coral.ai/docs/edgetpu/models-intro
-(newest runtime; limitations in our words), with the operators' names in TFLite's schema. Same page, Model requirements:
-8-bit numbers, sizes known at compile time, at most the three innermost dimensions larger than 1.
+(newest runtime; limitations in our words), with the operators' names in TFLite's schema. The page itself was read in
+part; its rows were checked against older copies, those from Rsqrt on only partly. Same page, Model requirements: 8-bit
+numbers, sizes known at compile time, at most the three innermost dimensions larger than 1.
 """
 
 import csv
