@@ -169,6 +169,8 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--target", default="edgetpu")
     parser.add_argument("--preset", default="standard")
+    parser.add_argument("--finalists", type=int, help="candidates of the searches' coarse stage that are trained alone")
+    parser.add_argument("--proxy-resolution", type=int)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--found", type=Path, nargs="+", default=[], help="specs found before, in place of searching")
     parser.add_argument("--random", type=int, default=16)
@@ -179,7 +181,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ranking-study"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    settings = Settings(target=args.target, data=args.data, data_dir=args.data_dir, preset=args.preset)
+    settings = Settings(
+        target=args.target, data=args.data, data_dir=args.data_dir, preset=args.preset, finalists=args.finalists,
+        proxy_resolution=args.proxy_resolution,
+    )  # fmt: skip
     sought = given(args.found) or [result.arch for result in found(settings, args.seeds, args.out)]
     plan = make_plan(settings)
     genotypes = random_genotypes(plan, args.random, 0)

@@ -59,6 +59,7 @@ class Settings:
     data_dir: str | None = None
     resolution: int = 224
     preset: str = "quick"
+    finalists: int | None = None  # of the coarse stage, trained alone; half as many of the fine one
     proxy_resolution: int | None = None
     proxy_width: float | None = None
     seed: int = 0
@@ -243,7 +244,7 @@ def scale(settings: Settings, num_classes: int) -> ArchSpec:
 def make_plan(settings: Settings) -> Plan:
     """Return the plan for `settings`, or raise the one line that says why there is none."""
     _check_numbers(settings)
-    preset = load_preset(settings.preset)
+    preset = load_preset(settings.preset).with_finalists(settings.finalists)
     base = load("space", SPACES, settings.space)
     if not isinstance(base, StagedSpace):
         raise InvalidInput(

@@ -70,7 +70,19 @@ class Preset:
     warmup_fraction: float = 0.025
     compiler_options: tuple[tuple[str, int], ...] = ()  # of XLA, for the programs of the search
 
+    def with_finalists(self, coarse: int | None) -> "Preset":
+        """Return the preset with so many candidates of the coarse stage trained alone, and half as many of the fine.
 
+        `InvalidInput` where they are too few for a choice.
+        """
+        if coarse is None:
+            return self
+        if coarse < FEWEST_FINALISTS:
+            raise InvalidInput(f"finalists must be at least {FEWEST_FINALISTS}, got {coarse}")
+        return replace(self, coarse_finalists=Finals(coarse), fine_finalists=Finals(coarse // 2))
+
+
+FEWEST_FINALISTS = 4  # of the coarse stage
 SMALLEST_PROXY = 16  # px, but for presets that ask for less
 
 QUICK = Preset(

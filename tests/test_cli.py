@@ -288,7 +288,7 @@ def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_pat
     flags = (
         "--space uib --target rpi5 --latency-ms 9.5 --max-params 4e6 --max-macs 200_000_000 --data d.npz --data-dir x "
         "--max-memory-kb 320 --max-flash-kb 1.5e3 --max-energy-mj 0.25 "
-        "--resolution 96 --preset standard --proxy-resolution 24 --proxy-width 0.5 --seed 7 "
+        "--resolution 96 --preset standard --finalists 8 --proxy-resolution 24 --proxy-width 0.5 --seed 7 "
         "--latency-model plain-roofline --bound pi.forest.json:3.5 --bound x/lat.forest.json:9 "
         "--minimize energy,memory,pi.forest.json"
     )
@@ -307,6 +307,7 @@ def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_pat
             data_dir="x",
             resolution=96,
             preset="standard",
+            finalists=8,
             proxy_resolution=24,
             proxy_width=0.5,
             seed=7,

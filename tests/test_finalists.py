@@ -1,10 +1,12 @@
 """Which candidates a stage sends to be trained alone, and for how long: laws of the pure part."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.errors import InvalidInput
 from nas.finalists import entrants
-from nas.presets import Finals
+from nas.presets import QUICK, Finals
 from nas.protocols import Genotype
 from nas.search import halving
 
@@ -34,6 +36,14 @@ def test_each_origin_sends_its_best_entrants(found: dict[int, tuple[int, str]], 
         assert all(counts[genotype] >= max(left, default=0) for genotype in mine)
         fair = min(len(team), most // len(set(origins.values())))
         assert len(mine) >= fair
+
+
+def test_a_preset_takes_finalists_enough_for_a_choice() -> None:
+    preset = QUICK.with_finalists(8)
+    assert QUICK.with_finalists(None) is QUICK
+    assert preset.coarse_finalists == Finals(8) and preset.fine_finalists == Finals(4)
+    with pytest.raises(InvalidInput, match="at least 4, got 3"):
+        QUICK.with_finalists(3)
 
 
 def test_words_name_who_is_trained_how_long() -> None:

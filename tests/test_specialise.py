@@ -356,6 +356,7 @@ def test_a_run_of_several_targets_says_which_folders_hold_results(
         (["--algorithm", "nsga2", "--universal"], "--universal needs several targets"),
         (["--algorithm", "nsga2", "--trials", "0"], "--trials: must be a whole number of at least 1, got '0'"),
         (["--trials", "5"], "--trials goes with an --algorithm over a supernet trained once"),
+        (["--algorithm", "random", "--finalists", "8"], "--finalists goes with joint; after a search by random"),
         (["--target", "edgetpu,pixel6-cpu"], "the joint search trains for one target"),
         (
             ["--algorithm", "nsga2", "--target", "edgetpu,pixel6-cpu", "--latency-ms", "1,2,3"],

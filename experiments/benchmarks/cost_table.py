@@ -9,10 +9,9 @@ The spaces are those of the search: the coarse one, the fine one around the arch
 one, and all decisions at once. `CostTable.score` looks up batches of candidates; the reference path decodes each and
 adds up its kernels (`decode`, `predict_ms`). Both are medians of the same run, measured in turn, and must agree.
 
-On one core (no GPU), candidates a second by the table, and the ratio to the walk: coarse 49.1 M (36,988), fine 33.8 M
-(26,099), all decisions at once 6.9 M (5,419). The aim of 1 M is met by each. Of those figures all are of edgetpu. The
-two forms were compared on a machine that others loaded, so in processor time, candidates a second, medians of 7:
-edgetpu 42.8, 29.3 and 4.2 M, s23-gpu (calibrated) 52.5, 33.9 and 6.7 M; the form makes nothing slower.
+On one core (no GPU), millions of candidates a second by the table, and the ratio to the walk: edgetpu 44.7 coarse
+(34,693), 30.8 fine (23,996), 6.2 all decisions at once (5,042); s23-gpu, which is calibrated, 47.4, 34.9 and 7.4. The
+aim of 1 M is met by each, and the form makes nothing slower.
 """
 
 import argparse

@@ -8,19 +8,18 @@ less 1. "scaling": candidates per second with N workers over N times those with 
 worker. The last column is processor time of the driver. Workers are started once, those that a round does not use are
 idle. Medians over rounds, which alternate.
 
-What came out on 2 cores, with `--rounds 5 --candidates 1024`. The machine was busy with other work (a load of 20 to
-40); driver, Ray and workers were given priority over it (nice -10) once the workers were ready:
+What came out on 2 cores, quiet, with the defaults:
 
 workers  candidates/s  over the work  scaling  driver ms/batch
-1                 765           2.8%   100.0%             1.95
-2               1,678           3.8%   109.7%             1.49
-4               3,358           4.6%   109.8%             1.06
-8               6,761           5.2%   110.5%             1.02
-16             12,822           6.9%   104.8%             0.95
+1                 891           2.5%   100.0%             1.88
+2               1,760           3.0%    98.8%             1.63
+4               3,478           3.2%    97.6%             1.30
+8               6,761           4.0%    94.9%             1.23
+16             13,012           4.6%    91.3%             1.07
 
-Below the 5 % that are aimed at with up to 4 workers, and more than 90 % of linear up to 16. Without the priority, in
-the same load, with `--rounds 3`: 7.8 % over the work with one worker, 15.5 % with 16, scaling 87 %. There a batch waits
-for a processor, at its start and at its end.
+So at most the 5 % that are aimed at, and more than 90 % of linear, up to 16 workers. With other work on the machine (a
+load of 20 to 40): 7.8 % over the work with one worker, 15.5 % with 16, scaling 87 %. There a batch waits for a
+processor, at its start and at its end.
 """
 
 import argparse

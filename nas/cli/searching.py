@@ -61,6 +61,12 @@ def add_commands(commands: Commands) -> None:
     search.add_argument(
         "--preset", default="quick", metavar="P", help="smoke, quick, standard or paper (default: quick)"
     )
+    search.add_argument(
+        "--finalists",
+        type=count,
+        metavar="N",
+        help="joint: N candidates of the coarse stage, N/2 of the fine, trained alone",
+    )
     search.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
     search.add_argument("--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is the deployed one")
     search.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
@@ -106,6 +112,7 @@ def run_search(args: argparse.Namespace) -> None:
         data_dir=args.data_dir,
         resolution=args.resolution,
         preset=args.preset,
+        finalists=args.finalists,
         proxy_resolution=args.proxy_resolution,
         proxy_width=args.proxy_width,
         seed=args.seed,

@@ -77,6 +77,8 @@ def request_of(args: argparse.Namespace, base: "Settings") -> "Request":
     from nas.request import Request, default_trials, per_target
     from nas.specialise import borrowed
 
+    if args.finalists is not None:
+        raise InvalidInput(f"--finalists goes with joint; after a search by {args.algorithm}: nas finalists RUN")
     source = None
     if args.source is not None:
         theirs, source = borrowed(Path(args.source))
