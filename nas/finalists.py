@@ -17,6 +17,7 @@ from nas.data import Dataset
 from nas.files import write_whole
 from nas.presets import Finals
 from nas.protocols import Genotype
+from nas.search import halving
 from nas.train import TrainSettings
 from nas.tune.finalists import FAILED, Finalist, Outcome, halved, in_turn, trials_of
 from nas.watch import Progress, Watcher
@@ -65,7 +66,7 @@ class Contest:
         settings = TrainSettings(epochs=self.finals.rungs[-1], batch_size=batch, seed=self.split[1])
         trials = trials_of([one.arch for one in finalists], self.dataset, settings, self.folder, split=self.split)
         curves: dict[str, dict[int, float]] = {}
-        steps = self.finals.epochs(len(finalists))
+        steps = halving.epochs(len(finalists), self.finals.rungs)
 
         def seen(digest: str, epoch: int, top1: float) -> None:
             curves.setdefault(digest, {})[epoch] = top1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from nas.errors import InvalidInput, unknown_name
 from nas.nn.training import AdamW, OptimizerSettings, RMSProp
-from nas.search.halving import FACTOR
+from nas.search import halving
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,10 @@ class Finals:
     candidates: int
     rungs: tuple[int, ...] = (1, 4)  # ascending; the last is a whole training
 
-    def _alive(self, candidates: int) -> list[int]:
-        alive = [candidates]
-        for _ in self.rungs[1:]:
-            alive.append(-(-alive[-1] // FACTOR))
-        return alive
-
     def words(self) -> str:
         """Return the rungs in words."""
-        steps = zip(self._alive(self.candidates), self.rungs, strict=True)
+        steps = zip(halving.alive(self.candidates, self.rungs), self.rungs, strict=True)
         return ", then ".join(f"{alive} to epoch {rung}" for alive, rung in steps)
-
-    def epochs(self, candidates: int) -> int:
-        """Return how many epochs so many candidates are trained for, in all."""
-        steps = zip(self._alive(candidates), (0, *self.rungs), self.rungs, strict=False)
-        return sum(alive * (rung - before) for alive, before, rung in steps)
 
 
 @dataclass(frozen=True)

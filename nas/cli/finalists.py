@@ -148,11 +148,9 @@ def _trained(
 
 def _progress(candidates: "Sequence[Finalist]", rungs: tuple[int, ...], watcher: "LiveWatcher") -> "Seen":
     """Return what shows an epoch: of all epochs that may come, and the best accuracy so far."""
-    from nas.search.halving import FACTOR
+    from nas.search.halving import epochs
 
-    left, steps, before = len(candidates), 0, 0
-    for rung in rungs:
-        steps, before, left = steps + left * (rung - before), rung, -(-left // FACTOR)
+    steps = epochs(len(candidates), rungs)
     known: dict[str, dict[int, float]] = {}
 
     def seen(digest: str, epoch: int, top1: float) -> None:

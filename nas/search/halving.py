@@ -4,7 +4,7 @@ All trials run to the first rung, the best third of them to the next, and so on 
 when every trial of it is told, so the outcome depends on the scores alone, never on which came first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -51,6 +51,20 @@ def rungs(epochs: int, trials: int, factor: int = FACTOR) -> tuple[int, ...]:
         left, length = -(-left // factor), length / factor
         found.append(max(1, round(length)))
     return tuple(sorted(set(found)))
+
+
+def alive(trials: int, steps: Sequence[int], factor: int = FACTOR) -> tuple[int, ...]:
+    """Return how many of `trials` are run in each rung of `steps`, if none fails."""
+    found = [trials]
+    for _ in steps[1:]:
+        found.append(-(-found[-1] // factor))
+    return tuple(found)
+
+
+def epochs(trials: int, steps: Sequence[int], factor: int = FACTOR) -> int:
+    """Return how many epochs `trials` are trained for over the rungs `steps`, all together, if none fails."""
+    lengths = (step - before for before, step in zip((0, *steps), steps, strict=False))
+    return sum(count * length for count, length in zip(alive(trials, steps, factor), lengths, strict=True))
 
 
 def init(trials: tuple[str, ...], steps: tuple[int, ...], factor: int = FACTOR) -> State:
