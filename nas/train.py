@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -24,7 +23,7 @@ from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
-from nas.nn.fitting import Feed, Recipe, TrainState, estimated_statistics, feeds, run_chunk, top1
+from nas.nn.fitting import Feed, Recipe, TrainState, estimated_statistics, feeds, first_state, run_chunk, top1
 from nas.nn.network import Network, Weights, check_weights, get_weights, quiet_residuals, save_weights, split_statistics
 from nas.nn.training import AdamW, OptimizerSettings
 from nas.results import Accuracy, AccuracyKind
@@ -106,7 +105,7 @@ def train(
     data = fitting(arch, dataset)
     with _opened(out, _identity(arch, data, settings, initial_weights, proxy_width)):
         train_feed, test_feed = feeds(data)
-        params, statistics = split_statistics(_initialised(arch, settings.seed, initial_weights))
+        params, statistics = split_statistics(initialised(arch, settings.seed, initial_weights))
         plan = Plan(arch, settings, data, train_feed)
         state = fit(plan, params, out / "checkpoints", progress)
         batch = min(settings.batch_size, len(data.x_train))
@@ -129,7 +128,7 @@ def fitting(arch: ArchSpec, dataset: Dataset) -> Dataset:
     return at_resolution(dataset, height)
 
 
-def _initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
+def initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
     """Return a random initialisation, residual blocks beginning as their skips, or `initial_weights` made whole.
 
     The latter may lack the statistics.
@@ -195,7 +194,7 @@ def fit(plan: Plan, params: Weights, folder: Path, progress: Callable[[Progress]
     `params` are donated. A chunk of steps takes about `CHUNK_S`; between chunks there are progress and checkpoints.
     """
     recipe, steps = plan.recipe, plan.steps
-    state = TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), recipe.transform().init(params))
+    state = first_state(recipe, params)
     with closing(Checkpoints(folder)) as checkpoints:
         done, state = checkpoints.latest(state) or (0, state)
         saved, saved_at = done, time.monotonic()

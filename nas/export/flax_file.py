@@ -6,7 +6,6 @@ nas.nn.layers and nas.nn.blocks as they are, and of a class `Model` that is writ
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec, save_arch
 from nas.errors import InvalidInput
 from nas.export.card import card
-from nas.export.folders import check_free_folder, new_beside
+from nas.export.folders import check_free_folder, whole_folder
 from nas.export.provenance import metadata
 from nas.export.weights import about, declared, difference, fixed_pictures, logits
 from nas.files import write_whole
@@ -52,8 +51,7 @@ def export(
     """
     weights, said = declared(arch, weights, provenance)
     check_free_folder(out)
-    folder = new_beside(out)
-    try:
+    with whole_folder(out) as folder:
         save_weights(folder / "weights.safetensors", weights, arch, said["origin"])
         save_arch(arch, folder / "arch.json")
         write_whole(folder / "model.py", model_source(arch, metadata(arch, said, "jax", "flax") | said))
@@ -66,11 +64,6 @@ def export(
         )
         text = card(out.name, arch, said, signature=SIGNATURE, checked=[checked], loading=LOADING.format(name=out.name))
         write_whole(folder / "README.md", text)
-        folder.replace(out)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return [
         f"wrote {out}: model.py, weights.safetensors, arch.json, README.md ({arch.params:,} parameters)",
         *about(said),

@@ -4,7 +4,6 @@ Written without torch; where torch and timm are installed, timm's network must g
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.export.card import card
-from nas.export.folders import check_free_folder, new_beside
+from nas.export.folders import check_free_folder, whole_folder
 from nas.export.packages import installed
 from nas.export.provenance import metadata
 from nas.export.timm_blocks import timm_network
@@ -48,18 +47,12 @@ def export(
     weights, said = declared(arch, weights, provenance)
     check_free_folder(out)
     content = contents(arch, weights, said)
-    folder = new_beside(out)
-    try:
+    with whole_folder(out) as folder:
         for name, one in content.items():
             write_whole(folder / name, one)
         checked = _checked(arch, weights, folder)
         text = card(out.name, arch, said, signature=SIGNATURE, checked=[checked], loading=LOADING.format(name=out.name))
         write_whole(folder / "README.md", text)
-        folder.replace(out)
-    except OSError as error:
-        raise InvalidInput(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return [f"wrote {out}: {', '.join(content)}, README.md ({arch.params:,} parameters)", *about(said), checked]
 
 

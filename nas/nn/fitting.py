@@ -67,6 +67,11 @@ class Recipe:
         return make_optimizer(self.optimizer, self.steps, self.warmup_fraction)
 
 
+def first_state(recipe: Recipe, params: Weights) -> TrainState:
+    """Return the state before the first step; `params` become part of it."""
+    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), recipe.transform().init(params))
+
+
 def feeds(data: Dataset) -> tuple[Feed, Feed]:
     """Return the training and the test pictures of `data` on the device."""
     mean, std = (jnp.asarray(values) for values in channel_stats(data))

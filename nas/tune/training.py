@@ -13,16 +13,15 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from nas.arch import ArchSpec, save_arch
 from nas.data import Dataset, split_for_search
 from nas.errors import InvalidInput
 from nas.journal import Journal
 from nas.nn.checkpoints import Checkpoints
-from nas.nn.fitting import TrainState, estimated_statistics, feeds, run_chunk, top1
-from nas.nn.network import Network, Weights, get_weights, quiet_residuals, save_weights, split_statistics
-from nas.train import CHECKPOINT_S, CHUNK_STEPS, Plan, TrainSettings
+from nas.nn.fitting import TrainState, estimated_statistics, feeds, first_state, run_chunk, top1
+from nas.nn.network import Weights, save_weights, split_statistics
+from nas.train import CHECKPOINT_S, CHUNK_STEPS, Plan, TrainSettings, initialised
 
 HOW = "trained alone, held-out pictures"
 Seen = Callable[[int, float], None]  # an epoch, and the top-1 after it
@@ -79,8 +78,8 @@ class _Curve:
 def _go_on(plan: Plan, curve: _Curve, folder: Path, until: int) -> None:
     """Train from the newest checkpoint in `folder` to the end of epoch `until`; at the full length save the weights."""
     arch, settings, held_feed = plan.arch, plan.settings, feeds(plan.data)[1]
-    params, statistics = split_statistics(quiet_residuals(arch, get_weights(Network(arch, nnx.Rngs(settings.seed)))))
-    state = TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), plan.recipe.transform().init(params))
+    params, statistics = split_statistics(initialised(arch, settings.seed, None))
+    state = first_state(plan.recipe, params)
 
     def measured(state: TrainState) -> Weights:
         return estimated_statistics(arch, state.average | statistics, plan.feed, settings.batch_size)
