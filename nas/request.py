@@ -98,6 +98,11 @@ def check(request: Request) -> None:
         load("algorithm", ALGORITHMS, request.algorithm)
     if request.trials < 1 or request.more_trials < 0:
         raise InvalidInput(f"the trials must be 1 or more, got {min(request.trials, request.more_trials)}")
+    if request.algorithm != REINFORCE and any(one.forest_bounds for one in request.settings):
+        raise InvalidInput(
+            f"a bound on a forest is kept by checked repair, which {JOINT} and {REINFORCE} have and "
+            f"{request.algorithm} has not; leave --bound out, or choose one of them"
+        )
     if len(set(request.names)) < len(request.names):
         raise InvalidInput(f"the targets must differ, got {', '.join(request.names)}")
     if UNIVERSAL in request.names and len(request.names) > 1:

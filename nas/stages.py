@@ -17,7 +17,8 @@ from nas.cost import CostTable, compile_table, within
 from nas.errors import InvalidInput
 from nas.genotypes import embedding
 from nas.journal import Journal
-from nas.plan import Plan
+from nas.objectives import Column, columns, objectives
+from nas.plan import Plan, known_energy
 from nas.protocols import Genotype, Genotypes, SearchAlgorithm
 from nas.registry import ALGORITHMS, load
 from nas.regret import Known, objective
@@ -42,7 +43,10 @@ class Aim(Protocol):
 
 @dataclass(frozen=True)
 class OneTarget:
-    """The most accurate network within the wanted latency; the front of both for an algorithm of several objectives."""
+    """The most accurate network within the wanted latency.
+
+    An algorithm of several objectives gets the front of error, latency and the costs of `settings.minimize`.
+    """
 
     plan: Plan
 
@@ -62,8 +66,14 @@ class OneTarget:
         return [(compile_table(space, self.plan.model), wanted), *self.plan.limits(space)]
 
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
-        """Return error and latency [N, 2]."""
-        return np.stack([1 - accuracies, self.latency.score(genotypes)], 1)
+        """Return error, latency and further costs [N, M]."""
+        return objectives(accuracies, genotypes, self.costs)
+
+    @cached_property
+    def costs(self) -> list[Column]:
+        """What is made small beside the error."""
+        names = dict.fromkeys(("latency", *self.plan.settings.minimize))
+        return columns(self.whole, tuple(names), self.plan.model, known_energy(self.plan.settings))
 
 
 @dataclass(frozen=True)

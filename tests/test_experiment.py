@@ -1,11 +1,9 @@
 """A whole search on a tiny space: its files, that it resumes to the same bytes, and what it answers to bad requests."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,43 +23,24 @@ from nas.nn.checkpoints import Checkpoints
 from nas.nn.network import load_weights
 from nas.pareto import non_dominated
 from nas.plan import make_plan
-from nas.presets import QUICK, Finals, StageBudget
+from nas.presets import Finals
 from nas.proxy import proxied
 from nas.results import load_result
 from nas.search import bounds
 from nas.search.bounds import Bounded
 from nas.search.landing import band
-from tests.tiny import pictures
+from tests.tiny import PRESET, latency_range, pictures
+
+pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 TINY = replace(
-    QUICK,
-    name="tiny",
-    coarse=StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False),
-    fine=StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False),
-    batch=8,
-    reward_batch=8,
-    eval_pictures=24,
-    eval_batch=12,
-    front_size=12,
-    proxy_width=0.5,
+    PRESET,
     coarse_finalists=Finals(2, rungs=(1, 2)),
     fine_finalists=Finals(2, rungs=(1,)),
 )
 RESULT_FILES = (
     "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A resumed search compiles what the first one has: let it find that, and leave jax as it was."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    jax.config.update(names[0], str(tmp_path_factory.mktemp("xla")))
-    jax.config.update(names[1], 0.2)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture
@@ -96,22 +75,14 @@ class StopAt(Silent):
             raise KeyboardInterrupt
 
 
-def latency_in_range(settings: Settings) -> Settings:
+def latency_inlatency_range(settings: Settings) -> Settings:
     """Return the settings with a latency in the middle of what the space reaches."""
-    low, high = _range(settings)
+    low, high = latency_range(settings)
     return replace(settings, latency_ms=(low + high) / 2)
 
 
-def _range(settings: Settings) -> tuple[float, float]:
-    try:
-        return make_plan(settings).reachable
-    except InvalidInput as error:
-        words = str(error).replace(",", "").split()
-        return float(words[words.index("between") + 1]), float(words[words.index("and") + 1])
-
-
 def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(settings: Settings, tmp_path: Path) -> None:
-    settings = latency_in_range(settings)
+    settings = latency_inlatency_range(settings)
     whole = tmp_path / "whole"
     result = search(settings, whole)
     broken = tmp_path / "broken"
@@ -153,7 +124,7 @@ def _check_files(run: Path, settings: Settings) -> None:
 
 
 def test_a_changed_data_set_is_not_resumed(settings: Settings, tmp_path: Path) -> None:
-    settings = latency_in_range(settings)
+    settings = latency_inlatency_range(settings)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         search(settings, run, StopAt("coarse", 2))
@@ -201,7 +172,7 @@ def test_bad_requests_get_one_line_and_leave_nothing(
 
 
 def test_bounds_that_exclude_each_other_are_answered_with_a_proof(settings: Settings) -> None:
-    low, high = _range(settings)
+    low, high = latency_range(settings)
     space = make_plan(replace(settings, latency_ms=low)).space
     least = compile_table(space, PARAMS).cheapest()[0]
     words = r"on 'pixel6-cpu', no architecture keeps params <= .* and latency_ms >= .* together \(proved"
@@ -213,7 +184,7 @@ def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without cuts there is no proof; what is left is the nearest that descents find, in the units of the settings."""
-    low, high = _range(settings)
+    low, high = latency_range(settings)
     space = make_plan(replace(settings, latency_ms=low)).space
     least = compile_table(space, WEIGHTS).cheapest()[0] * load_target("pixel6-cpu").model().bytes_per_weight / 1024
     monkeypatch.setattr(bounds, "CUTS", 0)
@@ -232,7 +203,7 @@ def test_bounds_that_hold_together_are_found(settings: Settings) -> None:
 
 def bounded(settings: Settings) -> Settings:
     """Return the settings with a latency and bounds on memory, flash and energy that can be kept together."""
-    low, high = _range(settings)
+    low, high = latency_range(settings)
     settings = replace(settings, latency_ms=low + 0.3 * (high - low), max_memory_kb=1e6, max_flash_kb=1e6)
     plan = make_plan(settings)
     near = Bounded(plan.space, band(plan.goal(plan.space))).draw(np.random.default_rng(0), 50)
@@ -296,7 +267,7 @@ def with_energy(folder: Path) -> str:
 
 def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: Settings, tmp_path: Path) -> None:
     settings = replace(settings, target=with_energy(tmp_path))
-    low, high = _range(settings)
+    low, high = latency_range(settings)
     for name in ("max_memory_kb", "max_flash_kb", "max_energy_mj"):
         with pytest.raises(InvalidInput, match=rf"{name} must be at least") as error:
             make_plan(replace(settings, latency_ms=(low + high) / 2, **{name: 1e-6}))  # type: ignore[arg-type]
@@ -310,7 +281,7 @@ def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: Sett
 
 
 def test_bounds_count_the_bytes_of_the_target(settings: Settings) -> None:
-    settings = replace(latency_in_range(settings), max_memory_kb=1e6, max_flash_kb=1e6, max_macs=10**12)
+    settings = replace(latency_inlatency_range(settings), max_memory_kb=1e6, max_flash_kb=1e6, max_macs=10**12)
     plan = make_plan(settings)
     genotype = plan.space.sample(np.random.default_rng(0), 1)
     arch = plan.space.decode(tuple(map(int, genotype[0])))
@@ -324,7 +295,7 @@ def test_bounds_count_the_bytes_of_the_target(settings: Settings) -> None:
 
 
 def test_energy_is_told_where_it_is_bounded(settings: Settings, tmp_path: Path) -> None:
-    settings = replace(latency_in_range(replace(settings, target=with_energy(tmp_path))), max_energy_mj=1e6)
+    settings = replace(latency_inlatency_range(replace(settings, target=with_energy(tmp_path))), max_energy_mj=1e6)
     plan = make_plan(settings)
     arch = plan.space.decode(plan.limits(plan.space)[0][0].cheapest()[1])
     energy_mj = load_target(settings.target or "").energy_model().predict_mj(arch)

@@ -1,9 +1,14 @@
-"""A space, a plan and pictures small enough that a test compiles in seconds."""
+"""A space, a preset and pictures small enough that a test compiles in seconds."""
+
+from dataclasses import replace
 
 import numpy as np
 
 from nas.data import Dataset, Labelled, build_dataset
+from nas.errors import InvalidInput
 from nas.ops import Shape
+from nas.plan import Settings, make_plan
+from nas.presets import QUICK, StageBudget
 from nas.space import StagedSpace, stage
 
 SPACE = StagedSpace(
@@ -17,6 +22,27 @@ SPACE = StagedSpace(
     features=32,
     hidden=32,
 )
+PRESET = replace(
+    QUICK,
+    name="tiny",
+    coarse=StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False),
+    fine=StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False),
+    batch=8,
+    reward_batch=8,
+    eval_pictures=24,
+    eval_batch=12,
+    front_size=12,
+    proxy_width=0.5,
+)
+
+
+def latency_range(settings: Settings) -> tuple[float, float]:
+    """Return what latencies the space of `settings` reaches, also where theirs is out of reach."""
+    try:
+        return make_plan(settings).reachable
+    except InvalidInput as error:
+        words = str(error).replace(",", "").split()
+        return float(words[words.index("between") + 1]), float(words[words.index("and") + 1])
 
 
 def pictures(count: int = 160, classes: int = 4, resolution: int = 8) -> Dataset:

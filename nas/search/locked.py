@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from nas.genotypes import canonical
 from nas.protocols import Genotype, Genotypes, SearchSpace
 from nas.search import reinforce
-from nas.search.repair import Goal, repair
+from nas.search.landing import land
+from nas.search.repair import Goal
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ class Locked:
         return LockedState(state.seed, policy)
 
     def chosen(self, state: LockedState) -> Choice:
-        """Return the policy's argmax, repaired to keep the goal where moves get there."""
+        """Return the policy's argmax, moved to keep the goal where that is found to be possible."""
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = canonical(self.space.decisions, scores.argmax(1)[None])[0]
-        repaired = repair(self.space, argmax.tolist(), scores, self.goal)
-        found = argmax if repaired is None else canonical(self.space.decisions, np.array([repaired]))[0]
+        landed = land(self.space, argmax.tolist(), scores, self.goal)
+        found = argmax if landed is None else canonical(self.space.decisions, np.array([landed]))[0]
         entropy = float(reinforce.entropy(state.policy))
-        return Choice(tuple(found.tolist()), repaired is not None, entropy)
+        return Choice(tuple(found.tolist()), landed is not None, entropy)
 
     def _draws(self, state: LockedState) -> tuple[reinforce.Draws, jax.Array]:
         """Return the draws of this step, priced, and the key by which some are picked."""
@@ -89,7 +90,7 @@ class Locked:
         drawn = self._ask(state.policy, draw_key)
         genotypes = np.asarray(drawn)
         excess = np.zeros(len(genotypes))
-        for table, bound in self.goal.limits:
+        for table, bound in (*self.goal.limits, *self.goal.guides):
             excess += np.maximum(table.score(genotypes) / bound - 1, 0)
         ratios = jnp.asarray(self.goal.ratios(genotypes), jnp.float32)
         return reinforce.Draws(drawn, ratios, jnp.asarray(excess, jnp.float32)), pick_key
