@@ -29,13 +29,6 @@ if TYPE_CHECKING:
     from nas.watch import Watcher
 
 Network = ArchSpec | str | Path
-WEIGHTS = "weights.safetensors"  # in the folder of a training
-ENDINGS = {
-    ".json": "json",
-    ".onnx": "onnx",
-    ".stablehlo": "stablehlo",
-    ".tflite": "tflite",
-}  # of formats that are one file
 
 __all__ = ["Network", "compare", "export", "predict", "search", "spec", "specialise"]
 
@@ -199,21 +192,21 @@ def export(
     random ones, and the file says so. `options` go to the exporter of the format; with `calibration`, what
     `nas.export.calibration.load_calibration` returns, the file is int8.
     """
-    from nas.registry import EXPORTERS, INT8_EXPORTERS, load
+    from nas.export.provenance import of_folder
+    from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, load
 
     arch, path = spec(network), Path(out)
-    name = form or ENDINGS.get(path.suffix, "flax")
+    name = form or next((form for form, ending in ENDINGS.items() if ending == path.suffix), "flax")
     write = load("format", INT8_EXPORTERS if "calibration" in options else EXPORTERS, name)
     source = Path(weights) if weights is not None else _training(network)
     if weights is not None and name == "json":
         raise InvalidInput("a spec holds no weights; leave weights out, or choose another format")
-    loaded, provenance = None, {}
+    loaded, provenance = None, {} if isinstance(network, ArchSpec) else of_folder(Path(network))
     if source is not None and name != "json":
-        from nas.nn.network import load_weights
+        from nas.export.weights import given
 
-        file = source / WEIGHTS if source.is_dir() else source
-        loaded, origin = load_weights(file, arch)
-        provenance = {"arch": arch.digest, "origin": origin, "file": file.name}
+        loaded, said = given(source, arch)
+        provenance |= said
     return list(write(arch, path, weights=loaded, provenance=provenance, **options))
 
 

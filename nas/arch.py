@@ -14,6 +14,7 @@ from nas.ops import OPS, Head, Kernel, Op, Shape
 
 SCHEMA = "nas.archspec"
 SCHEMA_VERSION = 1
+METADATA = "metadata"  # a field of the JSON form that may hold anything, and is no part of the architecture
 Padding = Literal["symmetric", "same"]
 OpT = TypeVar("OpT", bound=Op)
 
@@ -121,7 +122,9 @@ class ArchSpec:
             raise InvalidInput(
                 f"spec version {version!r} is not supported; this release reads version {SCHEMA_VERSION}"
             )
-        body = {key: value for key, value in data.items() if key not in ("schema", "version")}
+        body = {key: value for key, value in data.items() if key not in ("schema", "version", METADATA)}
+        if not isinstance(data.get(METADATA, {}), dict):
+            raise InvalidInput(f"{METADATA} must be an object, got {data[METADATA]!r:.60}")
         _check_keys(body, {f.name for f in fields(cls)}, {f.name for f in fields(cls)}, "the spec")
         shape, stages = body["input_shape"], body["stages"]
         if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int for n in shape)):
@@ -154,7 +157,12 @@ def load_arch(path: Path) -> ArchSpec:
 
 def save_arch(arch: ArchSpec, path: Path) -> None:
     """Write the spec as JSON."""
-    write_whole(path, dump_json(arch.to_dict()))
+    write_whole(path, arch_json(arch))
+
+
+def arch_json(arch: ArchSpec, metadata: Mapping[str, str] | None = None) -> str:
+    """Return the text of a spec file, with what is to be known of the architecture."""
+    return dump_json(arch.to_dict() | ({METADATA: dict(metadata)} if metadata else {}))
 
 
 def _op_from_dict(data: Any, where: str) -> Op:

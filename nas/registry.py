@@ -27,6 +27,7 @@ EXPORTERS = {
     "stablehlo": "nas.export.stablehlo_file:export",
     "timm": "nas.export.timm_folder:export",
 }
+ENDINGS = {name: f".{name}" for name in ("json", "onnx", "stablehlo", "tflite")}  # of formats that are one file
 INT8_EXPORTERS = {  # each takes a Calibration too
     "onnx": "nas.export.onnx_int8_file:export",
     "tflite": "nas.export.tflite_int8_file:export",

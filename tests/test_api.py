@@ -15,7 +15,7 @@ from latency_models.target import load_target, target_names
 from nas import api
 from nas.arch import load_arch, save_arch
 from nas.errors import InvalidInput, UnknownName
-from nas.files import dump_json
+from nas.files import dump_json, read_json
 from nas.plan import Settings
 from nas.request import default_trials
 from nas.results import Result, load_result
@@ -61,6 +61,7 @@ def test_a_comparison_is_written_where_a_folder_is_named(run: Path, tmp_path: Pa
 def test_an_export_is_that_of_the_format(run: Path, tmp_path: Path) -> None:
     assert api.export(run, tmp_path / "found.json")
     assert load_arch(tmp_path / "found.json") == load_result(run / "best.json").arch
+    assert read_json(tmp_path / "found.json")["metadata"]["provenance.run"] == run.name
     with pytest.raises(InvalidInput, match="exists"):
         api.export(run, tmp_path / "found.json")
     with pytest.raises(InvalidInput, match="holds no weights"):
@@ -136,4 +137,4 @@ def test_several_targets_share_a_request(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_example_runs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     example(["--run", str(run), "--out", str(tmp_path / "example")])
     assert "mobilenetv4-conv-s" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "example").iterdir()} == {"compared", "found.json"}
+    assert {path.name for path in (tmp_path / "example").iterdir()} == {"compared", "found.json", "found.json.md"}

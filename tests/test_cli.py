@@ -430,6 +430,8 @@ def test_durations(seconds: float, text: str) -> None:
         ("train mobilenetv1 --epochs 0", "whole number of at least 1"),
         ("train mobilenetv1 --learning-rate 0", "positive and finite"),
         ("train mobilenetv1 --data no-such-data", "unknown data set"),
+        ("search --algorithm random --workers 2000", "workers must lie between 1 and"),
+        ("search --algorithm random --ray-address 127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: nothing answers"),
         ("export mobilenetv1 --format tflight -o x", "unknown format"),
     ],
 )  # fmt: skip

@@ -16,6 +16,7 @@ from flax import nnx
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput
 from nas.export import flax_file, spec
+from nas.files import dump_json, read_json, write_whole
 from nas.nn.network import Network, load_weights, set_weights, weight_shapes
 from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
 from nas.registry import EXPORTERS, load
@@ -155,12 +156,21 @@ def test_every_reference_has_a_model_with_one_call_per_op(name: str) -> None:
 
 def test_the_spec_is_written_whole_and_not_over_another(tmp_path: Path) -> None:
     out = tmp_path / "spec.json"
-    lines = spec.export(ARCH, out, weights={}, provenance={})
-    assert load_arch(out) == ARCH and ARCH.digest[:12] in lines[0] and "no weights" in lines[1]
+    lines = spec.export(ARCH, out, weights={}, provenance={"seed": "7", "origin": "trained"})
+    assert load_arch(out) == ARCH and ARCH.digest[:12] in lines[0] and "no weights" in lines[-1]
+    said = read_json(out)["metadata"]
+    assert said["spec.digest"] == ARCH.digest and said["provenance.seed"] == "7" and "provenance.origin" not in said
+    assert float(said["predicted_ms.pixel6-cpu"]) > 0
+    text = (tmp_path / "spec.json.md").read_text()
+    assert "seed: 7" in text and ARCH.digest in text and "load_arch" in text
     with pytest.raises(InvalidInput, match="exists"):
         spec.export(ARCH, out)
     with pytest.raises(InvalidInput, match="cannot write"):
         spec.export(ARCH, tmp_path / "absent" / "spec.json")
+    altered = read_json(out) | {"metadata": "none"}
+    write_whole(out, dump_json(altered))
+    with pytest.raises(InvalidInput, match="metadata must be an object"):
+        load_arch(out)
 
 
 def test_the_registry_finds_the_exporters() -> None:

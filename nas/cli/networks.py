@@ -1,7 +1,6 @@
 """nas export: a network as a file for use elsewhere, checked by running it."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,6 @@ from nas.errors import InvalidInput, unknown_name
 
 if TYPE_CHECKING:
     from nas.arch import ArchSpec
-
-ENDINGS = {
-    "json": ".json",
-    "onnx": ".onnx",
-    "stablehlo": ".stablehlo",
-    "tflite": ".tflite",
-}  # of formats that are one file; others are folders NAME-FORMAT
-WEIGHTS = "weights.safetensors"  # in the folder of a training
 
 
 def add_commands(commands: Commands) -> None:
@@ -40,6 +31,8 @@ def add_commands(commands: Commands) -> None:
 
 def run_export(args: argparse.Namespace) -> None:
     """Write the network and say what was written; a format that needs weights gets declared random ones, given none."""
+    from nas.registry import ENDINGS
+
     arch = arch_of(args.spec)
     settings: dict[str, Any] = {}
     exporter = _exporter(args)
@@ -54,7 +47,7 @@ def run_export(args: argparse.Namespace) -> None:
         from nas.export.provenance import measured
 
         provenance |= measured(Path(args.measured), arch)
-    ending = ENDINGS.get(args.format, f"-{args.format}")
+    ending = ENDINGS.get(args.format, f"-{args.format}")  # of a file, or of a folder
     suffix = "" if args.quantize is None else f"-{args.quantize}"
     out = Path(args.out or f"{network_name(args.spec)}{suffix}{ending}")
     for line in exporter(arch, out, weights=weights, provenance=provenance, **settings):
@@ -88,10 +81,7 @@ def _weights(args: argparse.Namespace, arch: "ArchSpec") -> tuple[Any, dict[str,
         raise InvalidInput("a spec holds no weights; leave --weights out, or choose another --format")
     if source is None or args.format == "json":
         return None, provenance
-    from nas.nn.network import load_weights
+    from nas.export.weights import given
 
-    path = Path(source, WEIGHTS) if os.path.isdir(source) else Path(source)
-    weights, origin = load_weights(path, arch)
-    if path.parent.joinpath("train.json").is_file():
-        provenance |= of_folder(path.parent)
-    return weights, provenance | {"arch": arch.digest, "origin": origin, "file": path.name}
+    weights, said = given(Path(source), arch)
+    return weights, provenance | said

@@ -61,13 +61,18 @@ def check_joint(args: argparse.Namespace) -> None:
 
 
 def workers(args: argparse.Namespace) -> "OpenExecutor":
-    """Return who evaluates candidates: this process, or Ray's where a flag asks for them."""
+    """Return who evaluates candidates: this process, or Ray's where a flag asks for them.
+
+    `InvalidInput` where Ray cannot be had as asked, so that this is told before any work.
+    """
     if args.workers is None and args.ray_address is None:
         from nas.runner import in_process
 
         return in_process
+    from nas.tune.cluster import check
     from nas.tune.executor import RayExecutor
 
+    check(args.workers or 1, args.ray_address)
     return partial(RayExecutor, workers=args.workers or 1, address=args.ray_address)
 
 

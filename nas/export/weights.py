@@ -1,6 +1,7 @@
 """The weights that an exporter writes, where they come from, and the logits that the written model must give."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,11 +11,29 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.nn.network import Network, abstract_network, check_weights, get_weights, set_weights
+from nas.export.provenance import of_folder
+from nas.nn.network import (
+    Network,
+    Weights,
+    abstract_network,
+    check_weights,
+    get_weights,
+    load_weights,
+    set_weights,
+)
 
+FILE = "weights.safetensors"  # in the folder of a training
 RANDOM = "random initialisation"
 BATCH = 64  # pictures at once
 SEED = 0  # of the random initialisation, and of the pictures of a check
+
+
+def given(source: Path, arch: ArchSpec) -> tuple[Weights, dict[str, str]]:
+    """Return the weights of `arch` in the folder of a training, or in a file, and what is known of them."""
+    path = source / FILE if source.is_dir() else source
+    weights, origin = load_weights(path, arch)
+    trained = of_folder(path.parent) if (path.parent / "train.json").is_file() else {}
+    return weights, trained | {"arch": arch.digest, "origin": origin, "file": path.name}
 
 
 def declared(

@@ -37,8 +37,7 @@ class Cluster:
 
         `payload_bytes` is what the object store must hold. `InvalidInput` where there is no cluster at `address`.
         """
-        if not 1 <= workers <= MOST_WORKERS:
-            raise InvalidInput(f"the number of workers must lie between 1 and {MOST_WORKERS}, got {workers}")
+        _check_workers(workers)
         if threads < 1:
             raise InvalidInput(f"threads per worker must be at least 1, got {threads}")
         if address is not None:
@@ -110,6 +109,18 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def check(workers: int, address: str | None) -> None:
+    """Raise `InvalidInput` where so many workers cannot be had, or no cluster at `address` can be joined."""
+    _check_workers(workers)
+    if address is not None:
+        Cluster(workers, address=address).close()
+
+
+def _check_workers(workers: int) -> None:
+    if not 1 <= workers <= MOST_WORKERS:
+        raise InvalidInput(f"the number of workers must lie between 1 and {MOST_WORKERS}, got {workers}")
 
 
 def _check_answers(address: str) -> None:
