@@ -12,15 +12,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.export.provenance import of_folder
-from nas.nn.network import (
-    Network,
-    Weights,
-    abstract_network,
-    check_weights,
-    get_weights,
-    load_weights,
-    set_weights,
-)
+from nas.nn.network import Network, abstract_network, check_weights, get_weights, load_weights, set_weights
 
 FILE = "weights.safetensors"  # in the folder of a training
 RANDOM = "random initialisation"
@@ -28,7 +20,7 @@ BATCH = 64  # pictures at once
 SEED = 0  # of the random initialisation, and of the pictures of a check
 
 
-def given(source: Path, arch: ArchSpec) -> tuple[Weights, dict[str, str]]:
+def given(source: Path, arch: ArchSpec) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
     """Return the weights of `arch` in the folder of a training, or in a file, and what is known of them."""
     path = source / FILE if source.is_dir() else source
     weights, origin = load_weights(path, arch)
