@@ -9,7 +9,8 @@ a record of the phase in the journal, drawn at random, and a random part of the 
 into compiled steps, evaluations, appends and checkpoints that are being written. The full disk is a tmpfs of a few
 megabytes that is filled from outside, or RLIMIT_FSIZE where mounting is not permitted. Compilations come from a cache.
 
-Command: python -m experiments.fault_study [--kills 20] [--phases coarse,fine,front,supernet,nsga2,evolution] --out DIR
+Command: python -m experiments.fault_study [--kills 20] --out DIR
+         [--phases coarse,fine,front,supernet,nsga2,evolution,tune]
 
 What came out so far, with few kills (1 to 3 a phase; 20 were not run), on 2 cores:
 
@@ -40,7 +41,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,8 @@ nas.experiment.CHECKPOINT_SECONDS = nas.shared_weights.CHECKPOINT_SECONDS = nas.
 sys.exit(main(sys.argv[2:]))
 """
 JOINT = ("search", "--preset", "smoke")
+SEARCHED = "SEARCHED"
+TUNE = ("finalists", SEARCHED, "--top", "3", "--epochs", "6", "--workers", "2")
 NSGA2, EVOLUTION = ((*JOINT, "--algorithm", name, "--trials", "48") for name in ("nsga2", "regularized-evolution"))
 SECONDS = 1200.0  # the longest that a command may take
 POLL_S = 0.005  # between two looks at a journal
@@ -65,11 +68,17 @@ FULL = 48 << 20  # bytes of the small disk
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of a run: the command that begins the run, and the stages of its journal that belong to the phase."""
+    """A phase of a run: the command that begins the run, and the records that tell how far the phase is."""
 
-    command: tuple[str, ...]
+    command: tuple[str, ...]  # SEARCHED stands for the folder of a finished search
     stages: tuple[str, ...]
     results: tuple[str, ...] = SAME  # files below the run folder, equal bytes wanted
+    journals: str = "journal.jsonl"  # below the run folder, as a pattern
+    resumed_by: tuple[str, ...] = ("resume",)  # and the run folder; () for the command that began it
+
+    def over(self, searched: Path) -> "Phase":
+        """Return the phase with the folder of a finished search in its place."""
+        return replace(self, command=tuple(str(searched) if word == SEARCHED else word for word in self.command))
 
 
 PHASES = {  # another algorithm's phase is one line here
@@ -79,6 +88,7 @@ PHASES = {  # another algorithm's phase is one line here
     "supernet": Phase(NSGA2, ("supernet",)),
     "nsga2": Phase(NSGA2, ("edgetpu/coarse", "edgetpu/fine")),
     "evolution": Phase(EVOLUTION, ("edgetpu/coarse", "edgetpu/fine")),
+    "tune": Phase(TUNE, (), ("finalists.csv",), "trials/*/curve.jsonl", ()),
 }
 
 
@@ -103,18 +113,19 @@ def finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, "\n".join(said) if said else errors[-500:]
 
 
-def records_of(run: Path, stages: tuple[str, ...]) -> int:
-    """Return how many records of `stages` the journal of a run at work holds."""
+def records_of(run: Path, phase: Phase) -> int:
+    """Return how many records of `phase` the journals of a run at work hold."""
     try:
-        return sum(record.get("stage") in stages for record in read_journal(run / "journal.jsonl")[0])
-    except InvalidInput:  # it is being written anew
+        records = [record for path in run.glob(phase.journals) for record in read_journal(path)[0]]
+    except InvalidInput:  # one is being written anew
         return 0
+    return sum(not phase.stages or record.get("stage") in phase.stages for record in records)
 
 
-def reached(run: Path, stages: tuple[str, ...], count: int, process: "subprocess.Popen[str]") -> bool:
-    """Wait until the journal holds `count` records of `stages`; False where the process ends before."""
+def reached(run: Path, phase: Phase, count: int, process: "subprocess.Popen[str]") -> bool:
+    """Wait until the journals hold `count` records of `phase`; False where the process ends before."""
     until = time.monotonic() + SECONDS
-    while records_of(run, stages) < count:
+    while records_of(run, phase) < count:
         if process.poll() is not None or time.monotonic() > until:
             return False
         time.sleep(POLL_S)
@@ -129,12 +140,12 @@ class Reference:
     times: dict[str, list[float]]
 
     @classmethod
-    def of(cls, command: tuple[str, ...], run: Path, names: list[str]) -> "Reference":
-        """Run `command` to its end, watching its journal."""
-        process, times = start((*command, "--out", str(run))), {name: [] for name in names}
+    def of(cls, command: tuple[str, ...], run: Path, phases: dict[str, Phase]) -> "Reference":
+        """Run `command` to its end, watching the journals of its phases."""
+        process, times = start((*command, "--out", str(run))), {name: [] for name in phases}
         while process.poll() is None:
             for name, seen in times.items():
-                seen += [time.monotonic()] * (records_of(run, PHASES[name].stages) - len(seen))
+                seen += [time.monotonic()] * (records_of(run, phases[name]) - len(seen))
             time.sleep(POLL_S)
         status, said = finished(process)
         if status:
@@ -148,21 +159,21 @@ class Reference:
         return record, float(rng.uniform(0, max(times[record] - times[record - 1], 0.01)))
 
 
-def killed_and_resumed(name: str, reference: Reference, run: Path, rng: np.random.Generator) -> str:
-    """Kill a run at a random point of a phase, resume it, and return what differs, "" for nothing."""
-    phase, (record, seconds) = PHASES[name], reference.point(name, rng)
+def killed_and_resumed(phase: Phase, reference: Reference, run: Path, record: int, seconds: float) -> str:
+    """Kill a run so many seconds after a record of a phase, go on with it, and return what came of it."""
     process = start((*phase.command, "--out", str(run)))
-    if not reached(run, phase.stages, record, process):
+    if not reached(run, phase, record, process):
         return f"the run ended before its record {record}: {finished(process)[1]}"
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGKILL)
     finished(process)
-    return resumed(run, reference, phase.results) or f"same bytes; killed {seconds:.3f} s after record {record}"
+    again = (*phase.resumed_by, str(run)) if phase.resumed_by else (*phase.command, "--out", str(run))
+    return resumed(run, reference, phase.results, again) or f"same bytes; killed {seconds:.3f} s after record {record}"
 
 
-def resumed(run: Path, reference: Reference, results: tuple[str, ...]) -> str:
-    """Resume a run and return what differs from the uninterrupted one, "" for nothing."""
-    status, said = finished(start(("resume", str(run))))
+def resumed(run: Path, reference: Reference, results: tuple[str, ...], again: tuple[str, ...]) -> str:
+    """Go on with a run by the command `again` and return what differs from the uninterrupted one, "" for nothing."""
+    status, said = finished(start(again))
     if status:
         return f"FAILED: resume ended with status {status}: {said}"
     wrong = [file for file in results if not filecmp.cmp(run / file, reference.run / file, shallow=False)]
@@ -201,14 +212,14 @@ def full_disk(reference: Reference, folder: Path, *, under_checkpoint: bool) -> 
         command = (*JOINT, "--out", str(run))
         if mounted:
             process = start(command, checkpoint_s=checkpoint_s)
-            if reached(run, ("fine",), 3, process):
+            if reached(run, PHASES["fine"], 3, process):
                 fill(ballast, 40 << 10 if under_checkpoint else 0)
         else:
             journal = (reference.run / "journal.jsonl").stat().st_size
             process = start(command, checkpoint_s=checkpoint_s, most=2 * journal if under_checkpoint else journal // 2)
         status, said = finished(process)
         ballast.unlink(missing_ok=True)
-        differs = resumed(run, reference, SAME)
+        differs = resumed(run, reference, SAME, ("resume", str(run)))
     how = "tmpfs" if mounted else "RLIMIT_FSIZE"
     return f"{how}: status {status}, '{said.replace(str(folder), '...')}'; {differs or 'resumed to the same bytes'}"
 
@@ -216,7 +227,7 @@ def full_disk(reference: Reference, folder: Path, *, under_checkpoint: bool) -> 
 def two_processes(reference: Reference, run: Path) -> str:
     """Resume a run that is at work, and return what was said; then let the first end."""
     process = start((*JOINT, "--out", str(run)))
-    reached(run, ("coarse",), 2, process)
+    reached(run, PHASES["coarse"], 2, process)
     status, said = finished(start(("resume", str(run))))
     finished(process)
     same = all(filecmp.cmp(run / file, reference.run / file, shallow=False) for file in SAME)
@@ -233,15 +244,18 @@ def study(out: Path, names: list[str], kills: int, seed: int) -> None:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
+    if any(SEARCHED in PHASES[name].command for name in names):
+        finished(start((*JOINT, "--out", str(out / "searched"))))
+    phases = {name: PHASES[name].over(out / "searched") for name in names}
     references: dict[tuple[str, ...], Reference] = {}
-    for number, command in enumerate(dict.fromkeys(PHASES[name].command for name in names)):
-        mine = [name for name in names if PHASES[name].command == command]
+    for number, command in enumerate(dict.fromkeys(phase.command for phase in phases.values())):
+        mine = {name: phase for name, phase in phases.items() if phase.command == command}
         references[command] = Reference.of(command, out / f"whole-{number}", mine)
-    for name in names:
-        failed = 0
+    for name, phase in phases.items():
+        failed, reference = 0, references[phase.command]
         for kill in range(kills):
             run, rng = out / f"{name}-{kill}", np.random.default_rng([seed, kill, *name.encode()])
-            told = killed_and_resumed(name, references[PHASES[name].command], run, rng)
+            told = killed_and_resumed(phase, reference, run, *reference.point(name, rng))
             failed += not told.startswith("same bytes")
             print(f"  {name} {kill}: {told}", flush=True)
             shutil.rmtree(run, ignore_errors=True)

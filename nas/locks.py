@@ -22,12 +22,12 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # of flock
 
 
 @contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold the existing folder `run`; `InvalidInput` names the process and the host that hold it already.
+def locked(run: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Hold the existing folder `run`; `InvalidInput` names the process and the host that still hold it in the end.
 
     Temporary files of writers that were killed are removed.
     """
-    with _opened(run / LOCK) as file:
+    with _opened(run / LOCK, patience_s) as file:
         os.ftruncate(file, 0)
         with suppress(OSError):  # a full disk: then the message names no process
             os.write(file, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
@@ -53,9 +53,9 @@ def holder(run: Path) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _opened(path: Path, patience_s: float) -> Iterator[int]:
     """Open the file and lock it, so that the path still leads to it; remove it at the end."""
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + patience_s
     while True:
         file = _create(path)
         try:

@@ -13,6 +13,7 @@ from nas.arch import load_arch
 from nas.cli import main
 from nas.cli.finalists import chosen
 from nas.errors import InvalidInput
+from nas.locks import locked
 from nas.proxy import proxied
 from nas.results import result_of_run
 
@@ -77,6 +78,9 @@ def test_a_whole_one_on_pictures_of_8_px(run: Path, tmp_path: Path, capsys: pyte
     flags = ["finalists", str(run), "--top", "1", "--epochs", "1", "--batch-size", "32", "--out", str(tmp_path / "out")]
     assert main(flags) == 0
     assert "finished" in capsys.readouterr().out
+    with locked(tmp_path / "out"):
+        assert main(flags) == 2
+    assert "is working on" in capsys.readouterr().err
     with (tmp_path / "out" / "finalists.csv").open() as file:
         (row,) = csv.DictReader(file)
     (one,) = chosen(run, result_of_run(run), 1)

@@ -16,10 +16,12 @@ from tiny import pictures
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, UnknownName
+from nas.locks import locked
 from nas.nn.training import AdamW
 from nas.ops import Conv, Head, Shape
 from nas.train import TrainSettings
 from nas.tune import finalists as finals
+from nas.tune import training
 from nas.tune.finalists import DROPPED, FINISHED, Finalist, Outcome, Row, Trials, halved, in_turn, kendall_tau, table
 from nas.tune.training import held_out_view, train_until
 
@@ -86,6 +88,14 @@ def test_going_on_in_pieces_changes_no_byte(at_once: tuple[list[Outcome], Path],
     assert halved(FINALISTS, (2, 4), in_turn(trials, lambda digest, epoch, top1: seen.append(epoch))) == outcomes
     assert files(tmp_path) == files(folder)
     assert sorted(seen) == [1, 1, 1, 1, 2, 2, 2, 2, 3, 4]  # known epochs are told again
+
+
+def test_two_do_not_train_one_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "ORPHAN_S", 0.1)
+    trials, one = trials_in(tmp_path), FINALISTS[0]
+    trials.of(one.digest).mkdir(parents=True)
+    with locked(trials.of(one.digest)), pytest.raises(InvalidInput, match="is working on"):
+        train_until(one.arch, trials.data, SETTINGS, trials.of(one.digest), until=1, seen=lambda *_: None)
 
 
 def test_the_table_ranks_and_says_what_changed(at_once: tuple[list[Outcome], Path], tmp_path: Path) -> None:

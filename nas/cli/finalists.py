@@ -54,14 +54,15 @@ def run_finalists(args: argparse.Namespace) -> None:
     about = {"scheduler": args.scheduler, "split": list(split), "settings": trials.settings.to_dict()}
     opened(out, candidates, dataset, about)
     from nas.cli.live import LiveWatcher, console
+    from nas.locks import locked
 
     try:
-        with LiveWatcher() as watcher:
+        with locked(out), LiveWatcher() as watcher:
             watcher.plan(_plan(candidates, result, args, out))
             rows = _trained(args, candidates, trials, watcher)
+            write_table(rows, out)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt("the same command goes on from the last checkpoints") from stop
-    write_table(rows, out)
     console().print(_table(rows))
     for line in table_lines(rows, trials):
         console().print(line, markup=False)

@@ -18,12 +18,14 @@ from nas.arch import ArchSpec, save_arch
 from nas.data import Dataset, split_for_search
 from nas.errors import InvalidInput
 from nas.journal import Journal
+from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.fitting import TrainState, estimated_statistics, feeds, first_state, run_chunk, top1
 from nas.nn.network import Weights, save_weights, split_statistics
 from nas.train import CHECKPOINT_S, CHUNK_STEPS, Plan, TrainSettings, initialised
 
 HOW = "trained alone, held-out pictures"
+ORPHAN_S = 60.0  # a worker may outlive a driver that was killed, by a little
 Seen = Callable[[int, float], None]  # an epoch, and the top-1 after it
 
 
@@ -41,14 +43,15 @@ def train_until(
     """Train to the end of epoch `until`, from where `folder` stands, and return the top-1 after each epoch [until].
 
     `data` is a `held_out_view` at the resolution of `arch`. `seen` is called for every epoch, known ones included.
-    Raises `InvalidInput` where the loss is no longer finite.
+    Raises `InvalidInput` where the loss is no longer finite, or another process holds the folder for `ORPHAN_S`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    curve = _Curve(Journal(folder / "curve.jsonl"), seen)
-    for epoch in range(1, min(until, len(curve.known)) + 1):
-        seen(epoch, curve.known[epoch - 1])
-    if not known_curve(settings, folder, until):
-        _go_on(Plan(arch, settings, data, feeds(data)[0]), curve, folder, until)
+    with locked(folder, ORPHAN_S):
+        curve = _Curve(Journal(folder / "curve.jsonl"), seen)
+        for epoch in range(1, min(until, len(curve.known)) + 1):
+            seen(epoch, curve.known[epoch - 1])
+        if not known_curve(settings, folder, until):
+            _go_on(Plan(arch, settings, data, feeds(data)[0]), curve, folder, until)
     return curve.known[:until]
 
 

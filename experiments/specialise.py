@@ -1,0 +1,115 @@
+"""One supernet for several devices: where do its networks land, what does one network for all lose, what does it cost?
+
+Question: one supernet of the space is trained once and searched for each device, then for the one network whose worst
+regret over the devices is least, then for a device that was not thought of, without training. How near to the wanted
+latencies do they come, what does each network lose on the devices it was not made for, how long did each part take?
+Regret is in points of the supernet's top-1 on the held-out pictures (nas/regret.py), so all networks of one run are
+compared by one estimate; that of a single network has a standard error of its own, and both are printed.
+
+Command: python -m experiments.specialise --out DIR [--preset quick] [--targets edgetpu,pixel6-cpu,pixel4-dsp]
+         [--later cortex-m7] [--data D --data-dir DIR]     (goes on where it was stopped)
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nas.files import read_json
+from nas.plan import Settings
+from nas.request import Request, default_trials, per_target
+from nas.results import Result
+from nas.specialise import Specialised, borrowed, resume, specialise
+from nas.watch import Progress
+
+TARGETS = ("edgetpu", "pixel6-cpu", "pixel4-dsp")
+
+
+class Times:
+    """A watcher that keeps the seconds of every stage, and prints a line where one begins."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.monotonic()
+
+    def plan(self, lines: Sequence[str]) -> None:
+        """Print the plan."""
+        print(*lines, sep="\n", flush=True)
+
+    def progress(self, event: Progress) -> None:
+        """Add the time since the last report to the stage of this one."""
+        now = time.monotonic()
+        if event.stage not in self.seconds:
+            print(f"{event.stage}: {event.steps} steps", flush=True)
+        self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + now - self._since
+        self._since = now
+
+    def say(self, line: str) -> None:
+        """Print it."""
+        print(line, flush=True)
+
+
+def searched(request: Request, out: Path, source: Path | None = None) -> tuple[Specialised, Times]:
+    """Search, or go on with what is in `out`, and return what was found and what this start took."""
+    times = Times()
+    if (out / "experiment.json").exists():
+        return resume(out, times), times
+    return specialise(request, out, times, source=source), times
+
+
+def line_of(name: str, result: Result) -> str:
+    """Return where a network landed and how good it is."""
+    top1, error = 100 * result.accuracy.top1, 100 * result.accuracy.standard_error
+    off = result.latency / result.wanted_latency - 1
+    return (
+        f"{name:12s} {result.wanted_latency:9.4g} {result.latency:9.4g} {off:+8.2%} {top1:6.2f} +- {error:.2f}"
+        f" {result.macs / 1e6:8.1f} {result.params:11,}"
+    )
+
+
+def regrets(run: Path, targets: Sequence[str]) -> list[str]:
+    """Return the table of what each network loses on each device, in points."""
+    rows = read_json(run / "universal.json")["networks"]
+    head = f"{'regret':12s} " + " ".join(f"{target:>12s}" for target in targets) + f" {'worst':>7s}"
+    return [head] + [
+        f"{row['name']:12s} "
+        + " ".join(f"{100 * row['regret'][target]:12.2f}" for target in targets)
+        + f" {100 * row['worst_regret']:7.2f}"
+        for row in rows
+    ]
+
+
+def main() -> None:
+    """Run the study and print its tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--space", default="uib")
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--targets", type=lambda text: tuple(text.split(",")), default=TARGETS)
+    parser.add_argument("--later", default="cortex-m7", help="a device that is added to the finished run")
+    parser.add_argument("--algorithm", default="nsga2")
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--out", type=Path, default=Path("runs/specialise-study"))
+    args = parser.parse_args()
+    base = Settings(space=args.space, preset=args.preset, data=args.data, data_dir=args.data_dir)
+    trials = default_trials(args.algorithm, args.preset)
+    request = Request(per_target(base, args.targets), args.algorithm, trials, universal=True)
+    found, times = searched(request, args.out / "run")
+    theirs, digest = borrowed(args.out / "run")
+    later = replace(request, settings=per_target(theirs.settings[0], [args.later]), universal=False, source=digest)
+    added, more = searched(later, args.out / "later", args.out / "run")
+
+    head = f"{'found for':12s} {'wanted ms':>9s} {'ms':>9s} {'off':>8s}"
+    print(f"\n{head} {'supernet top-1':>14s} {'MACs M':>8s} {'params':>11s}")
+    for name, result in [*found.results.items(), *added.results.items()]:
+        print(line_of(name, result))
+    print()
+    print(*regrets(args.out / "run", list(found.results)), sep="\n")
+    print("\nseconds of this start:")
+    for stage, seconds in [*times.seconds.items(), *((f"later {name}", s) for name, s in more.seconds.items())]:
+        print(f"  {stage:28s} {seconds:7.1f}")
+
+
+if __name__ == "__main__":
+    main()
