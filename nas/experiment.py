@@ -39,7 +39,7 @@ from nas.search.landing import asked, land, land_coarse
 from nas.space import StagedSpace
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
-from nas.tune.finalists import Finalist
+from nas.tune.finalists import Finalist, OpenTrainers, in_process
 from nas.watch import Progress, Silent, Watcher
 
 SCHEMA = "nas.experiment"
@@ -53,9 +53,12 @@ PACKAGES = ("jax", "flax", "optax", "numpy")
 __all__ = ["Progress", "Settings", "Silent", "Watcher", "resume", "search"]
 
 
-def search(settings: Settings, out: Path, watch: Watcher | None = None) -> Result:
+def search(
+    settings: Settings, out: Path, watch: Watcher | None = None, *, trainers: OpenTrainers = in_process
+) -> Result:
     """Search as `settings` say, into the new folder `out`, and return the result; see `nas.results` for the files.
 
+    `trainers` opens what trains the finalists, where there are any: this process, or workers (nas/tune/trials.py).
     Raises `InvalidInput` or `UnknownName` before any work where the settings cannot be met.
     """
     plan = make_plan(settings)
@@ -63,7 +66,7 @@ def search(settings: Settings, out: Path, watch: Watcher | None = None) -> Resul
     with locked(out):
         new_folder(out)  # still: nobody came between
         _store(plan, out)
-        return _Run(plan, out, watch or Silent()).finish()
+        return _Run(plan, out, watch or Silent(), trainers).finish()
 
 
 def _store(plan: Plan, out: Path) -> None:
@@ -71,28 +74,29 @@ def _store(plan: Plan, out: Path) -> None:
     identity = {"name": plan.dataset.name, "digest": plan.dataset.digest}
     versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
     stored = {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "settings": asdict(plan.settings),
-        "data": identity,
-        "versions": versions,
-    }
-    stored["plan"] = plan.lines()
-    stored["forests"] = plan.forest_digests
+        "schema": SCHEMA, "version": VERSION, "settings": asdict(plan.settings), "data": identity,
+        "versions": versions, "plan": plan.lines(), "forests": plan.forest_digests,
+    }  # fmt: skip
     write_whole(out / "experiment.json", dump_json(stored))
 
 
-def resume(run: Path, watch: Watcher | None = None) -> Result:
+def resume(run: Path, watch: Watcher | None = None, *, trainers: OpenTrainers = in_process) -> Result:
     """Go on with the search in the folder `run`, and return its result; a finished one is just read."""
+    stored = stored_run(run)
+    if _reported(run):
+        return load_result(run / "best.json")
+    with locked(run):
+        return _go_on(run, stored, watch or Silent(), trainers)
+
+
+def stored_run(run: Path) -> dict[str, Any]:
+    """Return the experiment.json of a joint search; `InvalidInput` where `run` is none."""
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
     stored = read_json(run / "experiment.json")
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
         raise InvalidInput(f"{run}/experiment.json is not of a search that this release can resume; start a new one")
-    if _reported(run):
-        return load_result(run / "best.json")
-    with locked(run):
-        return _go_on(run, stored, watch or Silent())
+    return stored
 
 
 def _reported(run: Path) -> bool:
@@ -101,7 +105,7 @@ def _reported(run: Path) -> bool:
     return best.exists() and report.exists() and report.stat().st_mtime_ns >= best.stat().st_mtime_ns
 
 
-def _go_on(run: Path, stored: dict[str, Any], watch: Watcher) -> Result:
+def _go_on(run: Path, stored: dict[str, Any], watch: Watcher, trainers: OpenTrainers) -> Result:
     """Do what is left of the search in `run`, which this process holds."""
     if (run / "best.json").exists():
         result = load_result(run / "best.json")
@@ -112,7 +116,7 @@ def _go_on(run: Path, stored: dict[str, Any], watch: Watcher) -> Result:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
     if stored.get("forests", {}) != plan.forest_digests:
         raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
-    return _Run(plan, run, watch).finish()
+    return _Run(plan, run, watch, trainers).finish()
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,8 @@ class _Finished:
 class _Run:
     """The work on one run folder; every method can be entered again after a crash."""
 
-    def __init__(self, plan: Plan, out: Path, watch: Watcher) -> None:
-        self.plan, self.out, self.watch = plan, out, watch
+    def __init__(self, plan: Plan, out: Path, watch: Watcher, trainers: OpenTrainers) -> None:
+        self.plan, self.out, self.watch, self.trainers = plan, out, watch, trainers
         self.journal = Journal(out / "journal.jsonl")
         self.evaluators: dict[str, tunas.SupernetEvaluator] = {}
         self.feed = Feed(plan)
@@ -359,7 +363,7 @@ class _Run:
             for arch, genotype in zip(deployed, genotypes, strict=True)
         ]  # fmt: skip
         split, folder = (plan.preset.held_out_fraction, settings.seed), self.out / "finalists" / stage.name
-        contest = Contest(f"{stage.name} finalists", finals, plan.dataset, split, folder)
+        contest = Contest(f"{stage.name} finalists", finals, plan.dataset, split, folder, self.trainers)
         verdict = contest.run(deployed, finalists, self.watch)
         return replace(finished, genotype=genotypes[verdict.winner], landed=True, verdict=verdict)
 

@@ -19,7 +19,7 @@ from nas.presets import Finals
 from nas.protocols import Genotype
 from nas.search import halving
 from nas.train import TrainSettings
-from nas.tune.finalists import FAILED, Finalist, Outcome, halved, in_turn, trials_of
+from nas.tune.finalists import FAILED, Finalist, OpenTrainers, Outcome, halved, in_process, trials_of
 from nas.watch import Progress, Watcher
 
 COLUMNS = ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_top1"]
@@ -59,6 +59,7 @@ class Contest:
     dataset: Dataset
     split: tuple[float, int]  # the search's held-out fraction and seed
     folder: Path
+    trainers: OpenTrainers = in_process
 
     def run(self, deployed: Sequence[ArchSpec], finalists: Sequence[Finalist], watch: Watcher) -> Verdict:
         """Train the finalists, the proxies of `deployed`, going on from what the folder holds."""
@@ -73,7 +74,8 @@ class Contest:
             best = max(max(curve.values()) for curve in curves.values())
             watch.progress(Progress(self.name, sum(map(len, curves.values())), steps, argmax_top1=best))
 
-        outcomes = halved(finalists, self.finals.rungs, in_turn(trials, seen))
+        with self.trainers(trials, seen) as run_rung:
+            outcomes = halved(finalists, self.finals.rungs, run_rung)
         return Verdict(tuple(deployed), tuple(finalists), tuple(outcomes), curves, len(trials.data.x_test))
 
 

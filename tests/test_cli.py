@@ -263,7 +263,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
     seen: list[Settings] = []
 
-    def search(settings: Settings, run: Path, watch: Watcher) -> Result:
+    def search(settings: Settings, run: Path, watch: Watcher, **_: Any) -> Result:
         seen.append(settings)
         watch.plan(["the plan"])
         watch.progress(Progress("coarse", 1, 2, 0.5, 0.25, 0.7, "ms", 0.9, 61.0))
@@ -276,7 +276,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
             time.sleep(60)
         return load_result(run / "best.json")
 
-    def resume(run: Path, watch: Watcher) -> Result:
+    def resume(run: Path, watch: Watcher, **_: Any) -> Result:
         return load_result(run / "best.json")
 
     monkeypatch.setattr(nas.experiment, "search", search)

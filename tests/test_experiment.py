@@ -75,14 +75,14 @@ class StopAt(Silent):
             raise KeyboardInterrupt
 
 
-def latency_inlatency_range(settings: Settings) -> Settings:
+def with_mid_latency(settings: Settings) -> Settings:
     """Return the settings with a latency in the middle of what the space reaches."""
     low, high = latency_range(settings)
     return replace(settings, latency_ms=(low + high) / 2)
 
 
 def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(settings: Settings, tmp_path: Path) -> None:
-    settings = latency_inlatency_range(settings)
+    settings = with_mid_latency(settings)
     whole = tmp_path / "whole"
     result = search(settings, whole)
     broken = tmp_path / "broken"
@@ -124,7 +124,7 @@ def _check_files(run: Path, settings: Settings) -> None:
 
 
 def test_a_changed_data_set_is_not_resumed(settings: Settings, tmp_path: Path) -> None:
-    settings = latency_inlatency_range(settings)
+    settings = with_mid_latency(settings)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         search(settings, run, StopAt("coarse", 2))
@@ -281,7 +281,7 @@ def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: Sett
 
 
 def test_bounds_count_the_bytes_of_the_target(settings: Settings) -> None:
-    settings = replace(latency_inlatency_range(settings), max_memory_kb=1e6, max_flash_kb=1e6, max_macs=10**12)
+    settings = replace(with_mid_latency(settings), max_memory_kb=1e6, max_flash_kb=1e6, max_macs=10**12)
     plan = make_plan(settings)
     genotype = plan.space.sample(np.random.default_rng(0), 1)
     arch = plan.space.decode(tuple(map(int, genotype[0])))
@@ -295,7 +295,7 @@ def test_bounds_count_the_bytes_of_the_target(settings: Settings) -> None:
 
 
 def test_energy_is_told_where_it_is_bounded(settings: Settings, tmp_path: Path) -> None:
-    settings = replace(latency_inlatency_range(replace(settings, target=with_energy(tmp_path))), max_energy_mj=1e6)
+    settings = replace(with_mid_latency(replace(settings, target=with_energy(tmp_path))), max_energy_mj=1e6)
     plan = make_plan(settings)
     arch = plan.space.decode(plan.limits(plan.space)[0][0].cheapest()[1])
     energy_mj = load_target(settings.target or "").energy_model().predict_mj(arch)

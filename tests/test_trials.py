@@ -159,6 +159,15 @@ def test_workers_do_what_one_process_does(by_workers: Halved, at_once: tuple[lis
     assert sorted(files(folder)) == sorted(files(at_once[1]))
 
 
+def test_one_worker_gives_the_bytes_of_two(by_workers: Halved, tmp_path: Path) -> None:
+    from nas.tune.trials import on_workers
+
+    rows, folder = by_workers
+    with on_workers(trials_in(tmp_path), lambda *_: None, workers=1) as run_rung:
+        assert table(FINALISTS, halved(FINALISTS, (2, 4), run_rung)) == rows
+    assert files(tmp_path) == files(folder)
+
+
 @pytest.mark.usefixtures("cluster")
 def test_a_scheduler_of_tune_ends_every_trial(tmp_path: Path) -> None:
     from nas.tune.trials import run_trials

@@ -120,8 +120,9 @@ def run_search(args: argparse.Namespace) -> None:
     if joint:
         from nas.experiment import search
 
+        trainers = specialising.trainers(args, settings)
         with resumable(out), LiveWatcher() as watcher:
-            result = search(settings, out, watcher)
+            result = search(settings, out, watcher, trainers=trainers)
         _print_summary(result, out)
         return
     from nas.specialise import specialise
@@ -152,12 +153,14 @@ def run_resume(args: argparse.Namespace) -> None:
             found = resume_specialised(run, watcher, workers=workers, more=args.budget or 0)
         specialising.print_found(found, run)
         return
-    if args.budget or args.workers or args.ray_address:
-        raise InvalidInput(f"{run} is a joint search: --budget and --workers go with runs of another --algorithm")
-    from nas.experiment import resume
+    if args.budget:
+        raise InvalidInput(f"{run} is a joint search: --budget goes with runs of another --algorithm")
+    from nas.experiment import resume, stored_run
+    from nas.plan import Settings
 
+    trainers = specialising.trainers(args, Settings.from_dict(stored_run(run).get("settings")))
     with resumable(run), LiveWatcher() as watcher:
-        result = resume(run, watcher)
+        result = resume(run, watcher, trainers=trainers)
     _print_summary(result, run)
 
 

@@ -15,15 +15,10 @@ if TYPE_CHECKING:
     from nas.request import Request
     from nas.runner import OpenExecutor
     from nas.specialise import Specialised
+    from nas.tune.finalists import OpenTrainers
 
 JOINT = "joint"
-OF_ALGORITHMS = (
-    "trials",
-    "workers",
-    "ray_address",
-    "source",
-    "universal",
-)  # flags that the joint search has no use for
+OF_ALGORITHMS = ("trials", "source", "universal")  # flags that the joint search has no use for
 OF_WEIGHTS = ("space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed")
 
 
@@ -46,8 +41,10 @@ def add_flags(search: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say who evaluates candidates."""
-    parser.add_argument("--workers", type=count, metavar="N", help="processes that evaluate candidates, by Ray")
-    parser.add_argument("--ray-address", metavar="ADDR", help="of a Ray cluster to evaluate on")
+    parser.add_argument(
+        "--workers", type=count, metavar="N", help="Ray processes that evaluate candidates; joint: that train finalists"
+    )
+    parser.add_argument("--ray-address", metavar="ADDR", help="of a Ray cluster to do that on")
 
 
 def check_joint(args: argparse.Namespace) -> None:
@@ -74,6 +71,29 @@ def workers(args: argparse.Namespace) -> "OpenExecutor":
 
     check(args.workers or 1, args.ray_address)
     return partial(RayExecutor, workers=args.workers or 1, address=args.ray_address)
+
+
+def trainers(args: argparse.Namespace, settings: "Settings") -> "OpenTrainers":
+    """Return who trains the finalists of a joint search: this process, or Ray's where a flag asks for them.
+
+    `InvalidInput` where there will be none, or Ray cannot be had as asked.
+    """
+    from nas.presets import load_preset
+
+    if args.workers is None and args.ray_address is None:
+        from nas.tune.finalists import in_process
+
+        return in_process
+    if load_preset(settings.preset).with_finalists(settings.finalists).coarse_finalists is None:
+        raise InvalidInput(
+            f"--workers of a joint search train finalists, and the preset {settings.preset} has none: add --finalists "
+            "N, or choose an --algorithm over a supernet trained once, nsga2 say"
+        )
+    from nas.tune.cluster import check
+    from nas.tune.trials import on_workers
+
+    check(args.workers or 1, args.ray_address)
+    return partial(on_workers, workers=args.workers or 1, address=args.ray_address)
 
 
 def request_of(args: argparse.Namespace, base: "Settings") -> "Request":

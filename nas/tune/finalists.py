@@ -8,6 +8,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,7 @@ class Row:
 
 Seen = Callable[[str, int, float], None]  # digest, epoch, top-1
 RunRung = Callable[[Sequence[Finalist], int], Iterator[Outcome]]  # trains all to an epoch; outcomes in any order
+OpenTrainers = Callable[[Trials, Seen], AbstractContextManager[RunRung]]  # who trains: this process, or workers
 
 
 def check_scheduler(name: str) -> None:
@@ -143,6 +145,12 @@ def in_turn(trials: Trials, seen: Seen) -> RunRung:
                 yield Outcome(one.digest, until, curve[-1], FINISHED if whole else DROPPED)
 
     return run
+
+
+@contextmanager
+def in_process(trials: Trials, seen: Seen) -> Iterator[RunRung]:
+    """Give the way to train in this process."""
+    yield in_turn(trials, seen)
 
 
 def halved(finalists: Sequence[Finalist], steps: tuple[int, ...], run: RunRung) -> list[Outcome]:

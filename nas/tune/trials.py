@@ -7,6 +7,7 @@ must lie on storage that all of them share.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -181,6 +182,19 @@ class TuneRunner:
         tuner.fit()
 
 
+@contextmanager
+def _runner(trials: Trials, seen: Seen, workers: int, address: str | None) -> Iterator[TuneRunner]:
+    with Cluster(workers, address=address, payload_bytes=trials.data.x_train.nbytes) as cluster:
+        yield TuneRunner(cluster, trials, seen)
+
+
+@contextmanager
+def on_workers(trials: Trials, seen: Seen, *, workers: int, address: str | None = None) -> Iterator[RunRung]:
+    """Give the way to train the trials of a rung on workers, here or on the cluster at `address`."""
+    with _runner(trials, seen, workers, address) as runner:
+        yield runner.rung()
+
+
 def run_trials(
     finalists: Sequence[Finalist],
     trials: Trials,
@@ -197,8 +211,7 @@ def run_trials(
     """
     check_scheduler(scheduler)
     epochs = trials.settings.epochs
-    with Cluster(workers, address=address, payload_bytes=trials.data.x_train.nbytes) as cluster:
-        runner = TuneRunner(cluster, trials, seen)
+    with _runner(trials, seen, workers, address) as runner:
         if scheduler == HALVING:
             outcomes = halved(finalists, rungs or default_rungs(finalists, trials), runner.rung())
         else:
