@@ -21,8 +21,8 @@ from nas.export.calibration import Calibration
 from nas.export.lowering import Tensors
 from nas.export.onnx_graph import INPUT, onnx_model
 
-QUANTISED = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "Concat", "Split", "Clip", "Relu")
-WEIGHTED = ("Conv", "Gemm")
+QUANTISED = ("Conv", "MatMul", "Add", "Mul", "GlobalAveragePool", "Concat", "Split", "Clip", "Relu")
+WEIGHTED = ("Conv",)
 
 
 def int8_model(
