@@ -24,12 +24,12 @@ from nas.locks import locked
 from nas.outcome import as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan
 from nas.protocols import Genotype
-from nas.regret import Known, least_regret, table
+from nas.regret import Known, table
 from nas.report import write_report
 from nas.request import REINFORCE, SCHEMA, TARGET_SCHEMA, UNIVERSAL, VERSION, Request, make_plans
 from nas.results import Result, load_result, save_result
 from nas.runner import OpenExecutor, Pool, in_process
-from nas.stages import AllTargets, Found, OneTarget, Stages, all_known, kept, proposer
+from nas.stages import AllTargets, Found, OneTarget, Stages, for_all, proposer
 from nas.watch import Silent, Watcher
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scikit-learn", "scipy")
@@ -271,18 +271,10 @@ class _Run:
     def universal(self, stages: Stages, found: list[Found], weights: shared_weights.Weights) -> None:
         """Search the network of least worst regret, and write it with the table of what every network loses."""
         targets = tuple(map(OneTarget, self.plans))
-        aim = AllTargets(targets, Known(np.zeros((0, len(targets))), np.zeros(0)))
-        genotypes, accuracies = all_known(found)
-        aim = replace(aim, known=Known(aim.latencies(genotypes), accuracies))
-        searched = stages.search(UNIVERSAL, aim, self.plans[0].settings.seed)
-        genotypes, accuracies = all_known([*found, searched])
-        known = Known(aim.latencies(genotypes), accuracies)
-        best = tuple(genotypes[least_regret(known, aim.wanted.tolist(), kept(aim, genotypes))].tolist())
-        accuracy = dict(zip(map(tuple, genotypes.tolist()), accuracies.tolist(), strict=True))
-        searched = replace(searched, best=best, accuracy=accuracy)
-        rows = {}
+        searched, known = for_all(stages, targets, found, self.plans[0].settings.seed)
+        aim, rows = AllTargets(targets, known), {}
         for one in (*found, searched):
-            row, top1 = np.array([one.best], np.int32), np.array([accuracy[one.best]])
+            row, top1 = np.array([one.best], np.int32), np.array([searched.accuracy[one.best]])
             latencies = aim.latencies(row)
             regrets = known.regrets(latencies, top1)[0]
             rows[one.name] = (aim.whole.decode(one.best).digest, latencies[0], float(top1[0]), regrets)

@@ -21,8 +21,8 @@ from nas.objectives import Column, columns, objectives
 from nas.plan import Plan, known_energy
 from nas.protocols import Genotype, Genotypes, SearchAlgorithm
 from nas.registry import ALGORITHMS, load
-from nas.regret import Known, objective
-from nas.request import REINFORCE, ROUNDS, Request
+from nas.regret import Known, least_regret, objective
+from nas.request import REINFORCE, ROUNDS, UNIVERSAL, Request
 from nas.runner import Job, Pool, Ran, evaluate, run
 from nas.search.bounds import Bounded, Limit
 from nas.space import StagedSpace
@@ -177,6 +177,22 @@ class Stages:
             return Locked(space, aim.plan.goal(space), steps, request.asked)
         build = load("algorithm", ALGORITHMS, request.algorithm)
         return _sized(build(proposer(aim, space)), request.trials)
+
+
+def for_all(stages: Stages, targets: tuple[OneTarget, ...], found: Sequence[Found], seed: int) -> tuple[Found, Known]:
+    """Search the network of least worst regret, after `found` for each target; return it and all that is known then.
+
+    What is chosen is the best of everything that was evaluated, by whichever search.
+    """
+    aim = AllTargets(targets, Known(np.zeros((0, len(targets))), np.zeros(0)))
+    genotypes, accuracies = all_known(found)
+    aim = replace(aim, known=Known(aim.latencies(genotypes), accuracies))
+    searched = stages.search(UNIVERSAL, aim, seed)
+    genotypes, accuracies = all_known([*found, searched])
+    known = Known(aim.latencies(genotypes), accuracies)
+    best = tuple(genotypes[least_regret(known, aim.wanted.tolist(), kept(aim, genotypes))].tolist())
+    accuracy = dict(zip(map(tuple, genotypes.tolist()), accuracies.tolist(), strict=True))
+    return replace(searched, best=best, accuracy=accuracy), known
 
 
 def proposer(aim: Aim, space: StagedSpace) -> Bounded:
