@@ -24,7 +24,7 @@ from nas.errors import InvalidInput
 from nas.feed import Feed
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.finalists import Contest, Verdict, entrants, write_finalists
-from nas.front import Evaluated, front_candidates, on_target, write_front
+from nas.front import Evaluated, front_candidates, on_target, open_candidates, write_front
 from nas.journal import Journal, Record
 from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
@@ -39,7 +39,8 @@ from nas.search.landing import asked, land, land_coarse
 from nas.space import StagedSpace
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
-from nas.tune.finalists import Finalist, OpenTrainers, in_process
+from nas.tune.finalists import OpenTrainers, in_process
+from nas.tune.training import HOW
 from nas.watch import Progress, Silent, Watcher
 
 SCHEMA = "nas.experiment"
@@ -127,9 +128,14 @@ class _Finished:
     space: StagedSpace  # deployed
     graph: Any
     state: tunas.SearchState
-    genotype: Genotype
+    genotype: Genotype  # what the policy chose, or the finalists
     landed: bool  # the repair reached the goal
     verdict: Verdict | None = None  # of its finalists, where there were any
+
+    @property
+    def arch(self) -> ArchSpec:
+        """What the stage chose; its finalists may have come from outside of its space."""
+        return self.verdict.winner if self.verdict else self.space.decode(self.genotype)
 
 
 class _Run:
@@ -157,10 +163,9 @@ class _Run:
         if plan.preset.coarse_finalists:
             pool = on_target(coarse.space, coarse.stage.goal, coarse.state.policy, coarse.genotype, plan.settings.seed)
             coarse = self.contest(coarse, plan.preset.coarse_finalists, self.evaluate("coarse pool", coarse, pool))
-        chosen = coarse.space.decode(coarse.genotype)
+        chosen = coarse.arch
         if not (self.out / "coarse.json").exists():
-            result = self.result(coarse, self.accuracy(coarse, coarse.genotype))
-            save_result(result, self.out / "coarse.json")
+            save_result(self.result(coarse, self.accuracy(coarse)), self.out / "coarse.json")
         jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
         fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
         size, seed = plan.preset.front_size, plan.settings.seed
@@ -175,7 +180,7 @@ class _Run:
         if verdicts:
             write_finalists(self.out, verdicts)
         pictures = self.final_evaluator(fine).count
-        result = self.result(fine, self.as_accuracy(counts[fine.genotype], pictures))
+        result = self.result(fine, as_accuracy(self.plan, counts[fine.genotype], pictures))
         evaluated = Evaluated(counts, self.origins("front"), pictures, result.accuracy.kind)
         write_front(self.out, fine.space, plan, evaluated)
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
@@ -314,14 +319,13 @@ class _Run:
         evaluator.params = finished.state.params
         return evaluator
 
-    def accuracy(self, finished: _Finished, genotype: Genotype) -> Accuracy:
-        """Return the supernet's accuracy of one architecture."""
+    def accuracy(self, finished: _Finished) -> Accuracy:
+        """Return the supernet's accuracy of what a stage chose, or that of its own training where it has no other."""
+        if finished.verdict and finished.arch != finished.space.decode(finished.genotype):
+            best, pictures = finished.verdict.outcomes[0], finished.verdict.pictures
+            return as_accuracy(self.plan, round(best.top1 * pictures), pictures, HOW)
         evaluator = self.final_evaluator(finished)
-        return self.as_accuracy(evaluator.correct(np.array(genotype)), evaluator.count)
-
-    def as_accuracy(self, correct: int, pictures: int) -> Accuracy:
-        """Return a count of right answers as an accuracy with its kind."""
-        return as_accuracy(self.plan, correct, pictures)
+        return as_accuracy(self.plan, evaluator.correct(np.array(finished.genotype)), evaluator.count)
 
     def evaluate(self, name: str, finished: _Finished, candidates: dict[Genotype, str]) -> dict[Genotype, int]:
         """Evaluate `candidates` (with their origins) by the supernet: how many pictures each gets right."""
@@ -348,33 +352,29 @@ class _Run:
 
     def contest(self, finished: _Finished, finals: Finals, counts: dict[Genotype, int]) -> _Finished:
         """Return the stage with the architecture that wins among the best of those evaluated, each trained alone."""
-        plan, stage, settings = self.plan, finished.stage, self.plan.settings
+        plan, stage = self.plan, finished.stage
         goal = asked(stage.goal, plan.goal(plan.space))  # not the nearest that the stage can reach
         landed = [genotype for genotype in counts if goal.kept(np.array([genotype]))[0]]
-        genotypes = entrants(landed, counts, self.origins(POOLS[stage.name]), finals.candidates)
-        if len(genotypes) < 2:
+        drawn = open_candidates(plan.space, plan.goal(plan.space), finals.open, plan.settings.seed)
+        sent = entrants(landed, counts, self.origins(POOLS[stage.name]), finals.candidates - len(drawn))
+        genotypes = {finished.space.decode(genotype): genotype for genotype in sent}
+        pictures = self.final_evaluator(finished).count
+        supernet = {arch: counts[genotype] / pictures for arch, genotype in genotypes.items()}
+        supernet = dict.fromkeys(map(plan.space.decode, drawn), np.nan) | supernet
+        if len(supernet) < 2:
             return finished
-        pictures, deployed = self.final_evaluator(finished).count, [finished.space.decode(g) for g in genotypes]
-        finalists = [
-            Finalist(
-                arch.digest, stage.space.decode(genotype), plan.model.predict_ms(arch), plan.model.unit,
-                counts[genotype] / pictures,
-            )
-            for arch, genotype in zip(deployed, genotypes, strict=True)
-        ]  # fmt: skip
-        split, folder = (plan.preset.held_out_fraction, settings.seed), self.out / "finalists" / stage.name
-        contest = Contest(f"{stage.name} finalists", finals, plan.dataset, split, folder, self.trainers)
-        verdict = contest.run(deployed, finalists, self.watch)
-        return replace(finished, genotype=genotypes[verdict.winner], landed=True, verdict=verdict)
+        folder = self.out / "finalists" / stage.name
+        verdict = Contest(f"{stage.name} finalists", finals, plan, folder, self.trainers).run(supernet, self.watch)
+        genotype = genotypes.get(verdict.winner, finished.genotype)
+        return replace(finished, genotype=genotype, landed=True, verdict=verdict)
 
     # ------------------------------------------------------------------------------------------------------ results
 
     def result(self, finished: _Finished, accuracy: Accuracy) -> Result:
         """Return the chosen architecture of a stage with all its costs."""
         plan, entropy = self.plan, float(reinforce.entropy(finished.state.policy))
-        arch: ArchSpec = finished.space.decode(finished.genotype)
-        notes = self.notes(finished, plan.model.predict_ms(arch), entropy)
-        return outcome(plan, arch, accuracy, entropy=entropy, notes=notes)
+        notes = self.notes(finished, plan.model.predict_ms(finished.arch), entropy)
+        return outcome(plan, finished.arch, accuracy, entropy=entropy, notes=notes)
 
     def notes(self, finished: _Finished, latency: float, entropy: float) -> Iterator[str]:
         """Yield what a reader of the result must know."""
@@ -388,7 +388,7 @@ class _Run:
             )
         if finished.verdict:
             yield finished.verdict.words
-        yield from plan.remarks(finished.space.decode(finished.genotype))
+        yield from plan.remarks(finished.arch)
 
 
 def _before(record: Record, stage: str, step: int) -> bool:

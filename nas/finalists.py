@@ -3,9 +3,13 @@
 Shared weights rank roughly, and prefer what shares well. So each stage sends candidates into synchronous successive
 halving (nas/search/halving.py): all proxies are trained alone from scratch, the best third goes on from where it was.
 The pictures are those of the search: what was held out for rewards decides, the test set is never seen.
+
+Half of the coarse stage's finalists are drawn from the whole space at random. Its own blocks are all alike (IB k3 e4),
+so at one latency it sees sizes that dearer or cheaper blocks would not be at their best with; and a supernet that
+prefers the wrong sizes cannot keep these out. The sizes of the winner are what the fine stage is about.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -13,10 +17,11 @@ from pathlib import Path
 import pandas as pd
 
 from nas.arch import ArchSpec, save_arch
-from nas.data import Dataset
 from nas.files import write_whole
+from nas.plan import Plan
 from nas.presets import Finals
 from nas.protocols import Genotype
+from nas.proxy import proxied
 from nas.search import halving
 from nas.train import TrainSettings
 from nas.tune.finalists import FAILED, Finalist, OpenTrainers, Outcome, halved, in_process, trials_of
@@ -36,9 +41,9 @@ class Verdict:
     pictures: int
 
     @property
-    def winner(self) -> int:
-        """Which of the deployed networks was left."""
-        return [arch.digest for arch in self.deployed].index(self.outcomes[0].digest)
+    def winner(self) -> ArchSpec:
+        """The deployed network that was left."""
+        return next(arch for arch in self.deployed if arch.digest == self.outcomes[0].digest)
 
     @property
     def words(self) -> str:
@@ -52,20 +57,25 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Contest:
-    """The trainings of one stage's finalists: its name, how many epochs, on which pictures, in which folder."""
+    """The trainings of one stage's finalists: its name, how many epochs, in which folder, and who trains."""
 
     name: str  # that progress shows
     finals: Finals
-    dataset: Dataset
-    split: tuple[float, int]  # the search's held-out fraction and seed
+    plan: Plan
     folder: Path
     trainers: OpenTrainers = in_process
 
-    def run(self, deployed: Sequence[ArchSpec], finalists: Sequence[Finalist], watch: Watcher) -> Verdict:
-        """Train the finalists, the proxies of `deployed`, going on from what the folder holds."""
-        batch = min(TrainSettings.batch_size, round((1 - self.split[0]) * len(self.dataset.x_train)))
-        settings = TrainSettings(epochs=self.finals.rungs[-1], batch_size=batch, seed=self.split[1])
-        trials = trials_of([one.arch for one in finalists], self.dataset, settings, self.folder, split=self.split)
+    def run(self, supernet: Mapping[ArchSpec, float], watch: Watcher) -> Verdict:
+        """Train the proxies of deployed networks, given with the supernet's top-1, NaN where it cannot tell.
+
+        Goes on from what the folder holds.
+        """
+        plan, dataset = self.plan, self.plan.dataset
+        finalists = [self._finalist(arch, top1) for arch, top1 in supernet.items()]
+        split = (plan.preset.held_out_fraction, plan.settings.seed)
+        batch = min(TrainSettings.batch_size, round((1 - split[0]) * len(dataset.x_train)))
+        settings = TrainSettings(epochs=self.finals.rungs[-1], batch_size=batch, seed=split[1])
+        trials = trials_of([one.arch for one in finalists], dataset, settings, self.folder, split=split)
         curves: dict[str, dict[int, float]] = {}
         steps = halving.epochs(len(finalists), self.finals.rungs)
 
@@ -76,7 +86,12 @@ class Contest:
 
         with self.trainers(trials, seen) as run_rung:
             outcomes = halved(finalists, self.finals.rungs, run_rung)
-        return Verdict(tuple(deployed), tuple(finalists), tuple(outcomes), curves, len(trials.data.x_test))
+        return Verdict(tuple(supernet), tuple(finalists), tuple(outcomes), curves, len(trials.data.x_test))
+
+    def _finalist(self, arch: ArchSpec, top1: float) -> Finalist:
+        plan, model = self.plan, self.plan.model
+        proxy = proxied(arch, plan.proxy_resolution, plan.proxy_width)
+        return Finalist(arch.digest, proxy, model.predict_ms(arch), model.unit, top1)
 
 
 def entrants(

@@ -1,5 +1,6 @@
 """The front of a finished search: which architectures around the policy are evaluated, and the files that hold them."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import pandas as pd
 
 from nas.arch import save_arch
 from nas.cost import MACS, PARAMS, compile_table, within
+from nas.errors import InvalidInput
 from nas.files import write_whole
 from nas.pareto import non_dominated
 from nas.plan import Plan
 from nas.protocols import Genotype
 from nas.results import AccuracyKind
 from nas.search import reinforce
+from nas.search.bounds import Bounded
+from nas.search.landing import band
 from nas.search.repair import Goal, neighbours
 from nas.space import StagedSpace
 
@@ -63,6 +67,21 @@ def on_target(
         fresh = list(dict.fromkeys(tuple(int(g) for g in row) for row in rows))
         found |= dict.fromkeys([genotype for genotype in fresh if genotype not in found][:POOL_SHARE], origin)
     return found
+
+
+def open_candidates(space: StagedSpace, goal: Goal, count: int, seed: int) -> list[Genotype]:
+    """Return up to `count` distinct architectures of the whole space that keep `goal`, drawn at random.
+
+    Uniform draws that happen to keep it, and where they are too few, draws that keep its tables by construction.
+    """
+    rng = np.random.default_rng([seed, 6])
+    draws = space.sample(rng, POOL_DRAWS)
+    draws = draws[goal.violation(draws) == 0]
+    if len(draws) < count:
+        with suppress(InvalidInput):  # then nothing is found that keeps all of it
+            draws = np.concatenate([draws, Bounded(space, band(goal)).draw(rng, 4 * count)])
+    kept = space.canonical(draws)[goal.kept(draws)] if len(draws) else draws
+    return list(dict.fromkeys(tuple(int(g) for g in row) for row in kept))[:count]
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,13 @@ from nas.space import StagedSpace
 from nas.supernet.inherit import network_weights
 
 CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
+SHARED = "supernet weights, held-out pictures"
 
 
-def as_accuracy(plan: Plan, correct: int, pictures: int) -> Accuracy:
-    """Return a count of right answers by proxies under shared weights as an accuracy with its kind."""
+def as_accuracy(plan: Plan, correct: int, pictures: int, how: str = SHARED) -> Accuracy:
+    """Return a count of right answers by a proxy, by default under shared weights, as an accuracy with its kind."""
     top1 = correct / pictures
-    kind = AccuracyKind(
-        plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width,
-        "supernet weights, held-out pictures",
-    )  # fmt: skip
+    kind = AccuracyKind(plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width, how)
     return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / pictures)), pictures, kind)
 
 

@@ -202,7 +202,8 @@ class Plan:
         ]
         for stage, halving in (("coarse", p.coarse_finalists), ("fine", p.fine_finalists)):
             if halving:
-                lines.append(f"{stage} finalists: {halving.candidates} trained alone, {halving.words()}")
+                drawn = f", {halving.open} of them drawn from the whole space" if halving.open else ""
+                lines.append(f"{stage} finalists: {halving.candidates} trained alone{drawn}, {halving.words()}")
         lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
         lines += [bound.words for bound in self.forests]
         if s.minimize:

@@ -29,7 +29,8 @@ class Finals:
     """How many of a stage's candidates are trained alone, and the epochs at which they are thinned to a third."""
 
     candidates: int
-    rungs: tuple[int, ...] = (1, 4)  # ascending; the last is a whole training
+    rungs: tuple[int, ...] = (1, 2, 4)  # ascending; the last is a whole training
+    open: int = 0  # of the candidates, drawn at random from the whole space, whatever the supernet or the policy say
 
     def words(self) -> str:
         """Return the rungs in words."""
@@ -68,7 +69,8 @@ class Preset:
             return self
         if coarse < FEWEST_FINALISTS:
             raise InvalidInput(f"finalists must be at least {FEWEST_FINALISTS}, got {coarse}")
-        return replace(self, coarse_finalists=Finals(coarse), fine_finalists=Finals(coarse // 2))
+        finals = Finals(coarse, open=coarse // 2), Finals(coarse // 2)
+        return replace(self, coarse_finalists=finals[0], fine_finalists=finals[1])
 
 
 FEWEST_FINALISTS = 4  # of the coarse stage

@@ -88,9 +88,7 @@ def _finalists(path: Path) -> "pd.DataFrame | None":
         return None
     try:
         rows = pd.read_csv(path).astype({"top1": float, "supernet_top1": float, "epochs": int})
-        rungs = rows.pivot_table(
-            index=["stage", "digest", "supernet_top1"], columns="epochs", values="top1", sort=False
-        )
+        rungs = rows.pivot(index=["stage", "digest", "supernet_top1"], columns="epochs", values="top1")
     except (ValueError, KeyError) as error:
         raise InvalidInput(f"{path} is no table of finalists ({error}); run the search again") from error
     return rungs.sort_values(list(rungs.columns)[::-1], ascending=False).sort_index(level="stage", sort_remaining=False)

@@ -18,6 +18,7 @@ from nas.cost import PARAMS, WEIGHTS, compile_table, within
 from nas.describe import describe
 from nas.errors import InvalidInput, UnknownName
 from nas.experiment import Progress, Settings, Silent, resume, search
+from nas.front import open_candidates
 from nas.journal import Journal
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.network import load_weights
@@ -29,13 +30,14 @@ from nas.results import load_result
 from nas.search import bounds
 from nas.search.bounds import Bounded
 from nas.search.landing import band
+from nas.tune.training import HOW
 from tests.tiny import PRESET, latency_range, pictures
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 TINY = replace(
     PRESET,
-    coarse_finalists=Finals(2, rungs=(1, 2)),
+    coarse_finalists=Finals(3, rungs=(1, 2), open=3),  # what wins is not in the stage's space
     fine_finalists=Finals(2, rungs=(1,)),
 )
 RESULT_FILES = (
@@ -114,13 +116,26 @@ def _check_files(run: Path, settings: Settings) -> None:
     weights, origin = load_weights(run / "inherited.safetensors", proxied(result.arch, 8, 0.5))
     assert "inherited" in origin and weights
     finalists = pd.read_csv(run / "finalists.csv")
-    assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 3, "fine": 2}
+    assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 4, "fine": 2}
+    assert finalists.loc[finalists["stage"] == "coarse", "supernet_top1"].isna().all()
+    coarse = load_result(run / "coarse.json")
+    assert coarse.arch.digest == finalists.loc[finalists["epochs"].idxmax(), "digest"]
+    assert coarse.accuracy.kind.how == HOW and coarse.accuracy.pictures == 32
     last = finalists[finalists["stage"] == "fine"]
     assert result.arch.digest == last.loc[last["top1"].idxmax(), "digest"]
     assert any("the best of 2 candidates" in note for note in result.notes)
     stored = json.loads((run / "experiment.json").read_text())
     assert Settings.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
     assert (run / "report.html").read_text().startswith("<!")
+
+
+def test_open_candidates_keep_all_that_is_asked(settings: Settings) -> None:
+    plan = make_plan(replace(with_mid_latency(settings), max_params=40_000))
+    goal = plan.goal(plan.space)
+    found = open_candidates(plan.space, goal, 5, 0)
+    assert 1 < len(found) <= 5 and len(set(found)) == len(found)
+    assert goal.kept(np.array(found)).all() and goal.violation(np.array(found)).max() == 0
+    assert open_candidates(plan.space, goal, 5, 0) == found != open_candidates(plan.space, goal, 5, 1)
 
 
 def test_a_changed_data_set_is_not_resumed(settings: Settings, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_each_origin_sends_its_best_entrants(found: dict[int, tuple[int, str]], 
 def test_a_preset_takes_finalists_enough_for_a_choice() -> None:
     preset = QUICK.with_finalists(8)
     assert QUICK.with_finalists(None) is QUICK
-    assert preset.coarse_finalists == Finals(8) and preset.fine_finalists == Finals(4)
+    assert preset.coarse_finalists == Finals(8, open=4) and preset.fine_finalists == Finals(4)
     with pytest.raises(InvalidInput, match="at least 4, got 3"):
         QUICK.with_finalists(3)
 
