@@ -77,7 +77,7 @@ def make_run(run: Path, *, seed: int = 0, finished: bool = True, count: int = 40
     (run / "specs").mkdir(parents=True)
     settings = {"space": "tiny", "target": TARGET, "ridge_point": None, "peak_gmacs_per_s": None, "seed": seed}
     settings |= {"latency_model": "default", "data": "digits", "preset": "quick", "resolution": 224}
-    (run / "experiment.json").write_text(json.dumps({"settings": settings}))
+    (run / "experiment.json").write_text(json.dumps({"schema": "nas.experiment", "version": 1, "settings": settings}))
     best = tuple(int(i) for i in SPACE.sample(rng, 1)[0])
     arch = SPACE.decode(best)
     fine = SPACE.fine(arch)
