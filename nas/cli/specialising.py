@@ -66,11 +66,9 @@ def workers(args: argparse.Namespace) -> "OpenExecutor":
         from nas.runner import in_process
 
         return in_process
-    from nas.tune.cluster import check
     from nas.tune.executor import RayExecutor
 
-    check(args.workers or 1, args.ray_address)
-    return partial(RayExecutor, workers=args.workers or 1, address=args.ray_address)
+    return partial(RayExecutor, **_checked(args))
 
 
 def trainers(args: argparse.Namespace, settings: "Settings") -> "OpenTrainers":
@@ -89,11 +87,18 @@ def trainers(args: argparse.Namespace, settings: "Settings") -> "OpenTrainers":
             f"--workers of a joint search train finalists, and the preset {settings.preset} has none: add --finalists "
             "N, or choose an --algorithm over a supernet trained once, nsga2 say"
         )
-    from nas.tune.cluster import check
     from nas.tune.trials import on_workers
 
-    check(args.workers or 1, args.ray_address)
-    return partial(on_workers, workers=args.workers or 1, address=args.ray_address)
+    return partial(on_workers, **_checked(args))
+
+
+def _checked(args: argparse.Namespace) -> dict[str, Any]:
+    """Return how many workers the flags ask for, and where; `InvalidInput` where they cannot be had."""
+    from nas.tune.cluster import check
+
+    workers, address = args.workers or 1, args.ray_address
+    check(workers, address)
+    return {"workers": workers, "address": address}
 
 
 def request_of(args: argparse.Namespace, base: "Settings") -> "Request":
