@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -160,24 +159,23 @@ class _Run:
         """Run both stages, evaluate the front, and write the results."""
         plan = self.plan
         coarse = self.stage("coarse", 0, plan.space.coarse(), None)
-        if plan.preset.coarse_finalists:
+        finals = plan.preset.finals
+        if finals:
             pool = on_target(coarse.space, coarse.stage.goal, coarse.state.policy, coarse.genotype, plan.settings.seed)
-            coarse = self.contest(coarse, plan.preset.coarse_finalists, self.evaluate("coarse pool", coarse, pool))
+            coarse = self.contest(coarse, finals, self.evaluate("coarse pool", coarse, pool))
         chosen = coarse.arch
         if not (self.out / "coarse.json").exists():
             save_result(self.result(coarse, self.accuracy(coarse)), self.out / "coarse.json")
         jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
         fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
-        size, seed = plan.preset.front_size, plan.settings.seed
         first = {fine.genotype: "argmax"}
-        if plan.preset.fine_finalists:  # the coarse answer stays in the running
+        if finals:  # the coarse answer stays in the running
             first.setdefault(fine.space.encode(chosen), "coarse")
-        candidates = front_candidates(fine.space, fine.state.policy, first, size, seed)
+        candidates = front_candidates(fine.space, fine.state.policy, first, plan.preset.front_size, plan.settings.seed)
         counts = self.evaluate("front", fine, candidates)
-        if plan.preset.fine_finalists:
-            fine = self.contest(fine, plan.preset.fine_finalists, counts)
-        verdicts = {one.stage.name: one.verdict for one in (coarse, fine) if one.verdict}
-        if verdicts:
+        if finals:
+            fine = self.contest(fine, finals, counts, coarse.verdict)
+        if verdicts := {one.stage.name: one.verdict for one in (coarse, fine) if one.verdict}:
             write_finalists(self.out, verdicts)
         pictures = self.final_evaluator(fine).count
         result = self.result(fine, as_accuracy(self.plan, counts[fine.genotype], pictures))
@@ -271,19 +269,19 @@ class _Run:
         evaluator: tunas.SupernetEvaluator,
     ) -> Record:
         """Return the journal's line after a chunk; a loss that is no number ends the run with one line."""
-        loss = float(report.loss.mean())
+        loss = float(np.asarray(report.loss).mean())
         if not np.isfinite(loss):
             raise InvalidInput(f"the supernet's loss is {loss} at {stage.name} step {done}; start with another --seed")
-        policy, shown = state.policy, min(PROGRESS_PICTURES, evaluator.count)
-        argmax = space.canonical(np.asarray(policy.logits.argmax(1))[None])
+        policy, shown = jax.device_get(state.policy), min(PROGRESS_PICTURES, evaluator.count)
+        argmax = space.canonical(policy.logits.argmax(1)[None])
         sampled = float(policy.latency[0] / policy.latency[1]) if policy.latency[1] > 0 else None
         return {
             "stage": stage.name,
             "step": done,
             "steps": stage.budget.steps,
             "loss": loss,
-            "train_top1": float(report.train_top1.mean()),
-            "entropy": float(reinforce.entropy(policy)),
+            "train_top1": float(np.asarray(report.train_top1).mean()),
+            "entropy": reinforce.entropy(policy),
             "beta": float(policy.beta),
             "sampled_latency": None if sampled is None else sampled * stage.goal.target,
             "argmax": argmax[0].tolist(),
@@ -291,7 +289,7 @@ class _Run:
             "argmax_reward_top1": evaluator.correct(argmax[0], shown) / evaluator.whole_batches(shown),
             "policy": [
                 [round(float(p), 4) for p in row[: len(decision.options)]]
-                for row, decision in zip(jax.nn.softmax(policy.logits), space.decisions, strict=True)
+                for row, decision in zip(reinforce.probabilities(policy), space.decisions, strict=True)
             ],
         }
 
@@ -302,7 +300,7 @@ class _Run:
         updates, seed = stage.budget.updates, self.plan.settings.seed * 4 + stage.number * 2
         train = self.feed.train_batches(seed, step * updates, count * updates)
         held = self.feed.reward_batches(seed + 1, step, count)
-        return jnp.asarray(train.reshape(count, updates, -1)), jnp.asarray(held)
+        return jax.device_put(train.reshape(count, updates, -1)), jax.device_put(held)
 
     # -------------------------------------------------------------------------------------------- accuracy, front
 
@@ -350,29 +348,31 @@ class _Run:
         """Return where each architecture evaluated under `name` came from."""
         return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
 
-    def contest(self, finished: _Finished, finals: Finals, counts: dict[Genotype, int]) -> _Finished:
-        """Return the stage with the architecture that wins among the best of those evaluated, each trained alone."""
-        plan, stage = self.plan, finished.stage
+    def contest(
+        self, finished: _Finished, finals: Finals, counts: dict[Genotype, int], champion: Verdict | None = None
+    ) -> _Finished:
+        """Return the stage with what wins among the best evaluated, trained alone, and the `champion` before them."""
+        plan, stage, decode = self.plan, finished.stage, finished.space.decode
         goal = asked(stage.goal, plan.goal(plan.space))  # not the nearest that the stage can reach
-        landed = [genotype for genotype in counts if goal.kept(np.array([genotype]))[0]]
-        drawn = open_candidates(plan.space, plan.goal(plan.space), finals.open, plan.settings.seed)
-        sent = entrants(landed, counts, self.origins(POOLS[stage.name]), finals.candidates - len(drawn))
-        genotypes = {finished.space.decode(genotype): genotype for genotype in sent}
+        landed = {decode(one): one for one in counts if goal.kept(np.array([one]))[0]}
+        drawn = [] if champion else open_candidates(plan.space, plan.goal(plan.space), finals.open, plan.settings.seed)
+        most = finals.fine if champion else finals.coarse - len(drawn)
+        fresh = [genotype for arch, genotype in landed.items() if not champion or arch != champion.winner]
+        sent = entrants(fresh, counts, self.origins(POOLS[stage.name]), most)
         pictures = self.final_evaluator(finished).count
-        supernet = {arch: counts[genotype] / pictures for arch, genotype in genotypes.items()}
-        supernet = dict.fromkeys(map(plan.space.decode, drawn), np.nan) | supernet
-        if len(supernet) < 2:
-            return finished
-        folder = self.out / "finalists" / stage.name
-        verdict = Contest(f"{stage.name} finalists", finals, plan, folder, self.trainers).run(supernet, self.watch)
-        genotype = genotypes.get(verdict.winner, finished.genotype)
-        return replace(finished, genotype=genotype, landed=True, verdict=verdict)
+        supernet = dict.fromkeys(map(plan.space.decode, drawn), np.nan)
+        supernet |= {decode(genotype): counts[genotype] / pictures for genotype in sent}
+        verdict = Contest(stage.name, finals, plan, self.out, self.trainers).run(supernet, self.watch, champion)
+        if verdict:
+            genotype = landed.get(verdict.winner, finished.genotype)
+            finished = replace(finished, genotype=genotype, landed=True, verdict=verdict)
+        return finished
 
     # ------------------------------------------------------------------------------------------------------ results
 
     def result(self, finished: _Finished, accuracy: Accuracy) -> Result:
         """Return the chosen architecture of a stage with all its costs."""
-        plan, entropy = self.plan, float(reinforce.entropy(finished.state.policy))
+        plan, entropy = self.plan, reinforce.entropy(finished.state.policy)
         notes = self.notes(finished, plan.model.predict_ms(finished.arch), entropy)
         return outcome(plan, finished.arch, accuracy, entropy=entropy, notes=notes)
 

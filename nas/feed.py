@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import cached_property
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +31,7 @@ class Feed:
         mean, std = channel_stats(self.data)
         x, y = self.data.x_train, self.data.y_train
         held = self.held_rows
-        return Pictures(*map(jnp.asarray, (x[self.train_rows], y[self.train_rows], x[held], y[held], mean, std)))
+        return Pictures(*map(jax.device_put, (x[self.train_rows], y[self.train_rows], x[held], y[held], mean, std)))
 
     @property
     def evaluated(self) -> Pictures:

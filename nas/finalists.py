@@ -4,9 +4,10 @@ Shared weights rank roughly, and prefer what shares well. So each stage sends ca
 halving (nas/search/halving.py): all proxies are trained alone from scratch, the best third goes on from where it was.
 The pictures are those of the search: what was held out for rewards decides, the test set is never seen.
 
-Half of the coarse stage's finalists are drawn from the whole space at random. Its own blocks are all alike (IB k3 e4),
-so at one latency it sees sizes that dearer or cheaper blocks would not be at their best with; and a supernet that
-prefers the wrong sizes cannot keep these out. The sizes of the winner are what the fine stage is about.
+Two thirds of the coarse stage's finalists are drawn from the whole space at random. Its own blocks are all alike (IB
+k3 e4), so at one latency it sees sizes that dearer or cheaper blocks would not be at their best with; and a supernet
+that prefers the wrong sizes cannot keep these out. The sizes of the winner are what the fine stage is about, and its
+own depthwise options defend their place against the candidates of that stage.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,39 +55,61 @@ class Verdict:
             f"{best.top1:.2%} of {self.pictures:,} held-out pictures after {best.epochs} epochs"
         )
 
+    def against(self, champion: "Verdict") -> "Verdict":
+        """Return the verdict with the winner of another contest of the same length entered, by what it reached there.
+
+        It is not trained again: that would end the same. Where they are equal it is placed before the others.
+        """
+        held, digest = champion.outcomes[0], champion.outcomes[0].digest
+        outcomes = sorted((held, *self.outcomes), key=lambda one: (-one.epochs, -one.top1))
+        finalist = next(one for one in champion.finalists if one.digest == digest)
+        return Verdict(
+            (champion.winner, *self.deployed), (finalist, *self.finalists), tuple(outcomes),
+            {digest: champion.curves[digest]} | self.curves, self.pictures,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Contest:
-    """The trainings of one stage's finalists: its name, how many epochs, in which folder, and who trains."""
+    """The trainings of the finalists of the stage `stage`: for how many epochs, in which run folder, and who trains."""
 
-    name: str  # that progress shows
+    stage: str
     finals: Finals
     plan: Plan
-    folder: Path
+    out: Path
     trainers: OpenTrainers = in_process
 
-    def run(self, supernet: Mapping[ArchSpec, float], watch: Watcher) -> Verdict:
+    def run(
+        self, supernet: Mapping[ArchSpec, float], watch: Watcher, champion: Verdict | None = None
+    ) -> Verdict | None:
         """Train the proxies of deployed networks, given with the supernet's top-1, NaN where it cannot tell.
 
-        Goes on from what the folder holds.
+        Goes on from what the folder holds. A `champion` takes part by what it won before; None where nobody opposes.
         """
-        plan, dataset = self.plan, self.plan.dataset
+        if not supernet:
+            return champion
+        if len(supernet) == 1 and champion is None:
+            return None
+        plan, dataset, rungs = self.plan, self.plan.dataset, self.finals.rungs
         finalists = [self._finalist(arch, top1) for arch, top1 in supernet.items()]
         split = (plan.preset.held_out_fraction, plan.settings.seed)
         batch = min(TrainSettings.batch_size, round((1 - split[0]) * len(dataset.x_train)))
-        settings = TrainSettings(epochs=self.finals.rungs[-1], batch_size=batch, seed=split[1])
-        trials = trials_of([one.arch for one in finalists], dataset, settings, self.folder, split=split)
+        settings = TrainSettings(epochs=rungs[-1], batch_size=batch, seed=split[1])
+        trials = trials_of(
+            [one.arch for one in finalists], dataset, settings, self.out / "finalists" / self.stage, split=split
+        )
         curves: dict[str, dict[int, float]] = {}
-        steps = halving.epochs(len(finalists), self.finals.rungs)
+        steps = halving.epochs(len(finalists), rungs)
 
         def seen(digest: str, epoch: int, top1: float) -> None:
             curves.setdefault(digest, {})[epoch] = top1
             best = max(max(curve.values()) for curve in curves.values())
-            watch.progress(Progress(self.name, sum(map(len, curves.values())), steps, argmax_top1=best))
+            watch.progress(Progress(f"{self.stage} finalists", sum(map(len, curves.values())), steps, argmax_top1=best))
 
         with self.trainers(trials, seen) as run_rung:
-            outcomes = halved(finalists, self.finals.rungs, run_rung)
-        return Verdict(tuple(supernet), tuple(finalists), tuple(outcomes), curves, len(trials.data.x_test))
+            outcomes = halved(finalists, rungs, run_rung)
+        verdict = Verdict(tuple(supernet), tuple(finalists), tuple(outcomes), curves, len(trials.data.x_test))
+        return verdict.against(champion) if champion else verdict
 
     def _finalist(self, arch: ArchSpec, top1: float) -> Finalist:
         plan, model = self.plan, self.plan.model

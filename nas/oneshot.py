@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from nas.cost import MACS, compile_table
 from nas.data import Augmentation, augment, to_input
 from nas.genotypes import embedding
-from nas.nn.training import compute_dtype, make_optimizer
+from nas.nn.training import compute_dtype, copied, make_optimizer
 from nas.presets import Preset
 from nas.space import StagedSpace
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
@@ -97,8 +97,8 @@ class OneShot:
     def first_state(self) -> OneShotState:
         """Return the state before the first step."""
         params = parameters(self.model())
-        state = OneShotState(params, self.optimizer.init(params), jnp.zeros((), jnp.int32))
-        return jax.tree.map(lambda a: jnp.array(a, a.dtype), state)  # a copy: the steps donate every buffer
+        state = params, jax.jit(self.optimizer.init)(params), np.int32(0)
+        return OneShotState(*copied(state))  # the steps donate every buffer
 
 
 Chunk = Callable[[OneShotState, Pictures, Array], tuple[OneShotState, OneShotReport]]

@@ -59,7 +59,7 @@ class Settings:
     data_dir: str | None = None
     resolution: int = 224
     preset: str = "quick"
-    finalists: int | None = None  # of the coarse stage, trained alone; half as many of the fine one
+    finalists: int | None = None  # of the coarse stage, trained alone; a third as many of the fine one
     proxy_resolution: int | None = None
     proxy_width: float | None = None
     seed: int = 0
@@ -200,10 +200,7 @@ class Plan:
             f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
             f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}",
         ]
-        for stage, halving in (("coarse", p.coarse_finalists), ("fine", p.fine_finalists)):
-            if halving:
-                drawn = f", {halving.open} of them drawn from the whole space" if halving.open else ""
-                lines.append(f"{stage} finalists: {halving.candidates} trained alone{drawn}, {halving.words()}")
+        lines += p.finals.lines() if p.finals else ()
         lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
         lines += [bound.words for bound in self.forests]
         if s.minimize:

@@ -11,6 +11,9 @@ from nas.errors import InvalidInput, unknown_name
 from nas.nn.training import AdamW, OptimizerSettings, RMSProp
 from nas.search import halving
 
+FEWEST_FINALISTS = 6  # of the coarse stage
+OPEN_SHARE = 2 / 3  # of the coarse finalists come from the whole space
+
 
 @dataclass(frozen=True)
 class StageBudget:
@@ -26,15 +29,26 @@ class StageBudget:
 
 @dataclass(frozen=True)
 class Finals:
-    """How many of a stage's candidates are trained alone, and the epochs at which they are thinned to a third."""
+    """How many candidates of each stage are trained alone, and the epochs at which they are thinned to a third.
 
-    candidates: int
+    What the coarse stage's candidates end with defends its place against those of the fine stage.
+    """
+
+    coarse: int
+    fine: int
+    open: int = 0  # of the coarse ones, drawn at random from the whole space, whatever supernet and policy say of them
     rungs: tuple[int, ...] = (1, 2, 4)  # ascending; the last is a whole training
-    open: int = 0  # of the candidates, drawn at random from the whole space, whatever the supernet or the policy say
 
-    def words(self) -> str:
-        """Return the rungs in words."""
-        steps = zip(halving.alive(self.candidates, self.rungs), self.rungs, strict=True)
+    def lines(self) -> tuple[str, str]:
+        """Return a line about each stage."""
+        drawn = f", {self.open} of them drawn from the whole space" if self.open else ""
+        return (
+            f"coarse finalists: {self.coarse} trained alone{drawn}, {self._rungs(self.coarse)}",
+            f"fine finalists: {self.fine} more against the best of those, {self._rungs(self.fine)}",
+        )
+
+    def _rungs(self, candidates: int) -> str:
+        steps = zip(halving.alive(candidates, self.rungs), self.rungs, strict=True)
         return ", then ".join(f"{alive} to epoch {rung}" for alive, rung in steps)
 
 
@@ -53,27 +67,26 @@ class Preset:
     proxy_resolution: int  # largest; pictures smaller than this are not enlarged beyond 16 px
     proxy_width: float
     optimizer: OptimizerSettings
-    coarse_finalists: Finals | None = None  # candidates of a stage that are trained alone to choose among them
-    fine_finalists: Finals | None = None
+    finals: Finals | None = None  # candidates that are trained alone, to choose among them
     held_out_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
     compiler_options: tuple[tuple[str, int], ...] = ()  # of XLA, for the programs of the search
 
     def with_finalists(self, coarse: int | None) -> "Preset":
-        """Return the preset with so many candidates of the coarse stage trained alone, and half as many of the fine.
+        """Return the preset with so many candidates of the coarse stage trained alone, and a third as many of the fine.
 
-        `InvalidInput` where they are too few for a choice.
+        0 is none, None what the preset has. `InvalidInput` where they are too few for a choice.
         """
         if coarse is None:
             return self
+        if coarse == 0:
+            return replace(self, finals=None)
         if coarse < FEWEST_FINALISTS:
-            raise InvalidInput(f"finalists must be at least {FEWEST_FINALISTS}, got {coarse}")
-        finals = Finals(coarse, open=coarse // 2), Finals(coarse // 2)
-        return replace(self, coarse_finalists=finals[0], fine_finalists=finals[1])
+            raise InvalidInput(f"finalists must be at least {FEWEST_FINALISTS}, or 0 for none, got {coarse}")
+        return replace(self, finals=Finals(coarse, coarse // 3, round(OPEN_SHARE * coarse)))
 
 
-FEWEST_FINALISTS = 4  # of the coarse stage
 SMALLEST_PROXY = 16  # px, but for presets that ask for less
 
 QUICK = Preset(
@@ -95,8 +108,7 @@ STANDARD = replace(
     coarse=StageBudget(steps=400),
     fine=StageBudget(steps=800),
     eval_pictures=1024,
-    proxy_resolution=32,
-)
+).with_finalists(18)
 PAPER = Preset(
     name="paper",
     coarse=StageBudget(steps=20_000, updates=1, samples=16, chunk=100),

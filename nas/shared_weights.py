@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -70,7 +69,7 @@ def _steps(
     for step in range(first, training.steps, training.chunk):
         count = min(training.chunk, training.steps - step)
         rows = feed.train_batches(training.seed * STREAM_STRIDE, step, count)
-        state, report = chunk(state, pictures, tunas.replicated(jnp.asarray(rows), devices))
+        state, report = chunk(state, pictures, tunas.replicated(jax.device_put(rows), devices))
         done = step + count
         _record(report, done, training.steps, journal)
         now = time.monotonic()
@@ -149,11 +148,11 @@ def build_evaluator(given: dict[str, Any]) -> tunas.SupernetEvaluator:
     """Return the evaluator of a trained supernet; module-level, so that any worker can build it."""
     base: StagedSpace = load("space", SPACES, given["space"])
     space = base.deployed(*given["deployed"]).proxy(*given["proxy"])
-    held = {name: jnp.asarray(value) for name, value in given["pictures"].items()}
+    held = jax.device_put(dict(given["pictures"]))
     pictures = tunas.Pictures(x_train=held["x_held"][:0], y_train=held["y_held"][:0], **held)
     graph = nnx.graphdef(_abstract(space))
     evaluator = tunas.SupernetEvaluator(space, graph, pictures, given["batch"])
-    evaluator.params = {name: jnp.asarray(value) for name, value in given["weights"].items()}
+    evaluator.params = jax.device_put(dict(given["weights"]))
     return evaluator
 
 

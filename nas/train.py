@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax import nnx
 
@@ -25,7 +25,7 @@ from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.fitting import Feed, Recipe, TrainState, estimated_statistics, feeds, first_state, run_chunk, top1
 from nas.nn.network import Network, Weights, check_weights, get_weights, quiet_residuals, save_weights, split_statistics
-from nas.nn.training import AdamW, OptimizerSettings
+from nas.nn.training import AdamW, OptimizerSettings, copied
 from nas.results import Accuracy, AccuracyKind
 
 SCHEMA, VERSION = "nas.training", 1
@@ -138,7 +138,7 @@ def initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | 
         return quiet_residuals(arch, weights)
     whole = split_statistics(weights)[1] | dict(initial_weights)
     check_weights(arch, whole)
-    return {name: jnp.array(whole[name], jnp.float32) for name in weights}  # copies, since training donates them
+    return dict(copied({name: np.asarray(whole[name], np.float32) for name in weights}))  # training donates them
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def fit(plan: Plan, params: Weights, folder: Path, progress: Callable[[Progress]
         try:
             while done < steps:
                 started, count = time.monotonic(), min(count, steps - done)
-                rows = jnp.asarray(plan.rows(done, count))
+                rows = jax.device_put(plan.rows(done, count))
                 state, totals = run_chunk(recipe, state, rows, count, plan.settings.seed, plan.feed)
                 loss, right = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from nas.cost import CostTable
 from nas.data import Augmentation, augment, to_input
-from nas.nn.training import compute_dtype, make_optimizer, smoothed_cross_entropy
+from nas.nn.training import compute_dtype, copied, make_optimizer, smoothed_cross_entropy
 from nas.presets import Preset, StageBudget
 from nas.search import reinforce
 from nas.search.repair import Goal
@@ -91,9 +91,9 @@ class Stage:
 
 def first_state(stage: Stage, params: Params) -> SearchState:
     """Return the state before the first step, from fresh or inherited weights."""
-    state = SearchState(params, stage.optimizer.init(params), reinforce.init(stage.controller, stage.choices))
-    # A copy, as the steps donate every buffer; with a strong dtype, as a weak one would cost a second compilation.
-    return jax.tree.map(lambda a: jnp.array(a, a.dtype), state)
+    optimizer = jax.jit(stage.optimizer.init)(params)
+    state = SearchState(params, optimizer, reinforce.init(stage.controller, stage.choices))
+    return SearchState(*copied(tuple(state)))  # the steps donate every buffer
 
 
 Chunk = Callable[[SearchState, Pictures, Array, Array], tuple[SearchState, Report]]
@@ -256,7 +256,7 @@ class SupernetEvaluator:
     def correct(self, genotype: NDArray[np.int32], most: int | None = None) -> int:
         """Return how many of the first `most` pictures (whole batches) the architecture `genotype` [D] gets right."""
         batches = self._batches if most is None else self._batches[: self.whole_batches(most) // self.batch]
-        chosen = jnp.asarray(genotype, jnp.int32)
+        chosen = jax.device_put(np.asarray(genotype, np.int32))
         return sum(int(n) for n in [self._right(self.params, chosen, *batch) for batch in batches])
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def test_policy_comes_to_the_target_and_repair_lands_on_it(target: str, seed: in
     table = compile_table(UIB, model)
     goal = Goal(table, 0.7 * table.cheapest()[0] + 0.3 * table.dearest()[0])
     policy, argmax = simulated_search(UIB, goal, 400, seed)
-    assert float(reinforce.entropy(policy)) < 0.3
+    assert reinforce.entropy(policy) < 0.3
     assert abs(goal.ratios(argmax[None])[0] - 1) < 0.1
     landed = repair(UIB, argmax, np.asarray(jax.nn.log_softmax(policy.logits)), goal)
     assert landed is not None and abs(goal.ratios(np.array([landed]))[0] - 1) <= 0.01

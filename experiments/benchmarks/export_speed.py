@@ -1,12 +1,12 @@
-"""Speed of exported networks, one thread, against the same network exported by timm through PyTorch to ONNX.
+"""Speed of exported networks, one thread, against the same network exported by timm through PyTorch.
 
     PYTHONPATH=. python experiments/benchmarks/export_speed.py --python PYTHON_WITH_TIMM [--network mobilenetv4-conv-s]
 
-PyTorch (torch.onnx.export, the network that timm builds from the timm export) runs in the Python that --python names;
-ONNX Runtime and LiteRT are timed here, all in one process and in turns. Where a session happens to put its buffers
-changes its speed by several percent, so every round loads all files anew, in another order; of a round the median run
-counts, of all rounds the median. Prints the latency of each and its ratio to the faster of PyTorch's two files; exits 1
-where a ratio is above 1.05.
+PyTorch exports the network that timm builds from the timm export, in the Python that --python names: to ONNX by its
+tracer and by torch.export, to TFLite by litert-torch, with the channels last as here. ONNX Runtime and LiteRT are timed
+in this process, in turns. Where a session happens to put its buffers changes its speed by several percent, so every
+round loads all files anew, in another order; of a round the median run counts, of all rounds the median. Prints the
+latency of each and its ratio to PyTorch's fastest file of the same format; exits 1 where one is above 1.05.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
@@ -32,36 +33,47 @@ from nas.runtimes.filling import random_pictures, random_tensor
 from nas.zoo import reference
 
 ALLOWED = 1.05  # what is left of the noise
+LITERT = "ai-edge-litert"
 WARM = 4  # runs after loading that do not count
-TO_ONNX = """
+EXPORT = """
 import sys, torch
 from build import build
-model = build()
+model, out = build().eval(), sys.argv[1]
 height, width, channels = map(int, sys.argv[2:])
-torch.onnx.export(model, (torch.zeros(1, channels, height, width),), sys.argv[1],
-                  dynamo=sys.argv[1].endswith("dynamo.onnx"), opset_version=18, input_names=["x"])
+if out.endswith(".tflite"):
+    import litert_torch
+    pictures = (torch.zeros(1, height, width, channels),)
+    litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]).eval(), pictures).export(out)
+else:
+    torch.onnx.export(model, (torch.zeros(1, channels, height, width),), out,
+                      dynamo=out.endswith("dynamo.onnx"), opset_version=18, input_names=["x"])
 """
 
 
-def of_timm(folder: Path, python: str, shape: tuple[int, ...], way: str) -> bytes:
-    """Return the ONNX file that PyTorch writes of the timm export in `folder`: by its tracer or by torch.export."""
-    out = folder / f"{way}.onnx"
-    command = [python, "-c", TO_ONNX, str(out), *map(str, shape)]
+def of_timm(folder: Path, python: str, shape: tuple[int, ...], name: str) -> bytes:
+    """Return the file `name` that PyTorch writes of the timm export in `folder`."""
+    out = folder / name
+    command = [python, "-c", EXPORT, str(out), *map(str, shape)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"PyTorch did not write ONNX: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        sys.exit(f"PyTorch did not write {name}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    if out.suffix == ".tflite":
+        return out.read_bytes()
     import onnx
 
     return onnx.load(out).SerializeToString()  # with the weights that it may have written beside the file
 
 
-def session_of(model: bytes, pictures: np.ndarray) -> Callable[[], list[np.ndarray]]:
-    """Return what runs an ONNX file on one thread."""
+def loaded(name: str, model: bytes, pictures: np.ndarray) -> Callable[[], np.ndarray]:
+    """Return what runs a file on one thread and returns the logits [1, classes]."""
+    if name.endswith("tflite"):
+        lite = interpreter(model, pictures, 1)
+        return lambda: (lite.invoke(), lite.get_tensor(lite.get_output_details()[0]["index"]))[1]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     feeds = {session.get_inputs()[0].name: np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))}
-    return lambda: session.run(None, feeds)
+    return lambda: np.asarray(session.run(None, feeds)[0])
 
 
 def median_ms(loads: dict[str, Callable[[], Callable[[], object]]], rounds: int, repeats: int) -> dict[str, float]:
@@ -82,7 +94,9 @@ def median_ms(loads: dict[str, Callable[[], Callable[[], object]]], rounds: int,
 def main() -> None:
     """Print a line per file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", default=sys.executable, help="Python with torch, timm and onnx (default: this one)")
+    parser.add_argument(
+        "--python", default=sys.executable, help="Python with torch, timm, onnx, litert-torch (default: this one)"
+    )
     parser.add_argument("--network", default="mobilenetv4-conv-s")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--repeats", type=int, default=20)
@@ -93,24 +107,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         for file, content in contents(arch, weights, said).items():
             write_whole(Path(place, file), content)
-        peers = {
-            f"PyTorch, {way}": of_timm(Path(place), args.python, arch.input_shape, way) for way in ("trace", "dynamo")
+        files = {
+            f"PyTorch, {name}": of_timm(Path(place), args.python, arch.input_shape, name)
+            for name in ("trace.onnx", "dynamo.onnx", "litert-torch.tflite")
         }
-    files = peers | {"this package, onnx": onnx_file.FORMAT.bytes_of(arch, weights, said)}
-    lite = tflite_file.FORMAT.bytes_of(arch, weights, said)
-    outputs = [session_of(model, pictures)()[0] for model in files.values()]
-    worst = max(difference(one, outputs[0])[1] for one in outputs)
-    loads: dict[str, Callable[[], Callable[[], object]]] = {
-        name: partial(session_of, model, pictures) for name, model in files.items()
-    }
-    loads["this package, tflite"] = lambda: interpreter(lite, pictures, 1).invoke
+    files["this package, onnx"] = onnx_file.FORMAT.bytes_of(arch, weights, said)
+    files["this package, tflite"] = tflite_file.FORMAT.bytes_of(arch, weights, said)
+    loads = {name: partial(loaded, name, model, pictures) for name, model in files.items()}
+    logits = {name: load()() for name, load in loads.items()}
+    worst = max(difference(one, logits["this package, onnx"])[1] for one in logits.values())
     found = median_ms(loads, args.rounds, args.repeats)
-    peer = min(found[name] for name in peers)
-    print(f"{args.network}, float32, 1 thread, batch 1; onnxruntime {onnxruntime.__version__}")
-    print(f"largest relative difference of the ONNX files' logits {worst:.0e}")
+    print(f"{args.network}, float32, 1 thread, batch 1; onnxruntime {version('onnxruntime')}, LiteRT {version(LITERT)}")
+    print(f"largest relative difference of the files' logits {worst:.0e}")
+    slow = False
     for name, latency in found.items():
-        print(f"{name:24s} {latency:8.3f} ms, ratio to PyTorch's faster file {latency / peer:.3f}")
-    sys.exit(any(found[name] > ALLOWED * peer for name in found if name not in peers))
+        peer = min(found[other] for other in found if other.startswith("PyTorch") and other[-4:] == name[-4:])
+        print(f"{name:28s} {latency:8.3f} ms, ratio to PyTorch's fastest of this format {latency / peer:.3f}")
+        slow |= name.startswith("this package") and latency > ALLOWED * peer
+    sys.exit(slow)
 
 
 if __name__ == "__main__":

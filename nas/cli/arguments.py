@@ -47,6 +47,11 @@ def count(text: str) -> int:
     return int(text) if text.isdecimal() else int(value)
 
 
+def whole(text: str) -> int:
+    """Return the whole number of at least 0 in `text`."""
+    return int(_checked(text, int, lambda value: value >= 0, "a whole number of at least 0"))
+
+
 def seed(text: str) -> int:
     """Return the whole number from 0 to `LARGEST_SEED` in `text`."""
     return int(_checked(text, int, lambda value: 0 <= value <= LARGEST_SEED, f"a whole number, 0 to {LARGEST_SEED}"))

@@ -19,6 +19,7 @@ from nas.cli.arguments import (
     positives,
     seed,
     share,
+    whole,
 )
 from nas.cli.specs import check_new_folder, run_folder
 from nas.errors import InvalidInput
@@ -63,9 +64,9 @@ def add_commands(commands: Commands) -> None:
     )
     search.add_argument(
         "--finalists",
-        type=count,
+        type=whole,
         metavar="N",
-        help="joint: N candidates of the coarse stage, N/2 of the fine, trained alone",
+        help="joint: N candidates of the coarse stage, N/3 of the fine, trained alone (standard: 18; else 0)",
     )
     search.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
     search.add_argument("--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is the deployed one")

@@ -82,7 +82,7 @@ def trainers(args: argparse.Namespace, settings: "Settings") -> "OpenTrainers":
         from nas.tune.finalists import in_process
 
         return in_process
-    if load_preset(settings.preset).with_finalists(settings.finalists).coarse_finalists is None:
+    if load_preset(settings.preset).with_finalists(settings.finalists).finals is None:
         raise InvalidInput(
             f"--workers of a joint search train finalists, and the preset {settings.preset} has none: add --finalists "
             "N, or choose an --algorithm over a supernet trained once, nsga2 say"

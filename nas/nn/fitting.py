@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -19,6 +20,7 @@ from nas.nn.network import Moments, Weights, merged
 from nas.nn.training import (
     OptimizerSettings,
     compute_dtype,
+    copied,
     ema_decay,
     ema_update,
     make_optimizer,
@@ -69,14 +71,14 @@ class Recipe:
 
 def first_state(recipe: Recipe, params: Weights) -> TrainState:
     """Return the state before the first step; `params` become part of it."""
-    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), recipe.transform().init(params))
+    return TrainState(copied(np.int32(0)), params, copied(params), jax.jit(recipe.transform().init)(params))
 
 
 def feeds(data: Dataset) -> tuple[Feed, Feed]:
     """Return the training and the test pictures of `data` on the device."""
-    mean, std = (jnp.asarray(values) for values in channel_stats(data))
-    train_feed = Feed(jnp.asarray(data.x_train), jnp.asarray(data.y_train), mean, std)
-    return train_feed, Feed(jnp.asarray(data.x_test), jnp.asarray(data.y_test), mean, std)
+    mean, std = map(jax.device_put, channel_stats(data))
+    train_feed = Feed(jax.device_put(data.x_train), jax.device_put(data.y_train), mean, std)
+    return train_feed, Feed(jax.device_put(data.x_test), jax.device_put(data.y_test), mean, std)
 
 
 def loss_and_right(arch: ArchSpec, params: Weights, x: Array, y: Array, smoothing: float) -> tuple[Array, Array]:
@@ -125,7 +127,7 @@ def estimated_statistics(arch: ArchSpec, weights: Weights, feed: Feed, batch_siz
     batches: the variance of all is the mean variance within batches plus the variance of the batches' means.
     """
     rows = epoch_indices(0, 0, len(feed.x), batch_size)[: max(1, STATISTICS_PICTURES // batch_size)]
-    found = _pooled_moments(arch, weights, jnp.asarray(rows), feed)
+    found = _pooled_moments(arch, weights, jax.device_put(rows), feed)
     stored = {f"{name}.mean": mean for name, (mean, _) in found.items()}
     return weights | stored | {f"{name}.var": var for name, (_, var) in found.items()}
 

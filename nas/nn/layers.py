@@ -56,12 +56,12 @@ def normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param[Arra
     key, size = rngs.params(), math.prod(shape)
     blocks = [_normal_block(key, number) for number in range(-(-size // BLOCK))]
     numbers: Any = jnp if isinstance(key, jax.core.Tracer) else np  # same values; on the host nothing is compiled
-    return nnx.Param(jnp.asarray(std * numbers.concatenate(blocks)[:size].reshape(shape)))
+    return nnx.Param(jax.device_put(std * numbers.concatenate(blocks)[:size].reshape(shape)))
 
 
 def constant(value: float, channels: int) -> Array:
-    """Return [channels] equal numbers, made on the host."""
-    return jnp.asarray(np.full(channels, value, np.float32))
+    """Return [channels] equal numbers, made on the host: nothing is compiled."""
+    return jax.device_put(np.full(channels, value, np.float32))
 
 
 class Normed(nnx.Module):

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -131,7 +132,7 @@ def quiet_residuals(arch: ArchSpec, weights: Weights) -> Weights:
     names = [kernel.name for kernel in arch.kernels]
     before_add = [before for before, name in pairwise(names) if name.endswith(".add")]
     ends = {f"{name}.scale" for name in before_add if f"{name}.gamma" not in weights}
-    return {name: jnp.zeros_like(value) if name in ends else value for name, value in weights.items()}
+    return {name: jax.device_put(np.zeros_like(value)) if name in ends else value for name, value in weights.items()}
 
 
 def set_weights(network: Network, weights: Mapping[str, Any]) -> None:
@@ -139,7 +140,7 @@ def set_weights(network: Network, weights: Mapping[str, Any]) -> None:
     variables = _variables(network)
     check_weights(network.arch, weights)
     for name, variable in variables.items():
-        variable.set_value(jnp.asarray(weights[name], jnp.float32))
+        variable.set_value(jax.device_put(np.array(weights[name], np.float32)))
 
 
 def abstract_network(arch: ArchSpec) -> Network:

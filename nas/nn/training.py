@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -128,3 +129,11 @@ def ema_update(average: Params, params: Params, decay: Array | float) -> Params:
 def compute_dtype() -> Any:
     """Return the dtype of activations: bfloat16 on a GPU or TPU, float32 on a CPU; parameters are always float32."""
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
+
+
+def copied(tree: Params) -> Params:
+    """Return a copy of every array, with buffers of its own: made over the host, where nothing has to be compiled.
+
+    The copies are strongly typed; a weakly typed scalar would cost a program that takes it a second compilation.
+    """
+    return jax.tree.map(lambda array: jax.device_put(np.array(array)), tree)

@@ -80,7 +80,7 @@ class Locked:
         argmax = canonical(self.space.decisions, scores.argmax(1)[None])[0]
         landed = land(self.space, argmax.tolist(), scores, self.goal)
         found = argmax if landed is None else canonical(self.space.decisions, np.array([landed]))[0]
-        entropy = float(reinforce.entropy(state.policy))
+        entropy = reinforce.entropy(state.policy)
         return Choice(tuple(found.tolist()), landed is not None, entropy)
 
     def _draws(self, state: LockedState) -> tuple[reinforce.Draws, jax.Array]:

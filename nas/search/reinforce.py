@@ -12,6 +12,7 @@ accuracy. Both are REINFORCE with the mean of the step as its baseline.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -109,11 +110,13 @@ class Choices:
 
 def init(settings: Reinforce, choices: Choices) -> Policy:
     """Return the uniform policy."""
-    logits = jnp.where(choices.exists, 0.0, -jnp.inf).astype(jnp.float32)
-    adam = _adam().init(jnp.zeros_like(logits))
-    return Policy(logits, adam, jnp.zeros((), jnp.int32), jnp.zeros(2), jnp.asarray(settings.beta_start))
+    logits = np.where(choices.exists, 0.0, -np.inf).astype(np.float32)
+    adam = jax.jit(_adam().init)(np.zeros_like(logits))
+    scalars = np.int32(0), np.zeros(2, np.float32), np.float32(settings.beta_start)
+    return Policy(*jax.device_put((logits, adam, *scalars)))
 
 
+@partial(jax.jit, static_argnames="count")
 def ask(policy: Policy, key: Array, count: int) -> Array:
     """Return `count` genotypes [count, D] drawn from the policy."""
     shape = (count, policy.logits.shape[0])
@@ -171,9 +174,16 @@ def _average(average: Array, value: Array, decay: float) -> Array:
     return average * decay + (1 - decay) * jnp.stack([value, jnp.ones_like(value)])
 
 
-def entropy(policy: Policy) -> Array:
+def probabilities(policy: Policy) -> NDArray[np.float32]:
+    """Return the probability [D, O] of every option."""
+    logits = np.asarray(policy.logits)
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return odds / odds.sum(1, keepdims=True)
+
+
+def entropy(policy: Policy) -> float:
     """Return the policy's entropy, the mean over decisions, as a fraction of the uniform policy's."""
-    probabilities = jax.nn.softmax(policy.logits)
-    logs = jnp.where(probabilities > 0, jnp.log(jnp.maximum(probabilities, 1e-30)), 0.0)
-    options = jnp.isfinite(policy.logits).sum(1)
-    return (-(probabilities * logs).sum(1) / jnp.log(options)).mean()
+    odds = probabilities(policy)
+    logs = np.log(odds, out=np.zeros_like(odds), where=odds > 0)
+    options = np.isfinite(policy.logits).sum(1)
+    return float((-(odds * logs).sum(1) / np.log(options)).mean())

@@ -6,6 +6,7 @@ An architecture uses the first entries of every array, so both are prefix slices
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ Weights = dict[str, NDArray[np.float32]]
 def inherited(fresh: Params, trained: Params) -> Params:
     """Return `fresh` with every array that `trained` has too, cut to its size; the rest stays as drawn."""
     return {
-        name: trained[name][tuple(slice(n) for n in value.shape)] if name in trained else value
+        name: jax.device_put(np.asarray(trained[name])[tuple(map(slice, value.shape))]) if name in trained else value
         for name, value in fresh.items()
     }
 
@@ -42,7 +43,7 @@ def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int])
                 if (source, tensor) == ("head", "scale"):
                     continue  # the classifier has a bias and no normalisation
                 raise InvalidInput(f"the supernet's weights lack '{name}'; they belong to another space")
-            array = np.asarray(params[name] if at is None else params[name][at])
+            array = np.asarray(params[name])[... if at is None else at]
             mixes = tensor == "weight" and kernel.kind != "depthwise"
             sizes = (kernel.in_shape.channels,) * mixes + (kernel.out_shape.channels,)
             cut: Any = (..., *(slice(n) for n in sizes))

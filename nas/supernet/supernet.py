@@ -33,8 +33,8 @@ class Head(nnx.Module):
     def __init__(self, channels: int, space: StagedSpace, rng: np.random.Generator) -> None:
         self.features = Unit((channels, space.features), rng)
         self.hidden = Unit((space.features, space.hidden), rng)
-        self.weight = nnx.Param(jnp.asarray(normal(rng, (space.hidden, space.num_classes), 0.01)))
-        self.bias = nnx.Param(jnp.zeros(space.num_classes))
+        self.weight = nnx.Param(jax.device_put(normal(rng, (space.hidden, space.num_classes), 0.01)))
+        self.bias = nnx.Param(jax.device_put(np.zeros(space.num_classes, np.float32)))
 
     def __call__(self, x: Array, n_in: Count, form: Form) -> Array:
         """Return logits [N, classes] in float32 for the last map x [N,H,W,C]."""

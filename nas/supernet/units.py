@@ -8,6 +8,7 @@ first entries.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -53,12 +54,12 @@ class Unit(nnx.Module):
     def __init__(self, shape: tuple[int, ...], rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         """Draw `shape` ([k,k,in,out], [in,out] or depthwise [k,k,C]) from He's normal distribution, fan-out mode.
 
-        The generator is numpy's: drawing on the device would compile a program for every shape.
+        All is made by numpy: on the device every shape would be a program to compile.
         """
         fan_out = {4: shape[0] * shape[0] * shape[-1], 3: shape[0] * shape[0], 2: shape[-1]}[len(shape)]
-        self.weight = nnx.Param(jnp.asarray(normal(rng, (*stack, *shape), (2 / fan_out) ** 0.5)))
-        self.scale = nnx.Param(jnp.ones((*stack, shape[-1])))
-        self.bias = nnx.Param(jnp.zeros((*stack, shape[-1])))
+        self.weight = nnx.Param(jax.device_put(normal(rng, (*stack, *shape), (2 / fan_out) ** 0.5)))
+        self.scale = nnx.Param(jax.device_put(np.ones((*stack, shape[-1]), np.float32)))
+        self.bias = nnx.Param(jax.device_put(np.zeros((*stack, shape[-1]), np.float32)))
 
     def norm(self, x: Array, form: Form) -> Array:
         """Normalise x [N,H,W,C] by the statistics of the batch itself: no state can leak between architectures."""
@@ -129,7 +130,7 @@ class Block(nnx.Module):
         self.middle = Bank(kernels[1], expanded, rng, stack)
         self.project = Unit((expanded, out), rng, stack)
         if self.residual:  # a block begins as its skip (arXiv 1706.02677, section 5.1), so deep is no handicap at first
-            self.project.scale.set_value(jnp.zeros((*stack, out)))
+            self.project.scale.set_value(jax.device_put(np.zeros((*stack, out), np.float32)))
 
     def __call__(self, x: Array, start: Count, middle: Count, n_in: Count, n_expanded: Count, form: Form) -> Array:
         """Apply the block to x [N,H,W,C] with option numbers `start` and `middle` and channels in use."""

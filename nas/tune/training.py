@@ -108,7 +108,7 @@ def _epoch(plan: Plan, state: TrainState, epoch: int) -> TrainState:
     done, last = (epoch - 1) * plan.per_epoch, epoch * plan.per_epoch
     while done < last:
         count = min(CHUNK_STEPS, last - done)
-        rows = jnp.asarray(plan.rows(done, count))
+        rows = jax.device_put(plan.rows(done, count))
         state, (loss, _) = run_chunk(plan.recipe, state, rows, count, plan.settings.seed, plan.feed)
         done += count
         if not bool(jnp.isfinite(loss)):
