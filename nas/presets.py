@@ -71,7 +71,7 @@ class Preset:
     held_out_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
-    compiler_options: tuple[tuple[str, int], ...] = ()  # of XLA, for the programs of the search
+    compiler_options: tuple[tuple[str, int | bool], ...] = ()  # of XLA, for the programs of the search
 
     def with_finalists(self, coarse: int | None) -> "Preset":
         """Return the preset with so many candidates of the coarse stage trained alone, and a third as many of the fine.
@@ -134,7 +134,7 @@ SMOKE = replace(
     eval_batch=32,
     front_size=64,
     proxy_resolution=8,
-    compiler_options=(("xla_backend_optimization_level", 0),),  # compiling is most of the time
+    compiler_options=(("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)),  # compile fast
 )
 PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}
 

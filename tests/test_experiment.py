@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 TINY = replace(
     PRESET,
-    finals=Finals(3, 2, open=3, rungs=(1, 2)),  # what wins the coarse stage is not in its space
+    finals=Finals(2, 1, open=2, rungs=(1, 2)),  # what wins the coarse stage is not in its space
 )
 RESULT_FILES = (
     "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
@@ -115,7 +115,7 @@ def _check_files(run: Path, settings: Settings) -> None:
     weights, origin = load_weights(run / "inherited.safetensors", proxied(result.arch, 8, 0.5))
     assert "inherited" in origin and weights
     finalists = pd.read_csv(run / "finalists.csv")
-    assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 4, "fine": 5}
+    assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 3, "fine": 4}
     assert finalists.loc[finalists["stage"] == "coarse", "supernet_top1"].isna().all()
     coarse = load_result(run / "coarse.json")
     assert coarse.arch.digest == finalists.loc[finalists["epochs"].idxmax(), "digest"]
@@ -124,7 +124,7 @@ def _check_files(run: Path, settings: Settings) -> None:
     final = last[last["epochs"] == 2]  # the champion of the coarse stage, and the one it was left with
     assert len(final) == 2 and coarse.arch.digest in set(final["digest"])
     assert result.arch.digest == final.loc[final["top1"].idxmax(), "digest"]
-    assert any("the best of 3 candidates" in note for note in result.notes)
+    assert any("the best of 2 candidates" in note for note in result.notes)
     stored = json.loads((run / "experiment.json").read_text())
     assert Settings.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
     assert (run / "report.html").read_text().startswith("<!")
