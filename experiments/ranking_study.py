@@ -25,7 +25,7 @@ found should be 4.75 or less.
     found, seeds 1, 2, 0   .8626 .8507 .8439   ranks 4, 16, 19: mean 13.0
     all found, all random  .8524 and .8575 in the mean
 
-`--epochs 1` at 28 px, without finalists (experiments/data/ranking_study/ holds what was found):
+`--epochs 1` at 28 px, without finalists:
 
     found, seeds 1, 2, 0   .8410 .8306 .8236   ranks 4, 11, 16: mean 10.3
     all found, all random  .8317 and .8322 in the mean
@@ -35,6 +35,7 @@ All found networks land within 0.8 % of the latency. Two trainings of one networ
 the two seeds rank the 19 with a Kendall's tau of .48. The two found that came 9th and 10th have .8656 with one seed and
 .8518 and .8509 with the other: 2 passes and 2 seeds tell such networks apart only roughly. Their search chose them
 after 4 passes; a study with `--epochs 4` is what should come next, about an hour with both cores.
+experiments/data/ranking_study/ holds what was found, for `--found`: open-s* of the first table, found-s* of the last.
 
 Why. In a training this short what counts is the depth of the last stage: the best random networks have 2 wide blocks
 there, and so had the one good network found by supernets alone; the bad ones have 4 and 6. The supernets do not see
