@@ -115,7 +115,7 @@ def _check_files(run: Path, settings: Settings) -> None:
     weights, origin = load_weights(run / "inherited.safetensors", proxied(result.arch, 8, 0.5))
     assert "inherited" in origin and weights
     finalists = pd.read_csv(run / "finalists.csv")
-    assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 3, "fine": 4}
+    assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 3, "fine": 2}
     assert finalists.loc[finalists["stage"] == "coarse", "supernet_top1"].isna().all()
     coarse = load_result(run / "coarse.json")
     assert coarse.arch.digest == finalists.loc[finalists["epochs"].idxmax(), "digest"]
