@@ -7,7 +7,7 @@ checkpoint is written and what time is left, never what is computed: the same se
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,6 @@ from nas.locks import locked
 from nas.nn.checkpoints import Checkpoints
 from nas.outcome import CONVERGED_ENTROPY, as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan, Settings, make_plan
-from nas.presets import Finals
 from nas.protocols import Genotype
 from nas.report import write_report
 from nas.results import Accuracy, Result, load_result, save_result
@@ -162,7 +161,9 @@ class _Run:
         finals = plan.preset.finals
         if finals:
             pool = on_target(coarse.space, coarse.stage.goal, coarse.state.policy, coarse.genotype, plan.settings.seed)
-            coarse = self.contest(coarse, finals, self.evaluate("coarse pool", coarse, pool))
+            counts = self.evaluate("coarse pool", coarse, pool)
+            drawn = open_candidates(plan.space, plan.goal(plan.space), finals.open, plan.settings.seed)
+            coarse = self.contest(coarse, finals.rungs, counts, finals.coarse - len(drawn), drawn)
         chosen = coarse.arch
         if not (self.out / "coarse.json").exists():
             save_result(self.result(coarse, self.accuracy(coarse)), self.out / "coarse.json")
@@ -174,7 +175,7 @@ class _Run:
         candidates = front_candidates(fine.space, fine.state.policy, first, plan.preset.front_size, plan.settings.seed)
         counts = self.evaluate("front", fine, candidates)
         if finals:
-            fine = self.contest(fine, finals, counts, coarse.verdict)
+            fine = self.contest(fine, finals.rungs, counts, finals.fine, champion=coarse.verdict)
         if verdicts := {one.stage.name: one.verdict for one in (coarse, fine) if one.verdict}:
             write_finalists(self.out, verdicts)
         pictures = self.final_evaluator(fine).count
@@ -349,20 +350,19 @@ class _Run:
         return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
 
     def contest(
-        self, finished: _Finished, finals: Finals, counts: dict[Genotype, int], champion: Verdict | None = None
-    ) -> _Finished:
-        """Return the stage with what wins among the best evaluated, trained alone, and the `champion` before them."""
+        self, finished: _Finished, rungs: tuple[int, ...], counts: dict[Genotype, int], most: int,
+        drawn: Sequence[Genotype] = (), champion: Verdict | None = None,
+    ) -> _Finished:  # fmt: skip
+        """Return the stage with what wins among `most` of those evaluated, the `drawn`, and the `champion` before."""
         plan, stage, decode = self.plan, finished.stage, finished.space.decode
         goal = asked(stage.goal, plan.goal(plan.space))  # not the nearest that the stage can reach
         landed = {decode(one): one for one in counts if goal.kept(np.array([one]))[0]}
-        drawn = [] if champion else open_candidates(plan.space, plan.goal(plan.space), finals.open, plan.settings.seed)
-        most = finals.fine if champion else finals.coarse - len(drawn)
         fresh = [genotype for arch, genotype in landed.items() if not champion or arch != champion.winner]
         sent = entrants(fresh, counts, self.origins(POOLS[stage.name]), most)
         pictures = self.final_evaluator(finished).count
         supernet = dict.fromkeys(map(plan.space.decode, drawn), np.nan)
         supernet |= {decode(genotype): counts[genotype] / pictures for genotype in sent}
-        verdict = Contest(stage.name, finals, plan, self.out, self.trainers).run(supernet, self.watch, champion)
+        verdict = Contest(stage.name, rungs, plan, self.out, self.trainers).run(supernet, self.watch, champion)
         if verdict:
             genotype = landed.get(verdict.winner, finished.genotype)
             finished = replace(finished, genotype=genotype, landed=True, verdict=verdict)

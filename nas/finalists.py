@@ -20,7 +20,6 @@ import pandas as pd
 from nas.arch import ArchSpec, save_arch
 from nas.files import write_whole
 from nas.plan import Plan
-from nas.presets import Finals
 from nas.protocols import Genotype
 from nas.proxy import proxied
 from nas.search import halving
@@ -60,7 +59,7 @@ class Verdict:
 
         It is not trained again: that would end the same. Where they are equal it is placed before the others.
         """
-        held, digest = champion.outcomes[0], champion.outcomes[0].digest
+        held, digest = champion.outcomes[0], champion.winner.digest
         outcomes = sorted((held, *self.outcomes), key=lambda one: (-one.epochs, -one.top1))
         finalist = next(one for one in champion.finalists if one.digest == digest)
         return Verdict(
@@ -74,7 +73,7 @@ class Contest:
     """The trainings of the finalists of the stage `stage`: for how many epochs, in which run folder, and who trains."""
 
     stage: str
-    finals: Finals
+    rungs: tuple[int, ...]  # epochs
     plan: Plan
     out: Path
     trainers: OpenTrainers = in_process
@@ -90,7 +89,7 @@ class Contest:
             return champion
         if len(supernet) == 1 and champion is None:
             return None
-        plan, dataset, rungs = self.plan, self.plan.dataset, self.finals.rungs
+        plan, dataset, rungs = self.plan, self.plan.dataset, self.rungs
         finalists = [self._finalist(arch, top1) for arch, top1 in supernet.items()]
         split = (plan.preset.held_out_fraction, plan.settings.seed)
         batch = min(TrainSettings.batch_size, round((1 - split[0]) * len(dataset.x_train)))

@@ -182,25 +182,29 @@ class Plan:
         """Return the space of proxies that the supernet trains."""
         return space.proxy(self.proxy_resolution, self.proxy_width)
 
-    def lines(self) -> list[str]:
-        """Return the plan in words."""
+    def lines(self, *, joint: bool = True) -> list[str]:
+        """Return the plan in words, without `joint` only what a search over a supernet trained once shares with it."""
         unit, s, p = self.model.unit, self.settings, self.preset
         low, high = self.reachable
         coarse = self.space.coarse()
         asked = s.latency_ms is not None or s.latency_ratio is not None
         source = "as asked" if asked else f"that of {REFERENCE} rebuilt for {s.resolution} px"
+        aim = f"target {self.target}: {self.wanted:.4g} {unit} ({source}); reachable {low:.4g} to {high:.4g} {unit}"
         lines = [
             f"space {s.space}: {self.space.size():.3g} architectures, coarse stage {coarse.size():,}",
             f"deployed network: {s.resolution} px, {CHANNELS} channels, {self.dataset.num_classes} classes",
-            f"target {self.target}: {self.wanted:.4g} {unit} ({source}); reachable {low:.4g} to {high:.4g} {unit}",
+            *([aim] if joint else []),
             f"data {self.dataset.name}: {len(self.dataset.y_train):,} training pictures, of which "
             f"{p.held_out_fraction:.0%} are held out for rewards; the test set is not seen",
             f"proxy trained by the supernet: {self.proxy_resolution} px, width {self.proxy_width:g}; "
             "accuracies are the proxy's, costs and latency the deployed network's",
-            f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
-            f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}",
         ]
-        lines += p.finals.lines() if p.finals else ()
+        if joint:
+            lines.append(
+                f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
+                f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}"
+            )
+            lines += p.finals.lines() if p.finals else ()
         lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
         lines += [bound.words for bound in self.forests]
         if s.minimize:

@@ -33,7 +33,6 @@ from nas.stages import AllTargets, Found, OneTarget, Stages, for_all, proposer
 from nas.watch import Silent, Watcher
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scikit-learn", "scipy")
-OF_JOINT = "target ", "preset ", "coarse finalists", "fine finalists"  # lines of a plan that are about that search only
 DONE = "done"  # the journal's record of a finished run
 
 
@@ -163,7 +162,7 @@ def _stored(request: Request, plans: tuple[Plan, ...]) -> dict[str, Any]:
 
 def _lines(request: Request, plans: tuple[Plan, ...]) -> list[str]:
     """Return the plan of a run in words."""
-    first, unit = plans[0].lines(), plans[0].model.unit
+    unit = plans[0].model.unit
     targets = [f"target {name}: at most {plan.wanted:.4g} {plan.model.unit} on {plan.target}; reachable "
                f"{plan.reachable[0]:.4g} to {plan.reachable[1]:.4g} {unit}"
                for name, plan in zip(request.names, plans, strict=True)]  # fmt: skip
@@ -172,10 +171,9 @@ def _lines(request: Request, plans: tuple[Plan, ...]) -> list[str]:
     if request.source is not None:
         weights = f"supernet: the weights with SHA-256 {request.source:.12}, trained before"
     search = f"{request.algorithm}: {request.trials} trials of filters and depths, then of blocks, per target"
-    shared = [line for line in first if not line.startswith(OF_JOINT)]
     seed = f"preset {plans[0].preset.name}; seed {plans[0].settings.seed}"
     one_for_all = ["then one network for all targets, of least worst regret"] if request.universal else []
-    return [*shared, *targets, weights, search, *one_for_all, seed]
+    return [*plans[0].lines(joint=False), *targets, weights, search, *one_for_all, seed]
 
 
 def _aims(request: Request, plans: tuple[Plan, ...]) -> Iterator[OneTarget | AllTargets]:

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import InvalidInput
-from nas.finalists import entrants
+from nas.finalists import Verdict, entrants
 from nas.presets import QUICK, Finals
 from nas.protocols import Genotype
 from nas.search import halving
+from nas.tune.finalists import Finalist, Outcome
+from nas.zoo import reference
 
 
 @given(st.integers(1, 40), st.sets(st.integers(1, 30), min_size=1, max_size=4))
@@ -50,3 +52,21 @@ def test_words_name_who_is_trained_how_long() -> None:
     coarse, fine = Finals(12, 4, open=8, rungs=(1, 4)).lines()
     assert coarse.endswith("12 trained alone, 8 of them drawn from the whole space, 12 to epoch 1, then 4 to epoch 4")
     assert fine.endswith("4 more against the best of those, 4 to epoch 1, then 2 to epoch 4")
+
+
+def verdict_of(names: list[str], reached: list[tuple[int, float]], curve: dict[int, float]) -> Verdict:
+    """A contest over reference networks, that ended with `reached` in this order."""
+    archs = [reference(name) for name in names]
+    outcomes = [Outcome(arch.digest, *end, "finished") for arch, end in zip(archs, reached, strict=True)]
+    finalists = [Finalist(arch.digest, arch, 1.0, "ms", 0.5) for arch in archs]
+    return Verdict(tuple(archs), tuple(finalists), tuple(outcomes), {arch.digest: curve for arch in archs}, 100)
+
+
+@pytest.mark.parametrize(("top1", "keeps"), [(0.79, True), (0.8, True), (0.81, False)])
+def test_a_champion_keeps_its_place_unless_it_is_beaten_at_full_length(top1: float, keeps: bool) -> None:
+    champion = verdict_of(["mobilenetv1", "mobilenetv2"], [(4, 0.8), (1, 0.95)], {1: 0.1, 4: 0.8})
+    fine = verdict_of(["mobilenetv3-small", "mobilenetv3-large"], [(4, top1), (2, 0.9)], {1: 0.9})
+    final = fine.against(champion)
+    assert final.winner == reference("mobilenetv1" if keeps else "mobilenetv3-small")
+    assert [one.epochs for one in final.outcomes] == [4, 4, 2] and len(final.deployed) == len(final.finalists) == 3
+    assert final.curves[champion.winner.digest] == {1: 0.1, 4: 0.8} and "the best of 3 candidates" in final.words

@@ -68,7 +68,13 @@ def loaded(name: str, model: bytes, pictures: np.ndarray) -> Callable[[], np.nda
     """Return what runs a file on one thread and returns the logits [1, classes]."""
     if name.endswith("tflite"):
         lite = interpreter(model, pictures, 1)
-        return lambda: (lite.invoke(), lite.get_tensor(lite.get_output_details()[0]["index"]))[1]
+        place = lite.get_output_details()[0]["index"]
+
+        def run() -> np.ndarray:
+            lite.invoke()
+            return np.asarray(lite.get_tensor(place))
+
+        return run
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
