@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,8 +11,11 @@ from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
 from nas.files import read_json
 from nas.proxy import redeployed
-from nas.results import Accuracy, AccuracyKind, Result, load_result, result_of_run
+from nas.results import Accuracy, AccuracyKind, Result, accuracy_from, load_result, result_of_run
 from nas.zoo import YARDSTICKS, ZOO, Series, find, is_reference, parse_reference, published, reference
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Source = Literal["run", "spec", "reference"]
 TRAINED_ALONE = "trained alone, test pictures"  # how `nas train` obtains an accuracy
@@ -118,8 +121,7 @@ def load_trained(folder: Path) -> tuple[ArchSpec, Accuracy]:
     path = folder / "train.json"
     data = read_json(path)
     try:
-        kind = AccuracyKind(**data["accuracy"]["kind"])
-        return ArchSpec.from_dict(data["arch"]), Accuracy(**(data["accuracy"] | {"kind": kind}))
+        return ArchSpec.from_dict(data["arch"]), accuracy_from(data["accuracy"])
     except (TypeError, KeyError) as error:
         raise InvalidInput(f"{path} is no result of a training ({error}); train again with: nas train") from error
 
@@ -175,35 +177,65 @@ def _of_run(run: Path, label: str) -> list[Entry]:
     if part and label == UNIVERSAL:
         result = replace(result, target=UNIVERSAL)
     label = f"{run.resolve().parent.name}/{label}" if part else label
-    return [_of_result(label, result), *_front(run, label, result)]
+    return [_of_result(label, result), *_finalists(run, label, result), *_front(run, label, result)]
 
 
 def _of_result(label: str, result: Result) -> Entry:
     return Entry(label, label, "run", result.arch, result.accuracy, found_for=result.target)
 
 
+def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
+    """Yield the finalists that were trained alone for as long as the run's best one, whose accuracy is of that kind."""
+    own = result.accuracy
+    if result.supernet_accuracy in (None, own):
+        return
+    table = _read(run / "finalists.csv", {"epochs": int, "top1": float, "pictures": int})
+    last = table[table["epochs"] == table.loc[table["digest"] == result.arch.digest, "epochs"].max()]
+    last = last.drop_duplicates("digest")  # the winner of the coarse stage stands in the contest of the fine one too
+    for digest, spec, top1, pictures in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
+        arch = _member(run, digest, spec, top1)
+        if arch != result.arch:
+            accuracy = Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / pictures)), pictures, own.kind)
+            name = f"{label}/{digest[:8]} alone"
+            yield Entry(label, name, "run", arch, accuracy, chosen=False, found_for=result.target)
+
+
 def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
-    """Yield the other specs of the run's front, whose accuracies are of the kind of its best one."""
+    """Yield the other specs of the run's front, all with accuracies under shared weights.
+
+    Where the best one was chosen by another accuracy, it comes first with that under shared weights: it need not be on
+    this front.
+    """
+    best, found_for = result.supernet_accuracy or result.accuracy, result.target
+    if best != result.accuracy:
+        yield Entry(label, f"{label} in the supernet", "run", result.arch, best, found_for=found_for)
+    if not (run / "front.csv").exists():
+        return
+    table = _read(run / "front.csv", {"top1": float, "standard_error": float})
+    members = zip(table["digest"], table["spec"], table["top1"], table["standard_error"], strict=True)
+    for digest, spec, top1, standard_error in members:
+        arch = _member(run, digest, spec, top1)
+        if arch != result.arch:
+            accuracy = Accuracy(top1, standard_error, best.pictures, best.kind)
+            yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False, found_for=found_for)
+
+
+def _read(path: Path, numbers: dict[str, type]) -> "pd.DataFrame":
+    """Return a table of a run's networks with the columns digest, spec and `numbers`."""
     import pandas as pd
 
-    path = run / "front.csv"
-    if not path.exists():
-        return
     try:
-        rows = pd.read_csv(path, dtype={"digest": str, "spec": str})
-        members = list(zip(rows["digest"], rows["spec"], rows["top1"].astype(float),
-                           rows["standard_error"].astype(float), strict=True))  # fmt: skip
-    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
-        raise InvalidInput(f"{path} is no table of a front ({error}); run the search again") from error
-    best = result.accuracy
-    for digest, spec, top1, standard_error in members:
-        arch = load_arch(run / str(spec))
-        if arch.digest != digest or not 0 <= top1 <= 1:
-            raise InvalidInput(f"{path} and {spec} do not match, or the accuracy is none: the files were altered")
-        if digest != result.arch.digest:
-            accuracy = Accuracy(top1, standard_error, best.pictures, best.kind)
-            found_for = result.target
-            yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False, found_for=found_for)
+        table = pd.read_csv(path, dtype={"digest": str, "spec": str})
+        return table[["digest", "spec", *numbers]].astype(numbers)
+    except (OSError, ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
+        raise InvalidInput(f"{path} is no table of a run's networks ({error}); run the search again") from error
+
+
+def _member(run: Path, digest: str, spec: str, top1: float) -> ArchSpec:
+    arch = load_arch(run / str(spec))
+    if arch.digest != digest or not 0 <= top1 <= 1:
+        raise InvalidInput(f"a table in {run} and {spec} do not match, or the accuracy is none: the files were altered")
+    return arch
 
 
 def _numbered(groups: Sequence[Sequence[Entry]]) -> list[Entry]:

@@ -38,7 +38,6 @@ from nas.space import StagedSpace
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
 from nas.tune.finalists import OpenTrainers, in_process
-from nas.tune.training import HOW
 from nas.watch import Progress, Silent, Watcher
 
 SCHEMA = "nas.experiment"
@@ -158,7 +157,7 @@ class _Run:
         """Run both stages, evaluate the front, and write the results."""
         plan = self.plan
         coarse = self.stage("coarse", 0, plan.space.coarse(), None)
-        finals = plan.preset.finals
+        finals, counts = plan.preset.finals, dict[Genotype, int]()
         if finals:
             pool = on_target(coarse.space, coarse.stage.goal, coarse.state.policy, coarse.genotype, plan.settings.seed)
             counts = self.evaluate("coarse pool", coarse, pool)
@@ -166,7 +165,7 @@ class _Run:
             coarse = self.contest(coarse, finals.rungs, counts, finals.coarse - len(drawn), drawn)
         chosen = coarse.arch
         if not (self.out / "coarse.json").exists():
-            save_result(self.result(coarse, self.accuracy(coarse)), self.out / "coarse.json")
+            save_result(self.result(coarse, counts), self.out / "coarse.json")
         jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
         fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
         first = {fine.genotype: "argmax"}
@@ -178,9 +177,8 @@ class _Run:
             fine = self.contest(fine, finals.rungs, counts, finals.fine, champion=coarse.verdict)
         if verdicts := {one.stage.name: one.verdict for one in (coarse, fine) if one.verdict}:
             write_finalists(self.out, verdicts)
-        pictures = self.final_evaluator(fine).count
-        result = self.result(fine, as_accuracy(self.plan, counts[fine.genotype], pictures))
-        evaluated = Evaluated(counts, self.origins("front"), pictures, result.accuracy.kind)
+        result, shared = self.result(fine, counts), self.supernet_accuracy(fine, counts)
+        evaluated = Evaluated(counts, self.origins("front"), shared.pictures, shared.kind)
         write_front(self.out, fine.space, plan, evaluated)
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
         save_result(result, self.out / "best.json")
@@ -318,13 +316,11 @@ class _Run:
         evaluator.params = finished.state.params
         return evaluator
 
-    def accuracy(self, finished: _Finished) -> Accuracy:
-        """Return the supernet's accuracy of what a stage chose, or that of its own training where it has no other."""
-        if finished.verdict and finished.arch != finished.space.decode(finished.genotype):
-            best, pictures = finished.verdict.outcomes[0], finished.verdict.pictures
-            return as_accuracy(self.plan, round(best.top1 * pictures), pictures, HOW)
+    def supernet_accuracy(self, finished: _Finished, counts: dict[Genotype, int]) -> Accuracy:
+        """Return the accuracy of a stage's genotype under shared weights, where it is known from `counts`."""
         evaluator = self.final_evaluator(finished)
-        return as_accuracy(self.plan, evaluator.correct(np.array(finished.genotype)), evaluator.count)
+        correct = counts.get(finished.genotype) or evaluator.correct(np.array(finished.genotype))
+        return as_accuracy(self.plan, correct, evaluator.count)
 
     def evaluate(self, name: str, finished: _Finished, candidates: dict[Genotype, str]) -> dict[Genotype, int]:
         """Evaluate `candidates` (with their origins) by the supernet: how many pictures each gets right."""
@@ -370,11 +366,14 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------------------ results
 
-    def result(self, finished: _Finished, accuracy: Accuracy) -> Result:
-        """Return the chosen architecture of a stage with all its costs."""
+    def result(self, finished: _Finished, counts: dict[Genotype, int]) -> Result:
+        """Return the chosen architecture of a stage with all its costs; `counts` as above."""
+        shared, verdict = self.supernet_accuracy(finished, counts), finished.verdict
+        own = verdict.accuracy(self.plan) if verdict else shared
+        inside = finished.arch == finished.space.decode(finished.genotype)
         plan, entropy = self.plan, reinforce.entropy(finished.state.policy)
         notes = self.notes(finished, plan.model.predict_ms(finished.arch), entropy)
-        return outcome(plan, finished.arch, accuracy, entropy=entropy, notes=notes)
+        return outcome(plan, finished.arch, own, shared if inside else None, entropy=entropy, notes=notes)
 
     def notes(self, finished: _Finished, latency: float, entropy: float) -> Iterator[str]:
         """Yield what a reader of the result must know."""

@@ -19,9 +19,11 @@ import pandas as pd
 
 from nas.arch import ArchSpec, save_arch
 from nas.files import write_whole
+from nas.outcome import as_accuracy
 from nas.plan import Plan
 from nas.protocols import Genotype
 from nas.proxy import proxied
+from nas.results import Accuracy
 from nas.search import halving
 from nas.train import TrainSettings
 from nas.tune.finalists import FAILED, Finalist, OpenTrainers, Outcome, halved, in_process, trials_of
@@ -53,6 +55,12 @@ class Verdict:
             f"the best of {len(self.outcomes)} candidates whose proxies were trained alone, the better ones longer: "
             f"{best.top1:.2%} of {self.pictures:,} held-out pictures after {best.epochs} epochs"
         )
+
+    def accuracy(self, plan: Plan) -> Accuracy:
+        """Return what the winner's proxy reached on the held-out pictures."""
+        best = self.outcomes[0]
+        how = f"trained alone for {best.epochs} epochs, held-out pictures"
+        return as_accuracy(plan, round(best.top1 * self.pictures), self.pictures, how)
 
     def against(self, champion: "Verdict") -> "Verdict":
         """Return the verdict with the winner of another contest of the same length entered, by what it reached there.

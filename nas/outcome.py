@@ -25,10 +25,13 @@ def as_accuracy(plan: Plan, correct: int, pictures: int, how: str = SHARED) -> A
     return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / pictures)), pictures, kind)
 
 
-def outcome(plan: Plan, arch: ArchSpec, accuracy: Accuracy, *, entropy: float, notes: Iterable[str]) -> Result:
+def outcome(
+    plan: Plan, arch: ArchSpec, accuracy: Accuracy, supernet: Accuracy | None, *, entropy: float, notes: Iterable[str]
+) -> Result:
     """Return `arch` as the result of a search under `plan`, with all its costs.
 
-    `entropy` is that of the policy as a fraction of a uniform one's, 0 where no policy chose.
+    `accuracy` is what it was chosen by, `supernet` that under shared weights, None where they cannot be it. `entropy`
+    is that of the policy as a fraction of a uniform one's, 0 where no policy chose.
     """
     model = plan.model
     others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target}
@@ -46,6 +49,7 @@ def outcome(plan: Plan, arch: ArchSpec, accuracy: Accuracy, *, entropy: float, n
         peak_activation_bytes=round(arch.peak_activation_elements * model.bytes_per_activation * model.batch),
         weight_bytes=round(sum(kernel.weights for kernel in arch.kernels) * model.bytes_per_weight),
         accuracy=accuracy,
+        supernet_accuracy=supernet,
         proxy_resolution=plan.proxy_resolution,
         proxy_width=plan.proxy_width,
         converged=entropy <= CONVERGED_ENTROPY,

@@ -1,8 +1,8 @@
 """The regret of hardware: how much slower on one device is what was found for another, at equal or better accuracy.
 
 For runs A and B with accuracies of one kind, and `bar` the accuracy of the network that run B chose: of the networks of
-A (its chosen one and its front) the quickest on B's target that reaches `bar`, against the quickest of B that does. So
-a run has no regret against itself; where nothing of A reaches `bar`, there is no number.
+A of that kind (its chosen one and its front, or its finalists) the quickest on B's target that reaches `bar`, against
+B's own. So a run has no regret against itself; where nothing of A reaches `bar`, there is no number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,8 +63,8 @@ def regrets(entries: Sequence[Entry], models: Mapping[str, LatencyModel], latenc
 def _runs(entries: Sequence[Entry]) -> list[_Found]:
     found = []
     for item in dict.fromkeys(entry.item for entry in entries if entry.found_for and entry.accuracy):
-        own = tuple(entry for entry in entries if entry.item == item)
-        chosen = own[0]
+        chosen, *others = (entry for entry in entries if entry.item == item)
+        own = (chosen, *(entry for entry in others if entry.kind == chosen.kind))
         found.append(_Found(item, chosen.found_for, chosen.kind, own, chosen.top1))
     return found
 

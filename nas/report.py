@@ -158,6 +158,7 @@ def _data(run: RunFiles, stages: Stages) -> dict[str, Any]:
         data["wanted"] = [run.best.wanted_latency]
     if run.evaluated is not None:
         data["background"] = [run.evaluated[["latency", "top1"]].to_numpy(float).tolist()]
+        data["grounded"] = len(data["kinds"]) - 1  # the accuracies under shared weights, the last kind of a run
     return data
 
 
@@ -196,6 +197,8 @@ def sentences(result: Result) -> list[str]:
         f"Top-1 accuracy: {accuracy.top1:.1%} ± {accuracy.standard_error:.1%} (one standard error) on "
         f"{accuracy.pictures:,} pictures of {kind.data}; obtained with: {kind.how}.",
     ]
+    if (shared := result.supernet_accuracy) not in (None, accuracy):
+        said.append(f"With the supernet's shared weights it has {shared.top1:.1%} ± {shared.standard_error:.1%}.")
     if kind.width != 1 or kind.resolution != shape.height:
         said.append(
             f"This accuracy is the proxy's: the same blocks at {kind.resolution} px and {kind.width:g} times the "

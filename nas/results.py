@@ -24,7 +24,7 @@ class AccuracyKind:
     data_digest: str  # SHA-256 of its arrays
     resolution: int  # px of the pictures that the network saw
     width: float  # of the proxy; 1 for the deployed network itself
-    how: str  # "supernet weights, held-out pictures" or "trained alone, test pictures"
+    how: str  # such as "supernet weights, held-out pictures" or "trained alone, test pictures"
 
     def label(self) -> str:
         """Return the kind in words, for axes and tables."""
@@ -40,6 +40,11 @@ class Accuracy:
     standard_error: float
     pictures: int
     kind: AccuracyKind
+
+
+def accuracy_from(data: Any) -> Accuracy:
+    """Return the accuracy in the JSON form `data`; `TypeError` or `KeyError` where it is none."""
+    return Accuracy(**(data | {"kind": AccuracyKind(**data["kind"])}))
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class Result:
     params: int
     peak_activation_bytes: int
     weight_bytes: int
-    accuracy: Accuracy
+    accuracy: Accuracy  # by which it was chosen: under shared weights, or as the best finalist, trained alone
+    supernet_accuracy: Accuracy | None  # under shared weights; None where the stage's supernet cannot be it
     proxy_resolution: int
     proxy_width: float
     converged: bool
@@ -72,6 +78,7 @@ class Result:
         body = {f.name: getattr(self, f.name) for f in fields(self)} | {
             "arch": self.arch.to_dict(),
             "accuracy": asdict(self.accuracy),
+            "supernet_accuracy": self.supernet_accuracy and asdict(self.supernet_accuracy),
             "genotype": list(self.genotype),
             "notes": list(self.notes),
         }
@@ -85,6 +92,7 @@ class Result:
         if data.get("version") != VERSION:
             raise InvalidInput(f"result version {data.get('version')!r} is not supported; this release reads {VERSION}")
         names = {f.name for f in fields(cls)}
+        data = {"supernet_accuracy": None} | data  # unknown in files of before there were finalists
         if set(data) - {"schema", "version", "digest"} != names:
             wrong = sorted(names ^ (set(data) - {"schema", "version", "digest"}))
             raise InvalidInput(f"the result lacks or has in excess the field '{wrong[0]}'; run the search again")
@@ -92,11 +100,11 @@ class Result:
         if arch.digest != data.get("digest"):
             raise InvalidInput("the architecture does not match the digest beside it: the file was altered")
         try:
-            kind = AccuracyKind(**data["accuracy"]["kind"])
-            accuracy = Accuracy(**(data["accuracy"] | {"kind": kind}))
+            supernet = data["supernet_accuracy"]
             body = {name: data[name] for name in names} | {
                 "arch": arch,
-                "accuracy": accuracy,
+                "accuracy": accuracy_from(data["accuracy"]),
+                "supernet_accuracy": supernet and accuracy_from(supernet),
                 "genotype": tuple(data["genotype"]),
                 "notes": tuple(data["notes"]),
             }

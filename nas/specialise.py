@@ -250,7 +250,7 @@ class _Run:
         accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.pictures), self.pictures)
         arch = plan.space.decode(genotype)
         notes = [*self.notes(plan, found), *plan.remarks(arch)]
-        return outcome(plan, arch, accuracy, entropy=found.entropy, notes=notes)
+        return outcome(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes)
 
     def notes(self, plan: Plan, found: Found) -> Iterator[str]:
         """Yield what a reader of the result must know."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from run_folder import SPACE, accuracy_of, make_run, trained_alone
+from run_folder import ALONE, SPACE, accuracy_of, add_finalists, make_run, trained_alone
 
 from latency_models.target import load_target
 from nas.arch import ArchSpec, save_arch
@@ -108,6 +108,28 @@ def test_two_inputs_have_references_each_and_a_wide_one_none(tmp_path: Path) -> 
 def test_a_proxy_trained_alone_is_named_as_one(tmp_path: Path) -> None:
     folder = training(tmp_path / "small", SPEC, how="trained alone, test pictures", width=0.25)
     assert any("small was trained as a proxy" in note for note in compare([folder], ["rpi5"]).notes)
+
+
+def test_a_run_with_finalists_stands_beside_equally_trained_ones(tmp_path: Path) -> None:
+    run = add_finalists(make_run(tmp_path / "run"))
+    other = add_finalists(make_run(tmp_path / "other", seed=1, target="pixel6-cpu"))
+    found = compare([run, other], TARGETS)
+    alone, shared = found.kinds
+    assert ALONE in alone and "supernet" in shared and found.rows.duplicated(["name", "target"]).sum() == 0
+    best = load_result(run / "best.json")
+    mine = found.rows[(found.rows["item"] == "run") & (found.rows["target"] == "edgetpu")]
+    trained, weighed = (mine[mine["accuracy_kind"] == kind] for kind in (alone, shared))
+    assert trained["top1"].tolist() == pytest.approx([0.9, 0.89, 0.88])  # not the one that stopped after 1 epoch
+    assert trained["standard_error"].iloc[1] == pytest.approx((0.89 * 0.11 / 500) ** 0.5)
+    assert trained["name"].iloc[0] == "run" and weighed["name"].iloc[0] == "run in the supernet"
+    for rows in (trained, weighed):
+        assert rows["digest"].is_unique and rows[rows["chosen"]]["digest"].tolist() == [best.arch.digest]
+    front = pd.read_csv(run / "front.csv")
+    assert set(weighed["digest"]) == {best.arch.digest, *front["digest"]} and weighed["top1"].iloc[0] == 0.1
+    assert set(found.regrets["accuracy_kind"]) == {alone} and len(found.regrets) == 4
+    (run / "finalists.csv").unlink()
+    with pytest.raises(InvalidInput, match=r"finalists\.csv is no table"):
+        compare([run], TARGETS)
 
 
 def test_equal_labels_are_told_apart(folder: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from nas.front import open_candidates
 from nas.journal import Journal
 from nas.nn.checkpoints import Checkpoints
 from nas.nn.network import load_weights
+from nas.outcome import SHARED
 from nas.pareto import non_dominated
 from nas.plan import make_plan
 from nas.presets import Finals
@@ -30,7 +31,6 @@ from nas.results import load_result
 from nas.search import bounds
 from nas.search.bounds import Bounded
 from nas.search.landing import band
-from nas.tune.training import HOW
 from tests.tiny import PRESET, latency_range, pictures
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
@@ -104,7 +104,8 @@ def _check_files(run: Path, settings: Settings) -> None:
     result = load_result(run / "best.json")
     assert load_arch(run / "best.json") == result.arch
     assert abs(result.latency / result.wanted_latency - 1) <= 0.01
-    assert 0 <= result.accuracy.top1 <= 1 and result.accuracy.pictures == 24
+    shared = result.supernet_accuracy
+    assert shared and shared.pictures == 24 and shared.kind.how == SHARED
     assert (result.proxy_resolution, result.proxy_width) == (8, 0.5)
     evaluated, front = pd.read_csv(run / "evaluated.csv"), pd.read_csv(run / "front.csv")
     assert len(evaluated) == 12 == evaluated["digest"].nunique() and result.arch.digest in set(evaluated["digest"])
@@ -119,11 +120,15 @@ def _check_files(run: Path, settings: Settings) -> None:
     assert finalists.loc[finalists["stage"] == "coarse", "supernet_top1"].isna().all()
     coarse = load_result(run / "coarse.json")
     assert coarse.arch.digest == finalists.loc[finalists["epochs"].idxmax(), "digest"]
-    assert coarse.accuracy.kind.how == HOW and coarse.accuracy.pictures == 32
+    for one in (coarse, result):
+        assert one.accuracy.kind.how == "trained alone for 2 epochs, held-out pictures" and one.accuracy.pictures == 32
+    assert coarse.supernet_accuracy is None  # its depthwise options are not the coarse stage's
     last = finalists[finalists["stage"] == "fine"]
     final = last[last["epochs"] == 2]  # the champion of the coarse stage, and the one it was left with
     assert len(final) == 2 and coarse.arch.digest in set(final["digest"])
     assert result.arch.digest == final.loc[final["top1"].idxmax(), "digest"]
+    assert result.accuracy.top1 == final["top1"].max()
+    assert shared.top1 == evaluated.set_index("digest")["top1"][result.arch.digest]
     assert any("the best of 2 candidates" in note for note in result.notes)
     stored = json.loads((run / "experiment.json").read_text())
     assert Settings.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from browser import Browser, installed
-from run_folder import make_run
+from run_folder import add_finalists, make_run
 
 from latency_models.target import ENERGY, load_target
 from nas.arch import save_arch
@@ -16,6 +17,7 @@ from nas.compare_page import html
 from nas.drawing import write
 from nas.page import json_text
 from nas.report import write_report
+from nas.results import load_result
 from nas.ridge_sweep import sweep
 from nas.zoo import reference
 
@@ -192,6 +194,17 @@ def test_a_report_is_drawn(browser: Browser, width: int, tmp_path: Path) -> None
     assert number(browser, ".detail summary") > 3 and browser.errors == []
     shown(browser, write_report(make_run(tmp_path / "stopped", finished=False)), width)
     assert number(browser, ".detail summary") > 3 and number(browser, "[data-figure=panels]") == 0
+
+
+def test_a_run_with_finalists_has_two_kinds_of_accuracy(browser: Browser, tmp_path: Path) -> None:
+    run = add_finalists(make_run(tmp_path / "run"))
+    shown(browser, write_report(run), 1280)
+    assert number(browser, ".panel .point") == 3 and number(browser, ".panel .ground") == 0
+    assert number(browser, ".legend li button") == 1
+    browser.click("[data-figure=panels] fieldset label:nth-of-type(2) input")
+    assert number(browser, ".panel .ground") == len(pd.read_csv(run / "evaluated.csv"))
+    front = {*pd.read_csv(run / "front.csv")["digest"], load_result(run / "best.json").arch.digest}
+    assert number(browser, ".panel .point") == len(front) and browser.errors == []
 
 
 def test_a_network_alone_and_references_without_accuracy(browser: Browser, tmp_path: Path) -> None:

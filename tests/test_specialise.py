@@ -343,7 +343,8 @@ def test_a_run_of_several_targets_says_which_folders_hold_results(
         (["--trials", "5"], "--trials goes with an --algorithm over a supernet trained once"),
         (["--algorithm", "nsga2", "--bound", "x.forest.json:3"], "a bound on a forest is kept by checked repair"),
         (["--algorithm", "random", "--finalists", "8"], "--finalists goes with joint; after a search by random"),
-        (["--workers", "2"], "train finalists, and the preset quick has none: add --finalists N"),
+        (["--workers", "2"], "train finalists, and the preset quick has none: name --finalists N"),
+        (["--preset", "standard", "--finalists", "0", "--workers", "2"], "--finalists 0 asks for none: name"),
         (["--target", "edgetpu,pixel6-cpu"], "the joint search trains for one target"),
         (
             ["--algorithm", "nsga2", "--target", "edgetpu,pixel6-cpu", "--latency-ms", "1,2,3"],

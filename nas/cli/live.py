@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from nas.results import Result
+    from nas.results import Accuracy, Result
     from nas.watch import Progress
 
 PLAIN_WIDTH = 200  # columns where the output is no terminal: wide enough that no table folds
@@ -135,9 +135,15 @@ class LiveWatcher:
         self._console.file.flush()
 
 
+def accuracy_text(accuracy: "Accuracy") -> str:
+    """Return a top-1 accuracy with its standard error."""
+    error = f"{100 * accuracy.standard_error:.2f} points (standard error, {accuracy.pictures:,} pictures)"
+    return f"{accuracy.top1:.2%} +- {error}"
+
+
 def summary(result: "Result", run: Path, chosen_by: str | None = None) -> Table:
     """Return what a search found as a table of two columns; `chosen_by` says what chose it where no policy did."""
-    accuracy, gap = result.accuracy, result.latency / result.wanted_latency - 1
+    accuracy, shared, gap = result.accuracy, result.supernet_accuracy, result.latency / result.wanted_latency - 1
     entropy = f"policy entropy {result.policy_entropy:.0%} of uniform"
     converged = "converged" if result.converged else "not converged"
     table = Table(title=f"found in {result.space} for {result.target}", title_justify="left", show_header=False)
@@ -151,12 +157,9 @@ def summary(result: "Result", run: Path, chosen_by: str | None = None) -> Table:
             "memory",
             f"{result.weight_bytes:,} bytes of weights, {result.peak_activation_bytes:,} of activations at once",
         ),
-        (
-            "proxy top-1",
-            f"{accuracy.top1:.2%} +- {100 * accuracy.standard_error:.2f} points (standard error, "
-            f"{accuracy.pictures:,} pictures)",
-        ),
+        ("proxy top-1", accuracy_text(accuracy)),
         ("accuracy of", f"{accuracy.kind.label()}; not of the deployed network"),
+        *([("in the supernet", accuracy_text(shared))] if shared not in (None, accuracy) else []),
         ("search", f"{chosen_by or f'{converged}, {entropy}'}, seed {result.seed}"),
         *(("note", note) for note in result.notes),
         *((str(run / name), words) for name, words in FILES if (run / name).exists()),

@@ -83,9 +83,10 @@ def trainers(args: argparse.Namespace, settings: "Settings") -> "OpenTrainers":
 
         return in_process
     if load_preset(settings.preset).with_finalists(settings.finalists).finals is None:
+        none = "--finalists 0 asks for none" if settings.finalists == 0 else f"the preset {settings.preset} has none"
         raise InvalidInput(
-            f"--workers of a joint search train finalists, and the preset {settings.preset} has none: add --finalists "
-            "N, or choose an --algorithm over a supernet trained once, nsga2 say"
+            f"--workers of a joint search train finalists, and {none}: name --finalists N, or choose an --algorithm "
+            "over a supernet trained once, nsga2 say"
         )
     from nas.tune.trials import on_workers
 

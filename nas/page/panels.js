@@ -70,7 +70,7 @@ figures.panels = (place) => {
 
 function legendOf(kind) {
   const chip = (style, size = 5) => draw("svg", { viewBox: "-8 -8 16 16", class: `mark ${style.colour}`, "aria-hidden": "true" }, draw("path", { d: markPath(style.mark, size) }));
-  const numbers = itemsOf(kind).map((item) => data.networks.findIndex((one) => one.item === item && one.chosen));
+  const numbers = itemsOf(kind).map((item) => data.networks.findIndex((one) => one.item === item && one.kind === kind && one.chosen));
   if (isPublished(kind)) numbers.sort((a, b) => numberOf(a) - numberOf(b));
   const items = numbers.map((number) => {
     const { item } = data.networks[number];
@@ -121,7 +121,7 @@ function latencyAxis(values, room, label) {
 }
 
 function scatter(target, known, others) {
-  const background = data.background?.[target] ?? [];
+  const background = (state.kind === data.grounded && data.background?.[target]) || [];
   const wanted = data.wanted?.[target];
   const latencies = [...known.map(({ ms }) => ms), ...background.map(([ms]) => ms), ...(wanted ? [wanted] : [])];
   const x = latencyAxis(latencies, others.length ? 0.25 : 0.08, `${data.words.latency} (${data.targets[target].unit})`);

@@ -24,7 +24,6 @@ from nas.nn.fitting import TrainState, estimated_statistics, feeds, first_state,
 from nas.nn.network import Weights, save_weights, split_statistics
 from nas.train import CHECKPOINT_S, CHUNK_STEPS, Plan, TrainSettings, initialised
 
-HOW = "trained alone, held-out pictures"
 ORPHAN_S = 60.0  # a worker may outlive a driver that was killed, by a little
 Seen = Callable[[int, float], None]  # an epoch, and the top-1 after it
 
