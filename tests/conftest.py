@@ -1,8 +1,9 @@
 """What all tests share: strict settings of jax and Hypothesis, and the folders that tests read."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -48,3 +49,34 @@ def shared(root: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with larger reference data is not here")
     return folder
+
+
+@pytest.fixture
+def out(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A command that must succeed -> its standard output."""
+    from nas.cli import main
+
+    def run(*argv: Any) -> str:
+        status = main([str(arg) for arg in argv])
+        shown = capsys.readouterr()
+        assert (status, shown.err) == (0, "")
+        return shown.out
+
+    return run
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A command that must fail on its input -> the one line that says why."""
+    from nas.cli import main
+
+    def run(*argv: Any) -> str:
+        status = main([str(arg) for arg in argv])
+        shown = capsys.readouterr()
+        assert (status, shown.out) == (2, "")
+        assert shown.err.startswith("nas: ")
+        assert shown.err.count("\n") == 1
+        assert shown.err.endswith("\n")
+        return shown.err
+
+    return run
