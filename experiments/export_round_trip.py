@@ -1,6 +1,6 @@
 """Every export format against the Flax network: MobileNetV4 Conv-S, Hybrid-M, random UIB specs; int8 against float32.
 
-    PYTHONPATH=. python experiments/export_round_trip.py [--training FOLDER --data fashion-mnist --data-dir DIR]
+    python -m experiments.export_round_trip [--training FOLDER --data fashion-mnist --data-dir DIR]
 
 Prints the largest absolute difference of the logits (of size 1) per network and format; 1e-4 or less is wanted. With
 the folder of a nas train, also the top-1 of its int8 files on all test pictures, within 1 point of float32. Exits 1
@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from export_networks import networks, scaled_weights
 
+from experiments.export_networks import networks, scaled_weights
 from nas.arch import ArchSpec, load_arch, save_arch
 from nas.errors import InvalidInput
 from nas.export import flax_file, onnx_file, onnx_int8_file, stablehlo_file, tflite_file, tflite_int8_file
@@ -68,7 +68,7 @@ def int8_points(folder: Path, data: str, data_dir: Path | None) -> list[tuple[st
         content, _ = form.content(arch, lambda tensor, _: weights[tensor], {}, given)
         found = form.run(content, given.check)
         top1 = [float((one.argmax(1) == given.labels).mean()) for one in (found, wanted)]
-        rows.append((name, *top1, agreement(found, wanted)))
+        rows.append((name, top1[0], top1[1], agreement(found, wanted)))
     return rows
 
 

@@ -141,7 +141,8 @@ class Reference:
     @classmethod
     def of(cls, command: tuple[str, ...], run: Path, phases: dict[str, Phase]) -> "Reference":
         """Run `command` to its end, watching the journals of its phases."""
-        process, times = start((*command, "--out", str(run))), {name: [] for name in phases}
+        process = start((*command, "--out", str(run)))
+        times: dict[str, list[float]] = {name: [] for name in phases}
         while process.poll() is None:
             for name, seen in times.items():
                 seen += [time.monotonic()] * (records_of(run, phases[name]) - len(seen))

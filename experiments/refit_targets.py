@@ -222,7 +222,7 @@ def measurements(data: Measured, **provenance: str) -> Measurements:
 
 def chosen(data: Measured, rows: Sequence[int]) -> Measured:
     """Return some of the measured networks."""
-    specs, names = (tuple(values[i] for i in rows) for values in (data.specs, data.names))
+    specs, names = tuple(data.specs[i] for i in rows), tuple(data.names[i] for i in rows)
     return Measured(specs, names, data.latency_ms[list(rows)], data.batch)
 
 

@@ -94,10 +94,10 @@ def main() -> None:
     args = parser.parse_args()
     base = Settings(space=args.space, preset=args.preset, data=args.data, data_dir=args.data_dir)
     trials = default_trials(args.algorithm, args.preset)
-    request = Request(per_target(base, args.targets), args.algorithm, trials, universal=True)
+    request = Request(per_target(base, args.targets, ()), args.algorithm, trials, universal=True)
     found, times = searched(request, args.out / "run")
     theirs, digest = borrowed(args.out / "run")
-    later = replace(request, settings=per_target(theirs.settings[0], [args.later]), universal=False, source=digest)
+    later = replace(request, settings=per_target(theirs.settings[0], [args.later], ()), universal=False, source=digest)
     added, more = searched(later, args.out / "later", args.out / "run")
 
     head = f"{'found for':12s} {'wanted ms':>9s} {'ms':>9s} {'off':>8s}"

@@ -57,7 +57,7 @@ from nas.cost import PARAMS, CostTable, compile_table
 from nas.plan import TOLERANCE, Plan, Settings, make_plan
 from nas.presets import StageBudget
 from nas.protocols import Genotype
-from nas.report import read_journal
+from nas.report_course import read_journal
 from nas.results import load_result
 from nas.search import reinforce
 from nas.search.repair import Goal, repair
@@ -126,10 +126,10 @@ def problem(space: StagedSpace, goal: Goal, worth: Worth, seed: int, shape: tupl
     tables, fixed = worth.tables(space)
     for d, values in enumerate(tables):
         gains[d, : len(values)] = values
-    needs = [np.pad(a, (0, shape[0] - count)) for a in (choices.needs_gene, choices.needs_option)]
+    gene, option = (jnp.asarray(np.pad(a, (0, shape[0] - count))) for a in (choices.needs_gene, choices.needs_option))
     table, most = goal.limits[0] if goal.limits else (compile_table(space, PARAMS), np.inf)
     return Problem(
-        *map(jnp.asarray, (exists, *needs, gains, np.float32(fixed))),
+        jnp.asarray(exists), gene, option, jnp.asarray(gains), jnp.asarray(np.float32(fixed)),
         prices(goal.latency, goal.target, 32, 4096), prices(table, most, 32, 4096), jnp.asarray(seed),
     )  # fmt: skip
 
@@ -239,8 +239,8 @@ def search(plan: Plan, reward: str, seed: int, bound: float | None) -> Landing:
     ratios = compile_table(fine, plan.model).score(both) / plan.wanted
     top1 = np.asarray(true_top1(fine, plan, worth, both))
     exceeded = any(table.score(both)[1] > most for table, most in plan.limits(fine))
-    numbers = map(float, (coarse_ratio, *ratios, *top1))
-    return Landing(*numbers, exceeded=exceeded, bounded=bound is not None)
+    (before, after), (top1_before, top1_after) = ratios.tolist(), top1.tolist()
+    return Landing(float(coarse_ratio), before, after, top1_before, top1_after, exceeded, bound is not None)
 
 
 def stage(

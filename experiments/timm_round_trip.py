@@ -1,6 +1,6 @@
 """The timm export against timm itself: MobileNetV4 Conv-S, Hybrid-M, other references and random UIB specs.
 
-    PYTHONPATH=. python experiments/timm_round_trip.py --python PYTHON_WITH_TIMM
+    python -m experiments.timm_round_trip --python PYTHON_WITH_TIMM
 
 timm runs in the Python that --python names (pip install torch timm safetensors numpy), this package in the one that
 runs the script. Prints the largest difference of the logits per network; exits 1 above 1e-4.
@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from export_networks import networks, scaled_weights
 
+from experiments.export_networks import networks, scaled_weights
 from nas.export.timm_folder import contents, run
 from nas.export.weights import difference, logits
 from nas.files import write_whole

@@ -103,7 +103,7 @@ def main() -> None:
             for _ in range(options.kills)
             for pair in zip(disturbed(executor, batches, moments), wanted, strict=True)
         ]
-        equal = sum(one is not None and one.tobytes() == other.tobytes() for one, other in found)
+        equal = sum(one.tobytes() == other.tobytes() for one, other in found if one is not None and other is not None)
         print(f"{options.kills} workers killed, {executor.lost_workers} losses noticed")
         print(f"{equal} of {len(found)} batches equal to the undisturbed ones, bit for bit")
         print(f"{len(executor.given_up)} batches given up")

@@ -1,6 +1,6 @@
 """Speed of exported networks, one thread, against the same network exported by timm through PyTorch.
 
-    PYTHONPATH=. python experiments/benchmarks/export_speed.py --python PYTHON_WITH_TIMM [--network mobilenetv4-conv-s]
+    python -m experiments.benchmarks.export_speed --python PYTHON_WITH_TIMM [--network mobilenetv4-conv-s]
 
 PyTorch exports the network that timm builds from the timm export, in the Python that --python names: to ONNX by its
 tracer and by torch.export, to TFLite by litert-torch, with the channels last as here. ONNX Runtime and LiteRT are timed
@@ -13,7 +13,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -82,7 +82,7 @@ def loaded(name: str, model: bytes, pictures: np.ndarray) -> Callable[[], np.nda
     return lambda: np.asarray(session.run(None, feeds)[0])
 
 
-def median_ms(loads: dict[str, Callable[[], Callable[[], object]]], rounds: int, repeats: int) -> dict[str, float]:
+def median_ms(loads: Mapping[str, Callable[[], Callable[[], object]]], rounds: int, repeats: int) -> dict[str, float]:
     """Return the median of all rounds per name; in a round each is loaded anew and runs `repeats` times."""
     medians: dict[str, list[float]] = {name: [] for name in loads}
     for number in range(rounds):
