@@ -1,0 +1,100 @@
+"""Does a search over a trained supernet land on the latency, and what does the published reward find there?
+
+Question: that of experiments/target_lock.py, with the accuracies of a trained supernet in place of the made-up ones:
+the controllers of the three rewards (ours, TuNAS' with beta -0.10, MnasNet's with -0.07), the same steps, samples and
+learning rate, over one supernet of the whole space, with all of its held-out pictures for every reward. What an argmax
+and what the repair made of it reach is the accuracy on these pictures.
+
+Command: python -m experiments.specialise --out DIR                 # trains the supernet, among other things
+         python -m experiments.supernet_lock DIR/run [--shares 0.2,0.5,0.8] [--seeds 1]
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from experiments.synthetic_accuracy import Worth
+from experiments.target_lock import DEVICES, HEAD, LEGEND, REWARDS, Judge, Landing, Problem, line, search, start
+from nas import shared_weights
+from nas.genotypes import embedding
+from nas.plan import Plan, make_plan
+from nas.protocols import Genotype
+from nas.search import reinforce
+from nas.space import StagedSpace
+from nas.specialise import borrowed
+from nas.tunas import SupernetEvaluator
+
+
+@dataclass(frozen=True)
+class Supernet:
+    """Accuracies under shared weights, each taken once."""
+
+    evaluator: SupernetEvaluator
+    whole: StagedSpace
+    known: dict[Genotype, float] = field(default_factory=dict)
+
+    def top1(self, space: StagedSpace, plan: Plan, genotypes: NDArray[np.integer[Any]]) -> Sequence[float]:
+        """Return the accuracies of genotypes [N, D] of a view of the space."""
+        rows = embedding(self.whole, space)(np.asarray(genotypes, np.int32))
+        for row in rows:
+            if tuple(row) not in self.known:
+                self.known[tuple(row)] = self.evaluator.correct(row) / self.evaluator.count
+        return [self.known[tuple(row)] for row in rows]
+
+    def learn(self, plan: Plan) -> Any:
+        """Return what learns from these accuracies, step by step."""
+
+        def learn(settings: reinforce.Reinforce, reward: str, space: StagedSpace, given: Problem) -> Array:
+            def evaluate(genotypes: Array, _: Array) -> Array:
+                top1 = self.top1(space, plan, np.asarray(genotypes)[:, : len(space.decisions)])
+                return jax.device_put(np.array(top1, np.float32))
+
+            policy = start(settings, given)
+            for _ in range(settings.idle_steps, settings.steps):
+                key = jax.random.fold_in(jax.random.key(given.seed), policy.step)
+                policy = REWARDS[reward](settings, given, policy, key, evaluate)
+            return policy.logits
+
+        return learn
+
+
+def main() -> None:
+    """Run the searches and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("run", type=Path, help="a run of nas search --algorithm A, for its supernet")
+    parser.add_argument("--rewards", default=",".join(REWARDS))
+    parser.add_argument("--devices", default=",".join(DEVICES))
+    parser.add_argument("--shares", default="0.2,0.5,0.8", help="of the reachable range, on a logarithmic scale")
+    parser.add_argument("--seeds", type=int, default=1)
+    args = parser.parse_args()
+    request, _ = borrowed(args.run)
+    trained = make_plan(request.settings[0])
+    weights = shared_weights.read(args.run / shared_weights.FILE, trained)
+    supernet = Supernet(shared_weights.build_evaluator(shared_weights.payload(trained, weights)), trained.space)
+    print(LEGEND, HEAD, sep="\n", flush=True)
+    landings: dict[str, list[Landing]] = {}
+    for device in args.devices.split(","):
+        base = make_plan(replace(request.settings[0], target=device, latency_ms=None))
+        low, high = np.log(base.reachable)
+        plans = [replace(base, wanted=float(np.exp(low + float(s) * (high - low)))) for s in args.shares.split(",")]
+        for reward in args.rewards.split(","):
+            began, rows = time.monotonic(), []
+            for plan in plans:
+                judge = Judge(supernet.learn(plan), supernet.top1, Worth.of(plan.space, 0))
+                rows += [search(plan, reward, seed, None, judge) for seed in range(args.seeds)]
+            landings.setdefault(reward, []).extend(rows)
+            print(line(f"{reward}, {device}", rows), f"  {time.monotonic() - began:.0f} s", flush=True)
+    for reward, rows in landings.items():
+        print(line(reward, rows))
+
+
+if __name__ == "__main__":
+    main()
