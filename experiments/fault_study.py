@@ -12,13 +12,14 @@ megabytes that is filled from outside, or RLIMIT_FSIZE where mounting is not per
 Command: python -m experiments.fault_study [--kills 20] --out DIR
          [--phases coarse,fine,front,supernet,nsga2,evolution,tune]
 
-What came out, on 2 cores, two phases at a time:
+What came out, on 2 cores, other work beside it:
 
 coarse       20 of 20 runs with the same bytes
-fine         15 of 15, where it was stopped
+fine         20 of 20
 supernet     20 of 20
 nsga2        20 of 20
-front        3 of 3, evolution 2 of 2, with fewer kills; tune not run
+tune         20 of 20
+front        3 of 3, evolution 2 of 2, with fewer kills
 disk full (tmpfs, in the fine stage, checkpoints on and off): status 2, "nas: cannot write .../run/checkpoints/fine: no
     space left on the device; make space there, nothing is lost; then go on with: nas resume .../run"; in both cases
     resumed to the same bytes. On a smaller disk the append met it: "nas: cannot write .../run/journal.jsonl: ..."

@@ -10,7 +10,19 @@ trials of the preset quick, an accuracy made up per seed (experiments/synthetic_
 trained. Regret in points of that top-1, against everything that any of the searches evaluated; networks that do not
 keep the latency of every device are out ("-" where no specialist does).
 
-Command: nice -n 10 python -m experiments.universal [--seeds 5]
+Command: python -m experiments.universal [--seeds 5]
+
+What came out, 5 minutes of one core; worst regret in points, mean of 5 seeds; wins of the search over what was at hand:
+
+    devices                          specialist  at hand   random  searched   wins
+    edgetpu, pixel6-cpu                    0.06     0.00     0.00      0.00   0 of 5
+    edgetpu, cortex-m7                     0.68     0.00     0.00      0.00   0 of 5
+    pixel4-dsp, s23-gpu, rpi5                 -     2.71     1.70      1.09   5 of 5
+    five (the last of DEVICES)             1.48     1.36     0.35      0.96   2 of 5
+
+Two devices agree so well that what their searches evaluated is enough. Where they disagree the search is needed: no
+specialist keeps the latency of all three, and 1.6 points are won. For five devices chance finds more than the search.
+Some specialist loses next to nothing in every row ("any latency"), but takes longer than is allowed on some device.
 """
 
 import argparse
@@ -27,7 +39,7 @@ from experiments.synthetic_accuracy import Worth, top1_of
 from nas.journal import Journal
 from nas.plan import Settings
 from nas.protocols import Genotypes
-from nas.regret import REACH, Known
+from nas.regret import REACH, Known, least_regret
 from nas.request import Request, default_trials, make_plans, per_target
 from nas.runner import InProcess, Pool
 from nas.search.reinforce import Choices
@@ -104,9 +116,11 @@ def worst_regrets(targets: Sequence[str], seed: int, trials: int) -> tuple[float
         return np.array([one.best], np.int32)
 
     specialists = np.concatenate([chosen(one) for one in found])
-    at_hand = all_known(found)[0]
+    at_hand, top1 = all_known(found)
+    before = Known(whole.latencies(at_hand), top1)
+    taken = at_hand[[least_regret(before, whole.wanted.tolist(), kept(whole, at_hand))]]
     return (
-        least(specialists), least(at_hand), least(chosen(by_chance)), least(chosen(by_search)),
+        least(specialists), least(taken), least(chosen(by_chance)), least(chosen(by_search)),
         least(specialists, usable=False),
     )  # fmt: skip
 

@@ -12,16 +12,17 @@ The peak is that of a large matrix product, in float32 on a CPU and bfloat16 els
 copy, both of the same run. The roofline of a step is 3 times the sum over the forward kernels of
 max(MACs / peak, bytes / bandwidth): activations in the dtype of the step, normalisation and activation fused for free.
 
-On 2 cores without a GPU (jax 0.10.2, torch 2.13.0, peak 152.6 GMACs/s, 3 rounds), ms of a step of 64 pictures:
+On 2 cores without a GPU (jax 0.10.2, torch 2.13.0, peak 88.4 GMACs/s, 52 GB/s, 3 rounds), ms of a step of 64 pictures,
+the thousand draws that each step prices included:
 
-    fine    static 52.8, PyTorch 62.5, supernet 63.9 (1.21 x static), random architectures 57.9 (1.10), compile 19 s
-    coarse  static 99.0, PyTorch 95.1, supernet 204.7 (2.07 x static), random 181.1 (1.83), compile 10 s
+    fine    static 53.1, PyTorch 55.1, supernet 54.2 (1.02 x static), random architectures 66.3 (1.25), compile 25 s
+    coarse  static 88.1, PyTorch 84.0, supernet 169.2 (1.92 x static), random 141.3 (1.60), compile 14 s
 
-The warm-up's averaged options take 89.8 ms and 4 s more to compile. Evaluation of 1,000 pictures, networks a second:
-fine supernet 3.25, static 5.46, PyTorch 3.93; coarse 1.81, 3.16, 2.50. A step runs at 4.5 to 6.3 % of the machine's
-peak (static 7 to 9 %). The coarse supernet computes the widest layers, 2.29 times the MACs of these networks, which is
-its ratio. All of this was measured before each step priced a thousand draws. Nothing was measured on a GPU: none was
-at hand.
+Where all options are averaged, as in a warm-up, a fine step takes 93.8 ms. Evaluation of 1,000 pictures, networks a
+second: fine supernet 2.79, static 4.46, PyTorch 4.19; coarse 1.63, 3.30, 2.63. A step runs at 10 to 12 % of the
+machine's peak (static 12 to 18 %). The coarse supernet computes the widest layers, 2.29 times the MACs of these
+networks, which is its ratio. On another day the peak of the same machine was 152.6, the ratios 1.21 and 2.07. Nothing
+was measured on a GPU: none was at hand.
 """
 
 import argparse
