@@ -186,8 +186,8 @@ def _of_result(label: str, result: Result) -> Entry:
 
 def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
     """Yield the finalists that were trained alone for as long as the run's best one, whose accuracy is of that kind."""
-    own = result.accuracy
-    if result.supernet_accuracy in (None, own):
+    own, shared = result.accuracy, result.supernet_accuracy
+    if shared is None or shared.kind == own.kind:
         return
     table = _read(run / "finalists.csv", {"epochs": int, "top1": float, "pictures": int})
     last = table[table["epochs"] == table.loc[table["digest"] == result.arch.digest, "epochs"].max()]
@@ -207,7 +207,7 @@ def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
     this front.
     """
     best, found_for = result.supernet_accuracy or result.accuracy, result.target
-    if best != result.accuracy:
+    if best.kind != result.accuracy.kind:
         yield Entry(label, f"{label} in the supernet", "run", result.arch, best, found_for=found_for)
     if not (run / "front.csv").exists():
         return
