@@ -195,8 +195,7 @@ def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
     for digest, spec, top1, pictures in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
         arch = _member(run, digest, spec, top1)
         if arch != result.arch:
-            accuracy = Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / pictures)), pictures, own.kind)
-            name = f"{label}/{digest[:8]} alone"
+            accuracy, name = Accuracy.of(top1, pictures, own.kind), f"{label}/{digest[:8]} alone"
             yield Entry(label, name, "run", arch, accuracy, chosen=False, found_for=result.target)
 
 

@@ -20,9 +20,8 @@ SHARED = "supernet weights, held-out pictures"
 
 def as_accuracy(plan: Plan, correct: int, pictures: int, how: str = SHARED) -> Accuracy:
     """Return a count of right answers by a proxy, by default under shared weights, as an accuracy with its kind."""
-    top1 = correct / pictures
     kind = AccuracyKind(plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width, how)
-    return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / pictures)), pictures, kind)
+    return Accuracy.of(correct / pictures, pictures, kind)
 
 
 def outcome(

@@ -4,6 +4,7 @@ A run folder holds `experiment.json` (settings), `journal.jsonl`, `checkpoints/`
 `front.csv` with the specs in `specs/`, `evaluated.csv` and `report.html`. No file holds a clock or a host.
 """
 
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ class Accuracy:
     standard_error: float
     pictures: int
     kind: AccuracyKind
+
+    @classmethod
+    def of(cls, top1: float, pictures: int, kind: AccuracyKind) -> "Accuracy":
+        """Return a share of right answers with the standard error of a binomial proportion."""
+        return cls(top1, math.sqrt(top1 * (1 - top1) / pictures), pictures, kind)
 
 
 def accuracy_from(data: Any) -> Accuracy:

@@ -226,7 +226,7 @@ def fit(plan: Plan, params: Weights, folder: Path, progress: Callable[[Progress]
 def _accuracy(fraction: float, arch: ArchSpec, data: Dataset, proxy_width: float) -> Accuracy:
     pictures = len(data.x_test)
     kind = AccuracyKind(data.name, data.digest, arch.input_shape.height, proxy_width, HOW)
-    return Accuracy(fraction, math.sqrt(fraction * (1 - fraction) / pictures), pictures, kind)
+    return Accuracy.of(fraction, pictures, kind)
 
 
 def _identity(
