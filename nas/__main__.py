@@ -1,6 +1,6 @@
 """`python -m nas`: the command line."""
 
-from nas.cli import main
+from nas.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

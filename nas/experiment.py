@@ -237,10 +237,12 @@ class _Run:
         chunk = tunas.compile_chunk(stage, graph, devices)
         state, pictures = tunas.replicated((state, self.feed.pictures), devices)
         evaluator = self.evaluator(stage, graph)
+        rows = self.rows(stage, first, min(budget.chunk, budget.steps - first), devices)
+        tunas.compile_both(chunk, (state, pictures, *rows), evaluator)
         saved = began = time.monotonic()
         for step in range(first, budget.steps, budget.chunk):
             count = min(budget.chunk, budget.steps - step)
-            state, report = chunk(state, pictures, *tunas.replicated(self.rows(stage, step, count), devices))
+            state, report = chunk(state, pictures, *self.rows(stage, step, count, devices))
             done = step + count
             evaluator.params = state.params
             record = self.record(stage, space, state, report, done, evaluator)
@@ -294,12 +296,12 @@ class _Run:
 
     # -------------------------------------------------------------------------------------------------------- data
 
-    def rows(self, stage: tunas.Stage, step: int, count: int) -> tuple[jax.Array, jax.Array]:
+    def rows(self, stage: tunas.Stage, step: int, count: int, devices: Any) -> tuple[jax.Array, jax.Array]:
         """Return training indices [count, updates, batch] and held-out ones [count, reward_batch] from `step` on."""
         updates, seed = stage.budget.updates, self.plan.settings.seed * 4 + stage.number * 2
         train = self.feed.train_batches(seed, step * updates, count * updates)
         held = self.feed.reward_batches(seed + 1, step, count)
-        return jax.device_put(train.reshape(count, updates, -1)), jax.device_put(held)
+        return tunas.replicated(jax.device_put((train.reshape(count, updates, -1), held)), devices)
 
     # -------------------------------------------------------------------------------------------- accuracy, front
 

@@ -97,7 +97,7 @@ class OneShot:
     def first_state(self) -> OneShotState:
         """Return the state before the first step."""
         params = parameters(self.model())
-        state = params, jax.jit(self.optimizer.init)(params), np.int32(0)
+        state = params, jax.jit(self.optimizer.init, compiler_options=self.preset.compiler_options)(params), np.int32(0)
         return OneShotState(*copied(state))  # the steps donate every buffer
 
 
@@ -146,7 +146,7 @@ def compile_chunk(training: OneShot, devices: NamedSharding | None = None) -> Ch
     def chunk(state: OneShotState, pictures: Pictures, rows: Array) -> tuple[OneShotState, OneShotReport]:
         return lax.scan(lambda s, r: step(s, r, pictures), state, rows)
 
-    options = dict(training.preset.compiler_options) or None
+    options = training.preset.compiler_options
     if devices is None:
         return jax.jit(chunk, donate_argnums=0, compiler_options=options)
     everywhere = NamedSharding(devices.mesh, PartitionSpec())

@@ -71,7 +71,12 @@ class Preset:
     held_out_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
-    compiler_options: tuple[tuple[str, int | bool], ...] = ()  # of XLA, for the programs of the search
+    xla_options: tuple[tuple[str, int | bool], ...] = ()  # for the programs of the search
+
+    @property
+    def compiler_options(self) -> dict[str, int | bool] | None:
+        """What `jax.jit` takes under this name."""
+        return dict(self.xla_options) or None
 
     def with_finalists(self, coarse: int | None) -> "Preset":
         """Return the preset with so many candidates of the coarse stage trained alone, and a third as many of the fine.
@@ -126,15 +131,15 @@ PAPER = Preset(
 SMOKE = replace(
     QUICK,
     name="smoke",
-    coarse=StageBudget(steps=24, updates=1, samples=2, chunk=2, averages=False),
-    fine=StageBudget(steps=24, updates=1, samples=2, chunk=2, averages=False),
+    coarse=StageBudget(steps=16, updates=1, samples=2, chunk=2, averages=False),
+    fine=StageBudget(steps=16, updates=1, samples=2, chunk=2, averages=False),
     batch=16,
     reward_batch=16,
     eval_pictures=64,
     eval_batch=32,
     front_size=64,
     proxy_resolution=8,
-    compiler_options=(("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)),  # compile fast
+    xla_options=(("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)),  # compile fast
 )
 PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}
 

@@ -7,9 +7,10 @@ Everything is a pure function of a `SearchState`; randomness comes from (seed, s
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -91,12 +92,19 @@ class Stage:
 
 def first_state(stage: Stage, params: Params) -> SearchState:
     """Return the state before the first step, from fresh or inherited weights."""
-    optimizer = jax.jit(stage.optimizer.init)(params)
+    optimizer = jax.jit(stage.optimizer.init, compiler_options=stage.preset.compiler_options)(params)
     state = SearchState(params, optimizer, reinforce.init(stage.controller, stage.choices))
     return SearchState(*copied(tuple(state)))  # the steps donate every buffer
 
 
-Chunk = Callable[[SearchState, Pictures, Array, Array], tuple[SearchState, Report]]
+class Chunk(Protocol):
+    """A jitted chunk of controller steps; see `compile_chunk`."""
+
+    def __call__(
+        self, state: SearchState, pictures: Pictures, train: Array, held: Array
+    ) -> tuple[SearchState, Report]: ...
+
+    def lower(self, state: SearchState, pictures: Pictures, train: Array, held: Array) -> Any: ...
 
 
 def compile_chunk(stage: Stage, graph: "nnx.GraphDef[Supernet]", devices: NamedSharding | None = None) -> Chunk:
@@ -121,7 +129,7 @@ def compile_chunk(stage: Stage, graph: "nnx.GraphDef[Supernet]", devices: NamedS
     def chunk(state: SearchState, pictures: Pictures, train: Array, held: Array) -> tuple[SearchState, Report]:
         return lax.scan(lambda s, rows: step(s, rows, pictures), state, (train, held))
 
-    options = dict(stage.preset.compiler_options) or None
+    options = stage.preset.compiler_options
     if devices is None:
         return jax.jit(chunk, donate_argnums=0, compiler_options=options)
     everywhere = NamedSharding(devices.mesh, PartitionSpec())
@@ -246,8 +254,9 @@ class SupernetEvaluator:
             return (with_parameters(graph, params)(x, genotype).argmax(-1) == labels).sum()
 
         self._right = jax.jit(right)
+        x, y = np.asarray(pictures.x_held), np.asarray(pictures.y_held)  # cut on the host, where nothing is compiled
         starts = range(0, self.count, self.batch)
-        self._batches = [(pictures.x_held[i : i + self.batch], pictures.y_held[i : i + self.batch]) for i in starts]
+        self._batches = [jax.device_put((x[i : i + self.batch], y[i : i + self.batch])) for i in starts]
 
     def whole_batches(self, pictures: int) -> int:
         """Return how many of `pictures` fill whole batches, at least one."""
@@ -262,3 +271,13 @@ class SupernetEvaluator:
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return the top-1 of genotypes [N, D] as fractions [N]."""
         return np.array([self.correct(genotype) / self.count for genotype in genotypes])
+
+
+def compile_both(chunk: Chunk, args: tuple[SearchState, Pictures, Array, Array], evaluator: SupernetEvaluator) -> None:
+    """Compile the steps in a thread and the evaluator beside them; calls with such arguments find both compiled."""
+    lowered, state = chunk.lower(*args), args[0]
+    with ThreadPoolExecutor(1) as beside:
+        steps = beside.submit(lowered.compile)  # without Python's lock, which tracing holds
+        evaluator.params = state.params
+        evaluator.correct(np.zeros(state.policy.logits.shape[0], np.int32), 1)
+        steps.result()

@@ -23,7 +23,7 @@ STAGE = StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False)
 DATA = pictures()
 TRAINING = OneShot(
     SPACE.proxy(8, 0.5), replace(QUICK, coarse=STAGE, fine=STAGE, batch=8, warmup_fraction=0.0,
-            compiler_options=tuple(FAST.items())),
+            xla_options=tuple(FAST.items())),
     replace(DATA.augmentation, shift_px_fraction=0.0, flip=False), 0,
 )  # fmt: skip
 

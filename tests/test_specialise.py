@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 TINY = replace(
     PRESET,
-    compiler_options=(("xla_backend_optimization_level", 0),),
+    xla_options=(("xla_backend_optimization_level", 0),),
 )
 TARGETS = ("pixel6-cpu", "pixel8-edgetpu")
 TRIALS = 16

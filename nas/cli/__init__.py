@@ -1,5 +1,6 @@
 """The command line `nas`: names to objects, print, exit status. Everything heavy is imported inside the commands."""
 
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,13 @@ def build_parser() -> Parser:
     for group in groups:
         group.add_commands(commands)
     return parser
+
+
+def program() -> int:
+    """Run the command line as a process of its own, and return the exit status: `main`, and a quick end."""
+    status = main()
+    gc.freeze()  # all that is left goes with the process: looking through it for cycles takes a second after a search
+    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
