@@ -7,7 +7,8 @@ regret of 0. The alternative, extra latency at equal accuracy, moves in large ju
 value for networks more accurate than any other; points of accuracy are what a user gives up.
 
 The smallest network of a space stands on every front. So a universal network has to use what it may: it keeps the
-wanted latency on every target and takes at least `REACH` of it on one.
+wanted latency on every target, and on one it goes at least `REACH` of the way there from the fastest network (where all
+networks take about as long, a share of the latency itself would ask for nothing).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-REACH = 0.95  # of the wanted latency, that a universal network takes on one target at least
+REACH = 0.95  # of the way from the fastest network to the wanted latency, on one target at least
 SLACK = 1e-9  # relative: equal latencies summed in another order are equal
 Floats = NDArray[np.float64]
 
@@ -47,18 +48,26 @@ def best_within(latencies: Floats, accuracies: Floats, bounds: Floats) -> Floats
     return np.asarray(best[np.searchsorted(latencies[order], bounds * (1 + SLACK), side="right")])
 
 
+def shares_used(latencies: Floats, fastest: Floats, wanted: Floats) -> Floats:
+    """Return how far networks go from the `fastest` to the `wanted` latency [T], 1 at the latter: [N, T].
+
+    Where the wanted latency is that of the fastest, all of it is used.
+    """
+    way = np.asarray(wanted) - fastest
+    return np.where(way > SLACK * np.asarray(wanted), (latencies - fastest) / np.where(way > 0, way, 1), 1.0)
+
+
 def objective(regrets: Floats, shares: Floats) -> Floats:
     """Return what a search minimises [N]: the worst regret, or above 1 what is missing to `REACH`.
 
-    `regrets` [N, T]; `shares` [N, T] are latencies over the wanted ones.
+    `regrets` [N, T]; `shares` [N, T] as by `shares_used`.
     """
     missing = REACH - shares.max(1, initial=0)
     return np.where(missing > 0, 1 + missing, regrets.max(1, initial=-1))
 
 
-def least_regret(known: Known, wanted: Sequence[float], kept: NDArray[np.bool_]) -> int:
+def least_regret(known: Known, shares: Floats, kept: NDArray[np.bool_]) -> int:
     """Return which of the known networks to take among those `kept` [N]: least worst regret, then most accurate."""
-    shares = known.latencies / np.asarray(wanted)
     value = objective(known.regrets(known.latencies, known.accuracies), shares)
     order = np.lexsort((np.arange(len(value)), shares.max(1), -known.accuracies, value, ~kept))
     return int(order[0])

@@ -92,6 +92,14 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What a search knows before its first trial: genotypes [N, D] of its own space with their accuracies [N]."""
+
+    genotypes: Genotypes
+    accuracies: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Job:
     """One search over one space: an algorithm, and how what it asks becomes objectives."""
 
@@ -102,6 +110,7 @@ class Job:
     trials: int
     ask: int  # candidates asked at once
     seed: int
+    start: Start | None = None
 
 
 @dataclass(frozen=True)
@@ -158,13 +167,23 @@ def evaluate(name: str, genotype: Genotype, pool: Pool, journal: Journal) -> flo
 def _replayed(job: Job, journal: Journal, pool: Pool) -> tuple[Ran, int]:
     """Return what the journal's records of `job` lead to, and how many trials they are; the pool learns them."""
     nothing = np.zeros((0, 0))
-    ran, done = Ran(job.algorithm.init(job.seed), nothing.astype(np.int32), np.zeros(0), nothing), 0
+    ran, done = Ran(_begun(job), nothing.astype(np.int32), np.zeros(0), nothing), 0
     for record in journal.records:
         if record["stage"] == job.name:
             asked = _genotypes(record, journal)
             pool.known.update(zip(map(tuple, job.embed(asked).tolist()), record["accuracy"], strict=True))
             ran, done = _told(job, ran, asked, record["accuracy"]), done + len(asked)
     return ran, done
+
+
+def _begun(job: Job) -> Any:
+    """Return the algorithm's first state, told what is known at the start: the best last, as what is young survives."""
+    state, start = job.algorithm.init(job.seed), job.start
+    if start is None or not len(start.genotypes):
+        return state
+    objectives = job.objectives(job.embed(start.genotypes), start.accuracies)
+    order = np.lexsort(objectives.T[::-1])[::-1]
+    return job.algorithm.tell(state, start.genotypes[order], objectives[order])
 
 
 def _genotypes(record: Record, journal: Journal) -> Genotypes:

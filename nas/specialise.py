@@ -255,10 +255,11 @@ class _Run:
     def notes(self, plan: Plan, found: Found) -> Iterator[str]:
         """Yield what a reader of the result must know."""
         request = self.request
-        yield (
-            f"{request.algorithm} over a supernet trained once: {request.trials} trials of filters and depths, "
-            f"{request.trials + request.more_trials} of blocks"
-        )
+        more = request.trials + request.more_trials
+        stages = f"{request.trials} trials of filters and depths, {more} of blocks"
+        if found.name == UNIVERSAL and request.universal:
+            stages = f"{request.trials + more} trials of the whole space, begun with those for each target"
+        yield f"{request.algorithm} over a supernet trained once: {stages}"
         if not found.landed:
             yield (
                 f"this search could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} "

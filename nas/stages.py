@@ -1,8 +1,10 @@
-"""Two-stage searches over one trained supernet: filters and depths first, then the blocks of what was found.
+"""Searches over one trained supernet: filters and depths first, then the blocks of what was found.
 
 The stages of MobileNetV4 (arXiv 2404.10518, section 6.1) as searches alone: the weights hold the whole space, so a
 stage is a view of it, its candidates are whole architectures, and no target needs weights of its own. What a search is
-after is an `Aim`: one target's latency, or the least worst regret over several.
+after is an `Aim`: one target's latency, or the least worst regret over several. The search for several has one stage,
+the whole space: it begins with what the searches for each have evaluated, and two stages from scratch find less than
+that (experiments/universal.py).
 """
 
 from collections.abc import Sequence
@@ -21,14 +23,14 @@ from nas.objectives import Column, columns, objectives
 from nas.plan import Plan, known_energy
 from nas.protocols import Genotype, Genotypes, SearchAlgorithm
 from nas.registry import ALGORITHMS, load
-from nas.regret import Known, least_regret, objective
+from nas.regret import Known, least_regret, objective, shares_used
 from nas.request import REINFORCE, ROUNDS, UNIVERSAL, Request
-from nas.runner import Job, Pool, Ran, evaluate, run
+from nas.runner import Job, Pool, Ran, Start, evaluate, run
 from nas.search.bounds import Bounded, Limit
 from nas.space import StagedSpace
 from nas.watch import Watcher
 
-COARSE, FINE = "coarse", "fine"
+COARSE, FINE, WHOLE = "coarse", "fine", "whole"
 Floats = NDArray[np.float64]
 
 
@@ -78,7 +80,11 @@ class OneTarget:
 
 @dataclass(frozen=True)
 class AllTargets:
-    """The network whose worst regret over all targets is least, against what is `known`; see nas/regret.py."""
+    """The network whose worst regret over all targets is least, against what is `known`; see nas/regret.py.
+
+    The error comes first: where little is known regrets are too small, and a search by them alone goes there. Among
+    networks that keep all limits the most accurate loses least against all that a search will have found.
+    """
 
     targets: tuple[OneTarget, ...]
     known: Known
@@ -88,23 +94,24 @@ class AllTargets:
         """The space of deployed networks."""
         return self.targets[0].whole
 
-    @property
-    def wanted(self) -> Floats:
-        """The wanted latencies [T]."""
-        return np.array([target.plan.wanted for target in self.targets])
-
     def latencies(self, genotypes: Genotypes) -> Floats:
         """Return the latencies [N, T]."""
         return np.stack([target.latency.score(genotypes) for target in self.targets], 1)
+
+    def shares(self, latencies: Floats) -> Floats:
+        """Return how much of each wanted latency is used [N, T]; see `nas.regret.shares_used`."""
+        fastest, wanted = np.array([(target.plan.reachable[0], target.plan.wanted) for target in self.targets]).T
+        return shares_used(latencies, fastest, wanted)
 
     def limits(self, space: StagedSpace) -> list[Limit]:
         """Return the wanted latencies and the hard bounds of all targets over `space`."""
         return [limit for target in self.targets for limit in target.limits(space)]
 
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
-        """Return the worst regret [N, 1]."""
+        """Return error and worst regret [N, 2]."""
         latencies = self.latencies(genotypes)
-        return objective(self.known.regrets(latencies, accuracies), latencies / self.wanted)[:, None]
+        worst = objective(self.known.regrets(latencies, accuracies), self.shares(latencies))
+        return np.stack([1 - accuracies, worst], 1)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Stages:
-    """Runs the two stages of any aim: request, accuracies, journal and display are those of the run."""
+    """Runs the stages of any aim: request, accuracies, journal and display are those of the run."""
 
     request: Request
     pool: Pool
@@ -142,6 +149,15 @@ class Stages:
         origin = {genotype: origin[genotype] for genotype in accuracy}
         return replace(fine, name=name, coarse=coarse.best, best=best, accuracy=accuracy, origin=origin)
 
+    def refine(self, name: str, aim: Aim, found: Sequence[Found], seed: int) -> Found:
+        """Search the whole space with the trials of two stages, from what `found` evaluated that keeps the limits."""
+        genotypes, accuracies = all_known(found)
+        usable = kept(aim, genotypes)
+        start = Start(genotypes[usable], accuracies[usable])
+        trials = 2 * self.request.trials + self.request.more_trials
+        refined = self._stage(f"{name}/{WHOLE}", aim, aim.whole, trials, seed, start)
+        return replace(refined, name=name, origin=dict.fromkeys(refined.accuracy, WHOLE))
+
     @staticmethod
     def _better(aim: Aim, *stages: Found) -> Genotype:
         """Return the better of what the stages chose; the fine one may not have found what the coarse one had.
@@ -152,10 +168,12 @@ class Stages:
         values = aim.objectives(rows, np.array([stage.accuracy[stage.best] for stage in stages]))
         return stages[int(np.lexsort((*values.T[::-1], ~kept(aim, rows)))[0])].best
 
-    def _stage(self, name: str, aim: Aim, space: StagedSpace, trials: int, seed: int) -> Found:
+    def _stage(
+        self, name: str, aim: Aim, space: StagedSpace, trials: int, seed: int, start: Start | None = None
+    ) -> Found:
         algorithm = self._algorithm(aim, space)
         embed = embedding(aim.whole, space)
-        job = Job(name, algorithm, embed, aim.objectives, trials, self.request.asked, seed)
+        job = Job(name, algorithm, embed, aim.objectives, trials, self.request.asked, seed, start)
         ran = run(job, self.pool, self.journal, self.watch)
         accuracy = dict(zip(map(tuple, ran.genotypes.tolist()), ran.accuracies.tolist(), strict=True))
         if self.request.algorithm != REINFORCE:
@@ -187,10 +205,10 @@ def for_all(stages: Stages, targets: tuple[OneTarget, ...], found: Sequence[Foun
     aim = AllTargets(targets, Known(np.zeros((0, len(targets))), np.zeros(0)))
     genotypes, accuracies = all_known(found)
     aim = replace(aim, known=Known(aim.latencies(genotypes), accuracies))
-    searched = stages.search(UNIVERSAL, aim, seed)
+    searched = stages.refine(UNIVERSAL, aim, found, seed)
     genotypes, accuracies = all_known([*found, searched])
     known = Known(aim.latencies(genotypes), accuracies)
-    best = tuple(genotypes[least_regret(known, aim.wanted.tolist(), kept(aim, genotypes))].tolist())
+    best = tuple(genotypes[least_regret(known, aim.shares(known.latencies), kept(aim, genotypes))].tolist())
     accuracy = dict(zip(map(tuple, genotypes.tolist()), accuracies.tolist(), strict=True))
     return replace(searched, best=best, accuracy=accuracy), known
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,8 +15,8 @@ from nas.genotypes import embedding
 from nas.journal import Journal
 from nas.protocols import Genotypes
 from nas.registry import ALGORITHMS, load
-from nas.regret import REACH, Known, best_within, least_regret, objective
-from nas.runner import InProcess, Job, Pool, Ran, evaluate, run
+from nas.regret import REACH, Known, best_within, least_regret, objective, shares_used
+from nas.runner import InProcess, Job, Pool, Ran, Start, evaluate, run
 from nas.search.bounds import Bounded
 from nas.watch import Progress, Silent
 from tests.tabular import free
@@ -67,36 +67,58 @@ class Shown(Silent):
         self.lines.append(line)
 
 
-def job_of(name: str, trials: int = TRIALS) -> Job:
+def job_of(name: str, trials: int = TRIALS, start: Start | None = None) -> Job:
     """A job over the tabular space that minimises error and the first option."""
 
     def objectives(genotypes: Genotypes, accuracies: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack([1 - accuracies, genotypes[:, 0].astype(float)], 1)
 
     algorithm = load("algorithm", ALGORITHMS, name)(Bounded(TABULAR))  # type: ignore[arg-type]
-    return Job(f"t/{name}", algorithm, lambda genotypes: genotypes, objectives, trials, ASK, 3)
+    return Job(f"t/{name}", algorithm, lambda genotypes: genotypes, objectives, trials, ASK, 3, start)
 
 
-def played(name: str, path: Path, executor: Counting, *, trials: int = TRIALS, watch: Any = None) -> Ran:
+def known_at_start(count: int) -> Start:
+    """Return random architectures with their accuracies, in no order of merit."""
+    genotypes = Bounded(TABULAR).draw(np.random.default_rng(count), count)
+    return Start(genotypes, Counting().accuracy(genotypes))
+
+
+def played(
+    name: str, path: Path, executor: Counting, *, trials: int = TRIALS, watch: Any = None, start: Start | None = None
+) -> Ran:
     """Run a job with a journal at `path`."""
-    return run(job_of(name, trials), Pool(lambda: executor, BATCH), Journal(path), watch or Silent())
+    return run(job_of(name, trials, start), Pool(lambda: executor, BATCH), Journal(path), watch or Silent())
 
 
 @settings(max_examples=20)
-@given(name=st.sampled_from(sorted(ALGORITHMS)), share=st.floats(0, 1), broken=st.sampled_from([-1, 2]))
+@given(
+    name=st.sampled_from(sorted(ALGORITHMS)),
+    share=st.floats(0, 1),
+    broken=st.sampled_from([-1, 2]),
+    start=st.sampled_from([None, known_at_start(0), known_at_start(40)]),
+)
 def test_a_journal_cut_anywhere_leads_to_the_same_end(
-    tmp_path_factory: pytest.TempPathFactory, name: str, share: float, broken: int
+    tmp_path_factory: pytest.TempPathFactory, name: str, share: float, broken: int, start: Start | None
 ) -> None:
     folder = tmp_path_factory.mktemp("journal")
-    whole = played(name, folder / "whole", Counting(broken))
+    whole = played(name, folder / "whole", Counting(broken), start=start)
     raw = (folder / "whole").read_bytes()
     (folder / "cut").write_bytes(raw[: int(share * len(raw))])
     rest = Counting(broken)
-    again = played(name, folder / "cut", rest)
+    again = played(name, folder / "cut", rest, start=start)
     assert (folder / "cut").read_bytes() == raw
     for part in ("genotypes", "accuracies", "objectives"):
         assert np.array_equal(getattr(whole, part), getattr(again, part))
     assert len(rest.seen) <= TRIALS and len(set(rest.seen)) == len(rest.seen)
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+def test_what_is_known_at_the_start_is_told_and_not_evaluated_again(tmp_path: Path, name: str) -> None:
+    start, executor = known_at_start(40), Counting()
+    ran = played(name, tmp_path / "journal", executor, start=start)
+    assert not set(executor.seen) & set(map(tuple, start.genotypes.tolist()))
+    assert len(ran.genotypes) == TRIALS and len(ran.state) == 40 + TRIALS
+    assert ran.state.errors[39] == 1 - start.accuracies.max()  # the best is the youngest
 
 
 def test_nothing_is_evaluated_twice_and_nothing_is_opened_in_vain(tmp_path: Path) -> None:
@@ -191,12 +213,21 @@ def test_the_universal_network_has_the_least_worst_regret_of_those_allowed(
     rows: list[tuple[float, float, float]],
 ) -> None:
     latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
-    known, wanted = Known(latencies, accuracies), latencies.max(0)
-    kept = (latencies <= wanted).all(1)
-    chosen = least_regret(known, wanted.tolist(), kept)
+    known = Known(latencies, accuracies)
+    shares = shares_used(latencies, latencies.min(0), np.median(latencies, 0))
+    kept = (shares <= 1).all(1)
+    assume(kept.any())
+    chosen = least_regret(known, shares, kept)
     worst = known.regrets(latencies, accuracies).max(1)
-    reaching = (latencies / wanted).max(1) >= REACH
+    reaching = kept & (shares.max(1) >= REACH)
+    assume(reaching.any())
     assert reaching[chosen] and worst[chosen] == worst[reaching].min()
+
+
+def test_a_share_is_of_the_way_from_the_fastest_to_the_wanted_latency() -> None:
+    fastest, wanted = np.array([9.0, 1.0, 5.0]), np.array([10.0, 3.0, 5.0])
+    shares = shares_used(np.array([[9.5, 2.0, 5.0], [10.0, 1.0, 6.0]]), fastest, wanted)
+    assert shares.tolist() == [[0.5, 0.5, 1.0], [1.0, 0.0, 1.0]]  # 9.5 is 95 % of 10, and half of what there is to use
 
 
 def test_a_network_that_leaves_latency_unused_is_worse_than_any_that_uses_it() -> None:

@@ -191,7 +191,7 @@ def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
         specialise.specialise(request_of(*TARGETS, universal=True), broken, StopAt("supernet", 2))
-    for stop in (("pixel6-cpu/coarse", 6), ("pixel8-edgetpu/fine", 2), ("universal/coarse", 4)):
+    for stop in (("pixel6-cpu/coarse", 6), ("pixel8-edgetpu/fine", 2), ("universal/whole", 4)):
         with pytest.raises(KeyboardInterrupt):
             resume(broken, StopAt(*stop))
     resume(broken)
