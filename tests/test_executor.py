@@ -11,6 +11,7 @@ from pathlib import Path
 import evaluators
 import numpy as np
 import pytest
+import ray
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
@@ -130,6 +131,26 @@ def test_bad_settings_are_refused_in_one_line() -> None:
     with pytest.raises(InvalidInput, match="nothing answers"):
         Cluster(1, address="127.0.0.1:1")
     assert store_bytes({"a": np.zeros(1000), "b": [1]}) > 8000
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_cluster_that_asks_for_its_token_is_named_with_the_remedy(
+    direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = ray.exceptions.AuthenticationError("a token is missing")
+    quoted = ConnectionError("failed to connect")
+    quoted.__cause__ = RuntimeError(f"no GCS. Last error: ray.exceptions.{type(refused).__name__}: RPC error")
+
+    def init(**_: object) -> None:
+        raise refused if direct else quoted
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # of the cluster of the other tests
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InvalidInput, match="at auto asks for its token: set RAY_AUTH_MODE=token"):
+        Cluster(1, address="auto")
+    with pytest.raises(InvalidInput, match="no Ray cluster on this machine: "):
+        Cluster(1)
 
 
 DRIVER = """

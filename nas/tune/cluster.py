@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from nas.errors import InvalidInput
 
@@ -26,6 +27,7 @@ MOST_WORKERS = 1024
 SMALLEST_STORE = 80 * 2**20  # bytes; Ray asks for at least 75 MiB
 CONNECT_S = 5.0
 FOLDER = "nas-ray-"
+NEEDS_TOKEN = "asks for its token: set RAY_AUTH_MODE=token, with the token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
 THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -66,8 +68,10 @@ class Cluster:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # jax warns of the fork that starts each of Ray's processes; they exec
                 ray.init(**common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (ConnectionError, ValueError, RuntimeError, AuthenticationError) as error:
             self.close()
+            if address is not None and _asks_for_token(error):
+                raise InvalidInput(f"the Ray cluster at {address} {NEEDS_TOKEN}") from error
             where = "on this machine" if address is None else f"at {address}"
             raise InvalidInput(f"no Ray cluster {where}: {last_line(error)}") from error
         except BaseException:
@@ -131,6 +135,15 @@ def _check_answers(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
         except (OSError, OverflowError) as error:
             raise InvalidInput(f"no Ray cluster at {address}: nothing answers there ({error})") from error
+
+
+def _asks_for_token(error: BaseException | None) -> bool:
+    """Return whether an error of Ray's goes back to a token that is missing or wrong; most only quote what it was."""
+    while error is not None:
+        if isinstance(error, AuthenticationError) or AuthenticationError.__name__ in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _new_folder() -> str:
