@@ -1,44 +1,55 @@
-"""How much a network loses on a target against what is known to be possible there, and the network that loses least.
+"""What one network for several targets loses on each of them, and the network that loses least.
 
 The regret of a network on a target, in points of top-1 as a fraction: the best accuracy of any evaluated network that
-takes at most its latency on this target, less its own accuracy. It is 0 exactly for the networks on the target's front
-of accuracy against latency, so "Pareto-optimal on every target" (MobileNetV4, arXiv 2404.10518, section 3) is a worst
-regret of 0. The alternative, extra latency at equal accuracy, moves in large jumps where a front is flat, and has no
-value for networks more accurate than any other; points of accuracy are what a user gives up.
+keeps the latency asked for there and all other bounds, less its own. On one target the most is possible, and there
+every network loses most. So of those that keep the bounds of all targets the most accurate has the least worst regret,
+and a search for it minimises the error under all bounds together.
 
-The smallest network of a space stands on every front. So a universal network has to use what it may: it keeps the
-wanted latency on every target, and on one it goes at least `REACH` of the way there from the fastest network (where all
-networks take about as long, a share of the latency itself would ask for nothing).
+MobileNetV4 (arXiv 2404.10518, section 3) calls its networks "mostly Pareto-optimal" on all devices. That is another
+property: the smallest network of a space has it everywhere, and a good network on one device may leave latency unused
+on another. As an objective it leads to small networks, and to latencies at which little was evaluated; so it is told
+of each network instead (`Known.on_front`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-REACH = 0.95  # of the way from the fastest network to the wanted latency, on one target at least
+from nas.errors import InvalidInput
+from nas.files import read_json
+
+SCHEMA, VERSION = "nas.universal", 2
 SLACK = 1e-9  # relative: equal latencies summed in another order are equal
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is possible: the latencies [N, T] of the evaluated networks on all targets, and their accuracies [N]."""
+    """All evaluated networks: latencies [N, T] on all targets, which keep a target's bounds [N, T], accuracies [N]."""
 
     latencies: Floats
+    kept: NDArray[np.bool_]
     accuracies: Floats
 
-    def regrets(self, latencies: Floats, accuracies: Floats) -> Floats:
-        """Return the regret [M, T] of networks with these latencies [M, T] and accuracies [M].
+    def regrets(self, accuracies: Floats) -> Floats:
+        """Return the regrets [M, T] of networks with these accuracies [M]; below 0 for what no network kept."""
+        possible = np.where(self.kept, self.accuracies[:, None], 0.0).max(0, initial=0.0)
+        return np.asarray(possible - np.asarray(accuracies)[:, None])
 
-        Below 0 where a network beats all that is known; its negative accuracy where it is faster than all of them.
-        """
-        columns = [
-            best_within(self.latencies[:, t], self.accuracies, latencies[:, t]) - accuracies
-            for t in range(latencies.shape[1])
-        ]
-        return np.stack(columns, 1)
+    def on_front(self, latencies: Floats, accuracies: Floats) -> NDArray[np.bool_]:
+        """Return on which targets no known network is at most as slow and more accurate [M, T]."""
+        columns = zip(self.latencies.T, latencies.T, strict=True)
+        best = np.stack([best_within(known, self.accuracies, own) for known, own in columns], 1)
+        return np.asarray(best <= np.asarray(accuracies)[:, None])
+
+    def least_regret(self, wanted: Floats) -> int:
+        """Return the network of least worst regret that keeps all bounds; of equal ones the quickest in the mean."""
+        shares = (self.latencies / wanted).mean(1)
+        return int(np.lexsort((np.arange(len(shares)), shares, -self.accuracies, ~self.kept.all(1)))[0])
 
 
 def best_within(latencies: Floats, accuracies: Floats, bounds: Floats) -> Floats:
@@ -48,47 +59,43 @@ def best_within(latencies: Floats, accuracies: Floats, bounds: Floats) -> Floats
     return np.asarray(best[np.searchsorted(latencies[order], bounds * (1 + SLACK), side="right")])
 
 
-def shares_used(latencies: Floats, fastest: Floats, wanted: Floats) -> Floats:
-    """Return how far networks go from the `fastest` to the `wanted` latency [T], 1 at the latter: [N, T].
+class Row(NamedTuple):
+    """What one network loses; arrays are [T]."""
 
-    Where the wanted latency is that of the fastest, all of it is used.
-    """
-    way = np.asarray(wanted) - fastest
-    return np.where(way > SLACK * np.asarray(wanted), (latencies - fastest) / np.where(way > 0, way, 1), 1.0)
-
-
-def objective(regrets: Floats, shares: Floats) -> Floats:
-    """Return what a search minimises [N]: the worst regret, or above 1 what is missing to `REACH`.
-
-    `regrets` [N, T]; `shares` [N, T] as by `shares_used`.
-    """
-    missing = REACH - shares.max(1, initial=0)
-    return np.where(missing > 0, 1 + missing, regrets.max(1, initial=-1))
+    digest: str
+    top1: float
+    latencies: Floats
+    regrets: Floats
+    kept: NDArray[np.bool_]
+    on_front: NDArray[np.bool_]
 
 
-def least_regret(known: Known, shares: Floats, kept: NDArray[np.bool_]) -> int:
-    """Return which of the known networks to take among those `kept` [N]: least worst regret, then most accurate."""
-    value = objective(known.regrets(known.latencies, known.accuracies), shares)
-    order = np.lexsort((np.arange(len(value)), shares.max(1), -known.accuracies, value, ~kept))
-    return int(order[0])
-
-
-def table(targets: Sequence[str], rows: Mapping[str, tuple[str, Floats, float, Floats]]) -> dict[str, object]:
-    """Return the JSON form of what networks lose: rows are name -> (digest, latencies [T], top-1, regrets [T])."""
+def table(targets: Sequence[str], rows: Mapping[str, Row]) -> dict[str, Any]:
+    """Return the JSON form of what networks, by name, lose on the targets."""
     return {
-        "schema": "nas.universal",
-        "version": 1,
-        "regret": "best top-1 of any network evaluated in this run that takes at most this latency, less its own",
+        "schema": SCHEMA,
+        "version": VERSION,
+        "regret": "best top-1 of any network evaluated in this run that keeps the bounds of the target, less its own",
         "targets": list(targets),
         "networks": [
             {
                 "name": name,
-                "digest": digest,
-                "top1": top1,
-                "latency": dict(zip(targets, latencies.tolist(), strict=True)),
-                "regret": dict(zip(targets, regrets.tolist(), strict=True)),
-                "worst_regret": float(regrets.max()),
+                "digest": row.digest,
+                "top1": row.top1,
+                "latency": dict(zip(targets, row.latencies.tolist(), strict=True)),
+                "regret": dict(zip(targets, row.regrets.tolist(), strict=True)),
+                "keeps_bounds": dict(zip(targets, row.kept.tolist(), strict=True)),
+                "on_front": dict(zip(targets, row.on_front.tolist(), strict=True)),
+                "worst_regret": float(row.regrets.max()) if row.kept.all() else None,
             }
-            for name, (digest, latencies, top1, regrets) in rows.items()
+            for name, row in rows.items()
         ],
     }
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the table in `path`; `InvalidInput` where it is none of this release."""
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("version") != VERSION:
+        raise InvalidInput(f"{path} is no table of regrets of this release; search with --from and --universal again")
+    return data

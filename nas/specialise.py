@@ -13,8 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nas import shared_weights
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_bytes, read_json, write_whole
@@ -24,11 +22,12 @@ from nas.locks import locked
 from nas.outcome import as_accuracy, outcome, save_inherited
 from nas.plan import TOLERANCE, Plan
 from nas.protocols import Genotype
-from nas.regret import Known, table
+from nas.regret import read_table, table
 from nas.report import write_report
 from nas.request import REINFORCE, SCHEMA, TARGET_SCHEMA, UNIVERSAL, VERSION, Request, make_plans
 from nas.results import Result, load_result, save_result
 from nas.runner import OpenExecutor, Pool, in_process
+from nas.space import StagedSpace
 from nas.stages import AllTargets, Found, OneTarget, Stages, for_all, proposer
 from nas.watch import Silent, Watcher
 
@@ -60,8 +59,8 @@ def specialise(
     Raises `InvalidInput` or `UnknownName` before any work where the request cannot be met.
     """
     plans = make_plans(request)
-    for aim in _aims(request, plans):
-        _ = proposer(aim, aim.whole.coarse()).start  # bounds that nothing keeps are told before the training
+    for aim, space in _aims(request, plans):
+        _ = proposer(aim, space).start  # bounds that nothing keeps are told before the training
     if source is not None:
         _check_data(source, plans[0])
         shared_weights.read(source / shared_weights.FILE, plans[0])
@@ -124,7 +123,7 @@ def load_specialised(run: Path, request: Request) -> Specialised:
     if not request.universal:
         return Specialised(results, folders)
     universal = load_result(run / UNIVERSAL / "best.json")
-    return Specialised(results, folders, universal, read_json(run / "universal.json"))
+    return Specialised(results, folders, universal, read_table(run / "universal.json"))
 
 
 def _folders(run: Path, request: Request) -> dict[str, Path]:
@@ -176,14 +175,14 @@ def _lines(request: Request, plans: tuple[Plan, ...]) -> list[str]:
     return [*plans[0].lines(joint=False), *targets, weights, search, *one_for_all, seed]
 
 
-def _aims(request: Request, plans: tuple[Plan, ...]) -> Iterator[OneTarget | AllTargets]:
-    """Yield what will be searched for."""
+def _aims(request: Request, plans: tuple[Plan, ...]) -> Iterator[tuple[OneTarget | AllTargets, StagedSpace]]:
+    """Yield what will be searched for, and in which space first."""
     if request.algorithm == REINFORCE:
         return
     targets = tuple(map(OneTarget, plans))
-    yield from targets
+    yield from ((target, target.whole.coarse()) for target in targets)
     if request.universal:
-        yield AllTargets(targets, Known(np.zeros((0, len(plans))), np.zeros(0)))
+        yield AllTargets(targets), targets[0].whole
 
 
 class _Run:
@@ -272,11 +271,7 @@ class _Run:
         """Search the network of least worst regret, and write it with the table of what every network loses."""
         targets = tuple(map(OneTarget, self.plans))
         searched, known = for_all(stages, targets, found, self.plans[0].settings.seed)
-        aim, rows = AllTargets(targets, known), {}
-        for one in (*found, searched):
-            row, top1 = np.array([one.best], np.int32), np.array([searched.accuracy[one.best]])
-            latencies = aim.latencies(row)
-            regrets = known.regrets(latencies, top1)[0]
-            rows[one.name] = (aim.whole.decode(one.best).digest, latencies[0], float(top1[0]), regrets)
+        aim, accuracy = AllTargets(targets), searched.accuracy
+        rows = {one.name: aim.row(known, one.best, accuracy[one.best]) for one in (*found, searched)}
         self.write_network(self.out / UNIVERSAL, self.plans[0], searched, weights)
         write_whole(self.out / "universal.json", dump_json(table(self.request.names, rows)))

@@ -23,7 +23,7 @@ from nas.objectives import Column, columns, objectives
 from nas.plan import Plan, known_energy
 from nas.protocols import Genotype, Genotypes, SearchAlgorithm
 from nas.registry import ALGORITHMS, load
-from nas.regret import Known, least_regret, objective, shares_used
+from nas.regret import Known, Row
 from nas.request import REINFORCE, ROUNDS, UNIVERSAL, Request
 from nas.runner import Job, Pool, Ran, Start, evaluate, run
 from nas.search.bounds import Bounded, Limit
@@ -80,14 +80,12 @@ class OneTarget:
 
 @dataclass(frozen=True)
 class AllTargets:
-    """The network whose worst regret over all targets is least, against what is `known`; see nas/regret.py.
+    """The network whose worst regret over all targets is least: the most accurate that keeps all bounds.
 
-    The error comes first: where little is known regrets are too small, and a search by them alone goes there. Among
-    networks that keep all limits the most accurate loses least against all that a search will have found.
+    See nas/regret.py.
     """
 
     targets: tuple[OneTarget, ...]
-    known: Known
 
     @property
     def whole(self) -> StagedSpace:
@@ -98,20 +96,27 @@ class AllTargets:
         """Return the latencies [N, T]."""
         return np.stack([target.latency.score(genotypes) for target in self.targets], 1)
 
-    def shares(self, latencies: Floats) -> Floats:
-        """Return how much of each wanted latency is used [N, T]; see `nas.regret.shares_used`."""
-        fastest, wanted = np.array([(target.plan.reachable[0], target.plan.wanted) for target in self.targets]).T
-        return shares_used(latencies, fastest, wanted)
-
     def limits(self, space: StagedSpace) -> list[Limit]:
         """Return the wanted latencies and the hard bounds of all targets over `space`."""
         return [limit for target in self.targets for limit in target.limits(space)]
 
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
-        """Return error and worst regret [N, 2]."""
-        latencies = self.latencies(genotypes)
-        worst = objective(self.known.regrets(latencies, accuracies), self.shares(latencies))
-        return np.stack([1 - accuracies, worst], 1)
+        """Return the error [N, 1]."""
+        return (1 - accuracies)[:, None]
+
+    def known(self, genotypes: Genotypes, accuracies: Floats) -> Known:
+        """Return what is known of evaluated networks on every target."""
+        each = np.stack([kept(target, genotypes) for target in self.targets], 1)
+        return Known(self.latencies(genotypes), each, accuracies)
+
+    def row(self, known: Known, genotype: Genotype, accuracy: float) -> Row:
+        """Return what a network loses on every target."""
+        rows, top1 = np.array([genotype], np.int32), np.array([accuracy])
+        here = self.known(rows, top1)
+        front = known.on_front(here.latencies, top1)[0]
+        return Row(
+            self.whole.decode(genotype).digest, accuracy, here.latencies[0], known.regrets(top1)[0], here.kept[0], front
+        )
 
 
 @dataclass(frozen=True)
@@ -202,13 +207,11 @@ def for_all(stages: Stages, targets: tuple[OneTarget, ...], found: Sequence[Foun
 
     What is chosen is the best of everything that was evaluated, by whichever search.
     """
-    aim = AllTargets(targets, Known(np.zeros((0, len(targets))), np.zeros(0)))
-    genotypes, accuracies = all_known(found)
-    aim = replace(aim, known=Known(aim.latencies(genotypes), accuracies))
+    aim = AllTargets(targets)
     searched = stages.refine(UNIVERSAL, aim, found, seed)
     genotypes, accuracies = all_known([*found, searched])
-    known = Known(aim.latencies(genotypes), accuracies)
-    best = tuple(genotypes[least_regret(known, aim.shares(known.latencies), kept(aim, genotypes))].tolist())
+    known = aim.known(genotypes, accuracies)
+    best = tuple(genotypes[known.least_regret(np.array([target.plan.wanted for target in targets]))].tolist())
     accuracy = dict(zip(map(tuple, genotypes.tolist()), accuracies.tolist(), strict=True))
     return replace(searched, best=best, accuracy=accuracy), known
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
+from nas.files import dump_json
 from nas.genotypes import embedding
 from nas.journal import Journal
 from nas.protocols import Genotypes
 from nas.registry import ALGORITHMS, load
-from nas.regret import REACH, Known, best_within, least_regret, objective, shares_used
+from nas.regret import Known, Row, read_table, table
 from nas.runner import InProcess, Job, Pool, Ran, Start, evaluate, run
 from nas.search.bounds import Bounded
 from nas.watch import Progress, Silent
@@ -196,16 +197,18 @@ def test_a_view_and_its_space_decode_the_same_networks(seed: int) -> None:
 points = st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 1)), min_size=1, max_size=12)
 
 
-@given(points)
-def test_regret_is_what_the_front_has_over_a_network(rows: list[tuple[float, float, float]]) -> None:
+@given(points, st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)))
+def test_regret_is_what_the_best_within_the_latency_has_over_a_network(
+    rows: list[tuple[float, float, float]], wanted: tuple[float, float]
+) -> None:
     latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
-    regrets = Known(latencies, accuracies).regrets(latencies, accuracies)
-    for i in range(len(rows)):
-        for t in range(2):
-            slower = [a for late, a in zip(latencies[:, t], accuracies, strict=True) if late <= latencies[i, t] + 1e-9]
-            assert regrets[i, t] == pytest.approx(max(slower) - accuracies[i])
-    assert (regrets >= 0).all() and (regrets.min(0) == 0).all()
-    assert best_within(latencies[:, 0], accuracies, np.array([0.01]))[0] == 0
+    known = Known(latencies, latencies <= wanted, accuracies)
+    regrets, front = known.regrets(accuracies), known.on_front(latencies, accuracies)
+    for t, bound in enumerate(wanted):
+        quick = [top1 for row, top1 in zip(latencies, accuracies, strict=True) if row[t] <= bound]
+        assert regrets[:, t].tolist() == (max(quick, default=0.0) - accuracies).tolist()
+        for i, (late, top1) in enumerate(zip(latencies[:, t], accuracies, strict=True)):
+            assert front[i, t] == (not ((latencies[:, t] <= late) & (accuracies > top1)).any())
 
 
 @given(points)
@@ -213,24 +216,21 @@ def test_the_universal_network_has_the_least_worst_regret_of_those_allowed(
     rows: list[tuple[float, float, float]],
 ) -> None:
     latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
-    known = Known(latencies, accuracies)
-    shares = shares_used(latencies, latencies.min(0), np.median(latencies, 0))
-    kept = (shares <= 1).all(1)
+    wanted = np.median(latencies, 0)
+    known = Known(latencies, latencies <= wanted, accuracies)
+    kept = known.kept.all(1)
     assume(kept.any())
-    chosen = least_regret(known, shares, kept)
-    worst = known.regrets(latencies, accuracies).max(1)
-    reaching = kept & (shares.max(1) >= REACH)
-    assume(reaching.any())
-    assert reaching[chosen] and worst[chosen] == worst[reaching].min()
+    chosen, worst = known.least_regret(wanted), known.regrets(accuracies).max(1)
+    assert kept[chosen] and worst[chosen] == worst[kept].min()
+    shares = (latencies / wanted).mean(1)
+    assert shares[chosen] == shares[kept & (worst == worst[chosen])].min()
 
 
-def test_a_share_is_of_the_way_from_the_fastest_to_the_wanted_latency() -> None:
-    fastest, wanted = np.array([9.0, 1.0, 5.0]), np.array([10.0, 3.0, 5.0])
-    shares = shares_used(np.array([[9.5, 2.0, 5.0], [10.0, 1.0, 6.0]]), fastest, wanted)
-    assert shares.tolist() == [[0.5, 0.5, 1.0], [1.0, 0.0, 1.0]]  # 9.5 is 95 % of 10, and half of what there is to use
-
-
-def test_a_network_that_leaves_latency_unused_is_worse_than_any_that_uses_it() -> None:
-    regrets, shares = np.array([[0.0, 0.0], [0.9, 0.3]]), np.array([[0.5, 0.4], [0.2, 0.96]])
-    unused, used = objective(regrets, shares)
-    assert unused == pytest.approx(1 + REACH - 0.5) and used == 0.9
+def test_a_table_of_another_release_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "universal.json"
+    row = Row("a", 0.5, np.array([1.0, 2.0]), np.array([0.1, -0.2]), np.array([True, False]), np.array([True, True]))
+    path.write_text(dump_json(table(["x", "y"], {"x": row})))
+    assert read_table(path)["networks"][0]["worst_regret"] is None  # it cannot be used on y
+    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    with pytest.raises(InvalidInput, match="no table of regrets of this release"):
+        read_table(path)

@@ -1,7 +1,7 @@
 """nas search with an --algorithm: from flags to a request, workers, and the tables of what was found."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from nas.errors import InvalidInput
 if TYPE_CHECKING:
     from nas.plan import Settings
     from nas.request import Request
+    from nas.results import Result
     from nas.runner import OpenExecutor
     from nas.specialise import Specialised
     from nas.tune.finalists import OpenTrainers
@@ -149,22 +150,29 @@ def print_found(found: "Specialised", run: Path) -> None:
         table.add_row(name, latency, wanted, top1, f"{result.macs:,}", f"{result.params:,}")
     out.print(table)
     if found.universal is not None:
-        out.print(_regrets(found.regrets))
+        out.print(_regrets(found.regrets, found.results))
     for folder in found.folders.values():
         out.print(f"wrote {folder}: best.json, front.csv, evaluated.csv, report.html", markup=False)
     out.print(f"next: nas compare {' '.join(map(str, found.folders.values()))} --targets {','.join(found.results)}")
 
 
-def _regrets(data: dict[str, Any]) -> Any:
+def _regrets(data: dict[str, Any], results: "Mapping[str, Result]") -> Any:
     """Return the table of regrets per target, in points of top-1: specialists, then the network for all."""
-    from nas.cli.live import aligned_table
+    from nas.cli.live import aligned_table, latency_text
+
+    def cell(row: dict[str, Any], target: str) -> str:
+        latency = latency_text(row["latency"][target], results[target].latency_unit)
+        if not row["keeps_bounds"][target]:
+            return f"over, {latency}"
+        return f"{100 * row['regret'][target]:.2f}{'*' if row['on_front'][target] else ''} at {latency}"
 
     targets = data["targets"]
     table = aligned_table("regret in points of top-1", ("network",), ("top-1 %", *targets, "worst"))
     for row in data["networks"]:
-        regrets = [f"{100 * row['regret'][target]:.2f} at {row['latency'][target]:.3f} ms" for target in targets]
-        table.add_row(row["name"], f"{100 * row['top1']:.2f}", *regrets, f"{100 * row['worst_regret']:.2f}")
-    table.caption = f"regret: {data['regret']}"
+        worst = row["worst_regret"]
+        cells = [cell(row, target) for target in targets]
+        table.add_row(row["name"], f"{100 * row['top1']:.2f}", *cells, "-" if worst is None else f"{100 * worst:.2f}")
+    table.caption = f"regret: {data['regret']}; over: takes more than is allowed there; *: on the front at its latency"
     return table
 
 
