@@ -51,7 +51,7 @@ def test_only_the_package_is_in_the_wheel(installed: Path) -> None:
     top = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
     assert top == {"nas", "search_spaces", "latency_models"}
     (metadata,) = installed.glob("nas_engine-*.dist-info")
-    assert "nas = nas.cli:main" in (metadata / "entry_points.txt").read_text()
+    assert "nas = nas.cli:program" in (metadata / "entry_points.txt").read_text()
 
 
 def test_constraints_pin_every_package_to_one_version_and_name_no_address(root: Path) -> None:
