@@ -121,7 +121,7 @@ class AllTargets:
 
 @dataclass(frozen=True)
 class Found:
-    """What a two-stage search evaluated and chose, in genotypes of the whole space."""
+    """What a search evaluated and chose, in genotypes of the whole space; `coarse` is what its first stage chose."""
 
     name: str
     coarse: Genotype
