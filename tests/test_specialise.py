@@ -332,6 +332,7 @@ def test_a_run_of_several_targets_says_which_folders_hold_results(
     shown = capsys.readouterr().out
     over = sum(not keeps for row in found.regrets["networks"] for keeps in row["keeps_bounds"].values())
     assert "regret in points of top-1" in shown and shown.count("over,") == over
+    assert f"nas compare {' '.join(str(run / name) for name in (*TARGETS, 'universal'))}" in " ".join(shown.split())
     assert main(["resume", str(run / TARGETS[0])]) == 2
     assert f"resume the whole run: nas resume {run}" in capsys.readouterr().err
 

@@ -136,6 +136,7 @@ def _with_weights_of(args: argparse.Namespace, base: "Settings", theirs: "Settin
 def print_found(found: "Specialised", run: Path) -> None:
     """Print the summary of one target, or a table of several and what one network for all loses."""
     from nas.cli.live import aligned_table, console, latency_text, summary
+    from nas.request import UNIVERSAL
 
     out = console()
     if len(found.results) == 1:
@@ -149,11 +150,15 @@ def print_found(found: "Specialised", run: Path) -> None:
         latency = latency_text(result.latency, result.latency_unit)
         table.add_row(name, latency, wanted, top1, f"{result.macs:,}", f"{result.params:,}")
     out.print(table)
+    folders = list(found.folders.values())
     if found.universal is not None:
         out.print(_regrets(found.regrets, found.results))
-    for folder in found.folders.values():
+    for folder in folders:
         out.print(f"wrote {folder}: best.json, front.csv, evaluated.csv, report.html", markup=False)
-    out.print(f"next: nas compare {' '.join(map(str, found.folders.values()))} --targets {','.join(found.results)}")
+    if found.universal is not None:
+        folders.append(run / UNIVERSAL)
+        out.print(f"wrote {folders[-1]}: best.json, report.html; {run / 'universal.json'}: the regrets", markup=False)
+    out.print(f"next: nas compare {' '.join(map(str, folders))} --targets {','.join(found.results)}")
 
 
 def _regrets(data: dict[str, Any], results: "Mapping[str, Result]") -> Any:
