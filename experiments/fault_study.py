@@ -20,6 +20,9 @@ supernet     20 of 20
 nsga2        20 of 20
 tune         20 of 20
 front        3 of 3, evolution 2 of 2, with fewer kills
+
+These were with stages of 24 steps and a larger space; with those of today 4 of 4 in each of the seven phases.
+
 disk full (tmpfs, in the fine stage, checkpoints on and off): status 2, "nas: cannot write .../run/checkpoints/fine: no
     space left on the device; make space there, nothing is lost; then go on with: nas resume .../run"; in both cases
     resumed to the same bytes. On a smaller disk the append met it: "nas: cannot write .../run/journal.jsonl: ..."

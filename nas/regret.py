@@ -93,9 +93,21 @@ def table(targets: Sequence[str], rows: Mapping[str, Row]) -> dict[str, Any]:
     }
 
 
-def read_table(path: Path) -> dict[str, Any]:
-    """Return the table in `path`; `InvalidInput` where it is none of this release."""
-    data = read_json(path)
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("version") != VERSION:
+def read_table(path: Path, targets: Sequence[str]) -> dict[str, Any]:
+    """Return the table for `targets` in `path`; `InvalidInput` where it is none of this release, or was altered."""
+    data: dict[str, Any] = read_json(path)
+    try:
+        whole = table(targets, {one["name"]: _row(one, targets) for one in data["networks"]}) == data
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
         raise InvalidInput(f"{path} is no table of regrets of this release; search with --from and --universal again")
     return data
+
+
+def _row(one: Mapping[str, Any], targets: Sequence[str]) -> Row:
+    def column(name: str, kind: type) -> NDArray[Any]:
+        return np.array([one[name][target] for target in targets], kind)
+
+    floats = column("latency", float), column("regret", float)
+    return Row(one["digest"], one["top1"], *floats, column("keeps_bounds", bool), column("on_front", bool))

@@ -123,7 +123,7 @@ def load_specialised(run: Path, request: Request) -> Specialised:
     if not request.universal:
         return Specialised(results, folders)
     universal = load_result(run / UNIVERSAL / "best.json")
-    return Specialised(results, folders, universal, read_table(run / "universal.json"))
+    return Specialised(results, folders, universal, read_table(run / "universal.json", request.names))
 
 
 def _folders(run: Path, request: Request) -> dict[str, Path]:

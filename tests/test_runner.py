@@ -227,11 +227,22 @@ def test_the_universal_network_has_the_least_worst_regret_of_those_allowed(
     assert shares[chosen] == shares[kept & (accuracies == accuracies[chosen])].min()
 
 
-def test_a_table_of_another_release_is_refused_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        ('"version": 2', '"version": 1'),
+        ('"networks"', '"rows"'),
+        ('"regret": {', '"lost": {'),
+        ("0.1", '"much"'),
+        ("y", "z"),
+    ],
+)
+def test_a_table_of_another_release_or_altered_is_refused_in_one_line(tmp_path: Path, part: str, other: str) -> None:
     path = tmp_path / "universal.json"
     row = Row("a", 0.5, np.array([1.0, 2.0]), np.array([0.1, -0.2]), np.array([True, False]), np.array([True, True]))
     path.write_text(dump_json(table(["x", "y"], {"x": row})))
-    assert read_table(path)["networks"][0]["worst_regret"] is None  # it cannot be used on y
-    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    assert read_table(path, ["x", "y"])["networks"][0]["worst_regret"] is None  # it cannot be used on y
+    assert part in path.read_text()
+    path.write_text(path.read_text().replace(part, other))
     with pytest.raises(InvalidInput, match="no table of regrets of this release"):
-        read_table(path)
+        read_table(path, ["x", "y"])
