@@ -21,9 +21,14 @@ import numpy as np
 from experiments.export_networks import networks, scaled_weights
 from nas.arch import ArchSpec, load_arch, save_arch
 from nas.errors import InvalidInput
-from nas.export import flax_file, onnx_file, onnx_int8_file, stablehlo_file, tflite_file, tflite_int8_file
 from nas.export.calibration import calibration
+from nas.export.flax import folder as flax_folder
+from nas.export.onnx import file as onnx_file
+from nas.export.onnx import int8_file as onnx_int8_file
 from nas.export.quantised_file import agreement
+from nas.export.stablehlo import file as stablehlo_file
+from nas.export.tflite import file as tflite_file
+from nas.export.tflite import int8_file as tflite_int8_file
 from nas.export.weights import difference, logits
 from nas.files import write_whole
 from nas.nn.network import load_weights, save_weights
@@ -39,8 +44,8 @@ def flax_logits(arch: ArchSpec, weights: dict[str, np.ndarray], pictures: np.nda
     with tempfile.TemporaryDirectory() as folder:
         save_weights(Path(folder, "weights.safetensors"), weights, arch, "drawn")
         save_arch(arch, Path(folder, "arch.json"))
-        write_whole(Path(folder, "model.py"), flax_file.model_source(arch, {"origin": "drawn"}))
-        return flax_file.run_model(Path(folder), pictures)
+        write_whole(Path(folder, "model.py"), flax_folder.model_source(arch, {"origin": "drawn"}))
+        return flax_folder.run_model(Path(folder), pictures)
 
 
 def differences(arch: ArchSpec) -> dict[str, float]:

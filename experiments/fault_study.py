@@ -50,14 +50,14 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import InvalidInput
-from nas.journal import read_journal
+from nas.records.journal import read_journal
 
 SAME = ("best.json", "front.csv")
 LAUNCH = """
 import sys
-import nas.experiment, nas.shared_weights, nas.train
+import nas.runs.joint_search, nas.runs.shared_supernet, nas.training.loop
 from nas.cli import main
-nas.experiment.CHECKPOINT_SECONDS = nas.shared_weights.CHECKPOINT_SECONDS = nas.train.CHECKPOINT_S = float(sys.argv[1])
+nas.runs.joint_search.CHECKPOINT_SECONDS = nas.runs.shared_supernet.CHECKPOINT_SECONDS = nas.training.loop.CHECKPOINT_S = float(sys.argv[1])
 sys.exit(main(sys.argv[2:]))
 """
 JOINT = ("search", "--preset", "smoke")

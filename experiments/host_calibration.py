@@ -35,11 +35,11 @@ from latency_models.roofline import Roofline
 from latency_models.target import load_target
 from nas.arch import ArchSpec, load_arch, save_arch
 from nas.cli import main as nas
-from nas.cost import compile_table
-from nas.measure import read_measurements
+from nas.measure.benchmark import read_measurements
 from nas.protocols import Genotype
 from nas.registry import SPACES, load
-from nas.search.repair import Goal, repair
+from nas.search.constraints.repair import Constraints, repair
+from nas.space.cost_table import compile_table
 
 RESOLUTION, CLASSES = 224, 1000
 LANDED = 0.01  # how near a drawn network's predicted latency lies to the drawn latency
@@ -71,7 +71,7 @@ def draw(model: Roofline, between_ms: tuple[float, float], count: int, seed: int
     while len(drawn) < count:
         wanted_ms = float(np.exp(rng.uniform(np.log(low), np.log(high))))
         scores = 1e-3 * rng.standard_normal(shape)  # ties between equally near moves fall at random
-        landed = repair(space, space.sample(rng, 1)[0].tolist(), scores, Goal(table, wanted_ms, LANDED))
+        landed = repair(space, space.sample(rng, 1)[0].tolist(), scores, Constraints(table, wanted_ms, LANDED))
         if landed is not None:
             drawn[landed] = space.decode(landed)
     return list(drawn.values())

@@ -2,7 +2,7 @@
 
 Question: a policy's likeliest architecture is moved to the wanted latency and inside the bounds, in the coarse stage
 (sizes) and then in the fine one (blocks). How often does it get there by moves of one or two decisions alone, and how
-often with draws that keep all bounds (nas/search/landing.py)? Policies are random (normal logits), no network is
+often with draws that keep all bounds (nas/search/constraints/project.py)? Policies are random (normal logits), no network is
 trained: where the policy points does not matter to the guarantee.
 Command: nice -n 10 python -m experiments.joint_bounds [--policies 20]   (2 minutes of one core)
 
@@ -34,15 +34,15 @@ from numpy.typing import NDArray
 
 from latency_models.energy import Energy
 from latency_models.target import load_target
-from nas.cost import PEAK_ACTIVATION, WEIGHTS, compile_table
 from nas.errors import InvalidInput
 from nas.protocols import Cost, Genotype
-from nas.proxy import redeployed
 from nas.registry import SPACES, load
-from nas.search.bounds import Bounded
-from nas.search.landing import band, land, land_coarse
-from nas.search.repair import Goal, repair
-from nas.space import StagedSpace
+from nas.search.constraints.bounds import Bounded
+from nas.search.constraints.project import band, project, project_coarse
+from nas.search.constraints.repair import Constraints, repair
+from nas.space.cost_table import PEAK_ACTIVATION, WEIGHTS, compile_table
+from nas.space.scaling import with_input
+from nas.space.staged import StagedSpace
 from nas.zoo import reference
 
 SHARES = (0.5, 0.2, 0.1, 0.05)
@@ -71,15 +71,15 @@ class Case:
         ranges = [(float(table.cheapest()[0]), float(table.dearest()[0])) for table in tables]
         return [low + self.share * (high - low) for low, high in ranges]
 
-    def goal(self, space: StagedSpace) -> Goal:
-        """Return what is asked of a stage, as `nas.plan.Plan.goal` has it."""
+    def goal(self, space: StagedSpace) -> Constraints:
+        """Return what is asked of a stage, as `nas.runs.plan.SearchPlan.goal` has it."""
         latency, *tables = (compile_table(space, cost) for cost in self.costs)
         wanted = self.ratio * load_target("pixel6-cpu").model().predict_ms(
-            redeployed(reference("mobilenetv4-conv-s"), SIDE, 3, CLASSES)
+            with_input(reference("mobilenetv4-conv-s"), SIDE, 3, CLASSES)
         )
         target = float(np.clip(wanted, latency.cheapest()[0], latency.dearest()[0]))
         limits = [(table, max(most, table.cheapest()[0])) for table, most in zip(tables, self.bounds, strict=True)]
-        return Goal(latency, target, 0.01, tuple(limits))
+        return Constraints(latency, target, 0.01, tuple(limits))
 
     def feasible(self) -> str:
         """Return whether anything in the space keeps all of it."""
@@ -95,9 +95,9 @@ class Case:
         scores = logits(coarse, rng)
         argmax = likeliest(scores)
         by_moves = repair(coarse, argmax, scores, self.goal(coarse)) or argmax
-        with_draws, _ = land_coarse(self.space, coarse, argmax, scores, self.goal)
+        with_draws, _ = project_coarse(self.space, coarse, argmax, scores, self.goal)
         ends = []
-        for choice, finish in ((by_moves, repair), (with_draws, land)):
+        for choice, finish in ((by_moves, repair), (with_draws, project)):
             fine = self.space.fine(coarse.decode(choice))
             scores = logits(fine, np.random.default_rng([seed, 1]))
             end = finish(fine, likeliest(scores), scores, self.goal(fine))

@@ -49,8 +49,8 @@ from numpy.typing import NDArray
 from experiments.target_fit_check import COLUMNS, TABLE, fitted_networks, ranks, unseen_networks
 from nas.arch import ArchSpec
 from nas.errors import unknown_name
-from nas.mbspace import MBSpace
 from nas.ops import InvertedResidual, Op, Shape
+from nas.space.mbconv import MBSpace
 from nas.zoo import reference
 from search_spaces.mbconv_imagenet import SPACE as MBCONV
 from search_spaces.ofa_mbv3 import SPACE as OFA

@@ -11,16 +11,16 @@ import numpy as np
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.measure import Timed
-from nas.runtimes.filling import random_pictures, random_tensor
-from nas.runtimes.in_process import InProcess
-from nas.runtimes.onnx_runtime import RUNTIME as WALL_CLOCK
+from nas.measure.benchmark import Timed
+from nas.measure.in_process import InProcessRuntime
+from nas.measure.onnx_runtime import RUNTIME as WALL_CLOCK
+from nas.measure.random_weights import random_images, random_tensor
 
 
 def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     import onnxruntime
 
-    from nas.export.onnx_graph import onnx_model
+    from nas.export.onnx.graph import onnx_model
 
     if threads != 1:
         raise InvalidInput(f"processor time is that of one thread, so --threads must be 1, got {threads}")
@@ -28,7 +28,7 @@ def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     options.intra_op_num_threads, options.inter_op_num_threads = 1, 1
     content = onnx_model(arch, random_tensor, {}).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    pictures = np.ascontiguousarray(random_pictures(arch, batch).transpose(0, 3, 1, 2))
+    pictures = np.ascontiguousarray(random_images(arch, batch).transpose(0, 3, 1, 2))
     feeds = {session.get_inputs()[0].name: pictures}
 
     def run(count: int) -> list[float]:
@@ -42,4 +42,4 @@ def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     return run
 
 
-RUNTIME = InProcess("onnxruntime, processor time", ("onnx", "onnxruntime"), WALL_CLOCK.version, _loaded)
+RUNTIME = InProcessRuntime("onnxruntime, processor time", ("onnx", "onnxruntime"), WALL_CLOCK.version, _loaded)

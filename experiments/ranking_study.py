@@ -50,7 +50,7 @@ that: among the 12 coarse finalists of seeds 0 and 1, trained alone for one pass
 among the 6 fine ones -.86 and .14. Nor can the coarse stage: with its fixed blocks (IB k3 e4) a network at this latency
 has 145 to 165 M MACs, the random ones of the whole space 160 to 220 M. One pass alone does see it. So two thirds of the
 coarse finalists are drawn from the whole space at random, and the winner keeps its place unless a fine finalist is
-better at full length (nas/finalists.py): of the three searches two end with an open coarse finalist, one with a fine
+better at full length (nas/runs/finalists.py): of the three searches two end with an open coarse finalist, one with a fine
 candidate around such a one. Without that last rule seed 1 would have taken a fine candidate (.8589) that was ahead
 after 2 passes of 4.
 
@@ -82,23 +82,25 @@ from flax import nnx
 from scipy.stats import kendalltau
 
 from experiments.watching import Lines
-from nas import tunas
 from nas.arch import ArchSpec, load_arch
 from nas.data import at_resolution, channel_stats, epoch_indices, split_for_search
 from nas.data.split import permutation
-from nas.experiment import Settings, resume, search
 from nas.files import dump_json, read_json, write_whole
-from nas.plan import Plan, make_plan
-from nas.presets import StageBudget
 from nas.protocols import Genotype
-from nas.proxy import proxied
-from nas.results import Result
-from nas.search.repair import repair
+from nas.records.results import Result
+from nas.runs.joint_search import resume, search
+from nas.runs.plan import SearchPlan, make_plan
+from nas.runs.settings import SearchConfig
+from nas.search.constraints.repair import repair
+from nas.space.scaling import scale_down
+from nas.supernet import joint
+from nas.supernet.evaluator import SearchImages, SupernetEvaluator
+from nas.supernet.presets import StageBudget
 from nas.supernet.supernet import Supernet, parameters
-from nas.train import TrainSettings, train
+from nas.training.loop import TrainingConfig, train
 
 
-def found(settings: Settings, seeds: list[int], out: Path) -> list[Result]:
+def found(settings: SearchConfig, seeds: list[int], out: Path) -> list[Result]:
     """Search once per seed, or read what is there."""
     results = []
     for seed in seeds:
@@ -114,7 +116,7 @@ def given(files: list[Path]) -> list[ArchSpec]:
     return [load_arch(file) for file in files]
 
 
-def random_genotypes(plan: Plan, count: int, seed: int) -> list[Genotype]:
+def random_genotypes(plan: SearchPlan, count: int, seed: int) -> list[Genotype]:
     """Return distinct canonical genotypes of the whole space within 1 % of the wanted latency."""
     rng, goal = np.random.default_rng([seed, 99]), plan.goal(plan.space)
     flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
@@ -129,7 +131,9 @@ def random_genotypes(plan: Plan, count: int, seed: int) -> list[Genotype]:
     return drawn
 
 
-def train_proxies(plan: Plan, archs: list[ArchSpec], seeds: list[int], epochs: int, out: Path, workers: int) -> None:
+def train_proxies(
+    plan: SearchPlan, archs: list[ArchSpec], seeds: list[int], epochs: int, out: Path, workers: int
+) -> None:
     """Train the proxy of every architecture alone, once per seed, in `workers` processes of one thread each."""
     os.environ["NPROC"] = "1"  # read by the workers' XLA
     jobs = [(plan.settings, arch.to_dict(), seeds, epochs, out) for arch in archs]
@@ -138,14 +142,14 @@ def train_proxies(plan: Plan, archs: list[ArchSpec], seeds: list[int], epochs: i
             print(done.result(), flush=True)
 
 
-def train_proxy(settings: Settings, spec: dict[str, Any], seeds: list[int], epochs: int, out: Path) -> str:
+def train_proxy(settings: SearchConfig, spec: dict[str, Any], seeds: list[int], epochs: int, out: Path) -> str:
     """Train one proxy with every seed, unless that was done before; return a line about it."""
     plan, arch = make_plan(settings), ArchSpec.from_dict(spec)
-    proxy = proxied(arch, plan.proxy_resolution, plan.proxy_width)
+    proxy = scale_down(arch, plan.proxy_resolution, plan.proxy_width)
     for seed in seeds:
         folder = _training(out, arch, seed)
         if not (folder / "train.json").exists():
-            train(proxy, plan.dataset, TrainSettings(epochs=epochs, seed=seed), folder, proxy_width=plan.proxy_width)
+            train(proxy, plan.dataset, TrainingConfig(epochs=epochs, seed=seed), folder, proxy_width=plan.proxy_width)
     jax.clear_caches()
     return f"  {arch.digest[:12]}: top-1 {trained_top1(arch, seeds, out):.4f}"
 
@@ -159,7 +163,7 @@ def _training(out: Path, arch: ArchSpec, seed: int) -> Path:
     return out / f"{arch.digest[:12]}-s{seed}"
 
 
-def supernet_top1(plan: Plan, genotypes: list[Genotype], steps: int, out: Path) -> list[float]:
+def supernet_top1(plan: SearchPlan, genotypes: list[Genotype], steps: int, out: Path) -> list[float]:
     """Return what a supernet over the whole space says of `genotypes`, after `steps` x 2 updates, policy uniform."""
     file = out / "supernet.json"
     if file.exists():
@@ -167,16 +171,16 @@ def supernet_top1(plan: Plan, genotypes: list[Genotype], steps: int, out: Path) 
     preset = plan.preset
     budget = StageBudget(steps=steps, updates=2, samples=1, idle_fraction=1.0, averages=False)
     space = plan.proxy(plan.space)
-    stage = tunas.Stage("joint", 9, space, plan.goal(plan.space), budget, preset, plan.dataset.augmentation, 0)
+    stage = joint.JointStage("joint", 9, space, plan.goal(plan.space), budget, preset, plan.dataset.augmentation, 0)
     model = Supernet(space, np.random.default_rng(0))
     graph, data = nnx.graphdef(model), at_resolution(plan.dataset, plan.proxy_resolution)
     rows, held = split_for_search(plan.dataset, preset.held_out_fraction, 0)
     held = held[permutation(len(held), 0, 1)][: preset.eval_pictures]
     stats = channel_stats(data)
-    pictures = tunas.Pictures(
+    pictures = SearchImages(
         *map(jnp.asarray, (data.x_train[rows], data.y_train[rows], data.x_train[held], data.y_train[held], *stats))
     )
-    chunk, state = tunas.compile_chunk(stage, graph), tunas.first_state(stage, parameters(model))
+    chunk, state = joint.compile_steps(stage, graph), joint.init_state(stage, parameters(model))
     batches = np.concatenate(
         [epoch_indices(7, e, len(rows), preset.batch) for e in range(2 * steps * preset.batch // len(rows) + 2)]
     )
@@ -185,7 +189,7 @@ def supernet_top1(plan: Plan, genotypes: list[Genotype], steps: int, out: Path) 
         block = batches[2 * step : 2 * (step + budget.chunk)].reshape(budget.chunk, 2, preset.batch)
         state, report = chunk(state, pictures, jnp.asarray(block), unused)
         print(f"  supernet step {step}: loss {float(report.loss.mean()):.3f}", flush=True)
-    evaluator = tunas.SupernetEvaluator(space, graph, pictures, preset.eval_batch)
+    evaluator = SupernetEvaluator(space, graph, pictures, preset.eval_batch)
     evaluator.params = state.params
     top1 = [float(x) for x in evaluator.accuracy(np.array(genotypes, np.int32))]
     write_whole(file, dump_json(top1))
@@ -211,7 +215,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ranking-study"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    settings = Settings(
+    settings = SearchConfig(
         target=args.target, data=args.data, data_dir=args.data_dir, preset=args.preset, finalists=args.finalists,
         proxy_resolution=args.proxy_resolution,
     )  # fmt: skip

@@ -72,14 +72,14 @@ import numpy as np
 
 from experiments.measured import Measured, measured
 from experiments.target_fit_check import COLUMNS, STATED_PERCENT, first_model, fitted_networks
-from latency_models.calibrate import LEAST, efficiencies
-from latency_models.calibrated import FEW, Report, calibrate
-from latency_models.calibration import target_toml
-from latency_models.figures import Figure
-from latency_models.measurements import Measurement, Measurements
+from latency_models.calibration.calibrate import FEW, CalibrationReport, calibrate
+from latency_models.calibration.fit import LEAST, efficiencies
+from latency_models.calibration.measurements import Measurement, Measurements
+from latency_models.calibration.validation import KIND_AWARE, scores
 from latency_models.roofline import Roofline
+from latency_models.sourced_values import SourcedValue
 from latency_models.target import Dtype, Target, load_target
-from latency_models.validation import KIND_AWARE, scores
+from latency_models.target_file import target_toml
 from nas.cli.calibrating import NO_MACS
 from nas.files import write_whole
 from nas.ops import KINDS, Kind
@@ -124,7 +124,7 @@ class Case:
             return None
         return replace(load_target(self.target), kind_efficiency=(), kind_memory_efficiency=())
 
-    def calibrated(self, data: Measured) -> Report:
+    def calibrated(self, data: Measured) -> CalibrationReport:
         """Return the calibration on these measurements."""
         like = self.like
         table = measurements(data, machine=like.unit if like else str(self.unit))
@@ -169,7 +169,7 @@ class Refit:
     data: Measured
 
     @cached_property
-    def report(self) -> Report:
+    def report(self) -> CalibrationReport:
         """The calibration on all networks."""
         return self.case.calibrated(self.data)
 
@@ -232,7 +232,7 @@ def mape_percent(model: Roofline, data: Measured) -> float:
     return scores(predicted, data.latency_ms).mape_percent
 
 
-def unpriced(report: Report) -> tuple[Kind, ...]:
+def unpriced(report: CalibrationReport) -> tuple[Kind, ...]:
     """Return the kinds of measured kernels whose compute and memory both take the least time that a fit gives."""
     calibration = report.target.calibration
     assert calibration is not None
@@ -249,13 +249,13 @@ def target_of(refit: Refit) -> Target:
         f"fit on {count} networks of {refit.case.source}, held-out MAPE {error:.1f} %; experiments/refit_targets.py"
     )
 
-    def sourced(figure: Figure[float]) -> Figure[float]:
+    def sourced(figure: SourcedValue[float]) -> SourcedValue[float]:
         return replace(figure, source=source) if figure.confidence == "fitted" else figure
 
-    def of_kind(kind: Kind, figure: Figure[float]) -> tuple[Kind, Figure[float]]:
+    def of_kind(kind: Kind, figure: SourcedValue[float]) -> tuple[Kind, SourcedValue[float]]:
         if kind not in refit.unpriced:
             return kind, sourced(figure)
-        return kind, Figure(
+        return kind, SourcedValue(
             figure.value, f"a bound, as no time can be attributed to such kernels; {source}", "estimated"
         )
 

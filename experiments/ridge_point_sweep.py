@@ -37,20 +37,20 @@ import argparse
 from pathlib import Path
 
 from experiments.target_fit_check import mobileone
-from nas.compared import PUBLISHED_KIND
-from nas.files import new_folder
-from nas.ridge_sweep import (
+from nas.compare.ridge_files import write_ridge_sweep
+from nas.compare.ridge_sweep import (
     HIGH,
     LOW,
-    Candidate,
+    SweptNetwork,
     front_ranges,
     op_costs,
     published_candidates,
     ranges_text,
     sweep,
-    write,
 )
-from nas.zoo import YARDSTICKS, ZOO, published
+from nas.files import new_folder
+from nas.records.networks import PUBLISHED_KIND
+from nas.zoo import BASELINES, ZOO, published
 
 MOBILEONE = {  # top-1 of Table 6; the squeeze-excite of S4 is left out
     "mobileone-s0": (mobileone((0.75, 1.0, 1.0, 2.0)), 0.714),
@@ -58,18 +58,18 @@ MOBILEONE = {  # top-1 of Table 6; the squeeze-excite of S4 is left out
 }
 
 
-def table_6() -> list[Candidate]:
+def table_6() -> list[SweptNetwork]:
     """Return the 15 networks of Table 6 that can be built, with its accuracies."""
     own = [one for one in published() if one.series == "mobilenetv4-tab6"]
     names = [one.network if ZOO[one.network].width == one.width else f"{one.network}@{one.width:g}" for one in own]
     kind = PUBLISHED_KIND["mobilenetv4-tab6"]
     return [
         *published_candidates(names, "mobilenetv4-tab6"),
-        *(Candidate(name, arch, top1, kind) for name, (arch, top1) in MOBILEONE.items()),
+        *(SweptNetwork(name, arch, top1, kind) for name, (arch, top1) in MOBILEONE.items()),
     ]
 
 
-def print_fronts(candidates: list[Candidate]) -> None:
+def print_fronts(candidates: list[SweptNetwork]) -> None:
     """Print per network the ridge points at which it is on the front."""
     rows = sweep(candidates)
     print(f"\n{candidates[0].kind}\n{'network':32}{'top-1 %':>8}  on the front at ridge points")
@@ -78,7 +78,7 @@ def print_fronts(candidates: list[Candidate]) -> None:
         print(f"{candidate.name:32}{100 * candidate.top1:8.1f}  {ranges_text(ranges[candidate.name])}")
 
 
-def print_costs(candidates: list[Candidate]) -> None:
+def print_costs(candidates: list[SweptNetwork]) -> None:
     """Print the share of the time in the first fifth of the ops, in the last fifth and in the dearest op."""
     costs = op_costs(candidates)
     print(f"\nshare of the time in %{'':10}{f'ridge point {LOW:g}':>24}{f'ridge point {HIGH:g}':>30}")
@@ -97,10 +97,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="new folder for the tables and pictures")
     folder = new_folder(parser.parse_args().out)
-    for name, candidates in {"table-6": table_6(), "authors": published_candidates(YARDSTICKS)}.items():
+    for name, candidates in {"table-6": table_6(), "authors": published_candidates(BASELINES)}.items():
         print_fronts(candidates)
         print_costs(candidates)
-        for path in write(candidates, new_folder(folder / name)):
+        for path in write_ridge_sweep(candidates, new_folder(folder / name)):
             print(f"wrote {path}")
 
 

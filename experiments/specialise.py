@@ -3,7 +3,7 @@
 Question: one supernet of the space is trained once and searched for each device, then for the one network whose worst
 regret over the devices is least, then for a device that was not thought of, without training. How near to the wanted
 latencies do they come, what does each network lose on the devices it was not made for, how long did each part take?
-Regret is in points of the supernet's top-1 on the held-out pictures (nas/regret.py), so all networks of one run are
+Regret is in points of the supernet's top-1 on the held-out pictures (nas/runs/regret.py), so all networks of one run are
 compared by one estimate; that of a single network has a standard error of its own, and both are printed.
 
 Command: python -m experiments.specialise --out DIR [--preset quick] [--targets edgetpu,pixel6-cpu,pixel4-dsp]
@@ -38,12 +38,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nas.plan import Settings
-from nas.regret import read_table
-from nas.request import Request, default_trials, per_target
-from nas.results import Result
-from nas.specialise import Specialised, borrowed, resume, specialise
-from nas.watch import Progress
+from nas.progress import Progress
+from nas.records.results import Result
+from nas.runs.multi_target import MultiTargetResult, borrowed, resume, specialise
+from nas.runs.multi_target_settings import MultiTargetConfig, default_trials, per_target
+from nas.runs.regret import read_table
+from nas.runs.settings import SearchConfig
 
 TARGETS = ("edgetpu", "pixel6-cpu", "pixel4-dsp")
 
@@ -72,7 +72,7 @@ class Times:
         print(line, flush=True)
 
 
-def searched(request: Request, out: Path, source: Path | None = None) -> tuple[Specialised, Times]:
+def searched(request: MultiTargetConfig, out: Path, source: Path | None = None) -> tuple[MultiTargetResult, Times]:
     """Search, or go on with what is in `out`, and return what was found and what this start took."""
     times = Times()
     if (out / "experiment.json").exists():
@@ -115,9 +115,9 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, default=Path("runs/specialise-study"))
     args = parser.parse_args()
-    base = Settings(space=args.space, preset=args.preset, data=args.data, data_dir=args.data_dir)
+    base = SearchConfig(space=args.space, preset=args.preset, data=args.data, data_dir=args.data_dir)
     trials = default_trials(args.algorithm, args.preset)
-    request = Request(per_target(base, args.targets, ()), args.algorithm, trials, universal=True)
+    request = MultiTargetConfig(per_target(base, args.targets, ()), args.algorithm, trials, universal=True)
     found, times = searched(request, args.out / "run")
     theirs, digest = borrowed(args.out / "run")
     later = replace(request, settings=per_target(theirs.settings[0], [args.later], ()), universal=False, source=digest)

@@ -34,14 +34,14 @@ from numpy.typing import NDArray
 
 from experiments.synthetic_accuracy import Worth
 from experiments.target_lock import HEAD, LEGEND, PICTURES, REWARDS, Judge, Landing, Problem, line, search, start
-from nas import shared_weights
-from nas.genotypes import embedding
-from nas.plan import Plan, make_plan
 from nas.protocols import Genotype
-from nas.search import reinforce
-from nas.space import StagedSpace
-from nas.specialise import borrowed
-from nas.tunas import SupernetEvaluator
+from nas.runs import shared_supernet
+from nas.runs.multi_target import borrowed
+from nas.runs.plan import SearchPlan, make_plan
+from nas.search.algorithms import reinforce
+from nas.space.genotypes import embedding
+from nas.space.staged import StagedSpace
+from nas.supernet.evaluator import SupernetEvaluator
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Supernet:
                 self.known[tuple(row)] = self.evaluator.correct(row, PICTURES) / PICTURES
         return [self.known[tuple(row)] for row in rows]
 
-    def top1(self, space: StagedSpace, plan: Plan, genotypes: NDArray[np.integer[Any]]) -> Sequence[float]:
+    def top1(self, space: StagedSpace, plan: SearchPlan, genotypes: NDArray[np.integer[Any]]) -> Sequence[float]:
         """Return the accuracies of genotypes [N, D] of a view of the space on all held-out pictures."""
         return self.evaluator.accuracy(embedding(self.whole, space)(np.asarray(genotypes, np.int32))).tolist()
 
@@ -89,9 +89,9 @@ def main() -> None:
     args = parser.parse_args()
     request, _ = borrowed(args.run)
     trained = make_plan(request.settings[0])
-    weights = shared_weights.read(args.run / shared_weights.FILE, trained)
+    weights = shared_supernet.read(args.run / shared_supernet.FILE, trained)
     supernet = Supernet(
-        shared_weights.build_evaluator(shared_weights.payload(trained, weights) | {"batch": PICTURES}), trained.space
+        shared_supernet.build_evaluator(shared_supernet.payload(trained, weights) | {"batch": PICTURES}), trained.space
     )
     print(LEGEND, HEAD, sep="\n", flush=True)
     landings: dict[str, list[Landing]] = {}

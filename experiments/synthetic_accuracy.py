@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from nas.space import StagedSpace
+from nas.space.staged import StagedSpace
 
 LOWEST, HIGHEST, BEND = 0.55, 0.80, 2.0  # the synthetic accuracy of the smallest and the largest, and how it saturates
 

@@ -1,6 +1,6 @@
 """Does a search land on the latency it was asked for? 60 searches per reward, the accuracy synthetic; some real.
 
-Question: with the controller of the joint search (nas/search/reinforce.py), does the argmax of the policy take the
+Question: with the controller of the joint search (nas/search/algorithms/reinforce.py), does the argmax of the policy take the
 wanted latency within 1 %, before and after the exact repair, what does that repair cost, and are hard bounds kept?
 Beside it: the published reward Q + beta |T/T0 - 1| with beta -0.10 (TuNAS, arXiv 2008.06120, section 3) and the
 multiplicative one, Q (T/T0)^beta with beta -0.07 (MnasNet, arXiv 1807.11626, section 3), both on the architectures that
@@ -53,15 +53,16 @@ from jax import Array, lax
 from numpy.typing import NDArray
 
 from experiments.synthetic_accuracy import Worth, top1_of
-from nas.cost import PARAMS, CostTable, compile_table
-from nas.plan import TOLERANCE, Plan, Settings, make_plan
-from nas.presets import StageBudget
 from nas.protocols import Genotype
-from nas.report_course import read_journal
-from nas.results import load_result
-from nas.search import reinforce
-from nas.search.repair import Goal, repair
-from nas.space import StagedSpace
+from nas.records.results import load_result
+from nas.report.run_curves import read_journal
+from nas.runs.plan import TOLERANCE, SearchPlan, make_plan
+from nas.runs.settings import SearchConfig
+from nas.search.algorithms import reinforce
+from nas.search.constraints.repair import Constraints, repair
+from nas.space.cost_table import PARAMS, CostTable, compile_table
+from nas.space.staged import StagedSpace
+from nas.supernet.presets import StageBudget
 
 DEVICES = ("edgetpu", "pixel6-cpu", "pixel4-dsp")
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the reachable range, on a logarithmic scale
@@ -116,7 +117,7 @@ def prices(table: CostTable, unit: float, terms: int, size: int) -> Prices:
     return Prices(*map(jnp.asarray, (np.float32(table.constant / unit), genes, strides, starts, flat)))
 
 
-def problem(space: StagedSpace, goal: Goal, worth: Worth, seed: int, shape: tuple[int, int]) -> Problem:
+def problem(space: StagedSpace, goal: Constraints, worth: Worth, seed: int, shape: tuple[int, int]) -> Problem:
     """Return a stage as arrays, padded to `shape` decisions and options; a padded decision has one option."""
     choices = reinforce.Choices.of(space.decisions)
     count, width = choices.exists.shape
@@ -143,7 +144,7 @@ Learn = Callable[..., reinforce.Policy]
 def ours(
     settings: reinforce.Reinforce, problem: Problem, policy: reinforce.Policy, key: Array, evaluate: Evaluate
 ) -> reinforce.Policy:
-    """One step as the joint search does it (nas/tunas.py): a thousand draws priced, some near the target evaluated."""
+    """One step as the joint search does it (nas/supernet/joint.py): a thousand draws priced, some near the target evaluated."""
     choices = _choices(problem)
     key, picture_key = jax.random.split(key)
     draw_key, pick_key = jax.random.split(key)
@@ -234,7 +235,7 @@ class Judge:
     """Where accuracies come from: `learn` returns a policy's logits [D, O] after a stage, `top1` those of [N, D]."""
 
     learn: Callable[[reinforce.Reinforce, str, StagedSpace, Problem], Array]
-    top1: Callable[[StagedSpace, Plan, NDArray[np.integer[Any]]], Sequence[float]]
+    top1: Callable[[StagedSpace, SearchPlan, NDArray[np.integer[Any]]], Sequence[float]]
     worth: Worth  # of the options, for the formula
 
 
@@ -244,7 +245,7 @@ def made_up(worth: Worth) -> Judge:
     def learn(settings: reinforce.Reinforce, reward: str, space: StagedSpace, given: Problem) -> Array:
         return logits(settings, reward, given, start(settings, given))
 
-    def top1(space: StagedSpace, plan: Plan, genotypes: NDArray[np.integer[Any]]) -> Sequence[float]:
+    def top1(space: StagedSpace, plan: SearchPlan, genotypes: NDArray[np.integer[Any]]) -> Sequence[float]:
         shape = len(space.decisions), max(len(d.options) for d in space.decisions)
         given = problem(space, plan.goal(space), worth, 0, shape)
         return [float(one) for one in top1_of(quality(given, jnp.asarray(genotypes)))]
@@ -252,7 +253,7 @@ def made_up(worth: Worth) -> Judge:
     return Judge(learn, top1, worth)
 
 
-def search(plan: Plan, reward: str, seed: int, bound: float | None, judge: Judge) -> Landing:
+def search(plan: SearchPlan, reward: str, seed: int, bound: float | None, judge: Judge) -> Landing:
     """Run both stages as the joint search does and return where it lands."""
     settings = plan.settings if bound is None else replace(plan.settings, max_params=int(bound))
     plan = replace(plan, settings=settings)
@@ -270,9 +271,9 @@ def search(plan: Plan, reward: str, seed: int, bound: float | None, judge: Judge
 
 
 def stage(
-    plan: Plan, space: StagedSpace, budget: StageBudget, reward: str, rest: tuple[Judge, int, tuple[int, int]]
+    plan: SearchPlan, space: StagedSpace, budget: StageBudget, reward: str, rest: tuple[Judge, int, tuple[int, int]]
 ) -> tuple[Genotype, Genotype]:
-    """Return the argmax of a stage and what the repair makes of it, as nas/experiment.py does."""
+    """Return the argmax of a stage and what the repair makes of it, as nas/runs/joint_search.py does."""
     judge, seed, shape = rest
     settings, goal = reinforce.Reinforce(budget.steps, budget.samples, budget.idle_fraction), plan.goal(space)
     found = judge.learn(settings, reward, space, problem(space, goal, judge.worth, seed, shape))
@@ -283,13 +284,13 @@ def stage(
     return argmax, chosen
 
 
-def latencies(plan: Plan) -> list[float]:
+def latencies(plan: SearchPlan) -> list[float]:
     """Return the wanted latencies of a device."""
     low, high = np.log(plan.reachable)
     return [float(np.exp(low + share * (high - low))) for share in SHARES]
 
 
-def median_params(plan: Plan, count: int = 24) -> float:
+def median_params(plan: SearchPlan, count: int = 24) -> float:
     """Return the median number of parameters of random architectures moved onto the wanted latency."""
     rng, goal = np.random.default_rng(5), plan.goal(plan.space)
     flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
@@ -304,7 +305,7 @@ def study(
     """Run all searches; the landings by (reward, device)."""
     landings: dict[tuple[str, str], list[Landing]] = {}
     for device in devices:
-        base = make_plan(Settings(target=device, preset=preset))
+        base = make_plan(SearchConfig(target=device, preset=preset))
         plans = [replace(base, wanted=wanted) for wanted in latencies(base)]
         bounds = [median_params(plan) for plan in plans]
         for reward in rewards:

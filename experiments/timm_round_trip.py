@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.export_networks import networks, scaled_weights
-from nas.export.timm_folder import contents, run
+from nas.export.timm.folder import contents, run
 from nas.export.weights import difference, logits
 from nas.files import write_whole
 

@@ -1,6 +1,6 @@
 """One network for devices that disagree: how much does it lose, and is it better than what is at hand without a search?
 
-Question: `--universal` searches the one network whose worst regret over several devices is least (nas/regret.py). After
+Question: `--universal` searches the one network whose worst regret over several devices is least (nas/runs/regret.py). After
 specialists were searched for, two are to be had without another search: the specialist that serves all devices best,
 and the best of everything the specialists' searches evaluated. Does the search beat them, where the devices value
 different blocks, and does it beat as many random candidates?
@@ -37,15 +37,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.synthetic_accuracy import Worth, top1_of
-from nas.journal import Journal
-from nas.plan import Settings
+from nas.progress import SilentReporter
 from nas.protocols import Genotype, Genotypes
-from nas.request import Request, default_trials, make_plans, per_target
-from nas.runner import InProcess, Pool
-from nas.search.reinforce import Choices
-from nas.space import StagedSpace
-from nas.stages import AllTargets, OneTarget, Stages, all_known, for_all
-from nas.watch import Silent
+from nas.records.journal import Journal
+from nas.runs.multi_target_settings import MultiTargetConfig, default_trials, make_plans, per_target
+from nas.runs.settings import SearchConfig
+from nas.runs.stages import MinimaxRegret, SingleTarget, Stages, all_known, for_all
+from nas.search.algorithms.reinforce import Choices
+from nas.search.loop import InProcessExecutor, Pool
+from nas.space.staged import StagedSpace
 
 DEVICES = (
     ("edgetpu", "pixel6-cpu"),
@@ -84,21 +84,21 @@ class Synthetic:
 
 def worst_regrets(targets: Sequence[str], seed: int, trials: int) -> list[float]:
     """Return the worst regrets of the columns: specialist, at hand, then one search for all with each of `SEARCHES`."""
-    base = Settings(seed=seed)
-    request = Request(per_target(base, targets, ()), "nsga2", trials, universal=True)
-    aims = tuple(map(OneTarget, make_plans(request)))
+    base = SearchConfig(seed=seed)
+    request = MultiTargetConfig(per_target(base, targets, ()), "nsga2", trials, universal=True)
+    aims = tuple(map(SingleTarget, make_plans(request)))
     evaluator = Synthetic(aims[0].whole, seed)
     with tempfile.TemporaryDirectory() as folder:
 
         def stages(name: str, algorithm: str) -> Stages:
             journal = Journal(Path(folder, f"{name}.jsonl"))
-            pool = Pool(lambda: InProcess(evaluator), request.batch)
-            return Stages(replace(request, algorithm=algorithm), pool, journal, Silent())
+            pool = Pool(lambda: InProcessExecutor(evaluator), request.batch)
+            return Stages(replace(request, algorithm=algorithm), pool, journal, SilentReporter())
 
         ours = stages("ours", "nsga2")
         found = [ours.search(name, aim, seed) for name, aim in zip(targets, aims, strict=True)]
         for_each = [for_all(stages(name, name), aims, found, seed)[0] for name in SEARCHES]
-    whole = AllTargets(aims)
+    whole = MinimaxRegret(aims)
     known = whole.known(*all_known([*found, *for_each]))
 
     def least(rows: Sequence[Genotype]) -> float:

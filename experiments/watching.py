@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nas.watch import Progress
+from nas.progress import Progress
 
 
 class Lines:

@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.distributed.executor import RayExecutor
 from nas.ops import Shape
 from nas.protocols import Evaluator
-from nas.space import StagedSpace, stage
-from nas.tune.executor import RayExecutor
+from nas.space.choices import stage
+from nas.space.staged import StagedSpace
 
 BATCH = 16
 PICTURES = 256
@@ -53,11 +54,11 @@ def supernet(payload: dict[str, Any]) -> Evaluator:
     import jax.numpy as jnp
     from flax import nnx
 
+    from nas.supernet.evaluator import SearchImages, SupernetEvaluator
     from nas.supernet.supernet import Supernet
-    from nas.tunas import Pictures, SupernetEvaluator
 
     x, y = jnp.asarray(payload["x"]), jnp.asarray(payload["y"])
-    pictures = Pictures(x, y, x, y, jnp.zeros(3), jnp.ones(3))
+    pictures = SearchImages(x, y, x, y, jnp.zeros(3), jnp.ones(3))
     graph = nnx.graphdef(Supernet(SPACE, np.random.default_rng(0)))
     evaluator = SupernetEvaluator(SPACE, graph, pictures, 128)
     evaluator.params = payload["params"]

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_models.calibrate import Array, Rows, Workload
+from latency_models.calibration.fit import Array, Rows, Workload
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
@@ -175,7 +175,7 @@ def fit_forest(
 
 
 @dataclass(frozen=True)
-class Known:
+class LookupForest:
     """Predictions for the N networks of one workload, for the cross-validation that other forms go through."""
 
     values: Array
@@ -188,9 +188,9 @@ class Known:
 def forest_fitter(features: Array) -> Any:
     """Return the fit of a forest on `features` [N, P] of a workload's networks, a `validation.Fitter`."""
 
-    def fitted(workload: Workload, measured: Array, rows: Rows) -> Known:
+    def fitted(workload: Workload, measured: Array, rows: Rows) -> LookupForest:
         grown = regressor().fit(features[rows], np.log(measured[rows]))
-        return Known(np.exp(grown.predict(features)))
+        return LookupForest(np.exp(grown.predict(features)))
 
     return fitted
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency_models.forest import SUMS, Forest, feature_names
-from nas.cost import CostTable, Term
 from nas.errors import InvalidInput
 from nas.ops import KINDS, Kernel
-from nas.protocols import Genotypes, Part, SearchSpace
+from nas.protocols import CostTerm, Genotypes, SearchSpace
+from nas.space.cost_table import CostTable, Term
 
 AT_ONCE = 2048  # genotypes predicted together: their way through 100 trees takes 20 MB
 RIDGE = 1.0  # of `additive`, in squares of one genotype: decides between fits that are equally good
@@ -63,7 +63,7 @@ class ForestTable:
 SUMMED = np.array([name.rpartition(".")[2] in SUMS for name in feature_names()])  # the others are maxima
 
 
-def _term(part: Part, sizes: list[int], batch: int) -> Term:
+def _term(part: CostTerm, sizes: list[int], batch: int) -> Term:
     """Return the features of a part for every combination of its decisions."""
     shape = [sizes[gene] for gene in part.genes]
     rows: list[tuple[int, ...]] = []

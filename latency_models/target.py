@@ -21,11 +21,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from latency_models.calibration import Calibration, parse_calibration
+from latency_models.calibration_record import CalibrationRecord, parse_calibration
 from latency_models.energy import Energy
-from latency_models.figures import Confidence as Confidence
-from latency_models.figures import Figure, check_key, kinds, number, strings, text
 from latency_models.roofline import CalibratedRange, Roofline
+from latency_models.sourced_values import Confidence as Confidence
+from latency_models.sourced_values import SourcedValue, check_key, kinds, number, strings, text
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, unknown_name
 from nas.files import read_bytes
@@ -43,7 +43,7 @@ TEXTS = ("unit", "dtype")
 EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
 KNOWN = {*NUMBERS, *TEXTS, "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration"}
-Rows = tuple[tuple[str, Figure[float]], ...]  # of a table of figures, by name
+Rows = tuple[tuple[str, SourcedValue[float]], ...]  # of a table of figures, by name
 
 
 @dataclass(frozen=True)
@@ -53,30 +53,30 @@ class Target:
     name: str
     unit: str  # what runs the network, e.g. "1x Cortex-X1 2.80 GHz"
     dtype: Dtype
-    peak_gmacs_per_s: Figure[float]
-    bandwidth_gb_per_s: Figure[float]
-    bytes_per_weight: Figure[float]
-    bytes_per_activation: Figure[float]
+    peak_gmacs_per_s: SourcedValue[float]
+    bandwidth_gb_per_s: SourcedValue[float]
+    bytes_per_weight: SourcedValue[float]
+    bytes_per_activation: SourcedValue[float]
     aliases: tuple[str, ...] = ()
-    floor_ms: Figure[float] | None = None  # launch floor, once per batch
-    time_per_kernel_us: Figure[float] | None = None
-    on_chip_share: Figure[float] | None = None  # share of activation bytes that never leaves the chip, 0 to 1
-    weight_on_chip_share: Figure[float] | None = None  # share of weight bytes that stays on the chip, 0 to 1
-    free_kinds: Figure[tuple[Kind, ...]] | None = None  # kinds of kernels that cost nothing
-    published_ridge_point: Figure[float] | None = None  # MACs per byte; `plain-roofline` uses it
-    published_ridge_peak_gmacs_per_s: Figure[float] | None = None  # the scale in ms that goes with it
-    onchip_kb: Figure[float] | None = None
+    floor_ms: SourcedValue[float] | None = None  # launch floor, once per batch
+    time_per_kernel_us: SourcedValue[float] | None = None
+    on_chip_share: SourcedValue[float] | None = None  # share of activation bytes that never leaves the chip, 0 to 1
+    weight_on_chip_share: SourcedValue[float] | None = None  # share of weight bytes that stays on the chip, 0 to 1
+    free_kinds: SourcedValue[tuple[Kind, ...]] | None = None  # kinds of kernels that cost nothing
+    published_ridge_point: SourcedValue[float] | None = None  # MACs per byte; `plain-roofline` uses it
+    published_ridge_peak_gmacs_per_s: SourcedValue[float] | None = None  # the scale in ms that goes with it
+    onchip_kb: SourcedValue[float] | None = None
     batch: int = 1  # pictures in a latency
     overlap: bool = True  # whether kernels compute while they move bytes
-    kind_efficiency: tuple[tuple[Kind, Figure[float]], ...] = ()  # 1 for a kind that is not listed
-    kind_memory_efficiency: tuple[tuple[Kind, Figure[float]], ...] = ()
+    kind_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()  # 1 for a kind that is not listed
+    kind_memory_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()
     energy: Rows = ()  # `ENERGY` by name, or nothing
-    calibration: Calibration | None = None
+    calibration: CalibrationRecord | None = None
 
     @property
-    def figures(self) -> dict[str, Figure[Any]]:
+    def figures(self) -> dict[str, SourcedValue[Any]]:
         """All figures that the target has, by name."""
-        single = {name: value for name, value in vars(self).items() if isinstance(value, Figure)}
+        single = {name: value for name, value in vars(self).items() if isinstance(value, SourcedValue)}
         tables = ((name, getattr(self, name)) for name in (*EFFICIENCIES, "energy"))
         return single | {f"{table}.{row}": value for table, rows in tables for row, value in rows}
 
@@ -242,7 +242,7 @@ def _of_file(path: Path) -> Target:
     return parse_target(path.stem, _decoded(read_bytes(path), str(path)), str(path))
 
 
-def _value(figure: Figure[float] | None) -> float:
+def _value(figure: SourcedValue[float] | None) -> float:
     return figure.value if figure else 0.0
 
 
@@ -263,12 +263,12 @@ def _decoded(data: bytes, where: str) -> str:
         raise InvalidInput(f"{where} is not valid TOML: it is not UTF-8 text") from error
 
 
-def _number(table: Any, field: str, where: str) -> Figure[float]:
+def _number(table: Any, field: str, where: str) -> SourcedValue[float]:
     positive = field in POSITIVE or field in POSITIVE_OPTIONAL
     return number(table, field, where, positive=positive, most=1.0 if field in SHARES else math.inf)
 
 
-def _rows(table: Any, name: str, known: tuple[str, ...], where: str) -> tuple[tuple[Any, Figure[float]], ...]:
+def _rows(table: Any, name: str, known: tuple[str, ...], where: str) -> tuple[tuple[Any, SourcedValue[float]], ...]:
     """Return the figures of a table by name, in the order of `known`."""
     if not isinstance(table, dict):
         raise InvalidInput(f"{where}: {name} must be a table of figures, got {table!r:.60}")

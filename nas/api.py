@@ -23,30 +23,30 @@ from nas.errors import InvalidInput
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nas.compare import Comparison
-    from nas.plan import Settings
-    from nas.results import Result
-    from nas.watch import Watcher
+    from nas.compare.compare import Comparison
+    from nas.progress import ProgressReporter
+    from nas.records.results import Result
+    from nas.runs.settings import SearchConfig
 
 Network = ArchSpec | str | Path
 
 __all__ = ["Network", "compare", "export", "predict", "search", "spec", "specialise"]
 
 
-def search(out: str | Path, *, watch: "Watcher | None" = None, **settings: Any) -> "Result":
+def search(out: str | Path, *, watch: "ProgressReporter | None" = None, **settings: Any) -> "Result":
     """Search into the new folder `out` and return the network found; where `out` holds a run, go on with it.
 
-    `settings` are those of `nas.plan.Settings`, as the flags of `nas search`: space, target, latency_ms, max_params,
+    `settings` are those of `nas.runs.settings.SearchConfig`, as the flags of `nas search`: space, target, latency_ms, max_params,
     data, preset, seed and so on. An interrupted search goes on where it was only with equal settings.
     """
     from dataclasses import asdict
 
-    from nas import experiment
+    from nas.runs import joint_search
 
     wanted, folder = _settings(settings), Path(out)
     if _begun(folder, "settings", asdict(wanted)):
-        return experiment.resume(folder, watch)
-    return experiment.search(wanted, folder, watch)
+        return joint_search.resume(folder, watch)
+    return joint_search.search(wanted, folder, watch)
 
 
 def specialise(
@@ -57,7 +57,7 @@ def specialise(
     trials: int | None = None,
     universal: bool = False,
     latencies_ms: Sequence[float] = (),
-    watch: "Watcher | None" = None,
+    watch: "ProgressReporter | None" = None,
     **settings: Any,
 ) -> "dict[str, Result]":
     """Train one supernet, search it for each of `targets`, and return the network found for each; else as `search`.
@@ -65,14 +65,14 @@ def specialise(
     `trials` are per target and stage, by default those of the preset; `latencies_ms` one per target, by default that of
     a reference network. `universal` adds one network for all targets, under that name.
     """
-    from nas import specialise as several
-    from nas.request import UNIVERSAL, Request, default_trials, per_target
+    from nas.runs import multi_target as several
+    from nas.runs.multi_target_settings import UNIVERSAL, MultiTargetConfig, default_trials, per_target
 
     if wrong := {"target", "latency_ms"} & set(settings):
         raise InvalidInput(f"'{min(wrong)}' is for one target; give targets and latencies_ms")
     base, folder = _settings(settings), Path(out)
     count = default_trials(algorithm, base.preset) if trials is None else trials
-    request = Request(per_target(base, targets, latencies_ms), algorithm, count, universal=universal)
+    request = MultiTargetConfig(per_target(base, targets, latencies_ms), algorithm, count, universal=universal)
     if _begun(folder, "request", request.to_dict()):
         found = several.resume(folder, watch)
     else:
@@ -80,17 +80,17 @@ def specialise(
     return found.results | ({UNIVERSAL: found.universal} if found.universal else {})
 
 
-def _settings(given: dict[str, Any]) -> "Settings":
+def _settings(given: dict[str, Any]) -> "SearchConfig":
     """Return the settings with these fields; `UnknownName` where one is none."""
     from dataclasses import fields
 
     from nas.errors import unknown_name
-    from nas.plan import Settings
+    from nas.runs.settings import SearchConfig
 
-    known = [field.name for field in fields(Settings)]
+    known = [field.name for field in fields(SearchConfig)]
     if wrong := sorted(set(given) - set(known)):
         raise unknown_name("setting", wrong[0], known)
-    return Settings(**given)
+    return SearchConfig(**given)
 
 
 def _begun(run: Path, key: str, asked: dict[str, Any]) -> bool:
@@ -118,11 +118,11 @@ def compare(
 ) -> "Comparison":
     """Return networks side by side on devices; its tables are `rows`, `optimal`, `hypervolumes` and `regrets`.
 
-    See `nas.compare.compare` for what may be an item. With `out`, the page, the tables and pictures go into that new
+    See `nas.compare.compare.compare` for what may be an item. With `out`, the page, the tables and pictures go into that new
     folder.
     """
-    from nas import compare as comparing
-    from nas.compare_files import write
+    from nas.compare import compare as comparing
+    from nas.compare.files import write
     from nas.files import new_folder
 
     comparison = comparing.compare(items, targets, latency_model, energy=energy)
@@ -142,12 +142,12 @@ def predict(
 
     Columns: network, target, latency_ms (of a batch, predicted), macs, params, weight_bytes, peak_activation_bytes,
     caution ("" where the prediction is as good as others). Per kernel: network, target, and the fields of
-    `nas.describe.KernelRow`, with latency in ms.
+    `nas.report.describe.KernelRow`, with latency in ms.
     """
     import pandas as pd
 
     from latency_models.target import load_target, target_names
-    from nas.describe import describe
+    from nas.report.describe import describe
 
     named = [networks] if isinstance(networks, ArchSpec | str | Path) else list(networks)
     wanted = [targets] if isinstance(targets, str) else list(targets)
@@ -203,22 +203,22 @@ def export(
         raise InvalidInput("a spec holds no weights; leave weights out, or choose another format")
     loaded, provenance = None, {} if isinstance(network, ArchSpec) else of_folder(Path(network))
     if source is not None and name != "json":
-        from nas.export.weights import given
+        from nas.export.weights import given_weights
 
-        loaded, said = given(source, arch)
+        loaded, said = given_weights(source, arch)
         provenance |= said
     return list(write(arch, path, weights=loaded, provenance=provenance, **options))
 
 
 def spec(network: Network) -> ArchSpec:
     """Return the architecture that `network` names."""
-    from nas.compared import load_item
+    from nas.records.networks import load_item
 
     return network if isinstance(network, ArchSpec) else load_item(network)[0].arch
 
 
 def _label(network: Network) -> str:
-    from nas.compared import load_item
+    from nas.records.networks import load_item
 
     return network.name if isinstance(network, ArchSpec) else load_item(network)[0].name
 

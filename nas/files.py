@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.errors import InvalidInput
 
-LOCK = ".lock"  # in a folder that a process works on; see nas.locks
+LOCK = ".lock"  # in a folder that a process works on; see nas.records.locks
 
 
 class CannotWrite(InvalidInput):

@@ -35,7 +35,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Part:
+class CostTerm:
     """A piece of the network whose kernels depend on the decisions `genes` only; `kernels` takes a whole genotype."""
 
     name: str
@@ -51,7 +51,7 @@ class SearchSpace(Protocol):
     @property
     def decisions(self) -> tuple[Decision, ...]: ...
     @property
-    def parts(self) -> tuple[Part, ...]: ...
+    def parts(self) -> tuple[CostTerm, ...]: ...
     def decode(self, genotype: Sequence[int]) -> ArchSpec: ...
     def encode(self, arch: ArchSpec) -> Genotype: ...
 

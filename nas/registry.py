@@ -20,31 +20,31 @@ LATENCY_MODELS = {
     "plain-roofline": "latency_models.target:plain_roofline",
 }
 EXPORTERS = {
-    "json": "nas.export.spec:export",
-    "flax": "nas.export.flax_file:export",
-    "onnx": "nas.export.onnx_file:export",
-    "tflite": "nas.export.tflite_file:export",
-    "stablehlo": "nas.export.stablehlo_file:export",
-    "timm": "nas.export.timm_folder:export",
+    "json": "nas.export.json_file:export",
+    "flax": "nas.export.flax.folder:export",
+    "onnx": "nas.export.onnx.file:export",
+    "tflite": "nas.export.tflite.file:export",
+    "stablehlo": "nas.export.stablehlo.file:export",
+    "timm": "nas.export.timm.folder:export",
 }
 ENDINGS = {name: f".{name}" for name in ("json", "onnx", "stablehlo", "tflite")}  # of formats that are one file
 INT8_EXPORTERS = {  # each takes a Calibration too
-    "onnx": "nas.export.onnx_int8_file:export",
-    "tflite": "nas.export.tflite_int8_file:export",
+    "onnx": "nas.export.onnx.int8_file:export",
+    "tflite": "nas.export.tflite.int8_file:export",
 }
 RUNTIMES = {
-    "onnxruntime": "nas.runtimes.onnx_runtime:RUNTIME",
-    "litert": "nas.runtimes.litert:RUNTIME",
-    "xla": "nas.runtimes.xla:RUNTIME",
+    "onnxruntime": "nas.measure.onnx_runtime:RUNTIME",
+    "litert": "nas.measure.litert:RUNTIME",
+    "xla": "nas.measure.xla:RUNTIME",
 }
 ALGORITHMS = {  # each is called with a Proposer
-    "random": "nas.search.random_search:RandomSearch",
-    "regularized-evolution": "nas.search.regularized_evolution:RegularizedEvolution",
-    "nsga2": "nas.search.nsga2:NSGA2",
-    "local-search": "nas.search.local_search:LocalSearch",
-    "swarm": "nas.search.swarm:Swarm",
-    "gaussian-process": "nas.search.gaussian_process:GaussianProcess",
-    "hybrid": "nas.search.hybrid:Hybrid",
+    "random": "nas.search.algorithms.random_search:RandomSearch",
+    "regularized-evolution": "nas.search.algorithms.regularized_evolution:RegularizedEvolution",
+    "nsga2": "nas.search.algorithms.nsga2:NSGA2",
+    "local-search": "nas.search.algorithms.local_search:LocalSearch",
+    "swarm": "nas.search.algorithms.swarm:Swarm",
+    "gaussian-process": "nas.search.algorithms.gaussian_process:GaussianProcess",
+    "hybrid": "nas.search.algorithms.hybrid:Hybrid",
 }
 
 

@@ -5,8 +5,8 @@ kernel, number of layers and squeeze-excite (a quarter of the block's input), th
 EfficientNet-B0 is a member but for its activations. For prediction and calibration: there is no supernet of it here.
 """
 
-from nas.mbspace import BlockOptions, MBSpace, MBStage, quarter_of_input
 from nas.ops import Act, Conv, Head, Shape
+from nas.space.mbconv import BlockOptions, MBSpace, MBStage, quarter_of_input
 
 ACT: Act = "relu"  # the benchmark does not state it, and no cost here depends on it
 WIDTHS = (16, 24, 40, 80, 112, 192, 320)

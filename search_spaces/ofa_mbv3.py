@@ -7,8 +7,8 @@ MobileNetV3's has one: 1,280 parameters more than theirs, the same MACs. For pre
 supernet of it here.
 """
 
-from nas.mbspace import BlockOptions, MBSpace, MBStage, quarter_of_expanded
 from nas.ops import Act, Conv, Head, InvertedResidual, Shape, make_divisible
+from nas.space.mbconv import BlockOptions, MBSpace, MBStage, quarter_of_expanded
 
 STAGES: tuple[tuple[int, int, Act, bool], ...] = (  # channels, stride, activation, squeeze-excite
     (24, 2, "relu", False),

@@ -6,7 +6,8 @@ Multiples of 16, so that a proxy of width 0.25 keeps all options apart.
 """
 
 from nas.ops import Shape
-from nas.space import StagedSpace, stage
+from nas.space.choices import stage
+from nas.space.staged import StagedSpace
 
 SPACE = StagedSpace(
     name="uib",

@@ -6,7 +6,8 @@ the machinery, not for networks to keep.
 """
 
 from nas.ops import Shape
-from nas.space import BlockChoices, StageChoices, StagedSpace
+from nas.space.choices import BlockChoices, StageChoices
+from nas.space.staged import StagedSpace
 
 FIRST = BlockChoices(((0, 3), (3, 3)))
 OTHER = BlockChoices(((0, 0), (0, 3), (3, 0), (3, 3)))

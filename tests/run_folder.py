@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from latency_models.target import load_target, target_names
 from nas.arch import ArchSpec, save_arch
 from nas.ops import Shape
-from nas.pareto import non_dominated
-from nas.results import Accuracy, AccuracyKind, Result, load_result, save_result
-from nas.space import StagedSpace, stage
+from nas.records.results import Accuracy, AccuracyKind, Result, load_result, save_result
+from nas.search.pareto import non_dominated
+from nas.space.choices import stage
+from nas.space.staged import StagedSpace
 
 TARGET = "pixel8-edgetpu"
 COLUMNS = ("digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params", "accuracy_kind")

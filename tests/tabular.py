@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.cost import CostTable, Term
 from nas.protocols import Combiner, Decision
+from nas.space.cost_table import CostTable, Term
 
 
 @dataclass(frozen=True)

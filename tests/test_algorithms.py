@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nas.cost import MACS, PARAMS, compile_table
 from nas.errors import InvalidInput
-from nas.genotypes import canonical
-from nas.pareto import non_dominated
 from nas.protocols import Decision, Genotypes
 from nas.registry import ALGORITHMS, load
-from nas.search.bounds import Bounded
-from nas.search.gaussian_process import GaussianProcess, expected_improvement
-from nas.search.hybrid import Hybrid
-from nas.search.local_search import LocalSearch
-from nas.search.nsga2 import NSGA2
-from nas.search.regularized_evolution import RegularizedEvolution
-from nas.search.swarm import Swarm
+from nas.search.algorithms.gaussian_process import GaussianProcess, expected_improvement
+from nas.search.algorithms.hybrid import Hybrid
+from nas.search.algorithms.local_search import LocalSearch
+from nas.search.algorithms.nsga2 import NSGA2
+from nas.search.algorithms.regularized_evolution import RegularizedEvolution
+from nas.search.algorithms.swarm import Swarm
+from nas.search.constraints.bounds import Bounded
+from nas.search.pareto import non_dominated
 from nas.search.trials import from_json, keys, mutated, to_json
+from nas.space.cost_table import MACS, PARAMS, compile_table
+from nas.space.genotypes import canonical
 from tests.tabular import Tabular, free
 from tests.tiny import SPACE as TINY
 

@@ -16,9 +16,9 @@ from nas import api
 from nas.arch import load_arch, save_arch
 from nas.errors import InvalidInput, UnknownName
 from nas.files import dump_json, read_json
-from nas.plan import Settings
-from nas.request import default_trials
-from nas.results import Result, load_result
+from nas.records.results import Result, load_result
+from nas.runs.multi_target_settings import default_trials
+from nas.runs.settings import SearchConfig
 from nas.zoo import reference
 
 ARCH = replace(reference("mobilenetv3-small"), name="mine")
@@ -72,11 +72,11 @@ def test_an_export_is_that_of_the_format(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.experiment
+    import nas.runs.joint_search
 
     calls: list[tuple[str, Any]] = []
 
-    def search(settings: Settings, out: Path, watch: object) -> Result:
+    def search(settings: SearchConfig, out: Path, watch: object) -> Result:
         calls.append(("search", settings))
         make_run(out, count=4)
         return load_result(out / "best.json")
@@ -88,10 +88,10 @@ def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(nas.experiment, "search", search)
     monkeypatch.setattr(nas.experiment, "resume", resume)
     first = api.search(tmp_path / "run", target="rpi5", seed=3)
-    assert calls == [("search", Settings(target="rpi5", seed=3))]
+    assert calls == [("search", SearchConfig(target="rpi5", seed=3))]
     with pytest.raises(InvalidInput, match="other settings"):
         api.search(tmp_path / "run", target="rpi5", seed=4)
-    stored = {"settings": {**vars(Settings(target="rpi5", seed=3))}}
+    stored = {"settings": {**vars(SearchConfig(target="rpi5", seed=3))}}
     (tmp_path / "run" / "experiment.json").write_text(dump_json(stored))
     assert api.search(tmp_path / "run", target="rpi5", seed=3) == first and calls[-1][0] == "resume"
     with pytest.raises(UnknownName, match="did you mean 'target'"):
@@ -99,22 +99,22 @@ def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_several_targets_share_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.specialise
-    from nas.request import Request
-    from nas.specialise import Specialised
+    import nas.runs.multi_target
+    from nas.runs.multi_target import MultiTargetResult
+    from nas.runs.multi_target_settings import MultiTargetConfig
 
     calls: list[Any] = []
     result = load_result(make_run(tmp_path / "one", count=4) / "best.json")
 
-    def begin(request: Request, out: Path, watch: object) -> Specialised:
+    def begin(request: MultiTargetConfig, out: Path, watch: object) -> MultiTargetResult:
         calls.append(request)
         out.mkdir()
         (out / "experiment.json").write_text(dump_json({"request": request.to_dict()}))
-        return Specialised(dict.fromkeys(request.names, result), {}, result if request.universal else None)
+        return MultiTargetResult(dict.fromkeys(request.names, result), {}, result if request.universal else None)
 
-    def resume(out: Path, watch: object) -> Specialised:
+    def resume(out: Path, watch: object) -> MultiTargetResult:
         calls.append(out)
-        return Specialised({"rpi5": result}, {})
+        return MultiTargetResult({"rpi5": result}, {})
 
     monkeypatch.setattr(nas.specialise, "specialise", begin)
     monkeypatch.setattr(nas.specialise, "resume", resume)

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import nas.search.bounds
+import nas.search.constraints.bounds
 from latency_models.target import load_target
-from nas.cost import MACS, PARAMS, PEAK_ACTIVATION, Term, compile_table, within
 from nas.errors import InvalidInput
-from nas.genotypes import canonical, sample
 from nas.protocols import Decision, Genotypes
 from nas.registry import SPACES, load
-from nas.search.bounds import Bounded, matrix_game
-from nas.search.elimination import eliminate, elimination_order
-from nas.search.elimination import sample as sample_steps
+from nas.search.constraints.bounds import Bounded, matrix_game
+from nas.search.constraints.elimination import eliminate, elimination_order
+from nas.search.constraints.elimination import sample as sample_steps
+from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, Term, compile_table, within
+from nas.space.genotypes import canonical, sample
 from tests.tabular import Tabular, free
 from tests.tiny import SPACE as TINY
 

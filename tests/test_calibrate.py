@@ -12,20 +12,20 @@ from made_up_device import APART, SEEN, TOGETHER, UNSEEN
 
 from experiments.measured import MBCONV_TABLE, mbconv_spec
 from experiments.measured import rows_of as rows_of_table
-from latency_models.calibrate import LEAST, Fit, Workload, efficiencies, fit
-from latency_models.calibrated import calibrate, plain_template
-from latency_models.calibration import target_toml
+from latency_models.calibration.calibrate import calibrate, plain_template
+from latency_models.calibration.fit import LEAST, Fit, Workload, efficiencies, fit
+from latency_models.calibration.measurements import Measurement, Measurements
+from latency_models.calibration.validation import FITTERS, KIND_AWARE, cross_validated, half_width, scores
 from latency_models.energy import Energy
-from latency_models.measurements import Measurement, Measurements
 from latency_models.roofline import Roofline
 from latency_models.target import load_target, parse_target, target_names
-from latency_models.validation import FITTERS, KIND_AWARE, cross_validated, half_width, scores
+from latency_models.target_file import target_toml
 from nas.arch import ArchSpec
 from nas.cli.calibrating import NO_MACS
-from nas.cost import compile_table, cost_of
 from nas.errors import InvalidInput
 from nas.ops import KINDS
 from nas.registry import SPACES, load
+from nas.space.cost_table import compile_table, cost_of
 from nas.zoo import ZOO, reference
 
 TEMPLATE = plain_template("device", "fp32")

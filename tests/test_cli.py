@@ -21,10 +21,10 @@ from nas.arch import ArchSpec, load_arch, save_arch
 from nas.cli import main
 from nas.cli.live import LiveWatcher, duration, summary
 from nas.ops import Conv, Head, Shape
-from nas.plan import Settings
-from nas.proxy import proxied
-from nas.results import Result, load_result
-from nas.watch import Progress, Watcher
+from nas.progress import Progress, ProgressReporter
+from nas.records.results import Result, load_result
+from nas.runs.settings import SearchConfig
+from nas.space.scaling import scale_down
 from nas.zoo import reference
 
 HEAVY = ("jax", "flax", "optax", "ray", "numpy", "pandas", "matplotlib", "sklearn", "rich")
@@ -189,7 +189,7 @@ def test_train_again_with_other_flags_is_refused(trained: tuple[Path, Path, str]
 
 
 def test_train_takes_the_proxy_of_the_run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.train
+    import nas.training.loop
 
     seen: list[Any] = []
 
@@ -200,7 +200,7 @@ def test_train_takes_the_proxy_of_the_run(finished: Path, tmp_path: Path, monkey
     monkeypatch.setattr(nas.train, "train", stand_in)
     assert main(["train", str(finished), "--proxy", "--out", str(tmp_path / "t")]) == 130
     result = load_result(finished / "best.json")
-    assert seen == [proxied(result.arch, result.proxy_resolution, result.proxy_width), result.proxy_width]
+    assert seen == [scale_down(result.arch, result.proxy_resolution, result.proxy_width), result.proxy_width]
 
 
 def test_export_json_is_the_spec(out: Run, refusal: Run, finished: Path, tmp_path: Path) -> None:
@@ -227,13 +227,13 @@ def test_export_flax_takes_the_weights_of_a_training(
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[SearchConfig]:
     """Replace the search by one that makes a synthetic run; the list gets the settings it was called with."""
-    import nas.experiment
+    import nas.runs.joint_search
 
-    seen: list[Settings] = []
+    seen: list[SearchConfig] = []
 
-    def search(settings: Settings, run: Path, watch: Watcher, **_: Any) -> Result:
+    def search(settings: SearchConfig, run: Path, watch: ProgressReporter, **_: Any) -> Result:
         seen.append(settings)
         watch.plan(["the plan"])
         watch.progress(Progress("coarse", 1, 2, 0.5, 0.25, 0.7, "ms", 0.9, 61.0))
@@ -246,7 +246,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
             time.sleep(60)
         return load_result(run / "best.json")
 
-    def resume(run: Path, watch: Watcher, **_: Any) -> Result:
+    def resume(run: Path, watch: ProgressReporter, **_: Any) -> Result:
         return load_result(run / "best.json")
 
     monkeypatch.setattr(nas.experiment, "search", search)
@@ -254,7 +254,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return seen
 
 
-def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_path: Path) -> None:
+def test_search_passes_every_flag_on(out: Run, stand_in: list[SearchConfig], tmp_path: Path) -> None:
     flags = (
         "--space uib --target rpi5 --latency-ms 9.5 --max-params 4e6 --max-macs 200_000_000 --data d.npz --data-dir x "
         "--max-memory-kb 320 --max-flash-kb 1.5e3 --max-energy-mj 0.25 "
@@ -264,7 +264,7 @@ def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_pat
     )
     out("search", *flags.split(), "--out", tmp_path / "run")
     assert stand_in == [
-        Settings(
+        SearchConfig(
             space="uib",
             target="rpi5",
             latency_ms=9.5,
@@ -289,20 +289,20 @@ def test_search_passes_every_flag_on(out: Run, stand_in: list[Settings], tmp_pat
 
 
 def test_search_defaults_are_those_of_the_python_face(
-    out: Run, stand_in: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    out: Run, stand_in: list[SearchConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out("search", "--space", "uib", "--target", "edgetpu")
-    assert stand_in == [Settings()]
+    assert stand_in == [SearchConfig()]
     assert (tmp_path / "runs" / "uib-edgetpu-digits-quick-s0" / "best.json").exists()
 
 
-def test_search_on_an_abstract_device(out: Run, stand_in: list[Settings], tmp_path: Path) -> None:
+def test_search_on_an_abstract_device(out: Run, stand_in: list[SearchConfig], tmp_path: Path) -> None:
     out("search", "--ridge-point", 5, "--latency-ratio", 0.8, "--out", tmp_path / "run")
     assert (stand_in[0].target, stand_in[0].ridge_point, stand_in[0].latency_ratio) == (None, 5.0, 0.8)
 
 
-def test_search_shows_plan_progress_and_summary(out: Run, stand_in: list[Settings], tmp_path: Path) -> None:
+def test_search_shows_plan_progress_and_summary(out: Run, stand_in: list[SearchConfig], tmp_path: Path) -> None:
     run = tmp_path / "run"
     shown = out("search", "--out", run)
     assert "the plan\n" in shown
@@ -318,7 +318,7 @@ def test_search_shows_plan_progress_and_summary(out: Run, stand_in: list[Setting
 
 @pytest.mark.parametrize("seed", [1, 2], ids=["ctrl-c", "sigterm"])
 def test_an_interrupted_search_says_how_to_go_on(
-    seed: int, stand_in: list[Settings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    seed: int, stand_in: list[SearchConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert main(["search", "--seed", str(seed), "--out", str(tmp_path / "run")]) == 130

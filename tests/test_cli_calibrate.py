@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from made_up_device import APART, SEEN, TOGETHER
 
+from latency_models.calibration.validation import FITTERS
 from latency_models.roofline import Roofline
 from latency_models.target import load_target
-from latency_models.validation import FITTERS
 from nas.arch import save_arch
 from nas.cli import main
-from nas.cost import compile_table
 from nas.registry import SPACES, load
+from nas.space.cost_table import compile_table
 from nas.zoo import ZOO, reference
 
 

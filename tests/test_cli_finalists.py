@@ -13,9 +13,9 @@ from nas.arch import load_arch
 from nas.cli import main
 from nas.cli.finalists import chosen
 from nas.errors import InvalidInput
-from nas.locks import locked
-from nas.proxy import proxied
-from nas.results import result_of_run
+from nas.records.locks import locked
+from nas.records.results import result_of_run
+from nas.space.scaling import scale_down
 
 SAVED = ("x_train", "y_train", "x_test", "y_test")
 
@@ -87,6 +87,6 @@ def test_a_whole_one_on_pictures_of_8_px(run: Path, tmp_path: Path, capsys: pyte
     assert (row["digest"], row["state"]) == (one.digest, "finished")
     deployed = load_arch(run / "specs" / f"{one.digest[:12]}.json")
     trained = load_arch(next((tmp_path / "out").glob("trials/*/arch.json")))
-    assert trained == one.arch == proxied(deployed, 16, 0.5)
+    assert trained == one.arch == scale_down(deployed, 16, 0.5)
     assert main([*flags, "--epochs", "2"]) == 2  # in the same folder
     assert "holds trials with another settings" in capsys.readouterr().err

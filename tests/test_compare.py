@@ -12,15 +12,15 @@ from run_folder import ALONE, SPACE, accuracy_of, add_finalists, make_run, train
 
 from latency_models.target import load_target
 from nas.arch import ArchSpec, save_arch
-from nas.compare import Comparison, compare
-from nas.compare_files import write
-from nas.compare_table import tables
-from nas.compared import PUBLISHED_KIND
+from nas.compare.compare import Comparison, compare
+from nas.compare.files import write
+from nas.compare.table import tables
 from nas.errors import InvalidInput, UnknownName
 from nas.ops import Shape
-from nas.pareto import hypervolume_2d, non_dominated
-from nas.results import load_result
-from nas.zoo import YARDSTICKS, reference
+from nas.records.networks import PUBLISHED_KIND
+from nas.records.results import load_result
+from nas.search.pareto import hypervolume_2d, non_dominated
+from nas.zoo import BASELINES, reference
 
 TARGETS = ["edgetpu", "pixel6-cpu"]
 SPEC = SPACE.decode(SPACE.sample(np.random.default_rng(5), 1)[0])
@@ -84,7 +84,7 @@ def test_only_equal_kinds_share_a_front_and_a_hypervolume(everything: Comparison
 def test_references_are_rebuilt_for_what_is_compared_and_have_no_accuracy(everything: Comparison) -> None:
     rows = everything.rows
     references = rows[(rows["source"] == "reference") & (rows["target"] == "edgetpu")]
-    assert set(references["name"]) == set(YARDSTICKS) and references["top1"].isna().all()
+    assert set(references["name"]) == set(BASELINES) and references["top1"].isna().all()
     conv_s = references[references["name"] == "mobilenetv4-conv-s"].iloc[0]
     assert conv_s["digest"] == reference("mobilenetv4-conv-s", resolution=224, num_classes=10).digest
 
@@ -101,7 +101,7 @@ def test_two_inputs_have_references_each_and_a_wide_one_none(tmp_path: Path) -> 
     for name, shape in {"a": Shape(224, 224, 3), "b": Shape(64, 64, 1), "c": Shape(64, 32, 1)}.items():
         save_arch(ArchSpec(shape, SPEC.stages, SPEC.head, 10), tmp_path / f"{name}.json")
     found = compare([tmp_path / f"{name}.json" for name in "abc"], ["rpi5"])
-    assert sum(found.rows["source"] == "reference") == 2 * len(YARDSTICKS) and found.rows["name"].is_unique
+    assert sum(found.rows["source"] == "reference") == 2 * len(BASELINES) and found.rows["name"].is_unique
     assert any("square" in note for note in found.notes)
 
 

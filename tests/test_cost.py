@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency_models.target import load_target, target_names
-from nas.cost import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, compile_table, cost_of, within
-from nas.proxy import redeployed
 from nas.registry import SPACES, load
+from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, compile_table, cost_of, within
+from nas.space.scaling import with_input
 from nas.zoo import reference
 from tests.tiny import SPACE as TINY
 
@@ -83,5 +83,5 @@ def test_uib_reaches_from_below_conv_s_to_above_conv_m_on_every_target(target: s
     model = load_target(target).model()
     coarse = compile_table(UIB.coarse(), model)
     small = model.predict_ms(reference("mobilenetv4-conv-s"))
-    medium = model.predict_ms(redeployed(reference("mobilenetv4-conv-m"), 224, 3, 1000))
+    medium = model.predict_ms(with_input(reference("mobilenetv4-conv-m"), 224, 3, 1000))
     assert coarse.cheapest()[0] < small < medium < coarse.dearest()[0]

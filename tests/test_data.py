@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 from data_sets import arrays, save, small
 
-from nas.data import (
-    DATA_SETS,
-    Augmentation,
-    channel_stats,
-    load,
-)
+from nas.data import DATA_SETS, Augmentation, channel_stats, load
 from nas.data.cifar10 import BIN_NAMES, parse_records, parse_tar
 from nas.data.fashion_mnist import OFFICIAL_MD5, parse_idx
 from nas.errors import InvalidInput, UnknownName

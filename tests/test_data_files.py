@@ -11,9 +11,7 @@ import pytest
 from data_sets import arrays, save, small
 from PIL import Image
 
-from nas.data import (
-    load,
-)
+from nas.data import load
 from nas.errors import InvalidInput
 
 # --- npz files ------------------------------------------------------------------------------------------------------

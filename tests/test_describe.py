@@ -16,9 +16,10 @@ from latency_models.forest import fit_forest, forest_text
 from latency_models.target import abstract_target, list_targets, load_target
 from nas.arch import ArchSpec
 from nas.cli import main
-from nas.describe import describe, description_table, forest_row, target_rows, target_table, zoo_rows, zoo_table
-from nas.drawing import bar, drawing, parts, write
 from nas.errors import InvalidInput
+from nas.report.describe import describe, description_table, forest_row, target_rows, target_table, zoo_rows, zoo_table
+from nas.report.network_summary import block_shares
+from nas.report.network_view import bar, network_table, write
 from nas.zoo import ZOO, reference
 
 
@@ -76,15 +77,15 @@ def test_the_lists_hold_every_member() -> None:
 @settings(max_examples=30)
 def test_the_drawing_holds_every_block_and_its_shares_sum_to_one(arch: ArchSpec) -> None:
     model = load_target("rpi5").model()
-    found = parts(arch, model)
+    found = block_shares(arch, model)
     assert sum(part.time_share for part in found) == pytest.approx(1)
     assert sum(part.macs for part in found) == arch.macs and len(found) == sum(map(len, arch.stages)) + 1
     assert model.constant + sum(part.time for part in found) == pytest.approx(model.predict_ms(arch))
-    text_of(drawing(arch, model))
+    text_of(network_table(arch, model))
 
 
 def test_the_drawing_names_kernels_widths_and_strides() -> None:
-    shown = text_of(drawing(reference("mobilenetv4-hybrid-m"), load_target("edgetpu").model()))
+    shown = text_of(network_table(reference("mobilenetv4-hybrid-m"), load_target("edgetpu").model()))
     for words in ("3x3-32/2", "dw5/2 1x1-80", "UIB ExtraDW skip", "fc-1280", "16x16x160", "scores softmax mix", "58%"):
         assert words in shown
     assert (

@@ -14,9 +14,9 @@ import pytest
 import ray
 from numpy.typing import NDArray
 
+from nas.distributed.cluster import Cluster, store_bytes
+from nas.distributed.executor import AHEAD, GivenUp, RayExecutor
 from nas.errors import InvalidInput
-from nas.tune.cluster import Cluster, store_bytes
-from nas.tune.executor import AHEAD, GivenUp, RayExecutor
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads and processes in /proc")
 WEIGHTS = np.linspace(0, 1, 6)
@@ -157,7 +157,7 @@ DRIVER = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 import numpy as np, evaluators
-from nas.tune.executor import RayExecutor
+from nas.distributed.executor import RayExecutor
 with RayExecutor(evaluators.weighted, {"weights": np.ones(6), "folder": ""}, workers=2) as executor:
     list(executor.evaluate([np.zeros((1, 6), np.int32)] * 4))
     print("at work", executor._cluster._folder, *executor.live_pids, flush=True)

@@ -8,36 +8,39 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latency_models.calibration import target_toml
 from latency_models.forest import fit_forest, forest_text, load_forest
 from latency_models.forest_table import ForestTable
 from latency_models.target import load_target
-from nas import experiment, presets
+from latency_models.target_file import target_toml
 from nas.arch import load_arch
-from nas.cost import PARAMS, WEIGHTS, compile_table, within
-from nas.describe import describe
 from nas.errors import InvalidInput, UnknownName
-from nas.experiment import Progress, Settings, Silent, resume, search
-from nas.front import open_candidates
-from nas.journal import Journal
-from nas.nn.checkpoints import Checkpoints
 from nas.nn.network import load_weights
-from nas.outcome import SHARED
-from nas.pareto import non_dominated
-from nas.plan import make_plan
-from nas.presets import Finals
-from nas.proxy import proxied
-from nas.results import load_result
-from nas.search import bounds
-from nas.search.bounds import Bounded
-from nas.search.landing import band
+from nas.progress import Progress, SilentReporter
+from nas.records.journal import Journal
+from nas.records.results import load_result
+from nas.report.describe import describe
+from nas.runs import joint_search
+from nas.runs.front import open_candidates
+from nas.runs.joint_search import resume, search
+from nas.runs.plan import make_plan
+from nas.runs.result_builder import SHARED
+from nas.runs.settings import SearchConfig
+from nas.search.constraints import bounds
+from nas.search.constraints.bounds import Bounded
+from nas.search.constraints.project import band
+from nas.search.pareto import non_dominated
+from nas.space.cost_table import PARAMS, WEIGHTS, compile_table, within
+from nas.space.scaling import scale_down
+from nas.supernet import presets
+from nas.supernet.presets import RetrainingBudget
+from nas.training.checkpoints import Checkpoints
 from tests.tiny import PRESET, latency_range, pictures
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 TINY = replace(
     PRESET,
-    finals=Finals(2, 1, open=2, rungs=(1, 2)),  # what wins the coarse stage is not in its space
+    finals=RetrainingBudget(2, 1, open=2, rungs=(1, 2)),  # what wins the coarse stage is not in its space
 )
 RESULT_FILES = (
     "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
@@ -45,15 +48,15 @@ RESULT_FILES = (
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings of a search that takes seconds; every chunk is followed by a checkpoint."""
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchConfig:
+    """SearchConfig of a search that takes seconds; every chunk is followed by a checkpoint."""
     data = pictures()
     np.savez(
         tmp_path / "quarters.npz", x_train=data.x_train, y_train=data.y_train, x_test=data.x_test, y_test=data.y_test
     )
     monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
-    monkeypatch.setattr(experiment, "CHECKPOINT_SECONDS", 0.0)
-    return Settings(
+    monkeypatch.setattr(joint_search, "CHECKPOINT_SECONDS", 0.0)
+    return SearchConfig(
         space="tests.tiny:SPACE",
         target="pixel6-cpu",
         latency_ms=0.03,
@@ -64,7 +67,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     )
 
 
-class StopAt(Silent):
+class StopAt(SilentReporter):
     """A watcher that interrupts the search at one report, as Ctrl-C would."""
 
     def __init__(self, stage: str, step: int) -> None:
@@ -76,13 +79,15 @@ class StopAt(Silent):
             raise KeyboardInterrupt
 
 
-def with_mid_latency(settings: Settings) -> Settings:
+def with_mid_latency(settings: SearchConfig) -> SearchConfig:
     """Return the settings with a latency in the middle of what the space reaches."""
     low, high = latency_range(settings)
     return replace(settings, latency_ms=(low + high) / 2)
 
 
-def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(settings: Settings, tmp_path: Path) -> None:
+def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(
+    settings: SearchConfig, tmp_path: Path
+) -> None:
     settings = with_mid_latency(settings)
     whole = tmp_path / "whole"
     result = search(settings, whole)
@@ -100,7 +105,7 @@ def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(setting
     _check_files(whole, settings)
 
 
-def _check_files(run: Path, settings: Settings) -> None:
+def _check_files(run: Path, settings: SearchConfig) -> None:
     result = load_result(run / "best.json")
     assert load_arch(run / "best.json") == result.arch
     assert abs(result.latency / result.wanted_latency - 1) <= 0.01
@@ -113,7 +118,7 @@ def _check_files(run: Path, settings: Settings) -> None:
     assert front["top1"].is_monotonic_increasing and front["latency"].is_monotonic_increasing
     for row in front.itertuples():
         assert load_arch(run / str(row.spec)).digest == row.digest
-    weights, origin = load_weights(run / "inherited.safetensors", proxied(result.arch, 8, 0.5))
+    weights, origin = load_weights(run / "inherited.safetensors", scale_down(result.arch, 8, 0.5))
     assert "inherited" in origin and weights
     finalists = pd.read_csv(run / "finalists.csv")
     assert finalists.groupby("stage", sort=False).size().to_dict() == {"coarse": 3, "fine": 2}
@@ -131,11 +136,11 @@ def _check_files(run: Path, settings: Settings) -> None:
     assert shared.top1 == evaluated.set_index("digest")["top1"][result.arch.digest]
     assert any("the best of 2 candidates" in note for note in result.notes)
     stored = json.loads((run / "experiment.json").read_text())
-    assert Settings.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
+    assert SearchConfig.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
     assert (run / "report.html").read_text().startswith("<!")
 
 
-def test_open_candidates_keep_all_that_is_asked(settings: Settings) -> None:
+def test_open_candidates_keep_all_that_is_asked(settings: SearchConfig) -> None:
     plan = make_plan(replace(with_mid_latency(settings), max_params=40_000))
     goal = plan.goal(plan.space)
     found = open_candidates(plan.space, goal, 5, 0)
@@ -144,7 +149,7 @@ def test_open_candidates_keep_all_that_is_asked(settings: Settings) -> None:
     assert open_candidates(plan.space, goal, 5, 0) == found != open_candidates(plan.space, goal, 5, 1)
 
 
-def test_a_changed_data_set_is_not_resumed(settings: Settings, tmp_path: Path) -> None:
+def test_a_changed_data_set_is_not_resumed(settings: SearchConfig, tmp_path: Path) -> None:
     settings = with_mid_latency(settings)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -185,14 +190,14 @@ def test_a_changed_data_set_is_not_resumed(settings: Settings, tmp_path: Path) -
     ],
 )
 def test_bad_requests_get_one_line_and_leave_nothing(
-    settings: Settings, tmp_path: Path, change: dict[str, object], message: str
+    settings: SearchConfig, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises((InvalidInput, UnknownName), match=message) as error:
         search(replace(settings, **change), tmp_path / "run")  # type: ignore[arg-type]
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 
-def test_bounds_that_exclude_each_other_are_answered_with_a_proof(settings: Settings) -> None:
+def test_bounds_that_exclude_each_other_are_answered_with_a_proof(settings: SearchConfig) -> None:
     low, high = latency_range(settings)
     space = make_plan(replace(settings, latency_ms=low)).space
     least = compile_table(space, PARAMS).cheapest()[0]
@@ -202,7 +207,7 @@ def test_bounds_that_exclude_each_other_are_answered_with_a_proof(settings: Sett
 
 
 def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: SearchConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without cuts there is no proof; what is left is the nearest that descents find, in the units of the settings."""
     low, high = latency_range(settings)
@@ -215,14 +220,14 @@ def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
         make_plan(replace(settings, latency_ms=high, max_flash_kb=least * 1.02))
 
 
-def test_bounds_that_hold_together_are_found(settings: Settings) -> None:
+def test_bounds_that_hold_together_are_found(settings: SearchConfig) -> None:
     settings = bounded(settings)
     plan = make_plan(settings)
     start = Bounded(plan.space, band(plan.goal(plan.space))).start
     assert within(plan.limits(plan.space), start[None]).all()
 
 
-def bounded(settings: Settings) -> Settings:
+def bounded(settings: SearchConfig) -> SearchConfig:
     """Return the settings with a latency and bounds on memory, flash and energy that can be kept together."""
     low, high = latency_range(settings)
     settings = replace(settings, latency_ms=low + 0.3 * (high - low), max_memory_kb=1e6, max_flash_kb=1e6)
@@ -233,7 +238,7 @@ def bounded(settings: Settings) -> Settings:
     return replace(settings, max_memory_kb=most[0], max_flash_kb=most[1])
 
 
-def forest_file(folder: Path, settings: Settings) -> tuple[str, float]:
+def forest_file(folder: Path, settings: SearchConfig) -> tuple[str, float]:
     """Return the file of a forest of energy, and a bound that some architectures of the wanted latency keep."""
     plan = make_plan(settings)
     genotypes = plan.space.sample(np.random.default_rng(1), 40)
@@ -246,7 +251,7 @@ def forest_file(folder: Path, settings: Settings) -> tuple[str, float]:
     return str(path), float(np.quantile(ForestTable.of(plan.space, forest, "joules").score(near), 0.3))
 
 
-def test_a_search_lands_under_several_bounds_and_a_forest(settings: Settings, tmp_path: Path) -> None:
+def test_a_search_lands_under_several_bounds_and_a_forest(settings: SearchConfig, tmp_path: Path) -> None:
     settings = bounded(replace(settings, target=with_energy(tmp_path)))
     path, most = forest_file(tmp_path, settings)
     settings = replace(settings, forest_bounds=(f"{path}:{most!r}",), minimize=("energy", "flash", path))
@@ -286,7 +291,7 @@ def with_energy(folder: Path) -> str:
     return str(path)
 
 
-def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: Settings, tmp_path: Path) -> None:
+def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: SearchConfig, tmp_path: Path) -> None:
     settings = replace(settings, target=with_energy(tmp_path))
     low, high = latency_range(settings)
     for name in ("max_memory_kb", "max_flash_kb", "max_energy_mj"):
@@ -301,7 +306,7 @@ def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: Sett
         )
 
 
-def test_bounds_count_the_bytes_of_the_target(settings: Settings) -> None:
+def test_bounds_count_the_bytes_of_the_target(settings: SearchConfig) -> None:
     settings = replace(with_mid_latency(settings), max_memory_kb=1e6, max_flash_kb=1e6, max_macs=10**12)
     plan = make_plan(settings)
     genotype = plan.space.sample(np.random.default_rng(0), 1)
@@ -312,10 +317,10 @@ def test_bounds_count_the_bytes_of_the_target(settings: Settings) -> None:
         expected = bytes_of[bound.setting] / 1024 if bound.setting in bytes_of else arch.macs
         assert float(table.score(genotype)[0]) / bound.per_unit == pytest.approx(expected, rel=1e-12)
     stored = {name: value for name, value in asdict(settings).items() if not name.startswith("max_")}
-    assert Settings.from_dict(stored).max_memory_kb is None  # a file of before these bounds
+    assert SearchConfig.from_dict(stored).max_memory_kb is None  # a file of before these bounds
 
 
-def test_energy_is_told_where_it_is_bounded(settings: Settings, tmp_path: Path) -> None:
+def test_energy_is_told_where_it_is_bounded(settings: SearchConfig, tmp_path: Path) -> None:
     settings = replace(with_mid_latency(replace(settings, target=with_energy(tmp_path))), max_energy_mj=1e6)
     plan = make_plan(settings)
     arch = plan.space.decode(plan.limits(plan.space)[0][0].cheapest()[1])
@@ -324,7 +329,7 @@ def test_energy_is_told_where_it_is_bounded(settings: Settings, tmp_path: Path) 
     assert plan.limits(plan.space)[0][0].cheapest()[0] == pytest.approx(energy_mj)
 
 
-def test_abstract_device_scores_relative_to_the_reference(settings: Settings) -> None:
+def test_abstract_device_scores_relative_to_the_reference(settings: SearchConfig) -> None:
     base = replace(settings, space="uib", target=None, ridge_point=30.0, latency_ms=None, resolution=224)
     plan = make_plan(replace(base, proxy_resolution=16))
     assert plan.wanted == pytest.approx(1.0) and plan.model.unit.startswith("x ")

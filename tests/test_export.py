@@ -15,7 +15,8 @@ from flax import nnx
 
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput
-from nas.export import flax_file, spec
+from nas.export import json_file
+from nas.export.flax import folder as flax_folder
 from nas.files import dump_json, read_json, write_whole
 from nas.nn.network import Network, load_weights, set_weights, weight_shapes
 from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
@@ -81,7 +82,7 @@ def provenance(arch: ArchSpec) -> dict[str, str]:
 
 def test_the_model_runs_without_this_package_and_equals_the_network(tmp_path: Path) -> None:
     weights = some_weights(ARCH)
-    lines = flax_file.export(ARCH, tmp_path / "out", weights=weights, provenance=provenance(ARCH))
+    lines = flax_folder.export(ARCH, tmp_path / "out", weights=weights, provenance=provenance(ARCH))
     assert "trained" in " ".join(lines) and "random" not in " ".join(lines)
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
@@ -102,7 +103,7 @@ def test_the_model_runs_without_this_package_and_equals_the_network(tmp_path: Pa
 
 def test_without_weights_a_random_initialisation_is_written_and_said(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()  # an empty folder may be there
-    lines = flax_file.export(SAME, tmp_path / "out")
+    lines = flax_folder.export(SAME, tmp_path / "out")
     assert "predicts nothing" in " ".join(lines)
     weights, origin = load_weights(tmp_path / "out" / "weights.safetensors", SAME)
     assert origin == "random initialisation, seed 0" and set(weights) == set(weight_shapes(SAME))
@@ -119,7 +120,7 @@ def test_what_does_not_belong_together_is_refused_and_nothing_is_left(
 
     def refused(match: str, out: str = "out", **arguments: Any) -> None:
         with pytest.raises(InvalidInput, match=match) as error:
-            flax_file.export(SAME, tmp_path / out, **{"weights": weights, "provenance": provenance(SAME)} | arguments)
+            flax_folder.export(SAME, tmp_path / out, **{"weights": weights, "provenance": provenance(SAME)} | arguments)
         assert "\n" not in str(error.value)
 
     refused("of another spec", provenance=provenance(proxy))
@@ -132,22 +133,22 @@ def test_what_does_not_belong_together_is_refused_and_nothing_is_left(
     refused("not empty", "taken")
     refused("not empty", "taken/file")
     refused("cannot", "taken/file/below")
-    monkeypatch.setattr(flax_file, "run_model", lambda *_: np.zeros((2, 2), np.float32))
+    monkeypatch.setattr(flax_folder, "run_model", lambda *_: np.zeros((2, 2), np.float32))
     refused("differs")
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(flax_file, "run_model", interrupted)
+    monkeypatch.setattr(flax_folder, "run_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        flax_file.export(SAME, tmp_path / "out", weights=weights, provenance=provenance(SAME))
+        flax_folder.export(SAME, tmp_path / "out", weights=weights, provenance=provenance(SAME))
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_every_reference_has_a_model_with_one_call_per_op(name: str) -> None:
     arch = ZOO[name].spec()
-    tree = ast.parse(flax_file.model_source(arch, provenance(arch)))
+    tree = ast.parse(flax_folder.model_source(arch, provenance(arch)))
     model = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Model")
     calls = [node.func.id for node in ast.walk(model) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     wanted = [type(op).__name__ for _, op, _ in arch.walk()]
@@ -156,7 +157,7 @@ def test_every_reference_has_a_model_with_one_call_per_op(name: str) -> None:
 
 def test_the_spec_is_written_whole_and_not_over_another(tmp_path: Path) -> None:
     out = tmp_path / "spec.json"
-    lines = spec.export(ARCH, out, weights={}, provenance={"seed": "7", "origin": "trained"})
+    lines = json_file.export(ARCH, out, weights={}, provenance={"seed": "7", "origin": "trained"})
     assert load_arch(out) == ARCH and ARCH.digest[:12] in lines[0] and "no weights" in lines[-1]
     said = read_json(out)["metadata"]
     assert said["spec.digest"] == ARCH.digest and said["provenance.seed"] == "7" and "provenance.origin" not in said
@@ -164,9 +165,9 @@ def test_the_spec_is_written_whole_and_not_over_another(tmp_path: Path) -> None:
     text = (tmp_path / "spec.json.md").read_text()
     assert "seed: 7" in text and ARCH.digest in text and "load_arch" in text
     with pytest.raises(InvalidInput, match="exists"):
-        spec.export(ARCH, out)
+        json_file.export(ARCH, out)
     with pytest.raises(InvalidInput, match="cannot write"):
-        spec.export(ARCH, tmp_path / "absent" / "spec.json")
+        json_file.export(ARCH, tmp_path / "absent" / "spec.json")
     altered = read_json(out) | {"metadata": "none"}
     write_whole(out, dump_json(altered))
     with pytest.raises(InvalidInput, match="metadata must be an object"):
@@ -174,5 +175,5 @@ def test_the_spec_is_written_whole_and_not_over_another(tmp_path: Path) -> None:
 
 
 def test_the_registry_finds_the_exporters() -> None:
-    assert load("export format", EXPORTERS, "flax") is flax_file.export
-    assert load("export format", EXPORTERS, "json") is spec.export
+    assert load("export format", EXPORTERS, "flax") is flax_folder.export
+    assert load("export format", EXPORTERS, "json") is json_file.export

@@ -18,16 +18,17 @@ from hypothesis import strategies as st
 from nas import files
 from nas.errors import InvalidInput
 from nas.files import LOCK, CannotWrite, new_folder, write_whole
-from nas.journal import Journal, read_journal
-from nas.locks import holder, locked
-from nas.nn.checkpoints import KEPT, Checkpoints
-from nas.plan import Settings, make_plan
-from nas.search.repair import repair
+from nas.records.journal import Journal, read_journal
+from nas.records.locks import holder, locked
+from nas.runs.plan import make_plan
+from nas.runs.settings import SearchConfig
+from nas.search.constraints.repair import repair
+from nas.training.checkpoints import KEPT, Checkpoints
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from nas.locks import locked
+from nas.records.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -262,7 +263,7 @@ def test_a_full_disk_under_a_checkpoint_is_one_line(tmp_path: Path, monkeypatch:
 
 
 def test_the_smoke_preset_has_a_space_that_lands_where_it_is_asked_to() -> None:
-    plan = make_plan(Settings(space="uib_smoke", preset="smoke"))
+    plan = make_plan(SearchConfig(space="uib_smoke", preset="smoke"))
     assert plan.proxy_resolution == plan.dataset.resolution == 8  # nothing is resized
     coarse = plan.space.coarse()
     flat = np.zeros((len(coarse.decisions), 4))

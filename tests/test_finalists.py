@@ -5,17 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import InvalidInput
-from nas.finalists import Verdict, entrants
-from nas.presets import QUICK, Finals
 from nas.protocols import Genotype
-from nas.search import halving
-from nas.tune.finalists import Finalist, Outcome
+from nas.runs.finalists import CandidateRanking, top_candidates
+from nas.search.schedulers import halving
+from nas.supernet.presets import QUICK, RetrainingBudget
+from nas.training.candidates import Candidate, TrialResult
 from nas.zoo import reference
 
 
 @given(st.integers(1, 40), st.sets(st.integers(1, 30), min_size=1, max_size=4))
 def test_the_epochs_told_are_those_that_halving_runs(candidates: int, epochs: set[int]) -> None:
-    finals = Finals(candidates, 1, rungs=tuple(sorted(epochs)))
+    finals = RetrainingBudget(candidates, 1, rungs=tuple(sorted(epochs)))
     state, done, trained = halving.init(tuple(map(str, range(candidates))), finals.rungs), 0, 0
     while not state.done:
         until, names = halving.ask(state)
@@ -29,7 +29,7 @@ def test_the_epochs_told_are_those_that_halving_runs(candidates: int, epochs: se
 def test_each_origin_sends_its_best_entrants(found: dict[int, tuple[int, str]], most: int) -> None:
     counts: dict[Genotype, int] = {(i,): count for i, (count, _) in found.items()}
     origins: dict[Genotype, str] = {(i,): origin for i, (_, origin) in found.items()}
-    sent = entrants(list(counts), counts, origins, most)
+    sent = top_candidates(list(counts), counts, origins, most)
     assert len(sent) == len(set(sent)) == min(most, len(found))
     for origin in set(origins.values()):
         team = [genotype for genotype in counts if origins[genotype] == origin]
@@ -43,23 +43,25 @@ def test_each_origin_sends_its_best_entrants(found: dict[int, tuple[int, str]], 
 def test_a_preset_takes_finalists_enough_for_a_choice() -> None:
     preset = QUICK.with_finalists(8)
     assert QUICK.with_finalists(None) is QUICK and preset.with_finalists(0).finals is None
-    assert preset.finals == Finals(8, 2, open=5)
+    assert preset.finals == RetrainingBudget(8, 2, open=5)
     with pytest.raises(InvalidInput, match="at least 6, or 0 for none, got 5"):
         QUICK.with_finalists(5)
 
 
 def test_words_name_who_is_trained_how_long() -> None:
-    coarse, fine = Finals(12, 4, open=8, rungs=(1, 4)).lines()
+    coarse, fine = RetrainingBudget(12, 4, open=8, rungs=(1, 4)).lines()
     assert coarse.endswith("12 trained alone, 8 of them drawn from the whole space, 12 to epoch 1, then 4 to epoch 4")
     assert fine.endswith("4 more against the best of those, 4 to epoch 1, then 2 to epoch 4")
 
 
-def verdict_of(names: list[str], reached: list[tuple[int, float]], curve: dict[int, float]) -> Verdict:
+def verdict_of(names: list[str], reached: list[tuple[int, float]], curve: dict[int, float]) -> CandidateRanking:
     """A contest over reference networks, that ended with `reached` in this order."""
     archs = [reference(name) for name in names]
-    outcomes = [Outcome(arch.digest, *end, "finished") for arch, end in zip(archs, reached, strict=True)]
-    finalists = [Finalist(arch.digest, arch, 1.0, "ms", 0.5) for arch in archs]
-    return Verdict(tuple(archs), tuple(finalists), tuple(outcomes), {arch.digest: curve for arch in archs}, 100)
+    outcomes = [TrialResult(arch.digest, *end, "finished") for arch, end in zip(archs, reached, strict=True)]
+    finalists = [Candidate(arch.digest, arch, 1.0, "ms", 0.5) for arch in archs]
+    return CandidateRanking(
+        tuple(archs), tuple(finalists), tuple(outcomes), {arch.digest: curve for arch in archs}, 100
+    )
 
 
 @pytest.mark.parametrize(("top1", "keeps"), [(0.79, True), (0.8, True), (0.81, False)])

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestRegressor
 
 from latency_models import forest as forest_module
+from latency_models.calibration.forest_fit import FOREST, KIND_AWARE, MACS_ONLY, POWER, RIDGE_REGRESSION, forest_of
+from latency_models.calibration.measurements import Measurement, Measurements
 from latency_models.energy import Energy
 from latency_models.forest import (
     Forest,
@@ -24,9 +26,7 @@ from latency_models.forest import (
     grow,
     load_forest,
     trees_of,
-)  # fmt: skip
-from latency_models.forest_fit import FOREST, KIND_AWARE, MACS_ONLY, POWER, RIDGE_REGRESSION, forest_of
-from latency_models.measurements import Measurement, Measurements
+)
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main

@@ -11,10 +11,10 @@ from latency_models.forest import Forest, features_of, fit_forest, forest_text, 
 from latency_models.forest_table import ForestTable, additive
 from latency_models.roofline import Roofline
 from nas.errors import InvalidInput
-from nas.forest_bounds import ForestBound
-from nas.objectives import columns, objectives
 from nas.protocols import Genotypes
-from nas.space import StagedSpace
+from nas.search.constraints.forest_bounds import ForestBound
+from nas.search.objectives import columns, objectives
+from nas.space.staged import StagedSpace
 from tests.tiny import SPACE
 
 DEVICE = Roofline("device", 4.0, 0.8, floor_ms=0.003, time_per_kernel_us=1.0)

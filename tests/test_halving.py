@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import InvalidInput
-from nas.search import decay, halving
+from nas.search.schedulers import halving, learning_curve
 
 
 def played(scores: dict[str, list[float]], steps: tuple[int, ...], order: list[int]) -> halving.State:
@@ -94,7 +94,7 @@ def curve(a: float, b: float, c: float, epochs: int) -> np.ndarray:
 @given(st.floats(0.3, 0.95), st.floats(0.02, 0.3), st.floats(0.2, 3.0))
 def test_a_curve_of_the_family_is_extrapolated_to_its_end(a: float, b: float, c: float) -> None:
     whole = curve(a, b, c, 30)
-    assert decay.extrapolate(whole[:15], 30, noise=1e-4).mean == pytest.approx(whole[-1], abs=0.003)
+    assert learning_curve.extrapolate(whole[:15], 30, noise=1e-4).mean == pytest.approx(whole[-1], abs=0.003)
 
 
 def test_trials_that_would_become_the_best_are_rarely_stopped_and_hopeless_ones_mostly() -> None:
@@ -104,13 +104,15 @@ def test_trials_that_would_become_the_best_are_rarely_stopped_and_hopeless_ones_
         whole = curve(rng.uniform(0.5, 0.9), rng.uniform(0.1, 0.4), rng.uniform(0.3, 1.5), 30)
         seen = whole + rng.normal(0, 0.01, 30)
         for name, best in (("better", whole[-1] - 0.01), ("worse", whole[-1] + 0.08)):
-            stopped[name] += any(decay.hopeless(seen[:known], 30, best, noise=0.01) for known in range(4, 16))
+            stopped[name] += any(
+                learning_curve.unlikely_to_improve(seen[:known], 30, best, noise=0.01) for known in range(4, 16)
+            )
     assert stopped["better"] <= 200 * 0.15  # twelve looks, each with a chance of 5 % at most
     assert stopped["worse"] >= 200 * 0.8
 
 
 def test_short_and_finished_curves_are_never_stopped() -> None:
-    assert not decay.hopeless([0.1] * (decay.FEWEST - 1), 30, 0.9)
-    assert not decay.hopeless([0.1] * 30, 30, 0.9)
-    assert decay.hopeless([0.1] * 12, 30, 0.9)
-    assert not decay.hopeless([0.1] * 12, 30, 0.1)
+    assert not learning_curve.unlikely_to_improve([0.1] * (learning_curve.FEWEST - 1), 30, 0.9)
+    assert not learning_curve.unlikely_to_improve([0.1] * 30, 30, 0.9)
+    assert learning_curve.unlikely_to_improve([0.1] * 12, 30, 0.9)
+    assert not learning_curve.unlikely_to_improve([0.1] * 12, 30, 0.1)

@@ -14,13 +14,16 @@ from nas.arch import ArchSpec, save_arch
 from nas.cli import main
 from nas.data import build_dataset
 from nas.errors import InvalidInput
-from nas.export import edgetpu, onnx_int8_file, packages, tflite_int8_file
-from nas.export.calibration import Calibration, calibration
+from nas.export import packages
+from nas.export.calibration import Int8Calibration, calibration
+from nas.export.onnx import int8_file as onnx_int8_file
 from nas.export.quantised_file import QuantisedFile, agreement, relative_error
+from nas.export.tflite import edgetpu
+from nas.export.tflite import int8_file as tflite_int8_file
 from nas.export.weights import logits
+from nas.measure.random_weights import random_tensor
 from nas.ops import UIB, Conv, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
 from nas.registry import INT8_EXPORTERS, load
-from nas.runtimes.filling import random_tensor
 from nas.zoo import ZOO, reference
 
 for package in ("onnx", "onnxruntime", "ai_edge_litert"):
@@ -64,13 +67,13 @@ class AnyRange(dict[str, tuple[float, float]]):
         return -1.0, 1.0
 
 
-def noise(arch: ArchSpec, count: int = 32) -> Calibration:
+def noise(arch: ArchSpec, count: int = 32) -> Int8Calibration:
     """A calibration of normal numbers, for pictures of any size; checked on the same, so that none is out of range."""
     drawn = np.random.default_rng(5).normal(size=(count, *arch.input_shape)).astype(np.float32)
-    return Calibration("noise", "0" * 64, (0.0,), (1.0,), drawn, drawn, None)
+    return Int8Calibration("noise", "0" * 64, (0.0,), (1.0,), drawn, drawn, None)
 
 
-def int8_of(form: QuantisedFile, arch: ArchSpec, given: Calibration) -> tuple[bytes, str]:
+def int8_of(form: QuantisedFile, arch: ArchSpec, given: Int8Calibration) -> tuple[bytes, str]:
     """The bytes of a file, and what of it is int8."""
     weights = calm_weights(arch)
     return form.content(arch, lambda name, _: np.asarray(weights[name]), {}, given)
@@ -124,7 +127,7 @@ def test_every_convolution_of_an_onnx_file_is_int8() -> None:
 
 @pytest.mark.parametrize("network", ZOO)
 def test_each_operator_of_each_reference_is_one_that_the_edge_tpu_compiler_supports(network: str) -> None:
-    from nas.export.tflite_int8 import int8_model, operators
+    from nas.export.tflite.int8 import int8_model, operators
 
     arch = reference(network, resolution=32)
     if any(isinstance(op, MobileMQA) for _, op, _ in arch.walk()):

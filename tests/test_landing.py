@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from latency_models.forest_table import ForestTable, additive
 from latency_models.roofline import Roofline
-from nas.cost import PEAK_ACTIVATION, WEIGHTS, compile_table
 from nas.errors import InvalidInput
-from nas.forest_bounds import check_reach
-from nas.search.bounds import Bounded
-from nas.search.landing import band, excess, land, land_coarse, likelihood, reachable
-from nas.search.repair import Goal, repair
-from nas.space import StagedSpace
+from nas.search.constraints.bounds import Bounded
+from nas.search.constraints.forest_bounds import check_reach
+from nas.search.constraints.project import band, excess, likelihood, project, project_coarse, reachable
+from nas.search.constraints.repair import Constraints, repair
+from nas.space.cost_table import PEAK_ACTIVATION, WEIGHTS, compile_table
+from nas.space.staged import StagedSpace
 from tests.tabular import Tabular, free
 from tests.test_forest_table import FOREST, SIZES
 from tests.tiny import SPACE
@@ -28,19 +28,19 @@ def flat(space: Any) -> NDArray[np.float64]:
     return np.zeros((len(space.decisions), max(len(decision.options) for decision in space.decisions)))
 
 
-def trap() -> tuple[Tabular, Goal]:
+def trap() -> tuple[Tabular, Constraints]:
     """A space in which three decisions must change at once: one or two of them make it worse."""
     space = free(*[2] * 6)
     cost = np.full((2, 2, 2), 3.0)
     cost[0, 0, 0], cost[1, 1, 1] = 2.0, 1.0
     latency = space.table({(0, 1, 2): cost, (3,): [0, 0], (4,): [0, 0], (5,): [0, 0]}, "latency")
-    return space, Goal(latency, 1.0, 0.01)
+    return space, Constraints(latency, 1.0, 0.01)
 
 
 def test_where_moves_get_stuck_draws_land() -> None:
     space, goal = trap()
     assert repair(space, [0] * 6, flat(space), goal) is None
-    landed = land(space, [0] * 6, flat(space), goal)
+    landed = project(space, [0] * 6, flat(space), goal)
     assert landed is not None and landed[:3] == (1, 1, 1) and goal.violation(np.array([landed]))[0] == 0
 
 
@@ -48,13 +48,13 @@ def test_of_what_lands_the_likeliest_is_found() -> None:
     space, goal = trap()
     scores = flat(space)
     scores[3:, 1] = [1.0, -1.0, 2.0]
-    assert land(space, [0] * 6, scores, goal) == (1, 1, 1, 1, 0, 1)
+    assert project(space, [0] * 6, scores, goal) == (1, 1, 1, 1, 0, 1)
 
 
 def test_where_nothing_lands_there_is_none() -> None:
     space, goal = trap()
-    low = Goal(goal.latency, 1.5, 0.01)
-    assert land(space, [0] * 6, flat(space), low) is None and not reachable(space, low) and reachable(space, goal)
+    low = Constraints(goal.latency, 1.5, 0.01)
+    assert project(space, [0] * 6, flat(space), low) is None and not reachable(space, low) and reachable(space, goal)
 
 
 def goal_at(share: float, of_range: float) -> Any:
@@ -65,11 +65,11 @@ def goal_at(share: float, of_range: float) -> Any:
         low + f * (high - low) for (low, high), f in zip(ranges, (share, of_range, of_range), strict=True)
     )
 
-    def goal(space: StagedSpace) -> Goal:
+    def goal(space: StagedSpace) -> Constraints:
         latency, *tables = (compile_table(space, cost) for cost in costs)
         target = float(np.clip(wanted, latency.cheapest()[0], latency.dearest()[0]))
         limits = [(table, max(most, table.cheapest()[0])) for table, most in zip(tables, bounds, strict=True)]
-        return Goal(latency, target, 0.01, tuple(limits))
+        return Constraints(latency, target, 0.01, tuple(limits))
 
     return goal
 
@@ -84,11 +84,11 @@ def test_two_stages_land_wherever_the_whole_space_does(seed: int, share: float, 
     rng = np.random.default_rng(seed)
     scores = rng.standard_normal(flat(coarse).shape)
     start = coarse.sample(rng, 1)[0].tolist()
-    choice, landed = land_coarse(SPACE, coarse, start, scores, goal)
+    choice, landed = project_coarse(SPACE, coarse, start, scores, goal)
     assert landed == (goal(coarse).violation(np.array([choice]))[0] <= 0)
     fine = SPACE.fine(coarse.decode(choice))
     ours = goal(fine)
-    end = land(fine, fine.sample(rng, 1)[0].tolist(), rng.standard_normal(flat(fine).shape), ours)
+    end = project(fine, fine.sample(rng, 1)[0].tolist(), rng.standard_normal(flat(fine).shape), ours)
     assert end is not None and ours.violation(np.array([end]))[0] == 0
     arch = fine.decode(end)
     assert abs(DEVICE.predict_ms(arch) / goal(SPACE).target - 1) <= 0.0101
@@ -96,14 +96,14 @@ def test_two_stages_land_wherever_the_whole_space_does(seed: int, share: float, 
         assert table.score(np.array([SPACE.encode(arch)]))[0] <= most * (1 + 1e-9)
 
 
-def with_forest(share: float, of_range: float) -> Goal:
+def with_forest(share: float, of_range: float) -> Constraints:
     """Latency near a share of its range, a forest bounded at a share of what it predicts there."""
     goal = goal_at(share, 1.0)(SPACE)
     table = ForestTable.of(SPACE, FOREST, "f")
     near = Bounded(SPACE, band(goal)).draw(np.random.default_rng(0), 400)
     scores = table.score(near)
     most = float(np.quantile(scores, of_range))
-    return Goal(goal.latency, goal.target, 0.01, (), ((additive(table, near, SIZES), most),), ((table, most),))
+    return Constraints(goal.latency, goal.target, 0.01, (), ((additive(table, near, SIZES), most),), ((table, most),))
 
 
 @settings(max_examples=10)
@@ -112,7 +112,7 @@ def test_a_bound_on_a_forest_is_kept_by_checked_repair(seed: int, of_range: floa
     goal = with_forest(0.4, of_range)
     rng = np.random.default_rng(seed)
     scores = rng.standard_normal(flat(SPACE).shape)
-    landed = land(SPACE, SPACE.sample(rng, 1)[0].tolist(), scores, goal)
+    landed = project(SPACE, SPACE.sample(rng, 1)[0].tolist(), scores, goal)
     assert landed is not None
     (table, most), at = goal.checks[0], np.array([landed])
     assert table.score(at)[0] <= most and goal.violation(at)[0] == 0 and excess(goal, at)[0] == 0
@@ -122,13 +122,13 @@ def test_a_bound_on_a_forest_that_nothing_keeps_is_told_with_the_nearest() -> No
     goal = with_forest(0.4, 0.3)
     table, _ = goal.checks[0]
     least = FOREST.range[0]
-    tight = Goal(goal.latency, goal.target, 0.01, (), (), ((table, least),))
+    tight = Constraints(goal.latency, goal.target, 0.01, (), (), ((table, least),))
     check_reach(goal, SPACE)
-    check_reach(Goal(goal.latency, goal.target, 0.01), SPACE)
+    check_reach(Constraints(goal.latency, goal.target, 0.01), SPACE)
     words = rf"none found that keeps f <= {least:.6g} .* predicted [\d.]+% more than f <= .*; loosen f"
     with pytest.raises(InvalidInput, match=words):
         check_reach(tight, SPACE)
-    assert land(SPACE, [0] * len(SIZES), flat(SPACE), tight) is None
+    assert project(SPACE, [0] * len(SIZES), flat(SPACE), tight) is None
 
 
 def test_likelihood_by_hand() -> None:

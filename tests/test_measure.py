@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_folder import make_run
 
-from nas import measure as measuring
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.measure import (
+from nas.measure import benchmark as measuring
+from nas.measure import onnx_runtime
+from nas.measure.benchmark import (
     COLUMNS,
     SETTLING_RUNS,
     WARM_UP_LIMIT,
     WARM_UP_RUNS,
+    BenchmarkConfig,
+    BenchmarkRow,
     Loader,
-    Measurement,
-    Settings,
     measure,
     read_measurements,
     summarised,
@@ -31,12 +32,11 @@ from nas.measure import (
     write_measurements,
 )
 from nas.ops import UIB, Conv, Head, Shape
+from nas.records.results import load_result
 from nas.registry import RUNTIMES, load
-from nas.results import load_result
-from nas.runtimes import onnx_runtime
 
 GROUP = 4
-SETTINGS = Settings(rounds=3, repeats=2, group=GROUP)
+SETTINGS = BenchmarkConfig(rounds=3, repeats=2, group=GROUP)
 
 
 def small(channels: int) -> ArchSpec:
@@ -82,7 +82,7 @@ def silent(step: int, steps: int, state: str) -> None:
     assert 0 <= step <= steps and state
 
 
-def run(count: int, out: Path, fake: Fake) -> list[Measurement]:
+def run(count: int, out: Path, fake: Fake) -> list[BenchmarkRow]:
     """Measure `count` small networks."""
     archs = {f"c{c}.json": small(c) for c in range(1, count + 1)}
     return measure(archs, fake, SETTINGS, out, advance=silent)
@@ -140,7 +140,7 @@ def test_rows_of_other_conditions_are_not_mixed(tmp_path: Path) -> None:
     out = tmp_path / "m.csv"
     rows = run(1, out, Fake())
     for field, value in (("runtime", "other"), ("threads", 2), ("batch", 4), ("machine", "x"), ("versions", "fake 2")):
-        write_measurements(out, [Measurement(**{name: getattr(rows[0], name) for name in COLUMNS} | {field: value})])
+        write_measurements(out, [BenchmarkRow(**{name: getattr(rows[0], name) for name in COLUMNS} | {field: value})])
         with pytest.raises(InvalidInput, match=f"with {field} '{value}'"):
             run(2, out, Fake())
 
@@ -170,9 +170,9 @@ def test_the_latency_is_the_median_of_the_quietest_round(rounds: list[list[float
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1)
 
 
-@given(st.lists(st.builds(Measurement, NAMES, st.floats(1e-3, 1e4), st.integers(1, 9), st.floats(0, 3), NAMES,
+@given(st.lists(st.builds(BenchmarkRow, NAMES, st.floats(1e-3, 1e4), st.integers(1, 9), st.floats(0, 3), NAMES,
                           st.integers(1, 9), NAMES, NAMES, NAMES), max_size=3))  # fmt: skip
-def test_a_file_gives_its_rows_back(tmp_path_factory: pytest.TempPathFactory, rows: list[Measurement]) -> None:
+def test_a_file_gives_its_rows_back(tmp_path_factory: pytest.TempPathFactory, rows: list[BenchmarkRow]) -> None:
     path = tmp_path_factory.mktemp("csv") / "m.csv"
     write_measurements(path, rows)
     assert read_measurements(path) == rows
@@ -291,7 +291,7 @@ NEEDED = {"onnxruntime": ("onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
 
 
 def test_onnxruntime_is_timed_without_jax() -> None:
-    code = "import sys, nas.runtimes.onnx_runtime; sys.exit('jax' in sys.modules)"
+    code = "import sys, nas.measure.onnx_runtime; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -301,7 +301,7 @@ def test_each_runtime_times_a_network(name: str, tmp_path: Path) -> None:
         pytest.importorskip(package, reason=f"{package} of the extra 'export' is not installed")
     runtime = load("runtime", RUNTIMES, name)
     archs = {"a": small(4), "b": small(8)}
-    rows = measure(archs, runtime, Settings(batch=2, rounds=2, repeats=3), tmp_path / "m.csv", advance=silent)
+    rows = measure(archs, runtime, BenchmarkConfig(batch=2, rounds=2, repeats=3), tmp_path / "m.csv", advance=silent)
     assert [row.arch for row in rows] == ["a", "b"] and rows == read_measurements(tmp_path / "m.csv")
     for row in rows:
         assert row.latency_ms > 0 and row.spread >= 0 and (row.runtime, row.threads, row.batch) == (name, 1, 2)

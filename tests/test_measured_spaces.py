@@ -12,12 +12,12 @@ from experiments import measured
 from latency_models.target import load_target
 from nas.arch import load_arch, save_arch
 from nas.cli import main
-from nas.cost import MACS, PARAMS, PEAK_ACTIVATION, compile_table, cost_of
 from nas.errors import InvalidInput, UnknownName
-from nas.mbspace import MBSpace
 from nas.ops import InvertedResidual
-from nas.proxy import redeployed
 from nas.registry import SPACES, load
+from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, compile_table, cost_of
+from nas.space.mbconv import MBSpace
+from nas.space.scaling import with_input
 from nas.zoo import reference
 from search_spaces.ofa_mbv3 import once_for_all
 
@@ -63,7 +63,7 @@ def test_tables_equal_the_walk_over_kernels(member: tuple[MBSpace, tuple[int, ..
 @given(members(), st.sampled_from([16, 28, 64, 132, 192]))
 def test_deploying_commutes_with_decoding(member: tuple[MBSpace, tuple[int, ...]], side: int) -> None:
     space, genotype = member
-    assert space.deployed(side, 1, 10).decode(genotype) == redeployed(space.decode(genotype), side, 1, 10)
+    assert space.deployed(side, 1, 10).decode(genotype) == with_input(space.decode(genotype), side, 1, 10)
 
 
 def test_sizes_are_the_published_ones() -> None:

@@ -11,8 +11,9 @@ from latency_models.target import target_names
 from nas.arch import save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.export import delivery, flax_file
+from nas.export import atomic_write
 from nas.export.card import card
+from nas.export.flax import folder as flax_folder
 from nas.export.provenance import measured, metadata, of_folder
 
 TRAINED = {
@@ -86,14 +87,14 @@ def test_metadata_holds_spec_costs_predictions_and_versions() -> None:
 def test_files_appear_together_or_not_at_all(tmp_path: Path) -> None:
     good, bad = tmp_path / "a", tmp_path / "absent" / "b"
     with pytest.raises(InvalidInput):
-        delivery.deliver({good: "text", bad: "text"})
+        atomic_write.deliver({good: "text", bad: "text"})
     assert not list(tmp_path.iterdir())
-    delivery.deliver({good: "text", tmp_path / "b": b"bytes"})
+    atomic_write.deliver({good: "text", tmp_path / "b": b"bytes"})
     assert good.read_text() == "text" and (tmp_path / "b").read_bytes() == b"bytes"
 
 
 def test_a_flax_folder_has_its_card_and_provenance(tmp_path: Path) -> None:
-    flax_file.export(SAME, tmp_path / "out", weights=some_weights(SAME), provenance=provenance(SAME))
+    flax_folder.export(SAME, tmp_path / "out", weights=some_weights(SAME), provenance=provenance(SAME))
     assert "load(" in (tmp_path / "out" / "README.md").read_text()
     assert f"'spec.digest': '{SAME.digest}'" in (tmp_path / "out" / "model.py").read_text()
 

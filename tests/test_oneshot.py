@@ -10,18 +10,18 @@ import optax
 import pytest
 from flax import nnx
 
-from nas.cost import MACS, compile_table
-from nas.genotypes import embedding
-from nas.oneshot import NUMBER, OneShot, OneShotState, compile_chunk
-from nas.presets import QUICK, StageBudget
+from nas.space.cost_table import MACS, compile_table
+from nas.space.genotypes import embedding
+from nas.supernet.evaluator import SearchImages
+from nas.supernet.presets import QUICK, StageBudget
+from nas.supernet.sandwich import NUMBER, SandwichState, SandwichTraining, compile_steps
 from nas.supernet.supernet import with_parameters
-from nas.tunas import Pictures
 from tests.tiny import SPACE, pictures
 
 FAST = {"xla_backend_optimization_level": 0}  # compiling is most of the time
 STAGE = StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False)
 DATA = pictures()
-TRAINING = OneShot(
+TRAINING = SandwichTraining(
     SPACE.proxy(8, 0.5), replace(QUICK, coarse=STAGE, fine=STAGE, batch=8, warmup_fraction=0.0,
             xla_options=tuple(FAST.items())),
     replace(DATA.augmentation, shift_px_fraction=0.0, flip=False), 0,
@@ -29,12 +29,12 @@ TRAINING = OneShot(
 
 
 @pytest.fixture(scope="module")
-def given() -> tuple[Any, Pictures, Any]:
+def given() -> tuple[Any, SearchImages, Any]:
     """The compiled chunk, the pictures, and rows of them for four steps."""
     x, y = jnp.asarray(DATA.x_train), jnp.asarray(DATA.y_train)
-    feed = Pictures(x, y, x, y, jnp.full(1, 0.5), jnp.full(1, 0.25))
+    feed = SearchImages(x, y, x, y, jnp.full(1, 0.5), jnp.full(1, 0.25))
     rows = jnp.asarray(np.random.default_rng(0).integers(0, len(DATA.y_train), (4, 8)), jnp.int32)
-    return compile_chunk(TRAINING), feed, rows
+    return compile_steps(TRAINING), feed, rows
 
 
 def test_the_ends_are_the_largest_and_the_smallest_network() -> None:
@@ -52,7 +52,7 @@ def test_a_coarse_draw_is_a_network_of_the_coarse_view() -> None:
     assert np.array_equal(coarse, embedding(space, view)(drawn[:, genes]))
 
 
-def reference_step(state: OneShotState, feed: Pictures, rows: jax.Array) -> tuple[Any, list[float]]:
+def reference_step(state: SandwichState, feed: SearchImages, rows: jax.Array) -> tuple[Any, list[float]]:
     """One step written out: four gradients, one after the other."""
     graph, space = nnx.graphdef(TRAINING.model()), TRAINING.space
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(TRAINING.seed), NUMBER), state.step)
@@ -66,7 +66,7 @@ def reference_step(state: OneShotState, feed: Pictures, rows: jax.Array) -> tupl
         logits = with_parameters(graph, params)(x, genotype)
         return -(targets * jax.nn.log_softmax(logits)).sum(-1).mean(), logits
 
-    def moved(state: OneShotState, total: Any) -> Any:
+    def moved(state: SandwichState, total: Any) -> Any:
         change, _ = TRAINING.optimizer.update(total, state.optimizer, state.params)
         return optax.apply_updates(state.params, change)
 
@@ -80,7 +80,7 @@ def reference_step(state: OneShotState, feed: Pictures, rows: jax.Array) -> tupl
     return jax.jit(moved, compiler_options=FAST)(state, total), losses
 
 
-def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any, Pictures, Any]) -> None:
+def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any, SearchImages, Any]) -> None:
     chunk, feed, rows = given
     start = TRAINING.first_state()
     expected, losses = reference_step(start, feed, rows[0])
@@ -92,7 +92,7 @@ def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any
     assert moved > 0 and apart < 1e-2 * moved  # Adam's first step has the sign of gradients near 0
 
 
-def test_steps_in_two_chunks_are_the_same_steps(given: tuple[Any, Pictures, Any]) -> None:
+def test_steps_in_two_chunks_are_the_same_steps(given: tuple[Any, SearchImages, Any]) -> None:
     chunk, feed, rows = given
     at_once = TRAINING.first_state()
     for part in (rows[:2], rows[2:]):

@@ -12,13 +12,13 @@ from run_folder import add_finalists, make_run
 
 from latency_models.target import ENERGY, load_target
 from nas.arch import save_arch
-from nas.compare import Comparison, compare, ridge_candidates
-from nas.compare_page import html
-from nas.drawing import write
-from nas.page import json_text
-from nas.report import write_report
-from nas.results import load_result
-from nas.ridge_sweep import sweep
+from nas.compare.compare import Comparison, compare, ridge_candidates
+from nas.compare.page import html
+from nas.compare.ridge_sweep import sweep
+from nas.records.results import load_result
+from nas.report.network_view import write
+from nas.report.page import json_text
+from nas.report.run_page import write_report
 from nas.zoo import reference
 
 TARGETS = ("pixel8-edgetpu", "rpi5", "s23-gpu", "cortex-m7", "pixel6-cpu", "titan-rtx")

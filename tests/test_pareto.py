@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
-from nas.pareto import crowding, hypervolume, hypervolume_2d, non_dominated, ranks
+from nas.search.pareto import crowding, hypervolume, hypervolume_2d, non_dominated, ranks
 
 VALUES = st.integers(0, 6).map(float) | st.sampled_from([float("inf"), -1.5])
 

@@ -7,9 +7,9 @@ import pytest
 
 from experiments.measured import measured
 from experiments.refit_targets import CASES, FOLDER, KEPT, Refit, mape_percent, measurements, text_of, unpriced
-from latency_models.calibrated import calibrate
+from latency_models.calibration.calibrate import calibrate
+from latency_models.calibration.validation import KIND_AWARE
 from latency_models.target import list_targets, load_target, parse_target
-from latency_models.validation import KIND_AWARE
 
 DEVICES = {case.target: case.device for case in CASES}
 CALIBRATED = [target.name for target in list_targets() if target.calibration]

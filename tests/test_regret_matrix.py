@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from run_folder import TARGET, make_run
 from strategies import archs
 
+from latency_models.kernel_times import kernel_columns, kernel_times, totals
 from latency_models.target import abstract_target, list_targets, load_target, target_names
-from nas.anatomy import blocks, kernel_columns, kernel_times, owner, totals
 from nas.arch import ArchSpec
 from nas.cli import main
-from nas.compare import Comparison, compare
-from nas.compare_page import html
+from nas.compare.compare import Comparison, compare
+from nas.compare.page import html
 from nas.errors import InvalidInput
-from nas.zoo import YARDSTICKS, reference
+from nas.report.network_blocks import blocks, owner
+from nas.zoo import BASELINES, reference
 
 RUNS = {"edge": "pixel8-edgetpu", "cpu": "rpi5", "mcu": "cortex-m7"}
 
@@ -73,7 +74,7 @@ def test_regret_is_that_of_brute_force(compared: Comparison) -> None:
 
 def test_runs_for_one_target_have_no_regret(runs: Path) -> None:
     assert compare([runs / "edge"], ["rpi5"]).regrets.empty
-    assert compare(list(YARDSTICKS[:3]), ["rpi5", "s23-gpu"]).regrets.empty
+    assert compare(list(BASELINES[:3]), ["rpi5", "s23-gpu"]).regrets.empty
 
 
 def test_fronts_are_counted_over_targets(compared: Comparison) -> None:
@@ -87,7 +88,7 @@ def test_fronts_are_counted_over_targets(compared: Comparison) -> None:
 def test_mobilenetv4_is_on_the_front_of_every_target() -> None:
     """The claim of arXiv 2404.10518, section 1: mostly Pareto-optimal on CPUs, GPUs, DSPs and accelerators."""
     counted = compare(["zoo"]).optimal.set_index("name")
-    assert (counted["targets"] == len(target_names())).all() and len(counted) == len(YARDSTICKS)
+    assert (counted["targets"] == len(target_names())).all() and len(counted) == len(BASELINES)
     newest = counted[counted.index.str.startswith("mobilenetv4")]
     assert len(newest) == 5 and (newest["share"] == 1).all() and counted["share"].median() < 0.9
 
@@ -165,7 +166,7 @@ def test_blocks_hold_every_kernel_once(arch: ArchSpec) -> None:
 
 
 def test_the_tables_hold_the_csv(compared: Comparison, tmp_path: Path) -> None:
-    from nas.compare_files import write
+    from nas.compare.files import write
 
     write(compared, tmp_path)
     numbers = dict.fromkeys(("extra", "extra_ms", "latency_ms"), "")

@@ -11,9 +11,9 @@ from run_folder import make_run
 
 from latency_models.target import target_names
 from nas.errors import InvalidInput
-from nas.report import write_report
-from nas.report_course import read_journal
-from nas.results import load_result
+from nas.records.results import load_result
+from nas.report.run_curves import read_journal
+from nas.report.run_page import write_report
 
 VOID = {"meta", "br", "img", "link"}
 

@@ -11,28 +11,28 @@ from run_folder import make_run
 from strategies import archs
 
 from latency_models.target import abstract_target
-from nas.anatomy import owner
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
-from nas.compare import compare, ridge_candidates
-from nas.compared import PUBLISHED_KIND, has_accuracy
-from nas.errors import InvalidInput
-from nas.pareto import non_dominated
-from nas.ridge_picture import shown_points
-from nas.ridge_sweep import (
+from nas.compare.compare import compare, ridge_candidates
+from nas.compare.ridge_files import write_ridge_sweep
+from nas.compare.ridge_plot import shown_points
+from nas.compare.ridge_sweep import (
     HIGH,
     LOW,
     RIDGE_POINTS,
-    Candidate,
+    SweptNetwork,
     front_ranges,
     latencies,
     op_costs,
     published_candidates,
     ranges_text,
     sweep,
-    write,
 )
-from nas.zoo import YARDSTICKS, published, reference
+from nas.errors import InvalidInput
+from nas.records.networks import PUBLISHED_KIND, has_accuracy
+from nas.report.network_blocks import owner
+from nas.search.pareto import non_dominated
+from nas.zoo import BASELINES, published, reference
 
 SMALL = ("mobilenetv4-conv-s", "mobilenetv2@0.5", "mobilenetv3-small")
 
@@ -54,7 +54,7 @@ def test_at_ridge_point_zero_latency_is_the_mac_count_and_it_never_falls() -> No
 
 def test_only_equal_kinds_share_a_front() -> None:
     one, other = (published_candidates([name])[0] for name in SMALL[:2])
-    worse = Candidate("worse", other.arch, 0.01, "digits")
+    worse = SweptNetwork("worse", other.arch, 0.01, "digits")
     rows = sweep([one, other, worse], (0.0, 50.0))
     assert rows[rows["name"] == "worse"]["on_front"].all()
     for _, group in rows.groupby(["kind", "ridge_point"]):
@@ -65,7 +65,7 @@ def test_only_equal_kinds_share_a_front() -> None:
 @pytest.mark.parametrize("series", ["authors", "mobilenetv4-tab6"])
 def test_every_mobilenetv4_is_on_the_front_at_every_ridge_point(series: str) -> None:
     """Arxiv 2404.10518, Fig. 2, among the networks that can be built."""
-    names = YARDSTICKS
+    names = BASELINES
     if series != "authors":
         names = tuple(f"{one.network}@{one.width},{one.resolution}px" for one in published() if one.series == series)
     ranges = front_ranges(sweep(published_candidates(names, series)))  # type: ignore[arg-type]
@@ -114,17 +114,17 @@ def test_a_comparison_is_swept_with_published_references_of_a_kind_of_their_own(
     candidates, without = ridge_candidates(compare([run, tmp_path / "mine.json"], ["rpi5"]))
     kinds = {one.kind for one in candidates}
     assert len(kinds) == 2 and PUBLISHED_KIND["authors"] in kinds and without == ["mine"]
-    assert [one.name for one in candidates if one.kind == PUBLISHED_KIND["authors"]] == list(YARDSTICKS)
+    assert [one.name for one in candidates if one.kind == PUBLISHED_KIND["authors"]] == list(BASELINES)
     named, without = ridge_candidates(compare([*SMALL, "mobilenetv2@100px"], ["rpi5"]))
     assert [one.name for one in named] == list(SMALL) and without == ["mobilenetv2@100px"]
-    paths = write(candidates, tmp_path)
+    paths = write_ridge_sweep(candidates, tmp_path)
     assert [path.name for path in paths] == [
         "ridge_sweep.csv", "ridge_op_costs.csv", "ridge_sweep.png", "ridge_sweep.svg"
     ]  # fmt: skip
     pd.testing.assert_frame_equal(pd.read_csv(paths[0]), sweep(candidates), check_dtype=False)
     first = [path.read_bytes() for path in paths]
     assert first[2].startswith(b"\x89PNG") and len(first[2]) > 20_000 and b"<svg" in first[3]
-    write(candidates, tmp_path)
+    write_ridge_sweep(candidates, tmp_path)
     assert [path.read_bytes() for path in paths] == first
 
 

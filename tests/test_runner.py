@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
 from nas.files import dump_json
-from nas.genotypes import embedding
-from nas.journal import Journal
+from nas.progress import Progress, SilentReporter
 from nas.protocols import Genotypes
+from nas.records.journal import Journal
 from nas.registry import ALGORITHMS, load
-from nas.regret import Known, Row, read_table, table
-from nas.runner import InProcess, Job, Pool, Ran, Start, evaluate, run
-from nas.search.bounds import Bounded
-from nas.watch import Progress, Silent
+from nas.runs.regret import EvaluatedNetworks, RegretRow, read_table, table
+from nas.search.constraints.bounds import Bounded
+from nas.search.loop import InProcessExecutor, Pool, SearchHistory, SearchTask, WarmStart, evaluate, run
+from nas.space.genotypes import embedding
 from tests.tabular import free
 from tests.tiny import SPACE
 
@@ -52,7 +52,7 @@ class Counting:
         """Release nothing."""
 
 
-class Shown(Silent):
+class Shown(SilentReporter):
     """Keeps what was shown."""
 
     def __init__(self) -> None:
@@ -68,27 +68,33 @@ class Shown(Silent):
         self.lines.append(line)
 
 
-def job_of(name: str, trials: int = TRIALS, start: Start | None = None) -> Job:
+def job_of(name: str, trials: int = TRIALS, start: WarmStart | None = None) -> SearchTask:
     """A job over the tabular space that minimises error and the first option."""
 
     def objectives(genotypes: Genotypes, accuracies: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack([1 - accuracies, genotypes[:, 0].astype(float)], 1)
 
     algorithm = load("algorithm", ALGORITHMS, name)(Bounded(TABULAR))  # type: ignore[arg-type]
-    return Job(f"t/{name}", algorithm, lambda genotypes: genotypes, objectives, trials, ASK, 3, start)
+    return SearchTask(f"t/{name}", algorithm, lambda genotypes: genotypes, objectives, trials, ASK, 3, start)
 
 
-def known_at_start(count: int) -> Start:
+def known_at_start(count: int) -> WarmStart:
     """Return random architectures with their accuracies, in no order of merit."""
     genotypes = Bounded(TABULAR).draw(np.random.default_rng(count), count)
-    return Start(genotypes, Counting().accuracy(genotypes))
+    return WarmStart(genotypes, Counting().accuracy(genotypes))
 
 
 def played(
-    name: str, path: Path, executor: Counting, *, trials: int = TRIALS, watch: Any = None, start: Start | None = None
-) -> Ran:
+    name: str,
+    path: Path,
+    executor: Counting,
+    *,
+    trials: int = TRIALS,
+    watch: Any = None,
+    start: WarmStart | None = None,
+) -> SearchHistory:
     """Run a job with a journal at `path`."""
-    return run(job_of(name, trials, start), Pool(lambda: executor, BATCH), Journal(path), watch or Silent())
+    return run(job_of(name, trials, start), Pool(lambda: executor, BATCH), Journal(path), watch or SilentReporter())
 
 
 @settings(max_examples=20)
@@ -99,7 +105,7 @@ def played(
     start=st.sampled_from([None, known_at_start(0), known_at_start(40)]),
 )
 def test_a_journal_cut_anywhere_leads_to_the_same_end(
-    tmp_path_factory: pytest.TempPathFactory, name: str, share: float, broken: int, start: Start | None
+    tmp_path_factory: pytest.TempPathFactory, name: str, share: float, broken: int, start: WarmStart | None
 ) -> None:
     folder = tmp_path_factory.mktemp("journal")
     whole = played(name, folder / "whole", Counting(broken), start=start)
@@ -135,7 +141,7 @@ def test_nothing_is_evaluated_twice_and_nothing_is_opened_in_vain(tmp_path: Path
     first = run(job_of("random"), pool, journal, watch)
     assert len(executor.seen) == TRIALS == len(first.genotypes) and opened == [1]
     run(job_of("random"), pool, journal, watch)  # replayed
-    again = Job(**{**vars(job_of("random")), "name": "other"})
+    again = SearchTask(**{**vars(job_of("random")), "name": "other"})
     run(again, pool, journal, watch)  # the same draws under another name
     assert len(executor.seen) == TRIALS and opened == [1]
     assert first.accuracies[first.best] == first.accuracies.max()
@@ -173,7 +179,7 @@ def test_one_genotype_is_evaluated_once_and_journaled(tmp_path: Path) -> None:
 
 def test_the_executor_of_one_process_gives_what_its_evaluator_gives() -> None:
     batches = [TABULAR.grid()[:3].astype(np.int32), TABULAR.grid()[5:6].astype(np.int32)]
-    found = list(InProcess(Counting()).evaluate(batches))
+    found = list(InProcessExecutor(Counting()).evaluate(batches))
     assert [len(one) for one in found] == [3, 1]
     assert np.array_equal(np.concatenate(found), Counting().accuracy(np.concatenate(batches)))
 
@@ -202,7 +208,7 @@ def test_regret_is_what_the_best_within_the_latency_has_over_a_network(
     rows: list[tuple[float, float, float]], wanted: tuple[float, float]
 ) -> None:
     latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
-    known = Known(latencies, latencies <= wanted, accuracies)
+    known = EvaluatedNetworks(latencies, latencies <= wanted, accuracies)
     regrets, front = known.regrets(accuracies), known.on_front(latencies, accuracies)
     for t, bound in enumerate(wanted):
         quick = [top1 for row, top1 in zip(latencies, accuracies, strict=True) if row[t] <= bound]
@@ -218,7 +224,7 @@ def test_the_universal_network_has_the_least_worst_regret_of_those_allowed(
 ) -> None:
     latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
     wanted = np.median(latencies, 0)
-    known = Known(latencies, latencies <= wanted, accuracies)
+    known = EvaluatedNetworks(latencies, latencies <= wanted, accuracies)
     kept = known.kept.all(1)
     assume(kept.any())
     chosen, worst = known.least_regret(wanted), known.regrets(accuracies).max(1)
@@ -239,7 +245,9 @@ def test_the_universal_network_has_the_least_worst_regret_of_those_allowed(
 )
 def test_a_table_of_another_release_or_altered_is_refused_in_one_line(tmp_path: Path, part: str, other: str) -> None:
     path = tmp_path / "universal.json"
-    row = Row("a", 0.5, np.array([1.0, 2.0]), np.array([0.1, -0.2]), np.array([True, False]), np.array([True, True]))
+    row = RegretRow(
+        "a", 0.5, np.array([1.0, 2.0]), np.array([0.1, -0.2]), np.array([True, False]), np.array([True, True])
+    )
     path.write_text(dump_json(table(["x", "y"], {"x": row})))
     assert read_table(path, ["x", "y"])["networks"][0]["worst_regret"] is None  # it cannot be used on y
     assert part in path.read_text()

@@ -11,9 +11,9 @@ from run_folder import make_run
 from nas.cli import main
 from nas.cli.runs import ending, watch
 from nas.errors import InvalidInput
-from nas.locks import locked
-from nas.results import load_result
-from nas.runs import Run, read_run, runs_below
+from nas.records.locks import locked
+from nas.records.results import load_result
+from nas.runs.listing import Run, read_run, runs_below
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency_models.target import load_target
-from nas.cost import PARAMS, PEAK_ACTIVATION, compile_table
 from nas.protocols import Decision
 from nas.registry import SPACES, load
-from nas.search import reinforce
-from nas.search.repair import Goal, neighbours, repair
+from nas.search.algorithms import reinforce
+from nas.search.constraints.repair import Constraints, neighbours, repair
+from nas.space.cost_table import PARAMS, PEAK_ACTIVATION, compile_table
 from tests.tiny import SPACE as TINY
 
 UIB = load("space", SPACES, "uib").coarse()
 
 
-def simulated_search(space: object, goal: Goal, steps: int, seed: int) -> tuple[reinforce.Policy, np.ndarray]:
+def simulated_search(space: object, goal: Constraints, steps: int, seed: int) -> tuple[reinforce.Policy, np.ndarray]:
     """Search with a synthetic accuracy that grows with every option index, plus noise; return policy and argmax."""
     settings, choices = reinforce.Reinforce(steps, 8), reinforce.Choices.of(space.decisions)  # type: ignore[attr-defined]
     policy = reinforce.init(settings, choices)
@@ -39,7 +39,7 @@ def simulated_search(space: object, goal: Goal, steps: int, seed: int) -> tuple[
     return policy, np.asarray(policy.logits.argmax(1))
 
 
-def priced(goal: Goal, genotypes: jax.Array) -> reinforce.Draws:
+def priced(goal: Constraints, genotypes: jax.Array) -> reinforce.Draws:
     """Return the draws with their latencies; the goals here have no hard bounds."""
     return reinforce.Draws(genotypes, jnp.asarray(goal.ratios(np.asarray(genotypes))), jnp.zeros(len(genotypes)))
 
@@ -49,7 +49,7 @@ def priced(goal: Goal, genotypes: jax.Array) -> reinforce.Draws:
 def test_policy_comes_to_the_target_and_repair_lands_on_it(target: str, seed: int) -> None:
     model = load_target(target).model()
     table = compile_table(UIB, model)
-    goal = Goal(table, 0.7 * table.cheapest()[0] + 0.3 * table.dearest()[0])
+    goal = Constraints(table, 0.7 * table.cheapest()[0] + 0.3 * table.dearest()[0])
     policy, argmax = simulated_search(UIB, goal, 400, seed)
     assert reinforce.entropy(policy) < 0.3
     assert abs(goal.ratios(argmax[None])[0] - 1) < 0.1
@@ -63,7 +63,7 @@ def test_repair_reaches_the_goal_or_says_so(seed: int, share: float) -> None:
     table = compile_table(TINY, load_target("pixel6-cpu").model())
     params = compile_table(TINY, PARAMS)
     target = float((1 - share) * table.cheapest()[0] + share * table.dearest()[0])
-    goal = Goal(table, target, 0.02, ((params, 0.8 * params.dearest()[0]),))
+    goal = Constraints(table, target, 0.02, ((params, 0.8 * params.dearest()[0]),))
     start = TINY.sample(rng, 1)[0]
     scores = rng.standard_normal((len(TINY.decisions), 9))
     landed = repair(TINY, start, scores, goal)
@@ -80,7 +80,7 @@ def test_repair_keeps_a_bound_on_memory(seed: int) -> None:
     rng = np.random.default_rng(seed)
     table, peak = compile_table(TINY, load_target("pixel6-cpu").model()), compile_table(TINY, PEAK_ACTIVATION)
     target = float(0.9 * table.cheapest()[0] + 0.1 * table.dearest()[0])
-    goal = Goal(table, target, 0.02, ((peak, float(peak.cheapest()[0])),))
+    goal = Constraints(table, target, 0.02, ((peak, float(peak.cheapest()[0])),))
     landed = repair(TINY, peak.dearest()[1], rng.standard_normal((len(TINY.decisions), 9)), goal)
     assert landed is not None and peak.score(np.array([landed]))[0] == peak.cheapest()[0]
     assert abs(goal.ratios(np.array([landed]))[0] - 1) <= 0.02
@@ -147,6 +147,6 @@ def test_evaluated_are_the_draws_near_the_goal(seed: int, near: int) -> None:
 
 def test_the_same_keys_give_the_same_policy() -> None:
     table = compile_table(UIB, load_target("pixel6-cpu").model())
-    goal = Goal(table, 1.5 * table.cheapest()[0])
+    goal = Constraints(table, 1.5 * table.cheapest()[0])
     first, second = (simulated_search(UIB, goal, 20, 0)[0] for _ in range(2))
     assert (np.asarray(first.logits) == np.asarray(second.logits)).all()

@@ -15,8 +15,10 @@ from test_export import ARCH, SAME, provenance, some_weights
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.export import lowering, onnx_file, packages, tflite_file
+from nas.export import lowering, packages
+from nas.export.onnx import file as onnx_file
 from nas.export.single_file import SingleFile
+from nas.export.tflite import file as tflite_file
 from nas.export.weights import difference, logits
 from nas.nn.network import save_weights
 from nas.ops import OPS, UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, Op, SeparableConv, Shape
@@ -67,7 +69,7 @@ def metadata(path: Path) -> dict[str, str]:
         import onnx
 
         return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-    from nas.export.tflite_graph import read_metadata
+    from nas.export.tflite.graph import read_metadata
 
     return read_metadata(path.read_bytes())
 
@@ -120,7 +122,7 @@ def test_any_network_gives_the_same_logits(arch: ArchSpec) -> None:
 @pytest.mark.parametrize("reference_name", ["mobilenetv4-hybrid-m", "mobilenetv3-small"])
 def test_normalisation_of_references_is_folded_into_the_convolutions(reference_name: str) -> None:
     """As many Conv nodes as kernels with weights; a normalisation only where attention has one of its own."""
-    from nas.export.onnx_graph import onnx_model
+    from nas.export.onnx.graph import onnx_model
 
     arch = reference(reference_name, resolution=32)
     nodes = onnx_model(arch, lambda _, shape: np.ones(shape, np.float32), {}).graph.node

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from nas.errors import InvalidInput
 from nas.ops import Shape
-from nas.proxy import kept_strides, proxied, redeployed
 from nas.registry import SPACES, load
-from nas.space import StagedSpace
+from nas.space.scaling import drop_early_strides, scale_down, with_input
+from nas.space.staged import StagedSpace
 from nas.zoo import reference
 from tests.tiny import SPACE as TINY
 
@@ -61,7 +61,7 @@ def test_proxy_commutes_with_decode(member: tuple[StagedSpace, tuple[int, ...]],
         return  # its options of 8 channels would collapse, which test_proxy_keeps_options_apart checks
     arch = space.decode(genotype)
     proxy = space.proxy(resolution, width).decode(genotype)
-    assert proxy == proxied(arch, resolution, width)
+    assert proxy == scale_down(arch, resolution, width)
     assert min(proxy.last_map[:2]) >= 4
     assert [op.tag for stage in proxy.stages for op in stage] == [op.tag for stage in arch.stages for op in stage]
 
@@ -106,14 +106,14 @@ def test_uib_represents_every_block_type_of_the_conv_models() -> None:
     [(224, (2, 2, 2, 2, 2)), (128, (2,) * 5), (64, (1, 2, 2, 2, 2)), (28, (1, 1, 2, 2, 2)), (16, (1, 1, 1, 2, 2))],
 )
 def test_early_strides_go_until_the_last_map_has_four_pixels(resolution: int, kept: tuple[int, ...]) -> None:
-    assert kept_strides(resolution, (2,) * 5) == kept
+    assert drop_early_strides(resolution, (2,) * 5) == kept
 
 
 def test_reference_networks_are_rebuilt_for_small_pictures() -> None:
-    small = redeployed(reference("mobilenetv4-conv-s"), 32, 3, 10)
+    small = with_input(reference("mobilenetv4-conv-s"), 32, 3, 10)
     assert small.last_map[:2] == (4, 4) and small.input_shape == Shape(32, 32, 3) and small.num_classes == 10
     whole = reference("mobilenetv4-conv-s")
-    assert redeployed(whole, 224, 3, 1000) == whole
+    assert with_input(whole, 224, 3, 1000) == whole
 
 
 def test_proxy_keeps_options_apart() -> None:

@@ -12,19 +12,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nas import presets, shared_weights, specialise
 from nas.arch import load_arch
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.journal import Journal
 from nas.nn.network import load_weights
-from nas.plan import Settings, make_plan
-from nas.proxy import proxied
-from nas.request import Request, per_target
-from nas.results import load_result
-from nas.specialise import Specialised, resume
-from nas.stages import OneTarget
-from nas.watch import Progress, Silent
+from nas.progress import Progress, SilentReporter
+from nas.records.journal import Journal
+from nas.records.results import load_result
+from nas.runs import multi_target, shared_supernet
+from nas.runs.multi_target import MultiTargetResult, resume
+from nas.runs.multi_target_settings import MultiTargetConfig, per_target
+from nas.runs.plan import make_plan
+from nas.runs.settings import SearchConfig
+from nas.runs.stages import SingleTarget
+from nas.space.scaling import scale_down
+from nas.supernet import presets
 from tests.tiny import PRESET, latency_range, pictures
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
@@ -35,7 +37,7 @@ TINY = replace(
 )
 TARGETS = ("pixel6-cpu", "pixel8-edgetpu")
 TRIALS = 16
-BUILD = shared_weights.build_evaluator
+BUILD = shared_supernet.build_evaluator
 EVALUATORS: dict[str, Any] = {}
 FILES = ("best.json", "front.csv", "evaluated.csv", "coarse.json", "inherited.safetensors")
 
@@ -49,7 +51,7 @@ def build_once(payload: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchConfig]:
     """Settings of runs that take seconds; every chunk of training is followed by a checkpoint."""
     folder = tmp_path_factory.mktemp("data")
     data = pictures()
@@ -57,42 +59,44 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
              y_test=data.y_test)  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.PRESETS, "tiny", TINY)
-        patch.setattr(shared_weights, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(shared_weights, "build_evaluator", build_once)
-        yield Settings(
+        patch.setattr(shared_supernet, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(shared_supernet, "build_evaluator", build_once)
+        yield SearchConfig(
             space="tests.tiny:SPACE", data=str(folder / "quarters.npz"), resolution=32, preset="tiny",
             proxy_resolution=8,
         )  # fmt: skip
 
 
-def middle_ms(base: Settings, target: str) -> float:
+def middle_ms(base: SearchConfig, target: str) -> float:
     """The middle of what the space reaches on a target."""
     low, high = latency_range(replace(base, target=target))
     return (low + high) / 2
 
 
 @pytest.fixture(scope="module")
-def request_of(base: Settings) -> Callable[..., Request]:
+def request_of(base: SearchConfig) -> Callable[..., MultiTargetConfig]:
     """Return the function that makes requests."""
 
-    def make(*targets: str, algorithm: str = "regularized-evolution", **changes: Any) -> Request:
+    def make(*targets: str, algorithm: str = "regularized-evolution", **changes: Any) -> MultiTargetConfig:
         settings = per_target(base, targets, [middle_ms(base, target) for target in targets])
-        return Request(settings, algorithm, TRIALS, **changes)
+        return MultiTargetConfig(settings, algorithm, TRIALS, **changes)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def two(request_of: Callable[..., Request], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Specialised]:
+def two(
+    request_of: Callable[..., MultiTargetConfig], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, MultiTargetResult]:
     """A finished run for two targets, with one network for both."""
     out = tmp_path_factory.mktemp("runs") / "two"
-    return out, specialise.specialise(request_of(*TARGETS, universal=True), out)
+    return out, multi_target.specialise(request_of(*TARGETS, universal=True), out)
 
 
 def copied(run: Path, to: Path) -> Path:
     """Copy a run's folder as far as its experiment.json, journal and weights, and return the copy."""
     to.mkdir()
-    for name in ("experiment.json", "journal.jsonl", shared_weights.FILE):
+    for name in ("experiment.json", "journal.jsonl", shared_supernet.FILE):
         (to / name).write_bytes((run / name).read_bytes())
     return to
 
@@ -104,7 +108,7 @@ def same_results(run: Path, other: Path, *, folders: tuple[str, ...] = (*TARGETS
             assert (run / folder / name).read_bytes() == (other / folder / name).read_bytes(), (folder, name)
 
 
-class StopAt(Silent):
+class StopAt(SilentReporter):
     """A watcher that interrupts a run at one report, as Ctrl-C would."""
 
     def __init__(self, stage: str, step: int) -> None:
@@ -119,7 +123,7 @@ class StopAt(Silent):
 # ------------------------------------------------------------------------------------------------------ what it leaves
 
 
-def test_each_target_has_the_files_of_a_run(two: tuple[Path, Specialised], base: Settings) -> None:
+def test_each_target_has_the_files_of_a_run(two: tuple[Path, MultiTargetResult], base: SearchConfig) -> None:
     _, found = two
     assert list(found.results) == list(TARGETS)
     for target, folder in found.folders.items():
@@ -134,13 +138,15 @@ def test_each_target_has_the_files_of_a_run(two: tuple[Path, Specialised], base:
         assert front["top1"].is_monotonic_increasing
         for row in front.itertuples():
             assert load_arch(folder / str(row.spec)).digest == row.digest
-        load_weights(folder / "inherited.safetensors", proxied(result.arch, 8, 0.5))
+        load_weights(folder / "inherited.safetensors", scale_down(result.arch, 8, 0.5))
         stored = json.loads((folder / "experiment.json").read_text())
-        assert Settings.from_dict(stored["settings"]).target == target
+        assert SearchConfig.from_dict(stored["settings"]).target == target
         assert (folder / "report.html").read_text().startswith("<!")
 
 
-def test_a_coarse_stage_moves_in_filters_and_depths_only(two: tuple[Path, Specialised], base: Settings) -> None:
+def test_a_coarse_stage_moves_in_filters_and_depths_only(
+    two: tuple[Path, MultiTargetResult], base: SearchConfig
+) -> None:
     run, found = two
     space = make_plan(replace(base, target=TARGETS[0], latency_ms=middle_ms(base, TARGETS[0]))).space
     coarse = load_result(run / TARGETS[0] / "coarse.json").arch
@@ -149,17 +155,17 @@ def test_a_coarse_stage_moves_in_filters_and_depths_only(two: tuple[Path, Specia
     assert [len(stage) for stage in best.stages] == [len(stage) for stage in coarse.stages]
 
 
-def test_costs_to_minimise_are_objectives_beside_error_and_latency(base: Settings) -> None:
+def test_costs_to_minimise_are_objectives_beside_error_and_latency(base: SearchConfig) -> None:
     target = TARGETS[0]
     plan = make_plan(replace(base, target=target, latency_ms=middle_ms(base, target), minimize=("flash",)))
     genotypes = plan.space.sample(np.random.default_rng(0), 5)
     archs = [plan.space.decode(genotype) for genotype in genotypes.tolist()]
     flash_kb = [sum(kernel.weights for kernel in arch.kernels) * plan.model.bytes_per_weight / 1024 for arch in archs]
     wanted = np.stack([np.full(5, 0.75), [plan.model.predict_ms(arch) for arch in archs], flash_kb], 1)
-    np.testing.assert_allclose(OneTarget(plan).objectives(genotypes, np.full(5, 0.25)), wanted, rtol=1e-12)
+    np.testing.assert_allclose(SingleTarget(plan).objectives(genotypes, np.full(5, 0.25)), wanted, rtol=1e-12)
 
 
-def test_the_network_for_all_is_told_with_what_every_network_loses(two: tuple[Path, Specialised]) -> None:
+def test_the_network_for_all_is_told_with_what_every_network_loses(two: tuple[Path, MultiTargetResult]) -> None:
     run, found = two
     data = json.loads((run / "universal.json").read_text())
     assert data == found.regrets and data["targets"] == list(TARGETS)
@@ -185,23 +191,23 @@ def test_the_network_for_all_is_told_with_what_every_network_loses(two: tuple[Pa
 
 
 def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
-    two: tuple[Path, Specialised], request_of: Callable[..., Request], tmp_path: Path
+    two: tuple[Path, MultiTargetResult], request_of: Callable[..., MultiTargetConfig], tmp_path: Path
 ) -> None:
     run, _ = two
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
-        specialise.specialise(request_of(*TARGETS, universal=True), broken, StopAt("supernet", 2))
+        multi_target.specialise(request_of(*TARGETS, universal=True), broken, StopAt("supernet", 2))
     for stop in (("pixel6-cpu/coarse", 6), ("pixel8-edgetpu/fine", 2), ("universal/whole", 4)):
         with pytest.raises(KeyboardInterrupt):
             resume(broken, StopAt(*stop))
     resume(broken)
     same_results(run, broken)
-    for name in ("universal.json", "universal/best.json", shared_weights.FILE, "journal.jsonl"):
+    for name in ("universal.json", "universal/best.json", shared_supernet.FILE, "journal.jsonl"):
         assert (run / name).read_bytes() == (broken / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
-def test_a_journal_cut_anywhere_is_completed(two: tuple[Path, Specialised], tmp_path: Path, share: float) -> None:
+def test_a_journal_cut_anywhere_is_completed(two: tuple[Path, MultiTargetResult], tmp_path: Path, share: float) -> None:
     run, _ = two
     broken = copied(run, tmp_path / "broken")
     journal = (run / "journal.jsonl").read_bytes()
@@ -213,7 +219,7 @@ def test_a_journal_cut_anywhere_is_completed(two: tuple[Path, Specialised], tmp_
 
 
 def test_a_budget_extends_a_finished_run_as_if_nothing_had_stopped_it(
-    two: tuple[Path, Specialised], tmp_path: Path
+    two: tuple[Path, MultiTargetResult], tmp_path: Path
 ) -> None:
     run, found = two
     at_once, broken = copied(run, tmp_path / "at-once"), copied(run, tmp_path / "broken")
@@ -230,9 +236,9 @@ def test_a_budget_extends_a_finished_run_as_if_nothing_had_stopped_it(
         assert longer.results[target].accuracy.top1 >= found.results[target].accuracy.top1
 
 
-def test_a_finished_run_is_just_read(two: tuple[Path, Specialised], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_just_read(two: tuple[Path, MultiTargetResult], monkeypatch: pytest.MonkeyPatch) -> None:
     run, found = two
-    monkeypatch.setattr(specialise, "make_plans", None)
+    monkeypatch.setattr(multi_target, "make_plans", None)
     assert resume(run) == found
 
 
@@ -255,17 +261,17 @@ class Shuffled:
 
 
 def test_a_target_added_later_gets_what_it_would_have_got_at_once(
-    two: tuple[Path, Specialised], request_of: Callable[..., Request], tmp_path: Path
+    two: tuple[Path, MultiTargetResult], request_of: Callable[..., MultiTargetConfig], tmp_path: Path
 ) -> None:
     run, found = two
-    _, digest = specialise.borrowed(run)
+    _, digest = multi_target.borrowed(run)
     late = request_of(TARGETS[1], source=digest)
-    added = specialise.specialise(late, tmp_path / "late", workers=Shuffled, source=run)
+    added = multi_target.specialise(late, tmp_path / "late", workers=Shuffled, source=run)
     assert added.results == {TARGETS[1]: found.results[TARGETS[1]]}
     assert not (tmp_path / "late" / "checkpoints").exists()
     for name in FILES:
         assert (tmp_path / "late" / name).read_bytes() == (run / TARGETS[1] / name).read_bytes()
-    altered = tmp_path / "late" / shared_weights.FILE
+    altered = tmp_path / "late" / shared_supernet.FILE
     altered.write_bytes(altered.read_bytes()[:-4] + b"\0\0\0\1")
     (tmp_path / "late" / "journal.jsonl").write_bytes(b"")
     with pytest.raises(InvalidInput, match="was altered"):
@@ -282,14 +288,14 @@ class Lossy(Shuffled):
 
 
 def test_what_no_worker_could_evaluate_is_left_out(
-    two: tuple[Path, Specialised], request_of: Callable[..., Request], tmp_path: Path
+    two: tuple[Path, MultiTargetResult], request_of: Callable[..., MultiTargetConfig], tmp_path: Path
 ) -> None:
     run, _ = two
-    request = request_of(TARGETS[0], source=specialise.borrowed(run)[1])
+    request = request_of(TARGETS[0], source=multi_target.borrowed(run)[1])
     lines: list[str] = []
-    watch = Silent()
+    watch = SilentReporter()
     watch.say = lines.append  # type: ignore[method-assign]
-    found = specialise.specialise(request, tmp_path / "run", watch, workers=Lossy, source=run)
+    found = multi_target.specialise(request, tmp_path / "run", watch, workers=Lossy, source=run)
     assert any("gave up on a batch of" in line for line in lines)
     records = Journal(tmp_path / "run" / "journal.jsonl").records
     told = sum(len(record["accuracy"]) for record in records if "asked" in record)
@@ -299,19 +305,19 @@ def test_what_no_worker_could_evaluate_is_left_out(
 
 @pytest.mark.parametrize("algorithm", ["reinforce", "nsga2", "hybrid"])
 def test_every_kind_of_algorithm_searches_the_same_weights(
-    two: tuple[Path, Specialised], request_of: Callable[..., Request], tmp_path: Path, algorithm: str
+    two: tuple[Path, MultiTargetResult], request_of: Callable[..., MultiTargetConfig], tmp_path: Path, algorithm: str
 ) -> None:
     run, _ = two
-    request = request_of(TARGETS[0], algorithm=algorithm, source=specialise.borrowed(run)[1])
+    request = request_of(TARGETS[0], algorithm=algorithm, source=multi_target.borrowed(run)[1])
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    result = specialise.specialise(request, whole, source=run).results[TARGETS[0]]
+    result = multi_target.specialise(request, whole, source=run).results[TARGETS[0]]
     if algorithm == "reinforce":
         assert abs(result.latency / result.wanted_latency - 1) <= 0.01
     else:
         assert result.latency <= result.wanted_latency * (1 + 1e-9)
     assert result.notes[0].startswith(f"{algorithm} over a supernet trained once")
     with pytest.raises(KeyboardInterrupt):
-        specialise.specialise(request, broken, StopAt(f"{TARGETS[0]}/fine", 8), source=run)
+        multi_target.specialise(request, broken, StopAt(f"{TARGETS[0]}/fine", 8), source=run)
     resume(broken)
     for name in FILES:
         assert (whole / name).read_bytes() == (broken / name).read_bytes()
@@ -321,7 +327,7 @@ def test_every_kind_of_algorithm_searches_the_same_weights(
 
 
 def test_a_run_of_several_targets_says_which_folders_hold_results(
-    two: tuple[Path, Specialised], capsys: pytest.CaptureFixture[str]
+    two: tuple[Path, MultiTargetResult], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, found = two
     assert main(["describe", str(run)]) == 2
@@ -374,7 +380,7 @@ def test_bad_requests_get_one_line_and_leave_nothing(
 
 
 def test_weights_bring_their_settings_with_them(
-    two: tuple[Path, Specialised], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    two: tuple[Path, MultiTargetResult], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, _ = two
     flags = ["--algorithm", "random", "--from", str(run), "--out", str(tmp_path / "run")]
@@ -384,17 +390,17 @@ def test_weights_bring_their_settings_with_them(
 
 
 def test_ray_workers_change_no_byte(
-    two: tuple[Path, Specialised],
-    request_of: Callable[..., Request],
+    two: tuple[Path, MultiTargetResult],
+    request_of: Callable[..., MultiTargetConfig],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    executor = pytest.importorskip("nas.tune.executor")
-    monkeypatch.setattr(shared_weights, "build_evaluator", BUILD)  # importable by workers
+    executor = pytest.importorskip("nas.distributed.executor")
+    monkeypatch.setattr(shared_supernet, "build_evaluator", BUILD)  # importable by workers
     run, _ = two
-    request = request_of(TARGETS[1], source=specialise.borrowed(run)[1])
+    request = request_of(TARGETS[1], source=multi_target.borrowed(run)[1])
     for number in (1, 2):
         out = tmp_path / str(number)
-        specialise.specialise(request, out, workers=partial(executor.RayExecutor, workers=number), source=run)
+        multi_target.specialise(request, out, workers=partial(executor.RayExecutor, workers=number), source=run)
         for name in FILES:
             assert (out / name).read_bytes() == (run / TARGETS[1] / name).read_bytes(), name

@@ -14,7 +14,7 @@ from test_export import ARCH, SAME, provenance, some_weights
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.export import stablehlo_file
+from nas.export.stablehlo import file as stablehlo_file
 from nas.export.weights import difference, logits
 from nas.nn.network import save_weights
 from nas.registry import EXPORTERS, load

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nas import tunas
-from nas.cost import PARAMS, PEAK_ACTIVATION, WEIGHTS, Count, compile_table
 from nas.data import channel_stats
 from nas.nn.network import Network, get_weights, set_weights
-from nas.space import StagedSpace
+from nas.space.cost_table import PARAMS, PEAK_ACTIVATION, WEIGHTS, Count, compile_table
+from nas.space.staged import StagedSpace
+from nas.supernet import joint
+from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.inherit import inherited, network_weights
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from tests.tiny import SPACE, pictures
@@ -65,10 +66,11 @@ def test_every_depthwise_option_of_both_strides_equals_its_slice() -> None:
 
 
 def test_averaged_option_is_the_mean_of_the_options() -> None:
-    from nas.supernet.units import Bank, Form
+    from nas.supernet.blocks.base import SwitchableDepthwise
+    from nas.supernet.layers import BlockContext
 
-    bank = Bank((0, 3, 5), 4, np.random.default_rng(0))
-    form = Form(jax.nn.relu, "symmetric", 1e-5, averages=True)
+    bank = SwitchableDepthwise((0, 3, 5), 4, np.random.default_rng(0))
+    form = BlockContext(jax.nn.relu, "symmetric", 1e-5, averages=True)
     x = jnp.asarray(np.random.default_rng(1).standard_normal((3, 6, 6, 4), np.float32))
     outputs = [bank(x, option, 1, jax.nn.relu, form) for option in range(4)]
     np.testing.assert_allclose(outputs[3], sum(outputs[:3]) / 3, rtol=1e-5, atol=1e-6)
@@ -89,30 +91,30 @@ def test_inherited_weights_keep_what_both_supernets_share() -> None:
     assert any((handed[name] == fresh[name]).all() for name in fresh if ".start." in name)
 
 
-def search_stage(name: str, steps: int = 4) -> tuple[tunas.Stage, "nnx.GraphDef[Supernet]", Params, tunas.Pictures]:
+def search_stage(name: str, steps: int = 4) -> tuple[joint.JointStage, "nnx.GraphDef[Supernet]", Params, SearchImages]:
     """Return a small stage ready to run."""
     from latency_models.target import load_target
-    from nas.cost import compile_table
-    from nas.presets import QUICK, StageBudget
-    from nas.search.repair import Goal
+    from nas.search.constraints.repair import Constraints
+    from nas.space.cost_table import compile_table
+    from nas.supernet.presets import QUICK, StageBudget
 
     view, data = VIEWS[name], pictures()
     table = compile_table(view, load_target("pixel6-cpu").model())
-    goal = Goal(table, (table.cheapest()[0] + table.dearest()[0]) / 2)
+    goal = Constraints(table, (table.cheapest()[0] + table.dearest()[0]) / 2)
     budget = StageBudget(steps=steps, updates=2, samples=4, chunk=2)
     space = view.proxy(8, 0.5)
-    stage = tunas.Stage(name, 0, space, goal, budget, QUICK, data.augmentation, seed=3)
+    stage = joint.JointStage(name, 0, space, goal, budget, QUICK, data.augmentation, seed=3)
     graph, params = make(space)
     mean, std = channel_stats(data)
     arrays = map(jnp.asarray, (data.x_train, data.y_train, data.x_test, data.y_test, mean, std))
-    return stage, graph, params, tunas.Pictures(*arrays)
+    return stage, graph, params, SearchImages(*arrays)
 
 
 @pytest.mark.parametrize("name", ["coarse", "fine"])
 def test_one_compilation_serves_all_steps_and_the_policy_learns_only_after_idling(name: str) -> None:
     stage, graph, params, data = search_stage(name, steps=8)
-    chunk = tunas.compile_chunk(stage, graph)
-    state = tunas.first_state(stage, params)
+    chunk = joint.compile_steps(stage, graph)
+    state = joint.init_state(stage, params)
     rng = np.random.default_rng(0)
     spreads = []
     for _ in range(4):
@@ -129,7 +131,7 @@ def test_one_compilation_serves_all_steps_and_the_policy_learns_only_after_idlin
 
 def test_accuracy_does_not_depend_on_what_was_evaluated_before() -> None:
     stage, graph, params, data = search_stage("coarse")
-    evaluator = tunas.SupernetEvaluator(stage.space, graph, data, batch=20)
+    evaluator = SupernetEvaluator(stage.space, graph, data, batch=20)
     evaluator.params = params
     genotypes = stage.space.sample(np.random.default_rng(0), 4)
     forwards, backwards = evaluator.accuracy(genotypes), evaluator.accuracy(genotypes[::-1])[::-1]
@@ -139,7 +141,7 @@ def test_accuracy_does_not_depend_on_what_was_evaluated_before() -> None:
 def test_priced_table_in_a_program_equals_the_cost_table() -> None:
     stage, *_ = search_stage("coarse")
     genotypes = stage.space.sample(np.random.default_rng(0), 50)
-    inside = tunas.priced(stage.goal.latency, stage.goal.target)(jnp.asarray(genotypes))
+    inside = joint.priced_by(stage.goal.latency, stage.goal.target)(jnp.asarray(genotypes))
     np.testing.assert_allclose(inside, stage.goal.ratios(genotypes), rtol=1e-5)
 
 
@@ -147,6 +149,6 @@ def test_priced_table_in_a_program_equals_the_cost_table() -> None:
 def test_a_priced_table_combines_its_terms_as_the_cost_table_does(cost: Count) -> None:
     table = compile_table(SPACE, cost)
     genotypes = SPACE.sample(np.random.default_rng(0), 200)
-    inside = jax.jit(tunas.priced(table, 1000.0))(jnp.asarray(genotypes))
+    inside = jax.jit(joint.priced_by(table, 1000.0))(jnp.asarray(genotypes))
     np.testing.assert_allclose(inside, table.score(genotypes) / 1000, rtol=1e-5)
     assert len(table.terms) > 1 and np.ptp(inside) > 0

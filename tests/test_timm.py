@@ -14,8 +14,8 @@ from test_single_file import of
 from nas.arch import ArchSpec
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.export import timm_folder
-from nas.export.timm_blocks import TimmNetwork, timm_network
+from nas.export.timm import folder as timm_folder
+from nas.export.timm.blocks import TimmNetwork, timm_network
 from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
 from nas.registry import EXPORTERS, load
 from nas.zoo import ZOO, reference

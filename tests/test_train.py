@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nas import train as train_module
 from nas.arch import ArchSpec, load_arch
 from nas.data import Augmentation, Dataset, Labelled, build_dataset, load
 from nas.errors import InvalidInput
-from nas.nn.checkpoints import KEPT
-from nas.nn.fitting import estimated_statistics, feeds, run_chunk, top1
 from nas.nn.network import Network, get_weights, load_weights
-from nas.nn.training import AdamW, RMSProp
 from nas.ops import UIB, Conv, Head, Shape
-from nas.train import Progress, TrainResult, TrainSettings, fitting, train
+from nas.training import loop as train_module
+from nas.training.checkpoints import KEPT
+from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, fitting, train
+from nas.training.optimizers import AdamW, RMSProp
+from nas.training.step import estimated_statistics, image_splits, run_chunk, top1
 
 ARCH = ArchSpec(Shape(8, 8, 1), ((Conv(8), UIB(16, 32, 0, 3, 2)),), Head(), 10)
-SETTINGS = TrainSettings(epochs=8, batch_size=32, optimizer=AdamW(0.01))
+SETTINGS = TrainingConfig(epochs=8, batch_size=32, optimizer=AdamW(0.01))
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +37,14 @@ def digits() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def trained(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainResult, Path, list[Progress]]:
+def trained(
+    digits: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainResult, Path, list[TrainingProgress]]:
     out, seen = tmp_path_factory.mktemp("alone") / "out", []
     return train(ARCH, digits, SETTINGS, out, seen.append), out, seen
 
 
-Trained = tuple[TrainResult, Path, list[Progress]]
+Trained = tuple[TrainResult, Path, list[TrainingProgress]]
 
 
 def test_loss_falls_and_accuracy_is_far_above_chance(trained: Trained) -> None:
@@ -74,14 +76,14 @@ def test_files_hold_the_spec_the_weights_and_the_kind_of_accuracy(trained: Train
 def test_written_weights_give_the_written_accuracy(trained: Trained, digits: Dataset) -> None:
     result, out, _ = trained
     weights, _ = load_weights(out / "weights.safetensors", ARCH)
-    feed = feeds(digits)[1]
+    feed = image_splits(digits)[1]
     assert [top1(ARCH, weights, feed, size) for size in (64, 200, 256)] == [result.accuracy.top1] * 3
 
 
-def interrupting(at_step: int) -> Callable[[Progress], None]:
+def interrupting(at_step: int) -> Callable[[TrainingProgress], None]:
     """A progress display during which the user presses Ctrl-C."""
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: TrainingProgress) -> None:
         if progress.step >= at_step:
             raise KeyboardInterrupt
 
@@ -103,7 +105,7 @@ def test_interrupted_training_ends_with_the_same_bytes(trained: Trained, digits:
 
 def test_finished_training_is_not_repeated(trained: Trained, digits: Dataset) -> None:
     result, out, _ = trained
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     again = train(ARCH, digits, SETTINGS, out, seen.append)
     assert not seen
     assert again.accuracy == result.accuracy
@@ -114,7 +116,7 @@ def test_checkpoints_are_written_on_the_way(digits: Dataset, tmp_path: Path, mon
     monkeypatch.setattr(train_module, "CHUNK_STEPS", 7)
     out = tmp_path / "out"
 
-    def kill(progress: Progress) -> None:
+    def kill(progress: TrainingProgress) -> None:
         if progress.step > 20:
             raise SystemExit  # unlike KeyboardInterrupt, nothing is saved for it
 
@@ -173,7 +175,7 @@ def test_loss_that_is_no_longer_finite_stops_in_one_line(digits: Dataset, tmp_pa
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
-        TrainSettings(**wrong)
+        TrainingConfig(**wrong)
 
 
 def test_inherited_weights_are_the_start(trained: Trained, digits: Dataset, tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_inherited_weights_are_the_start(trained: Trained, digits: Dataset, tmp_
 
 def test_statistics_of_the_first_layer_are_those_of_all_its_outputs_at_once(digits: Dataset) -> None:
     fresh = get_weights(Network(ARCH, nnx.Rngs(0)))
-    feed = feeds(digits)[0]
+    feed = image_splits(digits)[0]
     weights = estimated_statistics(ARCH, fresh, feed, batch_size=96)
     raw = jax.lax.conv_general_dilated(
         feed.inputs(feed.x, ARCH).astype(jnp.float32), fresh["0.0.conv.weight"], (1, 1), [(1, 1), (1, 1)],
@@ -205,7 +207,7 @@ def test_data_are_resized_to_the_spec_and_grey_is_repeated(digits: Dataset) -> N
     arch = replace(ARCH, input_shape=Shape(12, 12, 3))
     data = fitting(arch, digits)
     assert data.resolution == 12
-    inputs = feeds(data)[0].inputs(jnp.asarray(data.x_train[:2]), arch)
+    inputs = image_splits(data)[0].inputs(jnp.asarray(data.x_train[:2]), arch)
     assert inputs.shape == (2, 12, 12, 3)
     assert (inputs[..., 0] == inputs[..., 2]).all()
 

@@ -8,17 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import InvalidInput
-from nas.nn.training import (
-    AdamW,
-    OptimizerSettings,
-    RMSProp,
-    cosine_schedule,
-    decay_mask,
-    ema_decay,
-    ema_update,
-    make_optimizer,
-    smoothed_cross_entropy,
-)
+from nas.training.ema import ema_decay, ema_update
+from nas.training.loss import smoothed_cross_entropy
+from nas.training.optimizers import AdamW, OptimizerConfig, RMSProp, cosine_schedule, decay_mask, make_optimizer
 
 PARAMS = {name: jnp.ones(3) for name in ("0.0.conv.weight", "0.0.conv.scale", "0.0.conv.bias", "1.0.project.gamma")}
 
@@ -29,7 +21,7 @@ def test_weight_decay_acts_on_kernels_alone() -> None:
 
 
 @pytest.mark.parametrize("optimizer", [AdamW(0.1, 0.5), RMSProp(0.1, 0.5)])
-def test_without_a_gradient_only_kernels_shrink(optimizer: OptimizerSettings) -> None:
+def test_without_a_gradient_only_kernels_shrink(optimizer: OptimizerConfig) -> None:
     transform = make_optimizer(optimizer, steps=10)
     updates, _ = transform.update(jax.tree.map(jnp.zeros_like, PARAMS), transform.init(PARAMS), PARAMS)
     for name, update in updates.items():

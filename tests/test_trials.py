@@ -16,16 +16,27 @@ from tiny import pictures
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, UnknownName
-from nas.locks import locked
-from nas.nn.training import AdamW
 from nas.ops import Conv, Head, Shape
-from nas.train import TrainSettings
-from nas.tune import finalists as finals
-from nas.tune import training
-from nas.tune.finalists import DROPPED, FINISHED, Finalist, Outcome, Row, Trials, halved, in_turn, kendall_tau, table
-from nas.tune.training import held_out_view, train_until
+from nas.records.locks import locked
+from nas.training import candidates as finals
+from nas.training import trial as trial_training
+from nas.training.candidates import (
+    DROPPED,
+    FINISHED,
+    Candidate,
+    CandidateRow,
+    CandidateTrainings,
+    TrialResult,
+    halved,
+    in_turn,
+    kendall_tau,
+    table,
+)
+from nas.training.loop import TrainingConfig
+from nas.training.optimizers import AdamW
+from nas.training.trial import train_until, validation_view
 
-SETTINGS = TrainSettings(epochs=4, batch_size=32, optimizer=AdamW(0.01))
+SETTINGS = TrainingConfig(epochs=4, batch_size=32, optimizer=AdamW(0.01))
 
 
 def network(width: int) -> ArchSpec:
@@ -33,12 +44,12 @@ def network(width: int) -> ArchSpec:
 
 
 FINALISTS = tuple(
-    Finalist(network(width).digest, network(width), width / 8, "ms", top1)
+    Candidate(network(width).digest, network(width), width / 8, "ms", top1)
     for width, top1 in ((8, 0.5), (16, 0.7), (24, 0.6))
 )
 
 
-def trials_in(folder: Path) -> Trials:
+def trials_in(folder: Path) -> CandidateTrainings:
     return finals.trials_of([one.arch for one in FINALISTS], pictures(), SETTINGS, folder, split=(0.2, 0))
 
 
@@ -47,7 +58,7 @@ def quiet(digest: str, epoch: int, top1: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def at_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Outcome], Path]:
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[TrialResult], Path]:
     """The finalists halved in this process, without a break."""
     folder = tmp_path_factory.mktemp("once")
     return halved(FINALISTS, (2, 4), in_turn(trials_in(folder), quiet)), folder
@@ -61,14 +72,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_the_view_holds_the_training_set_alone() -> None:
     whole = pictures()
-    view = held_out_view(whole, 0.25, 3)
+    view = validation_view(whole, 0.25, 3)
     assert len(view.y_train) + len(view.y_test) == len(whole.y_train)
     rows = {picture.tobytes() for picture in whole.x_train}
     assert {p.tobytes() for p in view.x_train} | {p.tobytes() for p in view.x_test} == rows
-    assert view.digest != whole.digest != held_out_view(whole, 0.25, 4).digest
+    assert view.digest != whole.digest != validation_view(whole, 0.25, 4).digest
 
 
-def test_halving_trains_all_to_the_first_rung_and_one_to_the_end(at_once: tuple[list[Outcome], Path]) -> None:
+def test_halving_trains_all_to_the_first_rung_and_one_to_the_end(at_once: tuple[list[TrialResult], Path]) -> None:
     outcomes, folder = at_once
     assert [(one.epochs, one.state) for one in outcomes] == [(4, FINISHED), (2, DROPPED), (2, DROPPED)]
     assert outcomes[1].top1 >= outcomes[2].top1
@@ -77,7 +88,7 @@ def test_halving_trains_all_to_the_first_rung_and_one_to_the_end(at_once: tuple[
     assert sum(name.endswith("safetensors") for name in written) == 1
 
 
-def test_going_on_in_pieces_changes_no_byte(at_once: tuple[list[Outcome], Path], tmp_path: Path) -> None:
+def test_going_on_in_pieces_changes_no_byte(at_once: tuple[list[TrialResult], Path], tmp_path: Path) -> None:
     outcomes, folder = at_once
     trials = trials_in(tmp_path)
     seen: list[int] = []
@@ -91,26 +102,26 @@ def test_going_on_in_pieces_changes_no_byte(at_once: tuple[list[Outcome], Path],
 
 
 def test_two_do_not_train_one_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "ORPHAN_S", 0.1)
+    monkeypatch.setattr(trial_training, "ORPHAN_S", 0.1)
     trials, one = trials_in(tmp_path), FINALISTS[0]
     trials.of(one.digest).mkdir(parents=True)
     with locked(trials.of(one.digest)), pytest.raises(InvalidInput, match="is working on"):
         train_until(one.arch, trials.data, SETTINGS, trials.of(one.digest), until=1, seen=lambda *_: None)
 
 
-def test_the_table_ranks_and_says_what_changed(at_once: tuple[list[Outcome], Path], tmp_path: Path) -> None:
+def test_the_table_ranks_and_says_what_changed(at_once: tuple[list[TrialResult], Path], tmp_path: Path) -> None:
     rows = table(FINALISTS, at_once[0])
     assert [row.place for row in rows] in ([1, 2, 3], [1, 2, 2])
     assert sorted(row.supernet_place for row in rows) == [1, 2, 3]
     assert all(row.gained == row.supernet_place - row.place for row in rows)
-    best = Outcome(FINALISTS[0].digest, 4, 0.9, FINISHED)
-    others = [Outcome(one.digest, 4, 1 - one.supernet_top1, FINISHED) for one in FINALISTS[1:]]
+    best = TrialResult(FINALISTS[0].digest, 4, 0.9, FINISHED)
+    others = [TrialResult(one.digest, 4, 1 - one.supernet_top1, FINISHED) for one in FINALISTS[1:]]
     assert kendall_tau(table(FINALISTS, [best, *others])) == pytest.approx(-1)
     finals.write_table(rows, tmp_path)
     with (tmp_path / "finalists.csv").open() as file:
         read = list(csv.DictReader(file))
     assert [row["digest"] for row in read] == [row.digest for row in rows]
-    failed = table(FINALISTS, [best, others[0], Outcome(FINALISTS[2].digest, 0, 0.0, finals.FAILED, "why")])
+    failed = table(FINALISTS, [best, others[0], TrialResult(FINALISTS[2].digest, 0, 0.0, finals.FAILED, "why")])
     assert [row.error for row in failed] == ["", "", "why"]
     assert kendall_tau(failed[:1]) is None
 
@@ -132,25 +143,25 @@ def test_a_folder_of_other_trials_is_refused(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """One cluster for the tests that need workers."""
-    from nas.tune.cluster import Cluster
+    from nas.distributed.cluster import Cluster
 
     with Cluster(2):
         yield
 
 
-Halved = tuple[list[Row], Path]
+Halved = tuple[list[CandidateRow], Path]
 
 
 @pytest.fixture(scope="module")
 def by_workers(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Halved:
     """The finalists halved by two workers, without a break."""
-    from nas.tune.trials import run_trials
+    from nas.distributed.trials import run_trials
 
     folder = tmp_path_factory.mktemp("workers")
     return run_trials(FINALISTS, trials_in(folder), workers=2, rungs=(2, 4)), folder
 
 
-def test_workers_do_what_one_process_does(by_workers: Halved, at_once: tuple[list[Outcome], Path]) -> None:
+def test_workers_do_what_one_process_does(by_workers: Halved, at_once: tuple[list[TrialResult], Path]) -> None:
     """Not to the last bit: this process computes with as many threads as there are cores, a worker with one."""
     rows, folder = by_workers
     wanted = {row.digest: row for row in table(FINALISTS, at_once[0])}
@@ -160,7 +171,7 @@ def test_workers_do_what_one_process_does(by_workers: Halved, at_once: tuple[lis
 
 
 def test_one_worker_gives_the_bytes_of_two(by_workers: Halved, tmp_path: Path) -> None:
-    from nas.tune.trials import on_workers
+    from nas.distributed.trials import on_workers
 
     rows, folder = by_workers
     with on_workers(trials_in(tmp_path), lambda *_: None, workers=1) as run_rung:
@@ -170,7 +181,7 @@ def test_one_worker_gives_the_bytes_of_two(by_workers: Halved, tmp_path: Path) -
 
 @pytest.mark.usefixtures("cluster")
 def test_a_scheduler_of_tune_ends_every_trial(tmp_path: Path) -> None:
-    from nas.tune.trials import run_trials
+    from nas.distributed.trials import run_trials
 
     trials, lock, seen = trials_in(tmp_path), threading.RLock(), []
 
@@ -195,7 +206,7 @@ class FakeTrial:
 
 @pytest.mark.parametrize("name", ["asha", "median", "decay"])
 def test_schedulers_stop_the_weak_trial_and_leave_the_strong_ones(name: str) -> None:
-    from nas.tune.trials import SCHEDULERS
+    from nas.distributed.trials import SCHEDULERS
 
     scheduler = SCHEDULERS[name](30, 8)
     scheduler.set_search_properties("top1", "max")
@@ -214,13 +225,13 @@ def test_schedulers_stop_the_weak_trial_and_leave_the_strong_ones(name: str) -> 
 KILLED = """
 import sys, test_trials as t
 from pathlib import Path
-from nas.tune.trials import run_trials
+from nas.distributed.trials import run_trials
 run_trials(t.FINALISTS, t.trials_in(Path(sys.argv[1])), workers=2, rungs=(2, 4), seen=lambda *e: print(e, flush=True))
 """
 
 
 def test_trials_go_on_after_the_driver_was_killed(root: Path, by_workers: Halved, tmp_path: Path) -> None:
-    from nas.tune.trials import run_trials
+    from nas.distributed.trials import run_trials
 
     rows, folder = by_workers
     path = os.pathsep.join([str(root), str(root / "tests")])

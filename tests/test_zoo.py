@@ -9,17 +9,7 @@ import pytest
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, UnknownName
 from nas.ops import UIB, Conv, Head, InvertedResidual, Kernel, MobileMQA, Shape
-from nas.zoo import (
-    SERIES,
-    ZOO,
-    find,
-    is_reference,
-    mobilenet_v1,
-    mobilenet_v2,
-    parse_reference,
-    published,
-    reference,
-)
+from nas.zoo import SERIES, ZOO, find, is_reference, mobilenet_v1, mobilenet_v2, parse_reference, published, reference
 from nas.zoo.efficientnet import RELEASED, Scale, compound, efficientnet
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "reference" / "golden"

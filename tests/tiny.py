@@ -7,9 +7,11 @@ import numpy as np
 from nas.data import Dataset, Labelled, build_dataset
 from nas.errors import InvalidInput
 from nas.ops import Shape
-from nas.plan import Settings, make_plan
-from nas.presets import QUICK, StageBudget
-from nas.space import StagedSpace, stage
+from nas.runs.plan import make_plan
+from nas.runs.settings import SearchConfig
+from nas.space.choices import stage
+from nas.space.staged import StagedSpace
+from nas.supernet.presets import QUICK, StageBudget
 
 SPACE = StagedSpace(
     name="tiny",
@@ -36,7 +38,7 @@ PRESET = replace(
 )
 
 
-def latency_range(settings: Settings) -> tuple[float, float]:
+def latency_range(settings: SearchConfig) -> tuple[float, float]:
     """Return what latencies the space of `settings` reaches, also where theirs is out of reach."""
     try:
         return make_plan(settings).reachable

@@ -33,9 +33,9 @@ use_threads(1)  # before numpy starts threads
 import numpy as np  # noqa: E402
 
 from latency_models.target import load_target  # noqa: E402
-from nas.cost import MACS, PARAMS, compile_table  # noqa: E402
 from nas.errors import InvalidInput  # noqa: E402
-from nas.search.bounds import Bounded, Limit  # noqa: E402
+from nas.search.constraints.bounds import Bounded, Limit  # noqa: E402
+from nas.space.cost_table import MACS, PARAMS, compile_table  # noqa: E402
 from search_spaces.uib import SPACE  # noqa: E402
 
 DRAWS = 3_000_000

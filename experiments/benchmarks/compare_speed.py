@@ -4,7 +4,7 @@
 
 `compare` reads the spec files, rebuilds the references beside them, and makes all tables. `page` and `tables` are what
 is made of a comparison: the HTML page, and the tables of a terminal. `walk` is the reference path for the same
-latencies alone, kernel by kernel (`predict_ms`), for scale; `arrays` gives them at once (`nas.anatomy.kernel_times`),
+latencies alone, kernel by kernel (`predict_ms`), for scale; `arrays` gives them at once (`latency_models.kernel_times.kernel_times`),
 and must give the same numbers. The sum of compare, page and tables should stay under 2 s. Pictures are not in it.
 
 On one core, with other work running: compare 0.26 s, page 0.38 s, tables 0.08 s, together 0.72 s, 3.8 times the walk;
@@ -22,12 +22,12 @@ use_threads(1)  # before numpy starts threads
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402, F401  imported before the clock starts
 
+from latency_models.kernel_times import kernel_columns, kernel_times, totals  # noqa: E402
 from latency_models.target import list_targets  # noqa: E402
-from nas.anatomy import kernel_columns, kernel_times, totals  # noqa: E402
 from nas.arch import save_arch  # noqa: E402
-from nas.compare import compare  # noqa: E402
-from nas.compare_page import html  # noqa: E402
-from nas.compare_table import tables  # noqa: E402
+from nas.compare.compare import compare  # noqa: E402
+from nas.compare.page import html  # noqa: E402
+from nas.compare.table import tables  # noqa: E402
 from search_spaces.uib import SPACE  # noqa: E402
 
 AIM_S = 2.0

@@ -24,9 +24,9 @@ import numpy as np  # noqa: E402
 
 from latency_models.roofline import Roofline  # noqa: E402
 from latency_models.target import load_target  # noqa: E402
-from nas.cost import compile_table  # noqa: E402
 from nas.registry import LATENCY_MODELS, SPACES, load  # noqa: E402
-from nas.space import StagedSpace  # noqa: E402
+from nas.space.cost_table import compile_table  # noqa: E402
+from nas.space.staged import StagedSpace  # noqa: E402
 
 WALKED = 50  # candidates of the reference path
 AIM = 1_000_000  # candidates a second

@@ -23,13 +23,14 @@ from time import perf_counter_ns
 import numpy as np
 import onnxruntime
 
-from nas.export import onnx_file, tflite_file
-from nas.export.tflite_graph import interpreter
-from nas.export.timm_folder import contents
+from nas.export.onnx import file as onnx_file
+from nas.export.tflite import file as tflite_file
+from nas.export.tflite.graph import interpreter
+from nas.export.timm.folder import contents
 from nas.export.weights import difference
 from nas.files import write_whole
+from nas.measure.random_weights import random_images, random_tensor
 from nas.nn.network import weight_shapes
-from nas.runtimes.filling import random_pictures, random_tensor
 from nas.zoo import reference
 
 ALLOWED = 1.05  # what is left of the noise
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     args = parser.parse_args()
     arch = reference(args.network)
-    pictures, said = random_pictures(arch, 1), {"arch": arch.digest, "origin": "drawn for a benchmark"}
+    pictures, said = random_images(arch, 1), {"arch": arch.digest, "origin": "drawn for a benchmark"}
     weights = {name: random_tensor(name, shape) for name, shape in weight_shapes(arch).items()}
     with tempfile.TemporaryDirectory() as place:
         for file, content in contents(arch, weights, said).items():

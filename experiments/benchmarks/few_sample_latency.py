@@ -77,7 +77,7 @@ pixel1: other V2     10  kernel count              n/a      n/a     65.3        
 pixel1: MobileNetV3  10  kernel count             0.588    0.501    49.6       10
 pixel1: MnasNet-A1   10  kernel count              n/a      n/a     58.9        8
 
-The intervals at 5 are of before Student's t lost two degrees of freedom (latency_models/validation.py). With
+The intervals at 5 are of before Student's t lost two degrees of freedom (latency_models/calibration/validation.py). With
 --sizes 5 6 7 8 9 --seeds 16, percent covered on zcu102, a100, titan 1 and titan 64, and the mean half-width: at 5
 86, 87, 91, 91 (+- 22.7); at 6 88, 84, 87, 95 (16.2); at 7 88, 88, 89, 89; at 8 95, 95, 89, 96 (12.8); at 9 94, 93, 90,
 91 (13.2). One cell of 20, the A100 at 6, stays below 85.
@@ -96,9 +96,17 @@ import numpy as np
 
 from experiments.measured import DEVICES, Measured, measured
 from experiments.target_fit_check import COLUMNS
-from latency_models.calibrate import Rows, Workload, fit
-from latency_models.calibrated import plain_template
-from latency_models.validation import FITTERS, KIND_AWARE, Scores, cross_validated, half_width, mean_scores, scores
+from latency_models.calibration.calibrate import plain_template
+from latency_models.calibration.fit import Rows, Workload, fit
+from latency_models.calibration.validation import (
+    FITTERS,
+    KIND_AWARE,
+    Scores,
+    cross_validated,
+    half_width,
+    mean_scores,
+    scores,
+)
 
 LARGE = ("zcu102", "a100", "titan-rtx-batch-1", "titan-rtx-batch-64")
 SIZES = (5, 10, 20, 50)

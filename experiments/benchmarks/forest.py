@@ -34,9 +34,9 @@ import numpy as np
 
 from experiments.benchmarks.few_sample_latency import workload_of
 from experiments.measured import DEVICES, measured
+from latency_models.calibration.forest_fit import fitters
+from latency_models.calibration.validation import mean_scores, scores
 from latency_models.forest import features_of
-from latency_models.forest_fit import fitters
-from latency_models.validation import mean_scores, scores
 
 LARGE = ("zcu102", "a100")
 SIZES = (100, 300)

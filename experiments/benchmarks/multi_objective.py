@@ -70,10 +70,10 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting  # noqa: E4
 from pymoo.util.ref_dirs import get_reference_directions  # noqa: E402
 from scipy.stats import mannwhitneyu  # noqa: E402
 
-from nas.genotypes import sample  # noqa: E402
-from nas.pareto import hypervolume, non_dominated, ranks  # noqa: E402
 from nas.protocols import Decision, Genotypes  # noqa: E402
-from nas.search.nsga2 import NSGA2  # noqa: E402
+from nas.search.algorithms.nsga2 import NSGA2  # noqa: E402
+from nas.search.pareto import hypervolume, non_dominated, ranks  # noqa: E402
+from nas.space.genotypes import sample  # noqa: E402
 
 LEVELS = 101
 POPULATION = 100

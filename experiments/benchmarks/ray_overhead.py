@@ -32,9 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.benchmarks.timing import print_table
+from nas.distributed.cluster import Cluster
+from nas.distributed.executor import RayExecutor
 from nas.protocols import Evaluator
-from nas.tune.cluster import Cluster
-from nas.tune.executor import RayExecutor
 
 SLEEP_S = 0.001
 BATCH = 64

@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.supernet [--resolution 28] [--batch 64] [--threads N] [--chip edgetpu]
 
-The supernet is the search's own program (`nas.tunas.compile_chunk`), run on architectures that are drawn at random
-and on a few whose policy is pinned; the static networks are those few, each trained by `nas.nn.fitting.train_step`
+The supernet is the search's own program (`nas.supernet.joint.compile_steps`), run on architectures that are drawn at random
+and on a few whose policy is pinned; the static networks are those few, each trained by `nas.training.step.train_step`
 with the same loss, optimizer and batch, without averaged weights and augmentation; PyTorch runs the same networks in
 eager mode. The coarse space is all of `uib` with fixed blocks, the fine one lies around its architecture of the middle
 that has the reference's latency on the chip. All are measured in turn, so that other load hits all alike; a figure is
@@ -40,18 +40,21 @@ from jax import Array, lax
 from numpy.typing import NDArray
 
 from experiments.benchmarks.timing import Timing, interleaved, print_table, use_threads
-from nas import tunas
 from nas.arch import ArchSpec
 from nas.data import Augmentation
 from nas.errors import InvalidInput
-from nas.nn import fitting
 from nas.nn.network import Network, get_weights, split_statistics
-from nas.nn.training import AdamW, compute_dtype
-from nas.plan import Plan, Settings, make_plan
-from nas.presets import StageBudget
-from nas.search.repair import repair
-from nas.space import StagedSpace
+from nas.runs.plan import SearchPlan, make_plan
+from nas.runs.settings import SearchConfig
+from nas.search.constraints.repair import repair
+from nas.space.staged import StagedSpace
+from nas.supernet import joint
+from nas.supernet.evaluator import SearchImages, SupernetEvaluator
+from nas.supernet.presets import StageBudget
 from nas.supernet.supernet import Supernet, parameters
+from nas.training import step as training_step
+from nas.training.devices import compute_dtype, device_sharding
+from nas.training.optimizers import AdamW
 
 try:
     import torch  # type: ignore[import-not-found,unused-ignore]
@@ -71,8 +74,8 @@ Row = tuple[str, list[str], list[ArchSpec] | None]  # what the table says, the r
 class Setting:
     """What all programs of this benchmark share: the plan, random pictures, and the rows of one dispatch."""
 
-    plan: Plan
-    pictures: tunas.Pictures
+    plan: SearchPlan
+    pictures: SearchImages
     rows: NDArray[np.int64]  # [steps, batch]
     genotypes: int  # static networks per space
     averages: bool  # whether the form with averaged depthwise options is measured too
@@ -82,10 +85,10 @@ class Setting:
         """Training steps in one dispatch."""
         return len(self.rows)
 
-    def stage(self, space: StagedSpace, averages: bool) -> tunas.Stage:
+    def stage(self, space: StagedSpace, averages: bool) -> joint.JointStage:
         """Return a stage of the search over the deployed `space` that goes on for ever."""
         budget = StageBudget(ENDLESS, updates=1, chunk=self.steps, idle_fraction=1.0, averages=averages)
-        return tunas.Stage(
+        return joint.JointStage(
             "bench", 0, self.plan.proxy(space), self.plan.goal(space), budget, self.plan.preset, STILL, 0
         )
 
@@ -97,10 +100,10 @@ class SupernetRun:
         self.stage, self.setting = setting.stage(space, averages), setting
         model = Supernet(self.stage.space, np.random.default_rng(0))
         self.graph = nnx.graphdef(model)
-        self.state = tunas.first_state(self.stage, parameters(model))
+        self.state = joint.init_state(self.stage, parameters(model))
         self.uniform = np.asarray(self.state.policy.logits)
         self.step = ENDLESS - (1 << 12)  # at the end of the warm-up
-        self.chunk = tunas.compile_chunk(self.stage, self.graph, tunas.device_sharding())
+        self.chunk = joint.compile_steps(self.stage, self.graph, device_sharding())
 
     def train(self, genotype: NDArray[np.int32] | None = None, warm: bool = False) -> None:
         """Run the steps of one dispatch, for `genotype` or for random ones, or for those that warm the weights up."""
@@ -116,7 +119,7 @@ class SupernetRun:
 
     def evaluation(self) -> Callable[[NDArray[np.int32]], object]:
         """Return the search's evaluation of one architecture on the held-out pictures."""
-        evaluator = tunas.SupernetEvaluator(self.stage.space, self.graph, self.setting.pictures, EVAL_BATCH)
+        evaluator = SupernetEvaluator(self.stage.space, self.graph, self.setting.pictures, EVAL_BATCH)
 
         def run(genotype: NDArray[np.int32]) -> int:
             evaluator.params = self.state.params
@@ -130,28 +133,28 @@ class StaticRun:
 
     def __init__(self, setting: Setting, arch: ArchSpec) -> None:
         preset, p = setting.plan.preset, setting.pictures
-        recipe = fitting.Recipe(
+        recipe = training_step.StepConfig(
             arch, preset.optimizer, ENDLESS, preset.warmup_fraction, preset.label_smoothing, 0.0, STILL
         )
         params = split_statistics(get_weights(Network(arch, nnx.Rngs(0))))[0]
         self.carry: Any = (jnp.zeros((), jnp.int32), params, recipe.transform().init(params))
         self.rows = jnp.asarray(setting.rows)
-        feed = fitting.Feed(p.x_train, p.y_train, p.mean, p.std)
-        held = fitting.Feed(p.x_held, p.y_held, p.mean, p.std)
+        feed = training_step.ImageSplit(p.x_train, p.y_train, p.mean, p.std)
+        held = training_step.ImageSplit(p.x_held, p.y_held, p.mean, p.std)
 
-        def steps(carry: Any, rows: Array, feed: fitting.Feed) -> Any:
+        def steps(carry: Any, rows: Array, feed: training_step.ImageSplit) -> Any:
             def body(carry: Any, row: Array) -> tuple[Any, Array]:
                 count, params, optimizer = carry
-                state = fitting.TrainState(count, params, params, optimizer)
-                state, loss, _ = fitting.train_step(recipe, state, row, jax.random.key(0), feed)
+                state = training_step.TrainState(count, params, params, optimizer)
+                state, loss, _ = training_step.train_step(recipe, state, row, jax.random.key(0), feed)
                 return (state.step, state.params, state.optimizer), loss  # nobody reads the average: it costs nothing
 
             return lax.scan(body, carry, rows)[0]
 
-        def right(params: Any, feed: fitting.Feed) -> Array:
+        def right(params: Any, feed: training_step.ImageSplit) -> Array:
             def of_batch(rows: Array) -> Array:
                 x, y = feed.inputs(feed.x[rows], arch), feed.y[rows]
-                return fitting.loss_and_right(arch, params, x, y, 0.0)[1]
+                return training_step.loss_and_correct(arch, params, x, y, 0.0)[1]
 
             return jnp.sum(lax.map(of_batch, jnp.arange(EVALUATED).reshape(-1, EVAL_BATCH)))
 
@@ -169,19 +172,21 @@ class StaticRun:
 def make_setting(options: argparse.Namespace) -> Setting:
     """Return the plan and random pictures; the speed does not depend on what they show."""
     plan = make_plan(
-        Settings(target=options.chip, preset="standard", proxy_resolution=options.resolution, proxy_width=options.width)
+        SearchConfig(
+            target=options.chip, preset="standard", proxy_resolution=options.resolution, proxy_width=options.width
+        )
     )
     rng, size = np.random.default_rng(0), (options.resolution, options.resolution, 1)
     x_train, x_held = (rng.integers(0, 256, (n, *size), dtype=np.uint8) for n in (TRAINING, EVALUATED))
     y_train, y_held = (rng.integers(0, plan.space.num_classes, n, dtype=np.int32) for n in (TRAINING, EVALUATED))
     mean, std = np.full(1, 0.5, np.float32), np.full(1, 0.25, np.float32)
-    pictures = tunas.Pictures(*map(jnp.asarray, (x_train, y_train, x_held, y_held, mean, std)))
+    pictures = SearchImages(*map(jnp.asarray, (x_train, y_train, x_held, y_held, mean, std)))
     plan = replace(plan, preset=replace(plan.preset, batch=options.batch))
     rows = rng.integers(0, TRAINING, (options.steps, options.batch))
     return Setting(plan, pictures, rows, options.genotypes, options.averages)
 
 
-def coarse_winner(plan: Plan) -> ArchSpec:
+def coarse_winner(plan: SearchPlan) -> ArchSpec:
     """Return the coarse architecture that exact repair makes of the space's middle."""
     coarse = plan.space.coarse()
     sizes = [len(decision.options) for decision in coarse.decisions]

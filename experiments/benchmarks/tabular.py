@@ -56,10 +56,10 @@ from numpy.typing import NDArray  # noqa: E402
 from scipy.stats import mannwhitneyu  # noqa: E402
 
 from experiments.measured import MBCONV_TABLE  # noqa: E402
-from nas.cost import CostTable, Term  # noqa: E402
 from nas.protocols import Decision  # noqa: E402
 from nas.registry import ALGORITHMS, load  # noqa: E402
-from nas.search.bounds import Bounded  # noqa: E402
+from nas.search.constraints.bounds import Bounded  # noqa: E402
+from nas.space.cost_table import CostTable, Term  # noqa: E402
 
 STAGES = 7
 CHOICES = (("e", (1, 4, 6)), ("k", (3, 5)), ("l", (1, 2, 3, 4)), ("se", (0, 1)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from latency_models.calibrated import Report
+    from latency_models.calibration.calibrate import CalibrationReport
     from latency_models.target import Target
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -65,9 +65,9 @@ def run_calibrate(args: argparse.Namespace) -> None:
         return
     if args.of is not None:
         raise InvalidInput("--of belongs to --model forest; a target holds latency, and energy where it was measured")
-    from latency_models.calibrated import calibrate
-    from latency_models.calibration import target_toml
-    from latency_models.measurements import read_measurements
+    from latency_models.calibration.calibrate import calibrate
+    from latency_models.calibration.measurements import read_measurements
+    from latency_models.target_file import target_toml
     from nas.files import write_whole
 
     path = _new_file(args, ".toml", "target")
@@ -102,7 +102,7 @@ def _new_file(args: argparse.Namespace, suffix: str, kind: str) -> Path:
 
 
 def _like(args: argparse.Namespace) -> "tuple[Target | None, Any]":
-    from latency_models.calibrated import BYTES
+    from latency_models.calibration.calibrate import BYTES
     from latency_models.target import load_target
 
     if args.dtype is not None and args.dtype not in BYTES:
@@ -116,7 +116,7 @@ def _propose(args: argparse.Namespace) -> None:
     """Write specs worth measuring, and the table to fill."""
     from dataclasses import replace
 
-    from latency_models.propose import propose
+    from latency_models.calibration.propose import propose
     from latency_models.target import abstract_target
     from nas.arch import save_arch
     from nas.files import new_folder, write_whole
@@ -160,9 +160,9 @@ def _proposals(rows: list[dict[str, Any]], table: Path) -> "Group":
     return Group(shown, todo)
 
 
-def report_json(report: "Report", path: Path) -> dict[str, Any]:
+def report_json(report: "CalibrationReport", path: Path) -> dict[str, Any]:
     """Return a calibration as plain JSON values."""
-    from nas.describe import target_rows
+    from nas.report.describe import target_rows
 
     calibration = report.target.calibration
     assert calibration is not None
@@ -181,7 +181,7 @@ def report_json(report: "Report", path: Path) -> dict[str, Any]:
     }
 
 
-def report_tables(report: "Report", path: Path) -> "Group":
+def report_tables(report: "CalibrationReport", path: Path) -> "Group":
     """Return what a person wants to see of a calibration."""
     from rich.console import Group
     from rich.text import Text
@@ -209,8 +209,8 @@ def report_tables(report: "Report", path: Path) -> "Group":
     return Group(*parts, Text("\n".join(lines)))
 
 
-def _figures(report: "Report") -> "Table":
-    from latency_models.calibrate import efficiencies
+def _figures(report: "CalibrationReport") -> "Table":
+    from latency_models.calibration.fit import efficiencies
     from nas.cli.live import aligned_table
     from nas.ops import KINDS
 
@@ -225,7 +225,7 @@ def _figures(report: "Report") -> "Table":
     return table
 
 
-def _scores(report: "Report") -> "Table":
+def _scores(report: "CalibrationReport") -> "Table":
     from nas.cli.live import aligned_table
 
     table = aligned_table(
@@ -237,7 +237,7 @@ def _scores(report: "Report") -> "Table":
     return table
 
 
-def _energy(report: "Report") -> "Table":
+def _energy(report: "CalibrationReport") -> "Table":
     from nas.cli.live import aligned_table
 
     energy = report.energy
@@ -249,7 +249,7 @@ def _energy(report: "Report") -> "Table":
     return table
 
 
-def _energy_line(report: "Report") -> list[str]:
+def _energy_line(report: "CalibrationReport") -> list[str]:
     if report.energy is None:
         return []
     energy = report.energy
@@ -257,7 +257,7 @@ def _energy_line(report: "Report") -> list[str]:
     return [f"energy: {watts}, {picojoules}, {energy.pj_per_byte:.4g} pJ per byte"]
 
 
-def _residuals(report: "Report") -> "Table":
+def _residuals(report: "CalibrationReport") -> "Table":
     from nas.cli.live import aligned_table
 
     table = aligned_table("worst residuals", ("network",), ("measured ms", "fitted ms", "left out, error %"))

@@ -36,11 +36,11 @@ def run_compare(args: argparse.Namespace) -> None:
     if args.ridge_sweep and not args.out:
         raise InvalidInput("--ridge-sweep writes a table and a picture; name a new folder for them with --out")
     folder = check_new_folder(Path(args.out)) if args.out else None
-    from nas import ridge_sweep
     from nas.cli.live import console
-    from nas.compare import compare, ridge_candidates
-    from nas.compare_files import to_json, write
-    from nas.compare_table import tables
+    from nas.compare.compare import compare, ridge_candidates
+    from nas.compare.files import to_json, write
+    from nas.compare.ridge_files import write_ridge_sweep
+    from nas.compare.table import tables
     from nas.files import new_folder
 
     comparison = compare(args.items, args.targets, args.latency_model, energy=args.energy)
@@ -50,7 +50,7 @@ def run_compare(args: argparse.Namespace) -> None:
     lines = [f"not in the ridge sweep, no accuracy known: {', '.join(without)}"] if without else []
     if folder:
         paths = write(comparison, new_folder(folder))
-        paths += ridge_sweep.write(candidates, folder) if candidates else []
+        paths += write_ridge_sweep(candidates, folder) if candidates else []
         lines += [f"wrote {path}" for path in paths]
     if args.json:
         print(json.dumps(to_json(comparison), indent=2, allow_nan=False))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from nas.cli.live import LiveWatcher
     from nas.data import Dataset
-    from nas.results import Result
-    from nas.tune.finalists import Finalist, Row, Seen, Trials
+    from nas.records.results import Result
+    from nas.training.candidates import Candidate, CandidateRow, CandidateTrainings, Seen
 
 
 def add_commands(commands: Commands) -> None:
@@ -40,8 +40,8 @@ def add_commands(commands: Commands) -> None:
 def run_finalists(args: argparse.Namespace) -> None:
     """Train, then print the table. Started again with the same flags and folder, it goes on."""
     run = run_folder(args.folder)
-    from nas.results import result_of_run
-    from nas.tune.finalists import HALVING, check_scheduler, opened, table_lines, write_table
+    from nas.records.results import result_of_run
+    from nas.training.candidates import HALVING, check_scheduler, opened, table_lines, write_table
 
     check_scheduler(args.scheduler)
     if args.workers is None and args.ray_address is None and args.scheduler != HALVING:
@@ -54,7 +54,7 @@ def run_finalists(args: argparse.Namespace) -> None:
     about = {"scheduler": args.scheduler, "split": list(split), "settings": trials.settings.to_dict()}
     opened(out, candidates, dataset, about)
     from nas.cli.live import LiveWatcher, console
-    from nas.locks import locked
+    from nas.records.locks import locked
 
     try:
         with locked(out), LiveWatcher() as watcher:
@@ -69,7 +69,7 @@ def run_finalists(args: argparse.Namespace) -> None:
     console().print(f"wrote {out}/finalists.csv, curves and weights in {out}/trials", markup=False)
 
 
-def chosen(run: Path, result: "Result", top: int) -> "tuple[Finalist, ...]":
+def chosen(run: Path, result: "Result", top: int) -> "tuple[Candidate, ...]":
     """Return the `top` of the run's front that keep the wanted latency, by the supernet's top-1; proxies are trained.
 
     `InvalidInput` where front.csv is missing or altered, or no architecture keeps the latency.
@@ -78,9 +78,9 @@ def chosen(run: Path, result: "Result", top: int) -> "tuple[Finalist, ...]":
 
     from nas.arch import load_arch
     from nas.files import read_bytes
-    from nas.plan import TOLERANCE
-    from nas.proxy import proxied
-    from nas.tune.finalists import Finalist
+    from nas.runs.plan import TOLERANCE
+    from nas.space.scaling import scale_down
+    from nas.training.candidates import Candidate
 
     rows = list(csv.DictReader(read_bytes(run / "front.csv").decode().splitlines()))
     try:
@@ -95,8 +95,8 @@ def chosen(run: Path, result: "Result", top: int) -> "tuple[Finalist, ...]":
         arch = load_arch(run / row["spec"])
         if arch.digest != row["digest"]:
             raise InvalidInput(f"{run / row['spec']} is not the network of its line in front.csv: a file was altered")
-        proxy = proxied(arch, result.proxy_resolution, result.proxy_width)
-        found.append(Finalist(arch.digest, proxy, float(row["latency"]), row["latency_unit"], float(row["top1"])))
+        proxy = scale_down(arch, result.proxy_resolution, result.proxy_width)
+        found.append(Candidate(arch.digest, proxy, float(row["latency"]), row["latency_unit"], float(row["top1"])))
     return tuple(found)
 
 
@@ -104,7 +104,7 @@ def _data(run: Path) -> "tuple[Dataset, tuple[float, int]]":
     """Return the data set of the run, and the held-out fraction and seed of its split."""
     from nas.data import load
     from nas.files import read_json
-    from nas.presets import load_preset
+    from nas.supernet.presets import load_preset
 
     stored = read_json(run / "experiment.json")
     try:
@@ -119,37 +119,37 @@ def _data(run: Path) -> "tuple[Dataset, tuple[float, int]]":
 
 
 def _trials(
-    args: argparse.Namespace, candidates: "Sequence[Finalist]", dataset: "Dataset", split: tuple[float, int], out: Path
-) -> "Trials":
-    from nas.nn.training import AdamW
-    from nas.train import TrainSettings
-    from nas.tune.finalists import trials_of
+    args: argparse.Namespace, candidates: "Sequence[Candidate]", dataset: "Dataset", split: tuple[float, int], out: Path
+) -> "CandidateTrainings":
+    from nas.training.candidates import trials_of
+    from nas.training.loop import TrainingConfig
+    from nas.training.optimizers import AdamW
 
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
-    settings = TrainSettings(args.epochs, args.batch_size, optimizer, seed=split[1])
+    settings = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=split[1])
     return trials_of([one.arch for one in candidates], dataset, settings, out, split=split)
 
 
 def _trained(
-    args: argparse.Namespace, candidates: "Sequence[Finalist]", trials: "Trials", watcher: "LiveWatcher"
-) -> "list[Row]":
+    args: argparse.Namespace, candidates: "Sequence[Candidate]", trials: "CandidateTrainings", watcher: "LiveWatcher"
+) -> "list[CandidateRow]":
     """Run the trials in this process or on workers, under a live display."""
-    from nas.tune.finalists import HALVING, default_rungs, halved, in_turn, table
+    from nas.training.candidates import HALVING, default_rungs, halved, in_turn, table
 
     rungs = default_rungs(candidates, trials)
     seen = _progress(candidates, rungs if args.scheduler == HALVING else (args.epochs,), watcher)
     if args.workers is None and args.ray_address is None:
         return table(candidates, halved(candidates, rungs, in_turn(trials, seen)))
-    from nas.tune.trials import run_trials
+    from nas.distributed.trials import run_trials
 
     return run_trials(
         candidates, trials, scheduler=args.scheduler, workers=args.workers or 1, address=args.ray_address, seen=seen
     )
 
 
-def _progress(candidates: "Sequence[Finalist]", rungs: tuple[int, ...], watcher: "LiveWatcher") -> "Seen":
+def _progress(candidates: "Sequence[Candidate]", rungs: tuple[int, ...], watcher: "LiveWatcher") -> "Seen":
     """Return what shows an epoch: of all epochs that may come, and the best accuracy so far."""
-    from nas.search.halving import epochs
+    from nas.search.schedulers.halving import epochs
 
     steps = epochs(len(candidates), rungs)
     known: dict[str, dict[int, float]] = {}
@@ -163,7 +163,7 @@ def _progress(candidates: "Sequence[Finalist]", rungs: tuple[int, ...], watcher:
     return seen
 
 
-def _plan(candidates: "Sequence[Finalist]", result: "Result", args: argparse.Namespace, out: Path) -> list[str]:
+def _plan(candidates: "Sequence[Candidate]", result: "Result", args: argparse.Namespace, out: Path) -> list[str]:
     where = f"on {args.workers or 1} Ray workers" if args.workers or args.ray_address else "in this process"
     side = result.proxy_resolution
     return [
@@ -173,7 +173,7 @@ def _plan(candidates: "Sequence[Finalist]", result: "Result", args: argparse.Nam
     ]
 
 
-def _table(rows: "Sequence[Row]") -> Any:
+def _table(rows: "Sequence[CandidateRow]") -> Any:
     from nas.cli.live import aligned_table, latency_text
 
     found = aligned_table(

@@ -10,16 +10,16 @@ from nas.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from latency_models.forest_fit import ForestReport
+    from latency_models.calibration.forest_fit import ForestReport
 
 FOREST_SUFFIX = ".forest.json"
 
 
 def run_forest(args: argparse.Namespace, path: Path) -> None:
     """Grow a forest and write it to `path`."""
+    from latency_models.calibration.forest_fit import forest_of
+    from latency_models.calibration.measurements import read_measurements
     from latency_models.forest import forest_text
-    from latency_models.forest_fit import forest_of
-    from latency_models.measurements import read_measurements
     from nas.files import write_whole
 
     if given := [flag for flag, value in (("--like", args.like), ("--dtype", args.dtype)) if value is not None]:

@@ -5,7 +5,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nas.cli.arguments import Commands, add_device, add_json, count, device_flags
-from nas.cli.specs import SPEC_OR_RUN, arch_of
+from nas.cli.specs import SPEC_OR_RUN
+from nas.records.networks import arch_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +50,7 @@ def model_of(args: argparse.Namespace, like: "ArchSpec") -> "Roofline | None":
     On an abstract device without a peak, latencies are relative to the reference network deployed as `like` is.
     """
     from latency_models.target import abstract_target, load_target
-    from nas.proxy import redeployed
+    from nas.space.scaling import with_input
     from nas.zoo import reference
 
     target = device_flags(args)
@@ -58,7 +59,7 @@ def model_of(args: argparse.Namespace, like: "ArchSpec") -> "Roofline | None":
     if args.ridge_point is None:
         return None
     side, _, channels = like.input_shape
-    scale = redeployed(reference(REFERENCE), side, channels, like.num_classes)
+    scale = with_input(reference(REFERENCE), side, channels, like.num_classes)
     return abstract_target(args.ridge_point, args.peak_gmacs_per_s, scale)
 
 
@@ -67,9 +68,9 @@ def run_describe(args: argparse.Namespace) -> None:
     from dataclasses import replace
     from pathlib import Path
 
-    from nas.describe import describe, description_table, forest_row
-    from nas.drawing import check_new_file, drawing, write
-    from nas.proxy import redeployed
+    from nas.report.describe import describe, description_table, forest_row
+    from nas.report.network_view import check_new_file, network_table, write
+    from nas.space.scaling import with_input
 
     out = Path(args.out) if args.out else None
     if out:
@@ -77,14 +78,16 @@ def run_describe(args: argparse.Namespace) -> None:
 
     arch = arch_of(args.spec)
     if args.resolution is not None:
-        arch = redeployed(arch, args.resolution, arch.input_shape.channels, arch.num_classes)
+        arch = with_input(arch, args.resolution, arch.input_shape.channels, arch.num_classes)
     model = model_of(args, arch)
     assert model is not None  # a target is the default
     description = replace(describe(arch, model), forests=tuple(forest_row(path, arch) for path in args.forest))
     if out:
         write(arch, model, out)
     show(
-        args, description.to_json(), lambda _: description_table(description) if args.kernels else drawing(arch, model)
+        args,
+        description.to_json(),
+        lambda _: description_table(description) if args.kernels else network_table(arch, model),
     )
     if description.forests and not args.json:
         from nas.cli.live import console
@@ -95,7 +98,7 @@ def run_describe(args: argparse.Namespace) -> None:
 
 def run_zoo(args: argparse.Namespace) -> None:
     """Print the reference networks."""
-    from nas.describe import zoo_rows, zoo_table
+    from nas.report.describe import zoo_rows, zoo_table
     from nas.zoo import ZOO
 
     show(args, zoo_rows(ZOO), zoo_table)
@@ -104,7 +107,7 @@ def run_zoo(args: argparse.Namespace) -> None:
 def run_targets(args: argparse.Namespace) -> None:
     """Print the devices."""
     from latency_models.target import list_targets
-    from nas.describe import target_rows, target_table
+    from nas.report.describe import target_rows, target_table
 
     show(args, target_rows(list_targets()), target_table)
 
@@ -118,9 +121,9 @@ def run_spaces(args: argparse.Namespace) -> None:
 
 
 def _space_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    from nas.cost import compile_table
     from nas.registry import SPACES, load
-    from nas.space import StagedSpace
+    from nas.space.cost_table import compile_table
+    from nas.space.staged import StagedSpace
 
     published = load("space", SPACES, name)
     shape = published.input_shape

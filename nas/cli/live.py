@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from nas.results import Accuracy, Result
-    from nas.watch import Progress
+    from nas.progress import Progress
+    from nas.records.results import Accuracy, Result
 
 PLAIN_WIDTH = 200  # columns where the output is no terminal: wide enough that no table folds
 SECONDS_BETWEEN_LINES = 20.0  # of progress, where the output is no terminal

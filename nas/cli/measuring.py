@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.cli.arguments import Commands, count
-from nas.cli.specs import SPEC_OR_RUN, arch_of, is_run, is_training
+from nas.cli.specs import SPEC_OR_RUN
 from nas.errors import InvalidInput
+from nas.records.networks import arch_of, is_run, is_training
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from nas.arch import ArchSpec
-    from nas.measure import Measurement
+    from nas.measure.benchmark import BenchmarkRow
 
 
 def add_commands(commands: Commands) -> None:
@@ -44,11 +45,11 @@ def add_commands(commands: Commands) -> None:
 def run_measure(args: argparse.Namespace) -> None:
     """Measure what the CSV does not hold yet, and print the rows of the networks that were named."""
     from nas.cli.live import LiveWatcher, console
-    from nas.measure import Settings, busy, measure, wide
+    from nas.measure.benchmark import BenchmarkConfig, busy, measure, wide
     from nas.registry import RUNTIMES, load
 
     runtime = load("runtime", RUNTIMES, args.runtime)
-    settings = Settings(args.threads, args.batch, args.rounds, args.repeats, args.group)
+    settings = BenchmarkConfig(args.threads, args.batch, args.rounds, args.repeats, args.group)
     out = Path(args.out)
     archs = dict(networks(args.specs, out))
     shown = console()
@@ -83,7 +84,7 @@ def networks(texts: Sequence[str], out: Path) -> Iterator[tuple[str, "ArchSpec"]
 
 def _listed(text: str) -> Iterator[str]:
     """Yield the networks in the column arch of a CSV; its paths are relative to its own folder."""
-    from nas.measure import read_table
+    from nas.measure.benchmark import read_table
     from nas.zoo import is_reference
 
     rows = read_table(Path(text), ["arch"])
@@ -99,7 +100,7 @@ def _spec_file(text: str) -> str:
     return os.path.join(text, name) if name else text
 
 
-def measurement_table(rows: Sequence["Measurement"]) -> "Table":
+def measurement_table(rows: Sequence["BenchmarkRow"]) -> "Table":
     """Return the rows as a rich table."""
     from rich.text import Text
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.cli.arguments import Commands
-from nas.cli.specs import SPEC_OR_RUN, arch_of, is_training, network_name
+from nas.cli.specs import SPEC_OR_RUN, network_name
 from nas.errors import InvalidInput, unknown_name
+from nas.records.networks import arch_of, is_training
 
 if TYPE_CHECKING:
     from nas.arch import ArchSpec
@@ -81,7 +82,7 @@ def _weights(args: argparse.Namespace, arch: "ArchSpec") -> tuple[Any, dict[str,
         raise InvalidInput("a spec holds no weights; leave --weights out, or choose another --format")
     if source is None or args.format == "json":
         return None, provenance
-    from nas.export.weights import given
+    from nas.export.weights import given_weights
 
-    weights, said = given(Path(source), arch)
+    weights, said = given_weights(Path(source), arch)
     return weights, provenance | said

@@ -13,7 +13,7 @@ from nas.cli.listing import show
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nas.runs import Run
+    from nas.runs.listing import Run
 
 SECONDS = 1.0  # between two looks at a run
 
@@ -32,7 +32,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_runs(args: argparse.Namespace) -> None:
     """Print the runs."""
-    from nas.runs import runs_below
+    from nas.runs.listing import runs_below
 
     found = runs_below(Path(args.folder))
     if args.json:
@@ -70,7 +70,7 @@ def place(run: "Run") -> str:
 def run_watch(args: argparse.Namespace) -> None:
     """Show the run until it ends; one that nobody works on is shown once."""
     from nas.errors import InvalidInput
-    from nas.runs import MARKS, read_run
+    from nas.runs.listing import MARKS, read_run
 
     path = Path(args.folder)
     if not any((path / mark).exists() for mark in MARKS):
@@ -85,7 +85,7 @@ def run_watch(args: argparse.Namespace) -> None:
 def watch(look: Callable[[], "Run"], *, once: bool, sleep: Callable[[float], None] = time.sleep) -> "Run":
     """Show a run at every `look` until it is no longer running, and return it as it was then."""
     from nas.cli.live import LiveWatcher, progress_text
-    from nas.watch import Progress
+    from nas.progress import Progress
 
     run = look()
     with LiveWatcher() as shown:

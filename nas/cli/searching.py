@@ -25,7 +25,7 @@ from nas.cli.specs import check_new_folder, run_folder
 from nas.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from nas.results import Result
+    from nas.records.results import Result
 
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
 
@@ -78,7 +78,10 @@ def add_commands(commands: Commands) -> None:
     resume = commands.add_parser("resume", help="go on with an interrupted search")
     resume.add_argument("folder", metavar="RUN", help="folder of the run")
     resume.add_argument(
-        "--budget", type=specialising.added, metavar="+N", help="extend a finished run by N trials per target"
+        "--budget",
+        type=specialising.additional_trials,
+        metavar="+N",
+        help="extend a finished run by N trials per target",
     )
     specialising.add_workers(resume)
     resume.set_defaults(run=run_resume)
@@ -92,9 +95,9 @@ def run_search(args: argparse.Namespace) -> None:
         specialising.check_joint(args)
     out = check_new_folder(Path(args.out) if args.out else default_out(args, target))
     from nas.cli.live import LiveWatcher
-    from nas.plan import Settings
+    from nas.runs.settings import SearchConfig
 
-    settings = Settings(
+    settings = SearchConfig(
         space=space_of(args),
         target=target,
         ridge_point=args.ridge_point,
@@ -119,14 +122,14 @@ def run_search(args: argparse.Namespace) -> None:
         seed=args.seed,
     )
     if joint:
-        from nas.experiment import search
+        from nas.runs.joint_search import search
 
         trainers = specialising.trainers(args, settings)
         with resumable(out), LiveWatcher() as watcher:
             result = search(settings, out, watcher, trainers=trainers)
         _print_summary(result, out)
         return
-    from nas.specialise import specialise
+    from nas.runs.multi_target import specialise
 
     request, workers = specialising.request_of(args, settings), specialising.workers(args)
     source = Path(args.source) if args.source else None
@@ -147,7 +150,7 @@ def run_resume(args: argparse.Namespace) -> None:
     from nas.cli.live import LiveWatcher
 
     if specialising.is_specialised(run):
-        from nas.specialise import resume as resume_specialised
+        from nas.runs.multi_target import resume as resume_specialised
 
         workers = specialising.workers(args)
         with resumable(run), LiveWatcher() as watcher:
@@ -156,10 +159,10 @@ def run_resume(args: argparse.Namespace) -> None:
         return
     if args.budget:
         raise InvalidInput(f"{run} is a joint search: --budget goes with runs of another --algorithm")
-    from nas.experiment import resume, stored_run
-    from nas.plan import Settings
+    from nas.runs.joint_search import resume, stored_run
+    from nas.runs.settings import SearchConfig
 
-    trainers = specialising.trainers(args, Settings.from_dict(stored_run(run).get("settings")))
+    trainers = specialising.trainers(args, SearchConfig.from_dict(stored_run(run).get("settings")))
     with resumable(run), LiveWatcher() as watcher:
         result = resume(run, watcher, trainers=trainers)
     _print_summary(result, run)

@@ -11,12 +11,12 @@ from nas.cli.arguments import count
 from nas.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from nas.plan import Settings
-    from nas.request import Request
-    from nas.results import Result
-    from nas.runner import OpenExecutor
-    from nas.specialise import Specialised
-    from nas.tune.finalists import OpenTrainers
+    from nas.records.results import Result
+    from nas.runs.multi_target import MultiTargetResult
+    from nas.runs.multi_target_settings import MultiTargetConfig
+    from nas.runs.settings import SearchConfig
+    from nas.search.loop import OpenExecutor
+    from nas.training.candidates import OpenTrainers
 
 JOINT = "joint"
 OF_ALGORITHMS = ("trials", "source", "universal")  # flags that the joint search has no use for
@@ -64,23 +64,23 @@ def workers(args: argparse.Namespace) -> "OpenExecutor":
     `InvalidInput` where Ray cannot be had as asked, so that this is told before any work.
     """
     if args.workers is None and args.ray_address is None:
-        from nas.runner import in_process
+        from nas.search.loop import in_process
 
         return in_process
-    from nas.tune.executor import RayExecutor
+    from nas.distributed.executor import RayExecutor
 
     return partial(RayExecutor, **_checked(args))
 
 
-def trainers(args: argparse.Namespace, settings: "Settings") -> "OpenTrainers":
+def trainers(args: argparse.Namespace, settings: "SearchConfig") -> "OpenTrainers":
     """Return who trains the finalists of a joint search: this process, or Ray's where a flag asks for them.
 
     `InvalidInput` where there will be none, or Ray cannot be had as asked.
     """
-    from nas.presets import load_preset
+    from nas.supernet.presets import load_preset
 
     if args.workers is None and args.ray_address is None:
-        from nas.tune.finalists import in_process
+        from nas.training.candidates import in_process
 
         return in_process
     if load_preset(settings.preset).with_finalists(settings.finalists).finals is None:
@@ -89,25 +89,25 @@ def trainers(args: argparse.Namespace, settings: "Settings") -> "OpenTrainers":
             f"--workers of a joint search train finalists, and {none}: name --finalists N, or choose an --algorithm "
             "over a supernet trained once, nsga2 say"
         )
-    from nas.tune.trials import on_workers
+    from nas.distributed.trials import on_workers
 
     return partial(on_workers, **_checked(args))
 
 
 def _checked(args: argparse.Namespace) -> dict[str, Any]:
     """Return how many workers the flags ask for, and where; `InvalidInput` where they cannot be had."""
-    from nas.tune.cluster import check
+    from nas.distributed.cluster import check
 
     workers, address = args.workers or 1, args.ray_address
     check(workers, address)
     return {"workers": workers, "address": address}
 
 
-def request_of(args: argparse.Namespace, base: "Settings") -> "Request":
+def request_of(args: argparse.Namespace, base: "SearchConfig") -> "MultiTargetConfig":
     """Return what the flags ask for; `base` are the settings without target and latency."""
     from nas.cli.arguments import names
-    from nas.request import Request, default_trials, per_target
-    from nas.specialise import borrowed
+    from nas.runs.multi_target import borrowed
+    from nas.runs.multi_target_settings import MultiTargetConfig, default_trials, per_target
 
     if args.finalists is not None:
         raise InvalidInput(f"--finalists goes with joint; after a search by {args.algorithm}: nas finalists RUN")
@@ -121,10 +121,10 @@ def request_of(args: argparse.Namespace, base: "Settings") -> "Request":
         raise InvalidInput(f"--target {error}") from error
     settings = per_target(base, targets, args.latency_ms or ())
     trials = args.trials or default_trials(args.algorithm, base.preset)
-    return Request(settings, args.algorithm, trials, universal=args.universal, source=source)
+    return MultiTargetConfig(settings, args.algorithm, trials, universal=args.universal, source=source)
 
 
-def _with_weights_of(args: argparse.Namespace, base: "Settings", theirs: "Settings") -> "Settings":
+def _with_weights_of(args: argparse.Namespace, base: "SearchConfig", theirs: "SearchConfig") -> "SearchConfig":
     """Return `base` with all that the weights of another run depend on as it was there."""
     for name in OF_WEIGHTS:
         if getattr(args, name) not in (args.defaults.get(name), getattr(theirs, name)):
@@ -133,10 +133,10 @@ def _with_weights_of(args: argparse.Namespace, base: "Settings", theirs: "Settin
     return replace(base, **{name: getattr(theirs, name) for name in OF_WEIGHTS})
 
 
-def print_found(found: "Specialised", run: Path) -> None:
+def print_found(found: "MultiTargetResult", run: Path) -> None:
     """Print the summary of one target, or a table of several and what one network for all loses."""
     from nas.cli.live import aligned_table, console, latency_text, summary
-    from nas.request import UNIVERSAL
+    from nas.runs.multi_target_settings import UNIVERSAL
 
     out = console()
     if len(found.results) == 1:
@@ -189,6 +189,6 @@ def is_specialised(run: Path) -> bool:
     return isinstance(stored, dict) and str(stored.get("schema")).startswith("nas.specialise")
 
 
-def added(text: str) -> int:
+def additional_trials(text: str) -> int:
     """Return the number of trials in `text`, "+200" say."""
     return count(text.removeprefix("+"))

@@ -1,48 +1,16 @@
 """SPEC|RUN on the command line: a reference network's name, a JSON spec, or the folder of a run or training."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas.errors import InvalidInput, unknown_name
+from nas.errors import InvalidInput
+from nas.records.networks import is_run
 
 if TYPE_CHECKING:
-    from nas.arch import ArchSpec
+    pass
 
 SPEC_OR_RUN = "reference network (nas zoo; NAME@WIDTH,PXpx too), JSON spec, or folder of a run or training"
-
-
-def arch_of(text: str) -> "ArchSpec":
-    """Return the architecture that `text` names. Raises `UnknownName` where it is neither a name nor a path."""
-    from nas.arch import load_arch
-    from nas.results import result_of_run
-    from nas.zoo import ZOO, is_reference, reference
-
-    if is_reference(text):
-        return reference(text)
-    if is_training(text):
-        from nas.compared import load_trained
-
-        return load_trained(Path(text))[0]
-    if os.path.isdir(text):
-        return result_of_run(Path(text)).arch
-    if os.path.exists(text):
-        arch = load_arch(Path(text))
-        return arch if arch.name != "unnamed" else replace(arch, name=Path(text).stem)
-    if os.sep in text or text.endswith(".json"):
-        raise InvalidInput(f"there is no file or folder {text}; name a spec, a run folder or a reference network")
-    raise unknown_name("network", text, ZOO)
-
-
-def is_run(text: str) -> bool:
-    """Return whether `text` is the folder of a search."""
-    return os.path.isfile(os.path.join(text, "experiment.json"))
-
-
-def is_training(text: str) -> bool:
-    """Return whether `text` is the folder of a finished training."""
-    return os.path.isfile(os.path.join(text, "train.json"))
 
 
 def network_name(text: str) -> str:

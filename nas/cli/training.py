@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.cli.arguments import Commands, add_data, count, positive, seed, share
-from nas.cli.specs import SPEC_OR_RUN, arch_of, check_new_folder, is_run, network_name
+from nas.cli.specs import SPEC_OR_RUN, check_new_folder, network_name
 from nas.errors import InvalidInput
+from nas.records.networks import arch_of, is_run
 
 if TYPE_CHECKING:
     from nas.arch import ArchSpec
     from nas.data import Dataset
-    from nas.train import Progress, TrainResult
+    from nas.training.loop import TrainingProgress, TrainResult
 
 
 def add_commands(commands: Commands) -> None:
@@ -63,11 +64,11 @@ def run_train(args: argparse.Namespace) -> None:
     arch = _fitted(args.spec, arch, dataset)
     subject = _proxy(args, arch, dataset) if args.proxy else Subject(arch)
     from nas.cli.live import LiveWatcher, console
-    from nas.nn.training import AdamW
-    from nas.train import TrainSettings, train
+    from nas.training.loop import TrainingConfig, train
+    from nas.training.optimizers import AdamW
 
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
-    settings = TrainSettings(args.epochs, args.batch_size, optimizer, seed=args.seed)
+    settings = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed)
     try:
         with LiveWatcher() as watcher:
             watcher.plan(_plan(subject, dataset, settings.epochs, out))
@@ -114,16 +115,16 @@ def _fitted(text: str, arch: "ArchSpec", dataset: "Dataset") -> "ArchSpec":
 
 def _proxy(args: argparse.Namespace, arch: "ArchSpec", dataset: "Dataset") -> Subject:
     """Return the proxy: as the run had it, as the flags say, or as the quick preset would."""
-    from nas.presets import QUICK, proxy_resolution
-    from nas.proxy import proxied
-    from nas.results import result_of_run
+    from nas.records.results import result_of_run
+    from nas.space.scaling import scale_down
+    from nas.supernet.presets import QUICK, proxy_resolution
 
     resolution, width = proxy_resolution(QUICK, dataset.resolution, args.proxy_resolution), QUICK.proxy_width
     if is_run(args.spec):
         result = result_of_run(Path(args.spec))
         resolution, width = args.proxy_resolution or result.proxy_resolution, result.proxy_width
     width = args.proxy_width or width
-    small = proxied(arch, resolution, width)
+    small = scale_down(arch, resolution, width)
     if not args.from_supernet:
         return Subject(small, width)
     from nas.nn.network import load_weights
@@ -150,7 +151,7 @@ def _plan(subject: Subject, dataset: "Dataset", epochs: int, out: Path) -> list[
     ]
 
 
-def _state(event: "Progress") -> tuple[str, int, int, str]:
+def _state(event: "TrainingProgress") -> tuple[str, int, int, str]:
     from nas.cli.live import duration
 
     left = duration(event.step_s * (event.steps - event.step))

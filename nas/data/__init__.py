@@ -8,12 +8,12 @@ import os
 from importlib import import_module
 from pathlib import Path
 
-from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset
+from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset, split_for_search
 from nas.data.folder import load_folder
 from nas.data.local import data_folder
 from nas.data.npz import load_npz
 from nas.data.pipeline import at_resolution, augment, channel_stats, resize, to_input
-from nas.data.split import epoch_indices, split_for_search, stratified_split
+from nas.data.split import epoch_indices, stratified_split
 from nas.errors import InvalidInput, unknown_name
 
 # A loader takes the folder where the user keeps published files and returns a Dataset.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.split import stratified_split
+from nas.data.split import Indices, stratified_split
 from nas.errors import InvalidInput
 
 Array = npt.NDArray[Any]
@@ -188,3 +188,14 @@ def _digest(arrays: tuple[Array, ...]) -> str:
         digest.update(f"{little_endian.dtype.str}{list(array.shape)}".encode())
         digest.update(little_endian.data)
     return digest.hexdigest()
+
+
+def split_for_search(dataset: Dataset, held_out_fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Return (train, held-out) indices into the training set: stratified, ascending, together all of it.
+
+    The held-out part is for the search's reward; the test set is never touched. `InvalidInput` unless the fraction
+    lies between 0 and 1, both excluded.
+    """
+    if not 0 < held_out_fraction < 1:
+        raise InvalidInput(f"the held-out fraction must lie between 0 and 1 (such as 0.1), got {held_out_fraction}")
+    return stratified_split(dataset.y_train, round(held_out_fraction * len(dataset.y_train)), seed)

@@ -3,17 +3,12 @@
 Orders come from the raw stream of numpy's PCG64, which numpy promises never to change (NEP 19), unlike its `shuffle`.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nas.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from nas.data.dataset import Dataset
 
 Indices = npt.NDArray[np.int32]
 
@@ -42,17 +37,6 @@ def stratified_split(labels: npt.NDArray[Any], held_out: int, seed: int) -> tupl
         members = np.flatnonzero(labels == label)
         chosen[members[permutation(len(members), seed, label)[:count]]] = True
     return np.flatnonzero(~chosen).astype(np.int32), np.flatnonzero(chosen).astype(np.int32)
-
-
-def split_for_search(dataset: Dataset, held_out_fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Return (train, held-out) indices into the training set: stratified, ascending, together all of it.
-
-    The held-out part is for the search's reward; the test set is never touched. `InvalidInput` unless the fraction
-    lies between 0 and 1, both excluded.
-    """
-    if not 0 < held_out_fraction < 1:
-        raise InvalidInput(f"the held-out fraction must lie between 0 and 1 (such as 0.1), got {held_out_fraction}")
-    return stratified_split(dataset.y_train, round(held_out_fraction * len(dataset.y_train)), seed)
 
 
 def epoch_indices(seed: int, epoch: int, n: int, batch: int) -> Indices:

@@ -25,7 +25,7 @@ Pictures = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Int8Calibration:
     """Normalised pictures [N, H, W, C] for the ranges, others with their labels for the check.
 
     `labels` is None where the data set's classes are not as many as the network's.
@@ -56,7 +56,7 @@ class Calibration:
 
 def load_calibration(
     arch: ArchSpec, data: str, data_dir: Path | None = None, *, check_pictures: int = CHECK_PICTURES
-) -> Calibration:
+) -> Int8Calibration:
     """Return the calibration of `arch` with a data set named as in `nas.data.load`.
 
     Raises `InvalidInput` or `UnknownName` where there is no such data set or its pictures do not fit the network.
@@ -64,7 +64,7 @@ def load_calibration(
     return calibration(arch, load(data, data_dir), check_pictures=check_pictures)
 
 
-def calibration(arch: ArchSpec, dataset: Dataset, *, check_pictures: int = CHECK_PICTURES) -> Calibration:
+def calibration(arch: ArchSpec, dataset: Dataset, *, check_pictures: int = CHECK_PICTURES) -> Int8Calibration:
     """Return the calibration of `arch` with `dataset`: training and test pictures, evenly spaced."""
     height, width, channels = arch.input_shape
     if height != width:
@@ -83,7 +83,7 @@ def calibration(arch: ArchSpec, dataset: Dataset, *, check_pictures: int = CHECK
     rows = _spaced(len(train), min(CALIBRATION_PICTURES, most))
     test_rows = _spaced(len(dataset.x_test), min(check_pictures, most))
     fits = dataset.num_classes == arch.num_classes
-    return Calibration(
+    return Int8Calibration(
         dataset.name, dataset.digest, tuple(map(float, mean)), tuple(map(float, std)),
         normalised(train[rows]), normalised(resize(dataset.x_test[test_rows], height)),
         dataset.y_test[test_rows] if fits else None,

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from nas import ops
 from nas.arch import ArchSpec
-from nas.kernels import shares
 from nas.ops import Act, Gate, Op, Shape
+from nas.ops.kernels import shares
 
 Array = NDArray[Any]
 Tensors = Callable[[str, tuple[int, ...]], Array]  # name as in nas.nn.network, shape -> float32

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.export.calibration import Calibration
+from nas.export.atomic_write import card_of, check_free, deliver
+from nas.export.calibration import Int8Calibration
 from nas.export.card import card
-from nas.export.delivery import card_of, check_free, deliver
 from nas.export.lowering import Tensors
 from nas.export.packages import need
 from nas.export.provenance import metadata
@@ -29,12 +29,12 @@ class QuantisedFile:
     runtime_name: str
     signature: str  # what goes in and out
     check: Callable[[ArchSpec], None]  # `InvalidInput` for a network that the format cannot hold
-    content: Callable[[ArchSpec, Tensors, Mapping[str, str], Calibration], tuple[bytes, str]]  # and what is int8
+    content: Callable[[ArchSpec, Tensors, Mapping[str, str], Int8Calibration], tuple[bytes, str]]  # and what is int8
     run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # pictures [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it
 
     def export(
-        self, arch: ArchSpec, out: Path, *, calibration: Calibration, weights: Mapping[str, Any] | None = None,
+        self, arch: ArchSpec, out: Path, *, calibration: Int8Calibration, weights: Mapping[str, Any] | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> list[str]:  # fmt: skip
         """Write the new file `out` with its card and return what to say; as `SingleFile.export`, in int8.
@@ -62,7 +62,7 @@ class QuantisedFile:
             *checked,
         ]
 
-    def _checked(self, found: NDArray[Any], wanted: NDArray[Any], calibration: Calibration) -> str:
+    def _checked(self, found: NDArray[Any], wanted: NDArray[Any], calibration: Int8Calibration) -> str:
         """Return the line about the check; `InvalidInput` where the logits are too far off."""
         absolute, _ = difference(found, wanted)
         error = relative_error(found, wanted)

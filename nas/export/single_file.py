@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.export.atomic_write import card_of, check_free, deliver
 from nas.export.card import card
-from nas.export.delivery import card_of, check_free, deliver
 from nas.export.lowering import Tensors
 from nas.export.packages import INSTALL, installed, need
 from nas.export.provenance import metadata
-from nas.export.weights import about, declared, difference, fixed_pictures, logits
+from nas.export.weights import about, declared, difference, fixed_images, logits
 from nas.files import dump_json
 
 TOLERANCE = 1e-4  # largest max|y - y*|, and the same / max|y*|, between the written model and the network
@@ -39,7 +39,7 @@ class SingleFile:
         self, arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> list[str]:  # fmt: skip
-        """Write the new file `out` and return what to say; weights and provenance as in nas.export.flax_file.
+        """Write the new file `out` and return what to say; weights and provenance as in nas.export.flax.folder.
 
         The runtime, where it is installed, loads the model and must give this package's logits for two pictures; else a
         line says that it was not verified. The same weights and provenance give the same bytes. `InvalidInput` where
@@ -75,7 +75,7 @@ class SingleFile:
         """Return the line about the check; `InvalidInput` where the logits differ."""
         if not installed(self.runtime):
             return f"not verified: {self.runtime} is not installed; {INSTALL}"
-        pictures = fixed_pictures(arch)
+        pictures = fixed_images(arch)
         wanted = logits(arch, weights, pictures)
         absolute, relative = difference(self.run(content, pictures), wanted)
         in_use = np.abs(wanted).max() <= SCALED_LOGITS

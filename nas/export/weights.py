@@ -20,7 +20,7 @@ BATCH = 64  # pictures at once
 SEED = 0  # of the random initialisation, and of the pictures of a check
 
 
-def given(source: Path, arch: ArchSpec) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+def given_weights(source: Path, arch: ArchSpec) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
     """Return the weights of `arch` in the folder of a training, or in a file, and what is known of them."""
     path = source / FILE if source.is_dir() else source
     weights, origin = load_weights(path, arch)
@@ -58,7 +58,7 @@ def about(provenance: Mapping[str, str]) -> list[str]:
     return [f"weights: {provenance['origin']}", *(untrained if RANDOM in provenance["origin"] else [])]
 
 
-def fixed_pictures(arch: ArchSpec) -> NDArray[np.float32]:
+def fixed_images(arch: ArchSpec) -> NDArray[np.float32]:
     """Return the same two pictures [2, H, W, C] every time."""
     return np.random.default_rng(SEED).normal(size=(2, *arch.input_shape)).astype(np.float32)
 

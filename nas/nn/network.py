@@ -31,13 +31,13 @@ TENSORS = ("weight", "scale", "bias", "mean", "var", "gamma")  # the order withi
 STATISTICS = (".mean", ".var")
 METADATA_KEY = "nas.weights"  # one key only: safetensors does not fix the order of several
 MODULES: dict[type[ops.Op], Callable[..., Any]] = {
-    ops.Conv: blocks.Conv,
-    ops.FusedIB: blocks.FusedIB,
-    ops.UIB: blocks.UIB,
-    ops.SeparableConv: blocks.SeparableConv,
-    ops.InvertedResidual: blocks.InvertedResidual,
-    ops.MixConv: blocks.MixConv,
-    ops.MobileMQA: blocks.MobileMQA,
+    ops.Conv: blocks.ConvBlock,
+    ops.FusedIB: blocks.FusedIBBlock,
+    ops.UIB: blocks.UIBBlock,
+    ops.SeparableConv: blocks.SeparableConvBlock,
+    ops.InvertedResidual: blocks.InvertedResidualBlock,
+    ops.MixConv: blocks.MixConvBlock,
+    ops.MobileMQA: blocks.MobileMQABlock,
 }  # each takes the input channels, the op's fields, padding, norm_eps and rngs
 
 Weights = dict[str, Array]
@@ -54,7 +54,7 @@ class Network(nnx.Module):
         modules = [MODULES[type(op)](shape.channels, **asdict(op), **common) for _, op, shape in arch.walk()]
         remaining = iter(modules)
         self.stages = nnx.List([nnx.List([next(remaining) for _ in stage]) for stage in arch.stages])
-        self.head = blocks.Head(arch.last_map.channels, arch.num_classes, **asdict(arch.head), **common)
+        self.head = blocks.HeadBlock(arch.last_map.channels, arch.num_classes, **asdict(arch.head), **common)
         self.arch = arch
 
     def __call__(self, x: Array, *, batch_stats: bool = False) -> Array:
@@ -123,7 +123,7 @@ def get_weights(network: Network) -> Weights:
     return {name: variable.get_value() for name, variable in _variables(network).items()}
 
 
-def quiet_residuals(arch: ArchSpec, weights: Weights) -> Weights:
+def zero_init_residuals(arch: ArchSpec, weights: Weights) -> Weights:
     """Return `weights` with a scale of 0 in the last normalisation in front of every residual addition.
 
     Each such block begins as its skip (arXiv 1706.02677, section 5.1), which makes deep networks train as fast as

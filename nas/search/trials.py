@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
-from nas.genotypes import canonical
 from nas.protocols import Decision, Genotypes, Proposer
+from nas.space.genotypes import canonical
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def no_trials(seed: int, decisions: Sequence[Decision]) -> Trials:
     return Trials(seed, 0, np.zeros((0, len(decisions)), np.int32), np.zeros((0, 1)))
 
 
-def told(state: S, genotypes: Genotypes, objectives: NDArray[np.float64]) -> S:
+def with_results(state: S, genotypes: Genotypes, objectives: NDArray[np.float64]) -> S:
     """Return `state` with more trials; objectives are [N, M] and finite, M the same at every tell."""
     values = np.asarray(objectives, np.float64)
     width = state.objectives.shape[1] if len(state) else values.shape[-1]

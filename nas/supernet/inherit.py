@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
-from nas.space import StagedSpace
+from nas.space.staged import StagedSpace
 from nas.supernet.supernet import Params
 
 TENSORS = ("weight", "scale", "bias")

@@ -19,42 +19,46 @@ from numpy.typing import NDArray
 from nas.nn.layers import ACTS
 from nas.nn.primitives import conv2d, pointwise
 from nas.ops import make_divisible
-from nas.proxy import scaled_channels
-from nas.space import BlockChoices, StagedSpace
-from nas.supernet.units import Block, Count, Form, Unit, first_rows, normal
+from nas.space.choices import BlockChoices
+from nas.space.scaling import scale_channels
+from nas.space.staged import StagedSpace
+from nas.supernet.blocks.uib import SearchableUIB
+from nas.supernet.layers import BlockContext, ConvBN, Count, mask_input_channels, normal
 
 IntArray = NDArray[np.int64]
 Params = dict[str, Array]  # "stages.0.rest.expand.weight" -> array of the largest size
 
 
-class Head(nnx.Module):
+class SupernetHead(nnx.Module):
     """Features, pool, hidden layer and classifier."""
 
     def __init__(self, channels: int, space: StagedSpace, rng: np.random.Generator) -> None:
-        self.features = Unit((channels, space.features), rng)
-        self.hidden = Unit((space.features, space.hidden), rng)
+        self.features = ConvBN((channels, space.features), rng)
+        self.hidden = ConvBN((space.features, space.hidden), rng)
         self.weight = nnx.Param(jax.device_put(normal(rng, (space.hidden, space.num_classes), 0.01)))
         self.bias = nnx.Param(jax.device_put(np.zeros(space.num_classes, np.float32)))
 
-    def __call__(self, x: Array, n_in: Count, form: Form) -> Array:
+    def __call__(self, x: Array, n_in: Count, form: BlockContext) -> Array:
         """Return logits [N, classes] in float32 for the last map x [N,H,W,C]."""
-        x = pointwise(x, first_rows(self.features.weight[...], n_in).astype(x.dtype))
+        x = pointwise(x, mask_input_channels(self.features.weight[...], n_in).astype(x.dtype))
         x = form.act(self.features.norm(x, form)).mean((1, 2), keepdims=True)
         x = form.act(self.hidden.norm(pointwise(x, self.hidden.weight[...].astype(x.dtype)), form))
         return x[:, 0, 0].astype(jnp.float32) @ self.weight[...] + self.bias[...]
 
 
-class Stage(nnx.Module):
+class SupernetStage(nnx.Module):
     """The first block of a stage, which strides, and a stack of the others, which have skips."""
 
     def __init__(self, space: StagedSpace, s: int, rng: np.random.Generator) -> None:
         choices = space.stages[s]
         widths = _widest(space, s - 1), _widest(space, s)
 
-        def block(positions: Sequence[int], channels_in: int, stride: int, stack: tuple[int, ...] = ()) -> Block:
+        def block(
+            positions: Sequence[int], channels_in: int, stride: int, stack: tuple[int, ...] = ()
+        ) -> SearchableUIB:
             expanded = max(int(_expanded_table(space, s, i).max()) for i in positions)
             kernels = _kernels([choices.blocks[i] for i in positions])
-            return Block((channels_in, expanded, widths[1]), kernels, stride, rng, stack)
+            return SearchableUIB((channels_in, expanded, widths[1]), kernels, stride, rng, stack)
 
         self.first = block([0], widths[0], choices.stride)
         others = range(1, len(choices.blocks))
@@ -68,11 +72,11 @@ class Supernet(nnx.Module):
         """Draw weights of the largest sizes in `space` (usually a space of proxies)."""
         self.space = space
         stem, fused = _widest(space, -2), int(_fused_table(space).max())
-        self.stem = Unit((3, 3, space.input_shape.channels, stem), rng)
-        self.fused_expand = Unit((3, 3, stem, fused), rng)
-        self.fused_project = Unit((fused, _widest(space, -1)), rng)
-        self.stages = nnx.List([Stage(space, s, rng) for s in range(len(space.stages))])
-        self.head = Head(_widest(space, len(space.stages) - 1), space, rng)
+        self.stem = ConvBN((3, 3, space.input_shape.channels, stem), rng)
+        self.fused_expand = ConvBN((3, 3, stem, fused), rng)
+        self.fused_project = ConvBN((fused, _widest(space, -1)), rng)
+        self.stages = nnx.List([SupernetStage(space, s, rng) for s in range(len(space.stages))])
+        self.head = SupernetHead(_widest(space, len(space.stages) - 1), space, rng)
 
     def __call__(self, x: Array, genotype: Array, *, averages: bool = False) -> Array:
         """Return logits [N, classes] of the architecture `genotype` [D] for x [N,H,W,C].
@@ -80,19 +84,19 @@ class Supernet(nnx.Module):
         With `averages`, an index one beyond the options of a depthwise decision means the average of its options.
         """
         space = self.space
-        form = Form(ACTS[space.act], space.padding, space.norm_eps, averages)
-        pick = Picker(space, genotype)
+        form = BlockContext(ACTS[space.act], space.padding, space.norm_eps, averages)
+        pick = GenotypeReader(space, genotype)
         x = conv2d(x, self.stem.weight[...].astype(x.dtype), space.stem_stride, space.padding)
         x = form.act(self.stem.norm(x, form))
-        weight = first_rows(self.fused_expand.weight[...], pick.filters(-2))
+        weight = mask_input_channels(self.fused_expand.weight[...], pick.filters(-2))
         x = form.act(self.fused_expand.norm(conv2d(x, weight.astype(x.dtype), space.fused_stride, space.padding), form))
-        weight = first_rows(self.fused_project.weight[...], pick.fused_expanded())
+        weight = mask_input_channels(self.fused_project.weight[...], pick.fused_expanded())
         x = self.fused_project.norm(pointwise(x, weight.astype(x.dtype)), form)
         for s, stage in enumerate(self.stages):
             x = self._stage(x, s, stage, pick, form)
         return self.head(x, pick.filters(len(space.stages) - 1), form)
 
-    def _stage(self, x: Array, s: int, stage: Stage, pick: "Picker", form: Form) -> Array:
+    def _stage(self, x: Array, s: int, stage: SupernetStage, pick: "GenotypeReader", form: BlockContext) -> Array:
         first = jax.tree.map(lambda a: a[0], pick.blocks(s, [0]))
         x = stage.first(x, first.start, first.middle, pick.filters(s - 1), first.expanded, form)
         if stage.rest is None:
@@ -100,7 +104,7 @@ class Supernet(nnx.Module):
         graph, state = nnx.split(stage.rest)
         channels, depth = pick.filters(s), pick.depth(s)
 
-        def body(x: Array, scanned: tuple[Any, Choice]) -> tuple[Array, None]:
+        def body(x: Array, scanned: tuple[Any, BlockSelection]) -> tuple[Array, None]:
             def run(x: Array) -> Array:
                 block, choice = nnx.merge(graph, scanned[0]), scanned[1]
                 return block(x, choice.start, choice.middle, channels, choice.expanded, form)
@@ -112,7 +116,7 @@ class Supernet(nnx.Module):
         return lax.scan(body, x, (state, pick.blocks(s, range(1, len(self.space.stages[s].blocks)))))[0]
 
 
-class Choice(NamedTuple):
+class BlockSelection(NamedTuple):
     """What an architecture takes in n blocks: position [n], option numbers [n] of both banks, expanded channels [n]."""
 
     position: Array
@@ -121,7 +125,7 @@ class Choice(NamedTuple):
     expanded: Array | None
 
 
-class Picker:
+class GenotypeReader:
     """Looks up, inside a compiled program, what a genotype [D] says; None or a Python number where it has no choice."""
 
     def __init__(self, space: StagedSpace, genotype: Array) -> None:
@@ -139,7 +143,7 @@ class Picker:
 
     def filters(self, s: int) -> Count:
         """Return the channels behind stage `s`, behind the fused block for -1, behind the stem for -2."""
-        name = _filters_slot(s)
+        name = _filters_decision(s)
         return self.count(_filter_table(self.space, name), name)
 
     def fused_expanded(self) -> Count:
@@ -151,7 +155,7 @@ class Picker:
         depths = self.space.stages[s].depths
         return depths[0] if len(depths) == 1 else jnp.asarray(depths)[self.option(f"stage{s}.depth")]
 
-    def blocks(self, s: int, positions: Sequence[int]) -> Choice:
+    def blocks(self, s: int, positions: Sequence[int]) -> BlockSelection:
         """Return the choices of the blocks at `positions` of stage `s`, which share one `Block`."""
         blocks = [self.space.stages[s].blocks[i] for i in positions]
         banks = [[0, *sorted({dw[place] for block in blocks for dw in block.dws} - {0})] for place in (0, 1)]
@@ -163,13 +167,13 @@ class Picker:
         tables = [_expanded_table(self.space, s, i) for i in positions]
         expanded = None
         if any((table != max(t.max() for t in tables)).any() for table in tables):
-            names = [(_filters_slot(s - 1 if i == 0 else s), f"stage{s}.block{i}.expansion") for i in positions]
+            names = [(_filters_decision(s - 1 if i == 0 else s), f"stage{s}.block{i}.expansion") for i in positions]
             picked = [jnp.asarray(t)[tuple(map(self.option, n))] for t, n in zip(tables, names, strict=True)]
             expanded = jnp.stack(picked)
-        return Choice(jnp.asarray(positions), jnp.stack(options[0]), jnp.stack(options[1]), expanded)
+        return BlockSelection(jnp.asarray(positions), jnp.stack(options[0]), jnp.stack(options[1]), expanded)
 
 
-def _filters_slot(s: int) -> str:
+def _filters_decision(s: int) -> str:
     return {-2: "stem.filters", -1: "fused.filters"}.get(s, f"stage{s}.filters")
 
 
@@ -178,12 +182,12 @@ def _options(space: StagedSpace, name: str) -> tuple[Any, ...]:
 
 
 def _filter_table(space: StagedSpace, name: str) -> IntArray:
-    return np.array([scaled_channels(n, space.width) for n in _options(space, name)])
+    return np.array([scale_channels(n, space.width) for n in _options(space, name)])
 
 
 def _products(space: StagedSpace, filters: Sequence[int], expansions: Sequence[float]) -> IntArray:
     """Return the expanded channels [filters, expansions] that the network has."""
-    return np.array([[scaled_channels(make_divisible(n * e), space.width) for e in expansions] for n in filters])
+    return np.array([[scale_channels(make_divisible(n * e), space.width) for e in expansions] for n in filters])
 
 
 def _fused_table(space: StagedSpace) -> IntArray:
@@ -191,12 +195,12 @@ def _fused_table(space: StagedSpace) -> IntArray:
 
 
 def _expanded_table(space: StagedSpace, s: int, i: int) -> IntArray:
-    filters = _options(space, _filters_slot(s - 1 if i == 0 else s))
+    filters = _options(space, _filters_decision(s - 1 if i == 0 else s))
     return _products(space, filters, space.stages[s].blocks[i].expansions)
 
 
 def _widest(space: StagedSpace, s: int) -> int:
-    return int(_filter_table(space, _filters_slot(s)).max())
+    return int(_filter_table(space, _filters_decision(s)).max())
 
 
 def _kernels(blocks: Sequence[BlockChoices]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -18,8 +18,8 @@ from nas.zoo.mobilenets import mobilenet_v1, mobilenet_v2
 from nas.zoo.published import SERIES, Published, Series, find, published
 
 __all__ = [
+    "BASELINES",
     "SERIES",
-    "YARDSTICKS",
     "ZOO",
     "Published",
     "Reference",
@@ -102,7 +102,7 @@ ZOO: dict[str, ZooEntry] = {
     },
 }
 # What a comparison shows for scale: the networks of the size of a phone's.
-YARDSTICKS = tuple(name for name in ZOO if not name.startswith("efficientnet") or name == "efficientnet-b0")
+BASELINES = tuple(name for name in ZOO if not name.startswith("efficientnet") or name == "efficientnet-b0")
 
 
 class Reference(NamedTuple):

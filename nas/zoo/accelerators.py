@@ -11,7 +11,7 @@ from nas.ops import Conv, FusedIB, Head, InvertedResidual, Op, Shape
 from nas.zoo.building import Builder, scaled_width
 
 
-class Block(NamedTuple):
+class BlockRow(NamedTuple):
     """Kernel, stride, output channels and expansion of one block."""
 
     kernel: int
@@ -21,24 +21,29 @@ class Block(NamedTuple):
 
 
 MULTI_MAX = (
-    Block(3, 2, 32, 3), Block(5, 2, 64, 6), *[Block(3, 1, 64, 2)] * 2, Block(5, 2, 128, 6), Block(3, 1, 128, 4),
-    *[Block(3, 1, 128, 3)] * 2, Block(3, 1, 128, 6), Block(3, 1, 128, 3), Block(3, 2, 160, 6), Block(5, 1, 160, 4),
-    Block(3, 1, 160, 5), Block(5, 1, 160, 4),
+    BlockRow(3, 2, 32, 3), BlockRow(5, 2, 64, 6), *[BlockRow(3, 1, 64, 2)] * 2, BlockRow(5, 2, 128, 6), BlockRow(3, 1, 128, 4),
+    *[BlockRow(3, 1, 128, 3)] * 2, BlockRow(3, 1, 128, 6), BlockRow(3, 1, 128, 3), BlockRow(3, 2, 160, 6), BlockRow(5, 1, 160, 4),
+    BlockRow(3, 1, 160, 5), BlockRow(5, 1, 160, 4),
 )  # fmt: skip
 MULTI_AVG = (
-    Block(3, 2, 32, 3), Block(3, 1, 32, 2), Block(5, 2, 64, 5), Block(3, 1, 64, 3), Block(3, 1, 64, 2),
-    Block(3, 1, 64, 3), Block(5, 2, 128, 6), *[Block(3, 1, 128, 3)] * 3, Block(3, 1, 160, 6), Block(3, 1, 160, 4),
-    Block(3, 2, 192, 6), *[Block(5, 1, 192, 4)] * 3,
+    BlockRow(3, 2, 32, 3), BlockRow(3, 1, 32, 2), BlockRow(5, 2, 64, 5), BlockRow(3, 1, 64, 3), BlockRow(3, 1, 64, 2),
+    BlockRow(3, 1, 64, 3), BlockRow(5, 2, 128, 6), *[BlockRow(3, 1, 128, 3)] * 3, BlockRow(3, 1, 160, 6), BlockRow(3, 1, 160, 4),
+    BlockRow(3, 2, 192, 6), *[BlockRow(5, 1, 192, 4)] * 3,
 )  # fmt: skip
-EDGETPU_FUSED = (Block(3, 2, 32, 8), *[Block(3, 1, 32, 4)] * 3, Block(3, 2, 48, 8), *[Block(3, 1, 48, 4)] * 3)
+EDGETPU_FUSED = (
+    BlockRow(3, 2, 32, 8),
+    *[BlockRow(3, 1, 32, 4)] * 3,
+    BlockRow(3, 2, 48, 8),
+    *[BlockRow(3, 1, 48, 4)] * 3,
+)
 EDGETPU_DEPTHWISE = (
-    Block(3, 2, 96, 8), *[Block(3, 1, 96, 4)] * 3, Block(3, 1, 96, 8), *[Block(3, 1, 96, 4)] * 3, Block(5, 2, 160, 8),
-    *[Block(5, 1, 160, 4)] * 3, Block(3, 1, 192, 8),
+    BlockRow(3, 2, 96, 8), *[BlockRow(3, 1, 96, 4)] * 3, BlockRow(3, 1, 96, 8), *[BlockRow(3, 1, 96, 4)] * 3, BlockRow(5, 2, 160, 8),
+    *[BlockRow(5, 1, 160, 4)] * 3, BlockRow(3, 1, 192, 8),
 )  # fmt: skip
 EDGETPU_BARE = len(EDGETPU_FUSED) + 4  # the one block that could have a residual and has none
 
 
-def multi_hardware(blocks: tuple[Block, ...]) -> Builder:
+def multi_hardware(blocks: tuple[BlockRow, ...]) -> Builder:
     """Return the builder of a Multi-hardware network: the last 960 and 1280 grow with widths above 1."""
 
     def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:

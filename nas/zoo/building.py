@@ -11,7 +11,7 @@ Builder = Callable[[Shape, int, float], ArchSpec]  # input shape, number of clas
 Stages = list[tuple[Op, ...]]
 
 
-class Row(NamedTuple):
+class StageRow(NamedTuple):
     """One stage of bottlenecks: the stride is the first one's, the squeeze-excite of each a share of its input."""
 
     repeats: int
@@ -22,7 +22,7 @@ class Row(NamedTuple):
     excite: float = 0.0
 
 
-class Form(NamedTuple):
+class BlockStyle(NamedTuple):
     """What all bottlenecks of a network have in common."""
 
     act: Act
@@ -37,7 +37,7 @@ def scaled_width(channels: int, width: float) -> int:
     return make_divisible(channels * width)
 
 
-def bottlenecks(rows: Sequence[Row], before: int, width: float, form: Form) -> Stages:
+def bottlenecks(rows: Sequence[StageRow], before: int, width: float, form: BlockStyle) -> Stages:
     """Return a stage per row for an input of `before` channels, widths scaled.
 
     A stage never starts with a residual: the tables change the width or the stride there.

@@ -9,19 +9,19 @@ from typing import NamedTuple
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import Act, Conv, Head, InvertedResidual, MixConv, Op, Shape
-from nas.zoo.building import Builder, Form, Row, bottlenecks, scaled_width
+from nas.zoo.building import BlockStyle, Builder, StageRow, bottlenecks, scaled_width
 
 MNASNET_B1 = (
-    Row(1, 3, 1, 1, 16), Row(3, 3, 2, 3, 24), Row(3, 5, 2, 3, 40), Row(3, 5, 2, 6, 80), Row(2, 3, 1, 6, 96),
-    Row(4, 5, 2, 6, 192), Row(1, 3, 1, 6, 320),
+    StageRow(1, 3, 1, 1, 16), StageRow(3, 3, 2, 3, 24), StageRow(3, 5, 2, 3, 40), StageRow(3, 5, 2, 6, 80), StageRow(2, 3, 1, 6, 96),
+    StageRow(4, 5, 2, 6, 192), StageRow(1, 3, 1, 6, 320),
 )  # fmt: skip
 MNASNET_A1 = (
-    Row(1, 3, 1, 1, 16), Row(2, 3, 2, 6, 24), Row(3, 5, 2, 3, 40, 0.25), Row(4, 3, 2, 6, 80),
-    Row(2, 3, 1, 6, 112, 0.25), Row(3, 5, 2, 6, 160, 0.25), Row(1, 3, 1, 6, 320),
+    StageRow(1, 3, 1, 1, 16), StageRow(2, 3, 2, 6, 24), StageRow(3, 5, 2, 3, 40, 0.25), StageRow(4, 3, 2, 6, 80),
+    StageRow(2, 3, 1, 6, 112, 0.25), StageRow(3, 5, 2, 6, 160, 0.25), StageRow(1, 3, 1, 6, 320),
 )  # fmt: skip
 EFFICIENTNET_B0 = (
-    Row(1, 3, 1, 1, 16, 0.25), Row(2, 3, 2, 6, 24, 0.25), Row(2, 5, 2, 6, 40, 0.25), Row(3, 3, 2, 6, 80, 0.25),
-    Row(3, 5, 1, 6, 112, 0.25), Row(4, 5, 2, 6, 192, 0.25), Row(1, 3, 1, 6, 320, 0.25),
+    StageRow(1, 3, 1, 1, 16, 0.25), StageRow(2, 3, 2, 6, 24, 0.25), StageRow(2, 5, 2, 6, 40, 0.25), StageRow(3, 3, 2, 6, 80, 0.25),
+    StageRow(3, 5, 1, 6, 112, 0.25), StageRow(4, 5, 2, 6, 192, 0.25), StageRow(1, 3, 1, 6, 320, 0.25),
 )  # fmt: skip
 
 
@@ -52,12 +52,12 @@ def compound(phi: float) -> Scale:
     return Scale(1.1**phi, 1.2**phi, round(224 * 1.15**phi))
 
 
-def mnasnet(rows: tuple[Row, ...]) -> Builder:
+def mnasnet(rows: tuple[StageRow, ...]) -> Builder:
     """Return the builder of a MnasNet; a width multiplier scales all but the last 1280."""
 
     def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
         stem = scaled_width(32, width)
-        stages = bottlenecks(rows, stem, width, Form("relu"))
+        stages = bottlenecks(rows, stem, width, BlockStyle("relu"))
         return ArchSpec(shape, ((Conv(stem, 3, 2),), *stages, (Conv(1280, 1),)), Head(), num_classes)
 
     return build
@@ -72,7 +72,7 @@ def efficientnet(scale: Scale) -> Builder:
         stem, last = (
             Conv(scaled_width(channels, wide), k, s, "swish") for channels, k, s in ((32, 3, 2), (1280, 1, 1))
         )
-        stages = bottlenecks(rows, stem.out_channels, wide, Form("swish", "swish"))
+        stages = bottlenecks(rows, stem.out_channels, wide, BlockStyle("swish", "swish"))
         return ArchSpec(shape, ((stem,), *stages, (last,)), Head(), num_classes)
 
     return build

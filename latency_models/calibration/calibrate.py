@@ -1,0 +1,237 @@
+"""From measurements to a target: the fit, its validation beside baselines, and what to be warned of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from latency_models.calibration.energy_fit import EnergyFit, fit_energy
+from latency_models.calibration.fit import Array, Fit, Workload, fit
+from latency_models.calibration.measurements import Measurement, Measurements
+from latency_models.calibration.validation import (
+    FITTERS,
+    KIND_AWARE,
+    Scores,
+    cross_validated,
+    half_width,
+    mean_scores,
+    scores,
+)
+from latency_models.calibration_record import CalibrationRecord
+from latency_models.roofline import Roofline
+from latency_models.sourced_values import Confidence, SourcedValue
+from latency_models.target import Dtype, Target
+from nas.errors import InvalidInput
+from nas.ops import KINDS, Kind
+
+LEAST_NETWORKS = 5
+FEW = 10  # networks below which scores and interval say little
+APART = 0.01  # smallest singular value of the normalised terms that tells them apart
+TAKES_PART = 0.3  # loading from which a term takes part in what cannot be told apart
+OUTLIER = 4.0  # times the median error
+BYTES: Mapping[Dtype, float] = {"int8": 1.0, "fp16": 2.0, "fp32": 4.0}
+
+
+@dataclass(frozen=True)
+class Residual:
+    """One measured network against the fit, and against one that has not seen it."""
+
+    name: str
+    measured_ms: float
+    fitted_ms: float
+    left_out_percent: float  # (predicted - measured) / measured
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """A calibrated target with all that the fit shows."""
+
+    target: Target
+    model: Roofline
+    scores: Mapping[str, Scores]  # cross-validated, the model first, then the baselines
+    residuals: tuple[Residual, ...]  # the worst first
+    warnings: tuple[str, ...]
+    energy: EnergyFit | None
+
+
+def plain_template(name: str, dtype: Dtype) -> Roofline:
+    """Return the byte widths of `dtype` for a device of which nothing else is known."""
+    width = BYTES[dtype]
+    return Roofline(name, 1.0, 1.0, bytes_per_weight=width, bytes_per_activation=width)
+
+
+def calibrate(
+    measured: Measurements, name: str, *, like: Target | None = None, dtype: Dtype = "fp32"
+) -> CalibrationReport:
+    """Return the target `name` fitted to `measured`.
+
+    `like` gives byte widths, shares on chip, free kinds, and the efficiencies of kinds that the fit is pulled towards.
+    Raises `InvalidInput` for fewer than 5 networks or latencies that are all equal.
+    """
+    networks = measured.networks
+    latency_ms = np.array([item.latency_ms for item in networks])
+    _check(latency_ms)
+    template = replace(like.model(), name=name, calibrated=None) if like else plain_template(name, dtype)
+    batches = [item.batch for item in networks]
+    workload = Workload.of([item.arch for item in networks], batches, template)
+    validated = {form: cross_validated(fitter, workload, latency_ms) for form, fitter in FITTERS.items()}
+    each = {form: mean_scores([scores(row, latency_ms) for row in rows]) for form, rows in validated.items()}
+    fitted = fit(workload, latency_ms)
+    errors = np.median(validated[KIND_AWARE], axis=0) / latency_ms - 1
+    calibration = CalibrationRecord(
+        networks=len(networks),
+        mape_percent=_rounded(each[KIND_AWARE].mape_percent),
+        spearman=_rounded(each[KIND_AWARE].spearman),
+        kendall=_rounded(each[KIND_AWARE].kendall),
+        interval_90_percent=_rounded(100 * half_width(validated[KIND_AWARE], latency_ms)),
+        latency_ms=(float(latency_ms.min()), float(latency_ms.max())),
+        macs=(min(item.arch.macs for item in networks), max(item.arch.macs for item in networks)),
+        kinds=tuple(kind for kind, known in zip(KINDS, fitted.measured, strict=True) if known),
+        **measured.provenance,
+    )
+    batch = max(sorted(set(batches)), key=batches.count)
+    target = _target(name, fitted, calibration, replace(template, batch=batch), like=like, dtype=dtype)
+    model = target.model()
+    energy = _energy(networks, workload, fitted, model)
+    if energy:
+        target = replace(target, energy=_energy_rows(energy))
+    warnings = [*_warnings(fitted, workload, latency_ms, each), *_outliers(networks, errors), *_mixed(measured)]
+    return CalibrationReport(
+        target, model, each, _residuals(networks, fitted.predict(workload), errors), tuple(warnings), energy
+    )
+
+
+def _check(latency_ms: Array) -> None:
+    if len(latency_ms) < LEAST_NETWORKS:
+        raise InvalidInput(
+            f"a calibration needs at least {LEAST_NETWORKS} different networks, got {len(latency_ms)}; "
+            "nas calibrate --propose 20 --space uib says which to measure"
+        )
+    if np.ptp(latency_ms) == 0:
+        raise InvalidInput(
+            f"all {len(latency_ms)} latencies are {latency_ms[0]:g} ms, so nothing can be fitted; "
+            "measure networks of different sizes"
+        )
+
+
+def _target(
+    name: str, fitted: Fit, calibration: CalibrationRecord, template: Roofline, *, like: Target | None, dtype: Dtype
+) -> Target:
+    """Return the target of a fit, every figure with where it comes from."""
+    model = fitted.roofline(template)
+    source = f"fit on {calibration.networks} measured networks, cross-validated MAPE {calibration.mape_percent:.1f} %"
+    width = f"that of {like.name}" if like else f"width of {dtype}"
+
+    def fitted_figure(value: float) -> SourcedValue[float]:
+        return SourcedValue(float(f"{value:.6g}"), source, "fitted")
+
+    def rows(values: tuple[tuple[Kind, float], ...]) -> tuple[tuple[Kind, SourcedValue[float]], ...]:
+        return tuple((kind, _of_kind(kind, value, calibration, source)) for kind, value in values)
+
+    stated: dict[str, Any] = {}
+    if like:
+        names = ("on_chip_share", "weight_on_chip_share", "free_kinds", "onchip_kb")
+        stated = {key: getattr(like, key) for key in names}
+    return Target(
+        name=name,
+        unit=calibration.machine or "a device known by its measurements alone",
+        dtype=like.dtype if like else dtype,
+        peak_gmacs_per_s=fitted_figure(model.peak_gmacs_per_s),
+        bandwidth_gb_per_s=fitted_figure(model.bandwidth_gb_per_s),
+        bytes_per_weight=SourcedValue(template.bytes_per_weight, width, "estimated"),
+        bytes_per_activation=SourcedValue(template.bytes_per_activation, width, "estimated"),
+        floor_ms=fitted_figure(model.floor_ms),
+        time_per_kernel_us=fitted_figure(model.time_per_kernel_us),
+        batch=template.batch,
+        overlap=model.overlap,
+        kind_efficiency=rows(model.kind_efficiency),
+        kind_memory_efficiency=rows(model.kind_memory_efficiency),
+        calibration=calibration,
+        **stated,
+    )
+
+
+def _of_kind(kind: Kind, value: float, calibration: CalibrationRecord, source: str) -> SourcedValue[float]:
+    known = kind in calibration.kinds
+    confidence: Confidence = "fitted" if known else "estimated"
+    words = source if known else "no measured network has such kernels: as the other kinds"
+    return SourcedValue(float(f"{value:.6g}"), words, confidence)
+
+
+def _residuals(networks: Sequence[Measurement], fitted_ms: Array, errors: Array) -> tuple[Residual, ...]:
+    order = np.argsort(-np.abs(errors), kind="stable")
+    rows = [(networks[i], float(fitted_ms[i]), float(100 * errors[i])) for i in order]
+    return tuple(Residual(item.name, item.latency_ms, predicted, error) for item, predicted, error in rows)
+
+
+def _warnings(fitted: Fit, workload: Workload, latency_ms: Array, each: Mapping[str, Scores]) -> list[str]:
+    """Return what the measurements cannot tell, in words."""
+    found = []
+    if len(latency_ms) < FEW:
+        found.append(f"{len(latency_ms)} networks are few: scores and interval are rough; 20 to 50 are better")
+    terms = {
+        "compute": workload.work(0.0) @ fitted.compute,
+        "memory": workload.traffic @ fitted.memory,
+        "time per kernel": workload.launches.sum(1),
+        "floor": np.ones(len(latency_ms)),
+    }
+    relative = np.column_stack([values / latency_ms for values in terms.values()])
+    _, sizes, loadings = np.linalg.svd(relative / np.linalg.norm(relative, axis=0))
+    if sizes[-1] < APART * sizes[0]:
+        names = [name for name, loading in zip(terms, loadings[-1], strict=True) if abs(loading) > TAKES_PART]
+        found.append(
+            f"the networks are too alike to tell {' and '.join(names)} apart: their sum is known better than each; "
+            "nas calibrate --propose names networks that differ"
+        )
+    least = [kind for kind, bound in zip(KINDS, fitted.at_bound, strict=True) if bound]
+    if least:
+        found.append(f"no time can be attributed to kernels of kind {', '.join(least)}: their efficiency is a bound")
+    best = min(each, key=lambda form: each[form].mape_percent)
+    if best != KIND_AWARE:
+        found.append(
+            f"'{best}' has the smaller cross-validated error ({each[best].mape_percent:.1f} % against "
+            f"{each[KIND_AWARE].mape_percent:.1f} %): measure more networks, or more varied ones"
+        )
+    return found
+
+
+def _outliers(networks: Sequence[Measurement], errors: Array) -> list[str]:
+    limit = OUTLIER * float(np.median(np.abs(errors)))
+    far = [item.name for item, error in zip(networks, errors, strict=True) if abs(error) > max(limit, 0.1)]
+    more = f" and {len(far) - 3} more" if len(far) > 3 else ""
+    return (
+        [f"far from what the others say: {', '.join(far[:3])}{more}; measure again, and more networks like these"]
+        if far
+        else []
+    )
+
+
+def _mixed(measured: Measurements) -> list[str]:
+    found = [f"column {name} varies: a target is one setting, so it is left out" for name in measured.varying]
+    batches = sorted({item.batch for item in measured.networks})
+    if len(batches) > 1:
+        found.append(
+            f"batches of {', '.join(map(str, batches))} pictures: fitted together, the target has the most frequent"
+        )
+    return found
+
+
+def _energy(networks: Sequence[Measurement], workload: Workload, fitted: Fit, model: Roofline) -> EnergyFit | None:
+    known = np.array([item.energy_mj is not None for item in networks])
+    if not known.any():
+        return None
+    if known.sum() < LEAST_NETWORKS:
+        raise InvalidInput(f"energy_mj needs at least {LEAST_NETWORKS} networks with a value, got {known.sum()}")
+    energy_mj = np.array([item.energy_mj or np.nan for item in networks])
+    return fit_energy(workload, fitted.predict(workload), energy_mj, np.flatnonzero(known))
+
+
+def _energy_rows(energy: EnergyFit) -> tuple[tuple[str, SourcedValue[float]], ...]:
+    source = f"fit on {energy.networks} measured energies, cross-validated MAPE {energy.scores.mape_percent:.1f} %"
+    values = {"power_w": energy.power_w, "pj_per_mac": energy.pj_per_mac, "pj_per_byte": energy.pj_per_byte}
+    return tuple((name, SourcedValue(float(f"{value:.6g}"), source, "fitted")) for name, value in values.items())
+
+
+def _rounded(value: Any) -> Any:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,83 @@
+"""A forest beside simpler forms: grown on measurements, and all of them held to networks that they have not seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from latency_models.calibration.calibrate import plain_template
+from latency_models.calibration.energy_fit import coefficients, ridge_regression
+from latency_models.calibration.fit import Array, Rows, Workload, fit
+from latency_models.calibration.measurements import Measurement, Measurements
+from latency_models.calibration.validation import FITTERS, KIND_AWARE, Fitter, Scores, cross_validation
+from latency_models.forest import Forest, LookupForest, Quantity, features_of, fit_forest, forest_fitter
+from nas.errors import InvalidInput
+
+FOREST, RIDGE_REGRESSION, MACS_ONLY, POWER = "random forest", "ridge regression", "MACs only", "power, MACs, bytes"
+LEAST_NETWORKS = 20
+
+
+@dataclass(frozen=True)
+class ForestReport:
+    """A forest, and the cross-validated scores of every form, the forest first."""
+
+    forest: Forest
+    range: tuple[float, float]  # smallest and largest value it was grown on
+    scores: Mapping[str, Scores]
+
+
+def ridge_fitter(features: Array) -> Fitter:
+    """Return the fit of a linear ridge regression on `features` [N, P] of a workload's networks."""
+
+    def fitted(workload: Workload, measured: Array, rows: Rows) -> LookupForest:
+        return LookupForest(ridge_regression(features[rows], measured[rows], features))
+
+    return fitted
+
+
+def power_fitter(latency_ms: Array) -> Fitter:
+    """Return the fit of energy as power x latency + MACs + bytes; the latency is that of a roofline fitted along."""
+
+    def fitted(workload: Workload, energy_mj: Array, rows: Rows) -> LookupForest:
+        latency = fit(workload, latency_ms, rows).predict(workload)
+        terms = np.column_stack([latency, workload.work(0.0).sum(1), workload.traffic.sum(1)])
+        return LookupForest(terms @ coefficients(terms[rows], energy_mj[rows]))
+
+    return fitted
+
+
+def fitters(features: Array, of: Quantity, latency_ms: Array) -> dict[str, Fitter]:
+    """Return the forms that are compared, the forest first."""
+    physical = {POWER: power_fitter(latency_ms)} if of == "energy" else {KIND_AWARE: fit}
+    learnt = {FOREST: forest_fitter(features), RIDGE_REGRESSION: ridge_fitter(features)}
+    return learnt | physical | {MACS_ONLY: FITTERS[MACS_ONLY]}
+
+
+def forest_of(measured: Measurements, of: Quantity = "latency") -> ForestReport:
+    """Return the forest grown on `measured`, with the scores of all forms in one and the same cross-validation.
+
+    Raises `InvalidInput` for fewer than 20 networks with a value, or values that are all equal.
+    """
+    networks = [item for item in measured.networks if _value(item, of) is not None]
+    values = np.array([_value(item, of) for item in networks], np.float64)
+    column = {"latency": "latency_ms", "energy": "energy_mj"}[of]
+    if len(networks) < LEAST_NETWORKS:
+        raise InvalidInput(
+            f"a forest needs at least {LEAST_NETWORKS} different networks with {column}, got {len(networks)}; "
+            "measure more, or leave --model forest away"
+        )
+    if np.ptp(values) == 0:
+        raise InvalidInput(f"all {len(values)} values of {column} are {values[0]:g}, so there is nothing to learn")
+    archs, batches = [item.arch for item in networks], [item.batch for item in networks]
+    workload = Workload.of(archs, batches, plain_template("device", "fp32"))
+    latency_ms = np.array([item.latency_ms for item in networks])
+    forms = fitters(features_of(archs, batches), of, latency_ms)
+    scores = {form: cross_validation(fitter, workload, values) for form, fitter in forms.items()}
+    forest = replace(
+        fit_forest(archs, batches, values, of=of), held_out_mape_percent=round(scores[FOREST].mape_percent, 4)
+    )
+    return ForestReport(forest, (float(values.min()), float(values.max())), scores)
+
+
+def _value(item: Measurement, of: Quantity) -> float | None:
+    return item.energy_mj if of == "energy" else item.latency_ms

@@ -1,0 +1,132 @@
+"""Measured latencies of networks as a CSV file: what `nas measure` writes and `nas calibrate` reads.
+
+Columns: `arch` (path of a spec relative to the file, or the name of a reference network) and `latency_ms`; optional
+`batch` (pictures in the latency, 1 by default), `energy_mj`, and where it was measured: runtime, threads, machine.
+Others are left alone.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from statistics import median
+
+from latency_models.calibration_record import PROVENANCE
+from nas.arch import ArchSpec, load_arch
+from nas.errors import InvalidInput, unknown_name
+from nas.files import read_bytes
+from nas.zoo import ZOO, is_reference, reference
+
+REQUIRED = ("arch", "latency_ms")
+AGREE_WITHIN = 0.25  # repeated measurements of one network; beyond, one of them is wrong
+Row = Mapping[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One network, what it took on a device, and how many rows of the file this is the median of."""
+
+    name: str
+    arch: ArchSpec
+    latency_ms: float  # of a whole batch
+    batch: int = 1
+    energy_mj: float | None = None  # of a whole batch
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """All networks of a file, and where they were measured: what is the same in all of its rows."""
+
+    networks: tuple[Measurement, ...]
+    provenance: Mapping[str, str]
+    varying: tuple[str, ...]  # columns of provenance that differ between rows
+
+
+def read_measurements(path: Path) -> Measurements:
+    """Return the measurements in a CSV file; `InvalidInput` names the line that cannot be used, and why."""
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is no CSV file: it is not UTF-8 text") from error
+    reader = csv.DictReader(StringIO(text), skipinitialspace=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InvalidInput(f"{path} is no CSV file: line {reader.line_num}: {error}") from error
+    columns = reader.fieldnames or ()
+    if missing := [name for name in REQUIRED if name not in columns]:
+        raise InvalidInput(
+            f"{path} lacks the column '{missing[0]}'; its first line must name the columns arch and latency_ms"
+        )
+    known: dict[str, ArchSpec] = {}
+    measured = [_measurement(row, f"{path}, line {line}", path.parent, known) for line, row in rows]
+    places = {name: {(row[name] or "").strip() for _, row in rows} for name in PROVENANCE if name in columns}
+    same = {name: next(iter(values)) for name, values in places.items() if len(values) == 1 and "" not in values}
+    varying = tuple(name for name, values in places.items() if len(values) > 1)
+    return Measurements(_merged(measured, path), same, varying)
+
+
+def _measurement(row: Row, where: str, folder: Path, known: dict[str, ArchSpec]) -> Measurement:
+    if None in row or None in row.values():
+        raise InvalidInput(f"{where} has another number of cells than the first line")
+    cells = {str(key): str(value).strip() for key, value in row.items()}
+    name = cells["arch"]
+    if name not in known:
+        known[name] = _arch(name, where, folder)
+    energy, batch = cells.get("energy_mj", ""), cells.get("batch", "") or "1"
+    if not (batch.isdecimal() and int(batch) > 0):
+        raise InvalidInput(f"{where}: batch must be a whole number of at least 1, got '{batch}'")
+    return Measurement(
+        name,
+        known[name],
+        _positive(cells["latency_ms"], f"{where}: latency_ms"),
+        int(batch),
+        _positive(energy, f"{where}: energy_mj") if energy else None,
+    )
+
+
+def _arch(name: str, where: str, folder: Path) -> ArchSpec:
+    if not name:
+        raise InvalidInput(f"{where}: the cell of column arch is empty; name a spec or a reference network")
+    if is_reference(name):
+        return reference(name)
+    path = folder / name
+    if path.is_file():
+        return load_arch(path)
+    if path.suffix == ".json":
+        raise InvalidInput(f"{where}: there is no spec {path}; paths are relative to the CSV file")
+    raise InvalidInput(f"{where}: {unknown_name('network', name, ZOO)}")
+
+
+def _positive(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise InvalidInput(f"{where} must be positive and finite, got '{text}'")
+    return value
+
+
+def _merged(measured: Sequence[Measurement], path: Path) -> tuple[Measurement, ...]:
+    """Return one measurement per network and batch size, the median of its rows."""
+    groups: dict[tuple[str, int], list[Measurement]] = {}
+    for item in measured:
+        groups.setdefault((item.arch.digest, item.batch), []).append(item)
+    return tuple(_median(group, path) for group in groups.values())
+
+
+def _median(group: Sequence[Measurement], path: Path) -> Measurement:
+    first, latencies = group[0], [item.latency_ms for item in group]
+    if max(latencies) > (1 + AGREE_WITHIN) * min(latencies):
+        names = " and ".join(dict.fromkeys(item.name for item in group))
+        raise InvalidInput(
+            f"{path}: {names} is one network with latencies from {min(latencies):g} to {max(latencies):g} ms, more "
+            f"than {AGREE_WITHIN:.0%} apart; keep the rows that are right"
+        )
+    energies = [item.energy_mj for item in group if item.energy_mj is not None]
+    energy = median(energies) if energies else None
+    return Measurement(first.name, first.arch, median(latencies), first.batch, energy, len(group))

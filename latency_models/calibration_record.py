@@ -1,0 +1,78 @@
+"""What a target file says of its own calibration, on which networks and how well it fits, and how a file is written."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from latency_models.sourced_values import check_key, kind_names, text
+from nas.errors import InvalidInput
+from nas.ops import Kind
+
+if TYPE_CHECKING:
+    pass
+
+PROVENANCE = ("runtime", "threads", "machine")
+
+
+@dataclass(frozen=True)
+class CalibrationRecord:
+    """Measurements behind a target, and how well its model predicts networks that a fit has not seen.
+
+    Scores are cross-validated; a correlation is None where predictions or latencies do not vary.
+    """
+
+    networks: int
+    mape_percent: float
+    spearman: float | None
+    kendall: float | None
+    interval_90_percent: float  # half-width, in percent of a prediction, that holds 90 % of unseen networks
+    latency_ms: tuple[float, float]  # smallest and largest measured
+    macs: tuple[int, int]  # of one picture, smallest and largest network
+    kinds: tuple[Kind, ...]  # of kernels that were measured
+    runtime: str | None = None
+    threads: str | None = None
+    machine: str | None = None
+
+
+def parse_calibration(data: Any, where: str) -> CalibrationRecord:
+    """Return the calibration in a TOML table; `InvalidInput` names `where` and the entry that does not fit."""
+    place = f"{where}: calibration"
+    if not isinstance(data, dict):
+        raise InvalidInput(f"{place} must be a table, got {data!r:.60}")
+    known = ("networks", "mape_percent", "spearman", "kendall", "interval_90_percent", "latency_ms", "macs", "kinds")
+    for key in data:
+        check_key(key, (*known, *PROVENANCE), "entry of [calibration]", where)
+    if missing := [key for key in known if key not in data and key not in ("spearman", "kendall")]:
+        raise InvalidInput(f"{place} lacks the entry '{missing[0]}'")
+    low, high = _range(data["macs"], f"{place}.macs")
+    return CalibrationRecord(
+        networks=int(_real(data["networks"], f"{place}.networks", least=1)),
+        mape_percent=_real(data["mape_percent"], f"{place}.mape_percent"),
+        spearman=_correlation(data.get("spearman"), f"{place}.spearman"),
+        kendall=_correlation(data.get("kendall"), f"{place}.kendall"),
+        interval_90_percent=_real(data["interval_90_percent"], f"{place}.interval_90_percent"),
+        latency_ms=_range(data["latency_ms"], f"{place}.latency_ms"),
+        macs=(int(low), int(high)),
+        kinds=kind_names(data["kinds"], f"{place}.kinds"),
+        **{key: text(data[key], f"{place}.{key}") for key in PROVENANCE if key in data},
+    )
+
+
+def _real(value: Any, where: str, least: float = 0.0, most: float = math.inf) -> float:
+    if type(value) not in (int, float) or not (math.isfinite(value) and least <= value <= most):
+        bounds = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of at least {least:g}"
+        raise InvalidInput(f"{where} must be a finite number {bounds}, got {value!r:.60}")
+    return float(value)
+
+
+def _correlation(value: Any, where: str) -> float | None:
+    return None if value is None else _real(value, where, -1.0, 1.0)
+
+
+def _range(value: Any, where: str) -> tuple[float, float]:
+    if not (isinstance(value, list) and len(value) == 2):
+        raise InvalidInput(f"{where} must be a list of the smallest and the largest, got {value!r:.60}")
+    low, high = (_real(item, where) for item in value)
+    if low > high:
+        raise InvalidInput(f"{where} must rise, got {value!r:.60}")
+    return low, high

@@ -1,0 +1,40 @@
+"""The text of a target's TOML file: what `load_target` reads back as the same target."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from latency_models.sourced_values import SourcedValue
+
+if TYPE_CHECKING:
+    from latency_models.target import Target
+
+
+def target_toml(target: "Target") -> str:
+    """Return the text of the file that `load_target` reads as `target`."""
+    lines = [f"unit = {_toml(target.unit)}", f"dtype = {_toml(target.dtype)}"]
+    if target.batch != 1:
+        lines.append(f"batch = {target.batch}")
+    if not target.overlap:
+        lines.append("overlap = false")
+    if target.aliases:
+        lines.append(f"aliases = {_toml(list(target.aliases))}")
+    for name, value in vars(target).items():
+        if isinstance(value, SourcedValue):
+            lines += ["", f"[{name}]", *(f"{key} = {_toml(item)}" for key, item in vars(value).items())]
+    for table in ("kind_efficiency", "kind_memory_efficiency", "energy"):
+        if rows := getattr(target, table):
+            lines += ["", f"[{table}]", *(f"{name} = {_inline(row)}" for name, row in rows)]
+    if target.calibration:
+        entries = {key: value for key, value in vars(target.calibration).items() if value is not None}
+        lines += ["", "[calibration]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _inline(figure: SourcedValue[float]) -> str:
+    return "{ " + ", ".join(f"{key} = {_toml(value)}" for key, value in vars(figure).items()) + " }"

@@ -1,0 +1,1 @@
+"""Networks and fronts side by side on many devices: tables, plots and a page."""

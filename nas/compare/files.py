@@ -1,0 +1,52 @@
+"""A comparison as files: a page, tables for scripts, pictures for papers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nas.compare.compare import Comparison
+from nas.files import dump_json, write_whole
+
+SCHEMA = "nas.comparison"
+VERSION = 1
+
+
+def write(comparison: Comparison, out: Path) -> list[Path]:
+    """Write the comparison into the existing folder `out` and return the paths.
+
+    compare.html (the page), comparison.json (all tables), comparison.csv, hypervolume.csv, optimal.csv and regret.csv
+    (those of `Comparison`), compare.png and compare.svg.
+    """
+    from nas.compare.page import html
+    from nas.compare.plot import comparison_plot
+
+    texts: dict[str, str | bytes] = {
+        "compare.html": html(comparison),
+        "comparison.json": dump_json(to_json(comparison)),
+        "comparison.csv": comparison.rows.to_csv(index=False),
+        "hypervolume.csv": comparison.hypervolumes.to_csv(index=False),
+        "optimal.csv": comparison.optimal.to_csv(index=False),
+    }
+    if len(comparison.regrets):
+        texts["regret.csv"] = comparison.regrets.to_csv(index=False)
+    texts |= {f"compare.{form}": comparison_plot(comparison, form) for form in ("png", "svg")}
+    for name, content in texts.items():
+        write_whole(out / name, content)
+    return [out / name for name in texts]
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison as plain JSON values, None where a table has no number."""
+    tables = ("rows", "hypervolumes", "optimal", "regrets")
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "targets": list(comparison.targets),
+        "latency_model": comparison.latency_model,
+        "accuracy_kinds": list(comparison.kinds),
+        "notes": list(comparison.notes),
+        **{
+            name: json.loads(getattr(comparison, name).to_json(orient="records", double_precision=15))
+            for name in tables
+        },
+    }

@@ -1,0 +1,1 @@
+"""Export as a folder with a stand-alone Flax model."""

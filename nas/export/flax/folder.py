@@ -1,0 +1,262 @@
+"""Export as a folder with a stand-alone Flax model: model.py, weights.safetensors and arch.json.
+
+model.py needs jax, flax, numpy and safetensors, not this package. It is made of the sources of nas.nn.primitives,
+nas.nn.layers and nas.nn.blocks as they are, and of a class `Model` that is written out for the one architecture.
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec, save_arch
+from nas.errors import InvalidInput
+from nas.export.card import card
+from nas.export.folders import check_free_folder, whole_folder
+from nas.export.provenance import metadata
+from nas.export.weights import about, declared, difference, fixed_images, logits
+from nas.files import write_whole
+from nas.nn.network import MODULES, save_weights
+
+TOLERANCE = 1e-5  # largest max|y - y*| / max|y*| between the written model and the network of this package
+PACKAGES = ("nas", "latency_models", "search_spaces")  # blocked while the written model is checked
+SOURCES = (  # of nas/nn, in the order in which they need each other
+    "primitives.py", "layers.py", "blocks/grouped.py", "blocks/conv.py", "blocks/fused_ib.py", "blocks/uib.py",
+    "blocks/inverted_residual.py", "blocks/mixconv.py", "blocks/mobile_mqa.py", "blocks/head.py",
+)  # fmt: skip
+CHECK_TIMEOUT_S = 600
+SIGNATURE = "A stand-alone Flax model: pictures [N, H, W, C] -> logits, float32"
+LOADING = """
+import sys; sys.path.insert(0, "{name}")
+from model import load
+model = load("{name}/weights.safetensors")
+logits = model(pictures)  # float32 [N, H, W, C]
+"""
+
+
+def export(
+    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
+) -> list[str]:
+    """Write the folder `out`, which must not exist or be empty, and return what to say.
+
+    `provenance` says in words where the weights come from; its entry "arch" must be the digest of the spec that they
+    were trained for, and its entry "origin" names them. Without weights it writes a random initialisation and says so.
+    The written model is run in a process of its own, without this package, and must give this package's logits. Whole
+    or not at all: `InvalidInput` where weights do not fit, the folder is taken or logits differ; then nothing stays.
+    """
+    weights, said = declared(arch, weights, provenance)
+    check_free_folder(out)
+    with whole_folder(out) as folder:
+        save_weights(folder / "weights.safetensors", weights, arch, said["origin"])
+        save_arch(arch, folder / "arch.json")
+        write_whole(folder / "model.py", model_source(arch, metadata(arch, said, "jax", "flax") | said))
+        pictures = fixed_images(arch)
+        absolute, relative = difference(run_model(folder, pictures), logits(arch, weights, pictures))
+        if not relative <= TOLERANCE:
+            raise InvalidInput(f"the exported model differs by {relative:.1e} from the network; nothing was written")
+        checked = (
+            f"checked without this package: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
+        )
+        text = card(out.name, arch, said, signature=SIGNATURE, checked=[checked], loading=LOADING.format(name=out.name))
+        write_whole(folder / "README.md", text)
+    return [
+        f"wrote {out}: model.py, weights.safetensors, arch.json, README.md ({arch.params:,} parameters)",
+        *about(said),
+        f"{checked}; try: python {out}/model.py",
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- the source text
+
+
+def model_source(arch: ArchSpec, provenance: Mapping[str, str]) -> str:
+    """Return the text of model.py: what it is, the building blocks as they are, the model, a small main."""
+    head = _HEAD.format(
+        name=_quotable(arch.name),
+        shape=", ".join(str(size) for size in arch.input_shape),
+        classes=arch.num_classes,
+        weights=_quotable(provenance["origin"]),
+        provenance=repr(dict(sorted(provenance.items()))),
+    )
+    layers = "\n".join(map(_module_source, SOURCES))
+    stages = "\n".join(_stage_source(arch, s) for s in range(len(arch.stages)))
+    widths = {"in_channels": arch.last_map.channels, "num_classes": arch.num_classes}
+    model = _MODEL.format(
+        shape=tuple(arch.input_shape),
+        common=f'{{"padding": {_literal(arch.padding)}, "norm_eps": {arch.norm_eps!r}, "rngs": rngs}}',
+        stages=stages,
+        head=_call("HeadBlock", widths | asdict(arch.head)),
+    )
+    return f"{head}\n{layers}\n{model}"
+
+
+def _module_source(name: str) -> str:
+    """Return the source of a module of nas.nn without its imports from this package."""
+    source = files("nas.nn").joinpath(*name.split("/")).read_text()
+    own = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
+    dropped = {
+        number
+        for node in own
+        if (node.module or "").startswith("nas.")
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    kept = [line for number, line in enumerate(source.splitlines(), start=1) if number not in dropped]
+    rule = "# " + "=" * 100
+    return "\n".join([rule, f"# {name}, as it is in the program that wrote this file", rule, "", *kept, ""])
+
+
+def _stage_source(arch: ArchSpec, stage: int) -> str:
+    """Return one stage of the model: a list of constructor calls with plain numbers, and the shape behind each."""
+    lines = ["            nnx.List(", "                ["]
+    for position, op, shape in arch.walk():
+        if position.partition(".")[0] == str(stage):
+            module: Callable[..., Any] = MODULES[type(op)]
+            call = _call(module.__name__, {"in_channels": shape.channels} | asdict(op))
+            behind = " x ".join(str(size) for size in op.out_shape(shape))
+            lines.append(f"                    {call},  # {position}: {behind}")
+    return "\n".join([*lines, "                ]", "            ),"])
+
+
+def _call(name: str, arguments: Mapping[str, Any]) -> str:
+    given = ", ".join(f"{key}={_literal(value)}" for key, value in arguments.items())
+    return f"{name}({given}, **common)"
+
+
+def _literal(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def _quotable(text: str) -> str:
+    """Return text that is safe inside a docstring."""
+    return "".join(c if c.isprintable() and c not in '\\"' else "_" for c in text)
+
+
+_HEAD = '''"""{name}: a stand-alone Flax model, pictures [N, {shape}] -> logits [N, {classes}], written by a program.
+
+Weights: {weights}.
+
+    model = load("weights.safetensors")
+    logits = model(pictures)  # float32, normalised as in training; NHWC
+
+Needs jax, flax, numpy and safetensors. `python model.py` prints the logits of a fixed input.
+"""
+
+PROVENANCE = {provenance}
+'''
+
+_MODEL = '''# ====================================================================================================
+# the model
+# ====================================================================================================
+
+import sys
+from pathlib import Path
+
+import safetensors.numpy
+
+INPUT_SHAPE = {shape}  # height, width, channels
+
+
+class Model(nnx.Module):
+    """The network; its weights are random until `load` gives it those of a file."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        common: dict[str, Any] = {common}
+        self.stages = nnx.List([
+{stages}
+        ])
+        self.head = {head}
+
+    def __call__(self, x: Array) -> Array:
+        """Return float32 logits [N, classes] for pictures x [N, H, W, C]."""
+        if x.shape[1:] != INPUT_SHAPE:
+            raise ValueError(f"the model takes pictures of shape [N, *{{INPUT_SHAPE}}], got {{x.shape}}")
+        for stage in self.stages:
+            for block in stage:
+                x = block(x, stored_statistics)
+        return self.head(x, stored_statistics)
+
+
+def load(path: str | Path) -> Model:
+    """Return the model with the weights in a safetensors file; names and shapes must be exactly the model's."""
+    weights = safetensors.numpy.load_file(path)
+    model = nnx.eval_shape(lambda: Model(nnx.Rngs(0)))
+    variables = {{
+        ".".join(str(key) for key in at if key != "stages"): node
+        for at, node in nnx.iter_graph(model)
+        if isinstance(node, (nnx.Param, nnx.BatchStat))
+    }}
+    if wrong := sorted(set(variables) ^ set(weights)):
+        raise ValueError(f"{{path}} does not fit the model: '{{wrong[0]}}' and {{len(wrong) - 1}} others differ")
+    for name, variable in variables.items():
+        if weights[name].shape != variable.shape:
+            raise ValueError(f"{{path}}: '{{name}}' is {{weights[name].shape}}, the model's {{variable.shape}}")
+        variable.set_value(jnp.asarray(weights[name], jnp.float32))
+    return model
+
+
+def fixed_input(count: int = 1) -> np.ndarray:
+    """Return the same pictures [count, H, W, C] every time, values between -1 and 1."""
+    shape = (count, *INPUT_SHAPE)
+    return np.sin(0.37 * np.arange(math.prod(shape)) ** 1.1).astype(np.float32).reshape(shape)
+
+
+def main() -> None:
+    """Print the logits of the fixed input with the weights beside this file, or those named on the command line."""
+    default = Path(__file__).with_name("weights.safetensors")
+    model = load(sys.argv[1] if len(sys.argv) > 1 else default)
+    logits = nnx.jit(lambda network, x: network(x))(model, jnp.asarray(fixed_input()))
+    print("weights:", PROVENANCE["origin"])
+    print("logits of a fixed input:", " ".join(f"{{value:.6g}}" for value in np.asarray(logits)[0]))
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+# ------------------------------------------------------------------------------------------------------------- check
+
+_DRIVER = """
+import sys
+for name in {packages!r}:
+    sys.modules[name] = None
+import importlib.util, numpy
+spec = importlib.util.spec_from_file_location("model", "model.py")
+model = importlib.util.module_from_spec(spec)
+sys.modules["model"] = model
+spec.loader.exec_module(model)
+apply = model.nnx.jit(lambda network, x: network(x))
+logits = apply(model.load("weights.safetensors"), model.jnp.asarray(numpy.load("pictures.npy")))
+numpy.save("logits.npy", numpy.asarray(logits))
+"""
+
+
+def run_model(folder: Path, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits of an exported model, run by another Python in which this package cannot be imported."""
+    np.save(folder / "pictures.npy", pictures)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-B", "-c", _DRIVER.format(packages=PACKAGES)],
+            cwd=folder, env=environment | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True,
+            timeout=CHECK_TIMEOUT_S, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise InvalidInput(f"the exported model does not run without this package: {last}; nothing was written")
+        logits: NDArray[np.float32] = np.load(folder / "logits.npy", allow_pickle=False)
+    except subprocess.TimeoutExpired as error:
+        raise InvalidInput(f"the exported model took over {CHECK_TIMEOUT_S} s; nothing was written") from error
+    finally:
+        for name in ("pictures.npy", "logits.npy"):
+            (folder / name).unlink(missing_ok=True)
+    return logits

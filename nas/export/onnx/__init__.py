@@ -1,0 +1,1 @@
+"""Export as ONNX files, float32 and int8."""

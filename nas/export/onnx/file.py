@@ -1,0 +1,47 @@
+"""Export as one ONNX file, float32, NCHW, checked in ONNX Runtime against the network: https://onnx.ai."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.export.lowering import Tensors
+from nas.export.single_file import SingleFile
+
+
+def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of a file that keeps to the standard."""
+    import onnx
+
+    from nas.export.onnx.graph import onnx_model
+
+    model = onnx_model(arch, tensors, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    whole: bytes = model.SerializeToString(deterministic=True)
+    return whole
+
+
+def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that ONNX Runtime computes for pictures [N, H, W, C]."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))})
+    return found
+
+
+FORMAT = SingleFile(
+    writer="onnx",
+    runtime="onnxruntime",
+    runtime_name="ONNX Runtime",
+    signature="pictures [N, C, H, W] -> logits, float32",
+    content=content,
+    run=run,
+    loading="""
+import onnxruntime
+session = onnxruntime.InferenceSession("{name}", providers=["CPUExecutionProvider"])
+logits, = session.run(None, {{"pictures": pictures}})  # float32 [N, C, H, W]
+""",
+)
+export = FORMAT.export

@@ -1,0 +1,80 @@
+"""A network as an int8 ONNX graph by ONNX Runtime's static quantisation: QDQ, weights per channel.
+
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Int8 activations and weights, as that
+page advises first.
+"""
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from nas.arch import ArchSpec
+from nas.export.calibration import Int8Calibration
+from nas.export.lowering import Tensors
+from nas.export.onnx.graph import INPUT, onnx_model
+
+QUANTISED = ("Conv", "MatMul", "Add", "Mul", "GlobalAveragePool", "Concat", "Split", "Clip", "Relu")
+WEIGHTED = ("Conv",)
+
+
+def int8_model(
+    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
+) -> tuple[bytes, str]:
+    """Return the file of `arch`, pictures float32 [N, C, H, W] -> logits [N, classes], and what of it is int8."""
+    floating = onnx_model(arch, tensors, metadata)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = Path(folder, "int8.onnx")
+        quantize_static(
+            floating, path, _Pictures(calibration), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(QUANTISED),
+        )  # fmt: skip
+        model = onnx.load(path)
+    model.producer_name, model.producer_version = floating.producer_name, ""
+    onnx.checker.check_model(model, full_check=True)
+    whole: bytes = model.SerializeToString(deterministic=True)
+    return whole, quantised_share(model)
+
+
+def quantised_share(model: onnx.ModelProto) -> str:
+    """Return in words how many nodes compute on int8 numbers: all their inputs come from a DequantizeLinear."""
+    from_int8 = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    whole = {one.name for one in model.graph.initializer if one.data_type == onnx.TensorProto.INT64}  # sizes
+    done, all_nodes = Counter[str](), Counter[str]()
+    for node in model.graph.node:
+        if node.op_type in QUANTISED:
+            all_nodes[node.op_type] += 1
+            done[node.op_type] += set(node.input) <= from_int8 | whole
+    counts = [f"{done[kind]} of {count} {kind}" for kind, count in all_nodes.items()]
+    return f"int8: {', '.join(counts)}"
+
+
+class _Pictures(CalibrationDataReader):  # type: ignore[misc]
+    """The calibration pictures, batch by batch, NCHW."""
+
+    def __init__(self, calibration: Int8Calibration) -> None:
+        self._batches = calibration.batches()
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Return the next batch as the inputs of a session, None behind the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: np.ascontiguousarray(batch.transpose(0, 3, 1, 2))}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the advice to run a pre-processing that folds what is folded here already."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)

@@ -1,0 +1,31 @@
+"""Export as one ONNX file with int8 weights and activations, checked in ONNX Runtime; see nas.export.onnx.int8."""
+
+from collections.abc import Mapping
+
+from nas.arch import ArchSpec
+from nas.export.calibration import Int8Calibration
+from nas.export.lowering import Tensors
+from nas.export.onnx.file import FORMAT as FLOAT
+from nas.export.onnx.file import run
+from nas.export.quantised_file import QuantisedFile
+
+
+def content(
+    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
+) -> tuple[bytes, str]:
+    """Return the bytes of the file, and what of it is int8."""
+    from nas.export.onnx.int8 import int8_model
+
+    return int8_model(arch, tensors, metadata, calibration)
+
+
+FORMAT = QuantisedFile(
+    packages=("onnx", "onnxruntime"),
+    runtime_name="ONNX Runtime",
+    signature="pictures float32 [N, C, H, W] -> logits float32, int8 inside (QDQ, weights per channel)",
+    check=lambda _: None,
+    content=content,
+    run=run,
+    loading=FLOAT.loading,
+)
+export = FORMAT.export

@@ -1,0 +1,1 @@
+"""Export as TFLite files, float32 and full-integer int8."""

@@ -1,0 +1,46 @@
+"""Export as one TFLite file, float32, NHWC, checked in LiteRT against the network: https://ai.google.dev/edge/litert."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.export.lowering import Tensors
+from nas.export.single_file import SingleFile
+
+
+def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of the file."""
+    from nas.export.tflite.graph import tflite_model
+
+    return tflite_model(arch, tensors, metadata)
+
+
+def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that LiteRT computes for pictures [N, H, W, C]."""
+    from nas.export.tflite.graph import interpreter
+
+    one = interpreter(model, pictures)
+    one.invoke()
+    found: NDArray[np.float32] = one.get_tensor(one.get_output_details()[0]["index"])
+    return found
+
+
+FORMAT = SingleFile(
+    writer="ai_edge_litert",
+    runtime="ai_edge_litert",
+    runtime_name="LiteRT",
+    signature="pictures [N, H, W, C] -> logits, float32",
+    content=content,
+    run=run,
+    loading="""
+from ai_edge_litert.interpreter import Interpreter
+network = Interpreter("{name}")
+network.allocate_tensors()
+network.set_tensor(network.get_input_details()[0]["index"], pictures)  # float32 [1, H, W, C]
+network.invoke()
+logits = network.get_tensor(network.get_output_details()[0]["index"])
+""",
+)
+export = FORMAT.export

@@ -1,0 +1,96 @@
+"""Export for PyTorch users as a folder that timm builds from: network.json, model.safetensors, build.py, README.md.
+
+Written without torch; where torch and timm are installed, timm's network must give this package's logits.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.export.card import card
+from nas.export.folders import check_free_folder, whole_folder
+from nas.export.packages import installed
+from nas.export.provenance import metadata
+from nas.export.timm.blocks import timm_network
+from nas.export.weights import about, declared, difference, fixed_images, logits
+from nas.files import dump_json, write_whole
+
+TOLERANCE = 1e-4  # largest max|y - y*| / max|y*|
+CHECK_TIMEOUT_S = 600
+SIGNATURE = "For timm: pictures [N, C, H, W] -> logits, float32"
+LOADING = """
+import sys; sys.path.insert(0, "{name}")
+from build import build
+model = build()  # torch.nn.Module; pictures float32 [N, C, H, W]
+"""
+METADATA_KEY = "nas.export"  # one key only: safetensors does not fix the order of several
+
+
+def export(
+    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
+) -> list[str]:
+    """Write the folder `out`, which must not exist or be empty, and return what to say; arguments as in flax_file.
+
+    Whole or not at all: `InvalidInput` where timm has no block for an op, weights do not fit or logits differ.
+    """
+    weights, said = declared(arch, weights, provenance)
+    check_free_folder(out)
+    content = contents(arch, weights, said)
+    with whole_folder(out) as folder:
+        for name, one in content.items():
+            write_whole(folder / name, one)
+        checked = _checked(arch, weights, folder)
+        text = card(out.name, arch, said, signature=SIGNATURE, checked=[checked], loading=LOADING.format(name=out.name))
+        write_whole(folder / "README.md", text)
+    return [f"wrote {out}: {', '.join(content)}, README.md ({arch.params:,} parameters)", *about(said), checked]
+
+
+def contents(arch: ArchSpec, weights: Mapping[str, Any], said: Mapping[str, str]) -> dict[str, bytes | str]:
+    """Return the files but the card, name -> content; the same weights give the same bytes."""
+    network = timm_network(arch, lambda name, _: np.asarray(weights[name]))
+    described = metadata(arch, said, "safetensors")
+    stored = {METADATA_KEY: json.dumps(described, sort_keys=True)}
+    return {
+        "network.json": dump_json(network.to_dict() | {"input_size": list(arch.input_shape), "metadata": described}),
+        "model.safetensors": safetensors.numpy.save(network.tensors, stored),
+        "build.py": files("nas.export.timm").joinpath("build.py").read_text(),
+    }
+
+
+def _checked(arch: ArchSpec, weights: Mapping[str, Any], folder: Path) -> str:
+    """Return the line about the check; `InvalidInput` where the logits differ."""
+    if not (installed("torch") and installed("timm")):
+        return "not verified: torch and timm are not installed; with them, this export would be run"
+    pictures = fixed_images(arch)
+    absolute, relative = difference(run(folder, pictures), logits(arch, weights, pictures))
+    if not relative <= TOLERANCE:
+        raise InvalidInput(f"timm's network differs by {relative:.1e} from this one; nothing was written")
+    return f"checked in timm: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
+
+
+def run(folder: Path, pictures: NDArray[np.float32], python: str = sys.executable) -> NDArray[np.float32]:
+    """Return the logits [N, classes] of timm's network in `folder`, run by `python`; `InvalidInput` where it fails."""
+    with tempfile.TemporaryDirectory() as place:
+        before, after = Path(place, "pictures.npy"), Path(place, "logits.npy")
+        np.save(before, pictures)
+        command = [python, "-B", str(folder.resolve() / "build.py"), str(before), str(after)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise InvalidInput(f"timm's network took over {CHECK_TIMEOUT_S} s; nothing was written") from error
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise InvalidInput(f"timm does not build this network: {last}; nothing was written")
+        found: NDArray[np.float32] = np.load(after, allow_pickle=False)
+    return found

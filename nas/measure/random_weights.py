@@ -1,0 +1,25 @@
+"""Numbers to fill a network with where only its speed counts: cheap, and of a scale that makes no subnormal numbers."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+
+CONSTANTS = {"scale": 1.0, "var": 1.0, "gamma": 1.0, "bias": 0.0, "mean": 0.0}  # by the last part of a tensor's name
+DEPTHWISE_RANK = 3  # [k, k, C]: every output channel sees one input channel
+
+
+def random_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the tensor `name` of nas.nn.network: weights are normal with He's deviation, the same ones every time."""
+    kind = name.rpartition(".")[2]
+    if kind in CONSTANTS:
+        return np.full(shape, CONSTANTS[kind], np.float32)
+    inputs = math.prod(shape[:2]) if len(shape) == DEPTHWISE_RANK else math.prod(shape[:-1])
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32) * np.float32((2 / inputs) ** 0.5)
+
+
+def random_images(arch: ArchSpec, batch: int) -> NDArray[np.float32]:
+    """Return pictures [batch, H, W, C], normal, the same ones every time."""
+    return np.random.default_rng(1).standard_normal((batch, *arch.input_shape), dtype=np.float32)

@@ -1,0 +1,35 @@
+"""Layers that share the channels of one map between them."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from nas.nn.layers import Convolution, Normalise, Normed
+
+
+def shares(channels: int, count: int) -> list[int]:
+    """Return `channels` in `count` equal shares, the remainder in the first."""
+    share = channels // count
+    return [channels - share * (count - 1), *[share] * (count - 1)]
+
+
+def grouped(in_channels: int, out_channels: int, groups: int, **settings: Any) -> Any:
+    """Return a 1 x 1 convolution in `groups` parts."""
+    widths = zip(shares(in_channels, groups), shares(out_channels, groups), strict=True)
+    return one_or_list([Convolution(part, out, **settings) for part, out in widths])
+
+
+def one_or_list(layers: list[Any]) -> Any:
+    return layers[0] if len(layers) == 1 else nnx.List(layers)
+
+
+def in_parts(layers: Any, x: Array, normalise: Normalise) -> Array:
+    """Return what one layer gives, or several side by side, each from its share of the channels of `x`."""
+    if isinstance(layers, Normed):
+        return layers(x, normalise)
+    starts = np.cumsum([layer.in_channels for layer in layers])[:-1].tolist()
+    pieces = jnp.split(x, starts, axis=-1)
+    return jnp.concatenate([layer(piece, normalise) for layer, piece in zip(layers, pieces, strict=True)], axis=-1)

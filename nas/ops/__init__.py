@@ -1,0 +1,40 @@
+"""What an architecture is made of: ops that a designer names, and the kernels they lower to, which carry all cost.
+
+An op is a frozen value with absolute channel counts. `op.lower(shape)` returns the kernels it runs on an input of that
+shape, each with resolved sizes; `op.out_shape(shape)` its output. Nothing else in the engine knows what an op costs.
+One file per block family; `OPS` is the table of those that may stand in a stage.
+"""
+
+from nas.ops.base import Act, Gate, Op
+from nas.ops.conv import Conv, SeparableConv
+from nas.ops.fused_ib import FusedIB
+from nas.ops.head import Head
+from nas.ops.inverted_residual import InvertedResidual
+from nas.ops.kernels import KINDS, Kernel, Kind, Shape, make_divisible
+from nas.ops.mixconv import MixConv
+from nas.ops.mobile_mqa import MobileMQA
+from nas.ops.uib import UIB
+
+__all__ = [
+    "KINDS",
+    "OPS",
+    "UIB",
+    "Act",
+    "Conv",
+    "FusedIB",
+    "Gate",
+    "Head",
+    "InvertedResidual",
+    "Kernel",
+    "Kind",
+    "MixConv",
+    "MobileMQA",
+    "Op",
+    "SeparableConv",
+    "Shape",
+    "make_divisible",
+]
+
+OPS: dict[str, type[Op]] = {
+    op.tag: op for op in (Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MixConv, MobileMQA)
+}  # every op that may stand in a stage; one line for a new one

@@ -1,0 +1,36 @@
+"""Plain and depthwise-separable convolutions (MobileNetV1, arXiv 1704.04861)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nas.ops.base import Act, Strided
+from nas.ops.kernels import Kernel, Shape, conv, depthwise
+
+
+@dataclass(frozen=True)
+class Conv(Strided):
+    """k x k convolution, normalisation, activation; 1 x 1 where kernel is 1."""
+
+    tag: ClassVar[str] = "conv"
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    act: Act = "relu"
+
+    def kernels(self, shape: Shape) -> list[Kernel]:
+        return [conv("conv", shape, self.out_channels, self.kernel, self.stride, norm=True)]
+
+
+@dataclass(frozen=True)
+class SeparableConv(Strided):
+    """MobileNetV1 block: depthwise, normalisation, activation; 1 x 1, normalisation, activation."""
+
+    tag: ClassVar[str] = "separable_conv"
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    act: Act = "relu"
+
+    def kernels(self, shape: Shape) -> list[Kernel]:
+        first = depthwise("depthwise", shape, self.kernel, self.stride)
+        return [first, conv("pointwise", first.out_shape, self.out_channels, 1, 1, norm=True)]

@@ -1,0 +1,60 @@
+"""Inverted residual of MobileNetV2 (arXiv 1801.04381), V3 (1905.02244), MnasNet (1807.11626), EfficientNet (1905.11946)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nas.ops.base import Act, Gate, Strided
+from nas.ops.kernels import Kernel, Shape, conv, depthwise, with_residual
+from nas.ops.squeeze_excite import squeeze_excite
+
+
+class Bottleneck(Strided):
+    """[1x1 expand] - depthwise - [squeeze-excite] - 1x1 project, each of the three in one kernel or several."""
+
+    expanded_channels: int
+    se_channels: int
+    residual: bool
+
+    def spread(self, shape: Shape) -> list[Kernel]:
+        """Return the expansion, without which the block has none."""
+        return [conv("expand", shape, self.expanded_channels, 1, 1, norm=True)] if self.expanded_channels else []
+
+    def filtered(self, shape: Shape) -> list[Kernel]:
+        """Return the depthwise kernels."""
+        raise TypeError(f"{type(self).__name__} is no op of its own")
+
+    def project(self, shape: Shape) -> list[Kernel]:
+        """Return the projection."""
+        return [conv("project", shape, self.out_channels, 1, 1, norm=True)]
+
+    def kernels(self, shape: Shape) -> list[Kernel]:
+        wide = Shape(shape.height, shape.width, self.expanded_channels or shape.channels)
+        deep = wide.strided(self.stride, wide.channels)
+        expand, middle = self.spread(shape), self.filtered(wide)
+        excite = squeeze_excite(deep, self.se_channels) if self.se_channels else []
+        body = [*expand, *middle, *excite, *self.project(deep)]
+        return with_residual(body, shape, readers=len(expand or middle)) if self.residual else body
+
+
+@dataclass(frozen=True)
+class InvertedResidual(Bottleneck):
+    """MobileNetV2 and V3, MnasNet and EfficientNet block: [1x1 expand] - depthwise - [squeeze-excite] - 1x1 project.
+
+    `expanded_channels` 0 means no expansion; `se_channels`, the width of the squeezed layer, 0 no squeeze-excite. V3
+    gates with ReLU and hard sigmoid, the others with `act` and sigmoid.
+    """
+
+    tag: ClassVar[str] = "inverted_residual"
+    later: ClassVar[frozenset[str]] = frozenset({"se_act", "se_gate"})
+    out_channels: int
+    expanded_channels: int
+    kernel: int = 3
+    stride: int = 1
+    act: Act = "relu6"
+    se_channels: int = 0
+    residual: bool = False
+    se_act: Act = "relu"
+    se_gate: Gate = "hard_sigmoid"
+
+    def filtered(self, shape: Shape) -> list[Kernel]:
+        return [depthwise("depthwise", shape, self.kernel, self.stride)]

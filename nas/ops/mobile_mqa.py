@@ -1,0 +1,60 @@
+"""Mobile multi-query attention (MobileNetV4, arXiv 2404.10518, Eq. 2)."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from nas.ops.base import Op, with_layer_scale
+from nas.ops.kernels import Kernel, Shape, conv, depthwise, elementwise, holding, with_residual
+
+
+@dataclass(frozen=True)
+class MobileMQA(Op):
+    """Mobile multi-query attention with one key and one value head (MobileNetV4, Eq. 2).
+
+    Keys and values come from the normalised input, where `kv_stride` is 2 each from a strided 3x3 depthwise of its own.
+    """
+
+    tag: ClassVar[str] = "mobile_mqa"
+    heads: int
+    key_dim: int
+    value_dim: int
+    kv_stride: int = 1
+    residual: bool = True
+    layer_scale: bool = True
+
+    def out_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def kernels(self, shape: Shape) -> list[Kernel]:
+        channels, heads, positions = shape.channels, self.heads, shape.height * shape.width
+        query = conv("query", shape, heads * self.key_dim, 1, 1, norm=False)
+        keys, values = self.shared_head("key", shape, self.key_dim), self.shared_head("value", shape, self.value_dim)
+        key, value = keys[-1].out_shape, values[-1].out_shape
+        scores = Shape(positions, key.height * key.width, heads)
+        mixed = Shape(shape.height, shape.width, heads * self.value_dim)
+        macs = scores.elements * self.key_dim, scores.elements * self.value_dim
+        attend = [
+            Kernel("scores", "matmul", query.out_shape, scores, macs[0],
+                   reads=query.out_shape.elements + key.elements, writes=scores.elements, held=value.elements),
+            replace(elementwise("softmax", scores, scores.elements), held=value.elements),
+            Kernel("mix", "matmul", scores, mixed, macs[1],
+                   reads=scores.elements + value.elements, writes=mixed.elements),
+        ]  # fmt: skip
+        if len(keys) > 1:  # the strided keys read the normalised input first, the values after them
+            keys[-1] = replace(keys[-1], held=shape.elements)
+        body = [
+            elementwise("norm", shape, shape.elements, params=2 * channels),
+            query,
+            *holding(keys, query.out_shape.elements),
+            *holding(values, query.out_shape.elements + key.elements),
+            *attend,
+            with_layer_scale(conv("output", mixed, channels, 1, 1, norm=False), self.layer_scale),
+        ]
+        return with_residual(body, shape) if self.residual else body
+
+    def shared_head(self, name: str, shape: Shape, width: int) -> list[Kernel]:
+        """Return the kernels of the key or value projection."""
+        if self.kv_stride == 1:
+            return [conv(name, shape, width, 1, 1, norm=False)]
+        down = depthwise(f"{name}_dw", shape, 3, self.kv_stride)
+        return [down, conv(name, down.out_shape, width, 1, 1, norm=False)]

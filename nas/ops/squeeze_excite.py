@@ -1,0 +1,11 @@
+"""Squeeze-excite as kernels (arXiv 1709.01507)."""
+
+from nas.ops.kernels import Kernel, Shape, dense, elementwise, holding, pool
+
+
+def squeeze_excite(shape: Shape, squeezed: int) -> list[Kernel]:
+    """Return pool, two dense layers and the gate's multiplication; the map waits meanwhile."""
+    channels = shape.channels
+    gate = [dense("se_reduce", channels, squeezed), dense("se_expand", squeezed, channels)]
+    multiply = elementwise("se_scale", shape, shape.elements + channels)
+    return [pool("se_pool", shape), *holding(gate, shape.elements), multiply]

@@ -1,0 +1,285 @@
+"""What a comparison compares: runs with their fronts, trained networks, spec files and published reference networks."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from nas.arch import ArchSpec, load_arch
+from nas.errors import InvalidInput, unknown_name
+from nas.files import read_json
+from nas.records.results import Accuracy, AccuracyKind, Result, accuracy_from, load_result, result_of_run
+from nas.space.scaling import with_input
+from nas.zoo import BASELINES, ZOO, Series, find, is_reference, parse_reference, published, reference
+
+if TYPE_CHECKING:
+    from nas.arch import ArchSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Source = Literal["run", "spec", "reference"]
+TRAINED_ALONE = "trained alone, test pictures"  # how `nas train` obtains an accuracy
+PUBLISHED_KIND = {
+    "authors": "ImageNet-1k top-1 as published by each network's authors, each at its own resolution",
+    "mobilenetv4-tab6": "ImageNet-1k top-1 of arXiv 2404.10518 Tab. 6, each at its own resolution",
+}
+VALIDATION_PICTURES = 50_000  # of ImageNet-1k: arXiv 1409.0575, section 3.1
+UNIVERSAL = (
+    "universal"  # folder of the network for all targets of a run for several, see nas.runs.multi_target_settings
+)
+EVERY_REFERENCE = "zoo"  # an item that stands for all references of a phone's size
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One architecture to compare. `item` is the run, file or network that it came from, `name` its own label.
+
+    An accuracy is a fraction `top1` with its standard error; only those of one `kind` compare, "" where none is known.
+    """
+
+    item: str
+    name: str
+    source: Source
+    arch: ArchSpec
+    accuracy: Accuracy | None = None
+    chosen: bool = True  # False for the other members of a run's front
+    found_for: str = ""  # the target of the search that found it, or "universal"
+    published_top1: float | None = None
+
+    @property
+    def top1(self) -> float:
+        """The accuracy as a fraction, NaN where none is known."""
+        known = self.accuracy.top1 if self.accuracy else self.published_top1
+        return np.nan if known is None else known
+
+    @property
+    def standard_error(self) -> float:
+        """Of the accuracy; of a published one what 50,000 validation pictures give."""
+        if self.accuracy:
+            return self.accuracy.standard_error
+        return float(np.sqrt(self.top1 * (1 - self.top1) / VALIDATION_PICTURES))
+
+    @property
+    def kind(self) -> str:
+        """The kind of accuracy in words, "" without one."""
+        if self.accuracy:
+            return kind_text(self.accuracy.kind)
+        return "" if self.published_top1 is None else PUBLISHED_KIND["authors"]
+
+
+def kind_text(kind: AccuracyKind) -> str:
+    """Return the kind in words; the digest keeps two data sets of one name apart."""
+    return f"{kind.label()} (data {kind.data_digest[:8]})"
+
+
+def load_items(items: Sequence[str | Path]) -> list[Entry]:
+    """Return what all `items` stand for; items with the same label get a number. Raises as `load_item`."""
+    groups: list[list[Entry]] = []
+    for item in dict.fromkeys(map(str, items)):
+        if item == EVERY_REFERENCE and not Path(item).exists():
+            groups += [load_item(name) for name in BASELINES if name not in set(map(str, items))]
+        elif parts := _parts_of_run(Path(item)):
+            groups += [load_item(part) for part in parts]
+        else:
+            groups.append(load_item(item))
+    return _numbered(groups)
+
+
+def load_item(item: str | Path) -> list[Entry]:
+    """Return what one item of a comparison stands for: a run has its result and its front, all else one entry.
+
+    A run is a folder with experiment.json, or the part RUN/TARGET of a run for several targets. Raises `InvalidInput`
+    or `UnknownName` in one line for what is none of these.
+    """
+    path, name = Path(item), str(item)
+    label = path.resolve().name.removesuffix(".json")
+    if (path / "train.json").exists():
+        arch, accuracy = load_trained(path)  # of a proxy, where one was trained: see `proxy_notes`
+        return [Entry(label, label, "run", arch, accuracy)]
+    if path.is_dir():
+        return _of_run(path, label)
+    if path.is_file():
+        data = read_json(path)
+        if isinstance(data, dict) and data.get("schema") == "nas.result":
+            return [_of_result(label, load_result(path))]
+        return [Entry(label, label, "spec", load_arch(path))]
+    if is_reference(name):
+        known = has_accuracy(name)
+        top1 = find(*parse_reference(name)).top1_percent / 100 if known else None
+        return [Entry(name, name, "reference", reference(name), published_top1=top1)]
+    if path.suffix or len(path.parts) > 1:
+        raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
+    raise unknown_name("run, spec file or reference network", name, ZOO)
+
+
+def has_accuracy(name: str, series: Series = "authors") -> bool:
+    """Return whether an accuracy of this reference network is published, at its width and resolution."""
+    known = {(one.series, one.network, one.width, one.resolution) for one in published()}
+    return (series, *parse_reference(name)) in known
+
+
+def load_trained(folder: Path) -> tuple[ArchSpec, Accuracy]:
+    """Return the spec that a training was for and the test accuracy it reached, from the folder's train.json."""
+    path = folder / "train.json"
+    data = read_json(path)
+    try:
+        return ArchSpec.from_dict(data["arch"]), accuracy_from(data["accuracy"])
+    except (TypeError, KeyError) as error:
+        raise InvalidInput(f"{path} is no result of a training ({error}); train again with: nas train") from error
+
+
+def baselines(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """Return the reference networks for each input and number of classes that occurs, and what to say of them.
+
+    They have no accuracy: what they reach at that input and on that data is not known.
+    """
+    own = [entry.arch for entry in entries if entry.source != "reference"]
+    taken = {entry.name for entry in entries}
+    deployments = list(dict.fromkeys((arch.input_shape, arch.num_classes) for arch in own))
+    found, notes = [], []
+    for shape, classes in deployments:
+        words = f"{shape.height}x{shape.width}x{shape.channels}, {classes:,} classes"
+        if shape.height != shape.width:
+            notes.append(f"no references for {words}: they take square pictures")
+            continue
+        for name in BASELINES:
+            arch = with_input(reference(name), shape.height, shape.channels, classes)
+            label = name if len(deployments) == 1 else f"{name} at {shape.height} px"
+            if label in taken:
+                label += f", {classes:,} classes"
+            found.append(Entry(label, label, "reference", arch))
+        notes.append(f"references rebuilt for {words}: latency only")
+    return found, tuple(notes)
+
+
+def proxy_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return a warning for every network that was trained as a proxy: what was trained has the proxy's latency."""
+    return tuple(
+        f"{entry.name} was trained as a proxy: its latency is that of the small network, not of a deployed one"
+        for entry in entries
+        if entry.accuracy and entry.accuracy.kind.width != 1 and entry.accuracy.kind.how == TRAINED_ALONE
+    )
+
+
+def _is_part(path: Path) -> bool:
+    """Return whether `path` is RUN/TARGET, the part for one target of a run for several."""
+    return (path / "best.json").exists() and (path.resolve().parent / "experiment.json").exists()
+
+
+def _parts_of_run(run: Path) -> list[Path]:
+    """Return the parts of a run for several targets, nothing for any other path."""
+    if not (run / "experiment.json").exists() or (run / "best.json").exists():
+        return []
+    return sorted(path.parent for path in run.glob("*/best.json"))
+
+
+def _of_run(run: Path, label: str) -> list[Entry]:
+    part = _is_part(run)
+    result = load_result(run / "best.json") if part else result_of_run(run)
+    if part and label == UNIVERSAL:
+        result = replace(result, target=UNIVERSAL)
+    label = f"{run.resolve().parent.name}/{label}" if part else label
+    return [_of_result(label, result), *_finalists(run, label, result), *_front(run, label, result)]
+
+
+def _of_result(label: str, result: Result) -> Entry:
+    return Entry(label, label, "run", result.arch, result.accuracy, found_for=result.target)
+
+
+def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
+    """Yield the finalists that were trained alone for as long as the run's best one, whose accuracy is of that kind."""
+    own, shared = result.accuracy, result.supernet_accuracy
+    if shared is None or shared.kind == own.kind:
+        return
+    table = _read(run / "finalists.csv", {"epochs": int, "top1": float, "pictures": int})
+    last = table[table["epochs"] == table.loc[table["digest"] == result.arch.digest, "epochs"].max()]
+    last = last.drop_duplicates("digest")  # the winner of the coarse stage stands in the contest of the fine one too
+    for digest, spec, top1, pictures in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
+        arch = _member(run, digest, spec, top1)
+        if arch != result.arch:
+            accuracy, name = Accuracy.of(top1, pictures, own.kind), f"{label}/{digest[:8]} alone"
+            yield Entry(label, name, "run", arch, accuracy, chosen=False, found_for=result.target)
+
+
+def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
+    """Yield the other specs of the run's front, all with accuracies under shared weights.
+
+    Where the best one was chosen by another accuracy, it comes first with that under shared weights: it need not be on
+    this front.
+    """
+    best, found_for = result.supernet_accuracy or result.accuracy, result.target
+    if best.kind != result.accuracy.kind:
+        yield Entry(label, f"{label} in the supernet", "run", result.arch, best, found_for=found_for)
+    if not (run / "front.csv").exists():
+        return
+    table = _read(run / "front.csv", {"top1": float, "standard_error": float})
+    members = zip(table["digest"], table["spec"], table["top1"], table["standard_error"], strict=True)
+    for digest, spec, top1, standard_error in members:
+        arch = _member(run, digest, spec, top1)
+        if arch != result.arch:
+            accuracy = Accuracy(top1, standard_error, best.pictures, best.kind)
+            yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False, found_for=found_for)
+
+
+def _read(path: Path, numbers: dict[str, type]) -> "pd.DataFrame":
+    """Return a table of a run's networks with the columns digest, spec and `numbers`."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype={"digest": str, "spec": str})
+        return table[["digest", "spec", *numbers]].astype(numbers)
+    except (OSError, ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
+        raise InvalidInput(f"{path} is no table of a run's networks ({error}); run the search again") from error
+
+
+def _member(run: Path, digest: str, spec: str, top1: float) -> ArchSpec:
+    arch = load_arch(run / str(spec))
+    if arch.digest != digest or not 0 <= top1 <= 1:
+        raise InvalidInput(f"a table in {run} and {spec} do not match, or the accuracy is none: the files were altered")
+    return arch
+
+
+def _numbered(groups: Sequence[Sequence[Entry]]) -> list[Entry]:
+    """Return all entries in one list; items with the same label get a number."""
+    entries: list[Entry] = []
+    labels = [group[0].item for group in groups]
+    for i, group in enumerate(groups):
+        suffix = f" ({labels[: i + 1].count(labels[i])})" if labels.count(labels[i]) > 1 else ""
+        entries += [replace(entry, item=entry.item + suffix, name=entry.name + suffix) for entry in group]
+    return entries
+
+
+def arch_of(text: str) -> "ArchSpec":
+    """Return the architecture that `text` names. Raises `UnknownName` where it is neither a name nor a path."""
+    from nas.arch import load_arch
+    from nas.records.results import result_of_run
+    from nas.zoo import ZOO, is_reference, reference
+
+    if is_reference(text):
+        return reference(text)
+    if is_training(text):
+        from nas.records.networks import load_trained
+
+        return load_trained(Path(text))[0]
+    if os.path.isdir(text):
+        return result_of_run(Path(text)).arch
+    if os.path.exists(text):
+        arch = load_arch(Path(text))
+        return arch if arch.name != "unnamed" else replace(arch, name=Path(text).stem)
+    if os.sep in text or text.endswith(".json"):
+        raise InvalidInput(f"there is no file or folder {text}; name a spec, a run folder or a reference network")
+    raise unknown_name("network", text, ZOO)
+
+
+def is_run(text: str) -> bool:
+    """Return whether `text` is the folder of a search."""
+    return os.path.isfile(os.path.join(text, "experiment.json"))
+
+
+def is_training(text: str) -> bool:
+    """Return whether `text` is the folder of a finished training."""
+    return os.path.isfile(os.path.join(text, "train.json"))

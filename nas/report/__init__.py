@@ -1,0 +1,1 @@
+"""What a person looks at: network summaries, plots, the page of a run."""

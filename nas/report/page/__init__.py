@@ -1,0 +1,51 @@
+"""Pages without any outside part: a template, a style sheet and plain scripts beside this file, filled with data.
+
+A script draws into every element with `data-figure="NAME"`. The data is JSON in the page, with every character escaped
+that could end a script or start a tag, so names of networks and runs are always text and never markup.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+SCRIPTS = ("core", "plot", "architecture", "panels")  # of every page, in this order
+DIGITS = 5  # of the numbers that a page shows
+
+
+def page(title: str, body: str, data: Mapping[str, Any], scripts: Sequence[str]) -> str:
+    """Return the page as HTML: `body` is markup, `title` text, `scripts` the names of those beyond `SCRIPTS`."""
+    source = "\n".join(asset(f"{name}.js") for name in (*SCRIPTS, *scripts, "start"))
+    parts = {"title": escape(title), "style": asset("style.css"), "body": body, "data": json_text(data)}
+    return re.sub(r"<!--(\w+)-->", lambda mark: {**parts, "script": source}[mark[1]], asset("page.html"))
+
+
+@cache
+def asset(name: str) -> str:
+    """Return a file of this folder as text."""
+    return files("nas.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def json_text(data: Any) -> str:
+    """Return `data` as JSON for a script element; it equals the data, and holds no "<", ">" or "&"."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def detail(kind: str = "") -> str:
+    """Return the place where the chosen network is drawn block by block; "alone" where nothing stands beside it."""
+    name = f"detail {kind}".strip()
+    return f'<aside class="{name}" data-figure="architecture" aria-labelledby="architecture-title"></aside>'
+
+
+def figure(name: str, words: str) -> str:
+    """Return the place where the script draws the figure `name`; `words` say what it shows."""
+    return f'<div data-figure="{name}" role="group" aria-label="{escape(words)}"></div>'
+
+
+def rounded(values: Sequence[float]) -> list[float | None]:
+    """Return the values with as many digits as a page shows, None for NaN."""
+    return [None if value != value else float(f"{value:.{DIGITS}g}") for value in values]

@@ -1,0 +1,129 @@
+"""Networks and targets as the plain data that the scripts of a page draw: every kernel with its cost on each target."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from latency_models.kernel_times import KernelColumns, kernel_columns, kernel_times, totals
+from latency_models.roofline import Roofline
+from nas.arch import ArchSpec
+from nas.ops import KINDS
+from nas.protocols import LatencyModel
+from nas.records.networks import Entry
+from nas.report.network_blocks import blocks, own_name
+from nas.report.page import rounded
+from nas.search.pareto import non_dominated
+
+Data = dict[str, Any]
+
+
+def page_data(
+    entries: Sequence[Entry],
+    models: Mapping[str, LatencyModel],
+    *,
+    more: Sequence[ArchSpec] = (),
+    lines: Mapping[str, Sequence[str]] | None = None,
+    first: int | None = None,
+) -> Data:
+    """Return the data that every page has; latencies and times in the unit of each target's model.
+
+    targets, kinds (of accuracy), networks (one per entry), latency [network][target], fronts [target] (numbers of
+    networks), archs (those of the entries and `more`, each once), times and bounds [target][arch]. `lines` say more
+    about a target; `first` is the number of the network that is drawn to begin with.
+    """
+    archs = list(dict.fromkeys([*(entry.arch for entry in entries), *more]))
+    numbers = {arch: number for number, arch in enumerate(archs)}
+    kinds = list(dict.fromkeys(entry.kind for entry in entries if entry.kind))
+    columns = kernel_columns(archs)
+    costs = [kernel_times(columns, model) for model in models.values()]
+    per_arch = [totals(columns, times, model) for (times, _), model in zip(costs, models.values(), strict=True)]
+    latency = [[own[numbers[entry.arch]] for own in per_arch] for entry in entries]
+    return {
+        "words": {"latency": "predicted latency"},
+        "targets": [_target(name, model, (lines or {}).get(name, ())) for name, model in models.items()],
+        "shown": list(range(len(models))),
+        "first": first,
+        "kinds": kinds,
+        "networks": [_network(entry, numbers[entry.arch], kinds, models) for entry in entries],
+        "latency": [rounded(row) for row in latency],
+        "fronts": [_front(entries, [row[target] for row in latency]) for target in range(len(models))],
+        "archs": [arch_data(arch) for arch in archs],
+        "times": [[rounded(times[part].tolist()) for part in columns.slices] for times, _ in costs],
+        "bounds": [_bounds(columns, bounds) for _, bounds in costs],
+    }
+
+
+def arch_number(data: Data, arch: ArchSpec) -> int:
+    """Return the number of `arch` among the architectures of `data`."""
+    return next(number for number, one in enumerate(data["archs"]) if one["digest"] == arch.digest)
+
+
+def arch_data(arch: ArchSpec) -> Data:
+    """Return an architecture with its blocks, and its kernels as columns."""
+    kernels = arch.kernels
+    return {
+        "digest": arch.digest,
+        "input": list(arch.input_shape),
+        "classes": arch.num_classes,
+        "macs": arch.macs,
+        "params": arch.params,
+        "blocks": [
+            {
+                "stage": block.stage,
+                "words": block.words,
+                "shape": list(block.out_shape),
+                "skip": block.residual,
+                "first": block.first,
+                "last": block.last,
+            }
+            for block in blocks(arch)
+        ],
+        "kernels": {
+            "name": [own_name(kernel) for kernel in kernels],
+            "kind": [KINDS.index(kernel.kind) for kernel in kernels],
+            "input": [list(kernel.in_shape) for kernel in kernels],
+            "output": [list(kernel.out_shape) for kernel in kernels],
+            "size": [kernel.kernel for kernel in kernels],
+            "stride": [kernel.stride for kernel in kernels],
+            "macs": [kernel.macs for kernel in kernels],
+            "moved": [kernel.weights + kernel.reads + kernel.writes for kernel in kernels],
+        },
+    }
+
+
+def _target(name: str, model: LatencyModel, lines: Sequence[str]) -> Data:
+    unit = getattr(model, "unit", "ms")
+    return {"name": name, "unit": unit, "constant": rounded([model.constant])[0], "lines": [name, *lines]}
+
+
+def _network(entry: Entry, arch: int, kinds: Sequence[str], models: Mapping[str, LatencyModel]) -> Data:
+    cautions = [model.caution(entry.arch) if isinstance(model, Roofline) else None for model in models.values()]
+    top1, standard_error = rounded([entry.top1, entry.standard_error])
+    return {
+        "name": entry.name,
+        "item": entry.item,
+        "source": entry.source,
+        "chosen": entry.chosen,
+        "for": entry.found_for,
+        "kind": kinds.index(entry.kind) if entry.kind else -1,
+        "top1": top1,
+        "se": standard_error,
+        "arch": arch,
+        "cautions": cautions,
+    }
+
+
+def _front(entries: Sequence[Entry], latencies: Sequence[float]) -> list[int]:
+    """Return the numbers of the entries that are on the front of their kind of accuracy."""
+    found: list[int] = []
+    for kind in dict.fromkeys(entry.kind for entry in entries if entry.kind):
+        own = [number for number, entry in enumerate(entries) if entry.kind == kind]
+        points = [(latencies[number], entries[number].top1) for number in own]
+        kept = non_dominated(points, (True, False))
+        found += [number for number, on_front in zip(own, kept, strict=True) if on_front]
+    return sorted(found)
+
+
+def _bounds(columns: KernelColumns, bounds: Any) -> list[str]:
+    """Return what bounds each kernel, a letter each, "-" where it is not known."""
+    letters = "".join(bound[:1] or "-" for bound in bounds.tolist())
+    return [letters[part] for part in columns.slices]

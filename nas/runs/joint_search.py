@@ -1,0 +1,405 @@
+"""One search as typed data, from settings to a finished run folder: coarse stage, fine stage, front, result.
+
+Every step is resumable: a stage goes on from its last checkpoint, the front from the journal. Clocks decide when a
+checkpoint is written and what time is left, never what is computed: the same seed gives the same bytes.
+"""
+
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.files import dump_json, new_folder, read_json, write_whole
+from nas.progress import Progress, ProgressReporter, SilentReporter
+from nas.protocols import Genotype
+from nas.records.journal import Journal, Record
+from nas.records.locks import locked
+from nas.records.results import Accuracy, Result, load_result, save_result
+from nas.report.run_page import write_report
+from nas.runs.batches import BatchSampler
+from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
+from nas.runs.front import Evaluated, front_candidates, on_target, open_candidates, write_front
+from nas.runs.plan import TOLERANCE, SearchPlan, make_plan
+from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result, save_inherited
+from nas.runs.settings import SearchConfig
+from nas.search.algorithms import reinforce
+from nas.search.constraints.project import as_requested, project, project_coarse
+from nas.space.staged import StagedSpace
+from nas.supernet import joint
+from nas.supernet.evaluator import SupernetEvaluator
+from nas.supernet.inherit import inherited
+from nas.supernet.supernet import Params, Supernet, parameters
+from nas.training.candidates import OpenTrainers, in_process
+from nas.training.checkpoints import Checkpoints
+from nas.training.devices import device_sharding, replicated
+
+SCHEMA = "nas.experiment"
+VERSION = 1
+CHECKPOINT_SECONDS = 20.0
+PROGRESS_PICTURES = 256  # held out, for the accuracy that progress shows
+POOLS = {"coarse": "coarse pool", "fine": "front"}  # from which a stage's finalists come
+FOLLOW = {"coarse": ("finalists", "checkpoints/fine"), "fine": ("finalists/fine",)}  # a stage; folders
+PACKAGES = ("jax", "flax", "optax", "numpy")
+
+
+def search(
+    settings: SearchConfig, out: Path, watch: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process
+) -> Result:
+    """Search as `settings` say, into the new folder `out`, and return the result; see `nas.records.results` for the files.
+
+    `trainers` opens what trains the finalists, where there are any: this process, or workers (nas/distributed/trials.py).
+    Raises `InvalidInput` or `UnknownName` before any work where the settings cannot be met.
+    """
+    plan = make_plan(settings)
+    new_folder(out)
+    with locked(out):
+        new_folder(out)  # still: nobody came between
+        _store(plan, out)
+        return _JointSearchRun(plan, out, watch or SilentReporter(), trainers).finish()
+
+
+def _store(plan: SearchPlan, out: Path) -> None:
+    """Write settings, data and versions: what makes `out` a run folder that can be resumed."""
+    identity = {"name": plan.dataset.name, "digest": plan.dataset.digest}
+    versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    stored = {
+        "schema": SCHEMA, "version": VERSION, "settings": asdict(plan.settings), "data": identity,
+        "versions": versions, "plan": plan.lines(), "forests": plan.forest_digests,
+    }  # fmt: skip
+    write_whole(out / "experiment.json", dump_json(stored))
+
+
+def resume(run: Path, watch: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process) -> Result:
+    """Go on with the search in the folder `run`, and return its result; a finished one is just read."""
+    stored = stored_run(run)
+    if _reported(run):
+        return load_result(run / "best.json")
+    with locked(run):
+        return _go_on(run, stored, watch or SilentReporter(), trainers)
+
+
+def stored_run(run: Path) -> dict[str, Any]:
+    """Return the experiment.json of a joint search; `InvalidInput` where `run` is none."""
+    if not (run / "experiment.json").exists():
+        raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
+    stored = read_json(run / "experiment.json")
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
+        raise InvalidInput(f"{run}/experiment.json is not of a search that this release can resume; start a new one")
+    return stored
+
+
+def _reported(run: Path) -> bool:
+    """Return whether the search in `run` is finished and its report is of the end."""
+    best, report = run / "best.json", run / "report.html"
+    return best.exists() and report.exists() and report.stat().st_mtime_ns >= best.stat().st_mtime_ns
+
+
+def _go_on(run: Path, stored: dict[str, Any], watch: ProgressReporter, trainers: OpenTrainers) -> Result:
+    """Do what is left of the search in `run`, which this process holds."""
+    if (run / "best.json").exists():
+        result = load_result(run / "best.json")
+        write_report(run)  # a kill came between the two files
+        return result
+    plan = make_plan(SearchConfig.from_dict(stored.get("settings")))
+    if stored.get("data", {}).get("digest") != plan.dataset.digest:
+        raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
+    if stored.get("forests", {}) != plan.forest_digests:
+        raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
+    return _JointSearchRun(plan, run, watch, trainers).finish()
+
+
+@dataclass(frozen=True)
+class _FinishedStage:
+    """A stage that is done: its final state, over which space, and the architecture it chose."""
+
+    stage: joint.JointStage
+    space: StagedSpace  # deployed
+    graph: Any
+    state: joint.SearchState
+    genotype: Genotype  # what the policy chose, or the finalists
+    landed: bool  # the repair reached the goal
+    verdict: CandidateRanking | None = None  # of its finalists, where there were any
+
+    @property
+    def arch(self) -> ArchSpec:
+        """What the stage chose; its finalists may have come from outside of its space."""
+        return self.verdict.winner if self.verdict else self.space.decode(self.genotype)
+
+
+class _JointSearchRun:
+    """The work on one run folder; every method can be entered again after a crash."""
+
+    def __init__(self, plan: SearchPlan, out: Path, watch: ProgressReporter, trainers: OpenTrainers) -> None:
+        self.plan, self.out, self.watch, self.trainers = plan, out, watch, trainers
+        self.journal = Journal(out / "journal.jsonl")
+        self.evaluators: dict[str, SupernetEvaluator] = {}
+        self.feed = BatchSampler(plan)
+
+    def finish(self) -> Result:
+        """Run what is left and return the result; after Ctrl-C the report shows what there is."""
+        self.watch.plan(self.plan.lines())
+        try:
+            return self.search()
+        except KeyboardInterrupt:
+            write_report(self.out)
+            raise
+
+    def search(self) -> Result:
+        """Run both stages, evaluate the front, and write the results."""
+        plan = self.plan
+        coarse = self.stage("coarse", 0, plan.space.coarse(), None)
+        finals, counts = plan.preset.finals, dict[Genotype, int]()
+        if finals:
+            pool = on_target(coarse.space, coarse.stage.goal, coarse.state.policy, coarse.genotype, plan.settings.seed)
+            counts = self.evaluate("coarse pool", coarse, pool)
+            drawn = open_candidates(plan.space, plan.goal(plan.space), finals.open, plan.settings.seed)
+            coarse = self.contest(coarse, finals.rungs, counts, finals.coarse - len(drawn), drawn)
+        chosen = coarse.arch
+        if not (self.out / "coarse.json").exists():
+            save_result(self.result(coarse, counts), self.out / "coarse.json")
+        jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
+        fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
+        first = {fine.genotype: "argmax"}
+        if finals:  # the coarse answer stays in the running
+            first.setdefault(fine.space.encode(chosen), "coarse")
+        candidates = front_candidates(fine.space, fine.state.policy, first, plan.preset.front_size, plan.settings.seed)
+        counts = self.evaluate("front", fine, candidates)
+        if finals:
+            fine = self.contest(fine, finals.rungs, counts, finals.fine, champion=coarse.verdict)
+        if verdicts := {one.stage.name: one.verdict for one in (coarse, fine) if one.verdict}:
+            write_finalists(self.out, verdicts)
+        result, shared = self.result(fine, counts), self.supernet_accuracy(fine, counts)
+        evaluated = Evaluated(counts, self.origins("front"), shared.pictures, shared.kind)
+        write_front(self.out, fine.space, plan, evaluated)
+        save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
+        save_result(result, self.out / "best.json")
+        write_report(self.out)
+        return result
+
+    # ------------------------------------------------------------------------------------------------------ stages
+
+    def stage(self, name: str, number: int, space: StagedSpace, parent: Params | None) -> _FinishedStage:
+        """Train one stage to its end, from its last checkpoint if it has one."""
+        plan = self.plan
+        budget = {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
+        stage = joint.JointStage(
+            name, number, plan.proxy(space), plan.goal(space), budget, plan.preset,
+            plan.dataset.augmentation, plan.settings.seed,
+        )  # fmt: skip
+        model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]))
+        graph, fresh = nnx.graphdef(model), parameters(model)
+        state = joint.init_state(stage, fresh if parent is None else inherited(fresh, parent))
+        checkpoints = Checkpoints(self.out / "checkpoints" / name)
+        try:
+            step, state = checkpoints.latest(state) or (0, state)
+            if step < budget.steps:
+                state = self.train(stage, space, graph, step, state, checkpoints)
+        finally:
+            checkpoints.close()
+        scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
+        argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
+        if name == "coarse":
+            return _FinishedStage(
+                stage, space, graph, state, *project_coarse(plan.space, space, argmax, scores, plan.goal)
+            )
+        landed = project(space, argmax, scores, stage.goal)
+        chosen = argmax if landed is None else tuple(int(g) for g in space.canonical(np.array([landed]))[0])
+        return _FinishedStage(stage, space, graph, state, chosen, landed is not None)
+
+    def train(
+        self,
+        stage: joint.JointStage,
+        space: StagedSpace,
+        graph: Any,
+        first: int,
+        state: joint.SearchState,
+        checkpoints: Checkpoints,
+    ) -> joint.SearchState:
+        """Run the controller steps from `first` on, chunk by chunk, with journal, progress and checkpoints."""
+        name, budget = stage.name, stage.budget
+        self.journal.keep(lambda record: _before(record, name, first))
+        for follows in FOLLOW[name]:  # from what this stage finds
+            shutil.rmtree(self.out / follows, ignore_errors=True)
+        if first == 0:
+            decisions = [{"name": d.name, "options": list(d.options)} for d in space.decisions]
+            unit = self.plan.model.unit
+            self.journal.append(
+                {"stage": name, "decisions": decisions, "target_latency": stage.goal.target, "latency_unit": unit}
+            )
+        devices = device_sharding()
+        chunk = joint.compile_steps(stage, graph, devices)
+        state, pictures = replicated((state, self.feed.pictures), devices)
+        evaluator = self.evaluator(stage, graph)
+        rows = self.rows(stage, first, min(budget.chunk, budget.steps - first), devices)
+        joint.compile_both(chunk, (state, pictures, *rows), evaluator)
+        saved = began = time.monotonic()
+        for step in range(first, budget.steps, budget.chunk):
+            count = min(budget.chunk, budget.steps - step)
+            state, report = chunk(state, pictures, *self.rows(stage, step, count, devices))
+            done = step + count
+            evaluator.params = state.params
+            record = self.record(stage, space, state, report, done, evaluator)
+            self.journal.append(record)
+            now = time.monotonic()
+            if now - saved > CHECKPOINT_SECONDS or done == budget.steps:
+                checkpoints.save(done, state)
+                saved = time.monotonic()
+            left = (now - began) / (done - first) * (budget.steps - done)
+            self.watch.progress(
+                Progress(
+                    name, done, budget.steps, record["loss"], record["argmax_reward_top1"], record["argmax_latency"],
+                    self.plan.model.unit, record["entropy"], left,
+                )
+            )  # fmt: skip
+        return state
+
+    def record(
+        self,
+        stage: joint.JointStage,
+        space: StagedSpace,
+        state: joint.SearchState,
+        report: joint.StepMetrics,
+        done: int,
+        evaluator: SupernetEvaluator,
+    ) -> Record:
+        """Return the journal's line after a chunk; a loss that is no number ends the run with one line."""
+        loss = float(np.asarray(report.loss).mean())
+        if not np.isfinite(loss):
+            raise InvalidInput(f"the supernet's loss is {loss} at {stage.name} step {done}; start with another --seed")
+        policy, shown = jax.device_get(state.policy), min(PROGRESS_PICTURES, evaluator.count)
+        argmax = space.canonical(policy.logits.argmax(1)[None])
+        sampled = float(policy.latency[0] / policy.latency[1]) if policy.latency[1] > 0 else None
+        return {
+            "stage": stage.name,
+            "step": done,
+            "steps": stage.budget.steps,
+            "loss": loss,
+            "train_top1": float(np.asarray(report.train_top1).mean()),
+            "entropy": reinforce.entropy(policy),
+            "beta": float(policy.beta),
+            "sampled_latency": None if sampled is None else sampled * stage.goal.target,
+            "argmax": argmax[0].tolist(),
+            "argmax_latency": float(stage.goal.latency.score(argmax)[0]),
+            "argmax_reward_top1": evaluator.correct(argmax[0], shown) / evaluator.whole_batches(shown),
+            "policy": [
+                [round(float(p), 4) for p in row[: len(decision.options)]]
+                for row, decision in zip(reinforce.probabilities(policy), space.decisions, strict=True)
+            ],
+        }
+
+    # -------------------------------------------------------------------------------------------------------- data
+
+    def rows(self, stage: joint.JointStage, step: int, count: int, devices: Any) -> tuple[jax.Array, jax.Array]:
+        """Return training indices [count, updates, batch] and held-out ones [count, reward_batch] from `step` on."""
+        updates, seed = stage.budget.updates, self.plan.settings.seed * 4 + stage.number * 2
+        train = self.feed.train_batches(seed, step * updates, count * updates)
+        held = self.feed.reward_batches(seed + 1, step, count)
+        return replicated(jax.device_put((train.reshape(count, updates, -1), held)), devices)
+
+    # -------------------------------------------------------------------------------------------- accuracy, front
+
+    def evaluator(self, stage: joint.JointStage, graph: Any) -> SupernetEvaluator:
+        """Return the stage's evaluator over at most `eval_pictures` held-out pictures, compiled once."""
+        if stage.name not in self.evaluators:
+            evaluator = SupernetEvaluator(stage.space, graph, self.feed.evaluated, self.plan.preset.eval_batch)
+            self.evaluators[stage.name] = evaluator
+        return self.evaluators[stage.name]
+
+    def final_evaluator(self, finished: _FinishedStage) -> SupernetEvaluator:
+        """Return the evaluator of a finished stage with its final weights."""
+        evaluator = self.evaluator(finished.stage, finished.graph)
+        evaluator.params = finished.state.params
+        return evaluator
+
+    def supernet_accuracy(self, finished: _FinishedStage, counts: dict[Genotype, int]) -> Accuracy:
+        """Return the accuracy of a stage's genotype under shared weights, where it is known from `counts`."""
+        evaluator = self.final_evaluator(finished)
+        correct = counts.get(finished.genotype) or evaluator.correct(np.array(finished.genotype))
+        return as_accuracy(self.plan, correct, evaluator.count)
+
+    def evaluate(self, name: str, finished: _FinishedStage, candidates: dict[Genotype, str]) -> dict[Genotype, int]:
+        """Evaluate `candidates` (with their origins) by the supernet: how many pictures each gets right."""
+        evaluator = self.final_evaluator(finished)
+        done = {tuple(r["genotype"]): int(r["correct"]) for r in self.journal.records if r["stage"] == name}
+        began = time.monotonic()
+        fresh = 0
+        for number, (genotype, origin) in enumerate(candidates.items(), start=1):
+            if genotype not in done:
+                done[genotype] = evaluator.correct(np.array(genotype))
+                fresh += 1
+                self.journal.append(
+                    {"stage": name, "genotype": list(genotype), "correct": done[genotype], "origin": origin}
+                )
+            if number % 8 == 0 or number == len(candidates):
+                left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
+                best = max(done.values()) / evaluator.count
+                self.watch.progress(Progress(name, number, len(candidates), None, best, None, seconds_left=left))
+        return {genotype: done[genotype] for genotype in candidates}
+
+    def origins(self, name: str) -> dict[Genotype, str]:
+        """Return where each architecture evaluated under `name` came from."""
+        return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
+
+    def contest(
+        self, finished: _FinishedStage, rungs: tuple[int, ...], counts: dict[Genotype, int], most: int,
+        drawn: Sequence[Genotype] = (), champion: CandidateRanking | None = None,
+    ) -> _FinishedStage:  # fmt: skip
+        """Return the stage with what wins among `most` of those evaluated, the `drawn`, and the `champion` before."""
+        plan, stage, decode = self.plan, finished.stage, finished.space.decode
+        goal = as_requested(stage.goal, plan.goal(plan.space))  # not the nearest that the stage can reach
+        landed = {decode(one): one for one in counts if goal.kept(np.array([one]))[0]}
+        fresh = [genotype for arch, genotype in landed.items() if not champion or arch != champion.winner]
+        sent = top_candidates(fresh, counts, self.origins(POOLS[stage.name]), most)
+        pictures = self.final_evaluator(finished).count
+        supernet = dict.fromkeys(map(plan.space.decode, drawn), np.nan)
+        supernet |= {decode(genotype): counts[genotype] / pictures for genotype in sent}
+        verdict = CandidateRetraining(stage.name, rungs, plan, self.out, self.trainers).run(
+            supernet, self.watch, champion
+        )
+        if verdict:
+            genotype = landed.get(verdict.winner, finished.genotype)
+            finished = replace(finished, genotype=genotype, landed=True, verdict=verdict)
+        return finished
+
+    # ------------------------------------------------------------------------------------------------------ results
+
+    def result(self, finished: _FinishedStage, counts: dict[Genotype, int]) -> Result:
+        """Return the chosen architecture of a stage with all its costs; `counts` as above."""
+        shared, verdict = self.supernet_accuracy(finished, counts), finished.verdict
+        own = verdict.accuracy(self.plan) if verdict else shared
+        inside = finished.arch == finished.space.decode(finished.genotype)
+        plan, entropy = self.plan, reinforce.entropy(finished.state.policy)
+        notes = self.notes(finished, plan.model.predict_ms(finished.arch), entropy)
+        return build_result(plan, finished.arch, own, shared if inside else None, entropy=entropy, notes=notes)
+
+    def notes(self, finished: _FinishedStage, latency: float, entropy: float) -> Iterator[str]:
+        """Yield what a reader of the result must know."""
+        plan = self.plan
+        if entropy > CONVERGED_ENTROPY:
+            yield f"not converged: the policy's entropy is {entropy:.0%} of a uniform one's; use a longer preset"
+        if abs(latency / plan.wanted - 1) > TOLERANCE or not finished.landed:
+            yield (
+                f"this stage could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
+                f"bounds: the nearest it found takes {latency:.4g}"
+            )
+        if finished.verdict:
+            yield finished.verdict.words
+        yield from plan.remarks(finished.arch)
+
+
+def _before(record: Record, stage: str, step: int) -> bool:
+    """Return whether a journal's record was written before `step` of `stage`."""
+    order = ("coarse", "coarse pool", "fine", "front")
+    if record["stage"] != stage:
+        return order.index(record["stage"]) < order.index(stage)
+    return step > 0 and record.get("step", 0) <= step

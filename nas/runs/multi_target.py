@@ -1,0 +1,296 @@
+"""One supernet, many targets: the run folder of searches over weights that are trained once.
+
+The weights hold the whole space, train once and serve every target (nas/supernet/sandwich.py); the stages of a target search them
+(nas/runs/stages.py). A run of one target has its results in its folder, a run of several in a folder per target, each in the
+form that every run has. All is resumed from one journal: training from its last checkpoint, a search by replay.
+"""
+
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InvalidInput
+from nas.files import dump_json, new_folder, read_bytes, read_json, write_whole
+from nas.progress import ProgressReporter, SilentReporter
+from nas.protocols import Genotype
+from nas.records.journal import Journal, read_journal
+from nas.records.locks import locked
+from nas.records.results import Result, load_result, save_result
+from nas.report.run_page import write_report
+from nas.runs import shared_supernet
+from nas.runs.front import Evaluated, write_front
+from nas.runs.multi_target_settings import (
+    REINFORCE,
+    SCHEMA,
+    TARGET_SCHEMA,
+    UNIVERSAL,
+    VERSION,
+    MultiTargetConfig,
+    make_plans,
+)
+from nas.runs.plan import TOLERANCE, SearchPlan
+from nas.runs.regret import read_table, table
+from nas.runs.result_builder import as_accuracy, build_result, save_inherited
+from nas.runs.stages import MinimaxRegret, SingleTarget, Stages, StagesResult, for_all, proposer
+from nas.search.loop import OpenExecutor, Pool, in_process
+from nas.space.staged import StagedSpace
+
+PACKAGES = ("jax", "flax", "optax", "numpy", "scikit-learn", "scipy")
+DONE = "done"  # the journal's record of a finished run
+
+
+@dataclass(frozen=True)
+class MultiTargetResult:
+    """What a run found: a result per target, and what one network for all would lose, if that was asked."""
+
+    results: dict[str, Result]  # name of the target -> result, in the order asked
+    folders: dict[str, Path]
+    universal: Result | None = None
+    regrets: dict[str, Any] = field(default_factory=dict)  # as in universal.json
+
+
+def specialise(
+    request: MultiTargetConfig,
+    out: Path,
+    watch: ProgressReporter | None = None,
+    *,
+    workers: OpenExecutor = in_process,
+    source: Path | None = None,
+) -> MultiTargetResult:
+    """Search as `request` says, into the new folder `out`. `source` is a run whose weights are copied, see `borrowed`.
+
+    `workers` opens the executor that evaluates candidates; no result depends on it.
+    Raises `InvalidInput` or `UnknownName` before any work where the request cannot be met.
+    """
+    plans = make_plans(request)
+    for aim, space in _objectives(request, plans):
+        _ = proposer(aim, space).start  # bounds that nothing keeps are told before the training
+    if source is not None:
+        _check_data(source, plans[0])
+        shared_supernet.read(source / shared_supernet.FILE, plans[0])
+    new_folder(out)
+    with locked(out):
+        new_folder(out)  # still: nobody came between
+        if source is not None:
+            write_whole(out / shared_supernet.FILE, read_bytes(source / shared_supernet.FILE))
+        write_whole(out / "experiment.json", dump_json(_stored(request, plans)))
+        return _MultiTargetRun(request, plans, out, watch or SilentReporter(), workers).finish()
+
+
+def resume(
+    run: Path, watch: ProgressReporter | None = None, *, workers: OpenExecutor = in_process, more: int = 0
+) -> MultiTargetResult:
+    """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target first."""
+    stored = stored_run(run)
+    request = MultiTargetConfig.from_dict(stored.get("request"))
+    if _finished(run, request) and not more:
+        return load_specialised(run, request)
+    with locked(run):
+        if more and not _finished(run, request):
+            raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
+        request = replace(request, more_trials=request.more_trials + more)
+        plans = make_plans(request)
+        _check_data(run, plans[0])
+        if more:
+            write_whole(run / "experiment.json", dump_json({**stored, "request": request.to_dict()}))
+        return _MultiTargetRun(request, plans, run, watch or SilentReporter(), workers).finish()
+
+
+def stored_run(run: Path) -> dict[str, Any]:
+    """Return the experiment.json of a run of this kind; `InvalidInput` where `run` is none."""
+    stored = read_json(run / "experiment.json")
+    if isinstance(stored, dict) and stored.get("schema") == TARGET_SCHEMA:
+        raise InvalidInput(f"{run} holds the results of one target; resume the whole run: nas resume {run.parent}")
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
+        raise InvalidInput(f"{run} is no run over a supernet trained once, or of another release; start a new one")
+    return stored
+
+
+def borrowed(run: Path) -> tuple[MultiTargetConfig, str]:
+    """Return the request of a run whose supernet another may use, and the SHA-256 of its weights."""
+    if not (run / "experiment.json").exists():
+        raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
+    if not isinstance(stored := read_json(run / "experiment.json"), dict) or stored.get("schema") == "nas.experiment":
+        raise InvalidInput(
+            f"{run} is a joint search, whose weights serve one target only; --from needs a run of another --algorithm"
+        )
+    request = MultiTargetConfig.from_dict(stored_run(run).get("request"))
+    if not (run / shared_supernet.FILE).exists():
+        raise InvalidInput(f"{run} has no trained supernet yet; go on with: nas resume {run}")
+    return request, shared_supernet.digest(run / shared_supernet.FILE)
+
+
+def load_specialised(run: Path, request: MultiTargetConfig) -> MultiTargetResult:
+    """Return what a finished run found, from its files."""
+    folders = _folders(run, request)
+    results = {name: load_result(folder / "best.json") for name, folder in folders.items()}
+    if not request.universal:
+        return MultiTargetResult(results, folders)
+    universal = load_result(run / UNIVERSAL / "best.json")
+    return MultiTargetResult(results, folders, universal, read_table(run / "universal.json", request.names))
+
+
+def _folders(run: Path, request: MultiTargetConfig) -> dict[str, Path]:
+    """Return where the results of each target go."""
+    return {name: run if len(request.names) == 1 else run / name for name in request.names}
+
+
+def _finished(run: Path, request: MultiTargetConfig) -> bool:
+    records = read_journal(run / "journal.jsonl")[0]
+    return bool(records) and records[-1] == _done(request)
+
+
+def _done(request: MultiTargetConfig) -> dict[str, Any]:
+    return {"stage": DONE, "trials": request.trials, "more_trials": request.more_trials}
+
+
+def _check_data(run: Path, plan: SearchPlan) -> None:
+    if stored_run(run).get("data", {}).get("digest") != plan.dataset.digest:
+        raise InvalidInput(f"the data set '{plan.settings.data}' has changed since {run} began; start a new run")
+
+
+def _stored(request: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[str, Any]:
+    """Return the content of experiment.json; `settings` are those of the first target."""
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "settings": asdict(request.settings[0]),
+        "targets": list(request.names),
+        "request": request.to_dict(),
+        "data": {"name": plans[0].dataset.name, "digest": plans[0].dataset.digest},
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "plan": _lines(request, plans),
+    }
+
+
+def _lines(request: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str]:
+    """Return the plan of a run in words."""
+    unit = plans[0].model.unit
+    targets = [f"target {name}: at most {plan.wanted:.4g} {plan.model.unit} on {plan.target}; reachable "
+               f"{plan.reachable[0]:.4g} to {plan.reachable[1]:.4g} {unit}"
+               for name, plan in zip(request.names, plans, strict=True)]  # fmt: skip
+    training = shared_supernet.sandwich_training(plans[0])
+    weights = f"supernet of the whole space: {training.steps} steps of the sandwich rule, batch {plans[0].preset.batch}"
+    if request.source is not None:
+        weights = f"supernet: the weights with SHA-256 {request.source:.12}, trained before"
+    search = f"{request.algorithm}: {request.trials} trials of filters and depths, then of blocks, per target"
+    seed = f"preset {plans[0].preset.name}; seed {plans[0].settings.seed}"
+    one_for_all = ["then one network for all targets, of least worst regret"] if request.universal else []
+    return [*plans[0].lines(joint=False), *targets, weights, search, *one_for_all, seed]
+
+
+def _objectives(
+    request: MultiTargetConfig, plans: tuple[SearchPlan, ...]
+) -> Iterator[tuple[SingleTarget | MinimaxRegret, StagedSpace]]:
+    """Yield what will be searched for, and in which space first."""
+    if request.algorithm == REINFORCE:
+        return
+    targets = tuple(map(SingleTarget, plans))
+    yield from ((target, target.whole.coarse()) for target in targets)
+    if request.universal:
+        yield MinimaxRegret(targets), targets[0].whole
+
+
+class _MultiTargetRun:
+    """The work on one run folder; it can be entered again after a crash."""
+
+    def __init__(
+        self,
+        request: MultiTargetConfig,
+        plans: tuple[SearchPlan, ...],
+        out: Path,
+        watch: ProgressReporter,
+        workers: OpenExecutor,
+    ) -> None:
+        self.request, self.plans, self.out, self.watch, self.workers = request, plans, out, watch, workers
+        self.folders = _folders(out, request)
+        self.journal = Journal(out / "journal.jsonl")
+        self.pictures = shared_supernet.evaluated_images(plans[0])
+
+    def finish(self) -> MultiTargetResult:
+        """Do what is left: train, search for each target, then for all; write each result when it is there."""
+        self.watch.plan(_lines(self.request, self.plans))
+        weights = self.weights()
+        given = partial(shared_supernet.payload, self.plans[0], weights)
+        pool = Pool(lambda: self.workers(shared_supernet.build_evaluator, given()), self.request.batch)
+        stages, seed = Stages(self.request, pool, self.journal, self.watch), self.plans[0].settings.seed
+        try:
+            found = []
+            for (name, folder), plan in zip(self.folders.items(), self.plans, strict=True):
+                found.append(stages.search(name, SingleTarget(plan), seed))
+                self.write_target(folder, plan, found[-1], weights)
+            if self.request.universal:
+                self.universal(stages, found, weights)
+        finally:
+            pool.close()
+        self.journal.append(_done(self.request))
+        return load_specialised(self.out, self.request)
+
+    def weights(self) -> shared_supernet.Weights:
+        """Return the supernet's weights, trained now where no earlier start got that far."""
+        path = self.out / shared_supernet.FILE
+        if not path.exists():
+            shared_supernet.train(self.plans[0], self.out, self.journal, self.watch)
+        weights = shared_supernet.read(path, self.plans[0])
+        if self.request.source not in (None, digest := shared_supernet.digest(path)):
+            raise InvalidInput(f"{path} was altered: its SHA-256 is {digest:.12}, not {self.request.source:.12}")
+        return weights
+
+    def write_target(
+        self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights
+    ) -> None:
+        """Write the results of one target in the form of every run folder."""
+        folder.mkdir(exist_ok=True)
+        correct = {genotype: round(top1 * self.pictures) for genotype, top1 in found.accuracy.items()}
+        kind = as_accuracy(plan, 0, self.pictures).kind
+        write_front(folder, plan.space, plan, Evaluated(correct, found.origin, self.pictures, kind))
+        save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
+        self.write_network(folder, plan, found, weights)
+
+    def write_network(
+        self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights
+    ) -> None:
+        """Write the chosen network, its settings and its inherited weights."""
+        folder.mkdir(exist_ok=True)
+        if folder != self.out:
+            stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": asdict(plan.settings)}
+            write_whole(folder / "experiment.json", dump_json({**stored, "algorithm": self.request.algorithm}))
+        save_inherited(folder / "inherited.safetensors", weights, plan.proxy(plan.space), found.best)
+        save_result(self.result(plan, found, found.best), folder / "best.json")
+        write_report(folder)
+
+    def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype) -> Result:
+        """Return one architecture of a search with all its costs."""
+        accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.pictures), self.pictures)
+        arch = plan.space.decode(genotype)
+        notes = [*self.notes(plan, found), *plan.remarks(arch)]
+        return build_result(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes)
+
+    def notes(self, plan: SearchPlan, found: StagesResult) -> Iterator[str]:
+        """Yield what a reader of the result must know."""
+        request = self.request
+        more = request.trials + request.more_trials
+        stages = f"{request.trials} trials of filters and depths, {more} of blocks"
+        if found.name == UNIVERSAL and request.universal:
+            stages = f"{request.trials + more} trials of the whole space, begun with those for each target"
+        yield f"{request.algorithm} over a supernet trained once: {stages}"
+        if not found.landed:
+            yield (
+                f"this search could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} "
+                "and keep all bounds"
+            )
+        if found.name == UNIVERSAL and self.request.universal:
+            yield f"one network for {', '.join(request.names)}; the latency here is that on the first"
+
+    def universal(self, stages: Stages, found: list[StagesResult], weights: shared_supernet.Weights) -> None:
+        """Search the network of least worst regret, and write it with the table of what every network loses."""
+        targets = tuple(map(SingleTarget, self.plans))
+        searched, known = for_all(stages, targets, found, self.plans[0].settings.seed)
+        aim, accuracy = MinimaxRegret(targets), searched.accuracy
+        rows = {one.name: aim.row(known, one.best, accuracy[one.best]) for one in (*found, searched)}
+        self.write_network(self.out / UNIVERSAL, self.plans[0], searched, weights)
+        write_whole(self.out / "universal.json", dump_json(table(self.request.names, rows)))

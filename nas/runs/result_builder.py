@@ -1,0 +1,80 @@
+"""What a search under a plan leaves of one architecture: its accuracy with its kind, all its costs, its weights."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latency_models.target import load_target, target_names
+from nas.arch import ArchSpec
+from nas.nn.network import save_weights
+from nas.records.results import Accuracy, AccuracyKind, Result
+from nas.runs.plan import SearchPlan
+from nas.space.staged import StagedSpace
+from nas.supernet.inherit import network_weights
+
+CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
+SHARED = "supernet weights, held-out pictures"
+
+
+def as_accuracy(plan: SearchPlan, correct: int, pictures: int, how: str = SHARED) -> Accuracy:
+    """Return a count of right answers by a proxy, by default under shared weights, as an accuracy with its kind."""
+    kind = AccuracyKind(plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width, how)
+    return Accuracy.of(correct / pictures, pictures, kind)
+
+
+def build_result(
+    plan: SearchPlan,
+    arch: ArchSpec,
+    accuracy: Accuracy,
+    supernet: Accuracy | None,
+    *,
+    entropy: float,
+    notes: Iterable[str],
+) -> Result:
+    """Return `arch` as the result of a search under `plan`, with all its costs.
+
+    `accuracy` is what it was chosen by, `supernet` that under shared weights, None where they cannot be it. `entropy`
+    is that of the policy as a fraction of a uniform one's, 0 where no policy chose.
+    """
+    model = plan.model
+    others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target}
+    return Result(
+        arch=arch,
+        space=plan.settings.space,
+        target=plan.target,
+        latency_model=plan.settings.latency_model,
+        latency=model.predict_ms(arch),
+        latency_unit=model.unit,
+        wanted_latency=plan.wanted,
+        other_latencies_ms=others,
+        macs=arch.macs,
+        params=arch.params,
+        peak_activation_bytes=round(arch.peak_activation_elements * model.bytes_per_activation * model.batch),
+        weight_bytes=round(sum(kernel.weights for kernel in arch.kernels) * model.bytes_per_weight),
+        accuracy=accuracy,
+        supernet_accuracy=supernet,
+        proxy_resolution=plan.proxy_resolution,
+        proxy_width=plan.proxy_width,
+        converged=entropy <= CONVERGED_ENTROPY,
+        policy_entropy=entropy,
+        genotype=plan.space.encode(arch),
+        seed=plan.settings.seed,
+        notes=tuple(notes),
+    )
+
+
+def save_inherited(path: Path, params: dict[str, Any], space: StagedSpace, genotype: Sequence[int]) -> None:
+    """Write the weights of one proxy, cut from the supernet over `space`, for `nas train --proxy --from-supernet`.
+
+    `params` are the supernet's arrays by name, on a device or in memory.
+    """
+    arch = space.decode(genotype)
+    weights = network_weights(params, space, genotype)
+    for kernel in arch.kernels:
+        if f"{kernel.name}.scale" in weights:
+            width = kernel.out_shape.channels
+            weights[f"{kernel.name}.mean"] = np.zeros(width, np.float32)
+            weights[f"{kernel.name}.var"] = np.ones(width, np.float32)
+    save_weights(path, weights, arch, "inherited from a supernet, statistics not estimated")

@@ -1,0 +1,44 @@
+"""What a user asks of a search, as typed data: the content of `experiment.json`."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from nas.errors import InvalidInput, unknown_name
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Everything a search depends on, as the user gave it; stored in `experiment.json`."""
+
+    space: str = "uib"
+    target: str | None = "edgetpu"
+    ridge_point: float | None = None
+    peak_gmacs_per_s: float | None = None
+    latency_model: str = "default"
+    latency_ms: float | None = None
+    latency_ratio: float | None = None
+    max_params: int | None = None
+    max_macs: int | None = None
+    max_memory_kb: float | None = None  # activations alive at once, of the whole batch
+    max_flash_kb: float | None = None  # weights
+    max_energy_mj: float | None = None  # of a batch
+    forest_bounds: tuple[str, ...] = ()  # FILE.forest.json:MAX each
+    minimize: tuple[str, ...] = ()  # further costs of the front: of `nas.search.objectives.NAMES`, or files of forests
+    data: str = "digits"
+    data_dir: str | None = None
+    resolution: int = 224
+    preset: str = "quick"
+    finalists: int | None = None  # of the coarse stage, trained alone; a third as many of the fine one
+    proxy_resolution: int | None = None
+    proxy_width: float | None = None
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "SearchConfig":
+        """Return the settings stored as `data`; `InvalidInput` names a field that is not one."""
+        known = {f.name for f in fields(cls)}
+        if not isinstance(data, dict) or (set(data) - known):
+            wrong = sorted(set(data) - known)[0] if isinstance(data, dict) else repr(data)[:40]
+            raise InvalidInput(f"the stored settings are malformed: {unknown_name('field', wrong, known)}")
+        given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**given)

@@ -1,0 +1,165 @@
+"""The trained weights of a supernet in a run folder: their training from checkpoints, their file, their evaluator."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import nnx
+
+from nas.data import split_for_search
+from nas.errors import InvalidInput
+from nas.files import read_bytes, write_whole
+from nas.progress import Progress, ProgressReporter
+from nas.records.journal import Journal
+from nas.registry import SPACES, load
+from nas.runs.batches import BatchSampler
+from nas.runs.plan import CHANNELS, SearchPlan
+from nas.space.staged import StagedSpace
+from nas.supernet.evaluator import SearchImages, SupernetEvaluator
+from nas.supernet.sandwich import SandwichMetrics, SandwichState, SandwichTraining, compile_steps
+from nas.supernet.supernet import Params, Supernet
+from nas.training.checkpoints import Checkpoints
+from nas.training.devices import device_sharding, replicated
+
+FILE = "supernet.safetensors"
+STAGE = "supernet"  # of its records in the journal
+CHECKPOINT_SECONDS = 20.0
+Weights = dict[str, np.ndarray[Any, Any]]
+STREAM_STRIDE = 4  # streams of pictures per seed, as in the joint search; the training takes the first
+
+
+def sandwich_training(plan: SearchPlan) -> SandwichTraining:
+    """Return the training that a plan asks for; its target plays no part in it."""
+    return SandwichTraining(plan.proxy(plan.space), plan.preset, plan.dataset.augmentation, plan.settings.seed)
+
+
+def train(plan: SearchPlan, run: Path, journal: Journal, watch: ProgressReporter) -> None:
+    """Train the supernet to its end, from its last checkpoint if it has one, and write its weights into `run`."""
+    training, feed = sandwich_training(plan), BatchSampler(plan)
+    checkpoints = Checkpoints(run / "checkpoints" / STAGE)
+    try:
+        state = training.first_state()
+        step, state = checkpoints.latest(state) or (0, state)
+        journal.keep(lambda record: record["stage"] == STAGE and record["step"] <= step)
+        if step < training.steps:
+            state = _steps(training, feed, (step, state), checkpoints, journal, watch)
+    finally:
+        checkpoints.close()
+    save(state.params, run / FILE)
+    jax.clear_caches()  # the program of the training is done with: its code is hundreds of megabytes
+
+
+def _steps(
+    training: SandwichTraining,
+    feed: BatchSampler,
+    start: tuple[int, SandwichState],
+    checkpoints: Checkpoints,
+    journal: Journal,
+    watch: ProgressReporter,
+) -> SandwichState:
+    first, state = start
+    devices = device_sharding()
+    chunk = compile_steps(training, devices)
+    state, pictures = replicated((state, feed.pictures), devices)
+    saved = began = time.monotonic()
+    for step in range(first, training.steps, training.chunk):
+        count = min(training.chunk, training.steps - step)
+        rows = feed.train_batches(training.seed * STREAM_STRIDE, step, count)
+        state, report = chunk(state, pictures, replicated(jax.device_put(rows), devices))
+        done = step + count
+        _record(report, done, training.steps, journal)
+        now = time.monotonic()
+        if now - saved > CHECKPOINT_SECONDS or done == training.steps:
+            checkpoints.save(done, state)
+            saved = time.monotonic()
+        left = (now - began) / (done - first) * (training.steps - done)
+        watch.progress(Progress(STAGE, done, training.steps, float(report.loss[:, 0].mean()), seconds_left=left))
+    return state
+
+
+def _record(report: SandwichMetrics, done: int, steps: int, journal: Journal) -> None:
+    """Write the journal's line after a chunk; a loss that is no number ends the run with one line."""
+    largest, smallest, *others = np.asarray(report.loss, np.float64).mean(0).tolist()
+    if not np.isfinite([largest, smallest, *others]).all():
+        raise InvalidInput(f"the supernet's loss is no number at step {done}; start with another --seed")
+    top1 = np.asarray(report.top1, np.float64).mean(0).tolist()
+    journal.append(
+        {
+            "stage": STAGE, "step": done, "steps": steps, "loss_largest": largest, "loss_smallest": smallest,
+            "loss_random": float(np.mean(others)), "train_top1_largest": top1[0], "train_top1_smallest": top1[1],
+        }
+    )  # fmt: skip
+
+
+def save(params: Params, path: Path) -> None:
+    """Write the weights of a supernet as safetensors; the same weights give the same bytes."""
+    write_whole(path, safetensors.numpy.save({name: np.asarray(value) for name, value in params.items()}))
+
+
+def read(path: Path, plan: SearchPlan) -> Weights:
+    """Return the weights in `path`; `InvalidInput` where they are not those of the plan's space."""
+    try:
+        weights: Weights = safetensors.numpy.load(read_bytes(path))
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise InvalidInput(f"{path} holds no weights of a supernet ({error}); train again") from error
+    if _shapes(plan.proxy(plan.space)) != {name: value.shape for name, value in weights.items()}:
+        raise InvalidInput(f"{path} holds the weights of another space; search with the settings of its run")
+    return weights
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file of weights."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def _shapes(space: StagedSpace) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array of the supernet over `space`, without drawing one."""
+    flat = nnx.to_flat_state(nnx.state(_abstract(space), nnx.Param))
+    return {".".join(map(str, path)): tuple(variable.get_value().shape) for path, variable in flat}
+
+
+def _abstract(space: StagedSpace) -> Supernet:
+    """Return the supernet with shapes for arrays."""
+    model: Supernet = nnx.eval_shape(lambda: Supernet(space, np.random.default_rng(0)))
+    return model
+
+
+# ------------------------------------------------------------------------------------------------------- the evaluator
+
+
+def payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
+    """Return all that `build_evaluator` needs, as a tree of numpy arrays and plain data."""
+    held = BatchSampler(plan).evaluated
+    return {
+        "space": plan.settings.space,
+        "deployed": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
+        "proxy": (plan.proxy_resolution, plan.proxy_width),
+        "batch": plan.preset.eval_batch,
+        "weights": weights,
+        "pictures": {name: np.asarray(getattr(held, name)) for name in ("x_held", "y_held", "mean", "std")},
+    }
+
+
+def build_evaluator(given: dict[str, Any]) -> SupernetEvaluator:
+    """Return the evaluator of a trained supernet; module-level, so that any worker can build it."""
+    base: StagedSpace = load("space", SPACES, given["space"])
+    space = base.deployed(*given["deployed"]).proxy(*given["proxy"])
+    held = jax.device_put(dict(given["pictures"]))
+    pictures = SearchImages(x_train=held["x_held"][:0], y_train=held["y_held"][:0], **held)
+    graph = nnx.graphdef(_abstract(space))
+    evaluator = SupernetEvaluator(space, graph, pictures, given["batch"])
+    evaluator.params = jax.device_put(dict(given["weights"]))
+    return evaluator
+
+
+def evaluated_images(plan: SearchPlan) -> int:
+    """Return on how many held-out pictures the evaluator takes accuracies."""
+    held = split_for_search(plan.dataset, plan.preset.held_out_fraction, plan.settings.seed)[1]
+    pictures = min(len(held), plan.preset.eval_pictures)
+    batch = min(plan.preset.eval_batch, pictures)
+    return max(1, pictures // batch) * batch

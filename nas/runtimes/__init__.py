@@ -1,1 +1,0 @@
-"""Runtimes that nas.measure can time: each loads a network with random numbers for weights and runs it on this host."""

@@ -1,0 +1,1 @@
+"""Search algorithms, each a pure `init`, `ask`, `tell` of one file."""

@@ -1,0 +1,110 @@
+"""REINFORCE with the target lock over accuracies that an evaluator gives, after TuNAS (Bender et al. 2020), 2008.06120.
+
+The controller of nas/search/algorithms/reinforce.py as init, ask and tell: the weights are trained before, so nothing idles. One
+tell is one controller step. What it asks are draws near the target, none of them repaired; `chosen` is the architecture
+that the policy likes most, moved to the target.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.protocols import Genotype, Genotypes, SearchSpace
+from nas.search.algorithms import reinforce
+from nas.search.constraints.project import project
+from nas.search.constraints.repair import Constraints
+from nas.space.genotypes import canonical
+
+
+@dataclass(frozen=True)
+class FixedSupernetState:
+    """The policy and the seed of its draws."""
+
+    seed: int
+    policy: reinforce.Policy
+
+
+@dataclass(frozen=True)
+class PolicyChoice:
+    """What a policy stands for: the genotype, whether it keeps the goal, and the entropy over the uniform policy's."""
+
+    genotype: Genotype
+    landed: bool
+    entropy: float
+
+
+@dataclass(frozen=True)
+class FixedSupernetReinforce:
+    """Minimises the first objective, 1 - top-1, at the goal's latency; `steps` tells of `samples` trials each."""
+
+    space: SearchSpace
+    goal: Constraints
+    steps: int
+    samples: int
+
+    @cached_property
+    def settings(self) -> reinforce.Reinforce:
+        """The controller's constants."""
+        return reinforce.Reinforce(self.steps, self.samples, idle_fraction=0.0)
+
+    @cached_property
+    def choices(self) -> reinforce.Choices:
+        """The decisions as arrays."""
+        return reinforce.Choices.of(self.space.decisions)
+
+    def init(self, seed: int) -> FixedSupernetState:
+        """Return the state with the uniform policy."""
+        return FixedSupernetState(seed, reinforce.init(self.settings, self.choices))
+
+    def ask(self, state: FixedSupernetState, count: int) -> Genotypes:
+        """Return `count` of the policy's draws, those near the goal, as [count, D]."""
+        draws, key = self._draws(state)
+        return np.asarray(self._nearest(draws, key, count), np.int32)
+
+    def tell(
+        self, state: FixedSupernetState, genotypes: Genotypes, objectives: NDArray[np.float64]
+    ) -> FixedSupernetState:
+        """Return the state after one controller step; of a single trial nothing can be learnt."""
+        if len(genotypes) < 2:
+            return FixedSupernetState(state.seed, reinforce.skip(state.policy))
+        top1 = jnp.asarray(1 - objectives[:, 0], jnp.float32)
+        policy = self._tell(state.policy, self._draws(state)[0], (jnp.asarray(genotypes), top1))
+        return FixedSupernetState(state.seed, policy)
+
+    def chosen(self, state: FixedSupernetState) -> PolicyChoice:
+        """Return the policy's argmax, moved to keep the goal where that is found to be possible."""
+        scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
+        argmax = canonical(self.space.decisions, scores.argmax(1)[None])[0]
+        landed = project(self.space, argmax.tolist(), scores, self.goal)
+        found = argmax if landed is None else canonical(self.space.decisions, np.array([landed]))[0]
+        entropy = reinforce.entropy(state.policy)
+        return PolicyChoice(tuple(found.tolist()), landed is not None, entropy)
+
+    def _draws(self, state: FixedSupernetState) -> tuple[reinforce.Draws, jax.Array]:
+        """Return the draws of this step, priced, and the key by which some are picked."""
+        key = jax.random.fold_in(jax.random.key(state.seed), state.policy.step)
+        draw_key, pick_key = jax.random.split(key)
+        drawn = self._ask(state.policy, draw_key)
+        genotypes = np.asarray(drawn)
+        excess = np.zeros(len(genotypes))
+        for table, bound in (*self.goal.limits, *self.goal.guides):
+            excess += np.maximum(table.score(genotypes) / bound - 1, 0)
+        ratios = jnp.asarray(self.goal.ratios(genotypes), jnp.float32)
+        return reinforce.Draws(drawn, ratios, jnp.asarray(excess, jnp.float32)), pick_key
+
+    @cached_property
+    def _ask(self) -> Any:
+        return jax.jit(partial(reinforce.ask, count=self.settings.draws))
+
+    @cached_property
+    def _nearest(self) -> Any:
+        return jax.jit(partial(reinforce.nearest, self.settings), static_argnums=2)
+
+    @cached_property
+    def _tell(self) -> Any:
+        return jax.jit(partial(reinforce.tell, self.settings, self.choices))

@@ -1,0 +1,31 @@
+"""Random search (Li and Talwalkar 2019), arXiv 1902.07638: the baseline of every comparison.
+
+Draws of all decisions at once, within the bounds, nothing twice.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.protocols import Genotypes, Proposer
+from nas.search.trials import Trials, no_trials, proposals, with_results
+
+
+@dataclass(frozen=True)
+class RandomSearch:
+    """Draws from `proposer`."""
+
+    proposer: Proposer
+
+    def init(self, seed: int) -> Trials:
+        """Return the state before the first tell."""
+        return no_trials(seed, self.proposer.decisions)
+
+    def ask(self, state: Trials, count: int) -> Genotypes:
+        """Return `count` draws that were not tried."""
+        return proposals(self.proposer, state, state.genotypes[:0], count, rng=state.rng)
+
+    def tell(self, state: Trials, genotypes: Genotypes, objectives: NDArray[np.float64]) -> Trials:
+        """Return the state with these trials."""
+        return with_results(state, genotypes, objectives)

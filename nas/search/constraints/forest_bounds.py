@@ -1,0 +1,126 @@
+"""Hard bounds on what a random forest predicts: kept by checked repair, as a forest has no table.
+
+A policy is led by a sum over decisions that follows the forest near the wanted latency; the final architecture is moved
+until the forest itself says that it keeps the bound (nas/search/constraints/project.py). What is kept is the prediction: measured
+values lie off it by the forest's error, which is said beside it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+
+from latency_models.forest import SUFFIX, Forest, load_forest
+from latency_models.forest_table import ForestTable, additive
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.files import read_bytes
+from nas.protocols import Genotypes, SearchSpace
+from nas.search.constraints.bounds import Bounded
+from nas.search.constraints.project import band, excess, project
+from nas.search.constraints.repair import Constraints
+from nas.space.genotypes import sample
+
+FOLLOWED = 2000  # architectures near the wanted latency that the leading sum is fitted to
+NEAR = 0.1  # how near, relative
+
+
+@dataclass(frozen=True)
+class ForestBound:
+    """An upper bound on a forest's prediction, in its own unit, for a batch of its own size."""
+
+    path: str
+    most: float
+
+    @classmethod
+    def parse(cls, text: str) -> "ForestBound":
+        """Return the bound in "FILE.forest.json:MAX"; `InvalidInput` where it is none, or the file holds no forest."""
+        path, colon, most = text.rpartition(":")
+        try:
+            value = float(most) if colon else np.nan
+        except ValueError:
+            value = np.nan
+        if not (path.endswith(SUFFIX) and isfinite(value) and value > 0):
+            raise InvalidInput(f"a bound on a forest is FILE{SUFFIX}:MAX with a positive number, got '{text}'")
+        bound = cls(path, value)
+        low, high = bound.forest.range
+        if value < low:
+            raise InvalidInput(
+                f"the bound on {bound.name} must be at least {low:.4g} {bound.forest.unit}, got {value:g}: the forest "
+                f"predicts {low:.4g} to {high:.4g} whatever the network"
+            )
+        return bound
+
+    @cached_property
+    def forest(self) -> Forest:
+        """The forest in the file."""
+        return load_forest(Path(self.path))
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return Path(self.path).name.removesuffix(SUFFIX)
+
+    @property
+    def words(self) -> str:
+        """The bound for a plan."""
+        return (
+            f"hard bound: at most {self.most:g} {self.forest.unit} of {self.forest.of} as the forest {self.name} "
+            f"predicts it, kept by checked repair; {self.forest.trust}"
+        )
+
+    def remark(self, arch: ArchSpec) -> str:
+        """Return what the forest predicts for `arch`, in words."""
+        value, forest = float(self.forest.predict([arch])[0]), self.forest
+        kept = "kept by checked repair" if value <= self.most else "NOT kept"
+        return (
+            f"predicted {forest.of} by the forest {self.name}: {value:.4g} {forest.unit}, bound {self.most:g}: {kept}; "
+            f"{forest.trust}"
+        )
+
+
+def digest(path: str) -> str:
+    """Return what identifies the content of the file of a forest."""
+    return sha256(read_bytes(Path(path))).hexdigest()[:16]
+
+
+def with_forests(goal: Constraints, space: SearchSpace, bounds: Sequence[ForestBound]) -> Constraints:
+    """Return `goal` with the bounds to check, and sums over decisions that lead a policy towards them."""
+    if not bounds:
+        return goal
+    near, sizes = _near(goal, space), tuple(len(decision.options) for decision in space.decisions)
+    tables = [ForestTable.of(space, bound.forest, bound.name) for bound in bounds]
+    checks = tuple((table, bound.most) for table, bound in zip(tables, bounds, strict=True))
+    guides = tuple((additive(table, near, sizes), bound.most) for table, bound in zip(tables, bounds, strict=True))
+    return replace(goal, checks=checks, guides=guides)
+
+
+def _near(goal: Constraints, space: SearchSpace) -> Genotypes:
+    """Return genotypes that the leading sum is fitted to: near the goal's latency and inside its limits if any are."""
+    rng = np.random.default_rng(0)
+    try:
+        return Bounded(space, band(replace(goal, tolerance=NEAR))).draw(rng, FOLLOWED)
+    except InvalidInput:
+        return sample(space.decisions, rng, FOLLOWED)
+
+
+def check_reach(goal: Constraints, space: SearchSpace) -> None:
+    """Raise where no architecture is found that keeps the tables' part of `goal` and the bounds on forests too."""
+    if not goal.checks:
+        return
+    bounded = Bounded(space, band(goal))
+    flat = np.zeros((len(space.decisions), max(len(decision.options) for decision in space.decisions)))
+    if project(space, tuple(int(g) for g in bounded.start), flat, goal) is None:
+        drawn = bounded.draw(np.random.default_rng(0), FOLLOWED)
+        best = drawn[np.argmin(excess(goal, drawn))][None]
+        over = [(float(check.score(best)[0]), check.name, most) for check, most in goal.checks]
+        value, name, most = max(over, key=lambda one: one[0] / one[2])
+        raise InvalidInput(
+            f"none found that keeps {' and '.join(f'{n} <= {m:g}' for _, n, m in over)} beside the latency and the "
+            f"other bounds: the nearest of {len(drawn):,} is predicted {value / most - 1:.2%} more than {name} <= "
+            f"{most:g}; a forest allows no proof; loosen {name}"
+        )

@@ -1,0 +1,215 @@
+"""The loop around a search algorithm: ask, evaluate on an executor, tell, with a journal from which it goes on.
+
+How many candidates are asked at once and how many make a batch are settings of the run. So the number of workers cannot
+change a result: batches are made in ask order, and what they gave is told in ask order.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.errors import InvalidInput
+from nas.progress import Progress, ProgressReporter
+from nas.protocols import Evaluator, Executor, Genotype, Genotypes, SearchAlgorithm
+from nas.records.journal import Journal, Record
+
+Payload = Any  # a tree of numpy arrays and plain data
+Build = Callable[[Payload], Evaluator]  # at module level, so that a worker can import it
+OpenExecutor = Callable[[Build, Payload], Executor]
+Objectives = Callable[[Genotypes, NDArray[np.float64]], NDArray[np.float64]]  # [N, D], top-1 [N] -> [N, M]
+
+
+@dataclass(frozen=True)
+class InProcessExecutor:
+    """The executor of one process: batch after batch, with one evaluator."""
+
+    evaluator: Evaluator
+
+    def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[NDArray[np.float64] | None]:
+        """Yield the accuracies [N] of each batch."""
+        for batch in batches:
+            yield self.evaluator.accuracy(batch)
+
+    def close(self) -> None:
+        """Release nothing."""
+
+
+def in_process(build: Build, payload: Payload) -> InProcessExecutor:
+    """Return the executor of one process."""
+    return InProcessExecutor(build(payload))
+
+
+@dataclass
+class Pool:
+    """Accuracies by genotype, each evaluated once, on an executor that is opened when it is first needed.
+
+    None stands for a genotype whose batch was given up on; it is not tried again.
+    """
+
+    open: Callable[[], Executor]
+    batch: int
+    known: dict[Genotype, float | None] = field(default_factory=dict)
+    executor: Executor | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many workers evaluate now; an executor that does not say is one process."""
+        return int(getattr(self.executor, "live_workers", 1))
+
+    def fill(self, genotypes: Genotypes) -> list[Genotypes]:
+        """Evaluate what is not known yet of the genotypes [N, D]; return the batches that were given up on."""
+        rows = dict.fromkeys(map(tuple, genotypes.tolist()))
+        fresh = np.array([row for row in rows if row not in self.known], np.int32)
+        if not len(fresh):
+            return []
+        if self.executor is None:
+            self.executor = self.open()
+        batches = [fresh[at : at + self.batch] for at in range(0, len(fresh), self.batch)]
+        lost = []
+        for batch, accuracies in zip(batches, self.executor.evaluate(batches), strict=True):
+            values = [None] * len(batch) if accuracies is None else accuracies.tolist()
+            self.known.update(zip(map(tuple, batch.tolist()), values, strict=True))
+            lost += [batch] if accuracies is None else []
+        return lost
+
+    def why(self) -> str:
+        """Return the reason of the last batch that was given up on, where the executor tells it."""
+        given_up = getattr(self.executor, "given_up", ())
+        return f": {given_up[-1].error}" if given_up else ""
+
+    def accuracies(self, genotypes: Genotypes) -> list[float | None]:
+        """Return the accuracy of each of the genotypes [N, D], None where it could not be had."""
+        return [self.known[row] for row in map(tuple, genotypes.tolist())]
+
+    def close(self) -> None:
+        """Close the executor, if it was opened."""
+        if self.executor is not None:
+            self.executor.close()
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What a search knows before its first trial: genotypes [N, D] of its own space with their accuracies [N]."""
+
+    genotypes: Genotypes
+    accuracies: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """One search over one space: an algorithm, and how what it asks becomes objectives."""
+
+    name: str  # of its records in the journal
+    algorithm: SearchAlgorithm[Any]
+    embed: Callable[[Genotypes], Genotypes]  # from the algorithm's genotypes to the evaluator's, canonical
+    objectives: Objectives  # of the evaluator's genotypes, all minimised
+    trials: int
+    ask: int  # candidates asked at once
+    seed: int
+    start: WarmStart | None = None
+
+
+@dataclass(frozen=True)
+class SearchHistory:
+    """What a search has told, in order: the evaluator's genotypes [N, D], accuracies [N] and objectives [N, M]."""
+
+    state: Any  # the algorithm's last
+    genotypes: Genotypes
+    accuracies: NDArray[np.float64]
+    objectives: NDArray[np.float64]
+
+    @property
+    def best(self) -> int:
+        """The row of the least first objective; among equal ones of the least second, and so on, then the earliest."""
+        return int(np.lexsort((np.arange(len(self.objectives)), *self.objectives.T[::-1]))[0])
+
+
+def run(job: SearchTask, pool: Pool, journal: Journal, watch: ProgressReporter) -> SearchHistory:
+    """Do the trials of `job` that the journal does not hold yet, and return all of them.
+
+    One record per round: {"stage", "asked": [[int]], "accuracy": [float | null]}. A candidate without an accuracy is
+    left out of what is told.
+    """
+    ran, done = _replayed(job, journal, pool)
+    began, first = time.monotonic(), done
+    while done < job.trials:
+        asked = job.algorithm.ask(ran.state, min(job.ask, job.trials - done))
+        whole = job.embed(asked)
+        for batch in pool.fill(whole):
+            watch.say(f"{job.name}: gave up on a batch of {len(batch)} candidates, which are left out{pool.why()}")
+        accuracies = pool.accuracies(whole)
+        journal.append({"stage": job.name, "asked": asked.tolist(), "accuracy": accuracies})
+        ran, done = _extended(job, ran, asked, accuracies), done + len(asked)
+        rate = (done - first) / max(time.monotonic() - began, 1e-9)
+        watch.progress(_progress(job, ran, done, rate, pool.workers))
+    return ran
+
+
+def evaluate(name: str, genotype: Genotype, pool: Pool, journal: Journal) -> float:
+    """Return the accuracy of one of the evaluator's genotypes, from the journal's records of `name` if it is there."""
+    for record in journal.records:
+        if record["stage"] == name and tuple(record["asked"][0]) == genotype:
+            pool.known[genotype] = record["accuracy"][0]
+    asked = np.array([genotype], np.int32)
+    if genotype not in pool.known:
+        pool.fill(asked)
+        journal.append({"stage": name, "asked": [list(genotype)], "accuracy": pool.accuracies(asked)})
+    accuracy = pool.known[genotype]
+    if accuracy is None:
+        raise InvalidInput(f"{name}: the chosen architecture could not be evaluated; search with another --seed")
+    return accuracy
+
+
+def _replayed(job: SearchTask, journal: Journal, pool: Pool) -> tuple[SearchHistory, int]:
+    """Return what the journal's records of `job` lead to, and how many trials they are; the pool learns them."""
+    nothing = np.zeros((0, 0))
+    ran, done = SearchHistory(_initial_state(job), nothing.astype(np.int32), np.zeros(0), nothing), 0
+    for record in journal.records:
+        if record["stage"] == job.name:
+            asked = _genotypes(record, journal)
+            pool.known.update(zip(map(tuple, job.embed(asked).tolist()), record["accuracy"], strict=True))
+            ran, done = _extended(job, ran, asked, record["accuracy"]), done + len(asked)
+    return ran, done
+
+
+def _initial_state(job: SearchTask) -> Any:
+    """Return the algorithm's first state, told what is known at the start: the best last, as what is young survives."""
+    state, start = job.algorithm.init(job.seed), job.start
+    if start is None or not len(start.genotypes):
+        return state
+    objectives = job.objectives(job.embed(start.genotypes), start.accuracies)
+    order = np.lexsort(objectives.T[::-1])[::-1]
+    return job.algorithm.tell(state, start.genotypes[order], objectives[order])
+
+
+def _genotypes(record: Record, journal: Journal) -> Genotypes:
+    asked = np.asarray(record["asked"], np.int32)
+    if asked.ndim != 2 or len(asked) != len(record["accuracy"]):
+        raise InvalidInput(f"{journal.path} has a round of '{record['stage']}' that is none; start a new run")
+    return asked
+
+
+def _extended(
+    job: SearchTask, ran: SearchHistory, asked: Genotypes, accuracies: Sequence[float | None]
+) -> SearchHistory:
+    """Return the search after one round."""
+    kept = [i for i, accuracy in enumerate(accuracies) if accuracy is not None]
+    told, values = asked[kept], np.array([accuracies[i] for i in kept], np.float64)
+    whole = job.embed(told)
+    objectives = job.objectives(whole, values)
+    return SearchHistory(
+        job.algorithm.tell(ran.state, told, objectives),
+        np.concatenate([ran.genotypes.reshape(-1, whole.shape[1]), whole]),
+        np.concatenate([ran.accuracies, values]),
+        np.concatenate([ran.objectives.reshape(-1, objectives.shape[1]), objectives]),
+    )
+
+
+def _progress(job: SearchTask, ran: SearchHistory, done: int, rate: float, workers: int) -> Progress:
+    best = float(ran.accuracies[ran.best]) if len(ran.accuracies) else None
+    left = (job.trials - done) / rate
+    return Progress(job.name, done, job.trials, argmax_top1=best, seconds_left=left, per_second=rate, workers=workers)

@@ -1,0 +1,1 @@
+"""Search spaces: decisions and genotypes, staged spaces, scaling of networks, cost tables."""

@@ -1,0 +1,201 @@
+"""Spaces of inverted residual stages as pure data: fixed widths and strides; depths, kernels, expansions, excitation.
+
+For the families whose members were measured by others (once-for-all, arXiv 1908.09791; Accel-NASBench, 2404.08005):
+they decode, encode and compile to cost tables as every space does. There is no supernet for them here, so `nas search`
+refuses them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+from nas.ops import Act, Conv, Head, InvertedResidual, Kernel, Op, Shape, make_divisible
+from nas.protocols import CostTerm, Decision, Genotype
+from nas.space.genotypes import DecisionSpace
+from nas.space.scaling import drop_early_strides
+
+Squeeze = Callable[[int, int], int]  # (channels in, channels after the expansion) -> width of the squeezed layer
+
+
+def quarter_of_input(channels_in: int, expanded: int) -> int:
+    """Return a quarter of the block's input, as MnasNet and EfficientNet squeeze."""
+    return channels_in // 4
+
+
+def quarter_of_expanded(channels_in: int, expanded: int) -> int:
+    """Return a quarter of the expanded channels as a multiple of 8, as MobileNetV3 squeezes."""
+    return make_divisible(expanded // 4)
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """What a block may be; expansion 1 means no expansion. Where `excited` has one entry it is no choice."""
+
+    kernels: tuple[int, ...]
+    expansions: tuple[int, ...]
+    excited: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class MBStage:
+    """One stage: block 0 has the stride and no skip, others a skip. `alike`: all blocks take the same options."""
+
+    out_channels: int
+    stride: int
+    depths: tuple[int, ...]
+    options: BlockOptions
+    act: Act
+    alike: bool = False
+
+    def __post_init__(self) -> None:
+        if sorted(set(self.depths)) != list(self.depths) or self.depths[0] < 1:
+            raise InvalidInput(f"a stage needs rising depths from 1, got {self.depths}")
+
+
+@dataclass(frozen=True)
+class MBSpace(DecisionSpace):
+    """A fixed front, stages of inverted residuals, a last 1x1 convolution and a head."""
+
+    name: str
+    input_shape: Shape
+    num_classes: int
+    front: tuple[Conv | InvertedResidual, ...]
+    stages: tuple[MBStage, ...]
+    squeeze: Squeeze
+    last: Conv
+    head: Head
+
+    # ---------------------------------------------------------------------------------------------------- decisions
+
+    @cached_property
+    def slots(self) -> tuple[Decision, ...]:
+        """All choices by name, those with a single option included (they are no decisions)."""
+        slots: list[Decision] = []
+        for s, stage in enumerate(self.stages):
+            slots.append(Decision(f"stage{s}.depth", stage.depths))
+            depth_gene = sum(len(slot.options) > 1 for slot in slots) - 1
+            for i in range(1 if stage.alike else stage.depths[-1]):
+                first = next(k for k, depth in enumerate(stage.depths) if depth > i)
+                needs = (depth_gene, first) if first > 0 else None
+                place, options = self._place(s, i), stage.options
+                slots.append(Decision(f"{place}.kernel", options.kernels, needs))
+                slots.append(Decision(f"{place}.expansion", options.expansions, needs))
+                slots.append(Decision(f"{place}.excited", options.excited, needs))
+        return tuple(slots)
+
+    def _place(self, s: int, i: int) -> str:
+        """Return where the options of block `i` of stage `s` are decided."""
+        return f"stage{s}" if self.stages[s].alike else f"stage{s}.block{i}"
+
+    def genotype_of(self, values: dict[str, Any]) -> Genotype:
+        """Return the canonical genotype that takes `values`, by the names of `slots`; a slot without one, the first.
+
+        Raises `InvalidInput` where a name or a value is none of this space.
+        """
+        for name, value in values.items():
+            if value not in self.options.get(name, ()):
+                offered = f"one of {self.options[name]}" if name in self.options else "absent: there is no such choice"
+                raise InvalidInput(f"{name} of '{self.name}' must be {offered}, got {value}")
+        pairs = ((slot.options, values.get(slot.name, slot.options[0])) for slot in self.decisions)
+        raw = np.array([[options.index(value) for options, value in pairs]])
+        return tuple(int(g) for g in self.canonical(raw)[0])
+
+    def size(self) -> int:
+        """Return the number of distinct architectures (inactive decisions counted once)."""
+        total = 1
+        for stage in self.stages:
+            each = len(stage.options.kernels) * len(stage.options.expansions) * len(stage.options.excited)
+            total *= each * len(stage.depths) if stage.alike else sum(each**depth for depth in stage.depths)
+        return total
+
+    def deployed(self, resolution: int, channels: int, num_classes: int) -> "MBSpace":
+        """Return the space for square pictures of `resolution` px; early strides go as `kept_strides` says."""
+        strides = iter(drop_early_strides(resolution, [x.stride for x in (*self.front, *self.stages)]))
+        return replace(
+            self,
+            input_shape=Shape(resolution, resolution, channels),
+            num_classes=num_classes,
+            front=tuple(replace(op, stride=next(strides)) for op in self.front),
+            stages=tuple(replace(stage, stride=next(strides)) for stage in self.stages),
+        )
+
+    # ------------------------------------------------------------------------------------------- genotypes and specs
+
+    def _channels_in(self, s: int, i: int) -> int:
+        """Return the channels in front of block `i` of stage `s`."""
+        if i > 0:
+            return self.stages[s].out_channels
+        return self.stages[s - 1].out_channels if s else self.front[-1].out_channels
+
+    def block(self, genotype: Sequence[int], s: int, i: int) -> InvertedResidual:
+        """Return block `i` of stage `s`, active or not."""
+        stage, place, channels_in = self.stages[s], self._place(s, i), self._channels_in(s, i)
+        expansion: int = self.value(genotype, f"{place}.expansion")
+        expanded = channels_in * expansion
+        return InvertedResidual(
+            out_channels=stage.out_channels,
+            expanded_channels=expanded if expansion > 1 else 0,
+            kernel=self.value(genotype, f"{place}.kernel"),
+            stride=1 if i else stage.stride,
+            act=stage.act,
+            se_channels=self.squeeze(channels_in, expanded) if self.value(genotype, f"{place}.excited") else 0,
+            residual=i > 0,
+        )
+
+    def decode(self, genotype: Sequence[int]) -> ArchSpec:
+        """Return the architecture of `genotype` (one option index per decision)."""
+        self.check(genotype)
+        stages: list[tuple[Op, ...]] = [self.front]
+        for s in range(len(self.stages)):
+            depth: int = self.value(genotype, f"stage{s}.depth")
+            stages.append(tuple(self.block(genotype, s, i) for i in range(depth)))
+        return ArchSpec(self.input_shape, (*stages, (self.last,)), self.head, self.num_classes, name=self.name)
+
+    def encode(self, arch: ArchSpec) -> Genotype:
+        """Return the canonical genotype of `arch`; `InvalidInput` where it is no member of this space."""
+        values: dict[str, Any] = {}
+        for s, stage in enumerate(arch.stages[1 : 1 + len(self.stages)]):
+            values[f"stage{s}.depth"] = len(stage)
+            for i, op in enumerate(stage):
+                if isinstance(op, InvertedResidual):
+                    place = self._place(s, i)
+                    values[f"{place}.kernel"] = op.kernel
+                    values[f"{place}.expansion"] = op.expanded_channels // self._channels_in(s, i) or 1
+                    values[f"{place}.excited"] = op.se_channels > 0
+        genotype = self.genotype_of({name: v for name, v in values.items() if v in self.options.get(name, ())})
+        if self.decode(genotype) != arch:
+            raise InvalidInput(f"'{arch.name}' is no architecture of the space '{self.name}'")
+        return genotype
+
+    # -------------------------------------------------------------------------------------------------------- costs
+
+    @cached_property
+    def parts(self) -> tuple[CostTerm, ...]:
+        """The network in pieces, each with the decisions it depends on; together they are the kernels of `decode`."""
+        front, at = [], self.input_shape
+        for op in self.front:
+            front += op.lower(at)
+            at = op.out_shape(at)
+        parts = [CostTerm("front", (), partial(_always, tuple(front)))]
+        for s, stage in enumerate(self.stages):
+            for i in range(stage.depths[-1]):
+                names = [f"stage{s}.depth", *(f"{self._place(s, i)}.{x}" for x in ("kernel", "expansion", "excited"))]
+                genes = tuple(sorted(self.gene[name] for name in names if name in self.gene))
+                parts.append(CostTerm(f"stage{s}.block{i}", genes, partial(self._block_kernels, s=s, i=i, at=at)))
+                at = at.strided(1 if i else stage.stride, stage.out_channels)
+        head = self.head.classify(self.last.out_shape(at), self.num_classes)
+        parts.append(CostTerm("head", (), partial(_always, (*self.last.lower(at), *head))))
+        return tuple(parts)
+
+    def _block_kernels(self, genotype: Genotype, *, s: int, i: int, at: Shape) -> Sequence[Kernel]:
+        active = i < self.value(genotype, f"stage{s}.depth")
+        return self.block(genotype, s, i).lower(at) if active else ()
+
+
+def _always(kernels: tuple[Kernel, ...], genotype: Genotype) -> Sequence[Kernel]:
+    return kernels

@@ -1,0 +1,1 @@
+"""Searchable blocks with shared weights, one file per family."""

@@ -1,0 +1,160 @@
+"""How long a search runs and on what proxy: the presets `smoke`, `quick`, `standard`, `paper`, as data.
+
+MobileNetV4 (arXiv 2404.10518, section 6.1) publishes neither how the budget is split between the two stages nor the
+controller's constants: the splits below are ours. `paper` keeps TuNAS's optimizer and a length for accelerators.
+`smoke` goes through every phase in seconds, on a space that compiles in seconds (`uib_smoke`), and finds nothing.
+"""
+
+from dataclasses import dataclass, replace
+
+from nas.errors import InvalidInput, unknown_name
+from nas.search.schedulers import halving
+from nas.training.optimizers import AdamW, OptimizerConfig, RMSProp
+
+FEWEST_CANDIDATES = 6  # of the coarse stage
+OPEN_SHARE = 2 / 3  # of the coarse finalists come from the whole space
+
+
+@dataclass(frozen=True)
+class StageBudget:
+    """Length of one stage: controller steps, each after `updates` steps of the weights."""
+
+    steps: int
+    updates: int = 2
+    samples: int = 8  # architectures per controller step
+    chunk: int = 10  # controller steps per dispatch; a checkpoint can stand between two dispatches
+    idle_fraction: float = 0.25  # of the steps, during which the policy stays uniform
+    averages: bool = True  # warm up with averaged depthwise options, which takes longer to compile; else by sampling
+
+
+@dataclass(frozen=True)
+class RetrainingBudget:
+    """How many candidates of each stage are trained alone, and the epochs at which they are thinned to a third.
+
+    What the coarse stage's candidates end with defends its place against those of the fine stage.
+    """
+
+    coarse: int
+    fine: int
+    open: int = 0  # of the coarse ones, drawn at random from the whole space, whatever supernet and policy say of them
+    rungs: tuple[int, ...] = (1, 2, 4)  # ascending; the last is a whole training
+
+    def lines(self) -> tuple[str, str]:
+        """Return a line about each stage."""
+        drawn = f", {self.open} of them drawn from the whole space" if self.open else ""
+        return (
+            f"coarse finalists: {self.coarse} trained alone{drawn}, {self._rungs(self.coarse)}",
+            f"fine finalists: {self.fine} more against the best of those, {self._rungs(self.fine)}",
+        )
+
+    def _rungs(self, candidates: int) -> str:
+        steps = zip(halving.alive(candidates, self.rungs), self.rungs, strict=True)
+        return ", then ".join(f"{alive} to epoch {rung}" for alive, rung in steps)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Budget of a whole search."""
+
+    name: str
+    coarse: StageBudget
+    fine: StageBudget
+    batch: int  # pictures per weight update
+    reward_batch: int  # held-out pictures per reward
+    eval_pictures: int  # held-out pictures for the accuracies that are reported
+    eval_batch: int  # pictures over which normalisation statistics are taken in evaluation
+    front_size: int  # distinct architectures evaluated after the fine stage
+    proxy_resolution: int  # largest; pictures smaller than this are not enlarged beyond 16 px
+    proxy_width: float
+    optimizer: OptimizerConfig
+    finals: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
+    held_out_fraction: float = 0.2
+    label_smoothing: float = 0.1
+    warmup_fraction: float = 0.025
+    xla_options: tuple[tuple[str, int | bool], ...] = ()  # for the programs of the search
+
+    @property
+    def compiler_options(self) -> dict[str, int | bool] | None:
+        """What `jax.jit` takes under this name."""
+        return dict(self.xla_options) or None
+
+    def with_finalists(self, coarse: int | None) -> "Preset":
+        """Return the preset with so many candidates of the coarse stage trained alone, and a third as many of the fine.
+
+        0 is none, None what the preset has. `InvalidInput` where they are too few for a choice.
+        """
+        if coarse is None:
+            return self
+        if coarse == 0:
+            return replace(self, finals=None)
+        if coarse < FEWEST_CANDIDATES:
+            raise InvalidInput(f"finalists must be at least {FEWEST_CANDIDATES}, or 0 for none, got {coarse}")
+        return replace(self, finals=RetrainingBudget(coarse, coarse // 3, round(OPEN_SHARE * coarse)))
+
+
+SMALLEST_PROXY = 16  # px, but for presets that ask for less
+
+QUICK = Preset(
+    name="quick",
+    coarse=StageBudget(steps=120, averages=False),
+    fine=StageBudget(steps=240, averages=False),
+    batch=64,
+    reward_batch=64,
+    eval_pictures=256,
+    eval_batch=128,
+    front_size=256,
+    proxy_resolution=16,
+    proxy_width=0.25,
+    optimizer=AdamW(learning_rate=4e-3),
+)
+STANDARD = replace(
+    QUICK,
+    name="standard",
+    coarse=StageBudget(steps=400),
+    fine=StageBudget(steps=800),
+    eval_pictures=1024,
+).with_finalists(18)
+PAPER = Preset(
+    name="paper",
+    coarse=StageBudget(steps=20_000, updates=1, samples=16, chunk=100),
+    fine=StageBudget(steps=40_000, updates=1, samples=16, chunk=100),
+    batch=1024,
+    reward_batch=1024,
+    eval_pictures=10_000,
+    eval_batch=1000,
+    front_size=1024,
+    proxy_resolution=224,
+    proxy_width=1.0,
+    optimizer=RMSProp.for_batch(1024),
+    held_out_fraction=0.1,
+)
+SMOKE = replace(
+    QUICK,
+    name="smoke",
+    coarse=StageBudget(steps=16, updates=1, samples=2, chunk=2, averages=False),
+    fine=StageBudget(steps=16, updates=1, samples=2, chunk=2, averages=False),
+    batch=16,
+    reward_batch=16,
+    eval_pictures=64,
+    eval_batch=32,
+    front_size=64,
+    proxy_resolution=8,
+    xla_options=(("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)),  # compile fast
+)
+PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}
+
+
+def load_preset(name: str) -> Preset:
+    """Return the preset `name`."""
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def proxy_resolution(preset: Preset, data_resolution: int, wanted: int | None) -> int:
+    """Return the proxy's resolution in px: as wanted, else that of the data between 16 px and the preset's largest."""
+    if wanted is not None:
+        if wanted < 8:
+            raise InvalidInput(f"the proxy resolution must be at least 8 px, got {wanted}")
+        return wanted
+    return min(max(data_resolution, SMALLEST_PROXY), preset.proxy_resolution)

@@ -1,0 +1,1 @@
+"""Training of one network alone: loop, compiled step, optimizers, checkpoints, candidates halved."""

@@ -1,0 +1,314 @@
+"""Training of one architecture alone: recipe, normalisation statistics, test accuracy, checkpoints, resume.
+
+Here are the loop, the files and the clock; what they run is nas.training.step. Since a step is fixed by (seed, step), a
+training that was interrupted ends with the same bytes as one that was not.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from nas.arch import ArchSpec, save_arch
+from nas.data import Dataset, at_resolution, epoch_indices
+from nas.errors import InvalidInput
+from nas.files import dump_json, new_folder, read_json, write_whole
+from nas.nn.network import (
+    Network,
+    Weights,
+    check_weights,
+    get_weights,
+    save_weights,
+    split_statistics,
+    zero_init_residuals,
+)
+from nas.records.locks import locked
+from nas.records.results import Accuracy, AccuracyKind
+from nas.training.checkpoints import Checkpoints
+from nas.training.devices import copy_arrays
+from nas.training.optimizers import AdamW, OptimizerConfig
+from nas.training.step import (
+    ImageSplit,
+    StepConfig,
+    TrainState,
+    estimated_statistics,
+    image_splits,
+    init_state,
+    run_chunk,
+    top1,
+)
+
+SCHEMA, VERSION = "nas.training", 1
+CHUNK_S = 5.0  # work per dispatch that is aimed at
+CHECKPOINT_S = 45.0  # with the longest chunk after it, a kill loses less than a minute
+CHUNK_STEPS = 512  # the most steps per dispatch
+HOW = "trained alone, test pictures"
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The recipe. The optimizer carries the peak learning rate and the weight decay (kernels only)."""
+
+    epochs: int = 30
+    batch_size: int = 128
+    optimizer: OptimizerConfig = field(default_factory=AdamW)
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.9995
+    warmup_fraction: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("epochs", 1, math.inf), ("batch_size", 2, math.inf), ("label_smoothing", 0, 0.9),
+            ("ema_decay", 0, 0.999999), ("warmup_fraction", 0, 0.9), ("seed", 0, 2**31 - 1),
+        ):  # fmt: skip
+            if not low <= getattr(self, name) <= high:
+                raise InvalidInput(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
+        if not 0 < self.optimizer.learning_rate < math.inf:
+            raise InvalidInput(f"the learning rate must be above 0, got {self.optimizer.learning_rate}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        optimizer: Any = self.optimizer
+        body = {name: value for name, value in vars(self).items() if name != "optimizer"}
+        return body | {"optimizer": type(optimizer).__name__, **asdict(optimizer)}
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """How far a training is, after a chunk of steps: means over the chunk's (augmented) training pictures."""
+
+    step: int
+    steps: int
+    loss: float  # nats, with label smoothing
+    top1: float  # fraction
+    step_s: float  # seconds per step
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained network: its weights with stored statistics (running average over training) and its test accuracy."""
+
+    arch: ArchSpec
+    weights: Weights
+    accuracy: Accuracy
+    steps: int
+
+
+def train(
+    arch: ArchSpec,
+    dataset: Dataset,
+    settings: TrainingConfig,
+    out: Path,
+    progress: Callable[[TrainingProgress], None] = lambda _: None,
+    *,
+    initial_weights: Mapping[str, Any] | None = None,
+    proxy_width: float = 1.0,
+) -> TrainResult:
+    """Train the network of `arch` on `dataset` (resized to its input) and write the result into the folder `out`.
+
+    `out` is new, or holds the same training, which then goes on. It gets arch.json, weights.safetensors, train.json. A
+    KeyboardInterrupt is raised again after a checkpoint. `initial_weights` (inherited from a supernet, say) replace the
+    random initialisation; `proxy_width` goes into the kind of accuracy. Raises `InvalidInput` where data, folder or
+    weights do not fit, or where the loss is no longer finite.
+    """
+    data = fitting(arch, dataset)
+    with _opened(out, _identity(arch, data, settings, initial_weights, proxy_width)):
+        train_feed, test_feed = image_splits(data)
+        params, statistics = split_statistics(initialised(arch, settings.seed, initial_weights))
+        plan = TrainingPlan(arch, settings, data, train_feed)
+        state = fit(plan, params, out / "checkpoints", progress)
+        batch = min(settings.batch_size, len(data.x_train))
+        weights = estimated_statistics(arch, state.average | statistics, train_feed, batch)
+        accuracy = _accuracy(top1(arch, weights, test_feed), arch, data, proxy_width)
+        result = TrainResult(arch, weights, accuracy, plan.steps)
+        _write(result, settings, initial_weights is not None, out)
+    return result
+
+
+def fitting(arch: ArchSpec, dataset: Dataset) -> Dataset:
+    """Return `dataset` at the resolution of `arch`; `InvalidInput` where classes, channels or aspect do not fit."""
+    height, width, channels = arch.input_shape
+    if arch.num_classes != dataset.num_classes:
+        raise InvalidInput(f"the spec has {arch.num_classes} classes, but {dataset.name} has {dataset.num_classes}")
+    if height != width:
+        raise InvalidInput(f"the spec takes pictures of {height} x {width} pixels, but data sets have square ones")
+    if dataset.channels not in (1, channels):
+        raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
+    return at_resolution(dataset, height)
+
+
+def initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
+    """Return a random initialisation, residual blocks beginning as their skips, or `initial_weights` made whole.
+
+    The latter may lack the statistics.
+    """
+    weights = get_weights(Network(arch, nnx.Rngs(seed)))
+    if initial_weights is None:
+        return zero_init_residuals(arch, weights)
+    whole = split_statistics(weights)[1] | dict(initial_weights)
+    check_weights(arch, whole)
+    return dict(copy_arrays({name: np.asarray(whole[name], np.float32) for name in weights}))  # training donates them
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The steps of one training: how many, and which pictures each sees."""
+
+    arch: ArchSpec
+    settings: TrainingConfig
+    data: Dataset
+    feed: ImageSplit
+
+    def __post_init__(self) -> None:
+        if self.settings.batch_size > len(self.data.x_train):
+            raise InvalidInput(
+                f"batch_size must be at most the {len(self.data.x_train)} training pictures, "
+                f"got {self.settings.batch_size}"
+            )
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps per epoch; pictures that do not fill a batch sit an epoch out."""
+        return len(self.data.x_train) // self.settings.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.settings.epochs * self.per_epoch
+
+    @property
+    def recipe(self) -> StepConfig:
+        """What the compiled step depends on."""
+        s = self.settings
+        return StepConfig(
+            self.arch, s.optimizer, self.steps, s.warmup_fraction, s.label_smoothing, s.ema_decay,
+            self.data.augmentation,
+        )  # fmt: skip
+
+    def rows(self, done: int, count: int) -> np.ndarray[Any, Any]:
+        """Return int32 [CHUNK_STEPS, batch]: the pictures of the `count` steps from step `done` on, then zeros."""
+        batch, per_epoch = self.settings.batch_size, self.per_epoch
+        rows = np.zeros((CHUNK_STEPS, batch), np.int32)
+        for epoch in range(done // per_epoch, (done + count - 1) // per_epoch + 1):
+            indices = epoch_indices(self.settings.seed, epoch, len(self.data.x_train), batch)
+            first = epoch * per_epoch
+            start, stop = max(done, first), min(done + count, first + per_epoch)
+            rows[start - done : stop - done] = indices[start - first : stop - first]
+        return rows
+
+
+def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[TrainingProgress], None]) -> TrainState:
+    """Return the state after all steps from `params` on, or from the newest checkpoint in `folder` if there is one.
+
+    `params` are donated. A chunk of steps takes about `CHUNK_S`; between chunks there are progress and checkpoints.
+    """
+    recipe, steps = plan.recipe, plan.steps
+    state = init_state(recipe, params)
+    with closing(Checkpoints(folder)) as checkpoints:
+        done, state = checkpoints.latest(state) or (0, state)
+        saved, saved_at = done, time.monotonic()
+        count, compiled = 1, False  # the first dispatch compiles, so the second is the first that tells the speed
+        try:
+            while done < steps:
+                started, count = time.monotonic(), min(count, steps - done)
+                rows = jax.device_put(plan.rows(done, count))
+                state, totals = run_chunk(recipe, state, rows, count, plan.settings.seed, plan.feed)
+                loss, right = (float(total) / count for total in totals)
+                step_s, done = (time.monotonic() - started) / count, done + count
+                if not math.isfinite(loss):
+                    raise InvalidInput(f"the loss is no longer finite at step {done}; lower the learning rate")
+                if time.monotonic() - saved_at > CHECKPOINT_S:
+                    checkpoints.save(done, state)
+                    saved, saved_at = done, time.monotonic()
+                progress(TrainingProgress(done, steps, loss, right / plan.settings.batch_size, step_s))
+                count = min(CHUNK_STEPS, 4 * count, max(1, round(CHUNK_S / step_s))) if compiled else 2
+                compiled = True
+        except KeyboardInterrupt:
+            if not state.step.is_deleted() and int(state.step) > saved:  # deleted: the dispatch had just taken it
+                checkpoints.save(int(state.step), state)
+            raise
+        if done > saved:
+            checkpoints.save(done, state)
+    return state
+
+
+def _accuracy(fraction: float, arch: ArchSpec, data: Dataset, proxy_width: float) -> Accuracy:
+    pictures = len(data.x_test)
+    kind = AccuracyKind(data.name, data.digest, arch.input_shape.height, proxy_width, HOW)
+    return Accuracy.of(fraction, pictures, kind)
+
+
+def _identity(
+    arch: ArchSpec,
+    data: Dataset,
+    settings: TrainingConfig,
+    initial_weights: Mapping[str, Any] | None,
+    proxy_width: float,
+) -> dict[str, Any]:
+    """Return what must be equal for a training to go on."""
+    start = hashlib.sha256()
+    for name, value in sorted((initial_weights or {}).items()):
+        start.update(name.encode() + np.ascontiguousarray(value, np.float32).tobytes())
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "arch": arch.digest,
+        "data": data.name,
+        "data_digest": data.digest,
+        "initial_weights": None if initial_weights is None else start.hexdigest(),
+        "proxy_width": proxy_width,
+        **settings.to_dict(),
+    }
+
+
+@contextmanager
+def _opened(out: Path, identity: dict[str, Any]) -> Iterator[None]:
+    """Make `out` the folder of this training, or check that it is, and hold it."""
+    if not (out / "settings.json").exists():
+        new_folder(out)
+    with locked(out):
+        _check_folder(out, identity)
+        yield
+
+
+def _check_folder(out: Path, identity: dict[str, Any]) -> None:
+    """Write `identity` into a new folder, or compare it with what is there; `InvalidInput` names a difference."""
+    path = out / "settings.json"
+    if not path.exists():
+        new_folder(out)
+        write_whole(path, dump_json(identity))
+        return
+    there = read_json(path)
+    if not isinstance(there, dict) or there.get("schema") != SCHEMA:
+        raise InvalidInput(f"{path} is not of a training; name another folder with --out")
+    for name in {**identity, **there}:
+        if there.get(name) != identity.get(name):
+            raise InvalidInput(
+                f"{out} holds a training with {name} {there.get(name)!r}, not {identity.get(name)!r}; "
+                "go on with the same or name another folder with --out"
+            )
+
+
+def _write(result: TrainResult, settings: TrainingConfig, inherited: bool, out: Path) -> None:
+    save_arch(result.arch, out / "arch.json")
+    save_weights(out / "weights.safetensors", result.weights, result.arch, "trained")
+    about = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "digest": result.arch.digest,
+        "arch": result.arch.to_dict(),
+        "settings": settings.to_dict(),
+        "steps": result.steps,
+        "started_from": "inherited weights" if inherited else "random initialisation",
+        "accuracy": asdict(result.accuracy),
+    }
+    write_whole(out / "train.json", dump_json(about))

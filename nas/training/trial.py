@@ -1,0 +1,115 @@
+"""One network trained alone to any epoch, measured on held-out pictures after each: what a trial of a finalist runs.
+
+The recipe and its compiled step are those of `nas train`; the schedule spans the full length wherever a trial stops. A
+folder holds curve.jsonl, checkpoints and, at the full length, the weights. Stopping and going on changes no byte.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from nas.arch import ArchSpec, save_arch
+from nas.data import Dataset, split_for_search
+from nas.errors import InvalidInput
+from nas.nn.network import Weights, save_weights, split_statistics
+from nas.records.journal import Journal
+from nas.records.locks import locked
+from nas.training.checkpoints import Checkpoints
+from nas.training.loop import CHECKPOINT_S, CHUNK_STEPS, TrainingConfig, TrainingPlan, initialised
+from nas.training.step import TrainState, estimated_statistics, image_splits, init_state, run_chunk, top1
+
+ORPHAN_S = 60.0  # a worker may outlive a driver that was killed, by a little
+Seen = Callable[[int, float], None]  # an epoch, and the top-1 after it
+
+
+def validation_view(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """Return the training set alone, as a search splits it: what the search held out stands where the test set was."""
+    kept, held = split_for_search(dataset, fraction, seed)
+    x, y = dataset.x_train, dataset.y_train
+    digest = sha256(f"{dataset.digest} {fraction} {seed}".encode()).hexdigest()
+    return replace(dataset, x_train=x[kept], y_train=y[kept], x_test=x[held], y_test=y[held], digest=digest)
+
+
+def train_until(
+    arch: ArchSpec, data: Dataset, settings: TrainingConfig, folder: Path, *, until: int, seen: Seen
+) -> list[float]:
+    """Train to the end of epoch `until`, from where `folder` stands, and return the top-1 after each epoch [until].
+
+    `data` is a `held_out_view` at the resolution of `arch`. `seen` is called for every epoch, known ones included.
+    Raises `InvalidInput` where the loss is no longer finite, or another process holds the folder for `ORPHAN_S`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, ORPHAN_S):
+        curve = _Curve(Journal(folder / "curve.jsonl"), seen)
+        for epoch in range(1, min(until, len(curve.known)) + 1):
+            seen(epoch, curve.known[epoch - 1])
+        if not known_curve(settings, folder, until):
+            _go_on(TrainingPlan(arch, settings, data, image_splits(data)[0]), curve, folder, until)
+    return curve.known[:until]
+
+
+def known_curve(settings: TrainingConfig, folder: Path, until: int) -> list[float]:
+    """Return the top-1 after each epoch [until] where `folder` holds all that `train_until` would do, else nothing."""
+    path = folder / "curve.jsonl"
+    curve = [float(record["top1"]) for record in Journal(path).records] if path.exists() else []
+    whole = until < settings.epochs or (folder / "weights.safetensors").exists()
+    return curve[:until] if whole and len(curve) >= until else []
+
+
+class _Curve:
+    """The accuracies so far, in the journal of the trial's folder."""
+
+    def __init__(self, journal: Journal, seen: Seen) -> None:
+        self.journal, self.seen = journal, seen
+        self.known = [float(record["top1"]) for record in journal.records]
+
+    def add(self, epoch: int, accuracy: float) -> None:
+        """Note the accuracy after an epoch, unless it is known."""
+        if epoch > len(self.known):
+            self.journal.append({"epoch": epoch, "top1": accuracy})
+            self.known.append(accuracy)
+            self.seen(epoch, accuracy)
+
+
+def _go_on(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> None:
+    """Train from the newest checkpoint in `folder` to the end of epoch `until`; at the full length save the weights."""
+    arch, settings, held_feed = plan.arch, plan.settings, image_splits(plan.data)[1]
+    params, statistics = split_statistics(initialised(arch, settings.seed, None))
+    state = init_state(plan.recipe, params)
+
+    def measured(state: TrainState) -> Weights:
+        return estimated_statistics(arch, state.average | statistics, plan.feed, settings.batch_size)
+
+    with closing(Checkpoints(folder / "checkpoints")) as checkpoints:
+        done, state = checkpoints.latest(state) or (0, state)
+        saved = time.monotonic()
+        for epoch in range(done // plan.per_epoch + 1, until + 1):
+            state = _epoch(plan, state, epoch)
+            if epoch > len(curve.known):
+                curve.add(epoch, top1(arch, measured(state), held_feed))
+            if epoch == until or time.monotonic() - saved > CHECKPOINT_S:
+                checkpoints.save(epoch * plan.per_epoch, state)
+                saved = time.monotonic()
+    if until == settings.epochs:
+        save_arch(arch, folder / "arch.json")
+        save_weights(folder / "weights.safetensors", measured(state), arch, "trained")
+    jax.clear_caches()  # every network has programs of its own
+
+
+def _epoch(plan: TrainingPlan, state: TrainState, epoch: int) -> TrainState:
+    """Return the state after the steps of one epoch, counted from 1."""
+    done, last = (epoch - 1) * plan.per_epoch, epoch * plan.per_epoch
+    while done < last:
+        count = min(CHUNK_STEPS, last - done)
+        rows = jax.device_put(plan.rows(done, count))
+        state, (loss, _) = run_chunk(plan.recipe, state, rows, count, plan.settings.seed, plan.feed)
+        done += count
+        if not bool(jnp.isfinite(loss)):
+            raise InvalidInput(f"the loss is no longer finite at step {done}; lower the learning rate")
+    return state
