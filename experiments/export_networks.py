@@ -19,7 +19,7 @@ def networks(names: Sequence[str], count: int, seed: int, resolution: int | None
         yield f"random UIB {i}", SPACE.decode(genotype)
 
 
-def scaled_weights(arch: ArchSpec, pictures: np.ndarray) -> dict[str, np.ndarray]:
+def scaled_weights(arch: ArchSpec, images: np.ndarray) -> dict[str, np.ndarray]:
     """Return weights of which every tensor changes the logits, and logits of size 1."""
     rng, weights = np.random.default_rng(1), {}
     for name, shape in weight_shapes(arch).items():
@@ -33,7 +33,7 @@ def scaled_weights(arch: ArchSpec, pictures: np.ndarray) -> dict[str, np.ndarray
         else:
             value *= np.float32(0.1)
         weights[name] = value
-    scale = np.float32(1 / np.abs(logits(arch, weights, pictures)).max())
+    scale = np.float32(1 / np.abs(logits(arch, weights, images)).max())
     for name in ("head.classifier.weight", "head.classifier.bias"):
         weights[name] = weights[name] * scale
     return weights

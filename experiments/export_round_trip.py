@@ -3,7 +3,7 @@
     python -m experiments.export_round_trip [--training FOLDER --data fashion-mnist --data-dir DIR]
 
 Prints the largest absolute difference of the logits (of size 1) per network and format; 1e-4 or less is wanted. With
-the folder of a nas train, also the top-1 of its int8 files on all test pictures, within 1 point of float32. Exits 1
+the folder of a nas train, also the top-1 of its int8 files on all test images, within 1 point of float32. Exits 1
 where one of both does not hold. timm is in experiments/timm_round_trip.py.
 
 What came out, in 2 minutes on 2 cores: Conv-S at most 1.1e-6, Hybrid-M 4.3e-5, five random UIB specs 1.6e-6, over
@@ -36,44 +36,44 @@ from nas.nn.network import load_weights, save_weights
 ALLOWED, ALLOWED_POINTS = 1e-4, 1.0
 SINGLE = {"stablehlo": stablehlo_file.FORMAT, "onnx": onnx_file.FORMAT, "tflite": tflite_file.FORMAT}
 INT8 = {"onnx": onnx_int8_file.FORMAT, "tflite": tflite_int8_file.FORMAT}
-PICTURES = 2
+IMAGES = 2
 
 
-def flax_logits(arch: ArchSpec, weights: dict[str, np.ndarray], pictures: np.ndarray) -> np.ndarray:
+def flax_logits(arch: ArchSpec, weights: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     """Return the logits of the stand-alone Flax model, run by a Python without this package."""
     with tempfile.TemporaryDirectory() as folder:
         save_weights(Path(folder, "weights.safetensors"), weights, arch, "drawn")
         save_arch(arch, Path(folder, "arch.json"))
         write_whole(Path(folder, "model.py"), flax_folder.model_source(arch, {"origin": "drawn"}))
-        return flax_folder.run_model(Path(folder), pictures)
+        return flax_folder.run_model(Path(folder), images)
 
 
 def differences(arch: ArchSpec) -> dict[str, float]:
     """Return the largest absolute difference of the logits per format."""
-    pictures = np.random.default_rng(0).normal(size=(PICTURES, *arch.input_shape)).astype(np.float32)
-    weights = scaled_weights(arch, pictures)
+    images = np.random.default_rng(0).normal(size=(IMAGES, *arch.input_shape)).astype(np.float32)
+    weights = scaled_weights(arch, images)
     said = {"arch": arch.digest, "origin": "drawn for a check"}
-    wanted = logits(arch, weights, pictures)
-    found = {name: form.run(form.bytes_of(arch, weights, said), pictures) for name, form in SINGLE.items()}
-    found["flax"] = flax_logits(arch, weights, pictures)
-    return {name: difference(one, wanted)[0] for name, one in found.items()}
+    requested = logits(arch, weights, images)
+    found = {name: form.run(form.bytes_of(arch, weights, said), images) for name, form in SINGLE.items()}
+    found["flax"] = flax_logits(arch, weights, images)
+    return {name: difference(one, requested)[0] for name, one in found.items()}
 
 
 def int8_points(folder: Path, data: str, data_dir: Path | None) -> list[tuple[str, float, float, float]]:
-    """Return (format, top-1 in int8, top-1 in float32, agreement) of a trained network on all test pictures."""
+    """Return (format, top-1 in int8, top-1 in float32, agreement) of a trained network on all test images."""
     from nas.data import load
 
     arch, dataset = load_arch(folder / "arch.json"), load(data, data_dir)
     weights, _ = load_weights(folder / "weights.safetensors", arch)
-    given = calibration(arch, dataset, check_pictures=len(dataset.y_test))
+    given = calibration(arch, dataset, check_images=len(dataset.y_test))
     if given.labels is None:
         raise InvalidInput(f"{data} has other classes than {folder}; name the data that it was trained on")
-    wanted, rows = logits(arch, weights, given.check), []
+    requested, rows = logits(arch, weights, given.check), []
     for name, form in INT8.items():
         content, _ = form.content(arch, lambda tensor, _: weights[tensor], {}, given)
         found = form.run(content, given.check)
-        top1 = [float((one.argmax(1) == given.labels).mean()) for one in (found, wanted)]
-        rows.append((name, top1[0], top1[1], agreement(found, wanted)))
+        top1 = [float((one.argmax(1) == given.labels).mean()) for one in (found, requested)]
+        rows.append((name, top1[0], top1[1], agreement(found, requested)))
     return rows
 
 

@@ -259,9 +259,9 @@ def study(out: Path, names: list[str], kills: int, seed: int) -> None:
         failed, reference = 0, references[phase.command]
         for kill in range(kills):
             run, rng = out / f"{name}-{kill}", np.random.default_rng([seed, kill, *name.encode()])
-            told = killed_and_resumed(phase, reference, run, *reference.point(name, rng))
-            failed += not told.startswith("same bytes")
-            print(f"  {name} {kill}: {told}", flush=True)
+            reported = killed_and_resumed(phase, reference, run, *reference.point(name, rng))
+            failed += not reported.startswith("same bytes")
+            print(f"  {name} {kill}: {reported}", flush=True)
             shutil.rmtree(run, ignore_errors=True)
         print(f"{name}: {kills - failed} of {kills} runs with the same bytes", flush=True)
     if JOINT in references:

@@ -63,18 +63,20 @@ def draw(model: Roofline, between_ms: tuple[float, float], count: int, seed: int
     """Return networks of the UIB space at predicted latencies drawn log-uniformly; each is uniform, then repaired."""
     space = load("space", SPACES, "uib").deployed(RESOLUTION, 3, CLASSES)
     table = compile_table(space, model)
-    low = max(between_ms[0], float(table.cheapest()[0]))
-    high = min(between_ms[1], float(table.dearest()[0]))
+    low = max(between_ms[0], float(table.minimum()[0]))
+    high = min(between_ms[1], float(table.maximum()[0]))
     rng = np.random.default_rng([seed, 20])
     shape = len(space.decisions), max(len(decision.options) for decision in space.decisions)
-    drawn: dict[Genotype, ArchSpec] = {}
-    while len(drawn) < count:
-        wanted_ms = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    sampled: dict[Genotype, ArchSpec] = {}
+    while len(sampled) < count:
+        latency_budget_ms = float(np.exp(rng.uniform(np.log(low), np.log(high))))
         scores = 1e-3 * rng.standard_normal(shape)  # ties between equally near moves fall at random
-        landed = repair(space, space.sample(rng, 1)[0].tolist(), scores, Constraints(table, wanted_ms, LANDED))
-        if landed is not None:
-            drawn[landed] = space.decode(landed)
-    return list(drawn.values())
+        satisfied = repair(
+            space, space.sample(rng, 1)[0].tolist(), scores, Constraints(table, latency_budget_ms, LANDED)
+        )
+        if satisfied is not None:
+            sampled[satisfied] = space.decode(satisfied)
+    return list(sampled.values())
 
 
 def write_list(archs: Sequence[ArchSpec], folder: Path) -> Path:
@@ -99,15 +101,15 @@ def compare(predicted_ms: NDArray[np.float64], measured_ms: NDArray[np.float64],
     )
 
 
-def search(host: Path, wanted_ms: float, out: Path, runtime: str) -> None:
+def search(host: Path, latency_budget_ms: float, out: Path, runtime: str) -> None:
     """Search for the host, measure what was found, and print whether it is on target."""
     if not (out / "search" / "best.json").exists():
-        command("search", "--target", host, "--latency-ms", f"{wanted_ms:.3f}", "--out", out / "search")
+        command("search", "--target", host, "--latency-ms", f"{latency_budget_ms:.3f}", "--out", out / "search")
     measure(out / "search", out / "found.csv", runtime)
     (row,) = read_measurements(out / "found.csv")
-    gap = row.latency_ms / wanted_ms - 1
-    verdict = "on target" if abs(gap) <= ON_TARGET else "off target"
-    print(f"found for {wanted_ms:.2f} ms: measured {row.latency_ms:.2f} ms, {gap:+.1%}: {verdict}")
+    gap = row.latency_ms / latency_budget_ms - 1
+    ranking = "on target" if abs(gap) <= ON_TARGET else "off target"
+    print(f"found for {latency_budget_ms:.2f} ms: measured {row.latency_ms:.2f} ms, {gap:+.1%}: {ranking}")
 
 
 def main() -> None:

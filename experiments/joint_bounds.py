@@ -1,6 +1,6 @@
 """Does a search land on its latency under bounds on memory, flash and energy together, where that can be done at all?
 
-Question: a policy's likeliest architecture is moved to the wanted latency and inside the bounds, in the coarse stage
+Question: a policy's likeliest architecture is moved to the latency budget and inside the bounds, in the coarse stage
 (sizes) and then in the fine one (blocks). How often does it get there by moves of one or two decisions alone, and how
 often with draws that keep all bounds (nas/search/constraints/project.py)? Policies are random (normal logits), no network is
 trained: where the policy points does not matter to the guarantee.
@@ -21,7 +21,7 @@ latency x  share  bounds        by moves  with draws
         2    0.2  proved none
 
 Moves alone failed in the coarse stage: its blocks need more memory than some bounds allow, so it chose sizes around
-which no fine architecture takes the wanted latency, and the fine stage aimed at the nearest that it could reach. Now
+which no fine architecture takes the latency budget, and the fine stage aimed at the nearest that it could reach. Now
 sizes are chosen among those of architectures that keep everything.
 """
 
@@ -56,7 +56,7 @@ class Case:
 
     space: StagedSpace
     share: float
-    ratio: float  # wanted latency over that of the reference network
+    ratio: float  # latency budget over that of the reference network
 
     @cached_property
     def costs(self) -> list[Cost]:
@@ -68,45 +68,45 @@ class Case:
     def bounds(self) -> list[float]:
         """The bound on each."""
         tables = [compile_table(self.space, cost) for cost in self.costs[1:]]
-        ranges = [(float(table.cheapest()[0]), float(table.dearest()[0])) for table in tables]
+        ranges = [(float(table.minimum()[0]), float(table.maximum()[0])) for table in tables]
         return [low + self.share * (high - low) for low, high in ranges]
 
-    def goal(self, space: StagedSpace) -> Constraints:
-        """Return what is asked of a stage, as `nas.runs.plan.SearchPlan.goal` has it."""
+    def constraints(self, space: StagedSpace) -> Constraints:
+        """Return what is asked of a stage, as `nas.runs.plan.SearchPlan.constraints` has it."""
         latency, *tables = (compile_table(space, cost) for cost in self.costs)
-        wanted = self.ratio * load_target("pixel6-cpu").model().predict_ms(
+        latency_budget = self.ratio * load_target("pixel6-cpu").model().predict_ms(
             with_input(reference("mobilenetv4-conv-s"), SIDE, 3, CLASSES)
         )
-        target = float(np.clip(wanted, latency.cheapest()[0], latency.dearest()[0]))
-        limits = [(table, max(most, table.cheapest()[0])) for table, most in zip(tables, self.bounds, strict=True)]
+        target = float(np.clip(latency_budget, latency.minimum()[0], latency.maximum()[0]))
+        limits = [(table, max(most, table.minimum()[0])) for table, most in zip(tables, self.bounds, strict=True)]
         return Constraints(latency, target, 0.01, tuple(limits))
 
     def feasible(self) -> str:
         """Return whether anything in the space keeps all of it."""
         try:
-            _ = Bounded(self.space, band(self.goal(self.space))).start
+            _ = Bounded(self.space, band(self.constraints(self.space))).start
         except InvalidInput as error:
             return "proved none" if "proved" in str(error) else "none found"
         return "feasible"
 
-    def landed(self, seed: int) -> tuple[bool, bool]:
+    def satisfied(self, seed: int) -> tuple[bool, bool]:
         """Return whether a random policy lands by moves alone, and with draws."""
         rng, coarse = np.random.default_rng(seed), self.space.coarse()
         scores = logits(coarse, rng)
         argmax = likeliest(scores)
-        by_moves = repair(coarse, argmax, scores, self.goal(coarse)) or argmax
-        with_draws, _ = project_coarse(self.space, coarse, argmax, scores, self.goal)
+        by_moves = repair(coarse, argmax, scores, self.constraints(coarse)) or argmax
+        with_draws, _ = project_coarse(self.space, coarse, argmax, scores, self.constraints)
         ends = []
         for choice, finish in ((by_moves, repair), (with_draws, project)):
             fine = self.space.fine(coarse.decode(choice))
             scores = logits(fine, np.random.default_rng([seed, 1]))
-            end = finish(fine, likeliest(scores), scores, self.goal(fine))
+            end = finish(fine, likeliest(scores), scores, self.constraints(fine))
             ends.append(end is not None and self.kept(fine, end))
         return ends[0], ends[1]
 
     def kept(self, space: StagedSpace, genotype: Genotype) -> bool:
         """Return whether an architecture keeps what the whole search asks, not what its stage could aim at."""
-        whole = self.goal(self.space)
+        whole = self.constraints(self.space)
         return bool(whole.violation(np.array([self.space.encode(space.decode(genotype))]))[0] <= 1e-9)
 
 
@@ -134,7 +134,9 @@ def main() -> None:
         for share in SHARES:
             case = Case(space, share, ratio)
             answer = case.feasible()
-            ends = np.array([case.landed(seed) for seed in range(count)]).sum(0) if answer == "feasible" else ("-", "-")
+            ends = (
+                np.array([case.satisfied(seed) for seed in range(count)]).sum(0) if answer == "feasible" else ("-", "-")
+            )
             print(f"{ratio:9g}{share:7g}  {answer:12}{ends[0]:>7} of {count}{ends[1]:>8} of {count}", flush=True)
 
 

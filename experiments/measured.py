@@ -14,7 +14,7 @@ The decoded specs are the networks that were measured, as far as counts can tell
   66 and 2.9; 43.4 and 2.04 (44, 2.4) at width 0.75; 52.3 and 2.04 (65, 2.0) minimalistic. Not settled.
 - FD-MobileNet and EfficientFormer are left out: there is no builder of them. MobileNetV1 has no times.
 
-What came out. MACs rank the Titan's batches of 64 pictures (.99), and hardly its single pictures (.29):
+What came out. MACs rank the Titan's batches of 64 images (.99), and hardly its single images (.29):
 
 device                   n  batch       ms of a batch    millions of MACs  rho(MACs)
 zcu102                1498      1       1.68 to 22.56     74.80 to 656.13      0.861
@@ -66,7 +66,7 @@ A100_BATCH = 128
 
 @dataclass(frozen=True)
 class Measured:
-    """N networks on one device: their specs and names, and the milliseconds [N] of one batch of `batch` pictures."""
+    """N networks on one device: their specs and names, and the milliseconds [N] of one batch of `batch` images."""
 
     specs: tuple[ArchSpec, ...]
     names: tuple[str, ...]
@@ -92,7 +92,7 @@ def mbconv_spec(row: Row) -> ArchSpec:
 
 @cache
 def ofa_space(side: int) -> MBSpace:
-    """Return the once-for-all space for pictures of `side` pixels."""
+    """Return the once-for-all space for images of `side` pixels."""
     return OFA.deployed(side, OFA.input_shape.channels, OFA.num_classes)
 
 
@@ -161,9 +161,11 @@ def from_ofa(column: str, *, batch: int) -> Measured:
 
 def from_pixel(device: str, precision: str) -> Measured:
     """Return the MobileNets of one phone's big core in the Pixel table."""
-    wanted = (device, precision)
+    requested = (device, precision)
     rows = [
-        row for row in rows_of(PIXEL_TABLE) if (row["device"], row["precision"]) == wanted and row["model"] in FAMILIES
+        row
+        for row in rows_of(PIXEL_TABLE)
+        if (row["device"], row["precision"]) == requested and row["model"] in FAMILIES
     ]
     names = tuple(f"{row['model']} {row['width']} {row['resolution']}" for row in rows)
     latency = np.array([float(row["latency_ms"]) for row in rows])
@@ -178,9 +180,9 @@ def from_table6(column: str) -> Measured:
     return Measured(specs, tuple(latency), np.array(list(latency.values())), 1)
 
 
-def milliseconds_of_batch(pictures_per_s: float) -> float:
+def milliseconds_of_batch(images_per_s: float) -> float:
     """Return the milliseconds of one batch on the A100."""
-    return 1000 * A100_BATCH / pictures_per_s
+    return 1000 * A100_BATCH / images_per_s
 
 
 DEVICES: dict[str, Callable[[], Measured]] = {

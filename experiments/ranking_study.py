@@ -57,7 +57,7 @@ after 2 passes of 4.
 Of the search before it had finalists: in a first form the warm-up ran the largest sizes, all blocks of a stage
 included, and the shallow networks' shared weights were left behind. A coarse supernet so trained (400 steps of 2
 updates, policy uniform) ranked the 16 with a tau of -.08; one that samples sizes uniformly with .29; one that samples
-near the target only with -.10, but it gives them 77.4 % top-1 in the mean against 76.2 and 71.1 % (held-out pictures).
+near the target only with -.10, but it gives them 77.4 % top-1 in the mean against 76.2 and 71.1 % (validation images).
 With 16 networks only a tau beyond about +-.36 differs from 0. The search samples near the target since, without a
 warm-up of sizes. Blocks with a skip begin as that skip, in the supernet and alone: with 2 passes that gave a deep
 random network 1.0 point and a shallow one 0.1.
@@ -107,7 +107,7 @@ def found(settings: SearchConfig, seeds: list[int], out: Path) -> list[Result]:
         run = out / f"search-s{seed}"
         go = resume(run, Lines()) if run.exists() else search(replace(settings, seed=seed), run, Lines())
         results.append(go)
-        print(f"search seed {seed}: {go.latency:.4g} {go.latency_unit}, wanted {go.wanted_latency:.4g}", flush=True)
+        print(f"search seed {seed}: {go.latency:.4g} {go.latency_unit}, wanted {go.latency_budget:.4g}", flush=True)
     return results
 
 
@@ -117,18 +117,18 @@ def given(files: list[Path]) -> list[ArchSpec]:
 
 
 def random_genotypes(plan: SearchPlan, count: int, seed: int) -> list[Genotype]:
-    """Return distinct canonical genotypes of the whole space within 1 % of the wanted latency."""
-    rng, goal = np.random.default_rng([seed, 99]), plan.goal(plan.space)
+    """Return distinct canonical genotypes of the whole space within 1 % of the latency budget."""
+    rng, constraints = np.random.default_rng([seed, 99]), plan.constraints(plan.space)
     flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
-    drawn: list[Genotype] = []
-    while len(drawn) < count:
+    sampled: list[Genotype] = []
+    while len(sampled) < count:
         scores = flat + 1e-3 * rng.standard_normal(flat.shape)  # ties between equally near moves fall at random
-        landed = repair(plan.space, plan.space.sample(rng, 1)[0], scores, goal)
-        if landed is not None:
-            genotype = tuple(int(g) for g in plan.space.canonical(np.array([landed]))[0])
-            if genotype not in drawn and goal.violation(np.array([genotype]))[0] == 0:
-                drawn.append(genotype)
-    return drawn
+        satisfied = repair(plan.space, plan.space.sample(rng, 1)[0], scores, constraints)
+        if satisfied is not None:
+            genotype = tuple(int(g) for g in plan.space.canonical(np.array([satisfied]))[0])
+            if genotype not in sampled and constraints.violation(np.array([genotype]))[0] == 0:
+                sampled.append(genotype)
+    return sampled
 
 
 def train_proxies(
@@ -169,27 +169,31 @@ def supernet_top1(plan: SearchPlan, genotypes: list[Genotype], steps: int, out: 
     if file.exists():
         return list(read_json(file))
     preset = plan.preset
-    budget = StageBudget(steps=steps, updates=2, samples=1, idle_fraction=1.0, averages=False)
+    budget = StageBudget(steps=steps, updates=2, samples=1, policy_warmup_fraction=1.0, averages=False)
     space = plan.proxy(plan.space)
-    stage = joint.JointStage("joint", 9, space, plan.goal(plan.space), budget, preset, plan.dataset.augmentation, 0)
+    stage = joint.JointStage(
+        "joint", 9, space, plan.constraints(plan.space), budget, preset, plan.dataset.augmentation, 0
+    )
     model = Supernet(space, np.random.default_rng(0))
     graph, data = nnx.graphdef(model), at_resolution(plan.dataset, plan.proxy_resolution)
-    rows, held = split_for_search(plan.dataset, preset.held_out_fraction, 0)
-    held = held[permutation(len(held), 0, 1)][: preset.eval_pictures]
+    rows, val = split_for_search(plan.dataset, preset.validation_fraction, 0)
+    val = val[permutation(len(val), 0, 1)][: preset.eval_images]
     stats = channel_stats(data)
-    pictures = SearchImages(
-        *map(jnp.asarray, (data.x_train[rows], data.y_train[rows], data.x_train[held], data.y_train[held], *stats))
+    images = SearchImages(
+        *map(jnp.asarray, (data.x_train[rows], data.y_train[rows], data.x_train[val], data.y_train[val], *stats))
     )
-    chunk, state = joint.compile_steps(stage, graph), joint.init_state(stage, parameters(model))
+    run_steps, state = joint.compile_steps(stage, graph), joint.init_state(stage, parameters(model))
     batches = np.concatenate(
         [epoch_indices(7, e, len(rows), preset.batch) for e in range(2 * steps * preset.batch // len(rows) + 2)]
     )
-    unused = jnp.zeros((budget.chunk, preset.reward_batch), jnp.int32)
-    for step in range(0, steps - budget.chunk + 1, budget.chunk):
-        block = batches[2 * step : 2 * (step + budget.chunk)].reshape(budget.chunk, 2, preset.batch)
-        state, report = chunk(state, pictures, jnp.asarray(block), unused)
+    unused = jnp.zeros((budget.steps_per_dispatch, preset.reward_batch), jnp.int32)
+    for step in range(0, steps - budget.steps_per_dispatch + 1, budget.steps_per_dispatch):
+        block = batches[2 * step : 2 * (step + budget.steps_per_dispatch)].reshape(
+            budget.steps_per_dispatch, 2, preset.batch
+        )
+        state, report = run_steps(state, images, jnp.asarray(block), unused)
         print(f"  supernet step {step}: loss {float(report.loss.mean()):.3f}", flush=True)
-    evaluator = SupernetEvaluator(space, graph, pictures, preset.eval_batch)
+    evaluator = SupernetEvaluator(space, graph, images, preset.eval_batch)
     evaluator.params = state.params
     top1 = [float(x) for x in evaluator.accuracy(np.array(genotypes, np.int32))]
     write_whole(file, dump_json(top1))

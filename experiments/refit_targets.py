@@ -53,7 +53,7 @@ little on all 15, which hold two networks with attention: the figures before are
 convolution that is neither pointwise nor depthwise is the stem, the same in all networks: its time cannot be told from
 the floor. Such kinds get the common rate, and the floor the rest, which leaves all held-out errors as they were (the
 floor rose from 0.29 to 0.56 ms, the rate of such convolutions by 1.5 in compute and by 10 in bandwidth). The
-Titan's single pictures are ranked nearly as well by counting kernels (.891, 3.1 %). At the published ridge points,
+Titan's single images are ranked nearly as well by counting kernels (.891, 3.1 %). At the published ridge points,
 plain Eq. 1 does not rank these networks better than MACs on three of four devices; the paper ranks others, and more.
 
 Tried and left out: a larger least coefficient per kind, relative to the plain roofline fitted to the same networks, in
@@ -147,7 +147,7 @@ CASES = (
         ACCEL,
         dtype="fp16",
         unit="NVIDIA A100",
-        title="NVIDIA A100, 128 pictures at a time: a latency is that of the batch. Two bytes per element are an "
+        title="NVIDIA A100, 128 images at a time: a latency is that of the batch. Two bytes per element are an "
         "assumption, which the fitted bandwidth contains.",
     ),
     Case(
@@ -155,7 +155,7 @@ CASES = (
         "titan-rtx-batch-1",
         HELP,
         unit="NVIDIA Titan RTX",
-        title="NVIDIA Titan RTX, one picture at a time: launches of kernels are nearly all of the latency.",
+        title="NVIDIA Titan RTX, one image at a time: launches of kernels are nearly all of the latency.",
     ),
     Case("pixel1-cpu", "pixel1-cpu", "experiments/data/pixel_cpu_published.csv", unit="Google Pixel 1, one big core"),
 )
@@ -198,14 +198,14 @@ class Refit:
     @property
     def reason_to_keep(self) -> str:
         """Why the fit is not taken; empty where it is."""
-        held_out = self.report.scores
-        own, best = held_out[KIND_AWARE].mape_percent, min(held_out, key=lambda form: held_out[form].mape_percent)
+        validation = self.report.scores
+        own, best = validation[KIND_AWARE].mape_percent, min(validation, key=lambda form: validation[form].mape_percent)
         if len(self.data.specs) < FEW:
             return f"{len(self.data.specs)} networks are too few"
         if self.before_percent is not None and self.same[1] >= self.before_percent:
             return f"{self.same[1]:.1f} % on {self.same[0]} networks, {self.before_percent:.1f} % before"
         if best != KIND_AWARE:
-            return f"{best} has {held_out[best].mape_percent:.1f} %, the fit {own:.1f} %"
+            return f"{best} has {validation[best].mape_percent:.1f} %, the fit {own:.1f} %"
         free = sum(kernel.macs for kernel in reference(TYPICAL).kernels if kernel.kind in self.unpriced)
         if (share := free / reference(TYPICAL).macs) >= LARGEST_UNPRICED:
             return f"no time for {', '.join(self.unpriced)}: {100 * share:.0f} % of the MACs of {TYPICAL}"

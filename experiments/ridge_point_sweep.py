@@ -93,9 +93,9 @@ def print_costs(candidates: list[SweptNetwork]) -> None:
 
 
 def main() -> None:
-    """Print the fronts of both series and the costs, and write tables and pictures."""
+    """Print the fronts of both series and the costs, and write tables and images."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="new folder for the tables and pictures")
+    parser.add_argument("--out", type=Path, required=True, help="new folder for the tables and images")
     folder = new_folder(parser.parse_args().out)
     for name, candidates in {"table-6": table_6(), "authors": published_candidates(BASELINES)}.items():
         print_fronts(candidates)

@@ -3,7 +3,7 @@
 Question: one supernet of the space is trained once and searched for each device, then for the one network whose worst
 regret over the devices is least, then for a device that was not thought of, without training. How near to the wanted
 latencies do they come, what does each network lose on the devices it was not made for, how long did each part take?
-Regret is in points of the supernet's top-1 on the held-out pictures (nas/runs/regret.py), so all networks of one run are
+Regret is in points of the supernet's top-1 on the validation images (nas/runs/regret.py), so all networks of one run are
 compared by one estimate; that of a single network has a standard error of its own, and both are printed.
 
 Command: python -m experiments.specialise --out DIR [--preset quick] [--targets edgetpu,pixel6-cpu,pixel4-dsp]
@@ -18,8 +18,8 @@ What came out, space uib, digits, preset quick, on 2 cores with three other proc
     cortex-m7        192.7     183.9   -4.54%  95.70 +- 1.27    176.4   2,776,090   (added later)
 
 The latency is a bound here, and what is quicker at equal accuracy is better: so two lie well below it. The digits are
-easy for this many held-out pictures (256): several networks get the most right that any of two stages does. The search
-for all goes on from those, with 512 networks of the whole space, and gets two more pictures right:
+easy for this many validation images (256): several networks get the most right that any of two stages does. The search
+for all goes on from those, with 512 networks of the whole space, and gets two more images right:
 
     regret       edgetpu        pixel6-cpu     pixel4-dsp     (points; * on the front at its latency)
     edgetpu      0.78           0.78 *         0.78 *
@@ -72,20 +72,20 @@ class Times:
         print(line, flush=True)
 
 
-def searched(request: MultiTargetConfig, out: Path, source: Path | None = None) -> tuple[MultiTargetResult, Times]:
+def searched(config: MultiTargetConfig, out: Path, source: Path | None = None) -> tuple[MultiTargetResult, Times]:
     """Search, or go on with what is in `out`, and return what was found and what this start took."""
     times = Times()
     if (out / "experiment.json").exists():
         return resume(out, times), times
-    return specialise(request, out, times, source=source), times
+    return specialise(config, out, times, source=source), times
 
 
 def line_of(name: str, result: Result) -> str:
     """Return where a network landed and how good it is."""
     top1, error = 100 * result.accuracy.top1, 100 * result.accuracy.standard_error
-    off = result.latency / result.wanted_latency - 1
+    off = result.latency / result.latency_budget - 1
     return (
-        f"{name:12s} {result.wanted_latency:9.4g} {result.latency:9.4g} {off:+8.2%} {top1:6.2f} +- {error:.2f}"
+        f"{name:12s} {result.latency_budget:9.4g} {result.latency:9.4g} {off:+8.2%} {top1:6.2f} +- {error:.2f}"
         f" {result.macs / 1e6:8.1f} {result.params:11,}"
     )
 
@@ -117,10 +117,10 @@ def main() -> None:
     args = parser.parse_args()
     base = SearchConfig(space=args.space, preset=args.preset, data=args.data, data_dir=args.data_dir)
     trials = default_trials(args.algorithm, args.preset)
-    request = MultiTargetConfig(per_target(base, args.targets, ()), args.algorithm, trials, universal=True)
-    found, times = searched(request, args.out / "run")
+    config = MultiTargetConfig(per_target(base, args.targets, ()), args.algorithm, trials, universal=True)
+    found, times = searched(config, args.out / "run")
     theirs, digest = borrowed(args.out / "run")
-    later = replace(request, settings=per_target(theirs.settings[0], [args.later], ()), universal=False, source=digest)
+    later = replace(config, settings=per_target(theirs.settings[0], [args.later], ()), universal=False, source=digest)
     added, more = searched(later, args.out / "later", args.out / "run")
 
     head = f"{'found for':12s} {'wanted ms':>9s} {'ms':>9s} {'off':>8s}"

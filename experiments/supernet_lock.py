@@ -2,7 +2,7 @@
 
 Question: that of experiments/target_lock.py, with the accuracies of a trained supernet in place of the made-up ones:
 the controllers of the three rewards (ours, TuNAS' with beta -0.10, MnasNet's with -0.07), the same steps, samples and
-learning rate, over one supernet of the whole space. The controllers see the first 64 held-out pictures, all the same;
+learning rate, over one supernet of the whole space. The controllers see the first 64 validation images, all the same;
 what an argmax, and what the repair made of it, reach is the accuracy on all of them.
 
 Command: python -m experiments.specialise --out DIR                 # trains the supernet, among other things
@@ -33,7 +33,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from experiments.synthetic_accuracy import Worth
-from experiments.target_lock import HEAD, LEGEND, PICTURES, REWARDS, Judge, Landing, Problem, line, search, start
+from experiments.target_lock import HEAD, IMAGES, LEGEND, REWARDS, Judge, Landing, Problem, line, search, start
 from nas.protocols import Genotype
 from nas.runs import shared_supernet
 from nas.runs.multi_target import borrowed
@@ -53,15 +53,15 @@ class Supernet:
     known: dict[Genotype, float] = field(default_factory=dict)
 
     def seen(self, space: StagedSpace, genotypes: NDArray[np.integer[Any]]) -> list[float]:
-        """Return the accuracies [N] of genotypes of a view of the space on the pictures that a controller sees."""
+        """Return the accuracies [N] of genotypes of a view of the space on the images that a controller sees."""
         rows = embedding(self.whole, space)(np.asarray(genotypes, np.int32))
         for row in rows:
             if tuple(row) not in self.known:
-                self.known[tuple(row)] = self.evaluator.correct(row, PICTURES) / PICTURES
+                self.known[tuple(row)] = self.evaluator.correct(row, IMAGES) / IMAGES
         return [self.known[tuple(row)] for row in rows]
 
     def top1(self, space: StagedSpace, plan: SearchPlan, genotypes: NDArray[np.integer[Any]]) -> Sequence[float]:
-        """Return the accuracies of genotypes [N, D] of a view of the space on all held-out pictures."""
+        """Return the accuracies of genotypes [N, D] of a view of the space on all validation images."""
         return self.evaluator.accuracy(embedding(self.whole, space)(np.asarray(genotypes, np.int32))).tolist()
 
     def learn(self, settings: reinforce.Reinforce, reward: str, space: StagedSpace, given: Problem) -> Array:
@@ -72,7 +72,7 @@ class Supernet:
             return jax.device_put(np.array(top1, np.float32))
 
         policy = start(settings, given)
-        for _ in range(settings.idle_steps, settings.steps):
+        for _ in range(settings.policy_warmup_steps, settings.steps):
             key = jax.random.fold_in(jax.random.key(given.seed), policy.step)
             policy = REWARDS[reward](settings, given, policy, key, evaluate)
         return policy.logits
@@ -87,18 +87,20 @@ def main() -> None:
     parser.add_argument("--shares", default="0.3,0.7", help="of the reachable range, on a logarithmic scale")
     parser.add_argument("--seeds", type=int, default=1)
     args = parser.parse_args()
-    request, _ = borrowed(args.run)
-    trained = make_plan(request.settings[0])
+    config, _ = borrowed(args.run)
+    trained = make_plan(config.settings[0])
     weights = shared_supernet.read(args.run / shared_supernet.FILE, trained)
     supernet = Supernet(
-        shared_supernet.build_evaluator(shared_supernet.payload(trained, weights) | {"batch": PICTURES}), trained.space
+        shared_supernet.build_evaluator(shared_supernet.payload(trained, weights) | {"batch": IMAGES}), trained.space
     )
     print(LEGEND, HEAD, sep="\n", flush=True)
     landings: dict[str, list[Landing]] = {}
     for device in args.devices.split(","):
-        base = make_plan(replace(request.settings[0], target=device, latency_ms=None))
+        base = make_plan(replace(config.settings[0], target=device, latency_ms=None))
         low, high = np.log(base.reachable)
-        plans = [replace(base, wanted=float(np.exp(low + float(s) * (high - low)))) for s in args.shares.split(",")]
+        plans = [
+            replace(base, latency_budget=float(np.exp(low + float(s) * (high - low)))) for s in args.shares.split(",")
+        ]
         for reward in args.rewards.split(","):
             began, rows = time.monotonic(), []
             for plan in plans:

@@ -29,31 +29,35 @@ class Worth:
         """Draw the weights."""
         rng = np.random.default_rng([seed, 77])
         weights: dict[str, float] = {}
-        for slot in space.slots:
+        for decision in space.all_decisions:
             factor = float(np.exp(0.5 * rng.standard_normal()))
-            weights[slot.name] = factor * (0.1 if slot.name.endswith(".dw") else 1.0)
-            weights[f"{slot.name}.first"] = 0.0 if slot.name.endswith(".dw") else _size(slot.name, slot.options[0])
+            weights[decision.name] = factor * (0.1 if decision.name.endswith(".dw") else 1.0)
+            weights[f"{decision.name}.first"] = (
+                0.0 if decision.name.endswith(".dw") else _size(decision.name, decision.options[0])
+            )
             for option in (0, 3, 5):
                 for place in ("start", "middle"):
                     size = (0.0, 0.6, 1.0)[(0, 3, 5).index(option)]
-                    weights[f"{slot.name}.{place}{option}"] = size + 0.3 * float(rng.standard_normal()) * (option > 0)
+                    weights[f"{decision.name}.{place}{option}"] = size + 0.3 * float(rng.standard_normal()) * (
+                        option > 0
+                    )
         gains, fixed = cls(weights, 1.0).tables(space)
         return cls(weights, float(sum(row.max() for row in gains) + fixed))
 
     def tables(self, space: StagedSpace) -> tuple[list[NDArray[np.float64]], float]:
         """Return what each option of each decision adds [O], and what the choices with one option add."""
         gains, fixed = [], 0.0
-        for slot in space.slots:
-            values = np.array([self._of(slot.name, option) for option in slot.options]) / self.largest
+        for decision in space.all_decisions:
+            values = np.array([self._of(decision.name, option) for option in decision.options]) / self.largest
             if len(values) > 1:
                 gains.append(values)
-            elif self._counts(space, slot.name):
+            elif self._counts(space, decision.name):
                 fixed += float(values[0])
         return gains, fixed
 
     def _counts(self, space: StagedSpace, name: str) -> bool:
-        slot = next(slot for slot in space.slots if slot.name == name)
-        return slot.needs is None or not name.endswith(".dw")  # an inactive block's depthwise adds nothing
+        decision = next(decision for decision in space.all_decisions if decision.name == name)
+        return decision.condition is None or not name.endswith(".dw")  # an inactive block's depthwise adds nothing
 
     def _of(self, name: str, option: Any) -> float:
         weight = self.weights[name]

@@ -1,7 +1,7 @@
 """Does a search land on the latency it was asked for? 60 searches per reward, the accuracy synthetic; some real.
 
 Question: with the controller of the joint search (nas/search/algorithms/reinforce.py), does the argmax of the policy take the
-wanted latency within 1 %, before and after the exact repair, what does that repair cost, and are hard bounds kept?
+latency budget within 1 %, before and after the exact repair, what does that repair cost, and are hard bounds kept?
 Beside it: the published reward Q + beta |T/T0 - 1| with beta -0.10 (TuNAS, arXiv 2008.06120, section 3) and the
 multiplicative one, Q (T/T0)^beta with beta -0.07 (MnasNet, arXiv 1807.11626, section 3), both on the architectures that
 the policy samples, priced nowhere else, with the mean of the step as baseline, the same steps and learning rate.
@@ -10,7 +10,7 @@ Set-up: the space uib at 224 px, 5 latencies spread over the reachable range of 
 both stages: the coarse argmax is repaired, the fine stage searches around it, its argmax is repaired. On seeds 2 and 3
 ours also keeps a bound on the parameters that the cheaper half of architectures at that latency keeps; the published
 rewards know no bounds, so theirs count in the repair alone. The accuracy is a smooth, saturating function of the
-architecture, other weights for every seed; the controller sees it on 64 pictures, drawn afresh for every architecture
+architecture, other weights for every seed; the controller sees it on 64 images, drawn afresh for every architecture
 (a supernet shows all of a step the same ones, which is kinder).
 
 Command: python -m experiments.target_lock [--preset quick] [--rewards ours,tunas,mnasnet]
@@ -68,7 +68,7 @@ DEVICES = ("edgetpu", "pixel6-cpu", "pixel4-dsp")
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the reachable range, on a logarithmic scale
 SEEDS = 4
 BOUNDED_SEEDS = (2, 3)
-PICTURES = 64
+IMAGES = 64
 TUNAS_BETA, MNASNET_BETA = 0.10, 0.07
 
 
@@ -79,8 +79,8 @@ class Problem(NamedTuple):
     """A stage of a search as arrays of one shape: tables of latency and of a bound, the worth of options, the seed."""
 
     exists: Array  # [D, O]
-    needs_gene: Array  # [D]
-    needs_option: Array  # [D]
+    condition_index: Array  # [D]
+    condition_option: Array  # [D]
     worth: Array  # [D, O]
     fixed_worth: Array
     latency: "Prices"  # over the target
@@ -92,32 +92,32 @@ class Prices(NamedTuple):
     """A sum of terms of up to 4 genes each, flat: term t adds flat[start + strides . genes]."""
 
     constant: Array
-    genes: Array  # [T, 4]
+    decision_indices: Array  # [T, 4]
     strides: Array  # [T, 4], 0 where a term has fewer genes
     starts: Array  # [T]
     flat: Array
 
     def of(self, genotypes: Array) -> Array:
         """Return the price of genotypes [N, D] as [N]."""
-        index = self.starts + (genotypes[:, self.genes] * self.strides).sum(-1)
+        index = self.starts + (genotypes[:, self.decision_indices] * self.strides).sum(-1)
         return self.constant + self.flat[index].sum(1)
 
 
 def prices(table: CostTable, unit: float, terms: int, size: int) -> Prices:
     """Return a cost table in multiples of `unit`, padded to `terms` terms and `size` numbers."""
-    genes, strides = np.zeros((2, terms, 4), np.int32)
+    decision_indices, strides = np.zeros((2, terms, 4), np.int32)
     starts, flat, at = np.zeros(terms, np.int32), np.zeros(size, np.float32), 1  # flat[0] is 0, for the padding
     for t, term in enumerate(table.terms):
-        genes[t, : len(term.genes)] = term.genes
+        decision_indices[t, : len(term.decision_indices)] = term.decision_indices
         steps = [int(np.prod(term.values.shape[i + 1 :])) for i in range(term.values.ndim)]
         strides[t, : len(steps)] = steps
         starts[t] = at
         flat[at : at + term.values.size] = term.values.ravel() / unit
         at += term.values.size
-    return Prices(*map(jnp.asarray, (np.float32(table.constant / unit), genes, strides, starts, flat)))
+    return Prices(*map(jnp.asarray, (np.float32(table.constant / unit), decision_indices, strides, starts, flat)))
 
 
-def problem(space: StagedSpace, goal: Constraints, worth: Worth, seed: int, shape: tuple[int, int]) -> Problem:
+def problem(space: StagedSpace, constraints: Constraints, worth: Worth, seed: int, shape: tuple[int, int]) -> Problem:
     """Return a stage as arrays, padded to `shape` decisions and options; a padded decision has one option."""
     choices = reinforce.Choices.of(space.decisions)
     count, width = choices.exists.shape
@@ -127,17 +127,19 @@ def problem(space: StagedSpace, goal: Constraints, worth: Worth, seed: int, shap
     tables, fixed = worth.tables(space)
     for d, values in enumerate(tables):
         gains[d, : len(values)] = values
-    gene, option = (jnp.asarray(np.pad(a, (0, shape[0] - count))) for a in (choices.needs_gene, choices.needs_option))
-    table, most = goal.limits[0] if goal.limits else (compile_table(space, PARAMS), np.inf)
+    decision_index, option = (
+        jnp.asarray(np.pad(a, (0, shape[0] - count))) for a in (choices.condition_index, choices.condition_option)
+    )
+    table, most = constraints.limits[0] if constraints.limits else (compile_table(space, PARAMS), np.inf)
     return Problem(
-        jnp.asarray(exists), gene, option, jnp.asarray(gains), jnp.asarray(np.float32(fixed)),
-        prices(goal.latency, goal.target, 32, 4096), prices(table, most, 32, 4096), jnp.asarray(seed),
+        jnp.asarray(exists), decision_index, option, jnp.asarray(gains), jnp.asarray(np.float32(fixed)),
+        prices(constraints.latency, constraints.target, 32, 4096), prices(table, most, 32, 4096), jnp.asarray(seed),
     )  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------------------------- rewards
 
-Evaluate = Callable[[Array, Array], Array]  # (genotypes, key) -> top-1 on fresh pictures
+Evaluate = Callable[[Array, Array], Array]  # (genotypes, key) -> top-1 on fresh images
 Learn = Callable[..., reinforce.Policy]
 
 
@@ -146,36 +148,36 @@ def ours(
 ) -> reinforce.Policy:
     """One step as the joint search does it (nas/supernet/joint.py): a thousand draws priced, some near the target evaluated."""
     choices = _choices(problem)
-    key, picture_key = jax.random.split(key)
+    key, image_key = jax.random.split(key)
     draw_key, pick_key = jax.random.split(key)
     genotypes = reinforce.ask(policy, draw_key, settings.draws)
     excess = jnp.maximum(problem.bound.of(genotypes) - 1, 0)
     draws = reinforce.Draws(genotypes, problem.latency.of(genotypes), excess)
     chosen = reinforce.nearest(settings, draws, pick_key, settings.samples)
-    return reinforce.tell(settings, choices, policy, draws, (chosen, evaluate(chosen, picture_key)))
+    return reinforce.tell(settings, choices, policy, draws, (chosen, evaluate(chosen, image_key)))
 
 
 def tunas(
     settings: reinforce.Reinforce, problem: Problem, policy: reinforce.Policy, key: Array, evaluate: Evaluate
 ) -> reinforce.Policy:
     """One step with the published absolute reward: what is sampled is evaluated, and nothing else is priced."""
-    key, picture_key = jax.random.split(key)
+    key, image_key = jax.random.split(key)
     genotypes = reinforce.ask(policy, key, settings.samples)
     ratios = problem.latency.of(genotypes)
     draws = reinforce.Draws(genotypes, ratios, jnp.zeros_like(ratios))
     fixed = replace(settings, beta_start=TUNAS_BETA, beta_cap=TUNAS_BETA)
     policy = policy._replace(beta=jnp.asarray(TUNAS_BETA))
-    return reinforce.tell(fixed, _choices(problem), policy, draws, (genotypes, evaluate(genotypes, picture_key)))
+    return reinforce.tell(fixed, _choices(problem), policy, draws, (genotypes, evaluate(genotypes, image_key)))
 
 
 def mnasnet(
     settings: reinforce.Reinforce, problem: Problem, policy: reinforce.Policy, key: Array, evaluate: Evaluate
 ) -> reinforce.Policy:
     """One step with the multiplicative reward."""
-    key, picture_key = jax.random.split(key)
+    key, image_key = jax.random.split(key)
     genotypes = reinforce.ask(policy, key, settings.samples)
     ratios = problem.latency.of(genotypes)
-    rewards = evaluate(genotypes, picture_key) * ratios**-MNASNET_BETA
+    rewards = evaluate(genotypes, image_key) * ratios**-MNASNET_BETA
     nothing = reinforce.Draws(genotypes, jnp.ones_like(ratios), jnp.zeros_like(ratios))
     return reinforce.tell(settings, _choices(problem), policy, nothing, (genotypes, rewards))
 
@@ -184,7 +186,7 @@ REWARDS: dict[str, Learn] = {"ours": ours, "tunas": tunas, "mnasnet": mnasnet}
 
 
 def _choices(problem: Problem) -> reinforce.Choices:
-    return reinforce.Choices(problem.exists, problem.needs_gene, problem.needs_option)  # type: ignore[arg-type]
+    return reinforce.Choices(problem.exists, problem.condition_index, problem.condition_option)  # type: ignore[arg-type]
 
 
 def quality(problem: Problem, genotypes: Array) -> Array:
@@ -200,18 +202,18 @@ def logits(settings: reinforce.Reinforce, reward: str, problem: Problem, policy:
 
     def evaluate(genotypes: Array, key: Array) -> Array:
         chance = top1_of(quality(problem, genotypes))
-        return (jax.random.uniform(key, (PICTURES, len(genotypes))) < chance).mean(0)
+        return (jax.random.uniform(key, (IMAGES, len(genotypes))) < chance).mean(0)
 
     def step(policy: reinforce.Policy, _: None) -> tuple[reinforce.Policy, None]:
         key = jax.random.fold_in(jax.random.key(problem.seed), policy.step)
         return REWARDS[reward](settings, problem, policy, key, evaluate), None
 
-    return lax.scan(step, policy, length=settings.steps - settings.idle_steps)[0].logits
+    return lax.scan(step, policy, length=settings.steps - settings.policy_warmup_steps)[0].logits
 
 
 def start(settings: reinforce.Reinforce, problem: Problem) -> reinforce.Policy:
     """Return the policy after the steps in which weights alone are trained."""
-    return reinforce.init(settings, _choices(problem))._replace(step=jnp.asarray(settings.idle_steps))
+    return reinforce.init(settings, _choices(problem))._replace(step=jnp.asarray(settings.policy_warmup_steps))
 
 
 # -------------------------------------------------------------------------------------------------------- searches
@@ -247,7 +249,7 @@ def made_up(worth: Worth) -> Judge:
 
     def top1(space: StagedSpace, plan: SearchPlan, genotypes: NDArray[np.integer[Any]]) -> Sequence[float]:
         shape = len(space.decisions), max(len(d.options) for d in space.decisions)
-        given = problem(space, plan.goal(space), worth, 0, shape)
+        given = problem(space, plan.constraints(space), worth, 0, shape)
         return [float(one) for one in top1_of(quality(given, jnp.asarray(genotypes)))]
 
     return Judge(learn, top1, worth)
@@ -259,11 +261,11 @@ def search(plan: SearchPlan, reward: str, seed: int, bound: float | None, judge:
     plan = replace(plan, settings=settings)
     coarse = plan.space.coarse()
     argmax, chosen = stage(plan, coarse, plan.preset.coarse, reward, (judge, seed, (12, 6)))
-    coarse_ratio = plan.goal(coarse).ratios(np.array([argmax]))[0]
+    coarse_ratio = plan.constraints(coarse).ratios(np.array([argmax]))[0]
     fine = plan.space.fine(coarse.decode(chosen))
     argmax, chosen = stage(plan, fine, plan.preset.fine, reward, (judge, seed + 1000, (24, 9)))
     both = np.array([argmax, chosen])
-    ratios = compile_table(fine, plan.model).score(both) / plan.wanted
+    ratios = compile_table(fine, plan.model).score(both) / plan.latency_budget
     top1_before, top1_after = judge.top1(fine, plan, both)
     exceeded = any(table.score(both)[1] > most for table, most in plan.limits(fine))
     before, after = ratios.tolist()
@@ -275,27 +277,30 @@ def stage(
 ) -> tuple[Genotype, Genotype]:
     """Return the argmax of a stage and what the repair makes of it, as nas/runs/joint_search.py does."""
     judge, seed, shape = rest
-    settings, goal = reinforce.Reinforce(budget.steps, budget.samples, budget.idle_fraction), plan.goal(space)
-    found = judge.learn(settings, reward, space, problem(space, goal, judge.worth, seed, shape))
+    settings, constraints = (
+        reinforce.Reinforce(budget.steps, budget.samples, budget.policy_warmup_fraction),
+        plan.constraints(space),
+    )
+    found = judge.learn(settings, reward, space, problem(space, constraints, judge.worth, seed, shape))
     scores = np.asarray(jax.nn.log_softmax(found), np.float64)[: len(space.decisions)]
     argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
-    repaired = repair(space, argmax, scores, goal)
+    repaired = repair(space, argmax, scores, constraints)
     chosen = argmax if repaired is None else tuple(int(g) for g in space.canonical(np.array([repaired]))[0])
     return argmax, chosen
 
 
 def latencies(plan: SearchPlan) -> list[float]:
-    """Return the wanted latencies of a device."""
+    """Return the latency budgets of a device."""
     low, high = np.log(plan.reachable)
     return [float(np.exp(low + share * (high - low))) for share in SHARES]
 
 
 def median_params(plan: SearchPlan, count: int = 24) -> float:
-    """Return the median number of parameters of random architectures moved onto the wanted latency."""
-    rng, goal = np.random.default_rng(5), plan.goal(plan.space)
+    """Return the median number of parameters of random architectures moved onto the latency budget."""
+    rng, constraints = np.random.default_rng(5), plan.constraints(plan.space)
     flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
-    landed = [repair(plan.space, start, flat, goal) for start in plan.space.sample(rng, count)]
-    kept = np.array([genotype for genotype in landed if genotype is not None])
+    satisfied = [repair(plan.space, start, flat, constraints) for start in plan.space.sample(rng, count)]
+    kept = np.array([genotype for genotype in satisfied if genotype is not None])
     return float(np.median(compile_table(plan.space, PARAMS).score(kept)))
 
 
@@ -306,7 +311,7 @@ def study(
     landings: dict[tuple[str, str], list[Landing]] = {}
     for device in devices:
         base = make_plan(SearchConfig(target=device, preset=preset))
-        plans = [replace(base, wanted=wanted) for wanted in latencies(base)]
+        plans = [replace(base, latency_budget=latency_budget) for latency_budget in latencies(base)]
         bounds = [median_params(plan) for plan in plans]
         for reward in rewards:
             began, rows = time.monotonic(), []
@@ -353,11 +358,11 @@ def table_of_runs(runs: Sequence[Path]) -> None:
     )
     for run in runs:
         result, (_, steps) = load_result(run / "best.json"), read_journal(run / "journal.jsonl")["fine"]
-        last, wanted = steps[-1], result.wanted_latency
+        last, latency_budget = steps[-1], result.latency_budget
         shared = result.supernet_accuracy or result.accuracy
-        gaps = [100 * (latency / wanted - 1) for latency in (last["argmax_latency"], result.latency)]
+        gaps = [100 * (latency / latency_budget - 1) for latency in (last["argmax_latency"], result.latency)]
         print(
-            f"{str(run)[-34:]:34} {result.target:16} {wanted:8.4f} {last['argmax_latency']:8.4f} {gaps[0]:+6.2f} "
+            f"{str(run)[-34:]:34} {result.target:16} {latency_budget:8.4f} {last['argmax_latency']:8.4f} {gaps[0]:+6.2f} "
             f"{result.latency:8.4f} {gaps[1]:+6.2f} {shared.top1:6.3f} {last['argmax_reward_top1']:6.3f}"
         )
 

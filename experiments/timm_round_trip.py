@@ -34,13 +34,13 @@ def main() -> None:
     args = parser.parse_args()
     worst = 0.0
     for name, arch in networks(args.references, args.random, args.seed, args.resolution):
-        pictures = np.random.default_rng(0).normal(size=(2, *arch.input_shape)).astype(np.float32)
-        weights = scaled_weights(arch, pictures)
+        images = np.random.default_rng(0).normal(size=(2, *arch.input_shape)).astype(np.float32)
+        weights = scaled_weights(arch, images)
         said = {"arch": arch.digest, "origin": "drawn for a check"}
         with tempfile.TemporaryDirectory() as folder:
             for file, content in contents(arch, weights, said).items():
                 write_whole(Path(folder, file), content)
-            absolute, relative = difference(run(Path(folder), pictures, args.python), logits(arch, weights, pictures))
+            absolute, relative = difference(run(Path(folder), images, args.python), logits(arch, weights, images))
         worst = max(worst, absolute)
         print(f"{name:24s} largest difference of the logits {absolute:.1e}, relative {relative:.1e}", flush=True)
     print(f"largest of all {worst:.1e}, allowed {ALLOWED:.0e}")

@@ -77,7 +77,7 @@ class Synthetic:
         """Return the accuracy [N] of genotypes [N, D]."""
         gains, fixed = self._gains
         choices = Choices.of(self.space.decisions)
-        active = genotypes[:, choices.needs_gene] >= choices.needs_option
+        active = genotypes[:, choices.condition_index] >= choices.condition_option
         values = gains[np.arange(genotypes.shape[1]), genotypes]
         return np.asarray(top1_of(fixed + (active * values).sum(1)), np.float64)
 
@@ -85,18 +85,18 @@ class Synthetic:
 def worst_regrets(targets: Sequence[str], seed: int, trials: int) -> list[float]:
     """Return the worst regrets of the columns: specialist, at hand, then one search for all with each of `SEARCHES`."""
     base = SearchConfig(seed=seed)
-    request = MultiTargetConfig(per_target(base, targets, ()), "nsga2", trials, universal=True)
-    aims = tuple(map(SingleTarget, make_plans(request)))
+    config = MultiTargetConfig(per_target(base, targets, ()), "nsga2", trials, universal=True)
+    aims = tuple(map(SingleTarget, make_plans(config)))
     evaluator = Synthetic(aims[0].whole, seed)
     with tempfile.TemporaryDirectory() as folder:
 
         def stages(name: str, algorithm: str) -> Stages:
             journal = Journal(Path(folder, f"{name}.jsonl"))
-            pool = Pool(lambda: InProcessExecutor(evaluator), request.batch)
-            return Stages(replace(request, algorithm=algorithm), pool, journal, SilentReporter())
+            pool = Pool(lambda: InProcessExecutor(evaluator), config.batch)
+            return Stages(replace(config, algorithm=algorithm), pool, journal, SilentReporter())
 
         ours = stages("ours", "nsga2")
-        found = [ours.search(name, aim, seed) for name, aim in zip(targets, aims, strict=True)]
+        found = [ours.search(name, objective, seed) for name, objective in zip(targets, aims, strict=True)]
         for_each = [for_all(stages(name, name), aims, found, seed)[0] for name in SEARCHES]
     whole = MinimaxRegret(aims)
     known = whole.known(*all_known([*found, *for_each]))
@@ -107,8 +107,8 @@ def worst_regrets(targets: Sequence[str], seed: int, trials: int) -> list[float]
         return min((float(row.regrets.max()) for row in lost if row.kept.all()), default=float("nan"))
 
     at_hand, top1 = all_known(found)
-    wanted = np.array([aim.plan.wanted for aim in aims])
-    taken = tuple(at_hand[whole.known(at_hand, top1).least_regret(wanted)].tolist())
+    latency_budget = np.array([objective.plan.latency_budget for objective in aims])
+    taken = tuple(at_hand[whole.known(at_hand, top1).least_regret(latency_budget)].tolist())
     return [least([one.best for one in found]), least([taken]), *(least([one.best]) for one in for_each)]
 
 

@@ -2,7 +2,7 @@
 
     python -m experiments.worker_faults [--kills 10] [--workers 2] [--seed 0]
 
-Batches of 16 candidates are evaluated by Ray workers on a supernet with random weights (space of a few blocks, pictures
+Batches of 16 candidates are evaluated by Ray workers on a supernet with random weights (space of a few blocks, images
 of 16 px), first undisturbed; then again, as often as workers are to be killed, and each time one that is evaluating is
 killed (SIGKILL) at a random moment. Asked is whether every result is there, bit for bit.
 
@@ -34,7 +34,7 @@ from nas.space.choices import stage
 from nas.space.staged import StagedSpace
 
 BATCH = 16
-PICTURES = 256
+IMAGES = 256
 LATEST_S = 0.5  # after a result
 SPACE = StagedSpace(
     name="small",
@@ -50,7 +50,7 @@ SPACE = StagedSpace(
 
 
 def supernet(payload: dict[str, Any]) -> Evaluator:
-    """Build the evaluator from weights and pictures."""
+    """Build the evaluator from weights and images."""
     import jax.numpy as jnp
     from flax import nnx
 
@@ -58,23 +58,23 @@ def supernet(payload: dict[str, Any]) -> Evaluator:
     from nas.supernet.supernet import Supernet
 
     x, y = jnp.asarray(payload["x"]), jnp.asarray(payload["y"])
-    pictures = SearchImages(x, y, x, y, jnp.zeros(3), jnp.ones(3))
+    images = SearchImages(x, y, x, y, jnp.zeros(3), jnp.ones(3))
     graph = nnx.graphdef(Supernet(SPACE, np.random.default_rng(0)))
-    evaluator = SupernetEvaluator(SPACE, graph, pictures, 128)
+    evaluator = SupernetEvaluator(SPACE, graph, images, 128)
     evaluator.params = payload["params"]
     return evaluator
 
 
 def payload_of(seed: int) -> dict[str, Any]:
-    """Return random weights and pictures as plain arrays."""
+    """Return random weights and images as plain arrays."""
     import jax
 
     from nas.supernet.supernet import Supernet, parameters
 
     rng = np.random.default_rng(seed)
     params = jax.tree.map(np.asarray, parameters(Supernet(SPACE, rng)))
-    x = rng.integers(0, 256, (PICTURES, 16, 16, 3)).astype(np.uint8)
-    return {"params": params, "x": x, "y": rng.integers(0, 10, PICTURES).astype(np.int32)}
+    x = rng.integers(0, 256, (IMAGES, 16, 16, 3)).astype(np.uint8)
+    return {"params": params, "x": x, "y": rng.integers(0, 10, IMAGES).astype(np.int32)}
 
 
 def disturbed(executor: RayExecutor, batches: Sequence[NDArray[np.int32]], rng: random.Random) -> list[Any]:
@@ -98,11 +98,11 @@ def main() -> None:
     rng, moments = np.random.default_rng(options.seed), random.Random(options.seed)
     batches = [SPACE.sample(rng, BATCH) for _ in range(4 * options.workers)]
     with RayExecutor(supernet, payload_of(options.seed), workers=options.workers) as executor:
-        wanted = list(executor.evaluate(batches))
+        requested = list(executor.evaluate(batches))
         found = [
             pair
             for _ in range(options.kills)
-            for pair in zip(disturbed(executor, batches, moments), wanted, strict=True)
+            for pair in zip(disturbed(executor, batches, moments), requested, strict=True)
         ]
         equal = sum(one.tobytes() == other.tobytes() for one, other in found if one is not None and other is not None)
         print(f"{options.kills} workers killed, {executor.lost_workers} losses noticed")

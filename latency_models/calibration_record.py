@@ -27,7 +27,7 @@ class CalibrationRecord:
     kendall: float | None
     interval_90_percent: float  # half-width, in percent of a prediction, that holds 90 % of unseen networks
     latency_ms: tuple[float, float]  # smallest and largest measured
-    macs: tuple[int, int]  # of one picture, smallest and largest network
+    macs: tuple[int, int]  # of one image, smallest and largest network
     kinds: tuple[Kind, ...]  # of kernels that were measured
     runtime: str | None = None
     threads: str | None = None

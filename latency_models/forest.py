@@ -50,15 +50,15 @@ def features_of(archs: Sequence[ArchSpec], batches: Sequence[int]) -> Array:
     """
     workload = Workload.of(archs, batches, ELEMENTS)
     kernels = [kernel for arch in archs for kernel in arch.kernels]
-    pictures = np.asarray(batches, np.float64)[workload.network]
+    images = np.asarray(batches, np.float64)[workload.network]
 
     def counted(name: str) -> Array:
         return np.array([getattr(kernel, name) for kernel in kernels], np.float64)
 
-    values = (np.ones(len(kernels)), workload.macs, counted("weights"), *(counted(n) * pictures for n in SUMS[3:]))
+    values = (np.ones(len(kernels)), workload.macs, counted("weights"), *(counted(n) * images for n in SUMS[3:]))
     sums = [workload.per_kind(each) for each in values]
     largest = np.zeros((len(archs), len(KINDS)))
-    np.maximum.at(largest, (workload.network, workload.kind), pictures * [_written(kernel) for kernel in kernels])
+    np.maximum.at(largest, (workload.network, workload.kind), images * [_written(kernel) for kernel in kernels])
     per_kind = np.stack([*sums, largest], axis=2).reshape(len(archs), -1)
     peak = np.array([arch.peak_activation_elements for arch in archs]) * np.asarray(batches)
     return np.column_stack([per_kind, *(each.sum(1) for each in sums), peak])
@@ -91,7 +91,9 @@ class Forest:
     networks: int  # measured, that it grew on
     features: tuple[str, ...]
     trees: tuple[Tree, ...]
-    held_out_mape_percent: float | None = None  # of networks that it has not seen; None in files of before it was kept
+    cross_validated_mape_percent: float | None = (
+        None  # of networks that it has not seen; None in files of before it was kept
+    )
 
     @property
     def range(self) -> tuple[float, float]:
@@ -103,9 +105,9 @@ class Forest:
     @property
     def trust(self) -> str:
         """How far predictions are to be trusted, in words."""
-        if self.held_out_mape_percent is None:
+        if self.cross_validated_mape_percent is None:
             return "its held-out error is not stored; calibrate again to have it"
-        return f"held-out error {self.held_out_mape_percent:.1f} % (MAPE) on {self.networks} measured networks"
+        return f"held-out error {self.cross_validated_mape_percent:.1f} % (MAPE) on {self.networks} measured networks"
 
     @property
     def unit(self) -> str:
@@ -199,8 +201,8 @@ def forest_text(forest: Forest) -> str:
     """Return the text of the file that `load_forest` reads as `forest`."""
     trees = [{name: getattr(tree, name).tolist() for name in COLUMNS} for tree in forest.trees]
     head = {"schema": SCHEMA, "version": VERSION, "of": forest.of, "batch": forest.batch, "networks": forest.networks}
-    if forest.held_out_mape_percent is not None:
-        head["held_out_mape_percent"] = forest.held_out_mape_percent
+    if forest.cross_validated_mape_percent is not None:
+        head["held_out_mape_percent"] = forest.cross_validated_mape_percent
     return json.dumps({**head, "features": list(forest.features), "trees": trees}, allow_nan=False) + "\n"
 
 

@@ -29,7 +29,7 @@ EACH: tuple[Callable[[Kernel], int], ...] = (
     lambda kernel: kernel.out_shape.elements,
     lambda kernel: kernel.live_elements,
 )  # what is counted on a kernel: `forest.SUMS`, then what the largest map and the peak of the activations come from
-TIMES = np.array([0, 1, 0, 1, 1, 1, 1], bool)  # which of `EACH` count for all pictures of a batch
+TIMES = np.array([0, 1, 0, 1, 1, 1, 1], bool)  # which of `EACH` count for all images of a batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,10 @@ class ForestTable:
     def features(self, genotypes: Genotypes) -> NDArray[np.float64]:
         """Return the features [N, P] of genotypes [N, D], as `forest.features_of` counts them on the networks."""
         columns = np.asarray(genotypes, np.intp).T
-        rows = [term.values[tuple(columns[gene] for gene in term.genes)] for term in self.terms]
+        rows = [
+            term.values[tuple(columns[decision_index] for decision_index in term.decision_indices)]
+            for term in self.terms
+        ]
         each = np.stack([np.broadcast_to(row, (len(genotypes), len(SUMMED))) for row in rows])
         return np.where(SUMMED, each.sum(0), each.max(0))
 
@@ -65,12 +68,12 @@ SUMMED = np.array([name.rpartition(".")[2] in SUMS for name in feature_names()])
 
 def _term(part: CostTerm, sizes: list[int], batch: int) -> Term:
     """Return the features of a part for every combination of its decisions."""
-    shape = [sizes[gene] for gene in part.genes]
+    shape = [sizes[decision_index] for decision_index in part.decision_indices]
     rows: list[tuple[int, ...]] = []
     genotype = [0] * len(sizes)
     for number, options in enumerate(product(*map(range, shape))):
-        for gene, option in zip(part.genes, options, strict=True):
-            genotype[gene] = option
+        for decision_index, option in zip(part.decision_indices, options, strict=True):
+            genotype[decision_index] = option
         for kernel in part.kernels(tuple(genotype)):
             rows.append((number, KINDS.index(kernel.kind), *(count(kernel) for count in EACH)))
     values = np.zeros((int(np.prod(shape)), len(SUMMED)))
@@ -81,7 +84,7 @@ def _term(part: CostTerm, sizes: list[int], batch: int) -> Term:
             (number.astype(np.intp), kind.astype(np.intp)),
             np.array(counts) * np.where(TIMES, batch, 1)[:, None],
         )
-    return Term(part.genes, values.reshape(*shape, len(SUMMED)))
+    return Term(part.decision_indices, values.reshape(*shape, len(SUMMED)))
 
 
 def _add(
@@ -113,5 +116,8 @@ def additive(table: ForestTable, genotypes: Genotypes, sizes: tuple[int, ...]) -
     mean = float(values.mean())
     squares = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
     shares = np.linalg.solve(squares, columns.T @ (values - mean))
-    terms = tuple(Term((gene,), shares[starts[gene] : starts[gene + 1]]) for gene in range(len(sizes)))
+    terms = tuple(
+        Term((decision_index,), shares[starts[decision_index] : starts[decision_index + 1]])
+        for decision_index in range(len(sizes))
+    )
     return CostTable(f"{table.name}, additive", "sum", mean, terms, tuple(sizes))

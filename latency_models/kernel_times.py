@@ -17,7 +17,7 @@ from nas.protocols import LatencyModel
 
 @dataclass(frozen=True)
 class KernelColumns:
-    """The kernels of several architectures as arrays [K]; those of number i are `slices[i]`. For one picture."""
+    """The kernels of several architectures as arrays [K]; those of number i are `slices[i]`. For one image."""
 
     macs: NDArray[np.float64]
     weights: NDArray[np.float64]

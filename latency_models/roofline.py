@@ -33,7 +33,7 @@ class CalibratedRange:
     """What the networks that a model was fitted on span: predictions beyond are extrapolations."""
 
     latency_ms: tuple[float, float]  # smallest and largest
-    macs: tuple[int, int]  # of one picture
+    macs: tuple[int, int]  # of one image
     kinds: tuple[Kind, ...]  # that at least one of them runs
 
 
@@ -43,7 +43,7 @@ class Roofline:
 
     compute = MACs / peak, memory = bytes / bandwidth / memory efficiency; their sum instead of their maximum where
     `overlap` is False. The efficiencies are those of the kernel's kind (1 where it is not listed). MACs and activations
-    count for all pictures of the batch, weights once. Bytes of a kernel = weights x `bytes_per_weight` x
+    count for all images of the batch, weights once. Bytes of a kernel = weights x `bytes_per_weight` x
     (1 - `weight_on_chip_share`) + activations read and written x `bytes_per_activation` x (1 - `on_chip_share`).
     Kernels of `free_kinds` cost nothing (fused into their neighbours). An infinite bandwidth (ridge point 0) leaves the
     MAC count. Where `relative_to` names a network, all times are in units of that network's latency. Raises
@@ -67,7 +67,7 @@ class Roofline:
     kind_efficiency: tuple[tuple[Kind, float], ...] = ()
     kind_memory_efficiency: tuple[tuple[Kind, float], ...] = ()  # of the bandwidth alone, times that of the kind
     overlap: bool = True  # whether a kernel computes while it moves bytes
-    batch: int = 1  # pictures in the latency that the model predicts
+    batch: int = 1  # images in the latency that the model predicts
     calibrated: CalibratedRange | None = None  # see `caution`
 
     def __post_init__(self) -> None:

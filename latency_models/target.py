@@ -66,7 +66,7 @@ class Target:
     published_ridge_point: SourcedValue[float] | None = None  # MACs per byte; `plain-roofline` uses it
     published_ridge_peak_gmacs_per_s: SourcedValue[float] | None = None  # the scale in ms that goes with it
     onchip_kb: SourcedValue[float] | None = None
-    batch: int = 1  # pictures in a latency
+    batch: int = 1  # images in a latency
     overlap: bool = True  # whether kernels compute while they move bytes
     kind_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()  # 1 for a kind that is not listed
     kind_memory_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()
@@ -74,7 +74,7 @@ class Target:
     calibration: CalibrationRecord | None = None
 
     @property
-    def figures(self) -> dict[str, SourcedValue[Any]]:
+    def sourced_values(self) -> dict[str, SourcedValue[Any]]:
         """All figures that the target has, by name."""
         single = {name: value for name, value in vars(self).items() if isinstance(value, SourcedValue)}
         tables = ((name, getattr(self, name)) for name in (*EFFICIENCIES, "energy"))
@@ -210,18 +210,18 @@ def parse_target(name: str, toml: str, where: str) -> Target:
         raise InvalidInput(f"{where} lacks the field '{missing[0]}'")
     if data["dtype"] not in get_args(Dtype):
         raise InvalidInput(f"{where}: dtype must be one of {', '.join(get_args(Dtype))}, got {data['dtype']!r:.60}")
-    figures: dict[str, Any] = {field: _number(data[field], field, where) for field in NUMBERS if field in data}
+    sourced_values: dict[str, Any] = {field: _number(data[field], field, where) for field in NUMBERS if field in data}
     if "free_kinds" in data:
-        figures["free_kinds"] = kinds(data["free_kinds"], "free_kinds", where)
+        sourced_values["free_kinds"] = kinds(data["free_kinds"], "free_kinds", where)
     for rows in EFFICIENCIES:
         if rows in data:
-            figures[rows] = _rows(data[rows], rows, KINDS, where)
+            sourced_values[rows] = _rows(data[rows], rows, KINDS, where)
     if "energy" in data:
-        figures["energy"] = _rows(data["energy"], "energy", ENERGY, where)
-        if len(figures["energy"]) < len(ENERGY):
+        sourced_values["energy"] = _rows(data["energy"], "energy", ENERGY, where)
+        if len(sourced_values["energy"]) < len(ENERGY):
             raise InvalidInput(f"{where}: [energy] must have the rows {', '.join(ENERGY)}")
     if "calibration" in data:
-        figures["calibration"] = parse_calibration(data["calibration"], where)
+        sourced_values["calibration"] = parse_calibration(data["calibration"], where)
     batch, overlap = data.get("batch", 1), data.get("overlap", True)
     if type(batch) is not int or batch < 1:
         raise InvalidInput(f"{where}: batch must be a whole number of at least 1, got {batch!r:.60}")
@@ -234,7 +234,7 @@ def parse_target(name: str, toml: str, where: str) -> Target:
         aliases=tuple(strings(data.get("aliases", []), f"{where}: aliases")),
         batch=batch,
         overlap=overlap,
-        **figures,
+        **sourced_values,
     )
 
 
@@ -242,8 +242,8 @@ def _of_file(path: Path) -> Target:
     return parse_target(path.stem, _decoded(read_bytes(path), str(path)), str(path))
 
 
-def _value(figure: SourcedValue[float] | None) -> float:
-    return figure.value if figure else 0.0
+def _value(sourced: SourcedValue[float] | None) -> float:
+    return sourced.value if sourced else 0.0
 
 
 def _folder() -> list[Any]:

@@ -36,5 +36,5 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def _inline(figure: SourcedValue[float]) -> str:
-    return "{ " + ", ".join(f"{key} = {_toml(value)}" for key, value in vars(figure).items()) + " }"
+def _inline(sourced: SourcedValue[float]) -> str:
+    return "{ " + ", ".join(f"{key} = {_toml(value)}" for key, value in vars(sourced).items()) + " }"

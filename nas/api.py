@@ -33,7 +33,7 @@ Network = ArchSpec | str | Path
 __all__ = ["Network", "compare", "export", "predict", "search", "spec", "specialise"]
 
 
-def search(out: str | Path, *, watch: "ProgressReporter | None" = None, **settings: Any) -> "Result":
+def search(out: str | Path, *, reporter: "ProgressReporter | None" = None, **settings: Any) -> "Result":
     """Search into the new folder `out` and return the network found; where `out` holds a run, go on with it.
 
     `settings` are those of `nas.runs.settings.SearchConfig`, as the flags of `nas search`: space, target, latency_ms, max_params,
@@ -43,10 +43,10 @@ def search(out: str | Path, *, watch: "ProgressReporter | None" = None, **settin
 
     from nas.runs import joint_search
 
-    wanted, folder = _settings(settings), Path(out)
-    if _begun(folder, "settings", asdict(wanted)):
-        return joint_search.resume(folder, watch)
-    return joint_search.search(wanted, folder, watch)
+    config, folder = _settings(settings), Path(out)
+    if _begun(folder, "settings", asdict(config)):
+        return joint_search.resume(folder, reporter)
+    return joint_search.search(config, folder, reporter)
 
 
 def specialise(
@@ -57,7 +57,7 @@ def specialise(
     trials: int | None = None,
     universal: bool = False,
     latencies_ms: Sequence[float] = (),
-    watch: "ProgressReporter | None" = None,
+    reporter: "ProgressReporter | None" = None,
     **settings: Any,
 ) -> "dict[str, Result]":
     """Train one supernet, search it for each of `targets`, and return the network found for each; else as `search`.
@@ -72,11 +72,11 @@ def specialise(
         raise InvalidInput(f"'{min(wrong)}' is for one target; give targets and latencies_ms")
     base, folder = _settings(settings), Path(out)
     count = default_trials(algorithm, base.preset) if trials is None else trials
-    request = MultiTargetConfig(per_target(base, targets, latencies_ms), algorithm, count, universal=universal)
-    if _begun(folder, "request", request.to_dict()):
-        found = several.resume(folder, watch)
+    config = MultiTargetConfig(per_target(base, targets, latencies_ms), algorithm, count, universal=universal)
+    if _begun(folder, "request", config.to_dict()):
+        found = several.resume(folder, reporter)
     else:
-        found = several.specialise(request, folder, watch)
+        found = several.specialise(config, folder, reporter)
     return found.results | ({UNIVERSAL: found.universal} if found.universal else {})
 
 
@@ -118,7 +118,7 @@ def compare(
 ) -> "Comparison":
     """Return networks side by side on devices; its tables are `rows`, `optimal`, `hypervolumes` and `regrets`.
 
-    See `nas.compare.compare.compare` for what may be an item. With `out`, the page, the tables and pictures go into that new
+    See `nas.compare.compare.compare` for what may be an item. With `out`, the page, the tables and plots go into that new
     folder.
     """
     from nas.compare import compare as comparing
@@ -150,9 +150,9 @@ def predict(
     from nas.report.describe import describe
 
     named = [networks] if isinstance(networks, ArchSpec | str | Path) else list(networks)
-    wanted = [targets] if isinstance(targets, str) else list(targets)
+    config = [targets] if isinstance(targets, str) else list(targets)
     models = {
-        name: load_target(name).model(latency_model) for name in (target_names() if wanted == ["all"] else wanted)
+        name: load_target(name).model(latency_model) for name in (target_names() if config == ["all"] else config)
     }
     rows: list[dict[str, Any]] = []
     for network in named:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from nas.errors import InvalidInput, unknown_name
 from nas.files import dump_json, read_json, write_whole
 from nas.ops import OPS, Head, Kernel, Op, Shape
+from nas.ops.base import FILE_KEYS
 
 SCHEMA = "nas.archspec"
 SCHEMA_VERSION = 1
@@ -49,7 +50,7 @@ class ArchSpec:
             raise InvalidInput("an architecture needs at least one op in its stages")
         self.kernels  # noqa: B018  lowers once, which checks every shape
 
-    def walk(self) -> Iterator[tuple[str, Op, Shape]]:
+    def iter_ops(self) -> Iterator[tuple[str, Op, Shape]]:
         """Yield (position "stage.op", op, input shape) along the network, the head left out."""
         shape = self.input_shape
         for s, stage in enumerate(self.stages):
@@ -62,7 +63,7 @@ class ArchSpec:
         """The kernels that a runtime executes, in order, named "stage.op.kernel" and "head.kernel"."""
         lowered: list[Kernel] = []
         shape = self.input_shape
-        for position, op, shape_in in self.walk():
+        for position, op, shape_in in self.iter_ops():
             try:
                 lowered += (replace(kernel, name=f"{position}.{kernel.name}") for kernel in op.lower(shape_in))
             except InvalidInput as error:
@@ -72,14 +73,14 @@ class ArchSpec:
         return (*lowered, *(replace(kernel, name=f"head.{kernel.name}") for kernel in head))
 
     @cached_property
-    def last_map(self) -> Shape:
+    def final_feature_map(self) -> Shape:
         """Shape of the feature map that the head pools."""
-        *_, (_, op, shape) = self.walk()
+        *_, (_, op, shape) = self.iter_ops()
         return op.out_shape(shape)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of convolutions, dense layers and matrix products for one picture."""
+        """Multiply-accumulates of convolutions, dense layers and matrix products for one image."""
         return sum(kernel.macs for kernel in self.kernels)
 
     @property
@@ -176,29 +177,29 @@ def _op_from_dict(data: Any, where: str) -> Op:
 def _typed(cls: type[OpT], data: Any, where: str) -> OpT:
     if not isinstance(data, dict):
         raise InvalidInput(f"{where} must be an object, got {data!r:.60}")
-    known = {f.name: f.type for f in fields(cls)}
-    required = {f.name for f in fields(cls) if f.default is MISSING}
+    known = {FILE_KEYS.get(f.name, f.name): f for f in fields(cls)}
+    required = {key for key, f in known.items() if f.default is MISSING}
     _check_keys(data, required, set(known), where)
-    values = {key: _field(known[key], value, f"{where}: {key}") for key, value in data.items()}
+    values = {known[key].name: _field(known[key].type, value, f"{where}: {key}") for key, value in data.items()}
     try:
         return cls(**values)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from error
 
 
-def _field(wanted: Any, value: Any, where: str) -> Any:
-    """Return the value of an op's field of type `wanted`: a plain type, a choice of words or a tuple of numbers."""
-    if get_origin(wanted) is not tuple:
-        return _of_type(str if get_origin(wanted) is Literal else wanted, value, where)
+def _field(expected: Any, value: Any, where: str) -> Any:
+    """Return the value of an op's field of type `expected`: a plain type, a choice of words or a tuple of numbers."""
+    if get_origin(expected) is not tuple:
+        return _of_type(str if get_origin(expected) is Literal else expected, value, where)
     if not (isinstance(value, list) and all(type(item) is int for item in value)):
         raise InvalidInput(f"{where} must be a list of whole numbers, got {value!r:.60}")
     return tuple(value)
 
 
-def _of_type(wanted: Any, value: Any, where: str) -> Any:
-    ok = type(value) in (int, float) if wanted is float else type(value) is wanted
+def _of_type(expected: Any, value: Any, where: str) -> Any:
+    ok = type(value) in (int, float) if expected is float else type(value) is expected
     if not ok:
-        raise InvalidInput(f"{where} must be of type {wanted.__name__}, got {value!r:.60}")
+        raise InvalidInput(f"{where} must be of type {expected.__name__}, got {value!r:.60}")
     return value
 
 

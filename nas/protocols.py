@@ -27,19 +27,19 @@ State = TypeVar("State")
 
 @dataclass(frozen=True)
 class Decision:
-    """One choice of a space. It counts only where decision number `needs[0]` takes an option index >= `needs[1]`."""
+    """One choice of a space. It counts only where decision number `condition[0]` takes an option index >= `condition[1]`."""
 
     name: str
     options: tuple[Any, ...]
-    needs: tuple[int, int] | None = None
+    condition: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class CostTerm:
-    """A piece of the network whose kernels depend on the decisions `genes` only; `kernels` takes a whole genotype."""
+    """A piece of the network whose kernels depend on the decisions `decision_indices` only; `kernels` takes a whole genotype."""
 
     name: str
-    genes: tuple[int, ...]
+    decision_indices: tuple[int, ...]
     kernels: Callable[[Genotype], Sequence[Kernel]]
 
 
@@ -69,13 +69,13 @@ class Cost(Protocol):
 
 
 class LatencyModel(Cost, Protocol):
-    """A cost in milliseconds for the target's batch, mostly one picture (abstract device: relative to a network)."""
+    """A cost in milliseconds for the target's batch, mostly one image (abstract device: relative to a network)."""
 
     def predict_ms(self, arch: ArchSpec) -> float: ...
 
 
 class Evaluator(Protocol):
-    """Estimates accuracy, a fraction of held-out pictures, for genotypes [N, D] -> [N], without training each."""
+    """Estimates accuracy, a fraction of validation images, for genotypes [N, D] -> [N], without training each."""
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]: ...
 

@@ -136,7 +136,7 @@ class Browser:
         self.call("Input.dispatchKeyEvent", {"type": "keyUp", **values})
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """Write a picture of the window, or of the `whole` page, as PNG."""
+        """Write a image of the window, or of the `whole` page, as PNG."""
         result = self.call("Page.captureScreenshot", {"captureBeyondViewport": whole} | self._clip(whole))
         path.write_bytes(base64.b64decode(result["data"]))
 

@@ -48,11 +48,11 @@ class Compiled:
         import jax
         import jax.numpy as jnp
 
-        pictures = jnp.asarray(payload["pictures"])
-        self.score = jax.jit(lambda gene: jnp.tanh(pictures @ (pictures.T * gene)).sum())
+        images = jnp.asarray(payload["images"])
+        self.score = jax.jit(lambda decision_index: jnp.tanh(images @ (images.T * decision_index)).sum())
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
-        scores = [float(self.score(gene)) for gene in genotypes[:, 0]]
+        scores = [float(self.score(decision_index)) for decision_index in genotypes[:, 0]]
         return np.array([compute_threads(), *scores])
 
 

@@ -16,9 +16,9 @@ APART = Roofline(
 TOGETHER = replace(APART, name="together", kind_memory_efficiency=(), overlap=True)
 
 
-def drawn(count: int, seed: int) -> tuple[ArchSpec, ...]:
+def sampled(count: int, seed: int) -> tuple[ArchSpec, ...]:
     """Random networks of the once-for-all space."""
     return tuple(OFA.decode(tuple(map(int, g))) for g in OFA.sample(np.random.default_rng(seed), count))
 
 
-SEEN, UNSEEN = drawn(50, 0), drawn(40, 1)
+SEEN, UNSEEN = sampled(50, 0), sampled(40, 1)

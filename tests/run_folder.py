@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ SPACE = StagedSpace(
     hidden=1280,
 )
 MODEL = load_target(TARGET).model()
-HELD_OUT = 500  # pictures
+VALIDATION = 500  # images
 
 
 def kind(how: str = "supernet weights, held-out pictures", width: float = 0.5) -> AccuracyKind:
@@ -42,8 +42,8 @@ def kind(how: str = "supernet weights, held-out pictures", width: float = 0.5) -
 def accuracy_of(arch: ArchSpec, rng: np.random.Generator) -> Accuracy:
     """A made-up accuracy that grows with size, on the grid of the held-out pictures."""
     top1 = 0.97 - 0.25 * (1e8 / arch.macs) ** 0.7 + rng.normal(0, 0.01)
-    top1 = round(float(np.clip(top1, 0, 1)) * HELD_OUT) / HELD_OUT
-    return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / HELD_OUT)), HELD_OUT, kind())
+    top1 = round(float(np.clip(top1, 0, 1)) * VALIDATION) / VALIDATION
+    return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / VALIDATION)), VALIDATION, kind())
 
 
 def result_of(arch: ArchSpec, genotype: tuple[int, ...], accuracy: Accuracy, **changes: Any) -> Result:
@@ -109,7 +109,7 @@ def add_finalists(run: Path, *, count: int = 3) -> Path:
     What it found is the best of these, and the worst in the supernet.
     """
     best = load_result(run / "best.json")
-    known = Accuracy(0.9, float(np.sqrt(0.9 * 0.1 / HELD_OUT)), HELD_OUT, kind(ALONE))
+    known = Accuracy(0.9, float(np.sqrt(0.9 * 0.1 / VALIDATION)), VALIDATION, kind(ALONE))
     shared = replace(best.accuracy, top1=0.1)
     save_result(replace(best, accuracy=known, supernet_accuracy=shared), run / "best.json")
     others = (SPACE.decode(genotype) for genotype in SPACE.sample(np.random.default_rng(9), 9))
@@ -119,10 +119,10 @@ def add_finalists(run: Path, *, count: int = 3) -> Path:
     for number, arch in enumerate(archs):
         spec = f"specs/{arch.digest[:12]}.json"
         save_arch(arch, run / spec)
-        rows.append(["coarse", arch.digest, spec, 1, 0.95, HELD_OUT, float("nan")])
+        rows.append(["coarse", arch.digest, spec, 1, 0.95, VALIDATION, float("nan")])
         if number < count:
-            rows.append(["coarse", arch.digest, spec, 4, 0.9 - 0.01 * number, HELD_OUT, float("nan")])
-    rows.append(["fine", best.arch.digest, f"specs/{best.arch.digest[:12]}.json", 4, 0.9, HELD_OUT, 0.1])
+            rows.append(["coarse", arch.digest, spec, 4, 0.9 - 0.01 * number, VALIDATION, float("nan")])
+    rows.append(["fine", best.arch.digest, f"specs/{best.arch.digest[:12]}.json", 4, 0.9, VALIDATION, 0.1])
     write_csv(run / "finalists.csv", ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_top1"], rows)
     return run
 
@@ -156,14 +156,14 @@ def journal_of(name: str, space: StagedSpace, chunks: int, rng: np.random.Genera
     """The journal of one stage in which the policy slowly prefers one option."""
     decisions = [{"name": d.name, "options": [list(o) if isinstance(o, tuple) else o for o in d.options]}
                  for d in space.decisions]  # fmt: skip
-    wanted = space.sample(rng, 1)[0]
-    middle = MODEL.predict_ms(space.decode(wanted))
+    expected = space.sample(rng, 1)[0]
+    middle = MODEL.predict_ms(space.decode(expected))
     lines: list[dict[str, Any]] = [
         {"stage": name, "decisions": decisions, "target_latency": middle, "latency_unit": "ms"}
     ]
     for chunk in range(chunks):
         done = (chunk + 1) / 12
-        policy = [softened(len(d.options), int(w), done, rng) for d, w in zip(space.decisions, wanted, strict=True)]
+        policy = [softened(len(d.options), int(w), done, rng) for d, w in zip(space.decisions, expected, strict=True)]
         argmax = space.canonical(np.array([[int(np.argmax(row)) for row in policy]]))[0]
         lines.append(
             {
@@ -177,14 +177,14 @@ def journal_of(name: str, space: StagedSpace, chunks: int, rng: np.random.Genera
     return lines
 
 
-def softened(count: int, wanted: int, done: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Probabilities [count] that lean towards `wanted`."""
-    logits = rng.normal(0, 0.2, count) + 3 * done * np.eye(count)[wanted]
+def softened(count: int, expected: int, done: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Probabilities [count] that lean towards `latency_budget`."""
+    logits = rng.normal(0, 0.2, count) + 3 * done * np.eye(count)[expected]
     odds = np.exp(logits)
     return np.asarray(odds / odds.sum())
 
 
 def trained_alone(accuracy: Accuracy, **changes: Any) -> dict[str, Any]:
     """The JSON form of an accuracy, with some fields of its kind replaced."""
-    body = asdict(accuracy)
+    body = accuracy.to_dict()
     return body | {"kind": body["kind"] | changes}

@@ -258,8 +258,8 @@ def test_the_swarm_follows_results_of_others() -> None:
     algorithm = Swarm(Bounded(free(*[30] * 5)), particles=6)
     state = algorithm.init(0)
     asked = algorithm.ask(state, 6)
-    goal = np.full((1, 5), 29, np.int32)
-    state = algorithm.tell(state, np.concatenate([goal, asked]), np.array([[0.0], *[[1.0]] * 6]))
+    constraints = np.full((1, 5), 29, np.int32)
+    state = algorithm.tell(state, np.concatenate([constraints, asked]), np.array([[0.0], *[[1.0]] * 6]))
     assert (algorithm._places(state) >= asked).all()
     assert (algorithm._places(state) != asked).any()
 
@@ -292,5 +292,5 @@ def test_members_take_turns_and_know_all_trials() -> None:
         for member, (one, own) in enumerate(zip(algorithm.members, state.members, strict=True)):
             assert (own.genotypes == state.genotypes).all()
             turns = [i for i in range(7) if (len(state) + i) % 3 == member]
-            wanted = one.ask(own, len(turns))
-            assert (asked[turns] == wanted).all()
+            expected = one.ask(own, len(turns))
+            assert (asked[turns] == expected).all()

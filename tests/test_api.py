@@ -76,12 +76,12 @@ def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
 
     calls: list[tuple[str, Any]] = []
 
-    def search(settings: SearchConfig, out: Path, watch: object) -> Result:
+    def search(settings: SearchConfig, out: Path, reporter: object) -> Result:
         calls.append(("search", settings))
         make_run(out, count=4)
         return load_result(out / "best.json")
 
-    def resume(out: Path, watch: object) -> Result:
+    def resume(out: Path, reporter: object) -> Result:
         calls.append(("resume", out))
         return load_result(out / "best.json")
 
@@ -106,13 +106,13 @@ def test_several_targets_share_a_request(tmp_path: Path, monkeypatch: pytest.Mon
     calls: list[Any] = []
     result = load_result(make_run(tmp_path / "one", count=4) / "best.json")
 
-    def begin(request: MultiTargetConfig, out: Path, watch: object) -> MultiTargetResult:
-        calls.append(request)
+    def begin(config: MultiTargetConfig, out: Path, reporter: object) -> MultiTargetResult:
+        calls.append(config)
         out.mkdir()
-        (out / "experiment.json").write_text(dump_json({"request": request.to_dict()}))
-        return MultiTargetResult(dict.fromkeys(request.names, result), {}, result if request.universal else None)
+        (out / "experiment.json").write_text(dump_json({"request": config.to_dict()}))
+        return MultiTargetResult(dict.fromkeys(config.names, result), {}, result if config.universal else None)
 
-    def resume(out: Path, watch: object) -> MultiTargetResult:
+    def resume(out: Path, reporter: object) -> MultiTargetResult:
         calls.append(out)
         return MultiTargetResult({"rpi5": result}, {})
 

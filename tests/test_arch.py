@@ -52,7 +52,7 @@ def test_kernels_are_a_chain_with_distinct_names(arch: ArchSpec) -> None:
     names = [kernel.name for kernel in arch.kernels]
     assert len(set(names)) == len(names)
     assert arch.kernels[-1].out_shape == Shape(1, 1, arch.num_classes)
-    for position, op, shape in arch.walk():
+    for position, op, shape in arch.iter_ops():
         kernels = op.lower(shape)
         first, last = (re.sub(r"\.\d+$", "", kernel.name) for kernel in (kernels[0], kernels[-1]))
         assert maps(kernels, first)[0] == shape, position
@@ -62,7 +62,7 @@ def test_kernels_are_a_chain_with_distinct_names(arch: ArchSpec) -> None:
 
 @given(archs())
 def test_live_elements_never_fall_below_the_maps_of_a_kernel_in_parts(arch: ArchSpec) -> None:
-    for _, op, shape in arch.walk():
+    for _, op, shape in arch.iter_ops():
         kernels = op.lower(shape)
         for kernel in kernels:
             whole = maps(kernels, re.sub(r"\.\d+$", "", kernel.name))
@@ -186,7 +186,7 @@ def test_file_without_a_spec_is_answered_in_one_line(tmp_path: Path, text: str) 
     ("build", "message"),
     [
         (lambda: Conv(0), "conv.out_channels must be at least 1, got 0"),
-        (lambda: Conv(4, kernel=2), "conv.kernel must be odd, got 2"),
+        (lambda: Conv(4, kernel_size=2), "conv.kernel must be odd, got 2"),
         (lambda: UIB(4, 8, start_dw=4), "uib.start_dw must be odd, got 4"),
         (lambda: FusedIB(4, 0), "fused_ib.expanded_channels must be at least 1"),
         (lambda: InvertedResidual(4, 8, se_gate="relu"), "se_gate must be one of hard_sigmoid, sigmoid, got 'relu'"),

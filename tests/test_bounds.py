@@ -56,10 +56,10 @@ def factors(draw: st.DrawFn) -> tuple[tuple[int, ...], list[Term]]:
     values = st.floats(-3, 3) | st.just(-np.inf)
     terms = []
     for _ in range(draw(st.integers(0, 4))):
-        genes = tuple(sorted(draw(st.sets(st.integers(0, len(sizes) - 1), min_size=1))))
-        shape = [sizes[gene] for gene in genes]
+        decision_indices = tuple(sorted(draw(st.sets(st.integers(0, len(sizes) - 1), min_size=1))))
+        shape = [sizes[decision_index] for decision_index in decision_indices]
         entries = draw(st.lists(values, min_size=int(np.prod(shape)), max_size=int(np.prod(shape))))
-        terms.append(Term(genes, np.reshape(entries, shape)))
+        terms.append(Term(decision_indices, np.reshape(entries, shape)))
     return sizes, terms
 
 
@@ -67,21 +67,21 @@ def factors(draw: st.DrawFn) -> tuple[tuple[int, ...], list[Term]]:
 def test_elimination_sums_all_weights_and_draws_by_them(case: tuple[tuple[int, ...], list[Term]]) -> None:
     sizes, terms = case
     logs = {
-        genotype: sum(float(term.values[tuple(genotype[g] for g in term.genes)]) for term in terms)
+        genotype: sum(float(term.values[tuple(genotype[g] for g in term.decision_indices)]) for term in terms)
         for genotype in product(*map(range, sizes))
     }
     total = sum(np.exp(log) for log in logs.values())
-    found, steps = eliminate(terms, sizes, elimination_order([term.genes for term in terms], len(sizes)))
+    found, steps = eliminate(terms, sizes, elimination_order([term.decision_indices for term in terms], len(sizes)))
     assert np.exp(found) == pytest.approx(total, rel=1e-9)
     if total > 0:
         for genotype, log in logs.items():
             chance = 1.0
             for step in steps:
-                cumulative = step.chances[tuple(genotype[gene] for gene in step.rest)]
-                chance *= np.diff(cumulative, prepend=0)[genotype[step.gene]]
+                cumulative = step.chances[tuple(genotype[decision_index] for decision_index in step.rest)]
+                chance *= np.diff(cumulative, prepend=0)[genotype[step.index_of]]
             assert chance == pytest.approx(np.exp(log) / total, abs=1e-9)
-        drawn = sample_steps(steps, np.random.default_rng(0), 50)
-        assert all(np.isfinite(logs[tuple(genotype)]) for genotype in drawn.tolist())
+        sampled = sample_steps(steps, np.random.default_rng(0), 50)
+        assert all(np.isfinite(logs[tuple(genotype)]) for genotype in sampled.tolist())
 
 
 # ------------------------------------------------------------------------------------------------------------- draws
@@ -99,9 +99,9 @@ def scores(tables: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
 def test_one_bound_is_kept_where_few_keep_it(tables: dict[str, Any], scores: Any, name: str, share: float) -> None:
     bounded = Bounded(UIB, ((tables[name], float(scores[name][int(share * 200_000)])),))  # 0: as one of 200,000 has
     rng = np.random.default_rng(1)
-    drawn = bounded.draw(rng, 60)
-    assert_inside(bounded, drawn)
-    assert len(rows(drawn)) == 60
+    sampled = bounded.draw(rng, 60)
+    assert_inside(bounded, sampled)
+    assert len(rows(sampled)) == 60
     outside = UIB.sample(rng, 60)
     assert_inside(bounded, bounded.repaired(outside, rng))
 
@@ -116,10 +116,10 @@ def test_several_bounds_are_kept_together(tables: dict[str, Any], scores: Any) -
 
 @pytest.mark.parametrize("name", COSTS)
 def test_the_least_that_is_reachable_is_reached(tables: dict[str, Any], name: str) -> None:
-    bounded = Bounded(UIB, ((tables[name], tables[name].cheapest()[0]),))
-    drawn = bounded.draw(np.random.default_rng(0), 5)
-    assert len(drawn)
-    assert_inside(bounded, drawn)
+    bounded = Bounded(UIB, ((tables[name], tables[name].minimum()[0]),))
+    sampled = bounded.draw(np.random.default_rng(0), 5)
+    assert len(sampled)
+    assert_inside(bounded, sampled)
 
 
 @given(st.integers(0, 1000), st.floats(0.02, 1.0), st.integers(1, 40))
@@ -128,12 +128,12 @@ def test_a_listed_space_gives_all_that_are_inside(seed: int, share: float, count
     table = space.table({(0, 1): np.random.default_rng(seed).random((3, 3)), (2,): [0.0, 0.1]})
     scores = table.score(canonical(space.decisions, space.grid()))
     table = space.table({(0, 1): np.where(np.arange(3)[:, None] >= 1, table.terms[0].values, 0.2)})
-    bounded = Bounded(space, ((table, max(float(np.quantile(scores, share)), table.cheapest()[0])),))
+    bounded = Bounded(space, ((table, max(float(np.quantile(scores, share)), table.minimum()[0])),))
     every = canonical(space.decisions, space.grid())
     inside = rows(every[bounded.feasible(every)])
-    drawn = bounded.draw(np.random.default_rng(seed), count)
-    assert rows(drawn) <= inside
-    assert len(rows(drawn)) == len(drawn) == min(count, len(inside))
+    sampled = bounded.draw(np.random.default_rng(seed), count)
+    assert rows(sampled) <= inside
+    assert len(rows(sampled)) == len(sampled) == min(count, len(inside))
 
 
 def test_tilted_draws_have_the_law_of_uniform_decisions_inside_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,14 +146,14 @@ def test_tilted_draws_have_the_law_of_uniform_decisions_inside_the_bound(monkeyp
     monkeypatch.setattr(nas.search.bounds, "LISTED", 0)
     bounded = Bounded(space, ((table, bound),))
     rng = np.random.default_rng(0)
-    drawn = np.concatenate([bounded.draw(rng, 1) for _ in range(1500)])
+    sampled = np.concatenate([bounded.draw(rng, 1) for _ in range(1500)])
     assert bounded._tilt.weights[0] > 0
-    assert rows(drawn) == rows(exact)
-    for gene, decision in enumerate(space.decisions):
+    assert rows(sampled) == rows(exact)
+    for decision_index, decision in enumerate(space.decisions):
         for option in range(len(decision.options)):
-            share = (exact[:, gene] == option).mean()
-            error = np.sqrt(share * (1 - share) / len(drawn))
-            assert (drawn[:, gene] == option).mean() == pytest.approx(share, abs=4.5 * error + 0.02)
+            share = (exact[:, decision_index] == option).mean()
+            error = np.sqrt(share * (1 - share) / len(sampled))
+            assert (sampled[:, decision_index] == option).mean() == pytest.approx(share, abs=4.5 * error + 0.02)
 
 
 def test_without_bounds_all_is_inside_and_nothing_is_moved() -> None:
@@ -194,7 +194,7 @@ def test_repair_leaves_what_is_inside_and_changes_little_of_the_rest(seed: int) 
 
 
 def test_an_unreachable_bound_is_told_with_the_range(tables: dict[str, Any]) -> None:
-    low, high = tables["edgetpu"].cheapest()[0], tables["edgetpu"].dearest()[0]
+    low, high = tables["edgetpu"].minimum()[0], tables["edgetpu"].maximum()[0]
     with pytest.raises(
         InvalidInput, match=f"at least {low:.6g} for space 'uib' .reachable {low:.6g} to {high:.6g}.*0.3"
     ):

@@ -19,7 +19,7 @@ from run_folder import make_run
 
 from nas.arch import ArchSpec, load_arch, save_arch
 from nas.cli import main
-from nas.cli.live import LiveWatcher, duration, summary
+from nas.cli.live import LiveReporter, duration, summary
 from nas.ops import Conv, Head, Shape
 from nas.progress import Progress, ProgressReporter
 from nas.records.results import Result, load_result
@@ -178,7 +178,7 @@ def test_train_reports_the_test_accuracy(trained: tuple[Path, Path, str], out: R
     spec, folder, shown = trained
     accuracy = json.loads((folder / "train.json").read_text())["accuracy"]
     assert f"test top-1 {accuracy['top1']:.2%} +- " in shown
-    assert "digits, deployed network at 8 px, trained alone, test pictures" in shown
+    assert "digits, target network at 8 px, trained alone, test images" in shown
     assert json.loads(out("describe", folder, "--json"))["params"] == TINY.params
     assert "tiny" in out("compare", folder, spec, "--targets", "rpi5")
 
@@ -329,9 +329,9 @@ def test_an_interrupted_search_says_how_to_go_on(
 def test_progress_where_there_is_no_terminal_is_a_line_now_and_then() -> None:
     seconds = iter(range(0, 1000, 5))
     file = StringIO()
-    with LiveWatcher(file, lambda: next(seconds)) as watcher:
+    with LiveReporter(file, lambda: next(seconds)) as reporter:
         for step in range(1, 11):
-            watcher.progress(Progress("fine", step, 10, 1.0, 0.5, 2.0, "ms", 0.3))
+            reporter.progress(Progress("fine", step, 10, 1.0, 0.5, 2.0, "ms", 0.3))
     lines = file.getvalue().splitlines()
     assert [line.split(":")[0] for line in lines] == ["fine 1/10", "fine 5/10", "fine 9/10", "fine 10/10"]
 

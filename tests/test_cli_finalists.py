@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from run_folder import SPACE, make_run
-from tiny import pictures
+from tiny import images
 
 from nas.arch import load_arch
 from nas.cli import main
@@ -31,14 +31,14 @@ def test_the_best_of_the_front_within_the_latency_are_taken(run: Path) -> None:
         rows = {row["digest"]: row for row in csv.DictReader(file)}
     found = chosen(run, result, 3)
     assert 1 <= len(found) <= 3
-    assert all(one.latency <= result.wanted_latency * 1.01 for one in found)
+    assert all(one.latency <= result.latency_budget * 1.01 for one in found)
     within = sorted(
-        float(row["top1"]) for row in rows.values() if float(row["latency"]) <= result.wanted_latency * 1.01
+        float(row["top1"]) for row in rows.values() if float(row["latency"]) <= result.latency_budget * 1.01
     )
     assert [one.supernet_top1 for one in found] == within[::-1][:3]
     assert all(one.arch.input_shape.height == result.proxy_resolution for one in found)
     with pytest.raises(InvalidInput, match="nothing on the front"):
-        chosen(run, replace(result, wanted_latency=1e-6), 3)
+        chosen(run, replace(result, latency_budget=1e-6), 3)
 
 
 def test_altered_runs_are_refused(run: Path) -> None:
@@ -57,7 +57,7 @@ def test_bad_requests_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Cap
         ([str(tmp_path)], "is no run folder"),
         ([str(run), "--scheduler", "ahsa"], "did you mean 'asha'"),
         ([str(run), "--scheduler", "asha"], "add --workers N"),
-        ([str(run)], "lacks what names its pictures"),  # the synthetic run names no data digest
+        ([str(run)], "lacks what names its images"),  # the synthetic run names no data digest
     ):
         assert main(["finalists", *flags]) == 2
         error = capsys.readouterr().err
@@ -69,7 +69,7 @@ def test_a_whole_one_on_pictures_of_8_px(run: Path, tmp_path: Path, capsys: pyte
 
     from nas.data import load
 
-    data = pictures(classes=SPACE.num_classes, count=200)
+    data = images(classes=SPACE.num_classes, count=200)
     np.savez(tmp_path / "quarters.npz", **{name: getattr(data, name) for name in SAVED})
     stored = json.loads((run / "experiment.json").read_text())
     stored["settings"]["data"] = str(tmp_path / "quarters.npz")

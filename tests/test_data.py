@@ -123,9 +123,9 @@ def test_cifar10_archive_of_other_content_is_refused(tmp_path: Path) -> None:
 
 
 def cifar_batch(count: int = 20) -> tuple[bytes, np.ndarray]:
-    """Return one binary batch of `count` pictures and the pictures [count, 32, 32, 3]."""
+    """Return one binary batch of `count` images and the images [count, 32, 32, 3]."""
     x = np.random.default_rng(1).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    return b"".join(bytes([i % 10]) + picture.transpose(2, 0, 1).tobytes() for i, picture in enumerate(x)), x
+    return b"".join(bytes([i % 10]) + image.transpose(2, 0, 1).tobytes() for i, image in enumerate(x)), x
 
 
 @pytest.mark.parametrize("below", ["", "cifar-10-batches-bin"])

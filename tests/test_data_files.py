@@ -1,4 +1,4 @@
-"""Data of one's own, as an .npz file or a folder of pictures: what it becomes, and what is refused in one line."""
+"""Data of one's own, as an .npz file or a folder of images: what it becomes, and what is refused in one line."""
 
 import contextlib
 import zipfile
@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no pixels": ({"x_train": X[:, :0, :0]}, "x_train is empty"),
     "rank": ({"x_train": X.reshape(12, 36)}, r"the shape \[N, H, W\] .* got \[12, 36\]"),
     "channels": ({"x_train": np.repeat(X, 4, 3)}, r"C = 1 or 3, got \[12, 6, 6, 4\]"),
-    "not square": ({"x_train": X[:, :4]}, "square pictures, got 4 x 6 pixels"),
+    "not square": ({"x_train": X[:, :4]}, "square images, got 4 x 6 pixels"),
     "one class": ({"y_train": Y * 0}, r"one class only \(0\)"),
     "gap": ({"y_train": Y * 2}, r"labels 0..K-1 without gaps, got 3 different ones from 0 to 4"),
     "from one": ({"y_train": Y + 1}, "got 3 different ones from 1 to 3; renumber"),
@@ -86,10 +86,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "negative label": ({"y_train": Y - 1}, "labels from 0 on, got -1 to 1"),
     "float label": ({"y_train": Y / 1.0}, r"y_train must be whole numbers of shape \[N\], got float64 \[12\]"),
     "label rank": ({"y_train": Y[:, None]}, r"got int64 \[12, 1\]"),
-    "lengths": ({"y_train": Y[:-1]}, "x_train has 12 pictures, but y_train has 11 labels"),
-    "test lengths": ({"x_test": X}, "x_test has 12 pictures, but y_test has 3 labels"),
-    "rare class": ({"y_train": np.array([0, 1] * 5 + [0, 2])}, "at least 2 training pictures, class 2 has 1"),
-    "new test label": ({"y_test": np.array([0, 1, 3])}, "y_test holds the label 3, which no training picture has"),
+    "lengths": ({"y_train": Y[:-1]}, "x_train has 12 images, but y_train has 11 labels"),
+    "test lengths": ({"x_test": X}, "x_test has 12 images, but y_test has 3 labels"),
+    "rare class": ({"y_train": np.array([0, 1] * 5 + [0, 2])}, "at least 2 training images, class 2 has 1"),
+    "new test label": ({"y_test": np.array([0, 1, 3])}, "y_test holds the label 3, which no training image has"),
     "test size": ({"x_test": X[:3, :4, :4]}, r"shape \[6, 6, 1\] like x_train, got \[4, 4, 1\]"),
     "names": ({"class_names": np.array(["a"])}, "1 class names came with labels of 3 classes"),
     "objects": ({"x_train": np.array([X, None], dtype=object)}, "holds Python objects, which are never unpickled"),
@@ -120,7 +120,7 @@ def test_no_key_at_all(tmp_path: Path) -> None:
 
 
 def test_a_class_too_rare_to_hold_out(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"at least 3 training pictures where no test set comes .* class 0 has 2"):
+    with pytest.raises(InvalidInput, match=r"at least 3 training images where no test set comes .* class 0 has 2"):
         load(save(tmp_path, {"x_train": X[:6], "y_train": Y[:6]}))
 
 
@@ -157,20 +157,20 @@ def test_npz_with_an_entry_that_is_no_array(tmp_path: Path) -> None:
         load(str(path))
 
 
-# --- folders of pictures --------------------------------------------------------------------------------------------
+# --- folders of images --------------------------------------------------------------------------------------------
 
 
-def picture(path: Path, value: int, mode: str = "RGB", size: tuple[int, int] = (10, 8)) -> None:
-    """Write one picture of a single grey value, making its folders."""
+def image(path: Path, value: int, mode: str = "RGB", size: tuple[int, int] = (10, 8)) -> None:
+    """Write one image of a single grey value, making its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", size, value).convert(mode).save(path)
 
 
 def class_folders(root: Path, count: int = 5, mode: str = "RGB", names: tuple[str, ...] = ("cat", "dog")) -> None:
-    """Write `count` pictures for each class below `root`."""
+    """Write `count` images for each class below `root`."""
     for label, name in enumerate(names):
         for index in range(count):
-            picture(root / name / f"{index}.png", 40 * label + index, mode)
+            image(root / name / f"{index}.png", 40 * label + index, mode)
 
 
 @pytest.mark.parametrize("test_name", ["test", "val"])
@@ -200,7 +200,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_one_colour_picture_makes_all_colour(tmp_path: Path) -> None:
     class_folders(tmp_path, mode="L")
     for index, mode in enumerate(("RGBA", "P", "CMYK", "1", "LA")):
-        picture(tmp_path / "cat" / f"more{index}.tif", 255, "RGB" if mode == "LA" else mode)
+        image(tmp_path / "cat" / f"more{index}.tif", 255, "RGB" if mode == "LA" else mode)
     assert load(str(tmp_path), resolution=8).x_train.shape[1:] == (8, 8, 3)
 
 
@@ -228,7 +228,7 @@ def test_other_files_are_left_out_and_noted(tmp_path: Path) -> None:
 
 
 def break_with_text(root: Path) -> None:
-    (root / "train" / "cat" / "0.png").write_text("no picture")
+    (root / "train" / "cat" / "0.png").write_text("no image")
 
 
 def break_by_cutting(root: Path) -> None:
@@ -239,7 +239,7 @@ def break_by_cutting(root: Path) -> None:
 
 
 def break_with_new_class(root: Path) -> None:
-    picture(root / "test" / "cow" / "0.png", 1)
+    image(root / "test" / "cow" / "0.png", 1)
 
 
 def break_with_empty_class(root: Path) -> None:
@@ -258,10 +258,10 @@ def break_with_deep_pixels(root: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (break_with_text, r"cannot read the picture .*train/cat/0\.png.*; repair or remove it"),
-        (break_by_cutting, r"cannot read the picture .*train/dog/0\.png.*; repair or remove it"),
-        (break_with_new_class, "test/cow is a class without training pictures; known: cat, dog"),
-        (break_with_empty_class, "train/ant holds no pictures"),
+        (break_with_text, r"cannot read the image .*train/cat/0\.png.*; repair or remove it"),
+        (break_by_cutting, r"cannot read the image .*train/dog/0\.png.*; repair or remove it"),
+        (break_with_new_class, "test/cow is a class without training images; known: cat, dog"),
+        (break_with_empty_class, "train/ant holds no images"),
         (break_with_empty_test, "test holds no class folders"),
         (break_with_deep_pixels, r"train/cat/0\.png has more than 8 bits per channel"),
     ],
@@ -276,7 +276,7 @@ def test_broken_folders(spoil: Callable[[Path], None], message: str, tmp_path: P
 
 
 def test_folders_without_classes(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"two or more class folders of pictures \(.*\), got 0"):
+    with pytest.raises(InvalidInput, match=r"two or more class folders of images \(.*\), got 0"):
         load(str(tmp_path))
     class_folders(tmp_path, names=("cat",))
     with pytest.raises(InvalidInput, match="got 1"):

@@ -126,7 +126,7 @@ def test_a_forest_says_what_it_predicts_and_how_far_to_trust_it(
     archs = [reference(name) for name in ("mobilenetv1", "mobilenetv2", "mobilenetv4-conv-s", "mobilenetv4-conv-m")]
     forest = fit_forest(archs, [1] * 4, np.array([3.0, 2.0, 1.0, 5.0]), of="energy")
     path = tmp_path / "pi.forest.json"
-    path.write_text(forest_text(replace(forest, held_out_mape_percent=7.5)))
+    path.write_text(forest_text(replace(forest, cross_validated_mape_percent=7.5)))
     row = forest_row(str(path), archs[1])
     assert row.value == pytest.approx(float(forest.predict([archs[1]])[0])) and row.range == forest.range
     assert main(["describe", "mobilenetv2", "--forest", str(path), "--json"]) == 0

@@ -15,10 +15,10 @@ rng = np.random.default_rng(0)
 rows = [(rng.integers(0, 160, (2, 2, 16)), rng.integers(0, 40, (2, 16))) for _ in range(2)]
 def run(devices):
     chunk = tunas.compile_chunk(stage, graph, devices)
-    state, pictures = tunas.replicated((tunas.first_state(stage, params), data), devices)
+    state, images = tunas.replicated((tunas.first_state(stage, params), data), devices)
     for train, held in rows:
         arrays = tunas.replicated((jnp.asarray(train), jnp.asarray(held)), devices)
-        state, report = chunk(state, pictures, *arrays)
+        state, report = chunk(state, images, *arrays)
         losses.extend(report.loss.tolist())
     assert chunk._cache_size() == 1
     return state, losses

@@ -37,8 +37,8 @@ def batches(count: int, *, first: dict[int, int] | None = None) -> list[NDArray[
     """Return batches of 1 to 5 genotypes, all different; `first` puts a special gene first in some."""
     rng = np.random.default_rng(0)
     made = [rng.integers(0, 9, (1 + i % 5, 6)).astype(np.int32) for i in range(count)]
-    for number, gene in (first or {}).items():
-        made[number][0, 0] = gene
+    for number, decision_index in (first or {}).items():
+        made[number][0, 0] = decision_index
     return made
 
 
@@ -98,7 +98,7 @@ def test_an_evaluator_that_cannot_be_built_ends_in_one_line() -> None:
 
 
 def test_the_number_of_workers_changes_no_bit() -> None:
-    payload = {"pictures": np.random.default_rng(0).normal(size=(500, 300)).astype(np.float32)}
+    payload = {"images": np.random.default_rng(0).normal(size=(500, 300)).astype(np.float32)}
     made = batches(6)
     found = []
     for workers in (1, 2, 4):

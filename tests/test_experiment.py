@@ -17,13 +17,12 @@ from nas.errors import InvalidInput, UnknownName
 from nas.nn.network import load_weights
 from nas.progress import Progress, SilentReporter
 from nas.records.journal import Journal
-from nas.records.results import load_result
+from nas.records.results import SUPERNET, load_result
 from nas.report.describe import describe
 from nas.runs import joint_search
 from nas.runs.front import open_candidates
 from nas.runs.joint_search import resume, search
 from nas.runs.plan import make_plan
-from nas.runs.result_builder import SHARED
 from nas.runs.settings import SearchConfig
 from nas.search.constraints import bounds
 from nas.search.constraints.bounds import Bounded
@@ -34,7 +33,7 @@ from nas.space.scaling import scale_down
 from nas.supernet import presets
 from nas.supernet.presets import RetrainingBudget
 from nas.training.checkpoints import Checkpoints
-from tests.tiny import PRESET, latency_range, pictures
+from tests.tiny import PRESET, images, latency_range
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
 
@@ -50,7 +49,7 @@ RESULT_FILES = (
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchConfig:
     """SearchConfig of a search that takes seconds; every chunk is followed by a checkpoint."""
-    data = pictures()
+    data = images()
     np.savez(
         tmp_path / "quarters.npz", x_train=data.x_train, y_train=data.y_train, x_test=data.x_test, y_test=data.y_test
     )
@@ -108,9 +107,9 @@ def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(
 def _check_files(run: Path, settings: SearchConfig) -> None:
     result = load_result(run / "best.json")
     assert load_arch(run / "best.json") == result.arch
-    assert abs(result.latency / result.wanted_latency - 1) <= 0.01
+    assert abs(result.latency / result.latency_budget - 1) <= 0.01
     shared = result.supernet_accuracy
-    assert shared and shared.pictures == 24 and shared.kind.how == SHARED
+    assert shared and shared.images == 24 and shared.kind.how == SUPERNET
     assert (result.proxy_resolution, result.proxy_width) == (8, 0.5)
     evaluated, front = pd.read_csv(run / "evaluated.csv"), pd.read_csv(run / "front.csv")
     assert len(evaluated) == 12 == evaluated["digest"].nunique() and result.arch.digest in set(evaluated["digest"])
@@ -126,7 +125,7 @@ def _check_files(run: Path, settings: SearchConfig) -> None:
     coarse = load_result(run / "coarse.json")
     assert coarse.arch.digest == finalists.loc[finalists["epochs"].idxmax(), "digest"]
     for one in (coarse, result):
-        assert one.accuracy.kind.how == "trained alone for 2 epochs, held-out pictures" and one.accuracy.pictures == 32
+        assert one.accuracy.kind.how == "trained alone for 2 epochs, validation images" and one.accuracy.images == 32
     assert coarse.supernet_accuracy is None  # its depthwise options are not the coarse stage's
     last = finalists[finalists["stage"] == "fine"]
     final = last[last["epochs"] == 2]  # the champion of the coarse stage, and the one it was left with
@@ -142,11 +141,11 @@ def _check_files(run: Path, settings: SearchConfig) -> None:
 
 def test_open_candidates_keep_all_that_is_asked(settings: SearchConfig) -> None:
     plan = make_plan(replace(with_mid_latency(settings), max_params=40_000))
-    goal = plan.goal(plan.space)
-    found = open_candidates(plan.space, goal, 5, 0)
+    constraints = plan.constraints(plan.space)
+    found = open_candidates(plan.space, constraints, 5, 0)
     assert 1 < len(found) <= 5 and len(set(found)) == len(found)
-    assert goal.kept(np.array(found)).all() and goal.violation(np.array(found)).max() == 0
-    assert open_candidates(plan.space, goal, 5, 0) == found != open_candidates(plan.space, goal, 5, 1)
+    assert constraints.kept(np.array(found)).all() and constraints.violation(np.array(found)).max() == 0
+    assert open_candidates(plan.space, constraints, 5, 0) == found != open_candidates(plan.space, constraints, 5, 1)
 
 
 def test_a_changed_data_set_is_not_resumed(settings: SearchConfig, tmp_path: Path) -> None:
@@ -154,7 +153,7 @@ def test_a_changed_data_set_is_not_resumed(settings: SearchConfig, tmp_path: Pat
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         search(settings, run, StopAt("coarse", 2))
-    data = pictures(count=120)
+    data = images(count=120)
     np.savez(settings.data, x_train=data.x_train, y_train=data.y_train, x_test=data.x_test, y_test=data.y_test)
     with pytest.raises(InvalidInput, match="has changed since this run began"):
         resume(run)
@@ -200,7 +199,7 @@ def test_bad_requests_get_one_line_and_leave_nothing(
 def test_bounds_that_exclude_each_other_are_answered_with_a_proof(settings: SearchConfig) -> None:
     low, high = latency_range(settings)
     space = make_plan(replace(settings, latency_ms=low)).space
-    least = compile_table(space, PARAMS).cheapest()[0]
+    least = compile_table(space, PARAMS).minimum()[0]
     words = r"on 'pixel6-cpu', no architecture keeps params <= .* and latency_ms >= .* together \(proved"
     with pytest.raises(InvalidInput, match=words):
         make_plan(replace(settings, latency_ms=high, max_params=int(least * 1.02)))
@@ -212,7 +211,7 @@ def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
     """Without cuts there is no proof; what is left is the nearest that descents find, in the units of the settings."""
     low, high = latency_range(settings)
     space = make_plan(replace(settings, latency_ms=low)).space
-    least = compile_table(space, WEIGHTS).cheapest()[0] * load_target("pixel6-cpu").model().bytes_per_weight / 1024
+    least = compile_table(space, WEIGHTS).minimum()[0] * load_target("pixel6-cpu").model().bytes_per_weight / 1024
     monkeypatch.setattr(bounds, "CUTS", 0)
     nearest = r"the nearest takes [\d.]+% (more|less) than (\w+ [<>]= [\d.]+) in space"
     words = rf"none found that keeps flash_kb <= .*, nor a proof that there is none: {nearest} 'tiny'; loosen \2"
@@ -223,7 +222,7 @@ def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
 def test_bounds_that_hold_together_are_found(settings: SearchConfig) -> None:
     settings = bounded(settings)
     plan = make_plan(settings)
-    start = Bounded(plan.space, band(plan.goal(plan.space))).start
+    start = Bounded(plan.space, band(plan.constraints(plan.space))).start
     assert within(plan.limits(plan.space), start[None]).all()
 
 
@@ -232,22 +231,22 @@ def bounded(settings: SearchConfig) -> SearchConfig:
     low, high = latency_range(settings)
     settings = replace(settings, latency_ms=low + 0.3 * (high - low), max_memory_kb=1e6, max_flash_kb=1e6)
     plan = make_plan(settings)
-    near = Bounded(plan.space, band(plan.goal(plan.space))).draw(np.random.default_rng(0), 50)
+    near = Bounded(plan.space, band(plan.constraints(plan.space))).draw(np.random.default_rng(0), 50)
     most = [float(np.quantile(table.score(near), 0.4)) / bound.per_unit
             for bound, (table, _) in zip(plan.bounds, plan.limits(plan.space), strict=True)]  # fmt: skip
     return replace(settings, max_memory_kb=most[0], max_flash_kb=most[1])
 
 
 def forest_file(folder: Path, settings: SearchConfig) -> tuple[str, float]:
-    """Return the file of a forest of energy, and a bound that some architectures of the wanted latency keep."""
+    """Return the file of a forest of energy, and a bound that some architectures of the latency budget keep."""
     plan = make_plan(settings)
     genotypes = plan.space.sample(np.random.default_rng(1), 40)
     archs = [plan.space.decode(genotype) for genotype in genotypes.tolist()]
     joules = np.array([arch.macs * 1e-6 + arch.params * 1e-5 for arch in archs])
-    forest = replace(fit_forest(archs, [1] * 40, joules, of="energy"), held_out_mape_percent=3.0)
+    forest = replace(fit_forest(archs, [1] * 40, joules, of="energy"), cross_validated_mape_percent=3.0)
     path = folder / "joules.forest.json"
     path.write_text(forest_text(forest))
-    near = Bounded(plan.space, band(plan.goal(plan.space))).draw(np.random.default_rng(0), 50)
+    near = Bounded(plan.space, band(plan.constraints(plan.space))).draw(np.random.default_rng(0), 50)
     return str(path), float(np.quantile(ForestTable.of(plan.space, forest, "joules").score(near), 0.3))
 
 
@@ -256,7 +255,7 @@ def test_a_search_lands_under_several_bounds_and_a_forest(settings: SearchConfig
     path, most = forest_file(tmp_path, settings)
     settings = replace(settings, forest_bounds=(f"{path}:{most!r}",), minimize=("energy", "flash", path))
     result = search(settings, tmp_path / "run")
-    assert abs(result.latency / result.wanted_latency - 1) <= 0.01
+    assert abs(result.latency / result.latency_budget - 1) <= 0.01
     assert result.peak_activation_bytes <= 1024 * (settings.max_memory_kb or 0) * (1 + 1e-9)
     assert result.weight_bytes <= 1024 * (settings.max_flash_kb or 0) * (1 + 1e-9)
     value = float(load_forest(Path(path)).predict([result.arch])[0])
@@ -300,7 +299,7 @@ def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: Sear
         least = float(str(error.value).split("at least ")[1].split()[0].replace(",", ""))
         plan = make_plan(replace(settings, latency_ms=low, **{name: 1.2 * least}))  # type: ignore[arg-type]
         (table, limit), (bound,) = plan.limits(plan.space)[0], plan.bounds
-        assert table.cheapest()[0] <= least * bound.per_unit <= 1.001 * table.cheapest()[0]
+        assert table.minimum()[0] <= least * bound.per_unit <= 1.001 * table.minimum()[0]
         assert limit == pytest.approx(1.2 * least * bound.per_unit) and any(
             "hard bound" in line for line in plan.lines()
         )
@@ -323,18 +322,18 @@ def test_bounds_count_the_bytes_of_the_target(settings: SearchConfig) -> None:
 def test_energy_is_told_where_it_is_bounded(settings: SearchConfig, tmp_path: Path) -> None:
     settings = replace(with_mid_latency(replace(settings, target=with_energy(tmp_path))), max_energy_mj=1e6)
     plan = make_plan(settings)
-    arch = plan.space.decode(plan.limits(plan.space)[0][0].cheapest()[1])
+    arch = plan.space.decode(plan.limits(plan.space)[0][0].minimum()[1])
     energy_mj = load_target(settings.target or "").energy_model().predict_mj(arch)
     assert next(plan.remarks(arch)) == f"predicted energy: {energy_mj:.4g} mJ a batch"
-    assert plan.limits(plan.space)[0][0].cheapest()[0] == pytest.approx(energy_mj)
+    assert plan.limits(plan.space)[0][0].minimum()[0] == pytest.approx(energy_mj)
 
 
 def test_abstract_device_scores_relative_to_the_reference(settings: SearchConfig) -> None:
     base = replace(settings, space="uib", target=None, ridge_point=30.0, latency_ms=None, resolution=224)
     plan = make_plan(replace(base, proxy_resolution=16))
-    assert plan.wanted == pytest.approx(1.0) and plan.model.unit.startswith("x ")
+    assert plan.latency_budget == pytest.approx(1.0) and plan.model.unit.startswith("x ")
     in_ms = make_plan(replace(base, proxy_resolution=16, peak_gmacs_per_s=100.0))
-    assert in_ms.model.unit == "ms" and in_ms.wanted > 0
+    assert in_ms.model.unit == "ms" and in_ms.latency_budget > 0
 
 
 def test_journal_drops_a_torn_line_and_refuses_a_broken_one(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ ARCH = ArchSpec(
     name='tricky """ name \\',
 )
 SAME = ArchSpec(Shape(9, 12, 1), ((Conv(4, 5, 2), UIB(6, 8, 3, 5, 2)),), Head(7), 2, "same", 1e-2)
-PICTURES = np.random.default_rng(0).normal(size=(3, 16, 16, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(0).normal(size=(3, 16, 16, 3)).astype(np.float32)
 FILES = {"model.py", "weights.safetensors", "arch.json", "README.md"}
 DRIVER = """
 import runpy, sys
@@ -71,8 +71,8 @@ runpy.run_path("model.py", run_name="__main__")
 def some_weights(arch: ArchSpec) -> dict[str, Any]:
     """Weights of which every tensor, gamma and statistics included, changes the logits."""
     rng = np.random.default_rng(1)
-    drawn = {name: rng.normal(size=shape).astype(np.float32) for name, shape in weight_shapes(arch).items()}
-    return {name: np.abs(value) + 0.5 if name.endswith(".var") else value for name, value in drawn.items()}
+    sampled = {name: rng.normal(size=shape).astype(np.float32) for name, shape in weight_shapes(arch).items()}
+    return {name: np.abs(value) + 0.5 if name.endswith(".var") else value for name, value in sampled.items()}
 
 
 def provenance(arch: ArchSpec) -> dict[str, str]:
@@ -88,7 +88,7 @@ def test_the_model_runs_without_this_package_and_equals_the_network(tmp_path: Pa
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     assert load_arch(tmp_path / "out" / "arch.json") == ARCH
     elsewhere = shutil.copytree(tmp_path / "out", tmp_path / "elsewhere")
-    np.save(elsewhere / "x.npy", PICTURES)
+    np.save(elsewhere / "x.npy", IMAGES)
     command = [sys.executable, "-I", "-B", "-c", DRIVER]
     env = {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, cwd=elsewhere, env=env, capture_output=True, text=True, check=False)
@@ -96,9 +96,9 @@ def test_the_model_runs_without_this_package_and_equals_the_network(tmp_path: Pa
     assert "logits of a fixed input:" in done.stdout and "weights: trained" in done.stdout
     network = Network(ARCH, nnx.Rngs(3))
     set_weights(network, weights)
-    wanted = np.asarray(nnx.jit(lambda network, x: network(x))(network, jnp.asarray(PICTURES)))
+    expected = np.asarray(nnx.jit(lambda network, x: network(x))(network, jnp.asarray(IMAGES)))
     found = np.load(elsewhere / "logits.npy")
-    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_without_weights_a_random_initialisation_is_written_and_said(tmp_path: Path) -> None:
@@ -150,9 +150,11 @@ def test_every_reference_has_a_model_with_one_call_per_op(name: str) -> None:
     arch = ZOO[name].spec()
     tree = ast.parse(flax_folder.model_source(arch, provenance(arch)))
     model = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Model")
-    calls = [node.func.id for node in ast.walk(model) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    wanted = [type(op).__name__ for _, op, _ in arch.walk()]
-    assert [call for call in calls if call in set(wanted)] == wanted and calls.count("Head") == 1
+    calls = [
+        node.func.id for node in ast.iter_ops(model) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+    expected = [type(op).__name__ for _, op, _ in arch.iter_ops()]
+    assert [call for call in calls if call in set(expected)] == expected and calls.count("Head") == 1
 
 
 def test_the_spec_is_written_whole_and_not_over_another(tmp_path: Path) -> None:

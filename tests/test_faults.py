@@ -267,7 +267,7 @@ def test_the_smoke_preset_has_a_space_that_lands_where_it_is_asked_to() -> None:
     assert plan.proxy_resolution == plan.dataset.resolution == 8  # nothing is resized
     coarse = plan.space.coarse()
     flat = np.zeros((len(coarse.decisions), 4))
-    landed = repair(coarse, (0,) * len(coarse.decisions), flat, plan.goal(coarse))
-    assert landed is not None and plan.goal(coarse).violation(np.array([landed]))[0] == 0
+    satisfied = repair(coarse, (0,) * len(coarse.decisions), flat, plan.constraints(coarse))
+    assert satisfied is not None and plan.constraints(coarse).violation(np.array([satisfied]))[0] == 0
     for budget in (plan.preset.coarse, plan.preset.fine):
-        assert budget.steps % budget.chunk == 0  # one program per stage
+        assert budget.steps % budget.steps_per_dispatch == 0  # one program per stage

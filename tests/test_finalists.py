@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from nas.errors import InvalidInput
 from nas.protocols import Genotype
-from nas.runs.finalists import CandidateRanking, top_candidates
+from nas.runs.candidates import CandidateRanking, top_candidates
 from nas.search.schedulers import halving
 from nas.supernet.presets import QUICK, RetrainingBudget
 from nas.training.candidates import Candidate, TrialResult
@@ -54,21 +54,23 @@ def test_words_name_who_is_trained_how_long() -> None:
     assert fine.endswith("4 more against the best of those, 4 to epoch 1, then 2 to epoch 4")
 
 
-def verdict_of(names: list[str], reached: list[tuple[int, float]], curve: dict[int, float]) -> CandidateRanking:
+def ranking_of(names: list[str], reached: list[tuple[int, float]], curve: dict[int, float]) -> CandidateRanking:
     """A contest over reference networks, that ended with `reached` in this order."""
     archs = [reference(name) for name in names]
-    outcomes = [TrialResult(arch.digest, *end, "finished") for arch, end in zip(archs, reached, strict=True)]
-    finalists = [Candidate(arch.digest, arch, 1.0, "ms", 0.5) for arch in archs]
+    trial_results = [TrialResult(arch.digest, *end, "finished") for arch, end in zip(archs, reached, strict=True)]
+    candidates = [Candidate(arch.digest, arch, 1.0, "ms", 0.5) for arch in archs]
     return CandidateRanking(
-        tuple(archs), tuple(finalists), tuple(outcomes), {arch.digest: curve for arch in archs}, 100
+        tuple(archs), tuple(candidates), tuple(trial_results), {arch.digest: curve for arch in archs}, 100
     )
 
 
 @pytest.mark.parametrize(("top1", "keeps"), [(0.79, True), (0.8, True), (0.81, False)])
 def test_a_champion_keeps_its_place_unless_it_is_beaten_at_full_length(top1: float, keeps: bool) -> None:
-    champion = verdict_of(["mobilenetv1", "mobilenetv2"], [(4, 0.8), (1, 0.95)], {1: 0.1, 4: 0.8})
-    fine = verdict_of(["mobilenetv3-small", "mobilenetv3-large"], [(4, top1), (2, 0.9)], {1: 0.9})
-    final = fine.against(champion)
+    incumbent = ranking_of(["mobilenetv1", "mobilenetv2"], [(4, 0.8), (1, 0.95)], {1: 0.1, 4: 0.8})
+    fine = ranking_of(["mobilenetv3-small", "mobilenetv3-large"], [(4, top1), (2, 0.9)], {1: 0.9})
+    final = fine.against(incumbent)
     assert final.winner == reference("mobilenetv1" if keeps else "mobilenetv3-small")
-    assert [one.epochs for one in final.outcomes] == [4, 4, 2] and len(final.deployed) == len(final.finalists) == 3
-    assert final.curves[champion.winner.digest] == {1: 0.1, 4: 0.8} and "the best of 3 candidates" in final.words
+    assert [one.epochs for one in final.trial_results] == [4, 4, 2] and len(final.deployed) == len(
+        final.candidates
+    ) == 3
+    assert final.curves[incumbent.winner.digest] == {1: 0.1, 4: 0.8} and "the best of 3 candidates" in final.words

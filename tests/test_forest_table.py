@@ -76,10 +76,10 @@ def file(tmp_path: Path) -> str:
 
 
 def test_a_forest_keeps_its_held_out_error_in_its_file_and_an_older_file_has_none(file: str) -> None:
-    assert load_forest(Path(file)).held_out_mape_percent == 4.25
+    assert load_forest(Path(file)).cross_validated_mape_percent == 4.25
     assert "held-out error 4.2 % (MAPE) on 40 measured networks" in load_forest(Path(file)).trust
     Path(file).write_text(forest_text(FOREST))
-    assert load_forest(Path(file)).held_out_mape_percent is None
+    assert load_forest(Path(file)).cross_validated_mape_percent is None
     assert "not stored" in load_forest(Path(file)).trust
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_export import provenance, some_weights
 from test_single_file import EACH, metadata, of
-from tiny import pictures
+from tiny import images
 
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
@@ -49,15 +49,15 @@ SAFE = {name: op for name, op in EACH.items() if op.tag != "mobile_mqa" and geta
 
 def calm_weights(arch: ArchSpec) -> dict[str, Any]:
     """Weights that keep the size of what passes, as trained ones do; every tensor has an effect."""
-    drawn, rng = some_weights(arch), np.random.default_rng(4)
-    for name, value in drawn.items():
+    sampled, rng = some_weights(arch), np.random.default_rng(4)
+    for name, value in sampled.items():
         kind = name.rpartition(".")[2]
         noise = 0.2 * rng.uniform(-1, 1, size=value.shape)
         if kind == "weight":
-            drawn[name] = random_tensor(name, value.shape)
+            sampled[name] = random_tensor(name, value.shape)
         else:
-            drawn[name] = (noise if kind in ("bias", "mean") else 1 + noise).astype(np.float32)
-    return drawn
+            sampled[name] = (noise if kind in ("bias", "mean") else 1 + noise).astype(np.float32)
+    return sampled
 
 
 class AnyRange(dict[str, tuple[float, float]]):
@@ -68,9 +68,9 @@ class AnyRange(dict[str, tuple[float, float]]):
 
 
 def noise(arch: ArchSpec, count: int = 32) -> Int8Calibration:
-    """A calibration of normal numbers, for pictures of any size; checked on the same, so that none is out of range."""
-    drawn = np.random.default_rng(5).normal(size=(count, *arch.input_shape)).astype(np.float32)
-    return Int8Calibration("noise", "0" * 64, (0.0,), (1.0,), drawn, drawn, None)
+    """A calibration of normal numbers, for images of any size; checked on the same, so that none is out of range."""
+    sampled = np.random.default_rng(5).normal(size=(count, *arch.input_shape)).astype(np.float32)
+    return Int8Calibration("noise", "0" * 64, (0.0,), (1.0,), sampled, sampled, None)
 
 
 def int8_of(form: QuantisedFile, arch: ArchSpec, given: Int8Calibration) -> tuple[bytes, str]:
@@ -90,15 +90,15 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_each_op_in_int8_is_close_to_the_network(op: str, padding: Any) -> None:
     arch = of(SAFE[op], padding)
     given, weights = noise(arch), calm_weights(arch)
-    wanted = logits(arch, weights, given.check)
+    expected = logits(arch, weights, given.check)
     for form in FORMATS.values():
         found = form.run(int8_of(form, arch, given)[0], given.check)
-        assert relative_error(found, wanted) <= ROUNDING
+        assert relative_error(found, expected) <= ROUNDING
 
 
 def test_a_whole_network_is_close_and_what_is_not_is_refused(tmp_path: Path, name: str) -> None:
-    form, given = FORMATS[name], calibration(SMALL, pictures(resolution=12))
-    assert given.pictures.shape == (160, 16, 16, 3) and given.check.shape == (40, 16, 16, 3)
+    form, given = FORMATS[name], calibration(SMALL, images(resolution=12))
+    assert given.images.shape == (160, 16, 16, 3) and given.check.shape == (40, 16, 16, 3)
     settings: dict[str, Any] = {"weights": calm_weights(SMALL), "provenance": provenance(SMALL), "calibration": given}
     out = tmp_path / f"a.{name}"
     lines = form.export(SMALL, out, **settings)
@@ -107,7 +107,7 @@ def test_a_whole_network_is_close_and_what_is_not_is_refused(tmp_path: Path, nam
     form.export(SMALL, again, **settings)
     assert out.read_bytes() == again.read_bytes()
     said = metadata(out)
-    assert said["spec.digest"] == SMALL.digest and said["provenance.calibration"] == "160 training pictures of quarters"
+    assert said["spec.digest"] == SMALL.digest and said["provenance.calibration"] == "160 training images of quarters"
     assert len(said["provenance.input_mean"].split()) == 1
     card = (tmp_path / f"a.{name}.md").read_text()
     assert lines[-1] in card and given.provenance()["input_std"] in card
@@ -130,7 +130,7 @@ def test_each_operator_of_each_reference_is_one_that_the_edge_tpu_compiler_suppo
     from nas.export.tflite.int8 import int8_model, operators
 
     arch = reference(network, resolution=32)
-    if any(isinstance(op, MobileMQA) for _, op, _ in arch.walk()):
+    if any(isinstance(op, MobileMQA) for _, op, _ in arch.iter_ops()):
         with pytest.raises(InvalidInput, match="mobile_mqa") as error:
             tflite_int8_file.export(arch, Path("never"), calibration=noise(SMALL, 1))
         assert "\n" not in str(error.value)
@@ -182,13 +182,13 @@ def test_networks_that_the_edge_tpu_compiler_cannot_take_are_refused_in_one_line
 
 
 def test_pictures_that_do_not_fit_are_refused() -> None:
-    colour = build_dataset("colour", *(2 * [_colour(pictures().x_train, pictures().y_train)]))
+    colour = build_dataset("colour", *(2 * [_colour(images().x_train, images().y_train)]))
     grey = replace(SMALL, input_shape=Shape(16, 16, 1))
     with pytest.raises(InvalidInput, match="takes 1 channels, but colour has 3"):
         calibration(grey, colour)
     with pytest.raises(InvalidInput, match="square"):
         calibration(replace(SMALL, input_shape=Shape(16, 12, 3)), colour)
-    assert calibration(replace(SMALL, num_classes=7), colour, check_pictures=3).labels is None
+    assert calibration(replace(SMALL, num_classes=7), colour, check_images=3).labels is None
 
 
 def _colour(x: Any, y: Any) -> Any:
@@ -198,9 +198,9 @@ def _colour(x: Any, y: Any) -> Any:
 
 
 def test_measures_of_agreement() -> None:
-    wanted = np.array([[3.0, 4.0], [0.0, 0.0]])
-    assert relative_error(wanted, wanted) == 0 and relative_error(wanted * 1.1, wanted) == pytest.approx(0.1)
-    assert relative_error(wanted[:1], wanted) == np.inf == relative_error(wanted * np.nan, wanted)
+    expected = np.array([[3.0, 4.0], [0.0, 0.0]])
+    assert relative_error(expected, expected) == 0 and relative_error(expected * 1.1, expected) == pytest.approx(0.1)
+    assert relative_error(expected[:1], expected) == np.inf == relative_error(expected * np.nan, expected)
     assert relative_error(np.ones((1, 4)), np.zeros((1, 4))) == 2
     assert agreement(np.array([[0.0, 1], [1, 0]]), np.array([[0.0, 1], [0, 1]])) == 0.5
 
@@ -224,7 +224,7 @@ def test_the_command_quantises_with_named_pictures(
         assert word in capsys.readouterr().err
     assert main([*command, "--calibration", "digits"]) == 0
     shown = capsys.readouterr().out
-    assert f"wrote small-int8.{name}:" in shown and "test pictures of digits" in shown
+    assert f"wrote small-int8.{name}:" in shown and "test images of digits" in shown
     monkeypatch.setattr(packages, "find_spec", lambda _: None)
     assert main([*command, "--calibration", "digits", "-o", "b"]) == 2
     assert "pip install" in capsys.readouterr().err and not Path("b").exists()

@@ -38,93 +38,99 @@ def trap() -> tuple[Tabular, Constraints]:
 
 
 def test_where_moves_get_stuck_draws_land() -> None:
-    space, goal = trap()
-    assert repair(space, [0] * 6, flat(space), goal) is None
-    landed = project(space, [0] * 6, flat(space), goal)
-    assert landed is not None and landed[:3] == (1, 1, 1) and goal.violation(np.array([landed]))[0] == 0
+    space, constraints = trap()
+    assert repair(space, [0] * 6, flat(space), constraints) is None
+    satisfied = project(space, [0] * 6, flat(space), constraints)
+    assert satisfied is not None and satisfied[:3] == (1, 1, 1) and constraints.violation(np.array([satisfied]))[0] == 0
 
 
 def test_of_what_lands_the_likeliest_is_found() -> None:
-    space, goal = trap()
+    space, constraints = trap()
     scores = flat(space)
     scores[3:, 1] = [1.0, -1.0, 2.0]
-    assert project(space, [0] * 6, scores, goal) == (1, 1, 1, 1, 0, 1)
+    assert project(space, [0] * 6, scores, constraints) == (1, 1, 1, 1, 0, 1)
 
 
 def test_where_nothing_lands_there_is_none() -> None:
-    space, goal = trap()
-    low = Constraints(goal.latency, 1.5, 0.01)
-    assert project(space, [0] * 6, flat(space), low) is None and not reachable(space, low) and reachable(space, goal)
+    space, constraints = trap()
+    low = Constraints(constraints.latency, 1.5, 0.01)
+    assert (
+        project(space, [0] * 6, flat(space), low) is None
+        and not reachable(space, low)
+        and reachable(space, constraints)
+    )
 
 
-def goal_at(share: float, of_range: float) -> Any:
+def constraints_at(share: float, of_range: float) -> Any:
     """A goal over any view of the tiny space: a latency, and memory and flash bounds, at shares of the ranges."""
     costs = (DEVICE, PEAK_ACTIVATION, WEIGHTS)
-    ranges = [(float(t.cheapest()[0]), float(t.dearest()[0])) for t in (compile_table(SPACE, cost) for cost in costs)]
-    wanted, *bounds = (
+    ranges = [(float(t.minimum()[0]), float(t.maximum()[0])) for t in (compile_table(SPACE, cost) for cost in costs)]
+    latency_budget, *bounds = (
         low + f * (high - low) for (low, high), f in zip(ranges, (share, of_range, of_range), strict=True)
     )
 
-    def goal(space: StagedSpace) -> Constraints:
+    def constraints(space: StagedSpace) -> Constraints:
         latency, *tables = (compile_table(space, cost) for cost in costs)
-        target = float(np.clip(wanted, latency.cheapest()[0], latency.dearest()[0]))
-        limits = [(table, max(most, table.cheapest()[0])) for table, most in zip(tables, bounds, strict=True)]
+        target = float(np.clip(latency_budget, latency.minimum()[0], latency.maximum()[0]))
+        limits = [(table, max(most, table.minimum()[0])) for table, most in zip(tables, bounds, strict=True)]
         return Constraints(latency, target, 0.01, tuple(limits))
 
-    return goal
+    return constraints
 
 
 @settings(max_examples=12)
 @given(st.integers(0, 1000), st.sampled_from([0.2, 0.35, 0.5]), st.sampled_from([0.3, 0.6]))
 def test_two_stages_land_wherever_the_whole_space_does(seed: int, share: float, of_range: float) -> None:
-    goal = goal_at(share, of_range)
-    if not reachable(SPACE, goal(SPACE)):
+    constraints = constraints_at(share, of_range)
+    if not reachable(SPACE, constraints(SPACE)):
         return
     coarse = SPACE.coarse()
     rng = np.random.default_rng(seed)
     scores = rng.standard_normal(flat(coarse).shape)
     start = coarse.sample(rng, 1)[0].tolist()
-    choice, landed = project_coarse(SPACE, coarse, start, scores, goal)
-    assert landed == (goal(coarse).violation(np.array([choice]))[0] <= 0)
+    choice, satisfied = project_coarse(SPACE, coarse, start, scores, constraints)
+    assert satisfied == (constraints(coarse).violation(np.array([choice]))[0] <= 0)
     fine = SPACE.fine(coarse.decode(choice))
-    ours = goal(fine)
+    ours = constraints(fine)
     end = project(fine, fine.sample(rng, 1)[0].tolist(), rng.standard_normal(flat(fine).shape), ours)
     assert end is not None and ours.violation(np.array([end]))[0] == 0
     arch = fine.decode(end)
-    assert abs(DEVICE.predict_ms(arch) / goal(SPACE).target - 1) <= 0.0101
-    for table, most in goal(SPACE).limits:
+    assert abs(DEVICE.predict_ms(arch) / constraints(SPACE).target - 1) <= 0.0101
+    for table, most in constraints(SPACE).limits:
         assert table.score(np.array([SPACE.encode(arch)]))[0] <= most * (1 + 1e-9)
 
 
 def with_forest(share: float, of_range: float) -> Constraints:
     """Latency near a share of its range, a forest bounded at a share of what it predicts there."""
-    goal = goal_at(share, 1.0)(SPACE)
+    constraints = constraints_at(share, 1.0)(SPACE)
     table = ForestTable.of(SPACE, FOREST, "f")
-    near = Bounded(SPACE, band(goal)).draw(np.random.default_rng(0), 400)
+    near = Bounded(SPACE, band(constraints)).draw(np.random.default_rng(0), 400)
     scores = table.score(near)
     most = float(np.quantile(scores, of_range))
-    return Constraints(goal.latency, goal.target, 0.01, (), ((additive(table, near, SIZES), most),), ((table, most),))
+    return Constraints(
+        constraints.latency, constraints.target, 0.01, (), ((additive(table, near, SIZES), most),), ((table, most),)
+    )
 
 
 @settings(max_examples=10)
 @given(st.integers(0, 1000), st.sampled_from([0.05, 0.3]))
 def test_a_bound_on_a_forest_is_kept_by_checked_repair(seed: int, of_range: float) -> None:
-    goal = with_forest(0.4, of_range)
+    constraints = with_forest(0.4, of_range)
     rng = np.random.default_rng(seed)
     scores = rng.standard_normal(flat(SPACE).shape)
-    landed = project(SPACE, SPACE.sample(rng, 1)[0].tolist(), scores, goal)
-    assert landed is not None
-    (table, most), at = goal.checks[0], np.array([landed])
-    assert table.score(at)[0] <= most and goal.violation(at)[0] == 0 and excess(goal, at)[0] == 0
+    satisfied = project(SPACE, SPACE.sample(rng, 1)[0].tolist(), scores, constraints)
+    assert satisfied is not None
+    (table, most), at = constraints.predicted_limits[0], np.array([satisfied])
+    assert table.score(at)[0] <= most and constraints.violation(at)[0] == 0 and excess(constraints, at)[0] == 0
 
 
 def test_a_bound_on_a_forest_that_nothing_keeps_is_told_with_the_nearest() -> None:
-    goal = with_forest(0.4, 0.3)
-    table, _ = goal.checks[0]
+    constraints = with_forest(0.4, 0.3)
+    table, _ = constraints.predicted_limits[0]
     least = FOREST.range[0]
-    tight = Constraints(goal.latency, goal.target, 0.01, (), (), ((table, least),))
-    check_reach(goal, SPACE)
-    check_reach(Constraints(goal.latency, goal.target, 0.01), SPACE)
+    tight = Constraints(constraints.latency, constraints.target, 0.01, (), (), ((table, least),))
+    check_reach(constraints, SPACE)
+    check_reach(Constraints(constraints.latency, constraints.target, 0.01), SPACE)
     words = rf"none found that keeps f <= {least:.6g} .* predicted [\d.]+% more than f <= .*; loosen f"
     with pytest.raises(InvalidInput, match=words):
         check_reach(tight, SPACE)

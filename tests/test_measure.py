@@ -117,17 +117,17 @@ def test_progress_counts_up_to_its_end(tmp_path: Path) -> None:
 def test_an_interruption_loses_one_group_and_the_rest_is_gone_on_with(tmp_path: Path) -> None:
     out, count = tmp_path / "m.csv", 2 * GROUP
     whole = Fake()
-    wanted = run(count, tmp_path / "whole.csv", whole)
+    expected = run(count, tmp_path / "whole.csv", whole)
     stopped = Fake(stop_after=len(whole.turns) - 1)
     with pytest.raises(KeyboardInterrupt):
         run(count, out, stopped)
     assert stopped.opened == stopped.closed == 2
-    assert read_measurements(out) == wanted[:GROUP]
+    assert read_measurements(out) == expected[:GROUP]
     again = Fake()
-    assert run(count, out, again) == wanted == read_measurements(out)
+    assert run(count, out, again) == expected == read_measurements(out)
     assert {channels for channels, _ in again.turns} == set(range(GROUP + 1, count + 1))
     nothing = Fake()
-    assert run(count, out, nothing) == wanted and nothing.opened == 0
+    assert run(count, out, nothing) == expected and nothing.opened == 0
 
 
 def test_one_architecture_under_two_names_is_measured_once(tmp_path: Path) -> None:

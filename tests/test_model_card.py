@@ -39,10 +39,10 @@ def test_a_card_says_what_is_known_and_what_is_not() -> None:
         assert f"\n## {section}\n" in bare
     known = {
         "origin": "trained", "seed": "7", "input_mean": "0.28", "input_std": "0.32", "accuracy": "0.91 ± 0.01",
-        "accuracy_kind": "top-1 on 9 pictures", "measured_ms": "3.5", "measured_on": "litert, 1 threads",
+        "accuracy_kind": "top-1 on 9 images", "measured_ms": "3.5", "measured_on": "litert, 1 threads",
     }  # fmt: skip
     whole = of_network(known)
-    assert "0.91 ± 0.01 (top-1 on 9 pictures)" in whole and "Measured: 3.5 ms (litert, 1 threads)." in whole
+    assert "0.91 ± 0.01 (top-1 on 9 images)" in whole and "Measured: 3.5 ms (litert, 1 threads)." in whole
     assert "mean 0.28 and std 0.32" in whole and "- seed: 7" in whole
 
 
@@ -55,7 +55,7 @@ def test_provenance_of_a_training_and_of_a_run(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text(json.dumps(TRAINED))
     found = of_folder(tmp_path)
     assert found["seed"] == "3" and found["accuracy"] == "0.9123 ± 0.0028" and found["data_digest"] == "d" * 64
-    assert "10,000 pictures of digits at 16 px" in found["accuracy_kind"]
+    assert "10,000 images of digits at 16 px" in found["accuracy_kind"]
     (tmp_path / "train.json").write_text(json.dumps({"settings": {}}))
     with pytest.raises(InvalidInput, match="states no accuracy"):
         of_folder(tmp_path)

@@ -101,7 +101,7 @@ def outside_order(arch: ArchSpec) -> list[list[str]]:
     return [found[key] for key in sorted(found, key=place)]
 
 
-def drawn_weights(arch: ArchSpec) -> dict[str, np.ndarray[Any, Any]]:
+def random_weights(arch: ArchSpec) -> dict[str, np.ndarray[Any, Any]]:
     """All tensors of the recipe by our names."""
     shapes, weights = weight_shapes(arch), {}
     for i, names in enumerate(outside_order(arch)):
@@ -120,10 +120,10 @@ def run(arch: ArchSpec, weights: Mapping[str, Any], x: jax.Array, *, batch_stats
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_logits_equal_those_of_the_outside_network(name: str) -> None:
     arch = reference(name, resolution=224)
-    weights = drawn_weights(arch)
-    pictures = np.random.default_rng([SEED, 10**6]).standard_normal([2, 3, 224, 224]).astype(np.float32)
+    weights = random_weights(arch)
+    images = np.random.default_rng([SEED, 10**6]).standard_normal([2, 3, 224, 224]).astype(np.float32)
     expected = np.load(HERE / "golden" / f"{OUTSIDE[name]}.logits.npy")
-    logits = run(arch, weights, jnp.asarray(pictures.transpose(0, 2, 3, 1)))
+    logits = run(arch, weights, jnp.asarray(images.transpose(0, 2, 3, 1)))
     assert np.abs(logits - expected).max() / np.abs(expected).max() <= 1e-5
 
 
@@ -210,36 +210,36 @@ def network() -> Network:
     return Network(TINY, nnx.Rngs(0))
 
 
-def pictures(count: int, seed: int = 0) -> jax.Array:
+def images(count: int, seed: int = 0) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), (count, *TINY.input_shape))
 
 
 def test_padding_and_epsilon_of_the_spec_reach_the_network(network: Network) -> None:
     weights = get_weights(network)
-    logits = run(TINY, weights, pictures(4))
+    logits = run(TINY, weights, images(4))
     for other in (replace(TINY, padding="same"), replace(TINY, norm_eps=0.5)):
-        assert jnp.abs(run(other, weights, pictures(4)) - logits).max() > 1e-3 * jnp.abs(logits).max()
+        assert jnp.abs(run(other, weights, images(4)) - logits).max() > 1e-3 * jnp.abs(logits).max()
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_same_differs_from_symmetric_at_stride_2_on_even_sides_only(kernel: int) -> None:
+def test_same_differs_from_symmetric_at_stride_2_on_even_sides_only(kernel_size: int) -> None:
     for side, stride, equal in ((8, 2, False), (7, 2, True), (8, 1, True)):
         x = jax.random.normal(jax.random.key(1), (1, side, side, 4))
-        one, other = (module(Conv(3, kernel, stride, "none"), padding) for padding in ("symmetric", "same"))
+        one, other = (module(Conv(3, kernel_size, stride, "none"), padding) for padding in ("symmetric", "same"))
         results = [block(x, layers.stored_statistics) for block in (one, other)]
         assert bool(np.allclose(*results)) is equal
 
 
 def test_training_mode_leaves_the_network_as_it_was(network: Network) -> None:
     before = {name: np.asarray(value) for name, value in get_weights(network).items()}
-    first = network(pictures(4), batch_stats=True)
-    network(10 + pictures(4, 1), batch_stats=True)
-    assert (network(pictures(4), batch_stats=True) == first).all()
+    first = network(images(4), batch_stats=True)
+    network(10 + images(4, 1), batch_stats=True)
+    assert (network(images(4), batch_stats=True) == first).all()
     assert all((before[name] == value).all() for name, value in get_weights(network).items())
 
 
 def test_stored_moments_of_a_batch_give_the_same_logits_as_its_own(network: Network) -> None:
-    x = 2 + 3 * pictures(4)
+    x = 2 + 3 * images(4)
     weights = get_weights(network)
     stored = dict(weights)
     for kernel, (mean, var) in jax.jit(lambda x: network.moments(x))(x).items():
@@ -277,7 +277,7 @@ def test_initialisation_is_the_same_under_a_trace() -> None:
 
 
 def test_pictures_of_another_shape_are_refused(network: Network) -> None:
-    with pytest.raises(InvalidInput, match=r"takes pictures of shape \[N, 8, 8, 3\], got \[2, 8, 8, 1\]"):
+    with pytest.raises(InvalidInput, match=r"takes images of shape \[N, 8, 8, 3\], got \[2, 8, 8, 1\]"):
         network(jnp.zeros((2, 8, 8, 1)))
 
 

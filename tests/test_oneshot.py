@@ -16,11 +16,11 @@ from nas.supernet.evaluator import SearchImages
 from nas.supernet.presets import QUICK, StageBudget
 from nas.supernet.sandwich import NUMBER, SandwichState, SandwichTraining, compile_steps
 from nas.supernet.supernet import with_parameters
-from tests.tiny import SPACE, pictures
+from tests.tiny import SPACE, images
 
 FAST = {"xla_backend_optimization_level": 0}  # compiling is most of the time
-STAGE = StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False)
-DATA = pictures()
+STAGE = StageBudget(steps=4, updates=1, samples=2, steps_per_dispatch=2, averages=False)
+DATA = images()
 TRAINING = SandwichTraining(
     SPACE.proxy(8, 0.5), replace(QUICK, coarse=STAGE, fine=STAGE, batch=8, warmup_fraction=0.0,
             xla_options=tuple(FAST.items())),
@@ -30,11 +30,11 @@ TRAINING = SandwichTraining(
 
 @pytest.fixture(scope="module")
 def given() -> tuple[Any, SearchImages, Any]:
-    """The compiled chunk, the pictures, and rows of them for four steps."""
+    """The compiled chunk, the images, and rows of them for four steps."""
     x, y = jnp.asarray(DATA.x_train), jnp.asarray(DATA.y_train)
-    feed = SearchImages(x, y, x, y, jnp.full(1, 0.5), jnp.full(1, 0.25))
+    sampler = SearchImages(x, y, x, y, jnp.full(1, 0.5), jnp.full(1, 0.25))
     rows = jnp.asarray(np.random.default_rng(0).integers(0, len(DATA.y_train), (4, 8)), jnp.int32)
-    return compile_steps(TRAINING), feed, rows
+    return compile_steps(TRAINING), sampler, rows
 
 
 def test_the_ends_are_the_largest_and_the_smallest_network() -> None:
@@ -46,21 +46,21 @@ def test_the_ends_are_the_largest_and_the_smallest_network() -> None:
 
 def test_a_coarse_draw_is_a_network_of_the_coarse_view() -> None:
     space, view = TRAINING.space, TRAINING.space.coarse()
-    drawn = space.sample(np.random.default_rng(1), 50)
-    coarse = space.canonical(np.where(TRAINING.coarse < 0, drawn, TRAINING.coarse))
-    genes = [space.gene[decision.name] for decision in view.decisions]
-    assert np.array_equal(coarse, embedding(space, view)(drawn[:, genes]))
+    sampled = space.sample(np.random.default_rng(1), 50)
+    coarse = space.canonical(np.where(TRAINING.coarse < 0, sampled, TRAINING.coarse))
+    decision_indices = [space.index_of[decision.name] for decision in view.decisions]
+    assert np.array_equal(coarse, embedding(space, view)(sampled[:, decision_indices]))
 
 
-def reference_step(state: SandwichState, feed: SearchImages, rows: jax.Array) -> tuple[Any, list[float]]:
+def reference_step(state: SandwichState, sampler: SearchImages, rows: jax.Array) -> tuple[Any, list[float]]:
     """One step written out: four gradients, one after the other."""
     graph, space = nnx.graphdef(TRAINING.model()), TRAINING.space
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(TRAINING.seed), NUMBER), state.step)
     sizes = jnp.asarray([len(decision.options) for decision in space.decisions])
-    drawn = jax.random.randint(jax.random.split(key)[0], (2, len(sizes)), 0, sizes, jnp.int32)
-    coarse = jnp.where(TRAINING.coarse < 0, drawn[0], TRAINING.coarse)
-    x = jnp.repeat((feed.x_train[rows] / 255.0 - 0.5) / 0.25, 3, axis=-1).astype(jnp.float32)
-    labels = optax.smooth_labels(jax.nn.one_hot(feed.y_train[rows], 4), TRAINING.preset.label_smoothing)
+    sampled = jax.random.randint(jax.random.split(key)[0], (2, len(sizes)), 0, sizes, jnp.int32)
+    coarse = jnp.where(TRAINING.coarse < 0, sampled[0], TRAINING.coarse)
+    x = jnp.repeat((sampler.x_train[rows] / 255.0 - 0.5) / 0.25, 3, axis=-1).astype(jnp.float32)
+    labels = optax.smooth_labels(jax.nn.one_hot(sampler.y_train[rows], 4), TRAINING.preset.label_smoothing)
 
     def loss_of(params: Any, genotype: Any, targets: Any) -> tuple[Any, Any]:
         logits = with_parameters(graph, params)(x, genotype)
@@ -73,7 +73,7 @@ def reference_step(state: SandwichState, feed: SearchImages, rows: jax.Array) ->
     gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True), compiler_options=FAST)
     soft: Any = None
     total, losses = jax.tree.map(np.zeros_like, state.params), []
-    for genotype in (*map(jnp.asarray, TRAINING.ends), coarse, drawn[1]):
+    for genotype in (*map(jnp.asarray, TRAINING.ends), coarse, sampled[1]):
         (loss, logits), gradient = gradient_of(state.params, genotype, labels if soft is None else soft)
         soft = jax.nn.softmax(logits) if soft is None else soft
         total, losses = jax.tree.map(lambda a, b: a + np.asarray(b), total, gradient), [*losses, float(loss)]
@@ -81,10 +81,10 @@ def reference_step(state: SandwichState, feed: SearchImages, rows: jax.Array) ->
 
 
 def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any, SearchImages, Any]) -> None:
-    chunk, feed, rows = given
+    run_steps, sampler, rows = given
     start = TRAINING.first_state()
-    expected, losses = reference_step(start, feed, rows[0])
-    state, report = chunk(TRAINING.first_state(), feed, rows[:1])
+    expected, losses = reference_step(start, sampler, rows[0])
+    state, report = run_steps(TRAINING.first_state(), sampler, rows[:1])
     assert np.asarray(report.loss)[0] == pytest.approx(losses, rel=1e-4)
     start, expected, after = (jax.tree.map(np.asarray, tree) for tree in (start.params, expected, state.params))
     moved = sum(np.abs(expected[name] - start[name]).sum() for name in expected)
@@ -93,13 +93,13 @@ def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any
 
 
 def test_steps_in_two_chunks_are_the_same_steps(given: tuple[Any, SearchImages, Any]) -> None:
-    chunk, feed, rows = given
+    run_steps, sampler, rows = given
     at_once = TRAINING.first_state()
     for part in (rows[:2], rows[2:]):
-        at_once, _ = chunk(at_once, feed, part)
-    again, _ = chunk(TRAINING.first_state(), feed, rows[:2])
+        at_once, _ = run_steps(at_once, sampler, part)
+    again, _ = run_steps(TRAINING.first_state(), sampler, rows[:2])
     stored = jax.tree.map(np.asarray, again)  # as from a checkpoint
-    again, _ = chunk(stored, feed, rows[2:])
+    again, _ = run_steps(stored, sampler, rows[2:])
     assert int(again.step) == 4
     for name, value in at_once.params.items():
         assert np.array_equal(np.asarray(value), np.asarray(again.params[name])), name

@@ -1,4 +1,4 @@
-"""The laws of splits and batches, and of the pictures' way to the step: resized, standardised, augmented."""
+"""The laws of splits and batches, and of the images' way to the step: resized, standardised, augmented."""
 
 import time
 from typing import Any
@@ -38,23 +38,23 @@ from nas.errors import InvalidInput
 )
 def test_split_is_disjoint_complete_and_stratified(counts: list[int], fraction: float, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    kept, held_out = stratified_split(labels, round(fraction * len(labels)), seed)
-    assert sorted([*kept, *held_out]) == list(range(len(labels)))
-    held = np.bincount(labels[held_out], minlength=len(counts))
+    kept, validation = stratified_split(labels, round(fraction * len(labels)), seed)
+    assert sorted([*kept, *validation]) == list(range(len(labels)))
+    val = np.bincount(labels[validation], minlength=len(counts))
     share = np.array(counts) * round(fraction * len(labels)) / len(labels)
-    assert (held >= 1).all() and (held < counts).all()
-    assert (np.abs(held - share) < 1 + 1e-9).all()
+    assert (val >= 1).all() and (val < counts).all()
+    assert (np.abs(val - share) < 1 + 1e-9).all()
     again = stratified_split(labels, round(fraction * len(labels)), seed)
-    np.testing.assert_array_equal(again[1], held_out)
+    np.testing.assert_array_equal(again[1], validation)
 
 
 def test_split_for_search_is_fixed_by_its_seed() -> None:
     dataset = small(per_class=40)
-    train, held_out = split_for_search(dataset, 0.25, 3)
-    assert (len(train), len(held_out)) == (90, 30) and held_out.dtype == np.int32
-    assert np.bincount(dataset.y_train[held_out]).tolist() == [10] * 3
-    assert held_out[:6].tolist() == [0, 1, 2, 3, 11, 12]
-    assert held_out.tolist() != split_for_search(dataset, 0.25, 4)[1].tolist()
+    train, validation = split_for_search(dataset, 0.25, 3)
+    assert (len(train), len(validation)) == (90, 30) and validation.dtype == np.int32
+    assert np.bincount(dataset.y_train[validation]).tolist() == [10] * 3
+    assert validation[:6].tolist() == [0, 1, 2, 3, 11, 12]
+    assert validation.tolist() != split_for_search(dataset, 0.25, 4)[1].tolist()
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 2, float("nan")])
@@ -86,7 +86,7 @@ def test_epochs_differ() -> None:
 
 @pytest.mark.parametrize("batch", [0, -1, 11])
 def test_batches_that_do_not_fit(batch: int) -> None:
-    with pytest.raises(InvalidInput, match=f"from 1 to the 10 training pictures, got {batch}"):
+    with pytest.raises(InvalidInput, match=f"from 1 to the 10 training images, got {batch}"):
         epoch_indices(0, 0, 10, batch)
 
 
@@ -137,17 +137,17 @@ def test_grey_is_repeated_and_colour_is_not_dropped() -> None:
     assert x.shape == (12, 6, 6, 3)
     np.testing.assert_array_equal(x[..., 0], x[..., 2])
     colour = small(channels=3)
-    with pytest.raises(InvalidInput, match="the network takes 1 channels, but the pictures have 3"):
+    with pytest.raises(InvalidInput, match="the network takes 1 channels, but the images have 3"):
         to_input(jnp.asarray(colour.x_train), *channel_stats(colour), channels=1)
 
 
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.float32])
 def test_augment_gives_shifted_and_mirrored_copies_only(dtype: Any) -> None:
-    picture_8 = jnp.arange(1, 65, dtype=dtype).reshape(1, 8, 8, 1)
-    batch = jnp.repeat(picture_8, 200, axis=0)
+    image_8 = jnp.arange(1, 65, dtype=dtype).reshape(1, 8, 8, 1)
+    batch = jnp.repeat(image_8, 200, axis=0)
     with jax.numpy_rank_promotion("raise"):
         out = np.asarray(AUGMENT(jax.random.key(0), batch, Augmentation(0.125, flip=True)))
-    padded = np.pad(np.asarray(picture_8[0, ..., 0]), 1)
+    padded = np.pad(np.asarray(image_8[0, ..., 0]), 1)
     allowed = {
         padded[i : i + 8, j : j + 8][:, ::step].tobytes() for i in range(3) for j in range(3) for step in (1, -1)
     }

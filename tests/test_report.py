@@ -30,7 +30,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.figures: list[str] = []
         self.data: Any = None
-        self.feed(text)
+        self.sampler(text)
         self.text = " ".join(" ".join(self.words).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -82,7 +82,7 @@ def test_a_finished_run_has_every_section_and_every_caveat(tmp_path: Path) -> No
     assert found["digest"] == result.arch.digest and data["targets"][0]["name"] == result.target
     assert data["latency"][data["first"]][0] == pytest.approx(result.latency, rel=1e-4)
     words = [block["words"] for block in found["blocks"]]
-    assert sum("UIB" in text for text in words) == sum(op.tag == "uib" for _, op, _ in result.arch.walk())
+    assert sum("UIB" in text for text in words) == sum(op.tag == "uib" for _, op, _ in result.arch.iter_ops())
     front = pd.read_csv(run / "front.csv")
     assert {data["archs"][one["arch"]]["digest"] for one in data["networks"]} >= set(front["digest"])
     assert len(data["background"][0]) == len(pd.read_csv(run / "evaluated.csv"))
@@ -129,7 +129,7 @@ def test_trials_over_a_supernet_trained_once_are_charts(tmp_path: Path) -> None:
 def test_finalists_stand_in_a_table_where_there_were_any(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     assert "Finalists" not in read(run).text
-    head = "stage,digest,spec,epochs,top1,pictures,supernet_top1\n"
+    head = "stage,digest,spec,epochs,top1,images,supernet_top1\n"
     rows = [
         "fine,aaaaaaaaaa,x,3,0.81,500,0.9\n",
         "fine,bbbbbbbbbb,x,3,0.823,500,0.7\n",
@@ -171,7 +171,7 @@ def test_text_of_others_is_escaped_and_dollars_are_no_formula(tmp_path: Path) ->
 
 def test_an_abstract_device_has_shares_too(tmp_path: Path) -> None:
     unit = "x mobilenetv4-conv-s"
-    run = make_run(tmp_path / "run", target="ridge-point-37", latency_unit=unit, latency=1.2, wanted_latency=1.2)
+    run = make_run(tmp_path / "run", target="ridge-point-37", latency_unit=unit, latency=1.2, latency_budget=1.2)
     settings = json.loads((run / "experiment.json").read_text())
     settings["settings"] |= {"target": None, "ridge_point": 37.0}
     (run / "experiment.json").write_text(json.dumps(settings))

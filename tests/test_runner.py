@@ -68,7 +68,7 @@ class Shown(SilentReporter):
         self.lines.append(line)
 
 
-def job_of(name: str, trials: int = TRIALS, start: WarmStart | None = None) -> SearchTask:
+def task_of(name: str, trials: int = TRIALS, start: WarmStart | None = None) -> SearchTask:
     """A job over the tabular space that minimises error and the first option."""
 
     def objectives(genotypes: Genotypes, accuracies: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -90,11 +90,11 @@ def played(
     executor: Counting,
     *,
     trials: int = TRIALS,
-    watch: Any = None,
+    reporter: Any = None,
     start: WarmStart | None = None,
 ) -> SearchHistory:
     """Run a job with a journal at `path`."""
-    return run(job_of(name, trials, start), Pool(lambda: executor, BATCH), Journal(path), watch or SilentReporter())
+    return run(task_of(name, trials, start), Pool(lambda: executor, BATCH), Journal(path), reporter or SilentReporter())
 
 
 @settings(max_examples=20)
@@ -129,7 +129,7 @@ def test_what_is_known_at_the_start_is_told_and_not_evaluated_again(tmp_path: Pa
 
 
 def test_nothing_is_evaluated_twice_and_nothing_is_opened_in_vain(tmp_path: Path) -> None:
-    executor, watch = Counting(), Shown()
+    executor, reporter = Counting(), Shown()
     opened = []
 
     def open_executor() -> Counting:
@@ -138,22 +138,22 @@ def test_nothing_is_evaluated_twice_and_nothing_is_opened_in_vain(tmp_path: Path
 
     pool = Pool(open_executor, BATCH)
     journal = Journal(tmp_path / "journal")
-    first = run(job_of("random"), pool, journal, watch)
+    first = run(task_of("random"), pool, journal, reporter)
     assert len(executor.seen) == TRIALS == len(first.genotypes) and opened == [1]
-    run(job_of("random"), pool, journal, watch)  # replayed
-    again = SearchTask(**{**vars(job_of("random")), "name": "other"})
-    run(again, pool, journal, watch)  # the same draws under another name
+    run(task_of("random"), pool, journal, reporter)  # replayed
+    again = SearchTask(**{**vars(task_of("random")), "name": "other"})
+    run(again, pool, journal, reporter)  # the same draws under another name
     assert len(executor.seen) == TRIALS and opened == [1]
     assert first.accuracies[first.best] == first.accuracies.max()
-    last = watch.events[3]
+    last = reporter.events[3]
     assert (last.stage, last.step, last.steps, last.workers) == ("t/random", TRIALS, TRIALS, 3)
     assert last.argmax_top1 == first.accuracies.max() and last.per_second is not None and last.per_second > 0
 
 
 def test_batches_given_up_on_are_told_as_nothing(tmp_path: Path) -> None:
-    watch = Shown()
-    ran = played("regularized-evolution", tmp_path / "journal", Counting(broken=1), watch=watch)
-    assert watch.lines and all("gave up on a batch" in line for line in watch.lines)
+    reporter = Shown()
+    ran = played("regularized-evolution", tmp_path / "journal", Counting(broken=1), reporter=reporter)
+    assert reporter.lines and all("gave up on a batch" in line for line in reporter.lines)
     assert 0 < len(ran.genotypes) < TRIALS and 1 not in ran.genotypes[:, 0]
     records = Journal(tmp_path / "journal").records
     assert sum(len(record["accuracy"]) for record in records) == TRIALS
@@ -205,12 +205,12 @@ points = st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0,
 
 @given(points, st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)))
 def test_regret_is_what_the_best_within_the_latency_has_over_a_network(
-    rows: list[tuple[float, float, float]], wanted: tuple[float, float]
+    rows: list[tuple[float, float, float]], expected: tuple[float, float]
 ) -> None:
     latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
-    known = EvaluatedNetworks(latencies, latencies <= wanted, accuracies)
+    known = EvaluatedNetworks(latencies, latencies <= expected, accuracies)
     regrets, front = known.regrets(accuracies), known.on_front(latencies, accuracies)
-    for t, bound in enumerate(wanted):
+    for t, bound in enumerate(expected):
         quick = [top1 for row, top1 in zip(latencies, accuracies, strict=True) if row[t] <= bound]
         assert regrets[:, t].tolist() == (max(quick, default=0.0) - accuracies).tolist()
         for i, (late, top1) in enumerate(zip(latencies[:, t], accuracies, strict=True)):
@@ -223,13 +223,13 @@ def test_the_universal_network_has_the_least_worst_regret_of_those_allowed(
     rows: list[tuple[float, float, float]],
 ) -> None:
     latencies, accuracies = np.array(rows)[:, :2], np.array(rows)[:, 2]
-    wanted = np.median(latencies, 0)
-    known = EvaluatedNetworks(latencies, latencies <= wanted, accuracies)
+    expected = np.median(latencies, 0)
+    known = EvaluatedNetworks(latencies, latencies <= expected, accuracies)
     kept = known.kept.all(1)
     assume(kept.any())
-    chosen, worst = known.least_regret(wanted), known.regrets(accuracies).max(1)
+    chosen, worst = known.least_regret(expected), known.regrets(accuracies).max(1)
     assert kept[chosen] and worst[chosen] == worst[kept].min()
-    shares = (latencies / wanted).mean(1)
+    shares = (latencies / expected).mean(1)
     assert shares[chosen] == shares[kept & (accuracies == accuracies[chosen])].min()
 
 

@@ -18,7 +18,9 @@ from tests.tiny import SPACE as TINY
 UIB = load("space", SPACES, "uib").coarse()
 
 
-def simulated_search(space: object, goal: Constraints, steps: int, seed: int) -> tuple[reinforce.Policy, np.ndarray]:
+def simulated_search(
+    space: object, constraints: Constraints, steps: int, seed: int
+) -> tuple[reinforce.Policy, np.ndarray]:
     """Search with a synthetic accuracy that grows with every option index, plus noise; return policy and argmax."""
     settings, choices = reinforce.Reinforce(steps, 8), reinforce.Choices.of(space.decisions)  # type: ignore[attr-defined]
     policy = reinforce.init(settings, choices)
@@ -28,20 +30,20 @@ def simulated_search(space: object, goal: Constraints, steps: int, seed: int) ->
     nearest = jax.jit(lambda draws, key: reinforce.nearest(settings, draws, key, settings.samples))
     tell = jax.jit(lambda *args: reinforce.tell(settings, choices, *args))
     for step in range(steps):
-        if step < settings.idle_steps:
+        if step < settings.policy_warmup_steps:
             policy = reinforce.skip(policy)
             continue
         keys = jax.random.split(jax.random.key(step + 1000 * seed))
-        draws = priced(goal, ask(policy, keys[0]))
+        draws = priced(constraints, ask(policy, keys[0]))
         genotypes = nearest(draws, keys[1])
         top1 = 0.6 + worth[np.asarray(genotypes)].sum(1) + 0.01 * rng.standard_normal(8)
         policy = tell(policy, draws, (genotypes, jnp.asarray(top1)))
     return policy, np.asarray(policy.logits.argmax(1))
 
 
-def priced(goal: Constraints, genotypes: jax.Array) -> reinforce.Draws:
+def priced(constraints: Constraints, genotypes: jax.Array) -> reinforce.Draws:
     """Return the draws with their latencies; the goals here have no hard bounds."""
-    return reinforce.Draws(genotypes, jnp.asarray(goal.ratios(np.asarray(genotypes))), jnp.zeros(len(genotypes)))
+    return reinforce.Draws(genotypes, jnp.asarray(constraints.ratios(np.asarray(genotypes))), jnp.zeros(len(genotypes)))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -49,12 +51,12 @@ def priced(goal: Constraints, genotypes: jax.Array) -> reinforce.Draws:
 def test_policy_comes_to_the_target_and_repair_lands_on_it(target: str, seed: int) -> None:
     model = load_target(target).model()
     table = compile_table(UIB, model)
-    goal = Constraints(table, 0.7 * table.cheapest()[0] + 0.3 * table.dearest()[0])
-    policy, argmax = simulated_search(UIB, goal, 400, seed)
+    constraints = Constraints(table, 0.7 * table.minimum()[0] + 0.3 * table.maximum()[0])
+    policy, argmax = simulated_search(UIB, constraints, 400, seed)
     assert reinforce.entropy(policy) < 0.3
-    assert abs(goal.ratios(argmax[None])[0] - 1) < 0.1
-    landed = repair(UIB, argmax, np.asarray(jax.nn.log_softmax(policy.logits)), goal)
-    assert landed is not None and abs(goal.ratios(np.array([landed]))[0] - 1) <= 0.01
+    assert abs(constraints.ratios(argmax[None])[0] - 1) < 0.1
+    satisfied = repair(UIB, argmax, np.asarray(jax.nn.log_softmax(policy.logits)), constraints)
+    assert satisfied is not None and abs(constraints.ratios(np.array([satisfied]))[0] - 1) <= 0.01
 
 
 @given(st.integers(0, 100_000), st.floats(0.1, 0.9))
@@ -62,28 +64,28 @@ def test_repair_reaches_the_goal_or_says_so(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     table = compile_table(TINY, load_target("pixel6-cpu").model())
     params = compile_table(TINY, PARAMS)
-    target = float((1 - share) * table.cheapest()[0] + share * table.dearest()[0])
-    goal = Constraints(table, target, 0.02, ((params, 0.8 * params.dearest()[0]),))
+    target = float((1 - share) * table.minimum()[0] + share * table.maximum()[0])
+    constraints = Constraints(table, target, 0.02, ((params, 0.8 * params.maximum()[0]),))
     start = TINY.sample(rng, 1)[0]
     scores = rng.standard_normal((len(TINY.decisions), 9))
-    landed = repair(TINY, start, scores, goal)
-    if landed is not None:
-        assert goal.violation(np.array([landed]))[0] == 0
-        if goal.violation(start[None])[0] == 0:
-            assert landed == tuple(start)  # what keeps the goal already is left alone
+    satisfied = repair(TINY, start, scores, constraints)
+    if satisfied is not None:
+        assert constraints.violation(np.array([satisfied]))[0] == 0
+        if constraints.violation(start[None])[0] == 0:
+            assert satisfied == tuple(start)  # what keeps the goal already is left alone
     else:
-        assert goal.violation(start[None])[0] > 0
+        assert constraints.violation(start[None])[0] > 0
 
 
 @given(st.integers(0, 100_000))
 def test_repair_keeps_a_bound_on_memory(seed: int) -> None:
     rng = np.random.default_rng(seed)
     table, peak = compile_table(TINY, load_target("pixel6-cpu").model()), compile_table(TINY, PEAK_ACTIVATION)
-    target = float(0.9 * table.cheapest()[0] + 0.1 * table.dearest()[0])
-    goal = Constraints(table, target, 0.02, ((peak, float(peak.cheapest()[0])),))
-    landed = repair(TINY, peak.dearest()[1], rng.standard_normal((len(TINY.decisions), 9)), goal)
-    assert landed is not None and peak.score(np.array([landed]))[0] == peak.cheapest()[0]
-    assert abs(goal.ratios(np.array([landed]))[0] - 1) <= 0.02
+    target = float(0.9 * table.minimum()[0] + 0.1 * table.maximum()[0])
+    constraints = Constraints(table, target, 0.02, ((peak, float(peak.minimum()[0])),))
+    satisfied = repair(TINY, peak.maximum()[1], rng.standard_normal((len(TINY.decisions), 9)), constraints)
+    assert satisfied is not None and peak.score(np.array([satisfied]))[0] == peak.minimum()[0]
+    assert abs(constraints.ratios(np.array([satisfied]))[0] - 1) <= 0.02
 
 
 def test_neighbours_are_all_genotypes_within_the_moves() -> None:
@@ -112,7 +114,7 @@ def test_inactive_decisions_and_missing_options_get_no_gradient() -> None:
     policy = reinforce.init(settings, choices)._replace(step=jnp.asarray(4))
     policy = reinforce.tell(settings, choices, policy, draws, (jnp.asarray(genotypes), jnp.asarray([0.2, 0.8])))
     logits = np.asarray(policy.logits)
-    needing = [i for i, decision in enumerate(TINY.decisions) if decision.needs]
+    needing = [i for i, decision in enumerate(TINY.decisions) if decision.condition]
     assert needing and all(np.ptp(logits[i][np.isfinite(logits[i])]) == 0 for i in needing)
     assert np.isneginf(logits[~choices.exists]).all() and logits[0, 1] > logits[0, 0]
 
@@ -147,6 +149,6 @@ def test_evaluated_are_the_draws_near_the_goal(seed: int, near: int) -> None:
 
 def test_the_same_keys_give_the_same_policy() -> None:
     table = compile_table(UIB, load_target("pixel6-cpu").model())
-    goal = Constraints(table, 1.5 * table.cheapest()[0])
-    first, second = (simulated_search(UIB, goal, 20, 0)[0] for _ in range(2))
+    constraints = Constraints(table, 1.5 * table.minimum()[0])
+    first, second = (simulated_search(UIB, constraints, 20, 0)[0] for _ in range(2))
     assert (np.asarray(first.logits) == np.asarray(second.logits)).all()

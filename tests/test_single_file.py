@@ -54,13 +54,13 @@ def of(op: Op, padding: Any = "symmetric", head: Head = Head()) -> ArchSpec:  # 
 def differences(arch: ArchSpec, batch: int = 3) -> list[float]:
     """The absolute and relative differences of the files' logits from the network's; no tensor is without effect."""
     weights = some_weights(arch)
-    pictures = np.random.default_rng(2).normal(size=(batch, *arch.input_shape)).astype(np.float32)
-    scale = np.float32(1 / np.abs(logits(arch, weights, pictures)).max())
+    images = np.random.default_rng(2).normal(size=(batch, *arch.input_shape)).astype(np.float32)
+    scale = np.float32(1 / np.abs(logits(arch, weights, images)).max())
     weights["head.classifier.weight"] *= scale
     weights["head.classifier.bias"] *= scale  # logits of size 1: the absolute difference says something
-    wanted = logits(arch, weights, pictures)
-    files = (form.run(form.bytes_of(arch, weights, provenance(arch)), pictures) for form in FORMATS.values())
-    return [gap for found in files for gap in difference(found, wanted)]
+    expected = logits(arch, weights, images)
+    files = (form.run(form.bytes_of(arch, weights, provenance(arch)), images) for form in FORMATS.values())
+    return [gap for found in files for gap in difference(found, expected)]
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -112,11 +112,11 @@ def test_whole_networks_give_the_networks_logits(arch: ArchSpec) -> None:
 @settings(max_examples=10)
 def test_any_network_gives_the_same_logits(arch: ArchSpec) -> None:
     weights = some_weights(arch)
-    pictures = np.random.default_rng(3).normal(size=(2, *arch.input_shape)).astype(np.float32)
-    wanted = logits(arch, weights, pictures)
+    images = np.random.default_rng(3).normal(size=(2, *arch.input_shape)).astype(np.float32)
+    expected = logits(arch, weights, images)
     for form in FORMATS.values():
-        found = form.run(form.bytes_of(arch, weights, provenance(arch)), pictures)
-        assert difference(found, wanted)[1] <= 1e-4
+        found = form.run(form.bytes_of(arch, weights, provenance(arch)), images)
+        assert difference(found, expected)[1] <= 1e-4
 
 
 @pytest.mark.parametrize("reference_name", ["mobilenetv4-hybrid-m", "mobilenetv3-small"])
@@ -129,7 +129,7 @@ def test_normalisation_of_references_is_folded_into_the_convolutions(reference_n
     kinds = [node.op_type for node in nodes]
     weighty = [k for k in arch.kernels if k.kind in ("conv", "pointwise", "depthwise", "dense")]
     assert kinds.count("Conv") == len(weighty)
-    assert kinds.count("BatchNormalization") == sum(isinstance(op, MobileMQA) for _, op, _ in arch.walk())
+    assert kinds.count("BatchNormalization") == sum(isinstance(op, MobileMQA) for _, op, _ in arch.iter_ops())
     assert {k.name for k in weighty} <= {node.name for node in nodes}
 
 

@@ -62,7 +62,7 @@ def test_proxy_commutes_with_decode(member: tuple[StagedSpace, tuple[int, ...]],
     arch = space.decode(genotype)
     proxy = space.proxy(resolution, width).decode(genotype)
     assert proxy == scale_down(arch, resolution, width)
-    assert min(proxy.last_map[:2]) >= 4
+    assert min(proxy.final_feature_map[:2]) >= 4
     assert [op.tag for stage in proxy.stages for op in stage] == [op.tag for stage in arch.stages for op in stage]
 
 
@@ -95,7 +95,7 @@ def test_uib_represents_every_block_type_of_the_conv_models() -> None:
     used = {
         (op.start_dw, op.middle_dw)
         for name in ("mobilenetv4-conv-s", "mobilenetv4-conv-m", "mobilenetv4-conv-l")
-        for _, op, _ in reference(name).walk()
+        for _, op, _ in reference(name).iter_ops()
         if op.tag == "uib"
     }
     assert used <= offered and len(used) >= 7
@@ -111,7 +111,7 @@ def test_early_strides_go_until_the_last_map_has_four_pixels(resolution: int, ke
 
 def test_reference_networks_are_rebuilt_for_small_pictures() -> None:
     small = with_input(reference("mobilenetv4-conv-s"), 32, 3, 10)
-    assert small.last_map[:2] == (4, 4) and small.input_shape == Shape(32, 32, 3) and small.num_classes == 10
+    assert small.final_feature_map[:2] == (4, 4) and small.input_shape == Shape(32, 32, 3) and small.num_classes == 10
     whole = reference("mobilenetv4-conv-s")
     assert with_input(whole, 224, 3, 1000) == whole
 

@@ -27,7 +27,7 @@ from nas.runs.settings import SearchConfig
 from nas.runs.stages import SingleTarget
 from nas.space.scaling import scale_down
 from nas.supernet import presets
-from tests.tiny import PRESET, latency_range, pictures
+from tests.tiny import PRESET, images, latency_range
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
 
@@ -54,7 +54,7 @@ def build_once(payload: dict[str, Any]) -> Any:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchConfig]:
     """Settings of runs that take seconds; every chunk of training is followed by a checkpoint."""
     folder = tmp_path_factory.mktemp("data")
-    data = pictures()
+    data = images()
     np.savez(folder / "quarters.npz", x_train=data.x_train, y_train=data.y_train, x_test=data.x_test,
              y_test=data.y_test)  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
@@ -74,7 +74,7 @@ def middle_ms(base: SearchConfig, target: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def request_of(base: SearchConfig) -> Callable[..., MultiTargetConfig]:
+def config_of(base: SearchConfig) -> Callable[..., MultiTargetConfig]:
     """Return the function that makes requests."""
 
     def make(*targets: str, algorithm: str = "regularized-evolution", **changes: Any) -> MultiTargetConfig:
@@ -86,11 +86,11 @@ def request_of(base: SearchConfig) -> Callable[..., MultiTargetConfig]:
 
 @pytest.fixture(scope="module")
 def two(
-    request_of: Callable[..., MultiTargetConfig], tmp_path_factory: pytest.TempPathFactory
+    config_of: Callable[..., MultiTargetConfig], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, MultiTargetResult]:
     """A finished run for two targets, with one network for both."""
     out = tmp_path_factory.mktemp("runs") / "two"
-    return out, multi_target.specialise(request_of(*TARGETS, universal=True), out)
+    return out, multi_target.specialise(config_of(*TARGETS, universal=True), out)
 
 
 def copied(run: Path, to: Path) -> Path:
@@ -129,11 +129,11 @@ def test_each_target_has_the_files_of_a_run(two: tuple[Path, MultiTargetResult],
     for target, folder in found.folders.items():
         result = load_result(folder / "best.json")
         assert result == found.results[target] and result.target == target
-        assert result.latency <= result.wanted_latency * (1 + 1e-9)
+        assert result.latency <= result.latency_budget * (1 + 1e-9)
         assert load_arch(folder / "best.json") == result.arch
         evaluated, front = pd.read_csv(folder / "evaluated.csv"), pd.read_csv(folder / "front.csv")
         assert TRIALS < len(evaluated) <= 2 * TRIALS and set(evaluated["origin"]) == {"coarse", "fine"}
-        assert (evaluated["latency"] <= result.wanted_latency * (1 + 1e-9)).all()
+        assert (evaluated["latency"] <= result.latency_budget * (1 + 1e-9)).all()
         assert result.accuracy.top1 == evaluated["top1"].max()
         assert front["top1"].is_monotonic_increasing
         for row in front.itertuples():
@@ -161,8 +161,8 @@ def test_costs_to_minimise_are_objectives_beside_error_and_latency(base: SearchC
     genotypes = plan.space.sample(np.random.default_rng(0), 5)
     archs = [plan.space.decode(genotype) for genotype in genotypes.tolist()]
     flash_kb = [sum(kernel.weights for kernel in arch.kernels) * plan.model.bytes_per_weight / 1024 for arch in archs]
-    wanted = np.stack([np.full(5, 0.75), [plan.model.predict_ms(arch) for arch in archs], flash_kb], 1)
-    np.testing.assert_allclose(SingleTarget(plan).objectives(genotypes, np.full(5, 0.25)), wanted, rtol=1e-12)
+    latency_budget = np.stack([np.full(5, 0.75), [plan.model.predict_ms(arch) for arch in archs], flash_kb], 1)
+    np.testing.assert_allclose(SingleTarget(plan).objectives(genotypes, np.full(5, 0.25)), latency_budget, rtol=1e-12)
 
 
 def test_the_network_for_all_is_told_with_what_every_network_loses(two: tuple[Path, MultiTargetResult]) -> None:
@@ -175,13 +175,13 @@ def test_the_network_for_all_is_told_with_what_every_network_loses(two: tuple[Pa
     assert all(universal["keeps_bounds"].values())
     for row in data["networks"]:
         for name, result in found.results.items():
-            assert row["keeps_bounds"][name] == (row["latency"][name] <= result.wanted_latency * (1 + 1e-9))
+            assert row["keeps_bounds"][name] == (row["latency"][name] <= result.latency_budget * (1 + 1e-9))
         usable = all(row["keeps_bounds"].values())
         assert row["worst_regret"] == (max(row["regret"].values()) if usable else None)
         assert row["top1"] <= universal["top1"] or not usable
     for target in TARGETS:  # by hand, from the table of that target's own search
         own = pd.read_csv(run / target / "evaluated.csv")
-        best = own.top1[own.latency <= found.results[target].wanted_latency * (1 + 1e-9)].max()
+        best = own.top1[own.latency <= found.results[target].latency_budget * (1 + 1e-9)].max()
         assert universal["regret"][target] >= best - universal["top1"] - 1e-9
         quicker = own.top1[own.latency <= universal["latency"][target]]
         assert not universal["on_front"][target] or quicker.max() <= universal["top1"] + 1e-9
@@ -191,12 +191,12 @@ def test_the_network_for_all_is_told_with_what_every_network_loses(two: tuple[Pa
 
 
 def test_a_run_interrupted_in_every_phase_ends_with_the_same_bytes(
-    two: tuple[Path, MultiTargetResult], request_of: Callable[..., MultiTargetConfig], tmp_path: Path
+    two: tuple[Path, MultiTargetResult], config_of: Callable[..., MultiTargetConfig], tmp_path: Path
 ) -> None:
     run, _ = two
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
-        multi_target.specialise(request_of(*TARGETS, universal=True), broken, StopAt("supernet", 2))
+        multi_target.specialise(config_of(*TARGETS, universal=True), broken, StopAt("supernet", 2))
     for stop in (("pixel6-cpu/coarse", 6), ("pixel8-edgetpu/fine", 2), ("universal/whole", 4)):
         with pytest.raises(KeyboardInterrupt):
             resume(broken, StopAt(*stop))
@@ -261,11 +261,11 @@ class Shuffled:
 
 
 def test_a_target_added_later_gets_what_it_would_have_got_at_once(
-    two: tuple[Path, MultiTargetResult], request_of: Callable[..., MultiTargetConfig], tmp_path: Path
+    two: tuple[Path, MultiTargetResult], config_of: Callable[..., MultiTargetConfig], tmp_path: Path
 ) -> None:
     run, found = two
     _, digest = multi_target.borrowed(run)
-    late = request_of(TARGETS[1], source=digest)
+    late = config_of(TARGETS[1], source=digest)
     added = multi_target.specialise(late, tmp_path / "late", workers=Shuffled, source=run)
     assert added.results == {TARGETS[1]: found.results[TARGETS[1]]}
     assert not (tmp_path / "late" / "checkpoints").exists()
@@ -288,36 +288,36 @@ class Lossy(Shuffled):
 
 
 def test_what_no_worker_could_evaluate_is_left_out(
-    two: tuple[Path, MultiTargetResult], request_of: Callable[..., MultiTargetConfig], tmp_path: Path
+    two: tuple[Path, MultiTargetResult], config_of: Callable[..., MultiTargetConfig], tmp_path: Path
 ) -> None:
     run, _ = two
-    request = request_of(TARGETS[0], source=multi_target.borrowed(run)[1])
+    config = config_of(TARGETS[0], source=multi_target.borrowed(run)[1])
     lines: list[str] = []
-    watch = SilentReporter()
-    watch.say = lines.append  # type: ignore[method-assign]
-    found = multi_target.specialise(request, tmp_path / "run", watch, workers=Lossy, source=run)
+    reporter = SilentReporter()
+    reporter.say = lines.append  # type: ignore[method-assign]
+    found = multi_target.specialise(config, tmp_path / "run", reporter, workers=Lossy, source=run)
     assert any("gave up on a batch of" in line for line in lines)
     records = Journal(tmp_path / "run" / "journal.jsonl").records
-    told = sum(len(record["accuracy"]) for record in records if "asked" in record)
-    assert told == 2 * TRIALS
+    reported = sum(len(record["accuracy"]) for record in records if "asked" in record)
+    assert reported == 2 * TRIALS
     assert len(pd.read_csv(found.folders[TARGETS[0]] / "evaluated.csv")) < 2 * TRIALS
 
 
 @pytest.mark.parametrize("algorithm", ["reinforce", "nsga2", "hybrid"])
 def test_every_kind_of_algorithm_searches_the_same_weights(
-    two: tuple[Path, MultiTargetResult], request_of: Callable[..., MultiTargetConfig], tmp_path: Path, algorithm: str
+    two: tuple[Path, MultiTargetResult], config_of: Callable[..., MultiTargetConfig], tmp_path: Path, algorithm: str
 ) -> None:
     run, _ = two
-    request = request_of(TARGETS[0], algorithm=algorithm, source=multi_target.borrowed(run)[1])
+    config = config_of(TARGETS[0], algorithm=algorithm, source=multi_target.borrowed(run)[1])
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    result = multi_target.specialise(request, whole, source=run).results[TARGETS[0]]
+    result = multi_target.specialise(config, whole, source=run).results[TARGETS[0]]
     if algorithm == "reinforce":
-        assert abs(result.latency / result.wanted_latency - 1) <= 0.01
+        assert abs(result.latency / result.latency_budget - 1) <= 0.01
     else:
-        assert result.latency <= result.wanted_latency * (1 + 1e-9)
+        assert result.latency <= result.latency_budget * (1 + 1e-9)
     assert result.notes[0].startswith(f"{algorithm} over a supernet trained once")
     with pytest.raises(KeyboardInterrupt):
-        multi_target.specialise(request, broken, StopAt(f"{TARGETS[0]}/fine", 8), source=run)
+        multi_target.specialise(config, broken, StopAt(f"{TARGETS[0]}/fine", 8), source=run)
     resume(broken)
     for name in FILES:
         assert (whole / name).read_bytes() == (broken / name).read_bytes()
@@ -391,16 +391,16 @@ def test_weights_bring_their_settings_with_them(
 
 def test_ray_workers_change_no_byte(
     two: tuple[Path, MultiTargetResult],
-    request_of: Callable[..., MultiTargetConfig],
+    config_of: Callable[..., MultiTargetConfig],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     executor = pytest.importorskip("nas.distributed.executor")
     monkeypatch.setattr(shared_supernet, "build_evaluator", BUILD)  # importable by workers
     run, _ = two
-    request = request_of(TARGETS[1], source=multi_target.borrowed(run)[1])
+    config = config_of(TARGETS[1], source=multi_target.borrowed(run)[1])
     for number in (1, 2):
         out = tmp_path / str(number)
-        multi_target.specialise(request, out, workers=partial(executor.RayExecutor, workers=number), source=run)
+        multi_target.specialise(config, out, workers=partial(executor.RayExecutor, workers=number), source=run)
         for name in FILES:
             assert (out / name).read_bytes() == (run / TARGETS[1] / name).read_bytes(), name

@@ -33,14 +33,14 @@ def test_the_program_runs_without_this_package_for_any_batch(arch: ArchSpec, tmp
     weights = some_weights(arch)
     lines = stablehlo_file.export(arch, tmp_path / "a.stablehlo", weights=weights, provenance=provenance(arch))
     assert "checked in jax.export" in lines[-1]
-    pictures = np.random.default_rng(0).normal(size=(3, *arch.input_shape)).astype(np.float32)
-    np.save(tmp_path / "x.npy", pictures)
+    images = np.random.default_rng(0).normal(size=(3, *arch.input_shape)).astype(np.float32)
+    np.save(tmp_path / "x.npy", images)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     subprocess.run(
         [sys.executable, "-I", "-c", DRIVER], cwd=tmp_path, env=environment | {"JAX_PLATFORMS": "cpu"}, check=True
     )
-    found, wanted = np.load(tmp_path / "logits.npy"), logits(arch, weights, pictures)
-    assert difference(found, np.concatenate([wanted, wanted[:1]]))[1] <= 1e-5
+    found, expected = np.load(tmp_path / "logits.npy"), logits(arch, weights, images)
+    assert difference(found, np.concatenate([expected, expected[:1]]))[1] <= 1e-5
 
 
 def test_the_same_weights_give_the_same_bytes_and_no_path(tmp_path: Path, root: Path) -> None:

@@ -14,7 +14,7 @@ from nas.supernet import joint
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.inherit import inherited, network_weights
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
-from tests.tiny import SPACE, pictures
+from tests.tiny import SPACE, images
 
 
 def make(space: StagedSpace, seed: int = 0) -> tuple["nnx.GraphDef[Supernet]", Params]:
@@ -98,12 +98,12 @@ def search_stage(name: str, steps: int = 4) -> tuple[joint.JointStage, "nnx.Grap
     from nas.space.cost_table import compile_table
     from nas.supernet.presets import QUICK, StageBudget
 
-    view, data = VIEWS[name], pictures()
+    view, data = VIEWS[name], images()
     table = compile_table(view, load_target("pixel6-cpu").model())
-    goal = Constraints(table, (table.cheapest()[0] + table.dearest()[0]) / 2)
-    budget = StageBudget(steps=steps, updates=2, samples=4, chunk=2)
+    constraints = Constraints(table, (table.minimum()[0] + table.maximum()[0]) / 2)
+    budget = StageBudget(steps=steps, updates=2, samples=4, steps_per_dispatch=2)
     space = view.proxy(8, 0.5)
-    stage = joint.JointStage(name, 0, space, goal, budget, QUICK, data.augmentation, seed=3)
+    stage = joint.JointStage(name, 0, space, constraints, budget, QUICK, data.augmentation, seed=3)
     graph, params = make(space)
     mean, std = channel_stats(data)
     arrays = map(jnp.asarray, (data.x_train, data.y_train, data.x_test, data.y_test, mean, std))
@@ -113,18 +113,18 @@ def search_stage(name: str, steps: int = 4) -> tuple[joint.JointStage, "nnx.Grap
 @pytest.mark.parametrize("name", ["coarse", "fine"])
 def test_one_compilation_serves_all_steps_and_the_policy_learns_only_after_idling(name: str) -> None:
     stage, graph, params, data = search_stage(name, steps=8)
-    chunk = joint.compile_steps(stage, graph)
+    run_steps = joint.compile_steps(stage, graph)
     state = joint.init_state(stage, params)
     rng = np.random.default_rng(0)
     spreads = []
     for _ in range(4):
         train = jnp.asarray(rng.integers(0, len(data.y_train), (2, 2, 16)))
-        held = jnp.asarray(rng.integers(0, len(data.y_held), (2, 16)))
-        state, report = chunk(state, data, train, held)
+        val = jnp.asarray(rng.integers(0, len(data.y_val), (2, 16)))
+        state, report = run_steps(state, data, train, val)
         assert np.isfinite(report.loss).all()
         logits = np.asarray(state.policy.logits)
         spreads.append(np.ptp(np.where(np.isfinite(logits), logits, 0)))
-    assert chunk._cache_size() == 1  # type: ignore[attr-defined]
+    assert run_steps._cache_size() == 1  # type: ignore[attr-defined]
     assert spreads[0] == 0 and spreads[-1] > 0
     assert int(state.policy.step) == 8
 
@@ -141,8 +141,8 @@ def test_accuracy_does_not_depend_on_what_was_evaluated_before() -> None:
 def test_priced_table_in_a_program_equals_the_cost_table() -> None:
     stage, *_ = search_stage("coarse")
     genotypes = stage.space.sample(np.random.default_rng(0), 50)
-    inside = joint.priced_by(stage.goal.latency, stage.goal.target)(jnp.asarray(genotypes))
-    np.testing.assert_allclose(inside, stage.goal.ratios(genotypes), rtol=1e-5)
+    inside = joint.priced_by(stage.constraints.latency, stage.constraints.target)(jnp.asarray(genotypes))
+    np.testing.assert_allclose(inside, stage.constraints.ratios(genotypes), rtol=1e-5)
 
 
 @pytest.mark.parametrize("cost", [PARAMS, WEIGHTS, PEAK_ACTIVATION], ids=lambda cost: cost.name)

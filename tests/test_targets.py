@@ -43,10 +43,10 @@ confidence = "vendor"
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> ArchSpec:
-    """A few convolutions on a small picture: the maps that an architecture of any width and stride produces."""
+    """A few convolutions on a small image: the maps that an architecture of any width and stride produces."""
     ops = draw(
         st.lists(
-            st.builds(Conv, st.integers(1, 64), kernel=st.sampled_from((1, 3, 5)), stride=st.sampled_from((1, 2))),
+            st.builds(Conv, st.integers(1, 64), kernel_size=st.sampled_from((1, 3, 5)), stride=st.sampled_from((1, 2))),
             min_size=1,
             max_size=4,
         )
@@ -60,8 +60,8 @@ def convolutions(draw: st.DrawFn) -> ArchSpec:
 @pytest.mark.parametrize("name", target_names())
 def test_every_target_keeps_the_contract(name: str) -> None:
     target = load_target(name)
-    assert target.name == name and target.unit and target.figures
-    for figure in target.figures.values():
+    assert target.name == name and target.unit and target.sourced_values
+    for figure in target.sourced_values.values():
         assert figure.source.strip() and figure.confidence in get_args(Confidence)
     model = target.model()
     latency_ms = model.predict_ms(reference("mobilenetv4-conv-s", resolution=64))
@@ -130,7 +130,7 @@ def test_default_models_are_near_published_measurements(
 
 
 def test_eq_1_by_hand_kernel_by_kernel() -> None:
-    """8x8x3 picture, conv 3x3 s2 to 4, classifier to 10; 1 GMAC/s, 0.5 GB/s, 1 byte a weight, 2 an activation."""
+    """8x8x3 image, conv 3x3 s2 to 4, classifier to 10; 1 GMAC/s, 0.5 GB/s, 1 byte a weight, 2 an activation."""
     arch = ArchSpec(Shape(8, 8, 3), ((Conv(4, 3, 2),),), Head(), 10)
     model = Roofline("hand", 1.0, 0.5, floor_ms=0.25, time_per_kernel_us=3.0, bytes_per_activation=2.0)
     conv, pool, dense = (model.explain(kernel) for kernel in arch.kernels)

@@ -155,7 +155,7 @@ def test_a_builder_that_fails_is_said_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in ZOO if not name.startswith("mixnet")])
 def test_every_reference_but_mixnet_and_edgetpu_has_block_strings(name: str) -> None:
     arch = reference(name, resolution=32)
-    if any(isinstance(op, Conv) and op.act == "none" for _, op, _ in arch.walk()):
+    if any(isinstance(op, Conv) and op.act == "none" for _, op, _ in arch.iter_ops()):
         with pytest.raises(InvalidInput, match="without activation"):
             timm_network(arch, lambda _, __: np.zeros((1, 1, 1, 1), np.float32))
         return

@@ -21,7 +21,7 @@ from nas.training import loop as train_module
 from nas.training.checkpoints import KEPT
 from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, fitting, train
 from nas.training.optimizers import AdamW, RMSProp
-from nas.training.step import estimated_statistics, image_splits, run_chunk, top1
+from nas.training.step import estimated_statistics, image_splits, run_steps, top1
 
 ARCH = ArchSpec(Shape(8, 8, 1), ((Conv(8), UIB(16, 32, 0, 3, 2)),), Head(), 10)
 SETTINGS = TrainingConfig(epochs=8, batch_size=32, optimizer=AdamW(0.01))
@@ -29,7 +29,7 @@ SETTINGS = TrainingConfig(epochs=8, batch_size=32, optimizer=AdamW(0.01))
 
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
-    """The first 960 training and 200 test pictures of the embedded digits, 8 x 8 pixels."""
+    """The first 960 training and 200 test images of the embedded digits, 8 x 8 pixels."""
     whole = load("digits")
     train_part = Labelled(whole.x_train[:960], whole.y_train[:960])
     test_part = Labelled(whole.x_test[:200], whole.y_test[:200])
@@ -53,7 +53,7 @@ def test_loss_falls_and_accuracy_is_far_above_chance(trained: Trained) -> None:
     assert [one.step for one in seen] == sorted({one.step for one in seen})
     assert seen[-1].loss < 0.75 * seen[0].loss
     assert result.accuracy.top1 > 0.7  # chance is 0.1
-    assert result.accuracy.pictures == 200
+    assert result.accuracy.images == 200
     expected = (result.accuracy.top1 * (1 - result.accuracy.top1) / 200) ** 0.5
     assert result.accuracy.standard_error == pytest.approx(expected)
 
@@ -76,8 +76,8 @@ def test_files_hold_the_spec_the_weights_and_the_kind_of_accuracy(trained: Train
 def test_written_weights_give_the_written_accuracy(trained: Trained, digits: Dataset) -> None:
     result, out, _ = trained
     weights, _ = load_weights(out / "weights.safetensors", ARCH)
-    feed = image_splits(digits)[1]
-    assert [top1(ARCH, weights, feed, size) for size in (64, 200, 256)] == [result.accuracy.top1] * 3
+    split = image_splits(digits)[1]
+    assert [top1(ARCH, weights, split, size) for size in (64, 200, 256)] == [result.accuracy.top1] * 3
 
 
 def interrupting(at_step: int) -> Callable[[TrainingProgress], None]:
@@ -191,10 +191,10 @@ def test_inherited_weights_are_the_start(trained: Trained, digits: Dataset, tmp_
 
 def test_statistics_of_the_first_layer_are_those_of_all_its_outputs_at_once(digits: Dataset) -> None:
     fresh = get_weights(Network(ARCH, nnx.Rngs(0)))
-    feed = image_splits(digits)[0]
-    weights = estimated_statistics(ARCH, fresh, feed, batch_size=96)
+    split = image_splits(digits)[0]
+    weights = estimated_statistics(ARCH, fresh, split, batch_size=96)
     raw = jax.lax.conv_general_dilated(
-        feed.inputs(feed.x, ARCH).astype(jnp.float32), fresh["0.0.conv.weight"], (1, 1), [(1, 1), (1, 1)],
+        split.inputs(split.x, ARCH).astype(jnp.float32), fresh["0.0.conv.weight"], (1, 1), [(1, 1), (1, 1)],
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )  # fmt: skip
     np.testing.assert_allclose(weights["0.0.conv.mean"], raw.mean((0, 1, 2)), rtol=1e-4, atol=1e-5)
@@ -218,6 +218,6 @@ def test_seed_fixes_the_start(digits: Dataset) -> None:
 
 
 def test_one_compilation_serves_all_seeds_and_lengths(trained: Trained, digits: Dataset, tmp_path: Path) -> None:
-    before = run_chunk._cache_size()
+    before = run_steps._cache_size()
     train(ARCH, digits, replace(SETTINGS, seed=5), tmp_path / "out")
-    assert run_chunk._cache_size() == before > 0
+    assert run_steps._cache_size() == before > 0

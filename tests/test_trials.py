@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tiny import pictures
+from tiny import images
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, UnknownName
@@ -50,7 +50,7 @@ FINALISTS = tuple(
 
 
 def trials_in(folder: Path) -> CandidateTrainings:
-    return finals.trials_of([one.arch for one in FINALISTS], pictures(), SETTINGS, folder, split=(0.2, 0))
+    return finals.trials_of([one.arch for one in FINALISTS], images(), SETTINGS, folder, split=(0.2, 0))
 
 
 def quiet(digest: str, epoch: int, top1: float) -> None:
@@ -71,32 +71,32 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_view_holds_the_training_set_alone() -> None:
-    whole = pictures()
+    whole = images()
     view = validation_view(whole, 0.25, 3)
     assert len(view.y_train) + len(view.y_test) == len(whole.y_train)
-    rows = {picture.tobytes() for picture in whole.x_train}
+    rows = {image.tobytes() for image in whole.x_train}
     assert {p.tobytes() for p in view.x_train} | {p.tobytes() for p in view.x_test} == rows
     assert view.digest != whole.digest != validation_view(whole, 0.25, 4).digest
 
 
 def test_halving_trains_all_to_the_first_rung_and_one_to_the_end(at_once: tuple[list[TrialResult], Path]) -> None:
-    outcomes, folder = at_once
-    assert [(one.epochs, one.state) for one in outcomes] == [(4, FINISHED), (2, DROPPED), (2, DROPPED)]
-    assert outcomes[1].top1 >= outcomes[2].top1
+    trial_results, folder = at_once
+    assert [(one.epochs, one.state) for one in trial_results] == [(4, FINISHED), (2, DROPPED), (2, DROPPED)]
+    assert trial_results[1].top1 >= trial_results[2].top1
     written = files(folder)
     assert len(written) == 4  # three curves and the weights of one
     assert sum(name.endswith("safetensors") for name in written) == 1
 
 
 def test_going_on_in_pieces_changes_no_byte(at_once: tuple[list[TrialResult], Path], tmp_path: Path) -> None:
-    outcomes, folder = at_once
+    trial_results, folder = at_once
     trials = trials_in(tmp_path)
     seen: list[int] = []
     for one in FINALISTS[::-1]:
         train_until(one.arch, trials.data, SETTINGS, trials.of(one.digest), until=1, seen=lambda *_: None)
     with (trials.of(FINALISTS[0].digest) / "curve.jsonl").open("a") as file:
         file.write('{"epoch": 2, "to')  # torn by a crash
-    assert halved(FINALISTS, (2, 4), in_turn(trials, lambda digest, epoch, top1: seen.append(epoch))) == outcomes
+    assert halved(FINALISTS, (2, 4), in_turn(trials, lambda digest, epoch, top1: seen.append(epoch))) == trial_results
     assert files(tmp_path) == files(folder)
     assert sorted(seen) == [1, 1, 1, 1, 2, 2, 2, 2, 3, 4]  # known epochs are told again
 
@@ -127,14 +127,14 @@ def test_the_table_ranks_and_says_what_changed(at_once: tuple[list[TrialResult],
 
 
 def test_a_folder_of_other_trials_is_refused(tmp_path: Path) -> None:
-    finals.opened(tmp_path, FINALISTS, pictures(), {"epochs": 4})
-    finals.opened(tmp_path, FINALISTS, pictures(), {"epochs": 4})
+    finals.opened(tmp_path, FINALISTS, images(), {"epochs": 4})
+    finals.opened(tmp_path, FINALISTS, images(), {"epochs": 4})
     with pytest.raises(InvalidInput, match=r"another epochs \(4, not 5\)"):
-        finals.opened(tmp_path, FINALISTS, pictures(), {"epochs": 5})
+        finals.opened(tmp_path, FINALISTS, images(), {"epochs": 5})
     with pytest.raises(UnknownName, match="did you mean 'asha'"):
         finals.check_scheduler("ahsa")
     with pytest.raises(InvalidInput, match="classes"):
-        finals.trials_of([network(8)], pictures(classes=2), SETTINGS, tmp_path, split=(0.2, 0))
+        finals.trials_of([network(8)], images(classes=2), SETTINGS, tmp_path, split=(0.2, 0))
 
 
 # ------------------------------------------------------------------------------------------------------------ Ray Tune
@@ -164,9 +164,9 @@ def by_workers(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Halve
 def test_workers_do_what_one_process_does(by_workers: Halved, at_once: tuple[list[TrialResult], Path]) -> None:
     """Not to the last bit: this process computes with as many threads as there are cores, a worker with one."""
     rows, folder = by_workers
-    wanted = {row.digest: row for row in table(FINALISTS, at_once[0])}
+    expected = {row.digest: row for row in table(FINALISTS, at_once[0])}
     assert [row.state for row in rows] == [FINISHED, DROPPED, DROPPED]
-    assert all(abs(row.alone_top1 - wanted[row.digest].alone_top1) < 0.1 for row in rows)
+    assert all(abs(row.alone_top1 - expected[row.digest].alone_top1) < 0.1 for row in rows)
     assert sorted(files(folder)) == sorted(files(at_once[1]))
 
 
@@ -185,11 +185,11 @@ def test_a_scheduler_of_tune_ends_every_trial(tmp_path: Path) -> None:
 
     trials, lock, seen = trials_in(tmp_path), threading.RLock(), []
 
-    def watch(digest: str, epoch: int, top1: float) -> None:
+    def reporter(digest: str, epoch: int, top1: float) -> None:
         with lock:  # which cannot be pickled, like a live display
             seen.append((digest, epoch, top1))
 
-    rows = run_trials(FINALISTS, trials, scheduler="asha", workers=2, seen=watch)
+    rows = run_trials(FINALISTS, trials, scheduler="asha", workers=2, seen=reporter)
     assert {(row.digest, row.epochs, row.alone_top1) for row in rows} <= set(seen)
     assert sorted(row.digest for row in rows) == sorted(one.digest for one in FINALISTS)
     assert rows[0].state == FINISHED and rows[0].epochs == 4

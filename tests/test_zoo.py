@@ -134,7 +134,7 @@ def _ours(kernel: Kernel) -> tuple[object, ...]:
     before, after = kernel.in_shape, kernel.out_shape
     groups = before.channels if kernel.kind == "depthwise" else 1
     sides = ((before.height, before.width), (after.height, after.width))
-    return (before.channels, after.channels, kernel.kernel, kernel.stride, groups, *sides, kernel.macs)
+    return (before.channels, after.channels, kernel.kernel_size, kernel.stride, groups, *sides, kernel.macs)
 
 
 def _theirs(op: dict[str, object]) -> tuple[object, ...]:
@@ -149,7 +149,7 @@ def test_options_of_a_reference_reach_the_spec() -> None:
     arch = reference("mobilenetv2", resolution=96, channels=1, num_classes=10)
     assert arch.input_shape == Shape(96, 96, 1)
     assert arch.num_classes == 10
-    assert arch.last_map == Shape(3, 3, 1280)
+    assert arch.final_feature_map == Shape(3, 3, 1280)
 
 
 # Millions of MACs at 224 pixels. V1: arXiv 1704.04861, Tab. 6. V2: tensorflow/models, slim/nets/mobilenet/README.md.
@@ -229,8 +229,8 @@ def test_the_one_block_of_edgetpu_without_a_residual() -> None:
 
 
 def test_last_layer_of_v2_never_shrinks() -> None:
-    assert mobilenet_v2(Shape(224, 224, 3), 1000, 0.35).last_map.channels == 1280
-    assert mobilenet_v2(Shape(224, 224, 3), 1000, 1.4).last_map.channels == 1792
+    assert mobilenet_v2(Shape(224, 224, 3), 1000, 0.35).final_feature_map.channels == 1280
+    assert mobilenet_v2(Shape(224, 224, 3), 1000, 1.4).final_feature_map.channels == 1792
 
 
 def test_width_of_zero_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""A space, a preset and pictures small enough that a test compiles in seconds."""
+"""A space, a preset and images small enough that a test compiles in seconds."""
 
 from dataclasses import replace
 
@@ -27,11 +27,11 @@ SPACE = StagedSpace(
 PRESET = replace(
     QUICK,
     name="tiny",
-    coarse=StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False),
-    fine=StageBudget(steps=4, updates=1, samples=2, chunk=2, averages=False),
+    coarse=StageBudget(steps=4, updates=1, samples=2, steps_per_dispatch=2, averages=False),
+    fine=StageBudget(steps=4, updates=1, samples=2, steps_per_dispatch=2, averages=False),
     batch=8,
     reward_batch=8,
-    eval_pictures=24,
+    eval_images=24,
     eval_batch=12,
     front_size=12,
     proxy_width=0.5,
@@ -47,8 +47,8 @@ def latency_range(settings: SearchConfig) -> tuple[float, float]:
         return float(words[words.index("between") + 1]), float(words[words.index("and") + 1])
 
 
-def pictures(count: int = 160, classes: int = 4, resolution: int = 8) -> Dataset:
-    """Return grey pictures whose class is the quarter in which they are bright, with noise."""
+def images(count: int = 160, classes: int = 4, resolution: int = 8) -> Dataset:
+    """Return grey images whose class is the quarter in which they are bright, with noise."""
     rng = np.random.default_rng(0)
 
     def draw(n: int) -> Labelled:

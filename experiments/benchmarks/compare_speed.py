@@ -3,9 +3,9 @@
     python -m experiments.benchmarks.compare_speed [--specs 20] [--targets 12] [--rounds 5]
 
 `compare` reads the spec files, rebuilds the references beside them, and makes all tables. `page` and `tables` are what
-is made of a comparison: the HTML page, and the tables of a terminal. `walk` is the reference path for the same
+is made of a comparison: the HTML page, and the tables of a terminal. `iter_ops` is the reference path for the same
 latencies alone, kernel by kernel (`predict_ms`), for scale; `arrays` gives them at once (`latency_models.kernel_times.kernel_times`),
-and must give the same numbers. The sum of compare, page and tables should stay under 2 s. Pictures are not in it.
+and must give the same numbers. The sum of compare, page and tables should stay under 2 s. Images are not in it.
 
 On one core, with other work running: compare 0.26 s, page 0.38 s, tables 0.08 s, together 0.72 s, 3.8 times the walk;
 the latencies alone 0.015 s, 0.08 times the walk.

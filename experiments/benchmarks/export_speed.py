@@ -43,8 +43,8 @@ model, out = build().eval(), sys.argv[1]
 height, width, channels = map(int, sys.argv[2:])
 if out.endswith(".tflite"):
     import litert_torch
-    pictures = (torch.zeros(1, height, width, channels),)
-    litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]).eval(), pictures).export(out)
+    images = (torch.zeros(1, height, width, channels),)
+    litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]).eval(), images).export(out)
 else:
     torch.onnx.export(model, (torch.zeros(1, channels, height, width),), out,
                       dynamo=out.endswith("dynamo.onnx"), opset_version=18, input_names=["x"])
@@ -65,10 +65,10 @@ def of_timm(folder: Path, python: str, shape: tuple[int, ...], name: str) -> byt
     return onnx.load(out).SerializeToString()  # with the weights that it may have written beside the file
 
 
-def loaded(name: str, model: bytes, pictures: np.ndarray) -> Callable[[], np.ndarray]:
+def loaded(name: str, model: bytes, images: np.ndarray) -> Callable[[], np.ndarray]:
     """Return what runs a file on one thread and returns the logits [1, classes]."""
     if name.endswith("tflite"):
-        lite = interpreter(model, pictures, 1)
+        lite = interpreter(model, images, 1)
         place = lite.get_output_details()[0]["index"]
 
         def run() -> np.ndarray:
@@ -79,7 +79,7 @@ def loaded(name: str, model: bytes, pictures: np.ndarray) -> Callable[[], np.nda
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    feeds = {session.get_inputs()[0].name: np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))}
+    feeds = {session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
     return lambda: np.asarray(session.run(None, feeds)[0])
 
 
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     args = parser.parse_args()
     arch = reference(args.network)
-    pictures, said = random_images(arch, 1), {"arch": arch.digest, "origin": "drawn for a benchmark"}
+    images, said = random_images(arch, 1), {"arch": arch.digest, "origin": "drawn for a benchmark"}
     weights = {name: random_tensor(name, shape) for name, shape in weight_shapes(arch).items()}
     with tempfile.TemporaryDirectory() as place:
         for file, content in contents(arch, weights, said).items():
@@ -120,7 +120,7 @@ def main() -> None:
         }
     files["this package, onnx"] = onnx_file.FORMAT.bytes_of(arch, weights, said)
     files["this package, tflite"] = tflite_file.FORMAT.bytes_of(arch, weights, said)
-    loads = {name: partial(loaded, name, model, pictures) for name, model in files.items()}
+    loads = {name: partial(loaded, name, model, images) for name, model in files.items()}
     logits = {name: load()() for name, load in loads.items()}
     worst = max(difference(one, logits["this package, onnx"])[1] for one in logits.values())
     found = median_ms(loads, args.rounds, args.repeats)

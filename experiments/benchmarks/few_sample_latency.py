@@ -83,7 +83,7 @@ The intervals at 5 are of before Student's t lost two degrees of freedom (latenc
 91 (13.2). One cell of 20, the A100 at 6, stays below 85.
 
 From 5 networks on the kind-aware form has the smallest mean error. On the large tables it also ranks best, but where
-launches are all that counts (Titan, single pictures: counting kernels ranks .899). Where networks are made of other
+launches are all that counts (Titan, single images: counting kernels ranks .899). Where networks are made of other
 things than those measured it may lose that: fitted on MobileNetV2, it has less than half the plain roofline's error on
 MobileNetV3, and a little more on MnasNet-A1.
 """

@@ -12,13 +12,13 @@ The peak is that of a large matrix product, in float32 on a CPU and bfloat16 els
 copy, both of the same run. The roofline of a step is 3 times the sum over the forward kernels of
 max(MACs / peak, bytes / bandwidth): activations in the dtype of the step, normalisation and activation fused for free.
 
-On 2 cores without a GPU (jax 0.10.2, torch 2.13.0, peak 88.4 GMACs/s, 52 GB/s, 3 rounds), ms of a step of 64 pictures,
+On 2 cores without a GPU (jax 0.10.2, torch 2.13.0, peak 88.4 GMACs/s, 52 GB/s, 3 rounds), ms of a step of 64 images,
 the thousand draws that each step prices included:
 
     fine    static 53.1, PyTorch 55.1, supernet 54.2 (1.02 x static), random architectures 66.3 (1.25), compile 25 s
     coarse  static 88.1, PyTorch 84.0, supernet 169.2 (1.92 x static), random 141.3 (1.60), compile 14 s
 
-Where all options are averaged, as in a warm-up, a fine step takes 93.8 ms. Evaluation of 1,000 pictures, networks a
+Where all options are averaged, as in a warm-up, a fine step takes 93.8 ms. Evaluation of 1,000 images, networks a
 second: fine supernet 2.79, static 4.46, PyTorch 4.19; coarse 1.63, 3.30, 2.63. A step runs at 10 to 12 % of the
 machine's peak (static 12 to 18 %). The coarse supernet computes the widest layers, 2.29 times the MACs of these
 networks, which is its ratio. On another day the peak of the same machine was 152.6, the ratios 1.21 and 2.07. Nothing
@@ -64,7 +64,7 @@ except ImportError:
     torch = None  # type: ignore[assignment,unused-ignore]
 
 ENDLESS = 1 << 24  # controller steps of a stage whose policy never starts to learn
-TRAINING, EVALUATED, EVAL_BATCH = 1024, 1000, 125  # pictures
+TRAINING, EVALUATED, EVAL_BATCH = 1024, 1000, 125  # images
 STILL = Augmentation(0.0, False)
 Run = Callable[[], object]
 Row = tuple[str, list[str], list[ArchSpec] | None]  # what the table says, the runs it averages, the networks they ran
@@ -72,10 +72,10 @@ Row = tuple[str, list[str], list[ArchSpec] | None]  # what the table says, the r
 
 @dataclass(frozen=True)
 class Setting:
-    """What all programs of this benchmark share: the plan, random pictures, and the rows of one dispatch."""
+    """What all programs of this benchmark share: the plan, random images, and the rows of one dispatch."""
 
     plan: SearchPlan
-    pictures: SearchImages
+    images: SearchImages
     rows: NDArray[np.int64]  # [steps, batch]
     genotypes: int  # static networks per space
     averages: bool  # whether the form with averaged depthwise options is measured too
@@ -87,9 +87,11 @@ class Setting:
 
     def stage(self, space: StagedSpace, averages: bool) -> joint.JointStage:
         """Return a stage of the search over the deployed `space` that goes on for ever."""
-        budget = StageBudget(ENDLESS, updates=1, chunk=self.steps, idle_fraction=1.0, averages=averages)
+        budget = StageBudget(
+            ENDLESS, updates=1, steps_per_dispatch=self.steps, policy_warmup_fraction=1.0, averages=averages
+        )
         return joint.JointStage(
-            "bench", 0, self.plan.proxy(space), self.plan.goal(space), budget, self.plan.preset, STILL, 0
+            "bench", 0, self.plan.proxy(space), self.plan.constraints(space), budget, self.plan.preset, STILL, 0
         )
 
 
@@ -103,7 +105,7 @@ class SupernetRun:
         self.state = joint.init_state(self.stage, parameters(model))
         self.uniform = np.asarray(self.state.policy.logits)
         self.step = ENDLESS - (1 << 12)  # at the end of the warm-up
-        self.chunk = joint.compile_steps(self.stage, self.graph, device_sharding())
+        self.steps_per_dispatch = joint.compile_steps(self.stage, self.graph, device_sharding())
 
     def train(self, genotype: NDArray[np.int32] | None = None, warm: bool = False) -> None:
         """Run the steps of one dispatch, for `genotype` or for random ones, or for those that warm the weights up."""
@@ -114,12 +116,12 @@ class SupernetRun:
         step = jnp.asarray(0 if warm else self.step, jnp.int32)
         policy = self.state.policy._replace(logits=jnp.asarray(logits), step=step)
         rows = jnp.asarray(self.setting.rows)
-        state, _ = self.chunk(self.state._replace(policy=policy), self.setting.pictures, rows[:, None], rows)
+        state, _ = self.steps_per_dispatch(self.state._replace(policy=policy), self.setting.images, rows[:, None], rows)
         self.state = jax.block_until_ready(state)
 
     def evaluation(self) -> Callable[[NDArray[np.int32]], object]:
-        """Return the search's evaluation of one architecture on the held-out pictures."""
-        evaluator = SupernetEvaluator(self.stage.space, self.graph, self.setting.pictures, EVAL_BATCH)
+        """Return the search's evaluation of one architecture on the validation images."""
+        evaluator = SupernetEvaluator(self.stage.space, self.graph, self.setting.images, EVAL_BATCH)
 
         def run(genotype: NDArray[np.int32]) -> int:
             evaluator.params = self.state.params
@@ -129,70 +131,70 @@ class SupernetRun:
 
 
 class StaticRun:
-    """One network alone: as many steps in one dispatch, and the evaluation on the same pictures in the same batches."""
+    """One network alone: as many steps in one dispatch, and the evaluation on the same images in the same batches."""
 
     def __init__(self, setting: Setting, arch: ArchSpec) -> None:
-        preset, p = setting.plan.preset, setting.pictures
-        recipe = training_step.StepConfig(
+        preset, p = setting.plan.preset, setting.images
+        step_config = training_step.StepConfig(
             arch, preset.optimizer, ENDLESS, preset.warmup_fraction, preset.label_smoothing, 0.0, STILL
         )
         params = split_statistics(get_weights(Network(arch, nnx.Rngs(0))))[0]
-        self.carry: Any = (jnp.zeros((), jnp.int32), params, recipe.transform().init(params))
+        self.carry: Any = (jnp.zeros((), jnp.int32), params, step_config.transform().init(params))
         self.rows = jnp.asarray(setting.rows)
-        feed = training_step.ImageSplit(p.x_train, p.y_train, p.mean, p.std)
-        held = training_step.ImageSplit(p.x_held, p.y_held, p.mean, p.std)
+        split = training_step.ImageSplit(p.x_train, p.y_train, p.mean, p.std)
+        val = training_step.ImageSplit(p.x_val, p.y_val, p.mean, p.std)
 
-        def steps(carry: Any, rows: Array, feed: training_step.ImageSplit) -> Any:
+        def steps(carry: Any, rows: Array, split: training_step.ImageSplit) -> Any:
             def body(carry: Any, row: Array) -> tuple[Any, Array]:
                 count, params, optimizer = carry
                 state = training_step.TrainState(count, params, params, optimizer)
-                state, loss, _ = training_step.train_step(recipe, state, row, jax.random.key(0), feed)
+                state, loss, _ = training_step.train_step(step_config, state, row, jax.random.key(0), split)
                 return (state.step, state.params, state.optimizer), loss  # nobody reads the average: it costs nothing
 
             return lax.scan(body, carry, rows)[0]
 
-        def right(params: Any, feed: training_step.ImageSplit) -> Array:
+        def correct(params: Any, split: training_step.ImageSplit) -> Array:
             def of_batch(rows: Array) -> Array:
-                x, y = feed.inputs(feed.x[rows], arch), feed.y[rows]
+                x, y = split.inputs(split.x[rows], arch), split.y[rows]
                 return training_step.loss_and_correct(arch, params, x, y, 0.0)[1]
 
             return jnp.sum(lax.map(of_batch, jnp.arange(EVALUATED).reshape(-1, EVAL_BATCH)))
 
-        self._steps, self._right, self._feeds = jax.jit(steps, donate_argnums=0), jax.jit(right), (feed, held)
+        self._steps, self._right, self._splits = jax.jit(steps, donate_argnums=0), jax.jit(correct), (split, val)
 
     def train(self) -> None:
         """Run the steps of one dispatch."""
-        self.carry = jax.block_until_ready(self._steps(self.carry, self.rows, self._feeds[0]))
+        self.carry = jax.block_until_ready(self._steps(self.carry, self.rows, self._splits[0]))
 
     def evaluate(self) -> int:
-        """Return how many pictures the network gets right, with the statistics of each batch."""
-        return int(self._right(self.carry[1], self._feeds[1]))
+        """Return how many images the network gets right, with the statistics of each batch."""
+        return int(self._right(self.carry[1], self._splits[1]))
 
 
 def make_setting(options: argparse.Namespace) -> Setting:
-    """Return the plan and random pictures; the speed does not depend on what they show."""
+    """Return the plan and random images; the speed does not depend on what they show."""
     plan = make_plan(
         SearchConfig(
             target=options.chip, preset="standard", proxy_resolution=options.resolution, proxy_width=options.width
         )
     )
     rng, size = np.random.default_rng(0), (options.resolution, options.resolution, 1)
-    x_train, x_held = (rng.integers(0, 256, (n, *size), dtype=np.uint8) for n in (TRAINING, EVALUATED))
-    y_train, y_held = (rng.integers(0, plan.space.num_classes, n, dtype=np.int32) for n in (TRAINING, EVALUATED))
+    x_train, x_val = (rng.integers(0, 256, (n, *size), dtype=np.uint8) for n in (TRAINING, EVALUATED))
+    y_train, y_val = (rng.integers(0, plan.space.num_classes, n, dtype=np.int32) for n in (TRAINING, EVALUATED))
     mean, std = np.full(1, 0.5, np.float32), np.full(1, 0.25, np.float32)
-    pictures = SearchImages(*map(jnp.asarray, (x_train, y_train, x_held, y_held, mean, std)))
+    images = SearchImages(*map(jnp.asarray, (x_train, y_train, x_val, y_val, mean, std)))
     plan = replace(plan, preset=replace(plan.preset, batch=options.batch))
     rows = rng.integers(0, TRAINING, (options.steps, options.batch))
-    return Setting(plan, pictures, rows, options.genotypes, options.averages)
+    return Setting(plan, images, rows, options.genotypes, options.averages)
 
 
 def coarse_winner(plan: SearchPlan) -> ArchSpec:
     """Return the coarse architecture that exact repair makes of the space's middle."""
     coarse = plan.space.coarse()
     sizes = [len(decision.options) for decision in coarse.decisions]
-    found = repair(coarse, [n // 2 for n in sizes], np.zeros((len(sizes), max(sizes))), plan.goal(coarse))
+    found = repair(coarse, [n // 2 for n in sizes], np.zeros((len(sizes), max(sizes))), plan.constraints(coarse))
     if found is None:
-        raise InvalidInput(f"repair found no architecture with the latency {plan.wanted:.4g} on {plan.target}")
+        raise InvalidInput(f"repair found no architecture with the latency {plan.latency_budget:.4g} on {plan.target}")
     return coarse.decode(found)
 
 
@@ -281,15 +283,15 @@ class Case:
 
     def add_peers(self) -> None:
         """Take PyTorch's runs of the pinned networks."""
-        p, preset, rows = self.setting.pictures, self.setting.plan.preset, self.setting.rows
+        p, preset, rows = self.setting.images, self.setting.plan.preset, self.setting.rows
         optimizer = preset.optimizer
         assert isinstance(optimizer, AdamW)
         numbers = preset.label_smoothing, optimizer.learning_rate, optimizer.weight_decay
         accelerator = jax.default_backend() != "cpu"
         train = [Peer(a, np.asarray(p.x_train), np.asarray(p.y_train), *numbers, accelerator) for a in self.archs]
-        held = [Peer(a, np.asarray(p.x_held), np.asarray(p.y_held), *numbers, accelerator) for a in self.archs]
+        val = [Peer(a, np.asarray(p.x_val), np.asarray(p.y_val), *numbers, accelerator) for a in self.archs]
         self.add("PyTorch eager", (partial(peer.train, rows) for peer in train))
-        self.add("PyTorch eager", (partial(peer.evaluate, EVALUATED, EVAL_BATCH) for peer in held), evaluate=True)
+        self.add("PyTorch eager", (partial(peer.evaluate, EVALUATED, EVAL_BATCH) for peer in val), evaluate=True)
 
     def report(self, times: dict[str, Timing], machine: Machine) -> None:
         """Print the tables of steps and of evaluations."""
@@ -324,14 +326,14 @@ class Case:
             [f"{self.name}: {name}", f"{1 / mean_s(runs):.2f}", f"{static_s / mean_s(runs):.2f}"]
             for name, runs, _ in self.evaluation_rows
         ]
-        print_table([f"evaluations on {EVALUATED:,} pictures", "networks/s", "/ static"], body)
+        print_table([f"evaluations on {EVALUATED:,} images", "networks/s", "/ static"], body)
 
     def masked(self) -> str:
         """Return how much a masked supernet computes in vain, in words."""
         sizes = (".filters", ".expansion")
-        genes = [i for i, d in enumerate(self.proxy.decisions) if d.name.endswith(sizes)]
+        decision_indices = [i for i, d in enumerate(self.proxy.decisions) if d.name.endswith(sizes)]
         widest = np.array(self.genotypes)
-        widest[:, genes] = [len(self.proxy.decisions[i].options) - 1 for i in genes]
+        widest[:, decision_indices] = [len(self.proxy.decisions[i].options) - 1 for i in decision_indices]
         most = statistics.mean(self.proxy.decode(genotype.tolist()).macs for genotype in widest)
         ratio = most / statistics.mean(arch.macs for arch in self.archs)
         return f"{self.name}: masks compute the widest layers, {ratio:.2f} times the MACs of these networks"

@@ -77,7 +77,7 @@ class Tabular:
 
     def gaps(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return value less optimum, over that of the mean entry [N]."""
-        least = self.table.cheapest()[0]
+        least = self.table.minimum()[0]
         return (self.table.score(genotypes) - least) / (sum(t.values.mean() for t in self.table.terms) - least)
 
 

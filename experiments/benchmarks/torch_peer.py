@@ -23,9 +23,9 @@ class Residual(nn.Sequential):  # type: ignore[misc,unused-ignore]
 
 
 def _unit(
-    channels: tuple[int, int], kernel: int, stride: int, act: bool, eps: float, groups: int = 1
+    channels: tuple[int, int], kernel_size: int, stride: int, act: bool, eps: float, groups: int = 1
 ) -> Iterator[nn.Module]:
-    yield nn.Conv2d(*channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    yield nn.Conv2d(*channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False)
     yield nn.BatchNorm2d(channels[1], eps, track_running_stats=False)
     if act:
         yield nn.ReLU(inplace=True)
@@ -35,9 +35,9 @@ def _layers(op: Op, channels: int, eps: float) -> Iterator[nn.Module]:
     if getattr(op, "act", None) != "relu":
         raise NotImplementedError(f"the peer knows ReLU only, got {op}")
     if isinstance(op, Conv):
-        yield from _unit((channels, op.out_channels), op.kernel, op.stride, True, eps)
+        yield from _unit((channels, op.out_channels), op.kernel_size, op.stride, True, eps)
     elif isinstance(op, FusedIB):
-        yield from _unit((channels, op.expanded_channels), op.kernel, op.stride, True, eps)
+        yield from _unit((channels, op.expanded_channels), op.kernel_size, op.stride, True, eps)
         yield from _unit((op.expanded_channels, op.out_channels), 1, 1, False, eps)
     elif isinstance(op, UIB):
         expanded = op.expanded_channels
@@ -56,16 +56,16 @@ def build(arch: ArchSpec) -> nn.Module:
     if arch.padding != "symmetric":
         raise NotImplementedError("the peer pads symmetrically only")
     layers: list[nn.Module] = []
-    for _, op, shape in arch.walk():
+    for _, op, shape in arch.iter_ops():
         kind = Residual if getattr(op, "residual", False) else nn.Sequential
         layers.append(kind(*_layers(op, shape.channels, arch.norm_eps)))
-    hidden = _unit((arch.last_map.channels, arch.head.hidden), 1, 1, True, arch.norm_eps)
+    hidden = _unit((arch.final_feature_map.channels, arch.head.hidden), 1, 1, True, arch.norm_eps)
     head = [nn.AdaptiveAvgPool2d(1), *hidden, nn.Flatten(), nn.Linear(arch.head.hidden, arch.num_classes)]
     return nn.Sequential(*layers, *head)
 
 
 class Peer:
-    """Training steps and evaluations of one network on fixed pictures."""
+    """Training steps and evaluations of one network on fixed images."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Peer:
         decay: float,
         accelerator: bool,
     ) -> None:
-        """Take pictures x [N,H,W,C] with labels y [N]; on an accelerator the network runs in bfloat16."""
+        """Take images x [N,H,W,C] with labels y [N]; on an accelerator the network runs in bfloat16."""
         self.device = torch.device("cuda" if accelerator and torch.cuda.is_available() else "cpu")
         self.model = build(arch).to(self.device, memory_format=torch.channels_last)
         weights = [p for p in self.model.parameters() if p.dim() > 1]
@@ -95,7 +95,7 @@ class Peer:
             return self.model(x.contiguous(memory_format=torch.channels_last))
 
     def train(self, rows: NDArray[np.int64]) -> None:
-        """Run one step for each row of picture indices [steps, batch]."""
+        """Run one step for each row of image indices [steps, batch]."""
         for row in torch.from_numpy(rows).to(self.device):
             self.optimizer.zero_grad(set_to_none=True)
             self.loss(self._logits(self.x[row]), self.y[row]).backward()
@@ -103,13 +103,13 @@ class Peer:
         self._wait()
 
     def evaluate(self, count: int, batch: int) -> int:
-        """Return how many of the first `count` pictures are classified rightly, `batch` at a time."""
-        right = torch.zeros((), dtype=torch.int64, device=self.device)
+        """Return how many of the first `count` images are classified correctly, `batch` at a time."""
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
         with torch.no_grad():
             for start in range(0, count, batch):
                 part = slice(start, start + batch)
-                right += (self._logits(self.x[part]).argmax(1) == self.y[part]).sum()
-        return int(right)
+                correct += (self._logits(self.x[part]).argmax(1) == self.y[part]).sum()
+        return int(correct)
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

@@ -212,7 +212,7 @@ def _mixed(measured: Measurements) -> list[str]:
     batches = sorted({item.batch for item in measured.networks})
     if len(batches) > 1:
         found.append(
-            f"batches of {', '.join(map(str, batches))} pictures: fitted together, the target has the most frequent"
+            f"batches of {', '.join(map(str, batches))} images: fitted together, the target has the most frequent"
         )
     return found
 

@@ -31,19 +31,24 @@ def fit_energy(workload: Workload, latency_ms: Array, energy_mj: Array, rows: Ro
     """
     terms = np.column_stack([latency_ms, workload.work(0.0).sum(1), workload.traffic.sum(1)])[rows]
     features = np.column_stack([workload.work(0.0), workload.traffic, workload.launches, latency_ms])[rows]
-    wanted = energy_mj[rows]
+    expected = energy_mj[rows]
     count = len(rows)
     groups = count if count < LEAVE_ONE_OUT_BELOW else FOLDS
-    order = np.argsort(wanted, kind="stable")
+    order = np.argsort(expected, kind="stable")
     ours, theirs = np.empty(count), np.empty(count)
     for group in range(groups):
         unseen = order[group::groups]
         seen = np.setdiff1d(np.arange(count), unseen)
-        ours[unseen] = terms[unseen] @ coefficients(terms[seen], wanted[seen])
-        theirs[unseen] = ridge_regression(features[seen], wanted[seen], features[unseen])
-    power_w, mj_per_mac, mj_per_byte = (float(value) for value in coefficients(terms, wanted))
+        ours[unseen] = terms[unseen] @ coefficients(terms[seen], expected[seen])
+        theirs[unseen] = ridge_regression(features[seen], expected[seen], features[unseen])
+    power_w, mj_per_mac, mj_per_byte = (float(value) for value in coefficients(terms, expected))
     return EnergyFit(
-        count, power_w, mj_per_mac / MJ_PER_PJ, mj_per_byte / MJ_PER_PJ, scores(ours, wanted), scores(theirs, wanted)
+        count,
+        power_w,
+        mj_per_mac / MJ_PER_PJ,
+        mj_per_byte / MJ_PER_PJ,
+        scores(ours, expected),
+        scores(theirs, expected),
     )
 
 

@@ -275,15 +275,15 @@ def relative_least_squares(
     from scipy.optimize import nnls
 
     count, size = columns.shape
-    drawn = np.zeros((0, size)) if pull is None else pull
-    rows, wanted = columns, np.ones(count)
+    sampled = np.zeros((0, size)) if pull is None else pull
+    rows, requested = columns, np.ones(count)
     if count > MANY:
-        triangle = np.asarray(np.linalg.qr(np.column_stack([columns, wanted]), mode="r"))
-        rows, wanted = triangle[:, :-1], triangle[:, -1]  # the same squares in fewer rows
-    wanted = np.concatenate([wanted, np.zeros(len(drawn))])
+        triangle = np.asarray(np.linalg.qr(np.column_stack([columns, requested]), mode="r"))
+        rows, requested = triangle[:, :-1], triangle[:, -1]  # the same squares in fewer rows
+    requested = np.concatenate([requested, np.zeros(len(sampled))])
     for strength in strengths:
-        stacked = np.concatenate([rows, strength * drawn])
-        values = nnls(stacked, wanted, maxiter=100 * size)[0]
+        stacked = np.concatenate([rows, strength * sampled])
+        values = nnls(stacked, requested, maxiter=100 * size)[0]
         active = stacked[:, values > 0]
         full = count <= MANY
         basis = np.linalg.qr(active)[0][:count] if full else columns[:, values > 0] @ np.linalg.pinv(active)

@@ -74,7 +74,7 @@ def forest_of(measured: Measurements, of: Quantity = "latency") -> ForestReport:
     forms = fitters(features_of(archs, batches), of, latency_ms)
     scores = {form: cross_validation(fitter, workload, values) for form, fitter in forms.items()}
     forest = replace(
-        fit_forest(archs, batches, values, of=of), held_out_mape_percent=round(scores[FOREST].mape_percent, 4)
+        fit_forest(archs, batches, values, of=of), cross_validated_mape_percent=round(scores[FOREST].mape_percent, 4)
     )
     return ForestReport(forest, (float(values.min()), float(values.max())), scores)
 

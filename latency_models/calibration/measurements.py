@@ -1,7 +1,7 @@
 """Measured latencies of networks as a CSV file: what `nas measure` writes and `nas calibrate` reads.
 
 Columns: `arch` (path of a spec relative to the file, or the name of a reference network) and `latency_ms`; optional
-`batch` (pictures in the latency, 1 by default), `energy_mj`, and where it was measured: runtime, threads, machine.
+`batch` (images in the latency, 1 by default), `energy_mj`, and where it was measured: runtime, threads, machine.
 Others are left alone.
 """
 

@@ -32,12 +32,12 @@ def propose(space: SearchSpace, model: Roofline, count: int, *, seed: int = 0) -
     """
     rng = np.random.default_rng(seed)
     latency = compile_table(space, model)
-    ends = np.array([latency.cheapest()[1], latency.dearest()[1]], np.int32)
+    ends = np.array([latency.minimum()[1], latency.maximum()[1]], np.int32)
     tables, uniform = _tables(space, model), sample(space.decisions, rng, UNIFORM)
     leaning = _leaning(space, rng, uniform, _features(tables, uniform))
-    drawn = canonical(space.decisions, np.concatenate([ends, leaning, uniform]))
-    _, first = np.unique(drawn, axis=0, return_index=True)
-    candidates = drawn[np.sort(first)]  # the ends stay in front
+    sampled = canonical(space.decisions, np.concatenate([ends, leaning, uniform]))
+    _, first = np.unique(sampled, axis=0, return_index=True)
+    candidates = sampled[np.sort(first)]  # the ends stay in front
     if len(candidates) < count:
         raise InvalidInput(f"space '{space.name}' has {len(candidates)} architectures, fewer than --propose {count}")
     times = latency.score(candidates)
@@ -75,13 +75,13 @@ def _leaning(
     standard = (features[:, varies] - features[:, varies].mean(0)) / spread[varies]
     directions = rng.standard_normal((standard.shape[1], LEANINGS))
     directions[:, ::2] = np.abs(directions[:, ::2]) * rng.choice([-1, 1], LEANINGS)[::2]  # larger or smaller in all
-    wanted = standard @ (directions / np.linalg.norm(directions, axis=0))
+    requested = standard @ (directions / np.linalg.norm(directions, axis=0))
     strength = rng.uniform(0, STRONGEST, LEANINGS)
     columns = []
-    for gene, decision in enumerate(space.decisions):
+    for decision_index, decision in enumerate(space.decisions):
         options = range(len(decision.options))
-        takes = [genotypes[:, gene] == option for option in options]
-        effect = np.array([wanted[rows].mean(0) if rows.any() else np.zeros(LEANINGS) for rows in takes])
+        takes = [genotypes[:, decision_index] == option for option in options]
+        effect = np.array([requested[rows].mean(0) if rows.any() else np.zeros(LEANINGS) for rows in takes])
         effect /= np.maximum(effect.std(0), 1e-12)
         odds = np.exp(strength * effect)
         edges = np.cumsum(odds / odds.sum(0), axis=0)  # [options, leanings]
@@ -98,10 +98,10 @@ def _spread(columns: Array, log_times: Array, count: int) -> list[int]:
     slices = np.linspace(log_times.min(), log_times.max(), max(count - 1, 2))
     place = np.clip(np.searchsorted(slices, log_times), 1, len(slices) - 1)
     order: Sequence[int] = [-1, -2, *np.random.default_rng(0).permutation(np.arange(1, len(slices)))]
-    for wanted in order[:count]:
+    for requested in order[:count]:
         gain = np.einsum("np,pq,nq->n", columns, inverse, columns)
         gain[chosen] = -np.inf
-        inside = place == wanted if wanted > 0 else np.arange(len(gain)) == -1 - wanted
+        inside = place == requested if requested > 0 else np.arange(len(gain)) == -1 - requested
         free = inside & np.isfinite(gain)
         best = int(np.argmax(np.where(free if free.any() else np.isfinite(gain), gain, -np.inf)))
         chosen.append(best)

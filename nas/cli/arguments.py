@@ -81,7 +81,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser, *, default: str) -> None:
-    """Add the flags that name the pictures; --data stays None where it is not given, `default` says what that means."""
+    """Add the flags that name the images; --data stays None where it is not given, `default` says what that means."""
     parser.add_argument("--data", metavar="D", help=f"name, .npz file or folder (default: {default})")
     parser.add_argument("--data-dir", metavar="DIR", help="where published files lie (NAS_DATA_DIR, ~/.cache/nas)")
 

@@ -1,4 +1,4 @@
-"""nas compare: networks side by side on any number of devices, as tables, a page, and pictures."""
+"""nas compare: networks side by side on any number of devices, as tables, a page, and plots."""
 
 import argparse
 import json
@@ -23,9 +23,9 @@ def add_commands(commands: Commands) -> None:
     )
     compare.add_argument("--latency-model", default="default", metavar="M", help="default, or plain-roofline")
     compare.add_argument("--energy", action="store_true", help="also mJ, on devices calibrated for energy")
-    compare.add_argument("--out", metavar="DIR", help="new folder for the page compare.html, tables and pictures")
+    compare.add_argument("--out", metavar="DIR", help="new folder for the page compare.html, tables and plots")
     compare.add_argument(
-        "--ridge-sweep", action="store_true", help="also the fronts at ridge points 0 to 500 as table and picture"
+        "--ridge-sweep", action="store_true", help="also the fronts at ridge points 0 to 500 as table and image"
     )
     add_json(compare)
     compare.set_defaults(run=run_compare)
@@ -34,7 +34,7 @@ def add_commands(commands: Commands) -> None:
 def run_compare(args: argparse.Namespace) -> None:
     """Print the comparison, and write it where a folder is given."""
     if args.ridge_sweep and not args.out:
-        raise InvalidInput("--ridge-sweep writes a table and a picture; name a new folder for them with --out")
+        raise InvalidInput("--ridge-sweep writes a table and a image; name a new folder for them with --out")
     folder = check_new_folder(Path(args.out)) if args.out else None
     from nas.cli.live import console
     from nas.compare.compare import compare, ridge_candidates

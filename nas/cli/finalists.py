@@ -12,7 +12,7 @@ from nas.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nas.cli.live import LiveWatcher
+    from nas.cli.live import LiveReporter
     from nas.data import Dataset
     from nas.records.results import Result
     from nas.training.candidates import Candidate, CandidateRow, CandidateTrainings, Seen
@@ -53,13 +53,13 @@ def run_finalists(args: argparse.Namespace) -> None:
     trials = _trials(args, candidates, dataset, split, out)
     about = {"scheduler": args.scheduler, "split": list(split), "settings": trials.settings.to_dict()}
     opened(out, candidates, dataset, about)
-    from nas.cli.live import LiveWatcher, console
+    from nas.cli.live import LiveReporter, console
     from nas.records.locks import locked
 
     try:
-        with locked(out), LiveWatcher() as watcher:
-            watcher.plan(_plan(candidates, result, args, out))
-            rows = _trained(args, candidates, trials, watcher)
+        with locked(out), LiveReporter() as reporter:
+            reporter.plan(_plan(candidates, result, args, out))
+            rows = _trained(args, candidates, trials, reporter)
             write_table(rows, out)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt("the same command goes on from the last checkpoints") from stop
@@ -70,7 +70,7 @@ def run_finalists(args: argparse.Namespace) -> None:
 
 
 def chosen(run: Path, result: "Result", top: int) -> "tuple[Candidate, ...]":
-    """Return the `top` of the run's front that keep the wanted latency, by the supernet's top-1; proxies are trained.
+    """Return the `top` of the run's front that keep the latency budget, by the supernet's top-1; proxies are trained.
 
     `InvalidInput` where front.csv is missing or altered, or no architecture keeps the latency.
     """
@@ -84,12 +84,12 @@ def chosen(run: Path, result: "Result", top: int) -> "tuple[Candidate, ...]":
 
     rows = list(csv.DictReader(read_bytes(run / "front.csv").decode().splitlines()))
     try:
-        kept = [row for row in rows if float(row["latency"]) <= result.wanted_latency * (1 + TOLERANCE)]
+        kept = [row for row in rows if float(row["latency"]) <= result.latency_budget * (1 + TOLERANCE)]
         kept.sort(key=lambda row: (-float(row["top1"]), float(row["latency"])))
     except (KeyError, ValueError) as error:
         raise InvalidInput(f"{run}/front.csv is not the front of a search ({error}); search again") from error
     if not kept:
-        raise InvalidInput(f"nothing on the front of {run} keeps {result.wanted_latency:.4g} {result.latency_unit}")
+        raise InvalidInput(f"nothing on the front of {run} keeps {result.latency_budget:.4g} {result.latency_unit}")
     found = []
     for row in kept[:top]:
         arch = load_arch(run / row["spec"])
@@ -101,7 +101,7 @@ def chosen(run: Path, result: "Result", top: int) -> "tuple[Candidate, ...]":
 
 
 def _data(run: Path) -> "tuple[Dataset, tuple[float, int]]":
-    """Return the data set of the run, and the held-out fraction and seed of its split."""
+    """Return the data set of the run, and the validation fraction and seed of its split."""
     from nas.data import load
     from nas.files import read_json
     from nas.supernet.presets import load_preset
@@ -110,9 +110,9 @@ def _data(run: Path) -> "tuple[Dataset, tuple[float, int]]":
     try:
         settings, digest = stored["settings"], stored["data"]["digest"]
         dataset = load(settings["data"], Path(settings["data_dir"]) if settings.get("data_dir") else None)
-        split = (load_preset(settings["preset"]).held_out_fraction, int(settings["seed"]))
+        split = (load_preset(settings["preset"]).validation_fraction, int(settings["seed"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"{run}/experiment.json lacks what names its pictures ({error}); search again") from error
+        raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error
     if dataset.digest != digest:
         raise InvalidInput(f"the data set '{dataset.name}' has changed since the run in {run}; search again")
     return dataset, split
@@ -131,13 +131,13 @@ def _trials(
 
 
 def _trained(
-    args: argparse.Namespace, candidates: "Sequence[Candidate]", trials: "CandidateTrainings", watcher: "LiveWatcher"
+    args: argparse.Namespace, candidates: "Sequence[Candidate]", trials: "CandidateTrainings", reporter: "LiveReporter"
 ) -> "list[CandidateRow]":
     """Run the trials in this process or on workers, under a live display."""
     from nas.training.candidates import HALVING, default_rungs, halved, in_turn, table
 
     rungs = default_rungs(candidates, trials)
-    seen = _progress(candidates, rungs if args.scheduler == HALVING else (args.epochs,), watcher)
+    seen = _progress(candidates, rungs if args.scheduler == HALVING else (args.epochs,), reporter)
     if args.workers is None and args.ray_address is None:
         return table(candidates, halved(candidates, rungs, in_turn(trials, seen)))
     from nas.distributed.trials import run_trials
@@ -147,7 +147,7 @@ def _trained(
     )
 
 
-def _progress(candidates: "Sequence[Candidate]", rungs: tuple[int, ...], watcher: "LiveWatcher") -> "Seen":
+def _progress(candidates: "Sequence[Candidate]", rungs: tuple[int, ...], reporter: "LiveReporter") -> "Seen":
     """Return what shows an epoch: of all epochs that may come, and the best accuracy so far."""
     from nas.search.schedulers.halving import epochs
 
@@ -158,7 +158,7 @@ def _progress(candidates: "Sequence[Candidate]", rungs: tuple[int, ...], watcher
         known.setdefault(digest, {})[epoch] = top1
         done = sum(map(len, known.values()))
         best = max(max(curve.values()) for curve in known.values())
-        watcher.advance("finalists", done, steps, f"{digest[:8]} epoch {epoch}: {top1:.1%}, best {best:.1%}")
+        reporter.advance("finalists", done, steps, f"{digest[:8]} epoch {epoch}: {top1:.1%}, best {best:.1%}")
 
     return seen
 
@@ -167,9 +167,9 @@ def _plan(candidates: "Sequence[Candidate]", result: "Result", args: argparse.Na
     where = f"on {args.workers or 1} Ray workers" if args.workers or args.ray_address else "in this process"
     side = result.proxy_resolution
     return [
-        f"{len(candidates)} finalists within {result.wanted_latency:.4g} {result.latency_unit} on {result.target}",
+        f"{len(candidates)} finalists within {result.latency_budget:.4g} {result.latency_unit} on {result.target}",
         f"trained as proxies of width {result.proxy_width:g} at {side} px, up to {args.epochs} epochs, {where}",
-        f"scheduler {args.scheduler}, measured on the pictures that the search held out, into {out}",
+        f"scheduler {args.scheduler}, measured on the images that the search held out, into {out}",
     ]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEPLOYED_PX = 224
 ZOO_HELP = (
     "List the reference networks. Commands that take a name also take NAME@WIDTH, NAME@PXpx and NAME@WIDTH,PXpx: "
-    "mobilenetv2@0.75,192px is MobileNetV2 with 0.75 of its channels for pictures of 192 pixels. Width multipliers "
+    "mobilenetv2@0.75,192px is MobileNetV2 with 0.75 of its channels for images of 192 pixels. Width multipliers "
     "have MobileNetV1 to V3, Multi, EdgeTPU and MnasNet."
 )
 REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
@@ -143,7 +143,7 @@ def _space_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
         return row
     table = compile_table(space, model)
     unit = {"target": model.name, "latency_unit": model.unit}
-    return row | unit | {"cheapest": float(table.cheapest()[0]), "dearest": float(table.dearest()[0])}
+    return row | unit | {"cheapest": float(table.minimum()[0]), "dearest": float(table.maximum()[0])}
 
 
 def _space_table(rows: list[dict[str, Any]]) -> "Table":

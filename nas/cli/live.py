@@ -23,7 +23,7 @@ FILES = (
     ("coarse.json", "what the coarse stage found"),
     ("front.csv", "the front of accuracy against latency, specs beside it"),
     ("evaluated.csv", "every architecture evaluated at the end"),
-    ("report.html", "pictures of all this"),
+    ("report.html", "plots of all this"),
     ("supernet.safetensors", "the supernet's weights, for nas search --from"),
     ("experiment.json", "settings, seed and versions"),
     ("journal.jsonl", "the course of the search"),
@@ -78,7 +78,7 @@ def progress_text(event: "Progress") -> str:
     return ", ".join(parts)
 
 
-class LiveWatcher:
+class LiveReporter:
     """Shows a run as it goes: a moving bar per stage on a terminal, else a line now and then. A context manager."""
 
     def __init__(self, file: IO[str] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -137,13 +137,13 @@ class LiveWatcher:
 
 def accuracy_text(accuracy: "Accuracy") -> str:
     """Return a top-1 accuracy with its standard error."""
-    error = f"{100 * accuracy.standard_error:.2f} points (standard error, {accuracy.pictures:,} pictures)"
+    error = f"{100 * accuracy.standard_error:.2f} points (standard error, {accuracy.images:,} images)"
     return f"{accuracy.top1:.2%} +- {error}"
 
 
 def summary(result: "Result", run: Path, chosen_by: str | None = None) -> Table:
     """Return what a search found as a table of two columns; `chosen_by` says what chose it where no policy did."""
-    accuracy, shared, gap = result.accuracy, result.supernet_accuracy, result.latency / result.wanted_latency - 1
+    accuracy, shared, gap = result.accuracy, result.supernet_accuracy, result.latency / result.latency_budget - 1
     entropy = f"policy entropy {result.policy_entropy:.0%} of uniform"
     converged = "converged" if result.converged else "not converged"
     table = Table(title=f"found in {result.space} for {result.target}", title_justify="left", show_header=False)
@@ -151,7 +151,7 @@ def summary(result: "Result", run: Path, chosen_by: str | None = None) -> Table:
     table.add_column(overflow="fold")
     rows = [
         ("predicted latency", f"{latency_text(result.latency, result.latency_unit)} ({result.latency_model})"),
-        ("wanted latency", f"{latency_text(result.wanted_latency, result.latency_unit)}, gap {gap:+.2%}"),
+        ("latency budget", f"{latency_text(result.latency_budget, result.latency_unit)}, gap {gap:+.2%}"),
         ("MACs, parameters", f"{result.macs:,}, {result.params:,}"),
         (
             "memory",

@@ -29,7 +29,7 @@ def add_commands(commands: Commands) -> None:
         help="onnxruntime, litert or xla, float32 (default: onnxruntime)",
     )
     measure.add_argument("--threads", type=count, default=1, metavar="N", help="(default: 1)")
-    measure.add_argument("--batch", type=count, default=1, metavar="N", help="pictures per run (default: 1)")
+    measure.add_argument("--batch", type=count, default=1, metavar="N", help="images per run (default: 1)")
     measure.add_argument("--rounds", type=count, default=40, metavar="N", help="turns of each network (default: 40)")
     measure.add_argument("--repeats", type=count, default=5, metavar="N", help="timed runs per turn (default: 5)")
     measure.add_argument(
@@ -44,7 +44,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_measure(args: argparse.Namespace) -> None:
     """Measure what the CSV does not hold yet, and print the rows of the networks that were named."""
-    from nas.cli.live import LiveWatcher, console
+    from nas.cli.live import LiveReporter, console
     from nas.measure.benchmark import BenchmarkConfig, busy, measure, wide
     from nas.registry import RUNTIMES, load
 
@@ -56,8 +56,8 @@ def run_measure(args: argparse.Namespace) -> None:
     if caution := busy():
         shown.print(caution, markup=False)
     try:
-        with LiveWatcher() as watcher:
-            rows = measure(archs, runtime, settings, out, advance=lambda *state: watcher.advance("measure", *state))
+        with LiveReporter() as reporter:
+            rows = measure(archs, runtime, settings, out, advance=lambda *state: reporter.advance("measure", *state))
     except KeyboardInterrupt as stop:
         kept = f"{out} has what was measured" if out.exists() else "nothing was measured yet"
         raise KeyboardInterrupt(f"{kept}; the same command goes on") from stop
@@ -65,7 +65,7 @@ def run_measure(args: argparse.Namespace) -> None:
     if caution := wide(rows):
         shown.print(caution, markup=False)
     one = rows[0]
-    shown.print(f"{one.versions}; threads: {one.threads}; pictures per run: {one.batch}; {one.machine}", markup=False)
+    shown.print(f"{one.versions}; threads: {one.threads}; images per run: {one.batch}; {one.machine}", markup=False)
     shown.print(f"wrote {out}", markup=False)
 
 

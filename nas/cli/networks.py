@@ -24,7 +24,7 @@ def add_commands(commands: Commands) -> None:
     export.add_argument("--weights", metavar="W", help="folder of a training, or its weights.safetensors")
     export.add_argument("-o", "--out", metavar="PATH", help="new file or folder (default: NAME.FORMAT or NAME-flax)")
     export.add_argument("--quantize", metavar="Q", help="int8, for onnx and tflite; needs --calibration")
-    export.add_argument("--calibration", metavar="D", help="pictures for int8: name, .npz file or folder")
+    export.add_argument("--calibration", metavar="D", help="images for int8: name, .npz file or folder")
     export.add_argument("--data-dir", metavar="DIR", help="where published files lie (NAS_DATA_DIR, ~/.cache/nas)")
     export.add_argument("--measured", metavar="CSV", help="latency of the network, by nas measure, for its model card")
     export.set_defaults(run=run_export)
@@ -68,7 +68,7 @@ def _exporter(args: argparse.Namespace) -> Any:
     if args.format in EXPORTERS and args.format not in INT8_EXPORTERS:
         raise InvalidInput(f"the format {args.format} has no int8 form; these have: {', '.join(INT8_EXPORTERS)}")
     if args.calibration is None:
-        raise InvalidInput("--quantize int8 needs pictures: --calibration DATA, best those that it was trained on")
+        raise InvalidInput("--quantize int8 needs images: --calibration DATA, best those that it was trained on")
     return load("format", INT8_EXPORTERS, args.format)
 
 

@@ -84,11 +84,11 @@ def run_watch(args: argparse.Namespace) -> None:
 
 def watch(look: Callable[[], "Run"], *, once: bool, sleep: Callable[[float], None] = time.sleep) -> "Run":
     """Show a run at every `look` until it is no longer running, and return it as it was then."""
-    from nas.cli.live import LiveWatcher, progress_text
+    from nas.cli.live import LiveReporter, progress_text
     from nas.progress import Progress
 
     run = look()
-    with LiveWatcher() as shown:
+    with LiveReporter() as shown:
         while run.state == "running" and not once:
             if run.stage is not None and run.step is not None:
                 steps = run.steps or run.step

@@ -35,14 +35,14 @@ def add_commands(commands: Commands) -> None:
     search = commands.add_parser("search", help="find a network for a device")
     search.add_argument("--space", metavar="S", help="see nas spaces (default: uib; uib_smoke for smoke)")
     add_device(search)
-    wanted = search.add_mutually_exclusive_group()
-    wanted.add_argument(
+    budget = search.add_mutually_exclusive_group()
+    budget.add_argument(
         "--latency-ms",
         type=positives,
         metavar="X",
-        help="wanted latency (default: that of mobilenetv4-conv-s); one per target",
+        help="latency budget (default: that of mobilenetv4-conv-s); one per target",
     )
-    wanted.add_argument("--latency-ratio", type=positive, metavar="X", help="the same, relative to mobilenetv4-conv-s")
+    budget.add_argument("--latency-ratio", type=positive, metavar="X", help="the same, relative to mobilenetv4-conv-s")
     search.add_argument("--max-params", type=count, metavar="N", help="hard bound on the parameters")
     search.add_argument("--max-macs", type=count, metavar="N", help="hard bound on the MACs")
     search.add_argument("--max-memory-kb", type=positive, metavar="X", help="hard bound on activations alive at once")
@@ -94,7 +94,7 @@ def run_search(args: argparse.Namespace) -> None:
     if joint:
         specialising.check_joint(args)
     out = check_new_folder(Path(args.out) if args.out else default_out(args, target))
-    from nas.cli.live import LiveWatcher
+    from nas.cli.live import LiveReporter
     from nas.runs.settings import SearchConfig
 
     settings = SearchConfig(
@@ -125,16 +125,16 @@ def run_search(args: argparse.Namespace) -> None:
         from nas.runs.joint_search import search
 
         trainers = specialising.trainers(args, settings)
-        with resumable(out), LiveWatcher() as watcher:
-            result = search(settings, out, watcher, trainers=trainers)
+        with resumable(out), LiveReporter() as reporter:
+            result = search(settings, out, reporter, trainers=trainers)
         _print_summary(result, out)
         return
     from nas.runs.multi_target import specialise
 
-    request, workers = specialising.request_of(args, settings), specialising.workers(args)
+    config, workers = specialising.config_of(args, settings), specialising.workers(args)
     source = Path(args.source) if args.source else None
-    with resumable(out), LiveWatcher() as watcher:
-        found = specialise(request, out, watcher, workers=workers, source=source)
+    with resumable(out), LiveReporter() as reporter:
+        found = specialise(config, out, reporter, workers=workers, source=source)
     specialising.print_found(found, out)
 
 
@@ -147,14 +147,14 @@ def space_of(args: argparse.Namespace) -> str:
 def run_resume(args: argparse.Namespace) -> None:
     """Go on with a search, then print what was found."""
     run = run_folder(args.folder)
-    from nas.cli.live import LiveWatcher
+    from nas.cli.live import LiveReporter
 
     if specialising.is_specialised(run):
         from nas.runs.multi_target import resume as resume_specialised
 
         workers = specialising.workers(args)
-        with resumable(run), LiveWatcher() as watcher:
-            found = resume_specialised(run, watcher, workers=workers, more=args.budget or 0)
+        with resumable(run), LiveReporter() as reporter:
+            found = resume_specialised(run, reporter, workers=workers, more=args.budget or 0)
         specialising.print_found(found, run)
         return
     if args.budget:
@@ -163,8 +163,8 @@ def run_resume(args: argparse.Namespace) -> None:
     from nas.runs.settings import SearchConfig
 
     trainers = specialising.trainers(args, SearchConfig.from_dict(stored_run(run).get("settings")))
-    with resumable(run), LiveWatcher() as watcher:
-        result = resume(run, watcher, trainers=trainers)
+    with resumable(run), LiveReporter() as reporter:
+        result = resume(run, reporter, trainers=trainers)
     _print_summary(result, run)
 
 

@@ -103,7 +103,7 @@ def _checked(args: argparse.Namespace) -> dict[str, Any]:
     return {"workers": workers, "address": address}
 
 
-def request_of(args: argparse.Namespace, base: "SearchConfig") -> "MultiTargetConfig":
+def config_of(args: argparse.Namespace, base: "SearchConfig") -> "MultiTargetConfig":
     """Return what the flags ask for; `base` are the settings without target and latency."""
     from nas.cli.arguments import names
     from nas.runs.multi_target import borrowed
@@ -146,9 +146,9 @@ def print_found(found: "MultiTargetResult", run: Path) -> None:
     table = aligned_table("found", ("target",), ("latency", "wanted", "proxy top-1 %", "MACs", "parameters"))
     for name, result in found.results.items():
         top1 = f"{100 * result.accuracy.top1:.2f} +- {100 * result.accuracy.standard_error:.2f}"
-        wanted = latency_text(result.wanted_latency, result.latency_unit)
+        latency_budget = latency_text(result.latency_budget, result.latency_unit)
         latency = latency_text(result.latency, result.latency_unit)
-        table.add_row(name, latency, wanted, top1, f"{result.macs:,}", f"{result.params:,}")
+        table.add_row(name, latency, latency_budget, top1, f"{result.macs:,}", f"{result.params:,}")
     out.print(table)
     folders = list(found.folders.values())
     if found.universal is not None:

@@ -63,17 +63,17 @@ def run_train(args: argparse.Namespace) -> None:
     dataset = load(data, Path(data_dir) if data_dir else None)
     arch = _fitted(args.spec, arch, dataset)
     subject = _proxy(args, arch, dataset) if args.proxy else Subject(arch)
-    from nas.cli.live import LiveWatcher, console
+    from nas.cli.live import LiveReporter, console
     from nas.training.loop import TrainingConfig, train
     from nas.training.optimizers import AdamW
 
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     settings = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed)
     try:
-        with LiveWatcher() as watcher:
-            watcher.plan(_plan(subject, dataset, settings.epochs, out))
+        with LiveReporter() as reporter:
+            reporter.plan(_plan(subject, dataset, settings.epochs, out))
             result = train(
-                subject.arch, dataset, settings, out, lambda event: watcher.advance(*_state(event)),
+                subject.arch, dataset, settings, out, lambda event: reporter.advance(*_state(event)),
                 initial_weights=subject.weights, proxy_width=subject.proxy_width,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
@@ -146,7 +146,7 @@ def _plan(subject: Subject, dataset: "Dataset", epochs: int, out: Path) -> list[
     return [
         f"network: {arch.name}, {network}, {side} px, {channels} channels, {arch.num_classes} classes",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
-        f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test pictures",
+        f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test images",
         f"{epochs} epochs from {start}, into {out}",
     ]
 
@@ -160,7 +160,7 @@ def _state(event: "TrainingProgress") -> tuple[str, int, int, str]:
 
 def _summary(result: "TrainResult", out: Path) -> str:
     accuracy = result.accuracy
-    error = f"+- {100 * accuracy.standard_error:.2f} points (standard error, {accuracy.pictures:,} pictures)"
+    error = f"+- {100 * accuracy.standard_error:.2f} points (standard error, {accuracy.images:,} images)"
     return (
         f"test top-1 {accuracy.top1:.2%} {error}\n"
         f"of: {accuracy.kind.label()}\n"

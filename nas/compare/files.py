@@ -1,4 +1,4 @@
-"""A comparison as files: a page, tables for scripts, pictures for papers."""
+"""A comparison as files: a page, tables for scripts, plots for papers."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The picture of a comparison: per target a panel of accuracy against latency, and below it every network's latency."""
+"""The image of a comparison: per target a panel of accuracy against latency, and below it every network's latency."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal

@@ -1,4 +1,4 @@
-"""The picture of a ridge sweep: fronts at a few ridge points, where each network is on the front, and cost per op."""
+"""The image of a ridge sweep: fronts at a few ridge points, where each network is on the front, and cost per op."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,8 +43,8 @@ def ridge_plot(rows: "pd.DataFrame", costs: "pd.DataFrame", form: Literal["png",
 def shown_points(points: Sequence[float]) -> list[float]:
     """Return up to `PANELS` of the swept ridge points: the ends and what lies between them on a steep scale."""
     ordered = sorted(set(points))
-    wanted = [ordered[0] + (ordered[-1] - ordered[0]) * share for share in (0, 0.06, 0.3, 1)]
-    return sorted({min(ordered, key=lambda point: abs(point - one)) for one in wanted})
+    requested = [ordered[0] + (ordered[-1] - ordered[0]) * share for share in (0, 0.06, 0.3, 1)]
+    return sorted({min(ordered, key=lambda point: abs(point - one)) for one in requested})
 
 
 def _fronts(figure: Any, rows: "pd.DataFrame", kind: str) -> None:

@@ -97,7 +97,7 @@ def op_costs(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] =
     rows = []
     for candidate in candidates:
         arch = candidate.arch
-        types = {position: op.tag for position, op, _ in arch.walk()} | {"head": "head"}
+        types = {position: op.tag for position, op, _ in arch.iter_ops()} | {"head": "head"}
         owners = [owner(kernel.name) for kernel in arch.kernels]
         for point, times in zip(ridge_points, latencies(arch, ridge_points), strict=True):
             total = times.sum()

@@ -25,11 +25,11 @@ DATA_SETS = {
 
 
 def load(name_or_path: str, data_dir: Path | None = None, *, resolution: int | None = None) -> Dataset:
-    """Return the data set of a registered name, of an .npz file or of a folder of class folders of pictures.
+    """Return the data set of a registered name, of an .npz file or of a folder of class folders of images.
 
     A registered name wins over a path of the same spelling (write `./digits` for the path). Published files are looked
     up in `data_dir`, else in the folder that NAS_DATA_DIR names, else in ~/.cache/nas. `resolution` is the side in
-    pixels to resize all pictures to; by default they stay as they are (folders: 64). Raises `UnknownName` for a name
+    pixels to resize all images to; by default they stay as they are (folders: 64). Raises `UnknownName` for a name
     that is neither registered nor a path, `InvalidInput` for data that cannot be used.
     """
     if resolution is not None and not 1 <= resolution <= 1024:
@@ -51,7 +51,7 @@ def _load_path(text: str, resolution: int | None) -> Dataset:
     if path.suffix == ".npz":
         return load_npz(path)
     if os.path.exists(full):
-        raise InvalidInput(f"{path} is neither an .npz file nor a folder of class folders of pictures")
+        raise InvalidInput(f"{path} is neither an .npz file nor a folder of class folders of images")
     raise unknown_name("data set", text, DATA_SETS)
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 + 10,000 colour 32 x 32 pictures of ten kinds of things.
+"""CIFAR-10: 50,000 + 10,000 colour 32 x 32 images of ten kinds of things.
 
 Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/cifar.html, which publishes the MD5 below and the binary format.
 """
@@ -18,7 +18,7 @@ from nas.errors import InvalidInput
 from nas.files import read_bytes
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-TRAIN_PICTURES = 50_000
+TRAIN_IMAGES = 50_000
 TAR_NAME, TAR_MD5 = "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
 BIN_FOLDER = "cifar-10-batches-bin"
 BIN_NAMES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
@@ -37,8 +37,8 @@ REENCODED_NOTE = "these files are a JPEG re-encoding of CIFAR-10: never quote re
 def load_cifar10(folder: Path) -> Dataset:
     """Return CIFAR-10 from npz files, from the official binary archive, or from its extracted files in `folder`."""
     train, test, notes = _read_npz(folder) or _read_tar(folder) or _read_extracted(folder)
-    if len(train.y) != TRAIN_PICTURES:
-        notes += (f"these are {len(train.y):,} of CIFAR-10's {TRAIN_PICTURES:,} training pictures",)
+    if len(train.y) != TRAIN_IMAGES:
+        notes += (f"these are {len(train.y):,} of CIFAR-10's {TRAIN_IMAGES:,} training images",)
     return build_dataset(
         "cifar10", train, test, class_names=CLASS_NAMES, augmentation=Augmentation(flip=True), notes=notes
     )
@@ -96,16 +96,16 @@ def _read_extracted(folder: Path) -> Parts:
     """Return the parts from data_batch_1.bin and its like, in `folder` or in the subfolder the archive unpacks to."""
     home = next((place for place in (folder, folder / BIN_FOLDER) if (place / BIN_NAMES[0]).is_file()), None)
     if home is None:
-        wanted = f"{TAR_NAME} (the binary version), its extracted {BIN_NAMES[0]} and so on, or cifar10.npz"
+        requested = f"{TAR_NAME} (the binary version), its extracted {BIN_NAMES[0]} and so on, or cifar10.npz"
         if any((folder / name).exists() for name in ("cifar-10-python.tar.gz", "cifar-10-batches-py")):
-            wanted += " (the python version found there is pickled, and nothing is ever unpickled)"
-        raise missing("CIFAR-10", folder, wanted)
+            requested += " (the python version found there is pickled, and nothing is ever unpickled)"
+        raise missing("CIFAR-10", folder, requested)
     pieces = [parse_records(read_bytes(home / name), str(home / name)) for name in BIN_NAMES]
     return _join(pieces[:-1]), pieces[-1], ("the extracted .bin files have no published digest: taken as they are",)
 
 
 def parse_records(data: bytes, source: str) -> Labelled:
-    """Return the pictures of one binary batch: records of 1 label byte and 3 x 32 x 32 pixel bytes, red plane first."""
+    """Return the images of one binary batch: records of 1 label byte and 3 x 32 x 32 pixel bytes, red plane first."""
     record_bytes = 1 + 3 * SIDE_PX**2
     if not data or len(data) % record_bytes:
         raise InvalidInput(f"{source} must hold whole records of {record_bytes} bytes, got {len(data)} bytes")

@@ -11,12 +11,12 @@ from nas.data.split import Indices, stratified_split
 from nas.errors import InvalidInput
 
 Array = npt.NDArray[Any]
-Pictures = npt.NDArray[np.uint8]
+Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
 
 
 class Labelled(NamedTuple):
-    """Pictures [N, H, W] or [N, H, W, C] and their labels [N], as they came or as they were checked."""
+    """Images [N, H, W] or [N, H, W, C] and their labels [N], as they came or as they were checked."""
 
     x: Array
     y: Array
@@ -24,29 +24,29 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training pictures vary: shifted up to a fraction of their side in both directions, mirrored left to right."""
+    """How training images vary: shifted up to a fraction of their side in both directions, mirrored left to right."""
 
     shift_px_fraction: float = 0.125
     flip: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a shift that could move a picture out of sight."""
+        """Refuse a shift that could move a image out of sight."""
         if not 0 <= self.shift_px_fraction <= 0.5:
             raise InvalidInput(f"shift_px_fraction must lie between 0 and 0.5, got {self.shift_px_fraction}")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Square pictures of two or more classes, for training and for test; made by `build_dataset`, arrays read-only.
+    """Square images of two or more classes, for training and for test; made by `build_dataset`, arrays read-only.
 
     `digest` is the SHA-256 over the shapes and bytes of the four arrays; `notes` says in sentences what a reader of
     results must know (a test set that was split off, files of unknown origin).
     """
 
     name: str
-    x_train: Pictures  # [N, H, W, C], C = 1 or 3
+    x_train: Images  # [N, H, W, C], C = 1 or 3
     y_train: Labels  # [N], 0..K-1, every class at least twice
-    x_test: Pictures  # [M, H, W, C]
+    x_test: Images  # [M, H, W, C]
     y_test: Labels  # [M]
     class_names: tuple[str, ...]
     digest: str
@@ -60,12 +60,12 @@ class Dataset:
 
     @property
     def resolution(self) -> int:
-        """The side of the pictures in pixels."""
+        """The side of the images in pixels."""
         return int(self.x_train.shape[1])
 
     @property
     def channels(self) -> int:
-        """1 for grey pictures, 3 for colour."""
+        """1 for grey images, 3 for colour."""
         return int(self.x_train.shape[3])
 
 
@@ -81,7 +81,7 @@ def build_dataset(
 ) -> Dataset:
     """Return the checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
 
-    Pictures: uint8, other integers within 0..255, or floats within [0, 1] (scaled to 0..255); `class_names` defaults
+    Images: uint8, other integers within 0..255, or floats within [0, 1] (scaled to 0..255); `class_names` defaults
     to the labels in digits. Raises `InvalidInput`, which begins with `name`, for anything that cannot be used.
     """
     train = _checked(name, "train", train)
@@ -103,35 +103,33 @@ def build_dataset(
 
 def _checked(name: str, part: str, data: Labelled) -> Labelled:
     """Return `data` as contiguous uint8 [N, H, W, C] and int32 [N]; `part` is "train" or "test"."""
-    x = _checked_pictures(f"{name}: x_{part}", data.x)
+    x = _checked_images(f"{name}: x_{part}", data.x)
     y = data.y
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise InvalidInput(f"{name}: y_{part} must be whole numbers of shape [N], got {y.dtype} {list(y.shape)}")
     if len(x) != len(y):
-        raise InvalidInput(f"{name}: x_{part} has {len(x)} pictures, but y_{part} has {len(y)} labels")
+        raise InvalidInput(f"{name}: x_{part} has {len(x)} images, but y_{part} has {len(y)} labels")
     if y.min() < 0 or y.max() >= 2**31:
         raise InvalidInput(f"{name}: y_{part} must hold labels from 0 on, got {y.min()} to {y.max()}; renumber them")
     return Labelled(x, y.astype(np.int32))
 
 
-def _checked_pictures(what: str, x: Array) -> Pictures:
-    """Return the pictures `x` as uint8 [N, H, W, C] of its own memory; `what` begins the messages."""
+def _checked_images(what: str, x: Array) -> Images:
+    """Return the images `x` as uint8 [N, H, W, C] of its own memory; `what` begins the messages."""
     shape = list(x.shape)
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
         raise InvalidInput(f"{what} must have the shape [N, H, W] or [N, H, W, C] with C = 1 or 3, got {shape}")
     if x.size == 0:
         raise InvalidInput(f"{what} is empty: shape {shape}")
     if x.shape[1] != x.shape[2]:
-        raise InvalidInput(
-            f"{what} must hold square pictures, got {x.shape[1]} x {x.shape[2]} pixels; crop or pad them"
-        )
+        raise InvalidInput(f"{what} must hold square images, got {x.shape[1]} x {x.shape[2]} pixels; crop or pad them")
     if x.dtype != np.uint8:
         x = _as_bytes(what, x)
     return np.array(x if x.ndim == 4 else x[..., None], dtype=np.uint8, order="C")
 
 
 def _as_bytes(what: str, x: Array) -> Array:
-    """Return pictures that are not uint8 in the range 0..255, floats rounded to the nearest whole value."""
+    """Return images that are not uint8 in the range 0..255, floats rounded to the nearest whole value."""
     if x.dtype.kind not in "iuf":
         raise InvalidInput(f"{what} must be uint8, or floats within [0, 1], got {x.dtype}")
     if not np.isfinite(x).all():
@@ -145,7 +143,7 @@ def _as_bytes(what: str, x: Array) -> Array:
 
 
 def _class_count(name: str, labels: Labels, smallest: int) -> int:
-    """Return the number K of classes, which must be 0..K-1 with at least `smallest` pictures each."""
+    """Return the number K of classes, which must be 0..K-1 with at least `smallest` images each."""
     found, counts = np.unique(labels, return_counts=True)
     if len(found) < 2:
         raise InvalidInput(f"{name}: y_train holds one class only ({found[0]}); classification needs two or more")
@@ -157,21 +155,21 @@ def _class_count(name: str, labels: Labels, smallest: int) -> int:
     if counts.min() < smallest:
         why = "" if smallest == 2 else " where no test set comes with the data"
         raise InvalidInput(
-            f"{name}: every class needs at least {smallest} training pictures{why}, "
+            f"{name}: every class needs at least {smallest} training images{why}, "
             f"class {counts.argmin()} has {counts.min()}"
         )
     return len(found)
 
 
 def _check_same_kind(name: str, train: Labelled, test: Labelled) -> None:
-    """Raise where the test pictures differ in size or channels from the training ones, or bring new classes."""
+    """Raise where the test images differ in size or channels from the training ones, or bring new classes."""
     if train.x.shape[1:] != test.x.shape[1:]:
         raise InvalidInput(
-            f"{name}: x_test must hold pictures of shape {list(train.x.shape[1:])} like x_train, "
+            f"{name}: x_test must hold images of shape {list(train.x.shape[1:])} like x_train, "
             f"got {list(test.x.shape[1:])}"
         )
     if test.y.max() > train.y.max():
-        raise InvalidInput(f"{name}: y_test holds the label {test.y.max()}, which no training picture has")
+        raise InvalidInput(f"{name}: y_test holds the label {test.y.max()}, which no training image has")
 
 
 def _split_off(data: Labelled, fraction: float) -> tuple[Labelled, Labelled]:
@@ -190,12 +188,12 @@ def _digest(arrays: tuple[Array, ...]) -> str:
     return digest.hexdigest()
 
 
-def split_for_search(dataset: Dataset, held_out_fraction: float, seed: int) -> tuple[Indices, Indices]:
+def split_for_search(dataset: Dataset, validation_fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Return (train, held-out) indices into the training set: stratified, ascending, together all of it.
 
-    The held-out part is for the search's reward; the test set is never touched. `InvalidInput` unless the fraction
+    The validation part is for the search's reward; the test set is never touched. `InvalidInput` unless the fraction
     lies between 0 and 1, both excluded.
     """
-    if not 0 < held_out_fraction < 1:
-        raise InvalidInput(f"the held-out fraction must lie between 0 and 1 (such as 0.1), got {held_out_fraction}")
-    return stratified_split(dataset.y_train, round(held_out_fraction * len(dataset.y_train)), seed)
+    if not 0 < validation_fraction < 1:
+        raise InvalidInput(f"the validation fraction must lie between 0 and 1 (such as 0.1), got {validation_fraction}")
+    return stratified_split(dataset.y_train, round(validation_fraction * len(dataset.y_train)), seed)

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 60,000 + 10,000 grey 28 x 28 pictures of clothes.
+"""Fashion-MNIST: 60,000 + 10,000 grey 28 x 28 images of clothes.
 
 Xiao, Rasul and Vollgraf, 2017, https://arxiv.org/abs/1708.07747; files, licence (MIT) and the MD5 sums below:
 https://github.com/zalandoresearch/fashion-mnist#get-the-data
@@ -30,7 +30,7 @@ CLASS_NAMES = (
     "Ankle boot",
 )
 NPZ_NAMES = ("fashion_mnist.npz", "fashion-mnist.npz")
-# The npz that this project's experiments used, with the official pictures bit for bit.
+# The npz that this project's experiments used, with the official images bit for bit.
 NPZ_SHA256 = "5b6d2c4c694a91887af8ab7d039c04f80af3c29378d731c93a538d2e831aa469"
 OFFICIAL_MD5 = {
     "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",

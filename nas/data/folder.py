@@ -1,4 +1,4 @@
-"""Data sets in folders of pictures: folder/<class>/<picture>, or folder/train/<class>/ and folder/test/ (or val/)."""
+"""Data sets in folders of images: folder/<class>/<image>, or folder/train/<class>/ and folder/test/ (or val/)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nas.data.dataset import Dataset, Labelled, Pictures, build_dataset
+from nas.data.dataset import Dataset, Images, Labelled, build_dataset
 from nas.errors import InvalidInput
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -14,7 +14,7 @@ DEFAULT_RESOLUTION_PX = 64
 
 
 class Listing(NamedTuple):
-    """The pictures below one folder of class folders: their files and labels, and what was left out."""
+    """The images below one folder of class folders: their files and labels, and what was left out."""
 
     files: list[Path]
     labels: list[int]
@@ -22,33 +22,33 @@ class Listing(NamedTuple):
 
 
 def load_folder(folder: Path, resolution: int | None = None) -> Dataset:
-    """Return the pictures below `folder`, each one's central square resized to `resolution` pixels (64 by default).
+    """Return the images below `folder`, each one's central square resized to `resolution` pixels (64 by default).
 
-    Without a test folder, a fixed stratified 20 % becomes the test set. Pictures are grey where every file is grey,
+    Without a test folder, a fixed stratified 20 % becomes the test set. Images are grey where every file is grey,
     colour otherwise; transparency is dropped. Raises `InvalidInput`, naming the file or folder at fault.
     """
     train_folder, test_folder = _find_parts(folder)
     names = _class_folders(train_folder)
-    listings = [_list_pictures(train_folder, names)]
+    listings = [_list_images(train_folder, names)]
     if test_folder:
-        listings.append(_list_pictures(test_folder, names))
+        listings.append(_list_images(test_folder, names))
     files = [file for listing in listings for file in listing.files]
-    pictures = _read_pictures(files, resolution or DEFAULT_RESOLUTION_PX)
+    images = _read_images(files, resolution or DEFAULT_RESOLUTION_PX)
     labels = np.array([label for listing in listings for label in listing.labels], dtype=np.int32)
     cut = len(listings[0].files)
     left_out = sum(listing.left_out for listing in listings)
     return build_dataset(
         str(folder),
-        Labelled(pictures[:cut], labels[:cut]),
-        Labelled(pictures[cut:], labels[cut:]) if test_folder else None,
+        Labelled(images[:cut], labels[:cut]),
+        Labelled(images[cut:], labels[cut:]) if test_folder else None,
         class_names=names,
         test_fraction=0.2,
-        notes=(f"{left_out} files or folders among the pictures are no pictures and were left out",) * bool(left_out),
+        notes=(f"{left_out} files or folders among the images are no images and were left out",) * bool(left_out),
     )
 
 
 def _find_parts(folder: Path) -> tuple[Path, Path | None]:
-    """Return the folders of training and of test class folders; a `train` that holds pictures is a class of its own."""
+    """Return the folders of training and of test class folders; a `train` that holds images is a class of its own."""
     train = folder / "train"
     if not train.is_dir() or not _subfolders(train):
         return folder, None
@@ -73,21 +73,21 @@ def _class_folders(folder: Path) -> tuple[str, ...]:
     names = _subfolders(folder)
     if len(names) < 2:
         raise InvalidInput(
-            f"{folder} must hold two or more class folders of pictures ({folder}/<class>/<picture>), got {len(names)}"
+            f"{folder} must hold two or more class folders of images ({folder}/<class>/<image>), got {len(names)}"
         )
     return names
 
 
-def _list_pictures(folder: Path, names: tuple[str, ...]) -> Listing:
-    """Return the pictures of all classes below `folder`, classes and files in sorted order."""
+def _list_images(folder: Path, names: tuple[str, ...]) -> Listing:
+    """Return the images of all classes below `folder`, classes and files in sorted order."""
     listing, left_out = Listing([], [], 0), 0
     for name in _subfolders(folder):
         if name not in names:
-            raise InvalidInput(f"{folder / name} is a class without training pictures; known: {', '.join(names)}")
+            raise InvalidInput(f"{folder / name} is a class without training images; known: {', '.join(names)}")
         items = _items(folder / name)
         files = [item for item in items if item.suffix.lower() in SUFFIXES and item.is_file()]
         if not files:
-            raise InvalidInput(f"{folder / name} holds no pictures ({', '.join(sorted(SUFFIXES))}); add or remove it")
+            raise InvalidInput(f"{folder / name} holds no images ({', '.join(sorted(SUFFIXES))}); add or remove it")
         listing.files.extend(files)
         listing.labels.extend([names.index(name)] * len(files))
         left_out += len(items) - len(files)
@@ -96,19 +96,19 @@ def _list_pictures(folder: Path, names: tuple[str, ...]) -> Listing:
     return listing._replace(left_out=left_out)
 
 
-def _read_pictures(files: Sequence[Path], resolution: int) -> Pictures:
-    """Return the pictures in `files` as uint8 [N, resolution, resolution, C], C = 1 where all of them are grey."""
-    pictures = np.empty((len(files), resolution, resolution, 3), dtype=np.uint8)
+def _read_images(files: Sequence[Path], resolution: int) -> Images:
+    """Return the images in `files` as uint8 [N, resolution, resolution, C], C = 1 where all of them are grey."""
+    images = np.empty((len(files), resolution, resolution, 3), dtype=np.uint8)
     grey = True
     for index, file in enumerate(files):
-        picture, picture_is_grey = _read_picture(file, resolution)
-        pictures[index] = picture
-        grey = grey and picture_is_grey
-    return pictures[..., :1] if grey else pictures
+        image, image_is_grey = _read_image(file, resolution)
+        images[index] = image
+        grey = grey and image_is_grey
+    return images[..., :1] if grey else images
 
 
-def _read_picture(file: Path, resolution: int) -> tuple[Pictures, bool]:
-    """Return one picture as uint8 [resolution, resolution, 3], upright, and whether it is grey."""
+def _read_image(file: Path, resolution: int) -> tuple[Images, bool]:
+    """Return one image as uint8 [resolution, resolution, 3], upright, and whether it is grey."""
     from PIL import Image, ImageOps
 
     try:
@@ -117,7 +117,7 @@ def _read_picture(file: Path, resolution: int) -> tuple[Pictures, bool]:
             upright = ImageOps.exif_transpose(image).convert("RGB")
         square = ImageOps.fit(upright, (resolution, resolution), method=Image.Resampling.BILINEAR)
     except Exception as error:  # a decoder fails on broken bytes in any way, and each means the same to the user
-        raise InvalidInput(f"cannot read the picture {file}: {error}; repair or remove it") from error
+        raise InvalidInput(f"cannot read the image {file}: {error}; repair or remove it") from error
     if mode[0] in "IF":
         raise InvalidInput(f"{file} has more than 8 bits per channel (mode {mode}); save it with 8")
     return np.asarray(square, dtype=np.uint8), mode in ("1", "L", "LA")

@@ -22,9 +22,9 @@ def read_published(path: Path, published_md5: str) -> bytes:
     return data
 
 
-def missing(title: str, folder: Path, wanted: str) -> InvalidInput:
-    """Return the error for a data set whose files are not in `folder`; `wanted` says which to put there."""
+def missing(title: str, folder: Path, requested: str) -> InvalidInput:
+    """Return the error for a data set whose files are not in `folder`; `requested` says which to put there."""
     return InvalidInput(
-        f"{title} is not in {folder}: put {wanted} there, or name their folder with NAS_DATA_DIR; "
+        f"{title} is not in {folder}: put {requested} there, or name their folder with NAS_DATA_DIR; "
         "nothing is downloaded for you"
     )

@@ -26,7 +26,7 @@ class Archive(NamedTuple):
         return f"x_{part}" in self.arrays or f"y_{part}" in self.arrays
 
     def labelled(self, part: str) -> Labelled:
-        """Return the pictures and labels of the `part` "train" or "test"; `InvalidInput` names a missing key."""
+        """Return the images and labels of the `part` "train" or "test"; `InvalidInput` names a missing key."""
         absent = [key for key in (f"x_{part}", f"y_{part}") if key not in self.arrays]
         if absent:
             present = ", ".join(self.arrays) or "none of them"

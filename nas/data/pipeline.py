@@ -1,6 +1,6 @@
-"""The way of the pictures to the network: resized once on the host, then augmented and normalised inside the step.
+"""The way of the images to the network: resized once on the host, then augmented and normalised inside the step.
 
-Pictures stay uint8 [N, r, r, C] until the step that uses them: a quarter of the memory of float32, and the padding of
+Images stay uint8 [N, r, r, C] until the step that uses them: a quarter of the memory of float32, and the padding of
 `augment` is black in every data set.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.dataset import Augmentation, Dataset, Labelled, Pictures, build_dataset
+from nas.data.dataset import Augmentation, Dataset, Images, Labelled, build_dataset
 from nas.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 RESIZE_BATCH = 1024
 
 
-def resize(pictures: Pictures, resolution: int) -> Pictures:
-    """Return `pictures` [N, H, W, C] as [N, resolution, resolution, C]: bilinear, antialiased, rounded to uint8."""
-    if pictures.shape[1:3] == (resolution, resolution):
-        return pictures
+def resize(images: Images, resolution: int) -> Images:
+    """Return `images` [N, H, W, C] as [N, resolution, resolution, C]: bilinear, antialiased, rounded to uint8."""
+    if images.shape[1:3] == (resolution, resolution):
+        return images
     import jax
     import jax.numpy as jnp
 
@@ -33,14 +33,14 @@ def resize(pictures: Pictures, resolution: int) -> Pictures:
         resized = jax.image.resize(batch.astype(jnp.float32), shape, "bilinear", antialias=True)
         return jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)
 
-    resized = np.empty((len(pictures), resolution, resolution, pictures.shape[3]), dtype=np.uint8)
-    for start in range(0, len(pictures), RESIZE_BATCH):
-        resized[start : start + RESIZE_BATCH] = resize_batch(pictures[start : start + RESIZE_BATCH])
+    resized = np.empty((len(images), resolution, resolution, images.shape[3]), dtype=np.uint8)
+    for start in range(0, len(images), RESIZE_BATCH):
+        resized[start : start + RESIZE_BATCH] = resize_batch(images[start : start + RESIZE_BATCH])
     return resized
 
 
 def at_resolution(dataset: Dataset, resolution: int) -> Dataset:
-    """Return `dataset` with all pictures resized to `resolution` pixels; a note says so where it changes them."""
+    """Return `dataset` with all images resized to `resolution` pixels; a note says so where it changes them."""
     if dataset.resolution == resolution:
         return dataset
     return build_dataset(
@@ -58,13 +58,13 @@ def channel_stats(dataset: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArra
 
     Computed exactly, in whole numbers; a deviation below one grey level (1/255) counts as one.
     """
-    pictures, channels = dataset.x_train, dataset.channels
+    images, channels = dataset.x_train, dataset.channels
     total, total_of_squares = np.zeros(channels, dtype=np.int64), np.zeros(channels, dtype=np.int64)
-    for start in range(0, len(pictures), RESIZE_BATCH):
-        pixels = pictures[start : start + RESIZE_BATCH].reshape(-1, channels)
+    for start in range(0, len(images), RESIZE_BATCH):
+        pixels = images[start : start + RESIZE_BATCH].reshape(-1, channels)
         total += pixels.sum(axis=0, dtype=np.int64)
         total_of_squares += np.square(pixels, dtype=np.int32).sum(axis=0, dtype=np.int64)
-    count = pictures.size // channels
+    count = images.size // channels
     mean = total / count
     std = np.sqrt(np.maximum(total_of_squares / count - mean**2, 1))
     return (mean / 255).astype(np.float32), (std / 255).astype(np.float32)
@@ -78,7 +78,7 @@ def to_input(batch: jax.Array, mean: Any, std: Any, channels: int) -> jax.Array:
     import jax.numpy as jnp
 
     if batch.shape[-1] not in (1, channels):
-        raise InvalidInput(f"the network takes {channels} channels, but the pictures have {batch.shape[-1]}")
+        raise InvalidInput(f"the network takes {channels} channels, but the images have {batch.shape[-1]}")
     per_channel = (1, 1, 1, -1)
     scaled = batch.astype(jnp.float32) / 255
     standard = (scaled - jnp.reshape(mean, per_channel)) / jnp.reshape(std, per_channel)
@@ -86,7 +86,7 @@ def to_input(batch: jax.Array, mean: Any, std: Any, channels: int) -> jax.Array:
 
 
 def augment(key: jax.Array, batch: jax.Array, augmentation: Augmentation) -> jax.Array:
-    """Return `batch` [B, H, W, C] with each picture shifted (filled with 0) and mirrored at random, as `key` fixes.
+    """Return `batch` [B, H, W, C] with each image shifted (filled with 0) and mirrored at random, as `key` fixes.
 
     Pure, for use under `jit` and `vmap`; `augmentation` is static. Meant for uint8, before `to_input`.
     """
@@ -99,8 +99,8 @@ def augment(key: jax.Array, batch: jax.Array, augmentation: Augmentation) -> jax
         padded = jnp.pad(batch, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
         corners = jax.random.randint(shift_key, (batch.shape[0], 2), 0, 2 * shift + 1)
 
-        def cut(picture: jax.Array, corner: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_slice(picture, (corner[0], corner[1], 0), batch.shape[1:])
+        def cut(image: jax.Array, corner: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), batch.shape[1:])
 
         batch = jax.vmap(cut)(padded, corners)
     if augmentation.flip:

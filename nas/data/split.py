@@ -1,4 +1,4 @@
-"""Which picture goes where: stratified splits and epoch orders, fixed by their seeds on every machine and version.
+"""Which image goes where: stratified splits and epoch orders, fixed by their seeds on every machine and version.
 
 Orders come from the raw stream of numpy's PCG64, which numpy promises never to change (NEP 19), unlike its `shuffle`.
 """
@@ -20,17 +20,17 @@ def permutation(n: int, *seed: int) -> Indices:
     return np.argsort(np.random.PCG64(list(seed)).random_raw(n), kind="stable").astype(np.int32)
 
 
-def stratified_split(labels: npt.NDArray[Any], held_out: int, seed: int) -> tuple[Indices, Indices]:
+def stratified_split(labels: npt.NDArray[Any], validation: int, seed: int) -> tuple[Indices, Indices]:
     """Return (kept, held-out) indices into `labels` [N], each ascending; together they are 0..N-1.
 
-    Every class gives its proportional share of the `held_out` indices (largest remainders are rounded up, ties to the
+    Every class gives its proportional share of the `validation` indices (largest remainders are rounded up, ties to the
     lower label), but at least one, and keeps at least one; every class needs two or more.
     """
     counts = np.bincount(labels)
-    quota = counts * (held_out / len(labels))
+    quota = counts * (validation / len(labels))
     share = np.floor(quota).astype(np.int64)
     by_remainder = np.argsort(share - quota, kind="stable")
-    share[by_remainder[: max(0, held_out - int(share.sum()))]] += 1
+    share[by_remainder[: max(0, validation - int(share.sum()))]] += 1
     share = np.clip(share, 1, counts - 1)
     chosen = np.zeros(len(labels), dtype=bool)
     for label, count in enumerate(share):
@@ -40,11 +40,11 @@ def stratified_split(labels: npt.NDArray[Any], held_out: int, seed: int) -> tupl
 
 
 def epoch_indices(seed: int, epoch: int, n: int, batch: int) -> Indices:
-    """Return int32 [n // batch, batch]: the batches of one epoch over `n` pictures, from (seed, epoch) alone.
+    """Return int32 [n // batch, batch]: the batches of one epoch over `n` images, from (seed, epoch) alone.
 
-    No index comes twice; the n % batch pictures left over sit this epoch out, others in the next.
+    No index comes twice; the n % batch images left over sit this epoch out, others in the next.
     """
     if not 1 <= batch <= n:
-        raise InvalidInput(f"the batch must be from 1 to the {n} training pictures, got {batch}")
+        raise InvalidInput(f"the batch must be from 1 to the {n} training images, got {batch}")
     steps = n // batch
     return permutation(n, seed, epoch)[: steps * batch].reshape(steps, batch)

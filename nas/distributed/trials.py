@@ -79,7 +79,7 @@ SCHEDULERS: dict[str, Callable[[int, int], Any]] = {
 }  # fmt: skip
 
 
-class _Watch(Callback):
+class _TrialCallback(Callback):
     """Takes in what trials report: every epoch goes to `seen`, an early stop to `endings`."""
 
     def __init__(self, seen: Seen, epochs: int, ended: Callable[[TrialResult], object]) -> None:
@@ -126,10 +126,10 @@ class TuneRunner:
     def rung(self) -> RunRung:
         """Return the way to train the trials of a rung of synchronous halving on the workers."""
 
-        def run(finalists: Sequence[Candidate], until: int) -> Iterator[TrialResult]:
+        def run(candidates: Sequence[Candidate], until: int) -> Iterator[TrialResult]:
             found: dict[str, TrialResult] = {}
             waiting = []
-            for one in finalists:
+            for one in candidates:
                 curve = known_curve(self.trials.settings, self.trials.of(one.digest), until)
                 waiting += [] if curve else [one]
                 for epoch, top1 in enumerate(curve, start=1):
@@ -137,20 +137,20 @@ class TuneRunner:
                     found[one.digest] = TrialResult(one.digest, epoch, top1, self._state(epoch))
             if waiting:
                 self._fit(waiting, dict.fromkeys((one.digest for one in waiting), until), None, found.setdefault)
-            for outcome in found.values():
-                yield replace(outcome, state=DROPPED) if outcome.state == STOPPED else outcome
+            for trial_result in found.values():
+                yield replace(trial_result, state=DROPPED) if trial_result.state == STOPPED else trial_result
 
         return run
 
-    def scheduled(self, finalists: Sequence[Candidate], scheduler: Any) -> list[TrialResult]:
+    def scheduled(self, candidates: Sequence[Candidate], scheduler: Any) -> list[TrialResult]:
         """Train all under a scheduler of Tune; trials that have ended already tell it their curves again."""
         endings, epochs = Endings(self.trials.folder), self.trials.settings.epochs
         until = {one.digest: endings.known[one.digest].epochs if one.digest in endings.known else epochs
-                 for one in finalists}  # fmt: skip
-        if not all(one.digest in endings.known and self._ended(one, until[one.digest]) for one in finalists):
-            again = [one for one in finalists if until[one.digest] > 0]
-            self._fit(again, until, scheduler, lambda digest, outcome: endings.add(outcome))
-        return [endings.known[one.digest] for one in finalists]
+                 for one in candidates}  # fmt: skip
+        if not all(one.digest in endings.known and self._ended(one, until[one.digest]) for one in candidates):
+            again = [one for one in candidates if until[one.digest] > 0]
+            self._fit(again, until, scheduler, lambda digest, trial_result: endings.add(trial_result))
+        return [endings.known[one.digest] for one in candidates]
 
     def _state(self, epoch: int) -> str:
         return FINISHED if epoch == self.trials.settings.epochs else STOPPED
@@ -160,13 +160,15 @@ class TuneRunner:
         return until == 0 or bool(known_curve(self.trials.settings, self.trials.of(one.digest), until))
 
     def _fit(
-        self, finalists: Sequence[Candidate], until: dict[str, int], scheduler: Any,
+        self, candidates: Sequence[Candidate], until: dict[str, int], scheduler: Any,
         ended: Callable[[str, TrialResult], object],
     ) -> None:  # fmt: skip
         """Run trials, each to its epoch, and pass on how each ended."""
-        configs = [{"digest": one.digest, "arch": one.arch.to_dict(), "until": until[one.digest]} for one in finalists]
+        configs = [{"digest": one.digest, "arch": one.arch.to_dict(), "until": until[one.digest]} for one in candidates]
         resources = {"cpu": self.cluster.threads, "gpu": self.cluster.gpus_each}
-        watch = _Watch(self.seen, self.trials.settings.epochs, lambda outcome: ended(outcome.digest, outcome))
+        reporter = _TrialCallback(
+            self.seen, self.trials.settings.epochs, lambda trial_result: ended(trial_result.digest, trial_result)
+        )
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(_train, trials=self.trials), resources),
             param_space={"trial": tune.grid_search(configs)},
@@ -175,7 +177,7 @@ class TuneRunner:
                 max_concurrent_trials=self.cluster.workers,
             ),
             run_config=tune.RunConfig(
-                name="trials", storage_path=self.cluster.scratch, verbose=0, callbacks=[watch],
+                name="trials", storage_path=self.cluster.scratch, verbose=0, callbacks=[reporter],
                 failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
             ),
         )  # fmt: skip
@@ -198,7 +200,7 @@ def on_workers(
 
 
 def run_trials(
-    finalists: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     trials: CandidateTrainings,
     *,
     scheduler: str = HALVING,
@@ -215,7 +217,7 @@ def run_trials(
     epochs = trials.settings.epochs
     with _runner(trials, seen, workers, address) as runner:
         if scheduler == HALVING:
-            outcomes = halved(finalists, rungs or default_rungs(finalists, trials), runner.rung())
+            trial_results = halved(candidates, rungs or default_rungs(candidates, trials), runner.rung())
         else:
-            outcomes = runner.scheduled(finalists, SCHEDULERS[scheduler](epochs, len(finalists)))
-    return table(finalists, outcomes)
+            trial_results = runner.scheduled(candidates, SCHEDULERS[scheduler](epochs, len(candidates)))
+    return table(candidates, trial_results)

@@ -1,6 +1,6 @@
-"""Pictures that say how large the numbers inside a network are, for int8, and others on which int8 is held to float32.
+"""Images that say how large the numbers inside a network are, for int8, and others on which int8 is held to float32.
 
-Normalised as in training: by the mean and the deviation of the data set's own training pictures.
+Normalised as in training: by the mean and the deviation of the data set's own training images.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from nas.arch import ArchSpec
 from nas.data import Dataset, channel_stats, load, resize
 from nas.errors import InvalidInput
 
-CALIBRATION_PICTURES = 256
-CHECK_PICTURES = 512
+CALIBRATION_IMAGES = 256
+CHECK_IMAGES = 512
 BATCH = 4  # at once: all tensors of the network are kept
-LARGEST_NORMALISED = 1 << 28  # elements of normalised pictures held at once; a network of larger input gets fewer
-LARGEST_RESIZED = 1 << 30  # bytes of resized pictures held at once
+LARGEST_NORMALISED = 1 << 28  # elements of normalised images held at once; a network of larger input gets fewer
+LARGEST_RESIZED = 1 << 30  # bytes of resized images held at once
 
-Pictures = NDArray[np.float32]
+Images = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Int8Calibration:
-    """Normalised pictures [N, H, W, C] for the ranges, others with their labels for the check.
+    """Normalised images [N, H, W, C] for the ranges, others with their labels for the check.
 
     `labels` is None where the data set's classes are not as many as the network's.
     """
@@ -35,19 +35,19 @@ class Int8Calibration:
     data_digest: str
     mean: tuple[float, ...]  # in units of full scale, per channel of the data set
     std: tuple[float, ...]
-    pictures: Pictures
-    check: Pictures
+    images: Images
+    check: Images
     labels: NDArray[np.int32] | None
 
-    def batches(self) -> Iterator[Pictures]:
-        """Yield the pictures for the ranges, `BATCH` at a time."""
-        for start in range(0, len(self.pictures), BATCH):
-            yield self.pictures[start : start + BATCH]
+    def batches(self) -> Iterator[Images]:
+        """Yield the images for the ranges, `BATCH` at a time."""
+        for start in range(0, len(self.images), BATCH):
+            yield self.images[start : start + BATCH]
 
     def provenance(self) -> dict[str, str]:
         """Return what a file says of the data that it was quantised with."""
         return {
-            "calibration": f"{len(self.pictures)} training pictures of {self.data}",
+            "calibration": f"{len(self.images)} training images of {self.data}",
             "calibration_data_digest": self.data_digest,
             "input_mean": " ".join(f"{value:.6g}" for value in self.mean),
             "input_std": " ".join(f"{value:.6g}" for value in self.std),
@@ -55,33 +55,33 @@ class Int8Calibration:
 
 
 def load_calibration(
-    arch: ArchSpec, data: str, data_dir: Path | None = None, *, check_pictures: int = CHECK_PICTURES
+    arch: ArchSpec, data: str, data_dir: Path | None = None, *, check_images: int = CHECK_IMAGES
 ) -> Int8Calibration:
     """Return the calibration of `arch` with a data set named as in `nas.data.load`.
 
-    Raises `InvalidInput` or `UnknownName` where there is no such data set or its pictures do not fit the network.
+    Raises `InvalidInput` or `UnknownName` where there is no such data set or its images do not fit the network.
     """
-    return calibration(arch, load(data, data_dir), check_pictures=check_pictures)
+    return calibration(arch, load(data, data_dir), check_images=check_images)
 
 
-def calibration(arch: ArchSpec, dataset: Dataset, *, check_pictures: int = CHECK_PICTURES) -> Int8Calibration:
-    """Return the calibration of `arch` with `dataset`: training and test pictures, evenly spaced."""
+def calibration(arch: ArchSpec, dataset: Dataset, *, check_images: int = CHECK_IMAGES) -> Int8Calibration:
+    """Return the calibration of `arch` with `dataset`: training and test images, evenly spaced."""
     height, width, channels = arch.input_shape
     if height != width:
-        raise InvalidInput(f"the spec takes pictures of {height} x {width} pixels, but data sets have square ones")
+        raise InvalidInput(f"the spec takes images of {height} x {width} pixels, but data sets have square ones")
     if dataset.channels not in (1, channels):
         raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
     most = max(1, LARGEST_NORMALISED // (height * width * channels))
     resized = _spaced(len(dataset.x_train), LARGEST_RESIZED // (height * width * dataset.channels))
     train = resize(dataset.x_train[resized], height)
-    mean, std = channel_stats(replace(dataset, x_train=train))  # of the resized pictures, as in training
+    mean, std = channel_stats(replace(dataset, x_train=train))  # of the resized images, as in training
 
-    def normalised(pictures: NDArray[np.uint8]) -> Pictures:
-        scaled = (pictures.astype(np.float32) / 255 - mean) / std
+    def normalised(images: NDArray[np.uint8]) -> Images:
+        scaled = (images.astype(np.float32) / 255 - mean) / std
         return np.repeat(scaled, channels // dataset.channels, axis=-1).astype(np.float32)
 
-    rows = _spaced(len(train), min(CALIBRATION_PICTURES, most))
-    test_rows = _spaced(len(dataset.x_test), min(check_pictures, most))
+    rows = _spaced(len(train), min(CALIBRATION_IMAGES, most))
+    test_rows = _spaced(len(dataset.x_test), min(check_images, most))
     fits = dataset.num_classes == arch.num_classes
     return Int8Calibration(
         dataset.name, dataset.digest, tuple(map(float, mean)), tuple(map(float, std)),
@@ -90,6 +90,6 @@ def calibration(arch: ArchSpec, dataset: Dataset, *, check_pictures: int = CHECK
     )  # fmt: skip
 
 
-def _spaced(count: int, wanted: int) -> NDArray[Any]:
-    """Return up to `wanted` different numbers below `count`, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(np.int64))
+def _spaced(count: int, expected: int) -> NDArray[Any]:
+    """Return up to `requested` different numbers below `count`, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, expected)).astype(np.int64))

@@ -6,7 +6,7 @@ from latency_models.target import list_targets
 from nas.arch import ArchSpec
 from nas.export.provenance import counted, predicted_ms
 
-TOLD = ("origin", "run", "seed", "data", "data_digest", "target", "wanted_latency", "file", "calibration",
+REPORTED = ("origin", "run", "seed", "data", "data_digest", "target", "wanted_latency", "file", "calibration",
         "calibration_data_digest")  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def card(
             "## How it was obtained",
             "",
             f"- spec: {arch.digest}",
-            *(f"- {key.replace('_', ' ')}: {_plain(said[key])}" for key in TOLD if key in said),
+            *(f"- {key.replace('_', ' ')}: {_plain(said[key])}" for key in REPORTED if key in said),
             "",
             "## Accuracy",
             "",
@@ -39,8 +39,8 @@ def card(
             "",
             "## Intended use and limits",
             "",
-            f"For pictures like those it was trained on, normalised alike: {_normalisation(said)}. It gives one of "
-            f"{arch.num_classes} classes for every picture, also for one of none of them. Robustness, fairness and use "
+            f"For images like those it was trained on, normalised alike: {_normalisation(said)}. It gives one of "
+            f"{arch.num_classes} classes for every image, also for one of none of them. Robustness, fairness and use "
             "on other data were not examined. Predicted latencies are of a model, not of a device.",
             "",
             "## How to load",
@@ -76,8 +76,8 @@ def _costs(arch: ArchSpec, said: Mapping[str, str]) -> list[str]:
                  for name, latency in predicted_ms(arch).items()]  # fmt: skip
     taken = [f"Measured: {said['measured_ms']} ms ({_plain(said['measured_on'])})."] if "measured_ms" in said else []
     return [
-        "| cost of one picture | |", "| --- | ---: |", *rows, "",
-        "| target | unit | numbers | pictures | predicted ms |", "| --- | --- | --- | ---: | ---: |", *predicted, "",
+        "| cost of one image | |", "| --- | ---: |", *rows, "",
+        "| target | unit | numbers | images | predicted ms |", "| --- | --- | --- | ---: | ---: |", *predicted, "",
         *(taken or ["No latency of it was measured."]),
     ]  # fmt: skip
 
@@ -85,4 +85,4 @@ def _costs(arch: ArchSpec, said: Mapping[str, str]) -> list[str]:
 def _normalisation(said: Mapping[str, str]) -> str:
     if "input_mean" in said:
         return f"(x / 255 - mean) / std with mean {said['input_mean']} and std {said['input_std']}"
-    return "(x / 255 - mean) / std, mean and std those of the training pictures per channel"
+    return "(x / 255 - mean) / std, mean and std those of the training images per channel"

@@ -80,20 +80,20 @@ class Lowering:
         return factor * gamma, (bias - mean * factor) * gamma
 
     def convolution(
-        self, at: Value, name: str, out: int, *, kernel: int = 1, stride: int = 1, act: Act = "none",
+        self, at: Value, name: str, out: int, *, kernel_size: int = 1, stride: int = 1, act: Act = "none",
         layer_scale: bool = False,
     ) -> Value:  # fmt: skip
         """Return a dense k x k convolution with its normalisation, activation and layer scale."""
         factor, bias = self.folded_norm(name, out, layer_scale=layer_scale)
-        window = () if kernel == 1 else (kernel, kernel)
+        window = () if kernel_size == 1 else (kernel_size, kernel_size)
         weight = self.tensor(f"{name}.weight", *window, at.shape.channels, out) * factor
-        square = weight.reshape(kernel, kernel, at.shape.channels, out)
+        square = weight.reshape(kernel_size, kernel_size, at.shape.channels, out)
         return self.write.conv(name, at, square, bias, stride=stride, act=act)
 
-    def depthwise(self, at: Value, name: str, kernel: int, stride: int, *, act: Act = "none") -> Value:
+    def depthwise(self, at: Value, name: str, kernel_size: int, stride: int, *, act: Act = "none") -> Value:
         """Return a depthwise convolution with its normalisation and activation."""
         factor, bias = self.folded_norm(name, at.shape.channels)
-        weight = self.tensor(f"{name}.weight", kernel, kernel, at.shape.channels) * factor
+        weight = self.tensor(f"{name}.weight", kernel_size, kernel_size, at.shape.channels) * factor
         return self.write.depthwise(name, at, weight, bias, stride=stride, act=act)
 
     def linear(
@@ -114,7 +114,7 @@ def lower(arch: ArchSpec, tensors: Tensors, writer: Writer) -> Value:
     """
     lowering = Lowering(arch, tensors, writer)
     at = writer.input(arch.input_shape)
-    for position, op, shape in arch.walk():
+    for position, op, shape in arch.iter_ops():
         out = LOWERINGS[type(op)](lowering, op, at, position)
         assert (at.shape, out.shape) == (shape, op.out_shape(shape))
         at = writer.add(f"{position}.add", out, at) if getattr(op, "residual", False) else out
@@ -122,11 +122,13 @@ def lower(arch: ArchSpec, tensors: Tensors, writer: Writer) -> Value:
 
 
 def _conv(low: Lowering, op: ops.Conv, at: Value, name: str) -> Value:
-    return low.convolution(at, f"{name}.conv", op.out_channels, kernel=op.kernel, stride=op.stride, act=op.act)
+    return low.convolution(
+        at, f"{name}.conv", op.out_channels, kernel_size=op.kernel_size, stride=op.stride, act=op.act
+    )
 
 
 def _fused_ib(low: Lowering, op: ops.FusedIB, at: Value, name: str) -> Value:
-    settings: dict[str, Any] = {"kernel": op.kernel, "stride": op.stride, "act": op.act}
+    settings: dict[str, Any] = {"kernel": op.kernel_size, "stride": op.stride, "act": op.act}
     wide = low.convolution(at, f"{name}.expand", op.expanded_channels, **settings)
     return low.convolution(wide, f"{name}.project", op.out_channels, layer_scale=op.layer_scale)
 
@@ -141,20 +143,20 @@ def _uib(low: Lowering, op: ops.UIB, at: Value, name: str) -> Value:
 
 
 def _separable_conv(low: Lowering, op: ops.SeparableConv, at: Value, name: str) -> Value:
-    at = low.depthwise(at, f"{name}.depthwise", op.kernel, op.stride, act=op.act)
+    at = low.depthwise(at, f"{name}.depthwise", op.kernel_size, op.stride, act=op.act)
     return low.convolution(at, f"{name}.pointwise", op.out_channels, act=op.act)
 
 
 def _inverted_residual(low: Lowering, op: ops.InvertedResidual, at: Value, name: str) -> Value:
     if op.expanded_channels:
         at = low.convolution(at, f"{name}.expand", op.expanded_channels, act=op.act)
-    at = low.depthwise(at, f"{name}.depthwise", op.kernel, op.stride, act=op.act)
+    at = low.depthwise(at, f"{name}.depthwise", op.kernel_size, op.stride, act=op.act)
     at = _squeeze_excite(low, op, at, name)
     return low.convolution(at, f"{name}.project", op.out_channels)
 
 
 def _mixconv(low: Lowering, op: ops.MixConv, at: Value, name: str) -> Value:
-    filters = [partial(low.depthwise, kernel=kernel, stride=op.stride, act=op.act) for kernel in op.kernel_sizes]
+    filters = [partial(low.depthwise, kernel_size=kernel, stride=op.stride, act=op.act) for kernel in op.kernel_sizes]
     at = _in_parts(low, at, f"{name}.expand", _grouped(low, op.expanded_channels, op.expand_groups, op.act))
     at = _in_parts(low, at, f"{name}.depthwise", filters)
     at = _squeeze_excite(low, op, at, name)
@@ -226,9 +228,9 @@ LOWERINGS: dict[type[Op], Callable[[Lowering, Any, Value, str], Value]] = {
 }  # lowering, op, input, name of the op -> output; a residual is added behind it
 
 
-def pads(size: int, kernel: int, stride: int, padding: str) -> tuple[int, int]:
+def pads(size: int, kernel_size: int, stride: int, padding: str) -> tuple[int, int]:
     """Return the zeros before and after one axis of `size` elements; see `ArchSpec.padding`."""
     if padding == "symmetric":
-        return (kernel - 1) // 2, (kernel - 1) // 2
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        return (kernel_size - 1) // 2, (kernel_size - 1) // 2
+    total = max((-(-size // stride) - 1) * stride + kernel_size - size, 0)
     return total // 2, total - total // 2

@@ -1,4 +1,4 @@
-"""Export as one int8 file: calibrated, run, and held to the float32 network on pictures new to the calibration."""
+"""Export as one int8 file: calibrated, run, and held to the float32 network on images new to the calibration."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class QuantisedFile:
     signature: str  # what goes in and out
     check: Callable[[ArchSpec], None]  # `InvalidInput` for a network that the format cannot hold
     content: Callable[[ArchSpec, Tensors, Mapping[str, str], Int8Calibration], tuple[bytes, str]]  # and what is int8
-    run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # pictures [N, H, W, C] -> logits [N, classes]
+    run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it
 
     def export(
@@ -39,7 +39,7 @@ class QuantisedFile:
     ) -> list[str]:  # fmt: skip
         """Write the new file `out` with its card and return what to say; as `SingleFile.export`, in int8.
 
-        The file is run on the check pictures: its error against the float32 network is at most `TOLERANCE`, else
+        The file is run on the check images: its error against the float32 network is at most `TOLERANCE`, else
         `InvalidInput` and nothing is written. How often both choose the same class is printed, and the top-1 of both
         where the data has the network's classes.
         """
@@ -50,8 +50,8 @@ class QuantisedFile:
         said |= calibration.provenance()
         files = metadata(arch, said, *(package.replace("_", "-") for package in self.packages))
         content, quantised = self.content(arch, lambda name, _: np.asarray(weights[name]), files, calibration)
-        found, wanted = self.run(content, calibration.check), logits(arch, weights, calibration.check)
-        checked = [quantised, self._checked(found, wanted, calibration)]
+        found, expected = self.run(content, calibration.check), logits(arch, weights, calibration.check)
+        checked = [quantised, self._checked(found, expected, calibration)]
         loading = self.loading.format(name=out.name)
         text = card(out.name, arch, said, signature=self.signature, checked=checked, loading=loading)
         deliver({card_of(out): text, out: content})
@@ -62,34 +62,34 @@ class QuantisedFile:
             *checked,
         ]
 
-    def _checked(self, found: NDArray[Any], wanted: NDArray[Any], calibration: Int8Calibration) -> str:
+    def _checked(self, found: NDArray[Any], expected: NDArray[Any], calibration: Int8Calibration) -> str:
         """Return the line about the check; `InvalidInput` where the logits are too far off."""
-        absolute, _ = difference(found, wanted)
-        error = relative_error(found, wanted)
+        absolute, _ = difference(found, expected)
+        error = relative_error(found, expected)
         if not error <= TOLERANCE:
             raise InvalidInput(
                 f"the int8 model's logits are off by {error:.2f} of their size ({TOLERANCE} is allowed); nothing was "
                 "written: train longer, calibrate with the training data, or export float32"
             )
         line = (
-            f"checked in {self.runtime_name} on {len(wanted)} test pictures of {calibration.data}: same class as "
-            f"float32 on {agreement(found, wanted):.2%}, largest difference of the logits {absolute:.1e}, "
+            f"checked in {self.runtime_name} on {len(expected)} test images of {calibration.data}: same class as "
+            f"float32 on {agreement(found, expected):.2%}, largest difference of the logits {absolute:.1e}, "
             f"error {error:.3f}"
         )
         if calibration.labels is None:
             return line
-        top1 = [float((one.argmax(1) == calibration.labels).mean()) for one in (found, wanted)]
+        top1 = [float((one.argmax(1) == calibration.labels).mean()) for one in (found, expected)]
         return f"{line}; top-1 {top1[0]:.2%} in int8, {top1[1]:.2%} in float32"
 
 
-def agreement(found: NDArray[Any], wanted: NDArray[Any]) -> float:
-    """Return the share of pictures for which both choose the same class."""
-    return float((found.argmax(1) == wanted.argmax(1)).mean())
+def agreement(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the share of images for which both choose the same class."""
+    return float((found.argmax(1) == expected.argmax(1)).mean())
 
 
-def relative_error(found: NDArray[Any], wanted: NDArray[Any]) -> float:
-    """Return the root mean square of the difference relative to that of `wanted`; infinite where shapes differ."""
-    if found.shape != wanted.shape or not np.isfinite(found).all():
+def relative_error(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the root mean square of the difference relative to that of `expected`; infinite where shapes differ."""
+    if found.shape != expected.shape or not np.isfinite(found).all():
         return float("inf")
-    error, size = np.square(found - wanted, dtype=np.float64).sum(), np.square(wanted, dtype=np.float64).sum()
+    error, size = np.square(found - expected, dtype=np.float64).sum(), np.square(expected, dtype=np.float64).sum()
     return float(np.sqrt(error / size)) if size else float(np.sqrt(error))

@@ -1,4 +1,4 @@
-"""The range of every tensor inside a network on given pictures: a forward pass of the float32 file in LiteRT."""
+"""The range of every tensor inside a network on given images: a forward pass of the float32 file in LiteRT."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ Range = tuple[float, float]  # smallest and largest value, 0 among them: zeros a
 
 
 def ranges(arch: ArchSpec, tensors: Tensors, batches: Iterable[NDArray[np.float32]]) -> dict[str, Range]:
-    """Return the range of every tensor of `tflite_graph` by name over all `batches` of pictures [N, H, W, C].
+    """Return the range of every tensor of `tflite_graph` by name over all `batches` of images [N, H, W, C].
 
     The tensor that the file calls logits has the last layer's name here: "head.classifier".
     """

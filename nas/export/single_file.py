@@ -31,7 +31,7 @@ class SingleFile:
     runtime_name: str
     signature: str  # what goes in and out
     content: Callable[[ArchSpec, Tensors, Mapping[str, str]], bytes]  # with metadata
-    run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # pictures [N, H, W, C] -> logits [N, classes]
+    run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it
     metadata_beside: bool = False  # in NAME.json, where the format has no place for them
 
@@ -41,7 +41,7 @@ class SingleFile:
     ) -> list[str]:  # fmt: skip
         """Write the new file `out` and return what to say; weights and provenance as in nas.export.flax.folder.
 
-        The runtime, where it is installed, loads the model and must give this package's logits for two pictures; else a
+        The runtime, where it is installed, loads the model and must give this package's logits for two images; else a
         line says that it was not verified. The same weights and provenance give the same bytes. `InvalidInput` where
         the writer is not installed, weights do not fit, `out` exists or logits differ; then nothing is written.
         """
@@ -75,10 +75,10 @@ class SingleFile:
         """Return the line about the check; `InvalidInput` where the logits differ."""
         if not installed(self.runtime):
             return f"not verified: {self.runtime} is not installed; {INSTALL}"
-        pictures = fixed_images(arch)
-        wanted = logits(arch, weights, pictures)
-        absolute, relative = difference(self.run(content, pictures), wanted)
-        in_use = np.abs(wanted).max() <= SCALED_LOGITS
+        images = fixed_images(arch)
+        expected = logits(arch, weights, images)
+        absolute, relative = difference(self.run(content, images), expected)
+        in_use = np.abs(expected).max() <= SCALED_LOGITS
         if not (relative <= TOLERANCE and (absolute <= TOLERANCE or not in_use)):
             raise InvalidInput(
                 f"the exported model differs by {absolute:.1e} ({relative:.1e} relative) from the network; "

@@ -16,8 +16,8 @@ from nas.nn.network import Network, abstract_network, check_weights, get_weights
 
 FILE = "weights.safetensors"  # in the folder of a training
 RANDOM = "random initialisation"
-BATCH = 64  # pictures at once
-SEED = 0  # of the random initialisation, and of the pictures of a check
+BATCH = 64  # images at once
+SEED = 0  # of the random initialisation, and of the images of a check
 
 
 def given_weights(source: Path, arch: ArchSpec) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
@@ -59,31 +59,31 @@ def about(provenance: Mapping[str, str]) -> list[str]:
 
 
 def fixed_images(arch: ArchSpec) -> NDArray[np.float32]:
-    """Return the same two pictures [2, H, W, C] every time."""
+    """Return the same two images [2, H, W, C] every time."""
     return np.random.default_rng(SEED).normal(size=(2, *arch.input_shape)).astype(np.float32)
 
 
-def logits(arch: ArchSpec, weights: Mapping[str, Any], pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+def logits(arch: ArchSpec, weights: Mapping[str, Any], images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the logits [N, classes] of this package's network, computed on the CPU."""
     with jax.default_device(jax.devices("cpu")[0]):
         network = abstract_network(arch)
         set_weights(network, weights)
         run = nnx.jit(lambda network, x: network(x))
-        found = [np.asarray(run(network, jax.numpy.asarray(batch))) for batch in _batches(pictures)]
-    return np.concatenate(found)[: len(pictures)]
+        found = [np.asarray(run(network, jax.numpy.asarray(batch))) for batch in _batches(images)]
+    return np.concatenate(found)[: len(images)]
 
 
-def _batches(pictures: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield the pictures `BATCH` at a time, the last batch filled up with zeros: one compilation serves all."""
-    size = min(BATCH, len(pictures))
-    for start in range(0, len(pictures), size):
-        batch = pictures[start : start + size]
+def _batches(images: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield the images `BATCH` at a time, the last batch filled up with zeros: one compilation serves all."""
+    size = min(BATCH, len(images))
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
         yield np.pad(batch, [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)])
 
 
-def difference(found: NDArray[Any], wanted: NDArray[Any]) -> tuple[float, float]:
+def difference(found: NDArray[Any], expected: NDArray[Any]) -> tuple[float, float]:
     """Return max|y - y*| and the same relative to max|y*|; infinite where shapes differ or `found` is not finite."""
-    if found.shape != wanted.shape or not np.isfinite(found).all():
+    if found.shape != expected.shape or not np.isfinite(found).all():
         return float("inf"), float("inf")
-    absolute, largest = float(np.abs(found - wanted).max()), float(np.abs(wanted).max())
+    absolute, largest = float(np.abs(found - expected).max()), float(np.abs(expected).max())
     return absolute, absolute / largest if largest else float(np.abs(found).max())

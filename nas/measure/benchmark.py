@@ -69,7 +69,7 @@ def timed_runs(run: Callable[[], object]) -> Timed:
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """How networks are timed: `rounds` times `repeats` runs each, of `batch` pictures on `threads` threads.
+    """How networks are timed: `rounds` times `repeats` runs each, of `batch` images on `threads` threads.
 
     `group` networks are in memory at once and take turns: other load hits them alike, and an interruption loses them.
     """
@@ -94,7 +94,7 @@ class BenchmarkRow:
     """One row of the CSV. `arch` is a reference network's name, or the path of a spec relative to the CSV's folder."""
 
     arch: str
-    latency_ms: float  # of one call with `batch` pictures
+    latency_ms: float  # of one call with `batch` images
     batch: int
     spread: float  # interquartile range of all timed runs, relative to their median
     runtime: str

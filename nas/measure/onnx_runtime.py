@@ -23,8 +23,8 @@ def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     content = onnx_model(arch, random_tensor, {}).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    pictures = np.ascontiguousarray(random_images(arch, batch).transpose(0, 3, 1, 2))
-    feeds = {session.get_inputs()[0].name: pictures}
+    images = np.ascontiguousarray(random_images(arch, batch).transpose(0, 3, 1, 2))
+    feeds = {session.get_inputs()[0].name: images}
     return timed_runs(lambda: session.run(None, feeds))
 
 

@@ -21,5 +21,5 @@ def random_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def random_images(arch: ArchSpec, batch: int) -> NDArray[np.float32]:
-    """Return pictures [batch, H, W, C], normal, the same ones every time."""
+    """Return images [batch, H, W, C], normal, the same ones every time."""
     return np.random.default_rng(1).standard_normal((batch, *arch.input_shape), dtype=np.float32)

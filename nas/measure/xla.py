@@ -87,9 +87,9 @@ def _loaded(arch: ArchSpec, batch: int) -> Timed:
     from nas.nn.network import merged, weight_shapes
 
     weights = {name: jax.numpy.asarray(random_tensor(name, shape)) for name, shape in weight_shapes(arch).items()}
-    pictures = jax.numpy.asarray(random_images(arch, batch))
-    run = jax.jit(lambda weights, x: merged(arch, weights)(x)).lower(weights, pictures).compile()
-    return timed_runs(lambda: run(weights, pictures).block_until_ready())
+    images = jax.numpy.asarray(random_images(arch, batch))
+    run = jax.jit(lambda weights, x: merged(arch, weights)(x)).lower(weights, images).compile()
+    return timed_runs(lambda: run(weights, images).block_until_ready())
 
 
 RUNTIME = Xla()

@@ -95,7 +95,7 @@ class Convolution(Normed):
         self,
         in_channels: int,
         out_channels: int,
-        kernel: int = 1,
+        kernel_size: int = 1,
         stride: int = 1,
         *,
         rngs: nnx.Rngs,
@@ -103,14 +103,14 @@ class Convolution(Normed):
         **norm: Any,
     ) -> None:
         super().__init__(out_channels, **norm)
-        window = () if kernel == 1 else (kernel, kernel)
-        std = (2 / (kernel**2 * out_channels)) ** 0.5
+        window = () if kernel_size == 1 else (kernel_size, kernel_size)
+        std = (2 / (kernel_size**2 * out_channels)) ** 0.5
         self.weight = normal(rngs, (*window, in_channels, out_channels), std)
-        self.in_channels, self.kernel, self.stride, self.padding = in_channels, kernel, stride, padding
+        self.in_channels, self.kernel_size, self.stride, self.padding = in_channels, kernel_size, stride, padding
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
         weight = self.weight[...].astype(x.dtype)
-        if self.kernel == 1:
+        if self.kernel_size == 1:
             return self.finish(pointwise(x[:, :: self.stride, :: self.stride], weight), normalise)
         return self.finish(conv2d(x, weight, self.stride, self.padding), normalise)
 
@@ -121,7 +121,7 @@ class Depthwise(Normed):
     def __init__(
         self,
         channels: int,
-        kernel: int,
+        kernel_size: int,
         stride: int = 1,
         *,
         rngs: nnx.Rngs,
@@ -129,7 +129,7 @@ class Depthwise(Normed):
         **norm: Any,
     ) -> None:
         super().__init__(channels, **norm)
-        self.weight = normal(rngs, (kernel, kernel, channels), (2 / kernel**2) ** 0.5)
+        self.weight = normal(rngs, (kernel_size, kernel_size, channels), (2 / kernel_size**2) ** 0.5)
         self.in_channels, self.stride, self.padding = channels, stride, padding
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:

@@ -51,14 +51,14 @@ class Network(nnx.Module):
 
     def __init__(self, arch: ArchSpec, rngs: nnx.Rngs) -> None:
         common: dict[str, Any] = {"padding": arch.padding, "norm_eps": arch.norm_eps, "rngs": rngs}
-        modules = [MODULES[type(op)](shape.channels, **asdict(op), **common) for _, op, shape in arch.walk()]
+        modules = [MODULES[type(op)](shape.channels, **asdict(op), **common) for _, op, shape in arch.iter_ops()]
         remaining = iter(modules)
         self.stages = nnx.List([nnx.List([next(remaining) for _ in stage]) for stage in arch.stages])
-        self.head = blocks.HeadBlock(arch.last_map.channels, arch.num_classes, **asdict(arch.head), **common)
+        self.head = blocks.HeadBlock(arch.final_feature_map.channels, arch.num_classes, **asdict(arch.head), **common)
         self.arch = arch
 
     def __call__(self, x: Array, *, batch_stats: bool = False) -> Array:
-        """Return float32 logits [N, classes] for pictures `x` [N, H, W, C], computed in the dtype of `x`.
+        """Return float32 logits [N, classes] for images `x` [N, H, W, C], computed in the dtype of `x`.
 
         `batch_stats` normalises with the batch's own statistics (training, stateless) instead of the stored ones.
         """
@@ -68,7 +68,7 @@ class Network(nnx.Module):
         """Return the logits where `normalise` stands for every normalisation."""
         if x.ndim != 4 or x.shape[1:] != tuple(self.arch.input_shape):
             raise InvalidInput(
-                f"the network takes pictures of shape [N, {', '.join(map(str, self.arch.input_shape))}], "
+                f"the network takes images of shape [N, {', '.join(map(str, self.arch.input_shape))}], "
                 f"got {list(x.shape)}"
             )
         for stage in self.stages:

@@ -7,31 +7,32 @@ from nas.errors import InvalidInput
 from nas.ops.kernels import Kernel, Shape
 
 Act = Literal["none", "relu", "relu6", "hswish", "gelu", "swish"]
-
 Gate = Literal["hard_sigmoid", "sigmoid"]
+FILE_KEYS = {"kernel_size": "kernel"}  # field -> its key in spec files
 
 
 @dataclass(frozen=True)
 class Op:
     """Base of all ops. `tag` is the op's name in JSON.
 
-    `later` names the fields that came after the first release: at their default they are absent from JSON, so that the
-    digest of an older spec stays what it was.
+    `fields_added_later` names the fields that came after the first release: at their default they are absent from
+    JSON, so that the digest of an older spec stays what it was.
     """
 
     tag: ClassVar[str]
-    later: ClassVar[frozenset[str]] = frozenset()
+    fields_added_later: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value, minimum = getattr(self, field.name), int(field.name not in _MAY_BE_ZERO)
+            where = f"{self.tag}.{FILE_KEYS.get(field.name, field.name)}"
             if isinstance(value, int) and not isinstance(value, bool) and value < minimum:
-                raise InvalidInput(f"{self.tag}.{field.name} must be at least {minimum}, got {value}")
+                raise InvalidInput(f"{where} must be at least {minimum}, got {value}")
             if field.name in _ODD and value and value % 2 == 0:
-                raise InvalidInput(f"{self.tag}.{field.name} must be odd, got {value}")
+                raise InvalidInput(f"{where} must be odd, got {value}")
             allowed = get_args(_CHOICES.get(field.name))
             if allowed and value not in allowed:
-                raise InvalidInput(f"{self.tag}.{field.name} must be one of {', '.join(allowed)}, got '{value}'")
+                raise InvalidInput(f"{where} must be one of {', '.join(allowed)}, got '{value}'")
         self.check()
 
     def check(self) -> None:
@@ -39,8 +40,10 @@ class Op:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
-        unsaid = {f.name for f in fields(self) if f.name in self.later and getattr(self, f.name) == f.default}
-        values = {key: value for key, value in asdict(self).items() if key not in unsaid}
+        omitted = {
+            f.name for f in fields(self) if f.name in self.fields_added_later and getattr(self, f.name) == f.default
+        }
+        values = {FILE_KEYS.get(name, name): value for name, value in asdict(self).items() if name not in omitted}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     def out_shape(self, shape: Shape) -> Shape:
@@ -73,7 +76,7 @@ class Strided(Op):
 
 _MAY_BE_ZERO = {"start_dw", "middle_dw", "expanded_channels", "se_channels", "hidden"}
 
-_ODD = {"kernel", "start_dw", "middle_dw"}
+_ODD = {"kernel_size", "start_dw", "middle_dw"}
 
 _CHOICES: dict[str, Any] = {"act": Act, "se_act": Act, "se_gate": Gate}
 

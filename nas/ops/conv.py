@@ -13,12 +13,12 @@ class Conv(Strided):
 
     tag: ClassVar[str] = "conv"
     out_channels: int
-    kernel: int = 3
+    kernel_size: int = 3
     stride: int = 1
     act: Act = "relu"
 
     def kernels(self, shape: Shape) -> list[Kernel]:
-        return [conv("conv", shape, self.out_channels, self.kernel, self.stride, norm=True)]
+        return [conv("conv", shape, self.out_channels, self.kernel_size, self.stride, norm=True)]
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class SeparableConv(Strided):
 
     tag: ClassVar[str] = "separable_conv"
     out_channels: int
-    kernel: int = 3
+    kernel_size: int = 3
     stride: int = 1
     act: Act = "relu"
 
     def kernels(self, shape: Shape) -> list[Kernel]:
-        first = depthwise("depthwise", shape, self.kernel, self.stride)
+        first = depthwise("depthwise", shape, self.kernel_size, self.stride)
         return [first, conv("pointwise", first.out_shape, self.out_channels, 1, 1, norm=True)]

@@ -15,7 +15,7 @@ class FusedIB(Strided):
     tag: ClassVar[str] = "fused_ib"
     out_channels: int
     expanded_channels: int
-    kernel: int = 3
+    kernel_size: int = 3
     stride: int = 1
     act: Act = "relu"
     residual: bool = False
@@ -26,7 +26,7 @@ class FusedIB(Strided):
             raise InvalidInput("fused_ib.expanded_channels must be at least 1, got 0")
 
     def kernels(self, shape: Shape) -> list[Kernel]:
-        expand = conv("expand", shape, self.expanded_channels, self.kernel, self.stride, norm=True)
+        expand = conv("expand", shape, self.expanded_channels, self.kernel_size, self.stride, norm=True)
         project = conv("project", expand.out_shape, self.out_channels, 1, 1, norm=True)
         body = [expand, with_layer_scale(project, self.layer_scale)]
         return with_residual(body, shape) if self.residual else body

@@ -45,10 +45,10 @@ class InvertedResidual(Bottleneck):
     """
 
     tag: ClassVar[str] = "inverted_residual"
-    later: ClassVar[frozenset[str]] = frozenset({"se_act", "se_gate"})
+    fields_added_later: ClassVar[frozenset[str]] = frozenset({"se_act", "se_gate"})
     out_channels: int
     expanded_channels: int
-    kernel: int = 3
+    kernel_size: int = 3
     stride: int = 1
     act: Act = "relu6"
     se_channels: int = 0
@@ -57,4 +57,4 @@ class InvertedResidual(Bottleneck):
     se_gate: Gate = "hard_sigmoid"
 
     def filtered(self, shape: Shape) -> list[Kernel]:
-        return [depthwise("depthwise", shape, self.kernel, self.stride)]
+        return [depthwise("depthwise", shape, self.kernel_size, self.stride)]

@@ -1,6 +1,6 @@
 """The kernels that ops lower to: one call of the runtime each, with resolved sizes; they carry all cost.
 
-All counts are for one picture and in elements, not bytes: a target knows how wide an element is.
+All counts are for one image and in elements, not bytes: a target knows how wide an element is.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Shape(NamedTuple):
-    """Height, width and channels of one feature map (one picture)."""
+    """Height, width and channels of one feature map (one image)."""
 
     height: int
     width: int
@@ -34,7 +34,7 @@ class Shape(NamedTuple):
 class Kernel:
     """One call of the runtime: folded normalisation and activation are part of the kernel in front of them.
 
-    All counts are for one picture and in elements, not bytes: a target knows how wide an element is.
+    All counts are for one image and in elements, not bytes: a target knows how wide an element is.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Kernel:
     reads: int = 0  # activation elements read
     writes: int = 0  # activation elements written
     held: int = 0  # elements of other tensors (a skip, a gate's input) that must stay alive meanwhile
-    kernel: int = 1
+    kernel_size: int = 1
     stride: int = 1
 
     @property
@@ -62,24 +62,26 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 
 
-def conv(name: str, shape: Shape, out: int, kernel: int, stride: int, *, norm: bool, bias: bool = False) -> Kernel:
+def conv(name: str, shape: Shape, out: int, kernel_size: int, stride: int, *, norm: bool, bias: bool = False) -> Kernel:
     """Return a dense k x k convolution, or a pointwise one for k = 1; `norm` adds two parameters a channel."""
     result = shape.strided(stride, out)
-    weights = kernel * kernel * shape.channels * out
-    kind: Kind = "pointwise" if kernel == 1 else "conv"
+    weights = kernel_size * kernel_size * shape.channels * out
+    kind: Kind = "pointwise" if kernel_size == 1 else "conv"
     params = weights + 2 * out * norm + out * bias
     macs = result.height * result.width * weights
-    return Kernel(name, kind, shape, result, macs, params, weights, shape.elements, result.elements, 0, kernel, stride)
+    return Kernel(
+        name, kind, shape, result, macs, params, weights, shape.elements, result.elements, 0, kernel_size, stride
+    )
 
 
-def depthwise(name: str, shape: Shape, kernel: int, stride: int) -> Kernel:
+def depthwise(name: str, shape: Shape, kernel_size: int, stride: int) -> Kernel:
     """Return a depthwise convolution with normalisation."""
     result = shape.strided(stride, shape.channels)
-    weights = kernel * kernel * shape.channels
+    weights = kernel_size * kernel_size * shape.channels
     macs = result.height * result.width * weights
     params = weights + 2 * shape.channels
     reads, writes = shape.elements, result.elements
-    return Kernel(name, "depthwise", shape, result, macs, params, weights, reads, writes, 0, kernel, stride)
+    return Kernel(name, "depthwise", shape, result, macs, params, weights, reads, writes, 0, kernel_size, stride)
 
 
 def dense(name: str, features: int, out: int, *, params: int | None = None) -> Kernel:

@@ -63,9 +63,9 @@ class Journal:
             raise CannotWrite(self.path, error) from error
         self.records.append(record)
 
-    def keep(self, wanted: Callable[[Record], bool]) -> None:
-        """Drop all records but the `wanted` ones: a resumed run forgets what came after its checkpoint."""
-        kept = [record for record in self.records if wanted(record)]
+    def keep(self, keeps: Callable[[Record], bool]) -> None:
+        """Drop all records but those for which `keeps` is true: a resumed run forgets what came after its checkpoint."""
+        kept = [record for record in self.records if keeps(record)]
         if len(kept) < len(self.records):
             self.records = kept
             self._write()

@@ -99,7 +99,7 @@ def _leads_to(path: Path, file: int) -> bool:
 
 def _words(file: int) -> str:
     try:
-        told = json.loads(os.pread(file, 1000, 0))
-        return f"process {told['pid']} on {told['host']}"
+        stored = json.loads(os.pread(file, 1000, 0))
+        return f"process {stored['pid']} on {stored['host']}"
     except (OSError, ValueError, TypeError, KeyError):
         return "another process"

@@ -11,7 +11,7 @@ import numpy as np
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
 from nas.files import read_json
-from nas.records.results import Accuracy, AccuracyKind, Result, accuracy_from, load_result, result_of_run
+from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind, Result, accuracy_from, load_result, result_of_run
 from nas.space.scaling import with_input
 from nas.zoo import BASELINES, ZOO, Series, find, is_reference, parse_reference, published, reference
 
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Source = Literal["run", "spec", "reference"]
-TRAINED_ALONE = "trained alone, test pictures"  # how `nas train` obtains an accuracy
 PUBLISHED_KIND = {
     "authors": "ImageNet-1k top-1 as published by each network's authors, each at its own resolution",
     "mobilenetv4-tab6": "ImageNet-1k top-1 of arXiv 2404.10518 Tab. 6, each at its own resolution",
 }
-VALIDATION_PICTURES = 50_000  # of ImageNet-1k: arXiv 1409.0575, section 3.1
+VALIDATION_IMAGES = 50_000  # of ImageNet-1k: arXiv 1409.0575, section 3.1
 UNIVERSAL = (
     "universal"  # folder of the network for all targets of a run for several, see nas.runs.multi_target_settings
 )
@@ -58,10 +57,10 @@ class Entry:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy; of a published one what 50,000 validation pictures give."""
+        """Of the accuracy; of a published one what 50,000 validation images give."""
         if self.accuracy:
             return self.accuracy.standard_error
-        return float(np.sqrt(self.top1 * (1 - self.top1) / VALIDATION_PICTURES))
+        return float(np.sqrt(self.top1 * (1 - self.top1) / VALIDATION_IMAGES))
 
     @property
     def kind(self) -> str:
@@ -144,7 +143,7 @@ def baselines(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
     for shape, classes in deployments:
         words = f"{shape.height}x{shape.width}x{shape.channels}, {classes:,} classes"
         if shape.height != shape.width:
-            notes.append(f"no references for {words}: they take square pictures")
+            notes.append(f"no references for {words}: they take square images")
             continue
         for name in BASELINES:
             arch = with_input(reference(name), shape.height, shape.channels, classes)
@@ -198,10 +197,10 @@ def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
     table = _read(run / "finalists.csv", {"epochs": int, "top1": float, "pictures": int})
     last = table[table["epochs"] == table.loc[table["digest"] == result.arch.digest, "epochs"].max()]
     last = last.drop_duplicates("digest")  # the winner of the coarse stage stands in the contest of the fine one too
-    for digest, spec, top1, pictures in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
+    for digest, spec, top1, images in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
         arch = _member(run, digest, spec, top1)
         if arch != result.arch:
-            accuracy, name = Accuracy.of(top1, pictures, own.kind), f"{label}/{digest[:8]} alone"
+            accuracy, name = Accuracy.of(top1, images, own.kind), f"{label}/{digest[:8]} alone"
             yield Entry(label, name, "run", arch, accuracy, chosen=False, found_for=result.target)
 
 
@@ -221,7 +220,7 @@ def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
     for digest, spec, top1, standard_error in members:
         arch = _member(run, digest, spec, top1)
         if arch != result.arch:
-            accuracy = Accuracy(top1, standard_error, best.pictures, best.kind)
+            accuracy = Accuracy(top1, standard_error, best.images, best.kind)
             yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False, found_for=found_for)
 
 

@@ -15,6 +15,12 @@ from nas.files import dump_json, read_json, write_whole
 
 SCHEMA = "nas.result"
 VERSION = 1
+SUPERNET = "supernet weights, held-out pictures"  # an accuracy under shared weights on validation images
+TRAINED_ALONE = "trained alone, test pictures"  # what `nas train` measures: a network of its own weights, test images
+SHOWN_AS = {  # phrases that files keep, so that old and new accuracies compare -> what a reader sees
+    "held-out pictures": "validation images", "test pictures": "test images", "deployed network": "target network",
+}  # fmt: skip
+FILE_KEYS = {"images": "pictures", "latency_budget": "wanted_latency"}  # field -> its key in files, that of release 0.1
 
 
 @dataclass(frozen=True)
@@ -23,34 +29,53 @@ class AccuracyKind:
 
     data: str  # name of the data set
     data_digest: str  # SHA-256 of its arrays
-    resolution: int  # px of the pictures that the network saw
+    resolution: int  # px of the images that the network saw
     width: float  # of the proxy; 1 for the deployed network itself
-    how: str  # such as "supernet weights, held-out pictures" or "trained alone, test pictures"
+    how: str  # how it was obtained: `SUPERNET`, `TRAINED_ALONE` or `trained_for(epochs)`
 
-    def label(self) -> str:
-        """Return the kind in words, for axes and tables."""
+    def stored_label(self) -> str:
+        """Return the kind as the column accuracy_kind of a CSV has it, in the words of release 0.1."""
         network = "deployed network" if self.width == 1 else f"proxy of width {self.width:g}"
         return f"{self.data}, {network} at {self.resolution} px, {self.how}"
+
+    def label(self) -> str:
+        """Return the kind in plain words, for axes and tables."""
+        label = self.stored_label()
+        for stored, shown in SHOWN_AS.items():
+            label = label.replace(stored, shown)
+        return label
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 accuracy as a fraction, with its standard error over `pictures` pictures, and its kind."""
+    """Top-1 accuracy as a fraction, with its standard error over `images` images, and its kind."""
 
     top1: float
     standard_error: float
-    pictures: int
+    images: int
     kind: AccuracyKind
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {FILE_KEYS.get(name, name): value for name, value in asdict(self).items()}
+
     @classmethod
-    def of(cls, top1: float, pictures: int, kind: AccuracyKind) -> "Accuracy":
-        """Return a share of right answers with the standard error of a binomial proportion."""
-        return cls(top1, math.sqrt(top1 * (1 - top1) / pictures), pictures, kind)
+    def of(cls, top1: float, images: int, kind: AccuracyKind) -> "Accuracy":
+        """Return a share of correct answers with the standard error of a binomial proportion."""
+        return cls(top1, math.sqrt(top1 * (1 - top1) / images), images, kind)
+
+
+def trained_for(epochs: int) -> str:
+    """Return how an accuracy was obtained: by a training alone of so many epochs, on validation images."""
+    return f"trained alone for {epochs} epochs, held-out pictures"
 
 
 def accuracy_from(data: Any) -> Accuracy:
     """Return the accuracy in the JSON form `data`; `TypeError` or `KeyError` where it is none."""
-    return Accuracy(**(data | {"kind": AccuracyKind(**data["kind"])}))
+    values = {name: data[FILE_KEYS.get(name, name)] for name in ("top1", "standard_error", "images")}
+    if set(data) != {FILE_KEYS.get(f.name, f.name) for f in fields(Accuracy)}:
+        raise TypeError(f"its fields are {', '.join(sorted(data))}")
+    return Accuracy(**values, kind=AccuracyKind(**data["kind"]))
 
 
 @dataclass(frozen=True)
@@ -63,7 +88,7 @@ class Result:
     latency_model: str
     latency: float  # predicted on `target`, in `latency_unit`
     latency_unit: str  # "ms", or "x mobilenetv4-conv-s" for an abstract device
-    wanted_latency: float
+    latency_budget: float
     other_latencies_ms: dict[str, float]  # predicted on every other target
     macs: int
     params: int
@@ -81,10 +106,10 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        body = {f.name: getattr(self, f.name) for f in fields(self)} | {
+        body = {FILE_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)} | {
             "arch": self.arch.to_dict(),
-            "accuracy": asdict(self.accuracy),
-            "supernet_accuracy": self.supernet_accuracy and asdict(self.supernet_accuracy),
+            "accuracy": self.accuracy.to_dict(),
+            "supernet_accuracy": self.supernet_accuracy and self.supernet_accuracy.to_dict(),
             "genotype": list(self.genotype),
             "notes": list(self.notes),
         }
@@ -97,17 +122,17 @@ class Result:
             raise InvalidInput(f"this is not the result of a search: the field 'schema' must be '{SCHEMA}'")
         if data.get("version") != VERSION:
             raise InvalidInput(f"result version {data.get('version')!r} is not supported; this release reads {VERSION}")
-        names = {f.name for f in fields(cls)}
+        keys = {f.name: FILE_KEYS.get(f.name, f.name) for f in fields(cls)}
         data = {"supernet_accuracy": None} | data  # unknown in files of before there were finalists
-        if set(data) - {"schema", "version", "digest"} != names:
-            wrong = sorted(names ^ (set(data) - {"schema", "version", "digest"}))
+        if set(data) - {"schema", "version", "digest"} != set(keys.values()):
+            wrong = sorted(set(keys.values()) ^ (set(data) - {"schema", "version", "digest"}))
             raise InvalidInput(f"the result lacks or has in excess the field '{wrong[0]}'; run the search again")
         arch = ArchSpec.from_dict(data["arch"])
         if arch.digest != data.get("digest"):
             raise InvalidInput("the architecture does not match the digest beside it: the file was altered")
         try:
             supernet = data["supernet_accuracy"]
-            body = {name: data[name] for name in names} | {
+            body = {name: data[key] for name, key in keys.items()} | {
                 "arch": arch,
                 "accuracy": accuracy_from(data["accuracy"]),
                 "supernet_accuracy": supernet and accuracy_from(supernet),

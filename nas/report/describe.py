@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+FILE_KEYS = {"kernel_size": "kernel", "cross_validated_mape_percent": "held_out_mape_percent"}  # field -> JSON key
+
+
 @dataclass(frozen=True)
 class KernelRow:
     """One kernel of a network on one device; `latency` in the unit of the description."""
@@ -24,7 +27,7 @@ class KernelRow:
     kind: str
     in_shape: Shape
     out_shape: Shape
-    kernel: int
+    kernel_size: int
     stride: int
     macs: int
     bytes: float
@@ -35,14 +38,15 @@ class KernelRow:
 
     def to_json(self, latency_key: str) -> dict[str, Any]:
         """Return the row with its latency under `latency_key`."""
-        row = {**vars(self), "in_shape": list(self.in_shape), "out_shape": list(self.out_shape)}
+        row = {FILE_KEYS.get(name, name): value for name, value in vars(self).items()}
+        row |= {"in_shape": list(self.in_shape), "out_shape": list(self.out_shape)}
         row[latency_key] = row.pop("latency")
         return row
 
 
 @dataclass(frozen=True)
 class ForestRow:
-    """What a forest predicts for a network, in `unit` for a batch of `batch` pictures, and how far to trust it."""
+    """What a forest predicts for a network, in `unit` for a batch of `batch` images, and how far to trust it."""
 
     file: str
     of: str
@@ -50,12 +54,16 @@ class ForestRow:
     unit: str
     batch: int
     range: tuple[float, float]  # of all that it can predict
-    held_out_mape_percent: float | None
+    cross_validated_mape_percent: float | None
     note: str
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as plain JSON values, under the keys of release 0.1."""
+        return {FILE_KEYS.get(name, name): value for name, value in vars(self).items()}
+
     def __str__(self) -> str:
-        pictures = f" for a batch of {self.batch}" if self.batch > 1 else ""
-        return f"{self.of} by the forest {self.file}: {self.value:.4g} {self.unit}{pictures}; {self.note}"
+        images = f" for a batch of {self.batch}" if self.batch > 1 else ""
+        return f"{self.of} by the forest {self.file}: {self.value:.4g} {self.unit}{images}; {self.note}"
 
 
 def forest_row(path: str, arch: ArchSpec) -> ForestRow:
@@ -66,7 +74,7 @@ def forest_row(path: str, arch: ArchSpec) -> ForestRow:
     value, (low, high) = float(forest.predict([arch])[0]), forest.range
     note = f"{forest.trust}; no prediction leaves {low:.4g} to {high:.4g} {forest.unit}"
     return ForestRow(
-        path, forest.of, value, forest.unit, forest.batch, forest.range, forest.held_out_mape_percent, note
+        path, forest.of, value, forest.unit, forest.batch, forest.range, forest.cross_validated_mape_percent, note
     )
 
 
@@ -87,7 +95,7 @@ class Description:
     peak_activation_bytes: float
     kernels: tuple[KernelRow, ...]
     caution: str | None
-    batch: int = 1  # pictures in the latency, the bytes of activations, and the counts per kernel
+    batch: int = 1  # images in the latency, the bytes of activations, and the counts per kernel
     forests: tuple[ForestRow, ...] = ()
 
     @property
@@ -100,7 +108,7 @@ class Description:
         key = self.latency_key
         body = {**vars(self), "input_shape": list(self.input_shape)}
         body["kernels"] = [row.to_json(key) for row in self.kernels]
-        body["forests"] = [vars(row) for row in self.forests]
+        body["forests"] = [row.to_json() for row in self.forests]
         body[key] = body.pop("latency")
         body[key.replace("latency", "floor")] = body.pop("floor")
         return body
@@ -134,7 +142,7 @@ def _row(kernel: Kernel, model: Roofline, latency: float) -> KernelRow:
         kind=kernel.kind,
         in_shape=kernel.in_shape,
         out_shape=kernel.out_shape,
-        kernel=kernel.kernel,
+        kernel_size=kernel.kernel_size,
         stride=kernel.stride,
         macs=time.macs,
         bytes=time.bytes,
@@ -156,7 +164,7 @@ def description_table(description: Description) -> "Table":
     for row in description.kernels:
         intensity = "-" if row.macs_per_byte is None else f"{row.macs_per_byte:.1f}"
         table.add_row(
-            row.name, row.kind, _shape(row.in_shape), _shape(row.out_shape), f"{row.kernel}/{row.stride}",
+            row.name, row.kind, _shape(row.in_shape), _shape(row.out_shape), f"{row.kernel_size}/{row.stride}",
             f"{row.macs:,}", f"{row.bytes:,.0f}", intensity, row.bound, f"{row.latency:.4f}", f"{row.share:.1%}",
         )  # fmt: skip
     table.add_section()
@@ -215,7 +223,7 @@ def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
             "unit": target.unit,
             "dtype": target.dtype,
             "ridge_point": target.ridge_point,
-            "figures": {name: _plain(vars(figure)) for name, figure in target.figures.items()},
+            "figures": {name: _plain(vars(figure)) for name, figure in target.sourced_values.items()},
         }
         for target in targets
     ]

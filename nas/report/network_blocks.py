@@ -45,7 +45,7 @@ def blocks(arch: ArchSpec) -> tuple[NetworkBlock, ...]:
     for kernel in arch.kernels:
         counts[owner(kernel.name)] = counts.get(owner(kernel.name), 0) + 1
     found, first = [], 0
-    for position, op, shape in arch.walk():
+    for position, op, shape in arch.iter_ops():
         last = first + counts.get(position, 0)
         residual = bool(getattr(op, "residual", False))
         out = op.out_shape(shape)
@@ -54,7 +54,7 @@ def blocks(arch: ArchSpec) -> tuple[NetworkBlock, ...]:
     hidden = f", hidden layer of {arch.head.hidden:,}" if arch.head.hidden else ""
     words = f"average pool{hidden}, {arch.num_classes:,} classes"
     out = Shape(1, 1, arch.num_classes)
-    return (*found, NetworkBlock(HEAD, HEAD, words, arch.last_map, out, False, first, len(arch.kernels)))
+    return (*found, NetworkBlock(HEAD, HEAD, words, arch.final_feature_map, out, False, first, len(arch.kernels)))
 
 
 def owner(kernel_name: str) -> str:

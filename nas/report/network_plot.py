@@ -1,4 +1,4 @@
-"""The picture of one network for a paper: a row per block, its kernels as trapezoids, MACs and time side by side."""
+"""The image of one network for a paper: a row per block, its kernels as trapezoids, MACs and time side by side."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +22,7 @@ SMALL = 0.35  # width of a kernel without weights, relative to others
 
 
 def network_plot(arch: ArchSpec, model: Roofline, form: Literal["png", "svg"] = "png") -> bytes:
-    """Return the picture as PNG or SVG."""
+    """Return the image as PNG or SVG."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -59,8 +59,8 @@ def _shapes(axis: "Axes", found: list[BlockShare]) -> None:
             sides = [0.4 * min(1, s.channels / widest) ** 0.5 for s in (kernel.in_shape, kernel.out_shape)]
             corners = [(left, row - sides[0]), (right, row - sides[1]), (right, row + sides[1]), (left, row + sides[0])]
             axis.fill(*zip(*corners, strict=True), color=COLOURS[kernel.kind], edgecolor="white", linewidth=0.8)
-            if kernel.kernel > 1:
-                axis.text((left + right) / 2, row, str(kernel.kernel), ha="center", va="center", fontsize=6.5)
+            if kernel.kernel_size > 1:
+                axis.text((left + right) / 2, row, str(kernel.kernel_size), ha="center", va="center", fontsize=6.5)
             left = right
         if part.block.residual:
             axis.plot([-0.02, -0.02, 1.02, 1.02], [row, row - 0.43, row - 0.43, row], color="#777777", linewidth=0.6)

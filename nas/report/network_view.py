@@ -1,4 +1,4 @@
-"""One network drawn block by block: in a terminal, as a picture (PNG, SVG) or as a page (HTML), for one device."""
+"""One network drawn block by block: in a terminal, as a image (PNG, SVG) or as a page (HTML), for one device."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -82,9 +82,9 @@ def kernel_words(kernel: Kernel) -> str:
     """Return a kernel in few letters: "dw5/2", "1x1-96", "3x3-32/2", "fc-1280", "pool", "+"."""
     stride, out = f"/{kernel.stride}" if kernel.stride > 1 else "", kernel.out_shape.channels
     words: dict[Kind, str] = {
-        "conv": f"{kernel.kernel}x{kernel.kernel}-{out}{stride}",
+        "conv": f"{kernel.kernel_size}x{kernel.kernel_size}-{out}{stride}",
         "pointwise": f"1x1-{out}{stride}",
-        "depthwise": f"dw{kernel.kernel}{stride}",
+        "depthwise": f"dw{kernel.kernel_size}{stride}",
         "dense": f"fc-{out}",
         "pool": "pool",
         "matmul": own_name(kernel),
@@ -96,8 +96,8 @@ def kernel_words(kernel: Kernel) -> str:
 def bar(share: float, most: float) -> str:
     """Return a bar of up to `BAR` characters and the share in percent."""
     full, eighths = divmod(round(8 * BAR * share / (most or 1)), 8)
-    drawn = ("█" * full + EIGHTHS[eighths].strip()).ljust(BAR)
-    return f"{drawn} {share:6.1%}"
+    sampled = ("█" * full + EIGHTHS[eighths].strip()).ljust(BAR)
+    return f"{sampled} {share:6.1%}"
 
 
 def write(arch: ArchSpec, model: Roofline, path: Path) -> None:

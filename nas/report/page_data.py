@@ -82,7 +82,7 @@ def arch_data(arch: ArchSpec) -> Data:
             "kind": [KINDS.index(kernel.kind) for kernel in kernels],
             "input": [list(kernel.in_shape) for kernel in kernels],
             "output": [list(kernel.out_shape) for kernel in kernels],
-            "size": [kernel.kernel for kernel in kernels],
+            "size": [kernel.kernel_size for kernel in kernels],
             "stride": [kernel.stride for kernel in kernels],
             "macs": [kernel.macs for kernel in kernels],
             "moved": [kernel.weights + kernel.reads + kernel.writes for kernel in kernels],

@@ -28,7 +28,7 @@ def saved(figure: Any, form: Literal["png", "svg"], **options: Any) -> bytes:
 
 
 def shortened(name: str, longest: int = 30) -> str:
-    """Return the name, its middle left out where it is too long for a picture."""
+    """Return the name, its middle left out where it is too long for a image."""
     half = longest // 2
     return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
 

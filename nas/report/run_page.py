@@ -138,8 +138,8 @@ def _found(run: RunFiles) -> list[str]:
     if run.best is None:
         return [detail()] if run.entries else []
     words = (
-        "Grey: all networks evaluated with the final weights of the supernet on the same held-out pictures. The line "
-        "joins those that no other beats; dashed is the wanted latency. Click a point, or press Enter on it, to see "
+        "Grey: all networks evaluated with the final weights of the supernet on the same validation images. The line "
+        "joins those that no other beats; dashed is the latency budget. Click a point, or press Enter on it, to see "
         "its network."
     )
     front = _section("Accuracy against latency", words, figure("panels", "accuracy against latency"))
@@ -155,7 +155,7 @@ def _data(run: RunFiles, stages: Stages) -> dict[str, Any]:
     data["stages"] = [stage_columns(name, start, chunks) for name, (start, chunks) in stages.items()]
     data["courses"] = list(run.training_curves)
     if run.best is not None:
-        data["wanted"] = [run.best.wanted_latency]
+        data["wanted"] = [run.best.latency_budget]
     if run.evaluated is not None:
         data["background"] = [run.evaluated[["latency", "top1"]].to_numpy(float).tolist()]
         data["grounded"] = len(data["kinds"]) - 1  # the accuracies under shared weights, the last kind of a run
@@ -186,16 +186,16 @@ def _summary(run: RunFiles) -> list[str]:
 def sentences(result: Result) -> list[str]:
     """Return the result in words, with everything that a reader must know before using its numbers."""
     kind, accuracy, shape = result.accuracy.kind, result.accuracy, result.arch.input_shape
-    deviation = result.latency / result.wanted_latency - 1
+    deviation = result.latency / result.latency_budget - 1
     said = [
         f"Found for {result.target}: a network of {result.macs:,} multiply-accumulates and {result.params:,} "
         f"parameters ({_kb(result.weight_bytes)} of weights, at most {_kb(result.peak_activation_bytes)} of "
-        f"activations at once) for pictures of {_shape(shape)} and {result.arch.num_classes:,} classes.",
+        f"activations at once) for images of {_shape(shape)} and {result.arch.num_classes:,} classes.",
         f"Its predicted latency is {_number(result.latency)} {result.latency_unit}, {deviation:+.2%} against the "
-        f"wanted {_number(result.wanted_latency)} {result.latency_unit}. It is predicted by the latency model "
+        f"wanted {_number(result.latency_budget)} {result.latency_unit}. It is predicted by the latency model "
         f"'{result.latency_model}', not measured.",
         f"Top-1 accuracy: {accuracy.top1:.1%} ± {accuracy.standard_error:.1%} (one standard error) on "
-        f"{accuracy.pictures:,} pictures of {kind.data}; obtained with: {kind.how}.",
+        f"{accuracy.images:,} images of {kind.data}; obtained with: {kind.how}.",
     ]
     if (shared := result.supernet_accuracy) not in (None, accuracy):
         said.append(f"With the supernet's shared weights it has {shared.top1:.1%} ± {shared.standard_error:.1%}.")
@@ -228,7 +228,7 @@ def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
 
 
 def _retraining(rungs: "pd.DataFrame") -> list[str]:
-    words = "Top-1 in % of their proxies on the held-out pictures: in the supernet, then trained alone for some epochs."
+    words = "Top-1 in % of their proxies on the validation images: in the supernet, then trained alone for some epochs."
     head = ["stage", "network", "supernet", *(f"{epochs} epochs" for epochs in rungs.columns)]
     rows = [
         [stage, digest[:8], _top1(supernet), *map(_top1, values)]
@@ -245,7 +245,7 @@ def _latencies(result: Result) -> list[str]:
     rows = sorted(result.other_latencies_ms.items(), key=lambda row: row[1])
     here = (f"{result.target} (searched for)", f"{_number(result.latency)} {result.latency_unit}")
     table = _table(("target", "predicted latency"), [here, *((name, f"{_number(ms)} ms") for name, ms in rows)])
-    words = "For one picture; nas targets --json says where each figure comes from."
+    words = "For one image; nas targets --json says where each figure comes from."
     return _section("Predicted latency on every target", words, table)
 
 

@@ -52,9 +52,9 @@ def front_candidates(
 
 
 def on_target(
-    space: StagedSpace, goal: Constraints, policy: reinforce.Policy, chosen: Genotype, seed: int
+    space: StagedSpace, constraints: Constraints, policy: reinforce.Policy, chosen: Genotype, seed: int
 ) -> dict[Genotype, str]:
-    """Return distinct architectures that keep `goal`, with their origin: the chosen one, policy and uniform draws.
+    """Return distinct architectures that keep `constraints`, with their origin: the chosen one, policy and uniform draws.
 
     The uniform ones are there because a policy that has settled draws little but its favourites.
     """
@@ -63,34 +63,34 @@ def on_target(
     by_policy = np.asarray(reinforce.ask(policy, key, POOL_DRAWS))
     uniform = space.sample(np.random.default_rng([seed, 5]), POOL_DRAWS)
     for origin, draws in (("policy", by_policy), ("uniform", uniform)):
-        rows = space.canonical(draws[goal.violation(draws) == 0])
+        rows = space.canonical(draws[constraints.violation(draws) == 0])
         fresh = list(dict.fromkeys(tuple(int(g) for g in row) for row in rows))
         found |= dict.fromkeys([genotype for genotype in fresh if genotype not in found][:POOL_SHARE], origin)
     return found
 
 
-def open_candidates(space: StagedSpace, goal: Constraints, count: int, seed: int) -> list[Genotype]:
-    """Return up to `count` distinct architectures of the whole space that keep `goal`, drawn at random.
+def open_candidates(space: StagedSpace, constraints: Constraints, count: int, seed: int) -> list[Genotype]:
+    """Return up to `count` distinct architectures of the whole space that keep `constraints`, drawn at random.
 
     Uniform draws that happen to keep it, and where they are too few, draws that keep its tables by construction.
     """
     rng = np.random.default_rng([seed, 6])
     draws = space.sample(rng, POOL_DRAWS)
-    draws = draws[goal.violation(draws) == 0]
+    draws = draws[constraints.violation(draws) == 0]
     if len(draws) < count:
         with suppress(InvalidInput):  # then nothing is found that keeps all of it
-            draws = np.concatenate([draws, Bounded(space, band(goal)).draw(rng, 4 * count)])
-    kept = space.canonical(draws)[goal.kept(draws)] if len(draws) else draws
+            draws = np.concatenate([draws, Bounded(space, band(constraints)).draw(rng, 4 * count)])
+    kept = space.canonical(draws)[constraints.kept(draws)] if len(draws) else draws
     return list(dict.fromkeys(tuple(int(g) for g in row) for row in kept))[:count]
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What the evaluation after the fine stage gave: right answers out of `pictures`, and the origins."""
+    """What the evaluation after the fine stage gave: correct answers out of `images`, and the origins."""
 
     correct: dict[Genotype, int]
     origin: dict[Genotype, str]
-    pictures: int
+    images: int
     kind: AccuracyKind
 
 
@@ -100,9 +100,9 @@ def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: Eval
     None on the front is beaten in accuracy, latency and the costs of `settings.minimize` together; the last columns,
     memory, flash, energy where it is calibrated and what forests predict, are there to look at or to choose by.
     """
-    counts, pictures = evaluated.correct, evaluated.pictures
+    counts, images = evaluated.correct, evaluated.images
     genotypes = np.array(list(counts), np.int32)
-    top1 = np.array(list(counts.values())) / pictures
+    top1 = np.array(list(counts.values())) / images
     archs = [space.decode(genotype) for genotype in counts]
     costs = plan.columns(space)
     extra = {cost.heading: cost.score(genotypes) for cost in costs}
@@ -113,10 +113,10 @@ def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: Eval
             "latency": compile_table(space, plan.model).score(genotypes),
             "latency_unit": plan.model.unit,
             "top1": top1,
-            "standard_error": np.sqrt(top1 * (1 - top1) / pictures),
+            "standard_error": np.sqrt(top1 * (1 - top1) / images),
             "macs": compile_table(space, MACS).score(genotypes),
             "params": compile_table(space, PARAMS).score(genotypes),
-            "accuracy_kind": evaluated.kind.label(),
+            "accuracy_kind": evaluated.kind.stored_label(),
             **extra,
             "on_front": False,
             "origin": [evaluated.origin[genotype] for genotype in counts],

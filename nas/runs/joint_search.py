@@ -46,14 +46,14 @@ from nas.training.devices import device_sharding, replicated
 SCHEMA = "nas.experiment"
 VERSION = 1
 CHECKPOINT_SECONDS = 20.0
-PROGRESS_PICTURES = 256  # held out, for the accuracy that progress shows
+PROGRESS_IMAGES = 256  # held out, for the accuracy that progress shows
 POOLS = {"coarse": "coarse pool", "fine": "front"}  # from which a stage's finalists come
 FOLLOW = {"coarse": ("finalists", "checkpoints/fine"), "fine": ("finalists/fine",)}  # a stage; folders
 PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
 def search(
-    settings: SearchConfig, out: Path, watch: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process
+    settings: SearchConfig, out: Path, reporter: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process
 ) -> Result:
     """Search as `settings` say, into the new folder `out`, and return the result; see `nas.records.results` for the files.
 
@@ -65,7 +65,7 @@ def search(
     with locked(out):
         new_folder(out)  # still: nobody came between
         _store(plan, out)
-        return _JointSearchRun(plan, out, watch or SilentReporter(), trainers).finish()
+        return _JointSearchRun(plan, out, reporter or SilentReporter(), trainers).finish()
 
 
 def _store(plan: SearchPlan, out: Path) -> None:
@@ -79,13 +79,13 @@ def _store(plan: SearchPlan, out: Path) -> None:
     write_whole(out / "experiment.json", dump_json(stored))
 
 
-def resume(run: Path, watch: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process) -> Result:
+def resume(run: Path, reporter: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process) -> Result:
     """Go on with the search in the folder `run`, and return its result; a finished one is just read."""
     stored = stored_run(run)
     if _reported(run):
         return load_result(run / "best.json")
     with locked(run):
-        return _go_on(run, stored, watch or SilentReporter(), trainers)
+        return _go_on(run, stored, reporter or SilentReporter(), trainers)
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _reported(run: Path) -> bool:
     return best.exists() and report.exists() and report.stat().st_mtime_ns >= best.stat().st_mtime_ns
 
 
-def _go_on(run: Path, stored: dict[str, Any], watch: ProgressReporter, trainers: OpenTrainers) -> Result:
+def _go_on(run: Path, stored: dict[str, Any], reporter: ProgressReporter, trainers: OpenTrainers) -> Result:
     """Do what is left of the search in `run`, which this process holds."""
     if (run / "best.json").exists():
         result = load_result(run / "best.json")
@@ -115,7 +115,7 @@ def _go_on(run: Path, stored: dict[str, Any], watch: ProgressReporter, trainers:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
     if stored.get("forests", {}) != plan.forest_digests:
         raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
-    return _JointSearchRun(plan, run, watch, trainers).finish()
+    return _JointSearchRun(plan, run, reporter, trainers).finish()
 
 
 @dataclass(frozen=True)
@@ -127,27 +127,27 @@ class _FinishedStage:
     graph: Any
     state: joint.SearchState
     genotype: Genotype  # what the policy chose, or the finalists
-    landed: bool  # the repair reached the goal
-    verdict: CandidateRanking | None = None  # of its finalists, where there were any
+    satisfied: bool  # the repair reached the goal
+    ranking: CandidateRanking | None = None  # of its finalists, where there were any
 
     @property
     def arch(self) -> ArchSpec:
         """What the stage chose; its finalists may have come from outside of its space."""
-        return self.verdict.winner if self.verdict else self.space.decode(self.genotype)
+        return self.ranking.winner if self.ranking else self.space.decode(self.genotype)
 
 
 class _JointSearchRun:
     """The work on one run folder; every method can be entered again after a crash."""
 
-    def __init__(self, plan: SearchPlan, out: Path, watch: ProgressReporter, trainers: OpenTrainers) -> None:
-        self.plan, self.out, self.watch, self.trainers = plan, out, watch, trainers
+    def __init__(self, plan: SearchPlan, out: Path, reporter: ProgressReporter, trainers: OpenTrainers) -> None:
+        self.plan, self.out, self.reporter, self.trainers = plan, out, reporter, trainers
         self.journal = Journal(out / "journal.jsonl")
         self.evaluators: dict[str, SupernetEvaluator] = {}
-        self.feed = BatchSampler(plan)
+        self.sampler = BatchSampler(plan)
 
     def finish(self) -> Result:
         """Run what is left and return the result; after Ctrl-C the report shows what there is."""
-        self.watch.plan(self.plan.lines())
+        self.reporter.plan(self.plan.lines())
         try:
             return self.search()
         except KeyboardInterrupt:
@@ -160,10 +160,12 @@ class _JointSearchRun:
         coarse = self.stage("coarse", 0, plan.space.coarse(), None)
         finals, counts = plan.preset.finals, dict[Genotype, int]()
         if finals:
-            pool = on_target(coarse.space, coarse.stage.goal, coarse.state.policy, coarse.genotype, plan.settings.seed)
+            pool = on_target(
+                coarse.space, coarse.stage.constraints, coarse.state.policy, coarse.genotype, plan.settings.seed
+            )
             counts = self.evaluate("coarse pool", coarse, pool)
-            drawn = open_candidates(plan.space, plan.goal(plan.space), finals.open, plan.settings.seed)
-            coarse = self.contest(coarse, finals.rungs, counts, finals.coarse - len(drawn), drawn)
+            sampled = open_candidates(plan.space, plan.constraints(plan.space), finals.open, plan.settings.seed)
+            coarse = self.retrain(coarse, finals.rungs, counts, finals.coarse - len(sampled), sampled)
         chosen = coarse.arch
         if not (self.out / "coarse.json").exists():
             save_result(self.result(coarse, counts), self.out / "coarse.json")
@@ -175,11 +177,11 @@ class _JointSearchRun:
         candidates = front_candidates(fine.space, fine.state.policy, first, plan.preset.front_size, plan.settings.seed)
         counts = self.evaluate("front", fine, candidates)
         if finals:
-            fine = self.contest(fine, finals.rungs, counts, finals.fine, champion=coarse.verdict)
-        if verdicts := {one.stage.name: one.verdict for one in (coarse, fine) if one.verdict}:
+            fine = self.retrain(fine, finals.rungs, counts, finals.fine, incumbent=coarse.ranking)
+        if verdicts := {one.stage.name: one.ranking for one in (coarse, fine) if one.ranking}:
             write_finalists(self.out, verdicts)
         result, shared = self.result(fine, counts), self.supernet_accuracy(fine, counts)
-        evaluated = Evaluated(counts, self.origins("front"), shared.pictures, shared.kind)
+        evaluated = Evaluated(counts, self.origins("front"), shared.images, shared.kind)
         write_front(self.out, fine.space, plan, evaluated)
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
         save_result(result, self.out / "best.json")
@@ -193,7 +195,7 @@ class _JointSearchRun:
         plan = self.plan
         budget = {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
         stage = joint.JointStage(
-            name, number, plan.proxy(space), plan.goal(space), budget, plan.preset,
+            name, number, plan.proxy(space), plan.constraints(space), budget, plan.preset,
             plan.dataset.augmentation, plan.settings.seed,
         )  # fmt: skip
         model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]))
@@ -210,11 +212,11 @@ class _JointSearchRun:
         argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
         if name == "coarse":
             return _FinishedStage(
-                stage, space, graph, state, *project_coarse(plan.space, space, argmax, scores, plan.goal)
+                stage, space, graph, state, *project_coarse(plan.space, space, argmax, scores, plan.constraints)
             )
-        landed = project(space, argmax, scores, stage.goal)
-        chosen = argmax if landed is None else tuple(int(g) for g in space.canonical(np.array([landed]))[0])
-        return _FinishedStage(stage, space, graph, state, chosen, landed is not None)
+        satisfied = project(space, argmax, scores, stage.constraints)
+        chosen = argmax if satisfied is None else tuple(int(g) for g in space.canonical(np.array([satisfied]))[0])
+        return _FinishedStage(stage, space, graph, state, chosen, satisfied is not None)
 
     def train(
         self,
@@ -234,18 +236,23 @@ class _JointSearchRun:
             decisions = [{"name": d.name, "options": list(d.options)} for d in space.decisions]
             unit = self.plan.model.unit
             self.journal.append(
-                {"stage": name, "decisions": decisions, "target_latency": stage.goal.target, "latency_unit": unit}
+                {
+                    "stage": name,
+                    "decisions": decisions,
+                    "target_latency": stage.constraints.target,
+                    "latency_unit": unit,
+                }
             )
         devices = device_sharding()
-        chunk = joint.compile_steps(stage, graph, devices)
-        state, pictures = replicated((state, self.feed.pictures), devices)
+        run_steps = joint.compile_steps(stage, graph, devices)
+        state, images = replicated((state, self.sampler.images), devices)
         evaluator = self.evaluator(stage, graph)
-        rows = self.rows(stage, first, min(budget.chunk, budget.steps - first), devices)
-        joint.compile_both(chunk, (state, pictures, *rows), evaluator)
+        rows = self.rows(stage, first, min(budget.steps_per_dispatch, budget.steps - first), devices)
+        joint.compile_both(run_steps, (state, images, *rows), evaluator)
         saved = began = time.monotonic()
-        for step in range(first, budget.steps, budget.chunk):
-            count = min(budget.chunk, budget.steps - step)
-            state, report = chunk(state, pictures, *self.rows(stage, step, count, devices))
+        for step in range(first, budget.steps, budget.steps_per_dispatch):
+            count = min(budget.steps_per_dispatch, budget.steps - step)
+            state, report = run_steps(state, images, *self.rows(stage, step, count, devices))
             done = step + count
             evaluator.params = state.params
             record = self.record(stage, space, state, report, done, evaluator)
@@ -255,7 +262,7 @@ class _JointSearchRun:
                 checkpoints.save(done, state)
                 saved = time.monotonic()
             left = (now - began) / (done - first) * (budget.steps - done)
-            self.watch.progress(
+            self.reporter.progress(
                 Progress(
                     name, done, budget.steps, record["loss"], record["argmax_reward_top1"], record["argmax_latency"],
                     self.plan.model.unit, record["entropy"], left,
@@ -276,7 +283,7 @@ class _JointSearchRun:
         loss = float(np.asarray(report.loss).mean())
         if not np.isfinite(loss):
             raise InvalidInput(f"the supernet's loss is {loss} at {stage.name} step {done}; start with another --seed")
-        policy, shown = jax.device_get(state.policy), min(PROGRESS_PICTURES, evaluator.count)
+        policy, shown = jax.device_get(state.policy), min(PROGRESS_IMAGES, evaluator.count)
         argmax = space.canonical(policy.logits.argmax(1)[None])
         sampled = float(policy.latency[0] / policy.latency[1]) if policy.latency[1] > 0 else None
         return {
@@ -287,9 +294,9 @@ class _JointSearchRun:
             "train_top1": float(np.asarray(report.train_top1).mean()),
             "entropy": reinforce.entropy(policy),
             "beta": float(policy.beta),
-            "sampled_latency": None if sampled is None else sampled * stage.goal.target,
+            "sampled_latency": None if sampled is None else sampled * stage.constraints.target,
             "argmax": argmax[0].tolist(),
-            "argmax_latency": float(stage.goal.latency.score(argmax)[0]),
+            "argmax_latency": float(stage.constraints.latency.score(argmax)[0]),
             "argmax_reward_top1": evaluator.correct(argmax[0], shown) / evaluator.whole_batches(shown),
             "policy": [
                 [round(float(p), 4) for p in row[: len(decision.options)]]
@@ -300,18 +307,18 @@ class _JointSearchRun:
     # -------------------------------------------------------------------------------------------------------- data
 
     def rows(self, stage: joint.JointStage, step: int, count: int, devices: Any) -> tuple[jax.Array, jax.Array]:
-        """Return training indices [count, updates, batch] and held-out ones [count, reward_batch] from `step` on."""
+        """Return training indices [count, updates, batch] and validation ones [count, reward_batch] from `step` on."""
         updates, seed = stage.budget.updates, self.plan.settings.seed * 4 + stage.number * 2
-        train = self.feed.train_batches(seed, step * updates, count * updates)
-        held = self.feed.reward_batches(seed + 1, step, count)
-        return replicated(jax.device_put((train.reshape(count, updates, -1), held)), devices)
+        train = self.sampler.train_batches(seed, step * updates, count * updates)
+        val = self.sampler.reward_batches(seed + 1, step, count)
+        return replicated(jax.device_put((train.reshape(count, updates, -1), val)), devices)
 
     # -------------------------------------------------------------------------------------------- accuracy, front
 
     def evaluator(self, stage: joint.JointStage, graph: Any) -> SupernetEvaluator:
-        """Return the stage's evaluator over at most `eval_pictures` held-out pictures, compiled once."""
+        """Return the stage's evaluator over at most `eval_images` validation images, compiled once."""
         if stage.name not in self.evaluators:
-            evaluator = SupernetEvaluator(stage.space, graph, self.feed.evaluated, self.plan.preset.eval_batch)
+            evaluator = SupernetEvaluator(stage.space, graph, self.sampler.evaluated, self.plan.preset.eval_batch)
             self.evaluators[stage.name] = evaluator
         return self.evaluators[stage.name]
 
@@ -328,7 +335,7 @@ class _JointSearchRun:
         return as_accuracy(self.plan, correct, evaluator.count)
 
     def evaluate(self, name: str, finished: _FinishedStage, candidates: dict[Genotype, str]) -> dict[Genotype, int]:
-        """Evaluate `candidates` (with their origins) by the supernet: how many pictures each gets right."""
+        """Evaluate `candidates` (with their origins) by the supernet: how many images each gets right."""
         evaluator = self.final_evaluator(finished)
         done = {tuple(r["genotype"]): int(r["correct"]) for r in self.journal.records if r["stage"] == name}
         began = time.monotonic()
@@ -343,40 +350,42 @@ class _JointSearchRun:
             if number % 8 == 0 or number == len(candidates):
                 left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
                 best = max(done.values()) / evaluator.count
-                self.watch.progress(Progress(name, number, len(candidates), None, best, None, seconds_left=left))
+                self.reporter.progress(Progress(name, number, len(candidates), None, best, None, seconds_left=left))
         return {genotype: done[genotype] for genotype in candidates}
 
     def origins(self, name: str) -> dict[Genotype, str]:
         """Return where each architecture evaluated under `name` came from."""
         return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
 
-    def contest(
+    def retrain(
         self, finished: _FinishedStage, rungs: tuple[int, ...], counts: dict[Genotype, int], most: int,
-        drawn: Sequence[Genotype] = (), champion: CandidateRanking | None = None,
+        sampled: Sequence[Genotype] = (), incumbent: CandidateRanking | None = None,
     ) -> _FinishedStage:  # fmt: skip
-        """Return the stage with what wins among `most` of those evaluated, the `drawn`, and the `champion` before."""
+        """Return the stage with what wins among `most` of those evaluated, the `sampled`, and the `incumbent` before."""
         plan, stage, decode = self.plan, finished.stage, finished.space.decode
-        goal = as_requested(stage.goal, plan.goal(plan.space))  # not the nearest that the stage can reach
-        landed = {decode(one): one for one in counts if goal.kept(np.array([one]))[0]}
-        fresh = [genotype for arch, genotype in landed.items() if not champion or arch != champion.winner]
+        constraints = as_requested(
+            stage.constraints, plan.constraints(plan.space)
+        )  # not the nearest that the stage can reach
+        satisfied = {decode(one): one for one in counts if constraints.kept(np.array([one]))[0]}
+        fresh = [genotype for arch, genotype in satisfied.items() if not incumbent or arch != incumbent.winner]
         sent = top_candidates(fresh, counts, self.origins(POOLS[stage.name]), most)
-        pictures = self.final_evaluator(finished).count
-        supernet = dict.fromkeys(map(plan.space.decode, drawn), np.nan)
-        supernet |= {decode(genotype): counts[genotype] / pictures for genotype in sent}
-        verdict = CandidateRetraining(stage.name, rungs, plan, self.out, self.trainers).run(
-            supernet, self.watch, champion
+        images = self.final_evaluator(finished).count
+        supernet = dict.fromkeys(map(plan.space.decode, sampled), np.nan)
+        supernet |= {decode(genotype): counts[genotype] / images for genotype in sent}
+        ranking = CandidateRetraining(stage.name, rungs, plan, self.out, self.trainers).run(
+            supernet, self.reporter, incumbent
         )
-        if verdict:
-            genotype = landed.get(verdict.winner, finished.genotype)
-            finished = replace(finished, genotype=genotype, landed=True, verdict=verdict)
+        if ranking:
+            genotype = satisfied.get(ranking.winner, finished.genotype)
+            finished = replace(finished, genotype=genotype, satisfied=True, ranking=ranking)
         return finished
 
     # ------------------------------------------------------------------------------------------------------ results
 
     def result(self, finished: _FinishedStage, counts: dict[Genotype, int]) -> Result:
         """Return the chosen architecture of a stage with all its costs; `counts` as above."""
-        shared, verdict = self.supernet_accuracy(finished, counts), finished.verdict
-        own = verdict.accuracy(self.plan) if verdict else shared
+        shared, ranking = self.supernet_accuracy(finished, counts), finished.ranking
+        own = ranking.accuracy(self.plan) if ranking else shared
         inside = finished.arch == finished.space.decode(finished.genotype)
         plan, entropy = self.plan, reinforce.entropy(finished.state.policy)
         notes = self.notes(finished, plan.model.predict_ms(finished.arch), entropy)
@@ -387,13 +396,13 @@ class _JointSearchRun:
         plan = self.plan
         if entropy > CONVERGED_ENTROPY:
             yield f"not converged: the policy's entropy is {entropy:.0%} of a uniform one's; use a longer preset"
-        if abs(latency / plan.wanted - 1) > TOLERANCE or not finished.landed:
+        if abs(latency / plan.latency_budget - 1) > TOLERANCE or not finished.satisfied:
             yield (
-                f"this stage could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
+                f"this stage could not land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
                 f"bounds: the nearest it found takes {latency:.4g}"
             )
-        if finished.verdict:
-            yield finished.verdict.words
+        if finished.ranking:
+            yield finished.ranking.words
         yield from plan.remarks(finished.arch)
 
 

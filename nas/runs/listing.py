@@ -77,14 +77,14 @@ def read_run(path: Path) -> Run:
 def _search(path: Path) -> Run:
     stored = _object(path / MARKS[0])
     settings, records = _part(stored, "settings"), read_journal(path / "journal.jsonl")[0]
-    request = _part(stored, "request")
+    config = _part(stored, "request")
     targets = stored.get("targets") or [settings.get("target") or f"ridge point {settings.get('ridge_point')}"]
-    kind = request.get("algorithm") or stored.get("algorithm") or "search"
+    kind = config.get("algorithm") or stored.get("algorithm") or "search"
     run = Run(
         str(path), str(kind), "interrupted", target=", ".join(map(str, targets)), preset=_text(settings.get("preset"))
     )
     run = _progress(run, records)
-    finished = (path / "best.json").exists() if not request else bool(records) and records[-1].get("stage") == DONE
+    finished = (path / "best.json").exists() if not config else bool(records) and records[-1].get("stage") == DONE
     if not finished:
         return run
     run = replace(run, state="finished", stage=None, step=None, steps=None)
@@ -93,8 +93,8 @@ def _search(path: Path) -> Run:
 
 def _progress(run: Run, records: list[Record]) -> Run:
     """Return `run` with what the last records of its journal say."""
-    told = [record for record in records if "stage" in record]
-    for record in told[::-1]:
+    staged = [record for record in records if "stage" in record]
+    for record in staged[::-1]:
         if "argmax_latency" in record:  # of the controller, whatever was evaluated since
             run = replace(
                 run,
@@ -104,11 +104,11 @@ def _progress(run: Run, records: list[Record]) -> Run:
                 entropy=_number(record.get("entropy")),
             )
             break
-    if not told:
+    if not staged:
         return run
-    units = [record["latency_unit"] for record in told if "latency_unit" in record]
-    last = told[-1]
-    mine = [record for record in told if record["stage"] == last["stage"]]
+    units = [record["latency_unit"] for record in staged if "latency_unit" in record]
+    last = staged[-1]
+    mine = [record for record in staged if record["stage"] == last["stage"]]
     accuracies = [a for record in mine for a in record.get("accuracy") or [] if a is not None]
     step = last.get("step") if "step" in last else sum(len(record.get("asked") or [0]) for record in mine)
     return replace(

@@ -54,21 +54,21 @@ class MultiTargetResult:
 
 
 def specialise(
-    request: MultiTargetConfig,
+    config: MultiTargetConfig,
     out: Path,
-    watch: ProgressReporter | None = None,
+    reporter: ProgressReporter | None = None,
     *,
     workers: OpenExecutor = in_process,
     source: Path | None = None,
 ) -> MultiTargetResult:
-    """Search as `request` says, into the new folder `out`. `source` is a run whose weights are copied, see `borrowed`.
+    """Search as `config` says, into the new folder `out`. `source` is a run whose weights are copied, see `borrowed`.
 
     `workers` opens the executor that evaluates candidates; no result depends on it.
     Raises `InvalidInput` or `UnknownName` before any work where the request cannot be met.
     """
-    plans = make_plans(request)
-    for aim, space in _objectives(request, plans):
-        _ = proposer(aim, space).start  # bounds that nothing keeps are told before the training
+    plans = make_plans(config)
+    for objective, space in _objectives(config, plans):
+        _ = proposer(objective, space).start  # bounds that nothing keeps are told before the training
     if source is not None:
         _check_data(source, plans[0])
         shared_supernet.read(source / shared_supernet.FILE, plans[0])
@@ -77,27 +77,27 @@ def specialise(
         new_folder(out)  # still: nobody came between
         if source is not None:
             write_whole(out / shared_supernet.FILE, read_bytes(source / shared_supernet.FILE))
-        write_whole(out / "experiment.json", dump_json(_stored(request, plans)))
-        return _MultiTargetRun(request, plans, out, watch or SilentReporter(), workers).finish()
+        write_whole(out / "experiment.json", dump_json(_stored(config, plans)))
+        return _MultiTargetRun(config, plans, out, reporter or SilentReporter(), workers).finish()
 
 
 def resume(
-    run: Path, watch: ProgressReporter | None = None, *, workers: OpenExecutor = in_process, more: int = 0
+    run: Path, reporter: ProgressReporter | None = None, *, workers: OpenExecutor = in_process, more: int = 0
 ) -> MultiTargetResult:
     """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target first."""
     stored = stored_run(run)
-    request = MultiTargetConfig.from_dict(stored.get("request"))
-    if _finished(run, request) and not more:
-        return load_specialised(run, request)
+    config = MultiTargetConfig.from_dict(stored.get("request"))
+    if _finished(run, config) and not more:
+        return load_specialised(run, config)
     with locked(run):
-        if more and not _finished(run, request):
+        if more and not _finished(run, config):
             raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
-        request = replace(request, more_trials=request.more_trials + more)
-        plans = make_plans(request)
+        config = replace(config, more_trials=config.more_trials + more)
+        plans = make_plans(config)
         _check_data(run, plans[0])
         if more:
-            write_whole(run / "experiment.json", dump_json({**stored, "request": request.to_dict()}))
-        return _MultiTargetRun(request, plans, run, watch or SilentReporter(), workers).finish()
+            write_whole(run / "experiment.json", dump_json({**stored, "request": config.to_dict()}))
+        return _MultiTargetRun(config, plans, run, reporter or SilentReporter(), workers).finish()
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -118,34 +118,34 @@ def borrowed(run: Path) -> tuple[MultiTargetConfig, str]:
         raise InvalidInput(
             f"{run} is a joint search, whose weights serve one target only; --from needs a run of another --algorithm"
         )
-    request = MultiTargetConfig.from_dict(stored_run(run).get("request"))
+    config = MultiTargetConfig.from_dict(stored_run(run).get("request"))
     if not (run / shared_supernet.FILE).exists():
         raise InvalidInput(f"{run} has no trained supernet yet; go on with: nas resume {run}")
-    return request, shared_supernet.digest(run / shared_supernet.FILE)
+    return config, shared_supernet.digest(run / shared_supernet.FILE)
 
 
-def load_specialised(run: Path, request: MultiTargetConfig) -> MultiTargetResult:
+def load_specialised(run: Path, config: MultiTargetConfig) -> MultiTargetResult:
     """Return what a finished run found, from its files."""
-    folders = _folders(run, request)
+    folders = _folders(run, config)
     results = {name: load_result(folder / "best.json") for name, folder in folders.items()}
-    if not request.universal:
+    if not config.universal:
         return MultiTargetResult(results, folders)
     universal = load_result(run / UNIVERSAL / "best.json")
-    return MultiTargetResult(results, folders, universal, read_table(run / "universal.json", request.names))
+    return MultiTargetResult(results, folders, universal, read_table(run / "universal.json", config.names))
 
 
-def _folders(run: Path, request: MultiTargetConfig) -> dict[str, Path]:
+def _folders(run: Path, config: MultiTargetConfig) -> dict[str, Path]:
     """Return where the results of each target go."""
-    return {name: run if len(request.names) == 1 else run / name for name in request.names}
+    return {name: run if len(config.names) == 1 else run / name for name in config.names}
 
 
-def _finished(run: Path, request: MultiTargetConfig) -> bool:
+def _finished(run: Path, config: MultiTargetConfig) -> bool:
     records = read_journal(run / "journal.jsonl")[0]
-    return bool(records) and records[-1] == _done(request)
+    return bool(records) and records[-1] == _done(config)
 
 
-def _done(request: MultiTargetConfig) -> dict[str, Any]:
-    return {"stage": DONE, "trials": request.trials, "more_trials": request.more_trials}
+def _done(config: MultiTargetConfig) -> dict[str, Any]:
+    return {"stage": DONE, "trials": config.trials, "more_trials": config.more_trials}
 
 
 def _check_data(run: Path, plan: SearchPlan) -> None:
@@ -153,45 +153,45 @@ def _check_data(run: Path, plan: SearchPlan) -> None:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since {run} began; start a new run")
 
 
-def _stored(request: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[str, Any]:
+def _stored(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[str, Any]:
     """Return the content of experiment.json; `settings` are those of the first target."""
     return {
         "schema": SCHEMA,
         "version": VERSION,
-        "settings": asdict(request.settings[0]),
-        "targets": list(request.names),
-        "request": request.to_dict(),
+        "settings": asdict(config.settings[0]),
+        "targets": list(config.names),
+        "request": config.to_dict(),
         "data": {"name": plans[0].dataset.name, "digest": plans[0].dataset.digest},
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
-        "plan": _lines(request, plans),
+        "plan": _lines(config, plans),
     }
 
 
-def _lines(request: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str]:
+def _lines(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str]:
     """Return the plan of a run in words."""
     unit = plans[0].model.unit
-    targets = [f"target {name}: at most {plan.wanted:.4g} {plan.model.unit} on {plan.target}; reachable "
+    targets = [f"target {name}: at most {plan.latency_budget:.4g} {plan.model.unit} on {plan.target}; reachable "
                f"{plan.reachable[0]:.4g} to {plan.reachable[1]:.4g} {unit}"
-               for name, plan in zip(request.names, plans, strict=True)]  # fmt: skip
+               for name, plan in zip(config.names, plans, strict=True)]  # fmt: skip
     training = shared_supernet.sandwich_training(plans[0])
     weights = f"supernet of the whole space: {training.steps} steps of the sandwich rule, batch {plans[0].preset.batch}"
-    if request.source is not None:
-        weights = f"supernet: the weights with SHA-256 {request.source:.12}, trained before"
-    search = f"{request.algorithm}: {request.trials} trials of filters and depths, then of blocks, per target"
+    if config.source is not None:
+        weights = f"supernet: the weights with SHA-256 {config.source:.12}, trained before"
+    search = f"{config.algorithm}: {config.trials} trials of filters and depths, then of blocks, per target"
     seed = f"preset {plans[0].preset.name}; seed {plans[0].settings.seed}"
-    one_for_all = ["then one network for all targets, of least worst regret"] if request.universal else []
+    one_for_all = ["then one network for all targets, of least worst regret"] if config.universal else []
     return [*plans[0].lines(joint=False), *targets, weights, search, *one_for_all, seed]
 
 
 def _objectives(
-    request: MultiTargetConfig, plans: tuple[SearchPlan, ...]
+    config: MultiTargetConfig, plans: tuple[SearchPlan, ...]
 ) -> Iterator[tuple[SingleTarget | MinimaxRegret, StagedSpace]]:
     """Yield what will be searched for, and in which space first."""
-    if request.algorithm == REINFORCE:
+    if config.algorithm == REINFORCE:
         return
     targets = tuple(map(SingleTarget, plans))
     yield from ((target, target.whole.coarse()) for target in targets)
-    if request.universal:
+    if config.universal:
         yield MinimaxRegret(targets), targets[0].whole
 
 
@@ -200,44 +200,44 @@ class _MultiTargetRun:
 
     def __init__(
         self,
-        request: MultiTargetConfig,
+        config: MultiTargetConfig,
         plans: tuple[SearchPlan, ...],
         out: Path,
-        watch: ProgressReporter,
+        reporter: ProgressReporter,
         workers: OpenExecutor,
     ) -> None:
-        self.request, self.plans, self.out, self.watch, self.workers = request, plans, out, watch, workers
-        self.folders = _folders(out, request)
+        self.config, self.plans, self.out, self.reporter, self.workers = config, plans, out, reporter, workers
+        self.folders = _folders(out, config)
         self.journal = Journal(out / "journal.jsonl")
-        self.pictures = shared_supernet.evaluated_images(plans[0])
+        self.images = shared_supernet.evaluated_images(plans[0])
 
     def finish(self) -> MultiTargetResult:
         """Do what is left: train, search for each target, then for all; write each result when it is there."""
-        self.watch.plan(_lines(self.request, self.plans))
+        self.reporter.plan(_lines(self.config, self.plans))
         weights = self.weights()
         given = partial(shared_supernet.payload, self.plans[0], weights)
-        pool = Pool(lambda: self.workers(shared_supernet.build_evaluator, given()), self.request.batch)
-        stages, seed = Stages(self.request, pool, self.journal, self.watch), self.plans[0].settings.seed
+        pool = Pool(lambda: self.workers(shared_supernet.build_evaluator, given()), self.config.batch)
+        stages, seed = Stages(self.config, pool, self.journal, self.reporter), self.plans[0].settings.seed
         try:
             found = []
             for (name, folder), plan in zip(self.folders.items(), self.plans, strict=True):
                 found.append(stages.search(name, SingleTarget(plan), seed))
                 self.write_target(folder, plan, found[-1], weights)
-            if self.request.universal:
+            if self.config.universal:
                 self.universal(stages, found, weights)
         finally:
             pool.close()
-        self.journal.append(_done(self.request))
-        return load_specialised(self.out, self.request)
+        self.journal.append(_done(self.config))
+        return load_specialised(self.out, self.config)
 
     def weights(self) -> shared_supernet.Weights:
         """Return the supernet's weights, trained now where no earlier start got that far."""
         path = self.out / shared_supernet.FILE
         if not path.exists():
-            shared_supernet.train(self.plans[0], self.out, self.journal, self.watch)
+            shared_supernet.train(self.plans[0], self.out, self.journal, self.reporter)
         weights = shared_supernet.read(path, self.plans[0])
-        if self.request.source not in (None, digest := shared_supernet.digest(path)):
-            raise InvalidInput(f"{path} was altered: its SHA-256 is {digest:.12}, not {self.request.source:.12}")
+        if self.config.source not in (None, digest := shared_supernet.digest(path)):
+            raise InvalidInput(f"{path} was altered: its SHA-256 is {digest:.12}, not {self.config.source:.12}")
         return weights
 
     def write_target(
@@ -245,9 +245,9 @@ class _MultiTargetRun:
     ) -> None:
         """Write the results of one target in the form of every run folder."""
         folder.mkdir(exist_ok=True)
-        correct = {genotype: round(top1 * self.pictures) for genotype, top1 in found.accuracy.items()}
-        kind = as_accuracy(plan, 0, self.pictures).kind
-        write_front(folder, plan.space, plan, Evaluated(correct, found.origin, self.pictures, kind))
+        correct = {genotype: round(top1 * self.images) for genotype, top1 in found.accuracy.items()}
+        kind = as_accuracy(plan, 0, self.images).kind
+        write_front(folder, plan.space, plan, Evaluated(correct, found.origin, self.images, kind))
         save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
         self.write_network(folder, plan, found, weights)
 
@@ -258,39 +258,39 @@ class _MultiTargetRun:
         folder.mkdir(exist_ok=True)
         if folder != self.out:
             stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": asdict(plan.settings)}
-            write_whole(folder / "experiment.json", dump_json({**stored, "algorithm": self.request.algorithm}))
+            write_whole(folder / "experiment.json", dump_json({**stored, "algorithm": self.config.algorithm}))
         save_inherited(folder / "inherited.safetensors", weights, plan.proxy(plan.space), found.best)
         save_result(self.result(plan, found, found.best), folder / "best.json")
         write_report(folder)
 
     def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype) -> Result:
         """Return one architecture of a search with all its costs."""
-        accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.pictures), self.pictures)
+        accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.images), self.images)
         arch = plan.space.decode(genotype)
         notes = [*self.notes(plan, found), *plan.remarks(arch)]
         return build_result(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes)
 
     def notes(self, plan: SearchPlan, found: StagesResult) -> Iterator[str]:
         """Yield what a reader of the result must know."""
-        request = self.request
-        more = request.trials + request.more_trials
-        stages = f"{request.trials} trials of filters and depths, {more} of blocks"
-        if found.name == UNIVERSAL and request.universal:
-            stages = f"{request.trials + more} trials of the whole space, begun with those for each target"
-        yield f"{request.algorithm} over a supernet trained once: {stages}"
-        if not found.landed:
+        config = self.config
+        more = config.trials + config.more_trials
+        stages = f"{config.trials} trials of filters and depths, {more} of blocks"
+        if found.name == UNIVERSAL and config.universal:
+            stages = f"{config.trials + more} trials of the whole space, begun with those for each target"
+        yield f"{config.algorithm} over a supernet trained once: {stages}"
+        if not found.satisfied:
             yield (
-                f"this search could not land on {plan.wanted:.4g} {plan.model.unit} within {TOLERANCE:.0%} "
+                f"this search could not land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} "
                 "and keep all bounds"
             )
-        if found.name == UNIVERSAL and self.request.universal:
-            yield f"one network for {', '.join(request.names)}; the latency here is that on the first"
+        if found.name == UNIVERSAL and self.config.universal:
+            yield f"one network for {', '.join(config.names)}; the latency here is that on the first"
 
     def universal(self, stages: Stages, found: list[StagesResult], weights: shared_supernet.Weights) -> None:
         """Search the network of least worst regret, and write it with the table of what every network loses."""
         targets = tuple(map(SingleTarget, self.plans))
         searched, known = for_all(stages, targets, found, self.plans[0].settings.seed)
-        aim, accuracy = MinimaxRegret(targets), searched.accuracy
-        rows = {one.name: aim.row(known, one.best, accuracy[one.best]) for one in (*found, searched)}
+        objective, accuracy = MinimaxRegret(targets), searched.accuracy
+        rows = {one.name: objective.row(known, one.best, accuracy[one.best]) for one in (*found, searched)}
         self.write_network(self.out / UNIVERSAL, self.plans[0], searched, weights)
-        write_whole(self.out / "universal.json", dump_json(table(self.request.names, rows)))
+        write_whole(self.out / "universal.json", dump_json(table(self.config.names, rows)))

@@ -1,6 +1,6 @@
 """What is asked of searches over a supernet trained once: targets, algorithm, trials. Typed data, checked, and as JSON.
 
-One request is one run folder. Its targets share everything but the device and the wanted latency.
+One request is one run folder. Its targets share everything but the device and the latency budget.
 """
 
 import re
@@ -82,47 +82,47 @@ def default_trials(algorithm: str, preset: str) -> int:
 def per_target(
     base: SearchConfig, targets: Sequence[str | None], latencies: Sequence[float]
 ) -> tuple[SearchConfig, ...]:
-    """Return `base` for each target with its wanted latency; no `latencies`: the default on each."""
+    """Return `base` for each target with its latency budget; no `latencies`: the default on each."""
     if latencies and len(latencies) != len(targets):
         raise InvalidInput(
             f"--latency-ms must have one latency per target or be left out, got {len(latencies)} for {len(targets)} "
             "targets"
         )
-    wanted: Sequence[float | None] = latencies or [None] * len(targets)
-    return tuple(replace(base, target=t, latency_ms=ms) for t, ms in zip(targets, wanted, strict=True))
+    latency_budget: Sequence[float | None] = latencies or [None] * len(targets)
+    return tuple(replace(base, target=t, latency_ms=ms) for t, ms in zip(targets, latency_budget, strict=True))
 
 
-def check(request: MultiTargetConfig) -> None:
-    """Raise the one line that says what is wrong with `request`, before any work."""
+def check(config: MultiTargetConfig) -> None:
+    """Raise the one line that says what is wrong with `config`, before any work."""
     known = (*ALGORITHMS, REINFORCE)
-    if request.algorithm not in known:
-        if ":" not in request.algorithm:
-            raise unknown_name("algorithm", request.algorithm, (*known, JOINT))
-        load("algorithm", ALGORITHMS, request.algorithm)
-    if request.trials < 1 or request.more_trials < 0:
-        raise InvalidInput(f"the trials must be 1 or more, got {min(request.trials, request.more_trials)}")
-    if request.algorithm != REINFORCE and any(one.forest_bounds for one in request.settings):
+    if config.algorithm not in known:
+        if ":" not in config.algorithm:
+            raise unknown_name("algorithm", config.algorithm, (*known, JOINT))
+        load("algorithm", ALGORITHMS, config.algorithm)
+    if config.trials < 1 or config.more_trials < 0:
+        raise InvalidInput(f"the trials must be 1 or more, got {min(config.trials, config.more_trials)}")
+    if config.algorithm != REINFORCE and any(one.forest_bounds for one in config.settings):
         raise InvalidInput(
             f"a bound on a forest is kept by checked repair, which {JOINT} and {REINFORCE} have and "
-            f"{request.algorithm} has not; leave --bound out, or choose one of them"
+            f"{config.algorithm} has not; leave --bound out, or choose one of them"
         )
-    if len(set(request.names)) < len(request.names):
-        raise InvalidInput(f"the targets must differ, got {', '.join(request.names)}")
-    if UNIVERSAL in request.names and len(request.names) > 1:
+    if len(set(config.names)) < len(config.names):
+        raise InvalidInput(f"the targets must differ, got {', '.join(config.names)}")
+    if UNIVERSAL in config.names and len(config.names) > 1:
         raise InvalidInput(f"a target cannot be called '{UNIVERSAL}' here; rename its file")
-    if request.universal and len(request.settings) < 2:
+    if config.universal and len(config.settings) < 2:
         raise InvalidInput("--universal needs several targets; name them with --target a,b")
-    if request.universal and request.algorithm == REINFORCE:
+    if config.universal and config.algorithm == REINFORCE:
         raise InvalidInput(
             f"--universal needs an algorithm without a target lock, such as nsga2; '{REINFORCE}' locks on the latency "
             "of one target"
         )
 
 
-def make_plans(request: MultiTargetConfig) -> tuple[SearchPlan, ...]:
+def make_plans(config: MultiTargetConfig) -> tuple[SearchPlan, ...]:
     """Return the plan for each target, or raise the one line that says why there is none."""
-    check(request)
-    plans = tuple(map(make_plan, request.settings))
+    check(config)
+    plans = tuple(map(make_plan, config.settings))
     if len({plan.target for plan in plans}) < len(plans):
         raise InvalidInput(f"the targets must differ, got {', '.join(plan.target for plan in plans)}")
     return plans

@@ -33,7 +33,7 @@ from nas.supernet.presets import Preset, load_preset, proxy_resolution
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
-CHANNELS = 3  # of the deployed network; grey pictures are repeated
+CHANNELS = 3  # of the deployed network; grey images are repeated
 TOLERANCE = 0.01  # of the latency
 
 
@@ -70,7 +70,7 @@ class SearchPlan:
     dataset: Dataset
     space: StagedSpace  # deployed, all decisions
     model: Roofline
-    wanted: float  # latency in the model's unit
+    latency_budget: float  # latency in the model's unit
     proxy_resolution: int
     proxy_width: float
 
@@ -79,11 +79,11 @@ class SearchPlan:
         """The target's name, or the abstract device's."""
         return self.model.name
 
-    def goal(self, space: StagedSpace) -> Constraints:
+    def constraints(self, space: StagedSpace) -> Constraints:
         """Return what an architecture of `space` must keep; a stage that cannot reach it aims at its nearest point."""
         latency = compile_table(space, self.model)
-        target = float(np.clip(self.wanted, latency.cheapest()[0], latency.dearest()[0]))
-        limits = [(table, max(bound, table.cheapest()[0])) for table, bound in self.limits(space)]
+        target = float(np.clip(self.latency_budget, latency.minimum()[0], latency.maximum()[0]))
+        limits = [(table, max(bound, table.minimum()[0])) for table, bound in self.limits(space)]
         return with_forests(Constraints(latency, target, TOLERANCE, tuple(limits)), space, self.forests)
 
     @cached_property
@@ -138,7 +138,7 @@ class SearchPlan:
     def reachable(self) -> tuple[float, float]:
         """The smallest and the largest latency in the space."""
         table = compile_table(self.space, self.model)
-        return float(table.cheapest()[0]), float(table.dearest()[0])
+        return float(table.minimum()[0]), float(table.maximum()[0])
 
     def proxy(self, space: StagedSpace) -> StagedSpace:
         """Return the space of proxies that the supernet trains."""
@@ -151,13 +151,13 @@ class SearchPlan:
         coarse = self.space.coarse()
         asked = s.latency_ms is not None or s.latency_ratio is not None
         source = "as asked" if asked else f"that of {REFERENCE} rebuilt for {s.resolution} px"
-        aim = f"target {self.target}: {self.wanted:.4g} {unit} ({source}); reachable {low:.4g} to {high:.4g} {unit}"
+        aim = f"target {self.target}: {self.latency_budget:.4g} {unit} ({source}); reachable {low:.4g} to {high:.4g} {unit}"
         lines = [
             f"space {s.space}: {self.space.size():.3g} architectures, coarse stage {coarse.size():,}",
             f"deployed network: {s.resolution} px, {CHANNELS} channels, {self.dataset.num_classes} classes",
             *([aim] if joint else []),
-            f"data {self.dataset.name}: {len(self.dataset.y_train):,} training pictures, of which "
-            f"{p.held_out_fraction:.0%} are held out for rewards; the test set is not seen",
+            f"data {self.dataset.name}: {len(self.dataset.y_train):,} training images, of which "
+            f"{p.validation_fraction:.0%} are held out for rewards; the test set is not seen",
             f"proxy trained by the supernet: {self.proxy_resolution} px, width {self.proxy_width:g}; "
             "accuracies are the proxy's, costs and latency the deployed network's",
         ]
@@ -219,14 +219,14 @@ def make_plan(settings: SearchConfig) -> SearchPlan:
         load_target(settings.target)  # a typo is answered before any data is read
     dataset = load_data(settings.data, Path(settings.data_dir) if settings.data_dir else None)
     model = load_model(settings, dataset.num_classes)
-    wanted = _wanted_latency(settings, model, dataset.num_classes)
+    latency_budget = _latency_budget(settings, model, dataset.num_classes)
     plan = SearchPlan(
         settings,
         preset,
         dataset,
         base.deployed(settings.resolution, CHANNELS, dataset.num_classes),
         model,
-        wanted,
+        latency_budget,
         proxy_resolution(preset, dataset.resolution, settings.proxy_resolution),
         preset.proxy_width if settings.proxy_width is None else settings.proxy_width,
     )
@@ -251,7 +251,7 @@ def _check_numbers(settings: SearchConfig) -> None:
         raise InvalidInput(f"the seed must be 0 or larger, got {settings.seed}")
 
 
-def _wanted_latency(settings: SearchConfig, model: Roofline, num_classes: int) -> float:
+def _latency_budget(settings: SearchConfig, model: Roofline, num_classes: int) -> float:
     given, other = settings.latency_ms, settings.latency_ratio
     flags = ("--latency-ms", "--latency-ratio")
     if model.unit != "ms":
@@ -265,21 +265,21 @@ def _check_reach(plan: SearchPlan) -> None:
     """Raise where the latency or a hard bound is out of reach, each alone or all together."""
     (low, high), unit = plan.reachable, plan.model.unit
     where = f"space '{plan.settings.space}' at {plan.settings.resolution} px on '{plan.target}'"
-    if not low * (1 - TOLERANCE) <= plan.wanted <= high * (1 + TOLERANCE):
+    if not low * (1 - TOLERANCE) <= plan.latency_budget <= high * (1 + TOLERANCE):
         raise InvalidInput(
-            f"the latency must lie between {low:.4g} and {high:.4g} {unit} for {where}, got {plan.wanted:.4g} {unit}; "
+            f"the latency must lie between {low:.4g} and {high:.4g} {unit} for {where}, got {plan.latency_budget:.4g} {unit}; "
             "ask for one in that range"
         )
     for bound, (table, limit) in zip(plan.bounds, plan.limits(plan.space), strict=True):
-        least, most = (bound.shown(extreme()[0]) for extreme in (table.cheapest, table.dearest))
-        if limit < table.cheapest()[0]:
+        least, most = (bound.shown(extreme()[0]) for extreme in (table.minimum, table.maximum))
+        if limit < table.minimum()[0]:
             raise InvalidInput(
                 f"{bound.setting} must be at least {least} for {where}, got {bound.most:,}; networks there have "
                 f"{least} to {most} {bound.words}"
             )
     if plan.bounds:
         _check_together(plan)
-    check_reach(plan.goal(plan.space), plan.space)
+    check_reach(plan.constraints(plan.space), plan.space)
 
 
 def _check_together(plan: SearchPlan) -> None:
@@ -289,7 +289,7 @@ def _check_together(plan: SearchPlan) -> None:
         for bound, (table, _) in zip(plan.bounds, plan.limits(plan.space), strict=True)
     ]
     latency = compile_table(plan.space, plan.model).in_units(unit_of("latency", plan.model)[0], 1.0)
-    named = Constraints(latency, float(np.clip(plan.wanted, *plan.reachable)), TOLERANCE, tuple(limits))
+    named = Constraints(latency, float(np.clip(plan.latency_budget, *plan.reachable)), TOLERANCE, tuple(limits))
     try:
         _ = Bounded(plan.space, band(named)).start
     except InvalidInput as error:

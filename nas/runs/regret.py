@@ -46,9 +46,9 @@ class EvaluatedNetworks:
         best = np.stack([best_within(known, self.accuracies, own) for known, own in columns], 1)
         return np.asarray(best <= np.asarray(accuracies)[:, None])
 
-    def least_regret(self, wanted: Floats) -> int:
+    def least_regret(self, latency_budget: Floats) -> int:
         """Return the network of least worst regret that keeps all bounds; of equal ones the quickest in the mean."""
-        shares = (self.latencies / wanted).mean(1)
+        shares = (self.latencies / latency_budget).mean(1)
         return int(np.lexsort((np.arange(len(shares)), shares, -self.accuracies, ~self.kept.all(1)))[0])
 
 

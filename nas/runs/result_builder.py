@@ -9,19 +9,18 @@ import numpy as np
 from latency_models.target import load_target, target_names
 from nas.arch import ArchSpec
 from nas.nn.network import save_weights
-from nas.records.results import Accuracy, AccuracyKind, Result
+from nas.records.results import SUPERNET, Accuracy, AccuracyKind, Result
 from nas.runs.plan import SearchPlan
 from nas.space.staged import StagedSpace
 from nas.supernet.inherit import network_weights
 
 CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
-SHARED = "supernet weights, held-out pictures"
 
 
-def as_accuracy(plan: SearchPlan, correct: int, pictures: int, how: str = SHARED) -> Accuracy:
-    """Return a count of right answers by a proxy, by default under shared weights, as an accuracy with its kind."""
+def as_accuracy(plan: SearchPlan, correct: int, images: int, how: str = SUPERNET) -> Accuracy:
+    """Return a count of correct answers by a proxy, by default under shared weights, as an accuracy with its kind."""
     kind = AccuracyKind(plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width, how)
-    return Accuracy.of(correct / pictures, pictures, kind)
+    return Accuracy.of(correct / images, images, kind)
 
 
 def build_result(
@@ -47,7 +46,7 @@ def build_result(
         latency_model=plan.settings.latency_model,
         latency=model.predict_ms(arch),
         latency_unit=model.unit,
-        wanted_latency=plan.wanted,
+        latency_budget=plan.latency_budget,
         other_latencies_ms=others,
         macs=arch.macs,
         params=arch.params,

@@ -30,7 +30,7 @@ FILE = "supernet.safetensors"
 STAGE = "supernet"  # of its records in the journal
 CHECKPOINT_SECONDS = 20.0
 Weights = dict[str, np.ndarray[Any, Any]]
-STREAM_STRIDE = 4  # streams of pictures per seed, as in the joint search; the training takes the first
+STREAM_STRIDE = 4  # streams of images per seed, as in the joint search; the training takes the first
 
 
 def sandwich_training(plan: SearchPlan) -> SandwichTraining:
@@ -38,16 +38,16 @@ def sandwich_training(plan: SearchPlan) -> SandwichTraining:
     return SandwichTraining(plan.proxy(plan.space), plan.preset, plan.dataset.augmentation, plan.settings.seed)
 
 
-def train(plan: SearchPlan, run: Path, journal: Journal, watch: ProgressReporter) -> None:
+def train(plan: SearchPlan, run: Path, journal: Journal, reporter: ProgressReporter) -> None:
     """Train the supernet to its end, from its last checkpoint if it has one, and write its weights into `run`."""
-    training, feed = sandwich_training(plan), BatchSampler(plan)
+    training, sampler = sandwich_training(plan), BatchSampler(plan)
     checkpoints = Checkpoints(run / "checkpoints" / STAGE)
     try:
         state = training.first_state()
         step, state = checkpoints.latest(state) or (0, state)
         journal.keep(lambda record: record["stage"] == STAGE and record["step"] <= step)
         if step < training.steps:
-            state = _steps(training, feed, (step, state), checkpoints, journal, watch)
+            state = _steps(training, sampler, (step, state), checkpoints, journal, reporter)
     finally:
         checkpoints.close()
     save(state.params, run / FILE)
@@ -56,21 +56,21 @@ def train(plan: SearchPlan, run: Path, journal: Journal, watch: ProgressReporter
 
 def _steps(
     training: SandwichTraining,
-    feed: BatchSampler,
+    sampler: BatchSampler,
     start: tuple[int, SandwichState],
     checkpoints: Checkpoints,
     journal: Journal,
-    watch: ProgressReporter,
+    reporter: ProgressReporter,
 ) -> SandwichState:
     first, state = start
     devices = device_sharding()
-    chunk = compile_steps(training, devices)
-    state, pictures = replicated((state, feed.pictures), devices)
+    run_steps = compile_steps(training, devices)
+    state, images = replicated((state, sampler.images), devices)
     saved = began = time.monotonic()
-    for step in range(first, training.steps, training.chunk):
-        count = min(training.chunk, training.steps - step)
-        rows = feed.train_batches(training.seed * STREAM_STRIDE, step, count)
-        state, report = chunk(state, pictures, replicated(jax.device_put(rows), devices))
+    for step in range(first, training.steps, training.steps_per_dispatch):
+        count = min(training.steps_per_dispatch, training.steps - step)
+        rows = sampler.train_batches(training.seed * STREAM_STRIDE, step, count)
+        state, report = run_steps(state, images, replicated(jax.device_put(rows), devices))
         done = step + count
         _record(report, done, training.steps, journal)
         now = time.monotonic()
@@ -78,7 +78,7 @@ def _steps(
             checkpoints.save(done, state)
             saved = time.monotonic()
         left = (now - began) / (done - first) * (training.steps - done)
-        watch.progress(Progress(STAGE, done, training.steps, float(report.loss[:, 0].mean()), seconds_left=left))
+        reporter.progress(Progress(STAGE, done, training.steps, float(report.loss[:, 0].mean()), seconds_left=left))
     return state
 
 
@@ -134,14 +134,14 @@ def _abstract(space: StagedSpace) -> Supernet:
 
 def payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
     """Return all that `build_evaluator` needs, as a tree of numpy arrays and plain data."""
-    held = BatchSampler(plan).evaluated
+    val = BatchSampler(plan).evaluated
     return {
         "space": plan.settings.space,
         "deployed": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
         "proxy": (plan.proxy_resolution, plan.proxy_width),
         "batch": plan.preset.eval_batch,
         "weights": weights,
-        "pictures": {name: np.asarray(getattr(held, name)) for name in ("x_held", "y_held", "mean", "std")},
+        "images": {name: np.asarray(getattr(val, name)) for name in ("x_val", "y_val", "mean", "std")},
     }
 
 
@@ -149,17 +149,17 @@ def build_evaluator(given: dict[str, Any]) -> SupernetEvaluator:
     """Return the evaluator of a trained supernet; module-level, so that any worker can build it."""
     base: StagedSpace = load("space", SPACES, given["space"])
     space = base.deployed(*given["deployed"]).proxy(*given["proxy"])
-    held = jax.device_put(dict(given["pictures"]))
-    pictures = SearchImages(x_train=held["x_held"][:0], y_train=held["y_held"][:0], **held)
+    val = jax.device_put(dict(given["images"]))
+    images = SearchImages(x_train=val["x_val"][:0], y_train=val["y_val"][:0], **val)
     graph = nnx.graphdef(_abstract(space))
-    evaluator = SupernetEvaluator(space, graph, pictures, given["batch"])
+    evaluator = SupernetEvaluator(space, graph, images, given["batch"])
     evaluator.params = jax.device_put(dict(given["weights"]))
     return evaluator
 
 
 def evaluated_images(plan: SearchPlan) -> int:
-    """Return on how many held-out pictures the evaluator takes accuracies."""
-    held = split_for_search(plan.dataset, plan.preset.held_out_fraction, plan.settings.seed)[1]
-    pictures = min(len(held), plan.preset.eval_pictures)
-    batch = min(plan.preset.eval_batch, pictures)
-    return max(1, pictures // batch) * batch
+    """Return on how many validation images the evaluator takes accuracies."""
+    val = split_for_search(plan.dataset, plan.preset.validation_fraction, plan.settings.seed)[1]
+    images = min(len(val), plan.preset.eval_images)
+    batch = min(plan.preset.eval_batch, images)
+    return max(1, images // batch) * batch

@@ -45,7 +45,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class SingleTarget:
-    """The most accurate network within the wanted latency.
+    """The most accurate network within the latency budget.
 
     An algorithm of several objectives gets the front of error, latency and the costs of `settings.minimize`.
     """
@@ -63,9 +63,9 @@ class SingleTarget:
         return compile_table(self.whole, self.plan.model)
 
     def limits(self, space: StagedSpace) -> list[Limit]:
-        """Return the wanted latency and the hard bounds over `space`."""
-        wanted = max(self.plan.wanted, self.plan.reachable[0])  # a plan accepts what is 1 % below
-        return [(compile_table(space, self.plan.model), wanted), *self.plan.limits(space)]
+        """Return the latency budget and the hard bounds over `space`."""
+        latency_budget = max(self.plan.latency_budget, self.plan.reachable[0])  # a plan accepts what is 1 % below
+        return [(compile_table(space, self.plan.model), latency_budget), *self.plan.limits(space)]
 
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
         """Return error, latency and further costs [N, M]."""
@@ -97,7 +97,7 @@ class MinimaxRegret:
         return np.stack([target.latency.score(genotypes) for target in self.targets], 1)
 
     def limits(self, space: StagedSpace) -> list[Limit]:
-        """Return the wanted latencies and the hard bounds of all targets over `space`."""
+        """Return the latency budgets and the hard bounds of all targets over `space`."""
         return [limit for target in self.targets for limit in target.limits(space)]
 
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
@@ -129,77 +129,83 @@ class StagesResult:
     accuracy: dict[Genotype, float]
     origin: dict[Genotype, str]  # the stage that evaluated it first
     entropy: float = 0.0  # of the policy in the fine stage, 0 where no policy chose
-    landed: bool = True
+    satisfied: bool = True
 
 
 @dataclass(frozen=True)
 class Stages:
     """Runs the stages of any aim: request, accuracies, journal and display are those of the run."""
 
-    request: MultiTargetConfig
+    config: MultiTargetConfig
     pool: Pool
     journal: Journal
-    watch: ProgressReporter
+    reporter: ProgressReporter
 
-    def search(self, name: str, aim: Objective, seed: int) -> StagesResult:
+    def search(self, name: str, objective: Objective, seed: int) -> StagesResult:
         """Search filters and depths, then the blocks of the best; resumed from the journal where that holds a part."""
-        request = self.request
-        coarse_space = aim.whole.coarse()
-        coarse = self._stage(f"{name}/{COARSE}", aim, coarse_space, request.trials, seed)
-        fine_space = aim.whole.fine(aim.whole.decode(coarse.best))
-        fine = self._stage(f"{name}/{FINE}", aim, fine_space, request.trials + request.more_trials, seed)
+        config = self.config
+        coarse_space = objective.whole.coarse()
+        coarse = self._stage(f"{name}/{COARSE}", objective, coarse_space, config.trials, seed)
+        fine_space = objective.whole.fine(objective.whole.decode(coarse.best))
+        fine = self._stage(f"{name}/{FINE}", objective, fine_space, config.trials + config.more_trials, seed)
         accuracy = {**coarse.accuracy, **fine.accuracy}
         origin = dict.fromkeys(fine.accuracy, FINE) | dict.fromkeys(coarse.accuracy, COARSE)
-        best = fine.best if request.algorithm == REINFORCE else self._better(aim, coarse, fine)
+        best = fine.best if config.algorithm == REINFORCE else self._better(objective, coarse, fine)
         origin = {genotype: origin[genotype] for genotype in accuracy}
         return replace(fine, name=name, coarse=coarse.best, best=best, accuracy=accuracy, origin=origin)
 
-    def refine(self, name: str, aim: Objective, found: Sequence[StagesResult], seed: int) -> StagesResult:
+    def refine(self, name: str, objective: Objective, found: Sequence[StagesResult], seed: int) -> StagesResult:
         """Search the whole space with the trials of two stages, from what `found` evaluated that keeps the limits."""
         genotypes, accuracies = all_known(found)
-        usable = kept(aim, genotypes)
+        usable = kept(objective, genotypes)
         start = WarmStart(genotypes[usable], accuracies[usable])
-        trials = 2 * self.request.trials + self.request.more_trials
-        refined = self._stage(f"{name}/{WHOLE}", aim, aim.whole, trials, seed, start)
+        trials = 2 * self.config.trials + self.config.more_trials
+        refined = self._stage(f"{name}/{WHOLE}", objective, objective.whole, trials, seed, start)
         return replace(refined, name=name, origin=dict.fromkeys(refined.accuracy, WHOLE))
 
     @staticmethod
-    def _better(aim: Objective, *stages: StagesResult) -> Genotype:
+    def _better(objective: Objective, *stages: StagesResult) -> Genotype:
         """Return the better of what the stages chose; the fine one may not have found what the coarse one had.
 
         A coarse one that came near a limit without keeping it is not in the running.
         """
         rows = np.array([stage.best for stage in stages])
-        values = aim.objectives(rows, np.array([stage.accuracy[stage.best] for stage in stages]))
-        return stages[int(np.lexsort((*values.T[::-1], ~kept(aim, rows)))[0])].best
+        values = objective.objectives(rows, np.array([stage.accuracy[stage.best] for stage in stages]))
+        return stages[int(np.lexsort((*values.T[::-1], ~kept(objective, rows)))[0])].best
 
     def _stage(
-        self, name: str, aim: Objective, space: StagedSpace, trials: int, seed: int, start: WarmStart | None = None
+        self,
+        name: str,
+        objective: Objective,
+        space: StagedSpace,
+        trials: int,
+        seed: int,
+        start: WarmStart | None = None,
     ) -> StagesResult:
-        algorithm = self._algorithm(aim, space)
-        embed = embedding(aim.whole, space)
-        job = SearchTask(name, algorithm, embed, aim.objectives, trials, self.request.asked, seed, start)
-        ran = run(job, self.pool, self.journal, self.watch)
+        algorithm = self._algorithm(objective, space)
+        embed = embedding(objective.whole, space)
+        task = SearchTask(name, algorithm, embed, objective.objectives, trials, self.config.asked, seed, start)
+        ran = run(task, self.pool, self.journal, self.reporter)
         accuracy = dict(zip(map(tuple, ran.genotypes.tolist()), ran.accuracies.tolist(), strict=True))
-        if self.request.algorithm != REINFORCE:
+        if self.config.algorithm != REINFORCE:
             best = _best(name, ran)
             return StagesResult(name, best, best, accuracy, {})
         choice = algorithm.chosen(ran.state)
         best = tuple(embed(np.array([choice.genotype], np.int32))[0].tolist())
         accuracy[best] = evaluate(f"{name}/chosen", best, self.pool, self.journal)
-        return StagesResult(name, best, best, accuracy, {}, choice.entropy, choice.landed)
+        return StagesResult(name, best, best, accuracy, {}, choice.entropy, choice.satisfied)
 
-    def _algorithm(self, aim: Objective, space: StagedSpace) -> Any:
+    def _algorithm(self, objective: Objective, space: StagedSpace) -> Any:
         """Return the algorithm over a view of the space, its size fit for the trials it gets."""
-        request = self.request
-        if request.algorithm == REINFORCE:
+        config = self.config
+        if config.algorithm == REINFORCE:
             from nas.search.algorithms.fixed_supernet_reinforce import FixedSupernetReinforce
 
-            assert isinstance(aim, SingleTarget)
-            steps = max(1, request.trials // request.asked)
-            return FixedSupernetReinforce(space, aim.plan.goal(space), steps, request.asked)
-        build = load("algorithm", ALGORITHMS, request.algorithm)
-        return _sized(build(proposer(aim, space)), request.trials)
+            assert isinstance(objective, SingleTarget)
+            steps = max(1, config.trials // config.asked)
+            return FixedSupernetReinforce(space, objective.plan.constraints(space), steps, config.asked)
+        build = load("algorithm", ALGORITHMS, config.algorithm)
+        return _sized(build(proposer(objective, space)), config.trials)
 
 
 def for_all(
@@ -209,26 +215,26 @@ def for_all(
 
     What is chosen is the best of everything that was evaluated, by whichever search.
     """
-    aim = MinimaxRegret(targets)
-    searched = stages.refine(UNIVERSAL, aim, found, seed)
+    objective = MinimaxRegret(targets)
+    searched = stages.refine(UNIVERSAL, objective, found, seed)
     genotypes, accuracies = all_known([*found, searched])
-    known = aim.known(genotypes, accuracies)
-    best = tuple(genotypes[known.least_regret(np.array([target.plan.wanted for target in targets]))].tolist())
+    known = objective.known(genotypes, accuracies)
+    best = tuple(genotypes[known.least_regret(np.array([target.plan.latency_budget for target in targets]))].tolist())
     accuracy = dict(zip(map(tuple, genotypes.tolist()), accuracies.tolist(), strict=True))
     return replace(searched, best=best, accuracy=accuracy), known
 
 
-def proposer(aim: Objective, space: StagedSpace) -> Bounded:
+def proposer(objective: Objective, space: StagedSpace) -> Bounded:
     """Return the part of `space` that keeps the limits. A coarse view that cannot reach one comes as near as it can."""
-    limits = aim.limits(space)
-    if space.name == aim.whole.coarse().name:
-        limits = [(table, max(bound, table.cheapest()[0])) for table, bound in limits]
+    limits = objective.limits(space)
+    if space.name == objective.whole.coarse().name:
+        limits = [(table, max(bound, table.minimum()[0])) for table, bound in limits]
     return Bounded(space, tuple(limits))
 
 
-def kept(aim: Objective, genotypes: Genotypes) -> NDArray[np.bool_]:
+def kept(objective: Objective, genotypes: Genotypes) -> NDArray[np.bool_]:
     """Return which genotypes [N, D] of the whole space keep all limits, as the proposer sees them."""
-    return within(Bounded(aim.whole, tuple(aim.limits(aim.whole))).limits, genotypes)
+    return within(Bounded(objective.whole, tuple(objective.limits(objective.whole))).limits, genotypes)
 
 
 def _sized(algorithm: SearchAlgorithm[Any], trials: int) -> SearchAlgorithm[Any]:

@@ -128,24 +128,24 @@ class SearchHistory:
         return int(np.lexsort((np.arange(len(self.objectives)), *self.objectives.T[::-1]))[0])
 
 
-def run(job: SearchTask, pool: Pool, journal: Journal, watch: ProgressReporter) -> SearchHistory:
-    """Do the trials of `job` that the journal does not hold yet, and return all of them.
+def run(task: SearchTask, pool: Pool, journal: Journal, reporter: ProgressReporter) -> SearchHistory:
+    """Do the trials of `task` that the journal does not hold yet, and return all of them.
 
     One record per round: {"stage", "asked": [[int]], "accuracy": [float | null]}. A candidate without an accuracy is
     left out of what is told.
     """
-    ran, done = _replayed(job, journal, pool)
+    ran, done = _replayed(task, journal, pool)
     began, first = time.monotonic(), done
-    while done < job.trials:
-        asked = job.algorithm.ask(ran.state, min(job.ask, job.trials - done))
-        whole = job.embed(asked)
+    while done < task.trials:
+        asked = task.algorithm.ask(ran.state, min(task.ask, task.trials - done))
+        whole = task.embed(asked)
         for batch in pool.fill(whole):
-            watch.say(f"{job.name}: gave up on a batch of {len(batch)} candidates, which are left out{pool.why()}")
+            reporter.say(f"{task.name}: gave up on a batch of {len(batch)} candidates, which are left out{pool.why()}")
         accuracies = pool.accuracies(whole)
-        journal.append({"stage": job.name, "asked": asked.tolist(), "accuracy": accuracies})
-        ran, done = _extended(job, ran, asked, accuracies), done + len(asked)
+        journal.append({"stage": task.name, "asked": asked.tolist(), "accuracy": accuracies})
+        ran, done = _extended(task, ran, asked, accuracies), done + len(asked)
         rate = (done - first) / max(time.monotonic() - began, 1e-9)
-        watch.progress(_progress(job, ran, done, rate, pool.workers))
+        reporter.progress(_progress(task, ran, done, rate, pool.workers))
     return ran
 
 
@@ -164,26 +164,26 @@ def evaluate(name: str, genotype: Genotype, pool: Pool, journal: Journal) -> flo
     return accuracy
 
 
-def _replayed(job: SearchTask, journal: Journal, pool: Pool) -> tuple[SearchHistory, int]:
-    """Return what the journal's records of `job` lead to, and how many trials they are; the pool learns them."""
+def _replayed(task: SearchTask, journal: Journal, pool: Pool) -> tuple[SearchHistory, int]:
+    """Return what the journal's records of `task` lead to, and how many trials they are; the pool learns them."""
     nothing = np.zeros((0, 0))
-    ran, done = SearchHistory(_initial_state(job), nothing.astype(np.int32), np.zeros(0), nothing), 0
+    ran, done = SearchHistory(_initial_state(task), nothing.astype(np.int32), np.zeros(0), nothing), 0
     for record in journal.records:
-        if record["stage"] == job.name:
+        if record["stage"] == task.name:
             asked = _genotypes(record, journal)
-            pool.known.update(zip(map(tuple, job.embed(asked).tolist()), record["accuracy"], strict=True))
-            ran, done = _extended(job, ran, asked, record["accuracy"]), done + len(asked)
+            pool.known.update(zip(map(tuple, task.embed(asked).tolist()), record["accuracy"], strict=True))
+            ran, done = _extended(task, ran, asked, record["accuracy"]), done + len(asked)
     return ran, done
 
 
-def _initial_state(job: SearchTask) -> Any:
+def _initial_state(task: SearchTask) -> Any:
     """Return the algorithm's first state, told what is known at the start: the best last, as what is young survives."""
-    state, start = job.algorithm.init(job.seed), job.start
+    state, start = task.algorithm.init(task.seed), task.start
     if start is None or not len(start.genotypes):
         return state
-    objectives = job.objectives(job.embed(start.genotypes), start.accuracies)
+    objectives = task.objectives(task.embed(start.genotypes), start.accuracies)
     order = np.lexsort(objectives.T[::-1])[::-1]
-    return job.algorithm.tell(state, start.genotypes[order], objectives[order])
+    return task.algorithm.tell(state, start.genotypes[order], objectives[order])
 
 
 def _genotypes(record: Record, journal: Journal) -> Genotypes:
@@ -194,22 +194,22 @@ def _genotypes(record: Record, journal: Journal) -> Genotypes:
 
 
 def _extended(
-    job: SearchTask, ran: SearchHistory, asked: Genotypes, accuracies: Sequence[float | None]
+    task: SearchTask, ran: SearchHistory, asked: Genotypes, accuracies: Sequence[float | None]
 ) -> SearchHistory:
     """Return the search after one round."""
     kept = [i for i, accuracy in enumerate(accuracies) if accuracy is not None]
-    told, values = asked[kept], np.array([accuracies[i] for i in kept], np.float64)
-    whole = job.embed(told)
-    objectives = job.objectives(whole, values)
+    kept_genotypes, values = asked[kept], np.array([accuracies[i] for i in kept], np.float64)
+    whole = task.embed(kept_genotypes)
+    objectives = task.objectives(whole, values)
     return SearchHistory(
-        job.algorithm.tell(ran.state, told, objectives),
+        task.algorithm.tell(ran.state, kept_genotypes, objectives),
         np.concatenate([ran.genotypes.reshape(-1, whole.shape[1]), whole]),
         np.concatenate([ran.accuracies, values]),
         np.concatenate([ran.objectives.reshape(-1, objectives.shape[1]), objectives]),
     )
 
 
-def _progress(job: SearchTask, ran: SearchHistory, done: int, rate: float, workers: int) -> Progress:
+def _progress(task: SearchTask, ran: SearchHistory, done: int, rate: float, workers: int) -> Progress:
     best = float(ran.accuracies[ran.best]) if len(ran.accuracies) else None
-    left = (job.trials - done) / rate
-    return Progress(job.name, done, job.trials, argmax_top1=best, seconds_left=left, per_second=rate, workers=workers)
+    left = (task.trials - done) / rate
+    return Progress(task.name, done, task.trials, argmax_top1=best, seconds_left=left, per_second=rate, workers=workers)

@@ -107,13 +107,13 @@ def mutated(decisions: Sequence[Decision], genotypes: Genotypes, rng: np.random.
     sizes = np.array([len(decision.options) for decision in decisions])
     active = np.ones(genotypes.shape, bool)
     for i, decision in enumerate(decisions):
-        if decision.needs:
-            active[:, i] = genotypes[:, decision.needs[0]] >= decision.needs[1]
-    gene = np.where(active, rng.random(genotypes.shape), -1.0).argmax(1)
+        if decision.condition:
+            active[:, i] = genotypes[:, decision.condition[0]] >= decision.condition[1]
+    decision_index = np.where(active, rng.random(genotypes.shape), -1.0).argmax(1)
     rows = np.arange(len(genotypes))
-    shift = rng.integers(1, sizes[gene])
+    shift = rng.integers(1, sizes[decision_index])
     changed = genotypes.copy()
-    changed[rows, gene] = (changed[rows, gene] + shift) % sizes[gene]
+    changed[rows, decision_index] = (changed[rows, decision_index] + shift) % sizes[decision_index]
     return canonical(decisions, changed)
 
 

@@ -44,14 +44,16 @@ def cost_of(cost: Cost, arch: ArchSpec) -> Any:
 
 @dataclass(frozen=True)
 class Term:
-    """An array over the options of `genes`, one axis each: what the parts that depend on just these add to the cost."""
+    """An array over the options of `decision_indices`, one axis each: what the parts that depend on just these add to the cost."""
 
-    genes: tuple[int, ...]
+    decision_indices: tuple[int, ...]
     values: NDArray[Any]
 
-    def over(self, genes: tuple[int, ...]) -> NDArray[Any]:
-        """Return the values with axes for all of the sorted `genes`, of length 1 where this term does not depend."""
-        index = tuple(slice(None) if gene in self.genes else None for gene in genes)
+    def over(self, decision_indices: tuple[int, ...]) -> NDArray[Any]:
+        """Return the values with axes for all of the sorted `decision_indices`, of length 1 where this term does not depend."""
+        index = tuple(
+            slice(None) if decision_index in self.decision_indices else None for decision_index in decision_indices
+        )
         return self.values[index]
 
 
@@ -89,26 +91,30 @@ class CostTable:
         columns = np.ascontiguousarray(np.asarray(genotypes).T, dtype=np.intp)
         for term in self.terms:
             index: Any = 0
-            for gene, length in zip(term.genes, term.values.shape, strict=True):
-                index = columns[gene] if gene == term.genes[0] else index * length + columns[gene]
+            for decision_index, length in zip(term.decision_indices, term.values.shape, strict=True):
+                index = (
+                    columns[decision_index]
+                    if decision_index == term.decision_indices[0]
+                    else index * length + columns[decision_index]
+                )
             yield np.broadcast_to(term.values.ravel().take(index), columns.shape[1:])
 
     def negative(self) -> "CostTable":
         """Return the table of the negative of a sum, under whose name an upper bound is a lower one on this cost."""
         assert self.combiner == "sum"
-        terms = tuple(Term(term.genes, -term.values.astype(np.float64)) for term in self.terms)
+        terms = tuple(Term(term.decision_indices, -term.values.astype(np.float64)) for term in self.terms)
         return CostTable(f"-{self.name}", "sum", -float(self.constant), terms, self.option_counts)
 
     def in_units(self, name: str, unit: float) -> "CostTable":
         """Return this cost under another name, in multiples of `unit`."""
-        terms = tuple(Term(term.genes, term.values / unit) for term in self.terms)
+        terms = tuple(Term(term.decision_indices, term.values / unit) for term in self.terms)
         return CostTable(name, self.combiner, self.constant / unit, terms, self.option_counts)
 
-    def cheapest(self) -> tuple[Any, Genotype]:
+    def minimum(self) -> tuple[Any, Genotype]:
         """Return the smallest cost in the space and a genotype that has it, exactly, gene by gene."""
         return self._extreme(np.min, np.argmin)
 
-    def dearest(self) -> tuple[Any, Genotype]:
+    def maximum(self) -> tuple[Any, Genotype]:
         """Return the largest cost in the space and a genotype that has it."""
         return self._extreme(np.max, np.argmax)
 
@@ -117,20 +123,26 @@ class CostTable:
         terms, choices = list(self.terms), []
         remaining = set(range(len(self.option_counts)))
         while remaining:  # the gene whose elimination couples the fewest others goes first
-            gene = min(remaining, key=lambda g: (len({h for t in terms if g in t.genes for h in t.genes}), g))
-            touching = [term for term in terms if gene in term.genes]
-            terms = [term for term in terms if gene not in term.genes]
-            remaining.remove(gene)
-            genes = tuple(sorted({gene}.union(*(term.genes for term in touching))))
-            zero = np.full((1,) * len(genes), self.constant if not touching else touching[0].values.min())
-            joint = reduce(combine, (term.over(genes) for term in touching)) if touching else zero
-            axis, rest = genes.index(gene), tuple(g for g in genes if g != gene)
-            choices.append((gene, rest, arg_best(joint, axis=axis)))
+            decision_index = min(
+                remaining,
+                key=lambda g: (len({h for t in terms if g in t.decision_indices for h in t.decision_indices}), g),
+            )
+            touching = [term for term in terms if decision_index in term.decision_indices]
+            terms = [term for term in terms if decision_index not in term.decision_indices]
+            remaining.remove(decision_index)
+            decision_indices = tuple(sorted({decision_index}.union(*(term.decision_indices for term in touching))))
+            zero = np.full((1,) * len(decision_indices), self.constant if not touching else touching[0].values.min())
+            joint = reduce(combine, (term.over(decision_indices) for term in touching)) if touching else zero
+            axis, rest = (
+                decision_indices.index(decision_index),
+                tuple(g for g in decision_indices if g != decision_index),
+            )
+            choices.append((decision_index, rest, arg_best(joint, axis=axis)))
             if touching:
                 terms.append(Term(rest, best(joint, axis=axis)))
         genotype = [0] * len(self.option_counts)
-        for gene, rest, picks in reversed(choices):
-            genotype[gene] = int(picks[tuple(genotype[g] for g in rest)])
+        for decision_index, rest, picks in reversed(choices):
+            genotype[decision_index] = int(picks[tuple(genotype[g] for g in rest)])
         value = reduce(combine, (term.values[()] for term in terms), self.constant)
         return value, tuple(genotype)
 
@@ -142,28 +154,30 @@ def compile_table(space: SearchSpace, cost: Cost) -> CostTable:
     dtype = np.int64 if isinstance(cost.constant, int) else np.float64
     terms: dict[tuple[int, ...], NDArray[Any]] = {}
     for part in space.parts:
-        values = np.zeros([counts[gene] for gene in part.genes], dtype)
-        for options in product(*(range(counts[gene]) for gene in part.genes)):
+        values = np.zeros([counts[decision_index] for decision_index in part.decision_indices], dtype)
+        for options in product(*(range(counts[decision_index]) for decision_index in part.decision_indices)):
             genotype = [0] * len(counts)
-            for gene, option in zip(part.genes, options, strict=True):
-                genotype[gene] = option
+            for decision_index, option in zip(part.decision_indices, options, strict=True):
+                genotype[decision_index] = option
             costs = [cost.of_kernel(kernel) for kernel in part.kernels(tuple(genotype))]
             values[options] = reduce(combine, costs, 0)
-        terms[part.genes] = combine(terms[part.genes], values) if part.genes in terms else values
+        terms[part.decision_indices] = (
+            combine(terms[part.decision_indices], values) if part.decision_indices in terms else values
+        )
     return CostTable(cost.name, cost.combiner, cost.constant, _absorbed(terms, combine), counts)
 
 
 def _absorbed(terms: dict[tuple[int, ...], NDArray[Any]], combine: np.ufunc) -> tuple[Term, ...]:
     """Return the terms with each one merged into a larger one over a superset of its genes, if there is one."""
     merged: list[Term] = []
-    for genes, values in sorted(terms.items(), key=lambda item: -len(item[0])):
-        term = Term(genes, values)
-        host = next((k for k, other in enumerate(merged) if set(genes) <= set(other.genes)), None)
+    for decision_indices, values in sorted(terms.items(), key=lambda item: -len(item[0])):
+        term = Term(decision_indices, values)
+        host = next((k for k, other in enumerate(merged) if set(decision_indices) <= set(other.decision_indices)), None)
         if host is None:
             merged.append(term)
         else:
             larger = merged[host]
-            merged[host] = Term(larger.genes, combine(larger.values, term.over(larger.genes)))
+            merged[host] = Term(larger.decision_indices, combine(larger.values, term.over(larger.decision_indices)))
     return tuple(merged)
 
 

@@ -16,8 +16,8 @@ def canonical(decisions: Sequence[Decision], genotypes: NDArray[np.integer[Any]]
     """Return genotypes [N, D] with inactive decisions set to option 0."""
     result = np.array(genotypes, dtype=np.int32, copy=True)
     for i, decision in enumerate(decisions):
-        if decision.needs:
-            result[result[:, decision.needs[0]] < decision.needs[1], i] = 0
+        if decision.condition:
+            result[result[:, decision.condition[0]] < decision.condition[1], i] = 0
     return result
 
 
@@ -28,33 +28,33 @@ def sample(decisions: Sequence[Decision], rng: np.random.Generator, count: int) 
 
 
 class DecisionSpace(ABC):
-    """Base of spaces that list their choices as `slots`: names to genes and options, arrays of genotypes."""
+    """Base of spaces that list their choices as `all_decisions`: names to genes and options, arrays of genotypes."""
 
     name: str
 
     @property
     @abstractmethod
-    def slots(self) -> tuple[Decision, ...]:
+    def all_decisions(self) -> tuple[Decision, ...]:
         """All choices by name, those with a single option included (they are no decisions)."""
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
         """The choices with more than one option, in the order of a genotype."""
-        return tuple(slot for slot in self.slots if len(slot.options) > 1)
+        return tuple(decision for decision in self.all_decisions if len(decision.options) > 1)
 
     @cached_property
-    def gene(self) -> dict[str, int]:
+    def index_of(self) -> dict[str, int]:
         """Name of a decision -> its place in a genotype."""
         return {decision.name: i for i, decision in enumerate(self.decisions)}
 
     @cached_property
     def options(self) -> dict[str, tuple[Any, ...]]:
         """Name of a slot -> its options."""
-        return {slot.name: slot.options for slot in self.slots}
+        return {decision.name: decision.options for decision in self.all_decisions}
 
     def value(self, genotype: Sequence[int], name: str) -> Any:
         """Return the option that `genotype` takes for the slot `name`."""
-        return self.options[name][genotype[self.gene[name]] if name in self.gene else 0]
+        return self.options[name][genotype[self.index_of[name]] if name in self.index_of else 0]
 
     def canonical(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
         """Return genotypes [N, D] with inactive decisions set to option 0."""
@@ -80,12 +80,12 @@ def embedding(whole: DecisionSpace, part: DecisionSpace) -> Callable[[NDArray[np
         np.array([decision.options.index(option) for option in part.options.get(decision.name, decision.options[:1])])
         for decision in whole.decisions
     ]
-    genes = [part.gene.get(decision.name) for decision in whole.decisions]
+    decision_indices = [part.index_of.get(decision.name) for decision in whole.decisions]
 
     def embed(genotypes: NDArray[np.int32]) -> NDArray[np.int32]:
         columns = [
-            np.full(len(genotypes), table[0]) if gene is None else table[genotypes[:, gene]]
-            for table, gene in zip(numbers, genes, strict=True)
+            np.full(len(genotypes), table[0]) if decision_index is None else table[genotypes[:, decision_index]]
+            for table, decision_index in zip(numbers, decision_indices, strict=True)
         ]
         return whole.canonical(np.stack(columns, 1))
 

@@ -73,27 +73,27 @@ class MBSpace(DecisionSpace):
     # ---------------------------------------------------------------------------------------------------- decisions
 
     @cached_property
-    def slots(self) -> tuple[Decision, ...]:
+    def all_decisions(self) -> tuple[Decision, ...]:
         """All choices by name, those with a single option included (they are no decisions)."""
-        slots: list[Decision] = []
+        all_decisions: list[Decision] = []
         for s, stage in enumerate(self.stages):
-            slots.append(Decision(f"stage{s}.depth", stage.depths))
-            depth_gene = sum(len(slot.options) > 1 for slot in slots) - 1
+            all_decisions.append(Decision(f"stage{s}.depth", stage.depths))
+            depth_index = sum(len(decision.options) > 1 for decision in all_decisions) - 1
             for i in range(1 if stage.alike else stage.depths[-1]):
                 first = next(k for k, depth in enumerate(stage.depths) if depth > i)
-                needs = (depth_gene, first) if first > 0 else None
+                condition = (depth_index, first) if first > 0 else None
                 place, options = self._place(s, i), stage.options
-                slots.append(Decision(f"{place}.kernel", options.kernels, needs))
-                slots.append(Decision(f"{place}.expansion", options.expansions, needs))
-                slots.append(Decision(f"{place}.excited", options.excited, needs))
-        return tuple(slots)
+                all_decisions.append(Decision(f"{place}.kernel", options.kernels, condition))
+                all_decisions.append(Decision(f"{place}.expansion", options.expansions, condition))
+                all_decisions.append(Decision(f"{place}.excited", options.excited, condition))
+        return tuple(all_decisions)
 
     def _place(self, s: int, i: int) -> str:
         """Return where the options of block `i` of stage `s` are decided."""
         return f"stage{s}" if self.stages[s].alike else f"stage{s}.block{i}"
 
     def genotype_of(self, values: dict[str, Any]) -> Genotype:
-        """Return the canonical genotype that takes `values`, by the names of `slots`; a slot without one, the first.
+        """Return the canonical genotype that takes `values`, by the names of `all_decisions`; a slot without one, the first.
 
         Raises `InvalidInput` where a name or a value is none of this space.
         """
@@ -101,7 +101,7 @@ class MBSpace(DecisionSpace):
             if value not in self.options.get(name, ()):
                 offered = f"one of {self.options[name]}" if name in self.options else "absent: there is no such choice"
                 raise InvalidInput(f"{name} of '{self.name}' must be {offered}, got {value}")
-        pairs = ((slot.options, values.get(slot.name, slot.options[0])) for slot in self.decisions)
+        pairs = ((decision.options, values.get(decision.name, decision.options[0])) for decision in self.decisions)
         raw = np.array([[options.index(value) for options, value in pairs]])
         return tuple(int(g) for g in self.canonical(raw)[0])
 
@@ -114,7 +114,7 @@ class MBSpace(DecisionSpace):
         return total
 
     def deployed(self, resolution: int, channels: int, num_classes: int) -> "MBSpace":
-        """Return the space for square pictures of `resolution` px; early strides go as `kept_strides` says."""
+        """Return the space for square images of `resolution` px; early strides go as `kept_strides` says."""
         strides = iter(drop_early_strides(resolution, [x.stride for x in (*self.front, *self.stages)]))
         return replace(
             self,
@@ -140,7 +140,7 @@ class MBSpace(DecisionSpace):
         return InvertedResidual(
             out_channels=stage.out_channels,
             expanded_channels=expanded if expansion > 1 else 0,
-            kernel=self.value(genotype, f"{place}.kernel"),
+            kernel_size=self.value(genotype, f"{place}.kernel"),
             stride=1 if i else stage.stride,
             act=stage.act,
             se_channels=self.squeeze(channels_in, expanded) if self.value(genotype, f"{place}.excited") else 0,
@@ -164,7 +164,7 @@ class MBSpace(DecisionSpace):
             for i, op in enumerate(stage):
                 if isinstance(op, InvertedResidual):
                     place = self._place(s, i)
-                    values[f"{place}.kernel"] = op.kernel
+                    values[f"{place}.kernel"] = op.kernel_size
                     values[f"{place}.expansion"] = op.expanded_channels // self._channels_in(s, i) or 1
                     values[f"{place}.excited"] = op.se_channels > 0
         genotype = self.genotype_of({name: v for name, v in values.items() if v in self.options.get(name, ())})
@@ -185,8 +185,10 @@ class MBSpace(DecisionSpace):
         for s, stage in enumerate(self.stages):
             for i in range(stage.depths[-1]):
                 names = [f"stage{s}.depth", *(f"{self._place(s, i)}.{x}" for x in ("kernel", "expansion", "excited"))]
-                genes = tuple(sorted(self.gene[name] for name in names if name in self.gene))
-                parts.append(CostTerm(f"stage{s}.block{i}", genes, partial(self._block_kernels, s=s, i=i, at=at)))
+                decision_indices = tuple(sorted(self.index_of[name] for name in names if name in self.index_of))
+                parts.append(
+                    CostTerm(f"stage{s}.block{i}", decision_indices, partial(self._block_kernels, s=s, i=i, at=at))
+                )
                 at = at.strided(1 if i else stage.stride, stage.out_channels)
         head = self.head.classify(self.last.out_shape(at), self.num_classes)
         parts.append(CostTerm("head", (), partial(_always, (*self.last.lower(at), *head))))

@@ -17,7 +17,7 @@ WIDTH_STEP = 4  # channels of a proxy are multiples of this
 def drop_early_strides(resolution: int, strides: Sequence[int]) -> tuple[int, ...]:
     """Return `strides` with the earliest ones 1, as far as a map of `resolution` px needs to end at `SMALLEST_MAP`.
 
-    Raises `InvalidInput` where the picture itself is smaller than that.
+    Raises `InvalidInput` where the image itself is smaller than that.
     """
     if resolution < SMALLEST_MAP:
         raise InvalidInput(f"the resolution must be at least {SMALLEST_MAP} px, got {resolution}")
@@ -40,7 +40,7 @@ def scale_channels(channels: int, width: float) -> int:
 
 
 def with_input(arch: ArchSpec, resolution: int, channels: int, num_classes: int) -> ArchSpec:
-    """Return `arch` for square pictures of `resolution` px; early strides go where its last map would be under 4x4."""
+    """Return `arch` for square images of `resolution` px; early strides go where its last map would be under 4x4."""
     ops = [op for stage in arch.stages for op in stage]
     strides = drop_early_strides(resolution, [getattr(op, "stride", 1) for op in ops])
     moved = iter(

@@ -63,23 +63,23 @@ class StagedSpace(DecisionSpace):
     # ---------------------------------------------------------------------------------------------------- decisions
 
     @cached_property
-    def slots(self) -> tuple[Decision, ...]:
+    def all_decisions(self) -> tuple[Decision, ...]:
         """All choices by name, those with a single option included (they are no decisions)."""
-        slots: list[Decision] = [
+        all_decisions: list[Decision] = [
             Decision("stem.filters", self.stem_filters),
             Decision("fused.filters", self.fused_filters),
             Decision("fused.expansion", self.fused_expansions),
         ]
         for s, choices in enumerate(self.stages):
-            slots.append(Decision(f"stage{s}.filters", choices.filters))
-            slots.append(Decision(f"stage{s}.depth", choices.depths))
-            depth_gene = sum(len(slot.options) > 1 for slot in slots) - 1
+            all_decisions.append(Decision(f"stage{s}.filters", choices.filters))
+            all_decisions.append(Decision(f"stage{s}.depth", choices.depths))
+            depth_index = sum(len(decision.options) > 1 for decision in all_decisions) - 1
             for i, block in enumerate(choices.blocks):
                 first = next(k for k, depth in enumerate(choices.depths) if depth > i)
-                needs = (depth_gene, first) if first > 0 else None
-                slots.append(Decision(f"stage{s}.block{i}.dw", block.dws, needs))
-                slots.append(Decision(f"stage{s}.block{i}.expansion", block.expansions, needs))
-        return tuple(slots)
+                condition = (depth_index, first) if first > 0 else None
+                all_decisions.append(Decision(f"stage{s}.block{i}.dw", block.dws, condition))
+                all_decisions.append(Decision(f"stage{s}.block{i}.expansion", block.expansions, condition))
+        return tuple(all_decisions)
 
     def size(self) -> int:
         """Return the number of distinct architectures (inactive decisions counted once)."""
@@ -118,7 +118,7 @@ class StagedSpace(DecisionSpace):
         )
 
     def deployed(self, resolution: int, channels: int, num_classes: int) -> "StagedSpace":
-        """Return the space for square pictures of `resolution` px; early strides go as `kept_strides` says."""
+        """Return the space for square images of `resolution` px; early strides go as `kept_strides` says."""
         strides = drop_early_strides(
             resolution, [self.stem_stride, self.fused_stride, *(c.stride for c in self.stages)]
         )
@@ -193,25 +193,25 @@ class StagedSpace(DecisionSpace):
     def encode(self, arch: ArchSpec) -> Genotype:
         """Return the canonical genotype of `arch`; `InvalidInput` where it is no member of this space."""
         genotype = [0] * len(self.decisions)
-        known = [self.gene[slot.name] for slot in self.slots if slot.name in self.gene]
+        known = [self.index_of[decision.name] for decision in self.all_decisions if decision.name in self.index_of]
         assert known == sorted(known)
-        for slot in self.slots:  # in order, so that what an op depends on is set before it
-            if slot.name in self.gene:
-                genotype[self.gene[slot.name]] = self._read(arch, genotype, slot)
+        for decision in self.all_decisions:  # in order, so that what an op depends on is set before it
+            if decision.name in self.index_of:
+                genotype[self.index_of[decision.name]] = self._read(arch, genotype, decision)
         if self.decode(genotype) != arch:
             raise InvalidInput(f"'{arch.name}' is no architecture of the space '{self.name}'")
         return tuple(genotype)
 
-    def _read(self, arch: ArchSpec, genotype: list[int], slot: Decision) -> int:
-        """Return the first option of `slot` under which our op shows the same as the one in `arch`, else 0."""
-        place, _, what = slot.name.rpartition(".")
+    def _read(self, arch: ArchSpec, genotype: list[int], decision: Decision) -> int:
+        """Return the first option of `decision` under which our op shows the same as the one in `arch`, else 0."""
+        place, _, what = decision.name.rpartition(".")
         s, i = _stage_and_block(place)
         theirs = arch.stages[s] if s < len(arch.stages) else ()
         if what == "depth":
-            return slot.options.index(len(theirs)) if len(theirs) in slot.options else 0
-        for k in range(len(slot.options) if i < len(theirs) else 0):
+            return decision.options.index(len(theirs)) if len(theirs) in decision.options else 0
+        for k in range(len(decision.options) if i < len(theirs) else 0):
             trial = [*genotype]
-            trial[self.gene[slot.name]] = k
+            trial[self.index_of[decision.name]] = k
             ours = self._op(trial, s, i)
             if all(getattr(ours, name) == getattr(theirs[i], name, None) for name in SHOWN[what]):
                 return k
@@ -252,18 +252,18 @@ class StagedSpace(DecisionSpace):
                 parts.append(self._part(f"stage{s}.block{i}", tuple(names), build))
             before, size = f"stage{s}.filters", inside
         last = size
-        parts.append(CostTerm("head", self._genes((before,)), lambda g: self._head_kernels(g, last)))
+        parts.append(CostTerm("head", self._decision_indices((before,)), lambda g: self._head_kernels(g, last)))
         return tuple(parts)
 
-    def _genes(self, names: tuple[str, ...]) -> tuple[int, ...]:
-        return tuple(sorted(self.gene[name] for name in names if name in self.gene))
+    def _decision_indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        return tuple(sorted(self.index_of[name] for name in names if name in self.index_of))
 
-    def _part(self, name: str, slots: tuple[str, ...], build: Any) -> CostTerm:
+    def _part(self, name: str, all_decisions: tuple[str, ...], build: Any) -> CostTerm:
         def kernels(genotype: Genotype) -> Sequence[Kernel]:
             op, shape = build(genotype)
             return op.lower(shape) if op is not None else ()
 
-        return CostTerm(name, self._genes(slots), kernels)
+        return CostTerm(name, self._decision_indices(all_decisions), kernels)
 
     def _block_at(self, genotype: Genotype, s: int, i: int, size: Shape) -> tuple[UIB | None, Shape]:
         channels = scale_channels(self._filters(genotype, s - 1 if i == 0 else s), self.width)

@@ -38,7 +38,7 @@ def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int])
             continue
         source, at = _source(kernel.name, len(space.stages))
         for tensor in TENSORS:
-            name = f"{source}.{kernel.kernel}.{tensor}" if kernel.kind == "depthwise" else f"{source}.{tensor}"
+            name = f"{source}.{kernel.kernel_size}.{tensor}" if kernel.kind == "depthwise" else f"{source}.{tensor}"
             if name not in params:
                 if (source, tensor) == ("head", "scale"):
                     continue  # the classifier has a bias and no normalisation

@@ -1,7 +1,7 @@
 """One stage of the joint search: shared weights and controller trained together, after TuNAS (arXiv 2008.06120).
 
-A controller step is `updates` steps of the weights on training pictures, each for one architecture that the policy
-draws near the target, then one REINFORCE step on held-out pictures. While the policy idles (the first quarter),
+A controller step is `updates` steps of the weights on training images, each for one architecture that the policy
+draws near the target, then one REINFORCE step on validation images. While the policy idles (the first quarter),
 depthwise decisions are warmed up: with a probability that falls from 1 to 0 one runs the average of its options.
 Everything is a pure function of a `SearchState`; randomness comes from (seed, step). Many steps run in one dispatch.
 """
@@ -43,7 +43,7 @@ class SearchState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What one controller step tells, as means: loss and top-1 on training pictures, top-1 on held-out ones."""
+    """What one controller step tells, as means: loss and top-1 on training images, top-1 on validation ones."""
 
     loss: Array
     train_top1: Array
@@ -57,7 +57,7 @@ class JointStage:
     name: str
     number: int  # separates the random numbers of the stages
     space: StagedSpace  # of proxies
-    goal: Constraints  # over the same decisions, for the deployed networks
+    constraints: Constraints  # over the same decisions, for the deployed networks
     budget: StageBudget
     preset: Preset
     augmentation: Augmentation
@@ -66,7 +66,7 @@ class JointStage:
     @property
     def controller(self) -> reinforce.Reinforce:
         """The controller's constants for this stage's length."""
-        return reinforce.Reinforce(self.budget.steps, self.budget.samples, self.budget.idle_fraction)
+        return reinforce.Reinforce(self.budget.steps, self.budget.samples, self.budget.policy_warmup_fraction)
 
     @property
     def choices(self) -> reinforce.Choices:
@@ -91,58 +91,60 @@ class CompiledSteps(Protocol):
     """A jitted chunk of controller steps; see `compile_chunk`."""
 
     def __call__(
-        self, state: SearchState, pictures: SearchImages, train: Array, held: Array
+        self, state: SearchState, images: SearchImages, train: Array, val: Array
     ) -> tuple[SearchState, StepMetrics]: ...
 
-    def lower(self, state: SearchState, pictures: SearchImages, train: Array, held: Array) -> Any: ...
+    def lower(self, state: SearchState, images: SearchImages, train: Array, val: Array) -> Any: ...
 
 
 def compile_steps(
     stage: JointStage, graph: "nnx.GraphDef[Supernet]", devices: NamedSharding | None = None
 ) -> CompiledSteps:
-    """Return the jitted function that runs as many controller steps as it gets rows of picture indices.
+    """Return the jitted function that runs as many controller steps as it gets rows of image indices.
 
-    It takes the state (donated), the pictures, training indices [steps, updates, batch] and held-out indices
+    It takes the state (donated), the images, training indices [steps, updates, batch] and validation indices
     [steps, reward_batch]. `devices` shards batches over a mesh with an axis "batch".
     """
     update, learn = _weight_update(stage, graph, devices), _controller_step(stage, graph, devices)
 
-    def step(state: SearchState, rows: tuple[Array, Array], pictures: SearchImages) -> tuple[SearchState, StepMetrics]:
+    def step(state: SearchState, rows: tuple[Array, Array], images: SearchImages) -> tuple[SearchState, StepMetrics]:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(stage.seed), stage.number), state.policy.step)
         keys = jax.random.split(key, stage.budget.updates + 1)
-        state, (loss, top1) = lax.scan(lambda s, xs: update(s, pictures, *xs), state, (rows[0], keys[1:]))
+        state, (loss, top1) = lax.scan(lambda s, xs: update(s, images, *xs), state, (rows[0], keys[1:]))
         policy, reward_top1 = lax.cond(
-            state.policy.step < stage.controller.idle_steps,
+            state.policy.step < stage.controller.policy_warmup_steps,
             lambda: (reinforce.skip(state.policy), jnp.asarray(jnp.nan)),
-            lambda: learn(state, pictures, rows[1], keys[0]),
+            lambda: learn(state, images, rows[1], keys[0]),
         )
         return state._replace(policy=policy), StepMetrics(loss.mean(), top1.mean(), reward_top1)
 
-    def chunk(state: SearchState, pictures: SearchImages, train: Array, held: Array) -> tuple[SearchState, StepMetrics]:
-        return lax.scan(lambda s, rows: step(s, rows, pictures), state, (train, held))
+    def run_steps(
+        state: SearchState, images: SearchImages, train: Array, val: Array
+    ) -> tuple[SearchState, StepMetrics]:
+        return lax.scan(lambda s, rows: step(s, rows, images), state, (train, val))
 
     options = stage.preset.compiler_options
     if devices is None:
-        return jax.jit(chunk, donate_argnums=0, compiler_options=options)
+        return jax.jit(run_steps, donate_argnums=0, compiler_options=options)
     everywhere = NamedSharding(devices.mesh, PartitionSpec())
-    return jax.jit(chunk, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
+    return jax.jit(run_steps, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
 
 
 def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
     """Return one step of the shared weights for one sampled architecture."""
     optimizer, warm, near = stage.optimizer, _warm_options(stage), _near_target(stage)
-    idle = max(1, stage.controller.idle_steps)
+    warmup_steps = max(1, stage.controller.policy_warmup_steps)
 
     def update(
-        state: SearchState, pictures: SearchImages, rows: Array, key: Array
+        state: SearchState, images: SearchImages, rows: Array, key: Array
     ) -> tuple[SearchState, tuple[Array, Array]]:
         sample_key, coin_key, augment_key = jax.random.split(key, 3)
         sampled = near(state.policy, sample_key, 1)[1][0]
-        warm_share = jnp.clip(1 - state.policy.step / idle, 0, 1)
+        warm_share = jnp.clip(1 - state.policy.step / warmup_steps, 0, 1)
         warmed = jax.random.bernoulli(coin_key, warm_share, sampled.shape)
         genotype = jnp.where(warmed & (warm >= 0), warm, sampled)
-        x = augment(augment_key, pictures.x_train[rows], stage.augmentation)
-        x, labels = _network_input(x, stage, pictures, devices), pictures.y_train[rows]
+        x = augment(augment_key, images.x_train[rows], stage.augmentation)
+        x, labels = _network_input(x, stage, images, devices), images.y_train[rows]
 
         def loss_of(params: Params) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype, averages=stage.budget.averages)
@@ -158,12 +160,12 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
 
 
 def _controller_step(stage: JointStage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
-    """Return one REINFORCE step: all samples of a step see the same held-out pictures, which cancels their luck."""
+    """Return one REINFORCE step: all samples of a step see the same validation images, which cancels their luck."""
     settings, choices, near = stage.controller, stage.choices, _near_target(stage)
 
-    def learn(state: SearchState, pictures: SearchImages, rows: Array, key: Array) -> tuple[reinforce.Policy, Array]:
+    def learn(state: SearchState, images: SearchImages, rows: Array, key: Array) -> tuple[reinforce.Policy, Array]:
         draws, genotypes = near(state.policy, key, settings.samples)
-        x, labels = _network_input(pictures.x_held[rows], stage, pictures, devices), pictures.y_held[rows]
+        x, labels = _network_input(images.x_val[rows], stage, images, devices), images.y_val[rows]
         model = with_parameters(graph, state.params)
         top1 = lax.map(lambda genotype: (model(x, genotype).argmax(-1) == labels).mean(), genotypes)
         return reinforce.tell(settings, choices, state.policy, draws, (genotypes, top1)), top1.mean()
@@ -173,8 +175,10 @@ def _controller_step(stage: JointStage, graph: Any, devices: NamedSharding | Non
 
 def _near_target(stage: JointStage) -> Callable[[reinforce.Policy, Array, int], tuple[reinforce.Draws, Array]]:
     """Return the function (policy, key, n) -> what the policy draws, priced, and n [n, D] of that near the target."""
-    settings, ratio = stage.controller, priced_by(stage.goal.latency, stage.goal.target)
-    shares = [priced_by(table, bound) for table, bound in (*stage.goal.limits, *stage.goal.guides)]
+    settings, ratio = stage.controller, priced_by(stage.constraints.latency, stage.constraints.target)
+    shares = [
+        priced_by(table, bound) for table, bound in (*stage.constraints.limits, *stage.constraints.surrogate_limits)
+    ]
 
     def near(policy: reinforce.Policy, key: Array, count: int) -> tuple[reinforce.Draws, Array]:
         draw_key, pick_key = jax.random.split(key)
@@ -186,8 +190,8 @@ def _near_target(stage: JointStage) -> Callable[[reinforce.Policy, Array, int], 
     return near
 
 
-def _network_input(x: Array, stage: JointStage, pictures: SearchImages, devices: NamedSharding | None) -> Array:
-    x = to_input(x, pictures.mean, pictures.std, stage.space.input_shape.channels).astype(compute_dtype())
+def _network_input(x: Array, stage: JointStage, images: SearchImages, devices: NamedSharding | None) -> Array:
+    x = to_input(x, images.mean, images.std, stage.space.input_shape.channels).astype(compute_dtype())
     return x if devices is None else lax.with_sharding_constraint(x, devices)
 
 
@@ -204,22 +208,25 @@ def _warm_options(stage: JointStage) -> NDArray[np.int32]:
 
 def priced_by(table: CostTable, unit: float) -> Callable[[Array], Array]:
     """Return the cost table as a function of genotypes [N, D] inside a compiled program, in multiples of `unit`."""
-    terms = [(term.genes, jnp.asarray(term.values / unit, jnp.float32)) for term in table.terms]
+    terms = [(term.decision_indices, jnp.asarray(term.values / unit, jnp.float32)) for term in table.terms]
     combine: Any = {"sum": jnp.add, "max": jnp.maximum}[table.combiner]
 
     def score(genotypes: Array) -> Array:
         columns = genotypes.T
-        parts = [values[tuple(columns[gene] for gene in genes)] for genes, values in terms]
+        parts = [
+            values[tuple(columns[decision_index] for decision_index in decision_indices)]
+            for decision_indices, values in terms
+        ]
         return reduce(combine, parts, jnp.full(len(genotypes), table.constant / unit, jnp.float32))
 
     return score
 
 
 def compile_both(
-    chunk: CompiledSteps, args: tuple[SearchState, SearchImages, Array, Array], evaluator: SupernetEvaluator
+    run_steps: CompiledSteps, args: tuple[SearchState, SearchImages, Array, Array], evaluator: SupernetEvaluator
 ) -> None:
     """Compile the steps in a thread and the evaluator beside them; calls with such arguments find both compiled."""
-    lowered, state = chunk.lower(*args), args[0]
+    lowered, state = run_steps.lower(*args), args[0]
     with ThreadPoolExecutor(1) as beside:
         steps = beside.submit(lowered.compile)  # without Python's lock, which tracing holds
         evaluator.params = state.params

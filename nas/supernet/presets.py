@@ -22,8 +22,8 @@ class StageBudget:
     steps: int
     updates: int = 2
     samples: int = 8  # architectures per controller step
-    chunk: int = 10  # controller steps per dispatch; a checkpoint can stand between two dispatches
-    idle_fraction: float = 0.25  # of the steps, during which the policy stays uniform
+    steps_per_dispatch: int = 10  # controller steps per dispatch; a checkpoint can stand between two dispatches
+    policy_warmup_fraction: float = 0.25  # of the steps, during which the policy stays uniform
     averages: bool = True  # warm up with averaged depthwise options, which takes longer to compile; else by sampling
 
 
@@ -41,9 +41,9 @@ class RetrainingBudget:
 
     def lines(self) -> tuple[str, str]:
         """Return a line about each stage."""
-        drawn = f", {self.open} of them drawn from the whole space" if self.open else ""
+        sampled = f", {self.open} of them drawn from the whole space" if self.open else ""
         return (
-            f"coarse finalists: {self.coarse} trained alone{drawn}, {self._rungs(self.coarse)}",
+            f"coarse finalists: {self.coarse} trained alone{sampled}, {self._rungs(self.coarse)}",
             f"fine finalists: {self.fine} more against the best of those, {self._rungs(self.fine)}",
         )
 
@@ -59,16 +59,16 @@ class Preset:
     name: str
     coarse: StageBudget
     fine: StageBudget
-    batch: int  # pictures per weight update
-    reward_batch: int  # held-out pictures per reward
-    eval_pictures: int  # held-out pictures for the accuracies that are reported
-    eval_batch: int  # pictures over which normalisation statistics are taken in evaluation
+    batch: int  # images per weight update
+    reward_batch: int  # validation images per reward
+    eval_images: int  # validation images for the accuracies that are reported
+    eval_batch: int  # images over which normalisation statistics are taken in evaluation
     front_size: int  # distinct architectures evaluated after the fine stage
-    proxy_resolution: int  # largest; pictures smaller than this are not enlarged beyond 16 px
+    proxy_resolution: int  # largest; images smaller than this are not enlarged beyond 16 px
     proxy_width: float
     optimizer: OptimizerConfig
     finals: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
-    held_out_fraction: float = 0.2
+    validation_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
     xla_options: tuple[tuple[str, int | bool], ...] = ()  # for the programs of the search
@@ -100,7 +100,7 @@ QUICK = Preset(
     fine=StageBudget(steps=240, averages=False),
     batch=64,
     reward_batch=64,
-    eval_pictures=256,
+    eval_images=256,
     eval_batch=128,
     front_size=256,
     proxy_resolution=16,
@@ -112,30 +112,30 @@ STANDARD = replace(
     name="standard",
     coarse=StageBudget(steps=400),
     fine=StageBudget(steps=800),
-    eval_pictures=1024,
+    eval_images=1024,
 ).with_finalists(18)
 PAPER = Preset(
     name="paper",
-    coarse=StageBudget(steps=20_000, updates=1, samples=16, chunk=100),
-    fine=StageBudget(steps=40_000, updates=1, samples=16, chunk=100),
+    coarse=StageBudget(steps=20_000, updates=1, samples=16, steps_per_dispatch=100),
+    fine=StageBudget(steps=40_000, updates=1, samples=16, steps_per_dispatch=100),
     batch=1024,
     reward_batch=1024,
-    eval_pictures=10_000,
+    eval_images=10_000,
     eval_batch=1000,
     front_size=1024,
     proxy_resolution=224,
     proxy_width=1.0,
     optimizer=RMSProp.for_batch(1024),
-    held_out_fraction=0.1,
+    validation_fraction=0.1,
 )
 SMOKE = replace(
     QUICK,
     name="smoke",
-    coarse=StageBudget(steps=16, updates=1, samples=2, chunk=2, averages=False),
-    fine=StageBudget(steps=16, updates=1, samples=2, chunk=2, averages=False),
+    coarse=StageBudget(steps=16, updates=1, samples=2, steps_per_dispatch=2, averages=False),
+    fine=StageBudget(steps=16, updates=1, samples=2, steps_per_dispatch=2, averages=False),
     batch=16,
     reward_batch=16,
-    eval_pictures=64,
+    eval_images=64,
     eval_batch=32,
     front_size=64,
     proxy_resolution=8,
@@ -151,10 +151,10 @@ def load_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def proxy_resolution(preset: Preset, data_resolution: int, wanted: int | None) -> int:
+def proxy_resolution(preset: Preset, data_resolution: int, requested: int | None) -> int:
     """Return the proxy's resolution in px: as wanted, else that of the data between 16 px and the preset's largest."""
-    if wanted is not None:
-        if wanted < 8:
-            raise InvalidInput(f"the proxy resolution must be at least 8 px, got {wanted}")
-        return wanted
+    if requested is not None:
+        if requested < 8:
+            raise InvalidInput(f"the proxy resolution must be at least 8 px, got {requested}")
+        return requested
     return min(max(data_resolution, SMALLEST_PROXY), preset.proxy_resolution)

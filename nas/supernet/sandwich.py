@@ -1,7 +1,7 @@
 """A supernet trained once for any number of searches, by the sandwich rule with in-place distillation.
 
 Sandwich rule (Yu and Huang 2019, arXiv 1903.05134, section 3.2; BigNAS, arXiv 2003.11142, section 3): every step runs
-the largest architecture, the smallest, and two random ones on the same pictures and adds their gradients. The largest
+the largest architecture, the smallest, and two random ones on the same images and adds their gradients. The largest
 learns from the labels, all others from its softened predictions. All architectures of the space share the weights, so
 the stages of a search and all targets are served by one training. Randomness comes from (seed, step).
 
@@ -68,9 +68,9 @@ class SandwichTraining:
         return max(1, sum(stage.steps * stage.updates for stage in stages) // RANDOM)
 
     @property
-    def chunk(self) -> int:
+    def steps_per_dispatch(self) -> int:
         """Steps per dispatch."""
-        return self.preset.coarse.chunk
+        return self.preset.coarse.steps_per_dispatch
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
@@ -83,13 +83,15 @@ class SandwichTraining:
         view = self.space.coarse()
         deepest = [len(decision.options) - 1 for decision in view.decisions]  # all blocks are active
         fixed = embedding(self.space, view)(np.array([deepest], np.int32))[0]
-        return np.where([decision.name in view.gene for decision in self.space.decisions], -1, fixed).astype(np.int32)
+        return np.where([decision.name in view.index_of for decision in self.space.decisions], -1, fixed).astype(
+            np.int32
+        )
 
     @cached_property
     def ends(self) -> NDArray[np.int32]:
         """The architectures of most and of fewest MACs, [2, D]."""
         table = compile_table(self.space, MACS)
-        return self.space.canonical(np.array([table.dearest()[1], table.cheapest()[1]]))
+        return self.space.canonical(np.array([table.maximum()[1], table.minimum()[1]]))
 
     def model(self) -> Supernet:
         """Return the supernet with fresh weights."""
@@ -106,24 +108,24 @@ Chunk = Callable[[SandwichState, SearchImages, Array], tuple[SandwichState, Sand
 
 
 def compile_steps(training: SandwichTraining, devices: NamedSharding | None = None) -> Chunk:
-    """Return the jitted function that runs as many steps as it gets rows of picture indices [steps, batch].
+    """Return the jitted function that runs as many steps as it gets rows of image indices [steps, batch].
 
-    It takes the state (donated) and the pictures. `devices` shards batches over a mesh with an axis "batch".
+    It takes the state (donated) and the images. `devices` shards batches over a mesh with an axis "batch".
     """
     graph, optimizer = nnx.graphdef(training.model()), training.optimizer
     sizes = jnp.asarray([len(decision.options) for decision in training.space.decisions])
     ends, coarse = jnp.asarray(training.ends), jnp.asarray(training.coarse)
     is_teacher = jnp.arange(len(ends) + RANDOM) == 0
 
-    def step(state: SandwichState, rows: Array, pictures: SearchImages) -> tuple[SandwichState, SandwichMetrics]:
+    def step(state: SandwichState, rows: Array, images: SearchImages) -> tuple[SandwichState, SandwichMetrics]:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), NUMBER), state.step)
         draw_key, augment_key = jax.random.split(key)
-        drawn = jax.random.randint(draw_key, (RANDOM, len(sizes)), 0, sizes, jnp.int32)
-        drawn = drawn.at[0].set(jnp.where(coarse < 0, drawn[0], coarse))
-        x = augment(augment_key, pictures.x_train[rows], training.augmentation)
-        x = to_input(x, pictures.mean, pictures.std, training.space.input_shape.channels).astype(compute_dtype())
+        sampled = jax.random.randint(draw_key, (RANDOM, len(sizes)), 0, sizes, jnp.int32)
+        sampled = sampled.at[0].set(jnp.where(coarse < 0, sampled[0], coarse))
+        x = augment(augment_key, images.x_train[rows], training.augmentation)
+        x = to_input(x, images.mean, images.std, training.space.input_shape.channels).astype(compute_dtype())
         x = x if devices is None else lax.with_sharding_constraint(x, devices)
-        labels = pictures.y_train[rows]
+        labels = images.y_train[rows]
 
         def loss_of(params: Params, genotype: Array, targets: Array) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype).astype(jnp.float32)
@@ -142,15 +144,15 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
         one_hot = jax.nn.one_hot(labels, training.space.num_classes)
         targets = optax.smooth_labels(one_hot, training.preset.label_smoothing)
         start = targets, jax.tree.map(jnp.zeros_like, state.params)
-        (_, gradient), report = lax.scan(one, start, (jnp.concatenate([ends, drawn]), is_teacher))
+        (_, gradient), report = lax.scan(one, start, (jnp.concatenate([ends, sampled]), is_teacher))
         change, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         return SandwichState(optax.apply_updates(state.params, change), optimizer_state, state.step + 1), report
 
-    def chunk(state: SandwichState, pictures: SearchImages, rows: Array) -> tuple[SandwichState, SandwichMetrics]:
-        return lax.scan(lambda s, r: step(s, r, pictures), state, rows)
+    def run_steps(state: SandwichState, images: SearchImages, rows: Array) -> tuple[SandwichState, SandwichMetrics]:
+        return lax.scan(lambda s, r: step(s, r, images), state, rows)
 
     options = training.preset.compiler_options
     if devices is None:
-        return jax.jit(chunk, donate_argnums=0, compiler_options=options)
+        return jax.jit(run_steps, donate_argnums=0, compiler_options=options)
     everywhere = NamedSharding(devices.mesh, PartitionSpec())
-    return jax.jit(chunk, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
+    return jax.jit(run_steps, donate_argnums=0, out_shardings=everywhere, compiler_options=options)

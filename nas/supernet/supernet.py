@@ -133,7 +133,7 @@ class GenotypeReader:
 
     def option(self, name: str) -> Array | int:
         """Return the option index for the slot `name`."""
-        return self.genotype[self.space.gene[name]] if name in self.space.gene else 0
+        return self.genotype[self.space.index_of[name]] if name in self.space.index_of else 0
 
     def count(self, table: IntArray, *names: str) -> Count:
         """Return `table` at the options of the slots `names`, or None where all its entries are equal."""
@@ -178,7 +178,7 @@ def _filters_decision(s: int) -> str:
 
 
 def _options(space: StagedSpace, name: str) -> tuple[Any, ...]:
-    return next(slot.options for slot in space.slots if slot.name == name)
+    return next(decision.options for decision in space.all_decisions if decision.name == name)
 
 
 def _filter_table(space: StagedSpace, name: str) -> IntArray:

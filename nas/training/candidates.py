@@ -55,7 +55,7 @@ class CandidateTrainings:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended, or ended a rung: epochs, top-1 on held-out pictures after them, in what way, and why."""
+    """How a trial ended, or ended a rung: epochs, top-1 on validation images after them, in what way, and why."""
 
     digest: str
     epochs: int
@@ -94,10 +94,10 @@ def check_scheduler(name: str) -> None:
         raise unknown_name("scheduler", name, SCHEDULERS)
 
 
-def opened(folder: Path, finalists: Sequence[Candidate], dataset: Dataset, about: Mapping[str, Any]) -> None:
+def opened(folder: Path, candidates: Sequence[Candidate], dataset: Dataset, about: Mapping[str, Any]) -> None:
     """Make `folder` that of these trials, or check that it is; `InvalidInput` names the first difference."""
     identity = {"schema": SCHEMA, "version": VERSION, **about, "data": dataset.name, "data_digest": dataset.digest}
-    identity["finalists"] = [one.digest for one in finalists]
+    identity["finalists"] = [one.digest for one in candidates]
     path = folder / "finalists.json"
     if not path.exists():
         new_folder(folder)
@@ -117,7 +117,7 @@ def opened(folder: Path, finalists: Sequence[Candidate], dataset: Dataset, about
 def trials_of(
     archs: Sequence[ArchSpec], dataset: Dataset, settings: TrainingConfig, folder: Path, *, split: tuple[float, int]
 ) -> CandidateTrainings:
-    """Return what the trials share; `split` is the search's held-out fraction and seed. All networks have one input."""
+    """Return what the trials share; `split` is the search's validation fraction and seed. All networks have one input."""
     inputs = {(arch.input_shape, arch.num_classes) for arch in archs}
     if len(inputs) != 1:
         raise InvalidInput(f"finalists must have the same input and classes, got {len(inputs)} different kinds")
@@ -133,8 +133,8 @@ def trials_of(
 def in_turn(trials: CandidateTrainings, seen: Seen) -> RunRung:
     """Return the way to train the trials of a rung one after the other in this process."""
 
-    def run(finalists: Sequence[Candidate], until: int) -> Iterator[TrialResult]:
-        for one in finalists:
+    def run(candidates: Sequence[Candidate], until: int) -> Iterator[TrialResult]:
+        for one in candidates:
             try:
                 curve = train_until(
                     one.arch, trials.data, trials.settings, trials.of(one.digest), until=until,
@@ -155,31 +155,31 @@ def in_process(trials: CandidateTrainings, seen: Seen) -> Iterator[RunRung]:
     yield in_turn(trials, seen)
 
 
-def halved(finalists: Sequence[Candidate], steps: tuple[int, ...], run: RunRung) -> list[TrialResult]:
+def halved(candidates: Sequence[Candidate], steps: tuple[int, ...], run: RunRung) -> list[TrialResult]:
     """Run synchronous halving over the rungs `steps` and return how each trial ended, the best first."""
-    by_digest = {one.digest: one for one in finalists}
-    state, outcomes = halving.init(tuple(by_digest), steps), {}
+    by_digest = {one.digest: one for one in candidates}
+    state, trial_results = halving.init(tuple(by_digest), steps), {}
     while not state.done:
         until, names = halving.ask(state)
-        for outcome in run([by_digest[name] for name in names], until):
-            outcomes[outcome.digest] = outcome
-            score = halving.FAILED if outcome.state == FAILED else outcome.top1
-            state = halving.tell(state, outcome.digest, score)
-    return [outcomes[place.trial] for place in state.left]
+        for trial_result in run([by_digest[name] for name in names], until):
+            trial_results[trial_result.digest] = trial_result
+            score = halving.FAILED if trial_result.state == FAILED else trial_result.top1
+            state = halving.tell(state, trial_result.digest, score)
+    return [trial_results[place.trial] for place in state.left]
 
 
-def table(finalists: Sequence[Candidate], outcomes: Sequence[TrialResult]) -> list[CandidateRow]:
+def table(candidates: Sequence[Candidate], trial_results: Sequence[TrialResult]) -> list[CandidateRow]:
     """Return the rows, the best first: longer runs, then higher top-1; failed trials last."""
-    by_digest = {one.digest: one for one in finalists}
-    alone = _places({one.digest: (one.state != FAILED, one.epochs, one.top1) for one in outcomes})
-    supernet = _places({one.digest: (one.supernet_top1,) for one in finalists})
+    by_digest = {one.digest: one for one in candidates}
+    alone = _places({one.digest: (one.state != FAILED, one.epochs, one.top1) for one in trial_results})
+    supernet = _places({one.digest: (one.supernet_top1,) for one in candidates})
     rows = []
-    for outcome in sorted(outcomes, key=lambda one: (alone[one.digest], one.digest)):
-        one, place, before = by_digest[outcome.digest], alone[outcome.digest], supernet[outcome.digest]
+    for trial_result in sorted(trial_results, key=lambda one: (alone[one.digest], one.digest)):
+        one, place, before = by_digest[trial_result.digest], alone[trial_result.digest], supernet[trial_result.digest]
         rows.append(
             CandidateRow(
-                place, one.digest, one.latency, one.latency_unit, one.supernet_top1, outcome.top1, outcome.epochs,
-                outcome.state, before, before - place, outcome.error,
+                place, one.digest, one.latency, one.latency_unit, one.supernet_top1, trial_result.top1, trial_result.epochs,
+                trial_result.state, before, before - place, trial_result.error,
             )
         )  # fmt: skip
     return rows
@@ -207,17 +207,17 @@ def table_lines(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Ite
     tau = kendall_tau(rows)
     shown = "not defined: one of them ranks all equal" if tau is None else f"{tau:+.2f}"
     yield f"Kendall's tau between the supernet's ranking and this one: {shown} ({len(rows)} networks)"
-    pictures = len(trials.data.x_test)
+    images = len(trials.data.x_test)
     best = rows[0].alone_top1
-    error = 100 * math.sqrt(best * (1 - best) / pictures)
-    yield f"top-1 of proxies, on {pictures:,} held-out pictures; standard error of the best {error:.2f} points"
+    error = 100 * math.sqrt(best * (1 - best) / images)
+    yield f"top-1 of proxies, on {images:,} validation images; standard error of the best {error:.2f} points"
     if len({row.epochs for row in rows}) > 1:
         yield "networks that were stopped early are ranked behind those trained longer, by their top-1 then"
 
 
-def default_rungs(finalists: Sequence[Candidate], trials: CandidateTrainings) -> tuple[int, ...]:
+def default_rungs(candidates: Sequence[Candidate], trials: CandidateTrainings) -> tuple[int, ...]:
     """Return the epochs at which the halving of these finalists thins them out."""
-    return halving.rungs(trials.settings.epochs, len(finalists))
+    return halving.rungs(trials.settings.epochs, len(candidates))
 
 
 def write_table(rows: Sequence[CandidateRow], folder: Path) -> None:
@@ -235,8 +235,8 @@ class Endings:
         self._journal = Journal(folder / "endings.jsonl")
         self.known = {record["digest"]: TrialResult(**record) for record in self._journal.records}
 
-    def add(self, outcome: TrialResult) -> None:
+    def add(self, trial_result: TrialResult) -> None:
         """Note how a trial ended; the first word stands."""
-        if outcome.digest not in self.known:
-            self._journal.append(asdict(outcome))
-            self.known[outcome.digest] = outcome
+        if trial_result.digest not in self.known:
+            self._journal.append(asdict(trial_result))
+            self.known[trial_result.digest] = trial_result

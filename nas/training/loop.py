@@ -31,7 +31,7 @@ from nas.nn.network import (
     zero_init_residuals,
 )
 from nas.records.locks import locked
-from nas.records.results import Accuracy, AccuracyKind
+from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind
 from nas.training.checkpoints import Checkpoints
 from nas.training.devices import copy_arrays
 from nas.training.optimizers import AdamW, OptimizerConfig
@@ -42,15 +42,14 @@ from nas.training.step import (
     estimated_statistics,
     image_splits,
     init_state,
-    run_chunk,
+    run_steps,
     top1,
 )
 
 SCHEMA, VERSION = "nas.training", 1
-CHUNK_S = 5.0  # work per dispatch that is aimed at
+DISPATCH_S = 5.0  # work per dispatch that is aimed at
 CHECKPOINT_S = 45.0  # with the longest chunk after it, a kill loses less than a minute
-CHUNK_STEPS = 512  # the most steps per dispatch
-HOW = "trained alone, test pictures"
+MAX_DISPATCH_STEPS = 512  # the most steps per dispatch
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training is, after a chunk of steps: means over the chunk's (augmented) training pictures."""
+    """How far a training is, after a chunk of steps: means over the chunk's (augmented) training images."""
 
     step: int
     steps: int
@@ -122,13 +121,13 @@ def train(
     """
     data = fitting(arch, dataset)
     with _opened(out, _identity(arch, data, settings, initial_weights, proxy_width)):
-        train_feed, test_feed = image_splits(data)
+        train_split, test_split = image_splits(data)
         params, statistics = split_statistics(initialised(arch, settings.seed, initial_weights))
-        plan = TrainingPlan(arch, settings, data, train_feed)
+        plan = TrainingPlan(arch, settings, data, train_split)
         state = fit(plan, params, out / "checkpoints", progress)
         batch = min(settings.batch_size, len(data.x_train))
-        weights = estimated_statistics(arch, state.average | statistics, train_feed, batch)
-        accuracy = _accuracy(top1(arch, weights, test_feed), arch, data, proxy_width)
+        weights = estimated_statistics(arch, state.average | statistics, train_split, batch)
+        accuracy = _accuracy(top1(arch, weights, test_split), arch, data, proxy_width)
         result = TrainResult(arch, weights, accuracy, plan.steps)
         _write(result, settings, initial_weights is not None, out)
     return result
@@ -140,7 +139,7 @@ def fitting(arch: ArchSpec, dataset: Dataset) -> Dataset:
     if arch.num_classes != dataset.num_classes:
         raise InvalidInput(f"the spec has {arch.num_classes} classes, but {dataset.name} has {dataset.num_classes}")
     if height != width:
-        raise InvalidInput(f"the spec takes pictures of {height} x {width} pixels, but data sets have square ones")
+        raise InvalidInput(f"the spec takes images of {height} x {width} pixels, but data sets have square ones")
     if dataset.channels not in (1, channels):
         raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
     return at_resolution(dataset, height)
@@ -161,23 +160,23 @@ def initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The steps of one training: how many, and which pictures each sees."""
+    """The steps of one training: how many, and which images each sees."""
 
     arch: ArchSpec
     settings: TrainingConfig
     data: Dataset
-    feed: ImageSplit
+    split: ImageSplit
 
     def __post_init__(self) -> None:
         if self.settings.batch_size > len(self.data.x_train):
             raise InvalidInput(
-                f"batch_size must be at most the {len(self.data.x_train)} training pictures, "
+                f"batch_size must be at most the {len(self.data.x_train)} training images, "
                 f"got {self.settings.batch_size}"
             )
 
     @property
     def per_epoch(self) -> int:
-        """Steps per epoch; pictures that do not fill a batch sit an epoch out."""
+        """Steps per epoch; images that do not fill a batch sit an epoch out."""
         return len(self.data.x_train) // self.settings.batch_size
 
     @property
@@ -186,7 +185,7 @@ class TrainingPlan:
         return self.settings.epochs * self.per_epoch
 
     @property
-    def recipe(self) -> StepConfig:
+    def step_config(self) -> StepConfig:
         """What the compiled step depends on."""
         s = self.settings
         return StepConfig(
@@ -195,9 +194,9 @@ class TrainingPlan:
         )  # fmt: skip
 
     def rows(self, done: int, count: int) -> np.ndarray[Any, Any]:
-        """Return int32 [CHUNK_STEPS, batch]: the pictures of the `count` steps from step `done` on, then zeros."""
+        """Return int32 [CHUNK_STEPS, batch]: the images of the `count` steps from step `done` on, then zeros."""
         batch, per_epoch = self.settings.batch_size, self.per_epoch
-        rows = np.zeros((CHUNK_STEPS, batch), np.int32)
+        rows = np.zeros((MAX_DISPATCH_STEPS, batch), np.int32)
         for epoch in range(done // per_epoch, (done + count - 1) // per_epoch + 1):
             indices = epoch_indices(self.settings.seed, epoch, len(self.data.x_train), batch)
             first = epoch * per_epoch
@@ -209,10 +208,10 @@ class TrainingPlan:
 def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[TrainingProgress], None]) -> TrainState:
     """Return the state after all steps from `params` on, or from the newest checkpoint in `folder` if there is one.
 
-    `params` are donated. A chunk of steps takes about `CHUNK_S`; between chunks there are progress and checkpoints.
+    `params` are donated. A chunk of steps takes about `DISPATCH_S`; between chunks there are progress and checkpoints.
     """
-    recipe, steps = plan.recipe, plan.steps
-    state = init_state(recipe, params)
+    step_config, steps = plan.step_config, plan.steps
+    state = init_state(step_config, params)
     with closing(Checkpoints(folder)) as checkpoints:
         done, state = checkpoints.latest(state) or (0, state)
         saved, saved_at = done, time.monotonic()
@@ -221,16 +220,16 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
             while done < steps:
                 started, count = time.monotonic(), min(count, steps - done)
                 rows = jax.device_put(plan.rows(done, count))
-                state, totals = run_chunk(recipe, state, rows, count, plan.settings.seed, plan.feed)
-                loss, right = (float(total) / count for total in totals)
+                state, totals = run_steps(step_config, state, rows, count, plan.settings.seed, plan.split)
+                loss, correct = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count
                 if not math.isfinite(loss):
                     raise InvalidInput(f"the loss is no longer finite at step {done}; lower the learning rate")
                 if time.monotonic() - saved_at > CHECKPOINT_S:
                     checkpoints.save(done, state)
                     saved, saved_at = done, time.monotonic()
-                progress(TrainingProgress(done, steps, loss, right / plan.settings.batch_size, step_s))
-                count = min(CHUNK_STEPS, 4 * count, max(1, round(CHUNK_S / step_s))) if compiled else 2
+                progress(TrainingProgress(done, steps, loss, correct / plan.settings.batch_size, step_s))
+                count = min(MAX_DISPATCH_STEPS, 4 * count, max(1, round(DISPATCH_S / step_s))) if compiled else 2
                 compiled = True
         except KeyboardInterrupt:
             if not state.step.is_deleted() and int(state.step) > saved:  # deleted: the dispatch had just taken it
@@ -242,9 +241,9 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
 
 
 def _accuracy(fraction: float, arch: ArchSpec, data: Dataset, proxy_width: float) -> Accuracy:
-    pictures = len(data.x_test)
-    kind = AccuracyKind(data.name, data.digest, arch.input_shape.height, proxy_width, HOW)
-    return Accuracy.of(fraction, pictures, kind)
+    images = len(data.x_test)
+    kind = AccuracyKind(data.name, data.digest, arch.input_shape.height, proxy_width, TRAINED_ALONE)
+    return Accuracy.of(fraction, images, kind)
 
 
 def _identity(
@@ -309,6 +308,6 @@ def _write(result: TrainResult, settings: TrainingConfig, inherited: bool, out: 
         "settings": settings.to_dict(),
         "steps": result.steps,
         "started_from": "inherited weights" if inherited else "random initialisation",
-        "accuracy": asdict(result.accuracy),
+        "accuracy": result.accuracy.to_dict(),
     }
     write_whole(out / "train.json", dump_json(about))

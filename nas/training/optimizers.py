@@ -55,7 +55,7 @@ class RMSProp:
 
     @classmethod
     def for_batch(cls, batch_size: int) -> "RMSProp":
-        """Return the published settings for pictures per step: learning rate 0.165 * batch_size / 256."""
+        """Return the published settings for images per step: learning rate 0.165 * batch_size / 256."""
         return cls(learning_rate=0.165 * batch_size / 256)
 
     def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:

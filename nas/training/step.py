@@ -1,6 +1,6 @@
 """The compiled parts of training one network alone, as pure functions: step, chunk of steps, statistics, test accuracy.
 
-The pictures stay on the device as uint8, one dispatch runs many steps, and what is random at a step follows from
+The images stay on the device as uint8, one dispatch runs many steps, and what is random at a step follows from
 (seed, step). An architecture is a static argument: each is compiled once in a process, for all seeds and lengths.
 """
 
@@ -22,7 +22,7 @@ from nas.training.ema import ema_decay, ema_update
 from nas.training.loss import smoothed_cross_entropy
 from nas.training.optimizers import OptimizerConfig, make_optimizer
 
-STATISTICS_PICTURES = 8192  # at most so many training pictures give the stored normalisation statistics
+STATISTICS_IMAGES = 8192  # at most so many training images give the stored normalisation statistics
 
 
 class TrainState(NamedTuple):
@@ -35,16 +35,16 @@ class TrainState(NamedTuple):
 
 
 class ImageSplit(NamedTuple):
-    """Pictures on the device, and what turns them into the network's input."""
+    """Images on the device, and what turns them into the network's input."""
 
     x: Array  # uint8 [N, r, r, C]
     y: Array  # int32 [N]
-    mean: Array  # [C], of the training pictures
+    mean: Array  # [C], of the training images
     std: Array
 
-    def inputs(self, pictures: Array, arch: ArchSpec) -> Array:
+    def inputs(self, images: Array, arch: ArchSpec) -> Array:
         """Return [B, r, r, channels of `arch`] in the dtype that networks compute in."""
-        return to_input(pictures, self.mean, self.std, arch.input_shape.channels).astype(compute_dtype())
+        return to_input(images, self.mean, self.std, arch.input_shape.channels).astype(compute_dtype())
 
 
 @dataclass(frozen=True)
@@ -64,90 +64,92 @@ class StepConfig:
         return make_optimizer(self.optimizer, self.steps, self.warmup_fraction)
 
 
-def init_state(recipe: StepConfig, params: Weights) -> TrainState:
+def init_state(step_config: StepConfig, params: Weights) -> TrainState:
     """Return the state before the first step; `params` become part of it."""
-    return TrainState(copy_arrays(np.int32(0)), params, copy_arrays(params), jax.jit(recipe.transform().init)(params))
+    return TrainState(
+        copy_arrays(np.int32(0)), params, copy_arrays(params), jax.jit(step_config.transform().init)(params)
+    )
 
 
 def image_splits(data: Dataset) -> tuple[ImageSplit, ImageSplit]:
-    """Return the training and the test pictures of `data` on the device."""
+    """Return the training and the test images of `data` on the device."""
     mean, std = map(jax.device_put, channel_stats(data))
-    train_feed = ImageSplit(jax.device_put(data.x_train), jax.device_put(data.y_train), mean, std)
-    return train_feed, ImageSplit(jax.device_put(data.x_test), jax.device_put(data.y_test), mean, std)
+    train_split = ImageSplit(jax.device_put(data.x_train), jax.device_put(data.y_train), mean, std)
+    return train_split, ImageSplit(jax.device_put(data.x_test), jax.device_put(data.y_test), mean, std)
 
 
 def loss_and_correct(arch: ArchSpec, params: Weights, x: Array, y: Array, smoothing: float) -> tuple[Array, Array]:
-    """Return the loss under batch statistics, and how many of the pictures are classified rightly."""
+    """Return the loss under batch statistics, and how many of the images are classified correctly."""
     logits = merged(arch, params)(x, batch_stats=True)
     return smoothed_cross_entropy(logits, y, smoothing), jnp.sum(logits.argmax(1) == y)
 
 
 def train_step(
-    recipe: StepConfig, state: TrainState, rows: Array, key: Array, feed: ImageSplit
+    step_config: StepConfig, state: TrainState, rows: Array, key: Array, split: ImageSplit
 ) -> tuple[TrainState, Array, Array]:
-    """Return the state after one step on the pictures `rows` [B], its loss, and how many it classified rightly."""
-    pictures = augment(jax.random.fold_in(key, state.step), feed.x[rows], recipe.augmentation)
-    x, y = feed.inputs(pictures, recipe.arch), feed.y[rows]
-    grade = jax.value_and_grad(partial(loss_and_correct, recipe.arch), has_aux=True)
-    (loss, right), gradient = grade(state.params, x, y, recipe.label_smoothing)
-    updates, optimizer = recipe.transform().update(gradient, state.optimizer, state.params)
+    """Return the state after one step on the images `rows` [B], its loss, and how many it classified correctly."""
+    images = augment(jax.random.fold_in(key, state.step), split.x[rows], step_config.augmentation)
+    x, y = split.inputs(images, step_config.arch), split.y[rows]
+    grade = jax.value_and_grad(partial(loss_and_correct, step_config.arch), has_aux=True)
+    (loss, correct), gradient = grade(state.params, x, y, step_config.label_smoothing)
+    updates, optimizer = step_config.transform().update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
-    average = ema_update(state.average, params, ema_decay(state.step, recipe.ema_decay))
-    return TrainState(state.step + 1, params, average, optimizer), loss, right
+    average = ema_update(state.average, params, ema_decay(state.step, step_config.ema_decay))
+    return TrainState(state.step + 1, params, average, optimizer), loss, correct
 
 
 @partial(jax.jit, static_argnames="recipe", donate_argnames="state")
-def run_chunk(
-    recipe: StepConfig, state: TrainState, rows: Array, count: int, seed: int, feed: ImageSplit
+def run_steps(
+    step_config: StepConfig, state: TrainState, rows: Array, count: int, seed: int, split: ImageSplit
 ) -> tuple[TrainState, tuple[Array, Array]]:
-    """Return the state after the first `count` of `rows` [S, B], and the sums of their losses and right answers.
+    """Return the state after the first `count` of `rows` [S, B], and the sums of their losses and correct answers.
 
     The count is an input of the program: one compilation serves chunks of every length. The state is donated.
     """
     key = jax.random.key(seed)
 
     def body(i: Array, carry: tuple[TrainState, Array, Array]) -> tuple[TrainState, Array, Array]:
-        state, losses, rights = carry
-        state, loss, right = train_step(recipe, state, rows[i], key, feed)
-        return state, losses + loss, rights + right
+        state, losses, corrects = carry
+        state, loss, correct = train_step(step_config, state, rows[i], key, split)
+        return state, losses + loss, corrects + correct
 
-    state, loss, right = jax.lax.fori_loop(0, count, body, (state, jnp.float32(0), jnp.int32(0)))
-    return state, (loss, right)
+    state, loss, correct = jax.lax.fori_loop(0, count, body, (state, jnp.float32(0), jnp.int32(0)))
+    return state, (loss, correct)
 
 
-def estimated_statistics(arch: ArchSpec, weights: Weights, feed: ImageSplit, batch_size: int) -> Weights:
-    """Return `weights` with the stored means and variances of training pictures as they are, not augmented.
+def estimated_statistics(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int) -> Weights:
+    """Return `weights` with the stored means and variances of training images as they are, not augmented.
 
-    One pass under batch statistics over up to `STATISTICS_PICTURES`; means and variances are pooled exactly over the
+    One pass under batch statistics over up to `STATISTICS_IMAGES`; means and variances are pooled exactly over the
     batches: the variance of all is the mean variance within batches plus the variance of the batches' means.
     """
-    rows = epoch_indices(0, 0, len(feed.x), batch_size)[: max(1, STATISTICS_PICTURES // batch_size)]
-    found = _pooled_moments(arch, weights, jax.device_put(rows), feed)
+    rows = epoch_indices(0, 0, len(split.x), batch_size)[: max(1, STATISTICS_IMAGES // batch_size)]
+    found = _pooled_moments(arch, weights, jax.device_put(rows), split)
     stored = {f"{name}.mean": mean for name, (mean, _) in found.items()}
     return weights | stored | {f"{name}.var": var for name, (_, var) in found.items()}
 
 
 @partial(jax.jit, static_argnames="arch")
-def _pooled_moments(arch: ArchSpec, weights: Weights, rows: Array, feed: ImageSplit) -> Moments:
+def _pooled_moments(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Moments:
     network = merged(arch, weights)
-    moments = jax.lax.map(lambda row: network.moments(feed.inputs(feed.x[row], arch)), rows)
+    moments = jax.lax.map(lambda row: network.moments(split.inputs(split.x[row], arch)), rows)
     return {name: (mean.mean(0), var.mean(0) + mean.var(0)) for name, (mean, var) in moments.items()}
 
 
-def top1(arch: ArchSpec, weights: Weights, feed: ImageSplit, batch_size: int = 256) -> float:
-    """Return the fraction of the pictures of `feed` that the network with stored statistics classifies rightly."""
-    count = len(feed.x)
+def top1(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int = 256) -> float:
+    """Return the fraction of the images of `split` that the network with stored statistics classifies correctly."""
+    count = len(split.x)
     rows = jnp.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
-    return int(_count_correct(arch, weights, rows, feed)) / count
+    return int(_count_correct(arch, weights, rows, split)) / count
 
 
 @partial(jax.jit, static_argnames="arch")
-def _count_correct(arch: ArchSpec, weights: Weights, rows: Array, feed: ImageSplit) -> Array:
-    network, count = merged(arch, weights), len(feed.x)
+def _count_correct(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Array:
+    network, count = merged(arch, weights), len(split.x)
 
     def of_batch(row: Array) -> Array:
         at = jnp.minimum(row, count - 1)  # the last batch is filled up, and the filling not counted
-        right = network(feed.inputs(feed.x[at], arch)).argmax(1) == feed.y[at]
-        return jnp.sum(right & (row < count))
+        correct = network(split.inputs(split.x[at], arch)).argmax(1) == split.y[at]
+        return jnp.sum(correct & (row < count))
 
     return jnp.sum(jax.lax.map(of_batch, rows))

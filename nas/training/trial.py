@@ -1,4 +1,4 @@
-"""One network trained alone to any epoch, measured on held-out pictures after each: what a trial of a finalist runs.
+"""One network trained alone to any epoch, measured on validation images after each: what a trial of a finalist runs.
 
 The recipe and its compiled step are those of `nas train`; the schedule spans the full length wherever a trial stops. A
 folder holds curve.jsonl, checkpoints and, at the full length, the weights. Stopping and going on changes no byte.
@@ -21,8 +21,8 @@ from nas.nn.network import Weights, save_weights, split_statistics
 from nas.records.journal import Journal
 from nas.records.locks import locked
 from nas.training.checkpoints import Checkpoints
-from nas.training.loop import CHECKPOINT_S, CHUNK_STEPS, TrainingConfig, TrainingPlan, initialised
-from nas.training.step import TrainState, estimated_statistics, image_splits, init_state, run_chunk, top1
+from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, TrainingConfig, TrainingPlan, initialised
+from nas.training.step import TrainState, estimated_statistics, image_splits, init_state, run_steps, top1
 
 ORPHAN_S = 60.0  # a worker may outlive a driver that was killed, by a little
 Seen = Callable[[int, float], None]  # an epoch, and the top-1 after it
@@ -30,10 +30,10 @@ Seen = Callable[[int, float], None]  # an epoch, and the top-1 after it
 
 def validation_view(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """Return the training set alone, as a search splits it: what the search held out stands where the test set was."""
-    kept, held = split_for_search(dataset, fraction, seed)
+    kept, val = split_for_search(dataset, fraction, seed)
     x, y = dataset.x_train, dataset.y_train
     digest = sha256(f"{dataset.digest} {fraction} {seed}".encode()).hexdigest()
-    return replace(dataset, x_train=x[kept], y_train=y[kept], x_test=x[held], y_test=y[held], digest=digest)
+    return replace(dataset, x_train=x[kept], y_train=y[kept], x_test=x[val], y_test=y[val], digest=digest)
 
 
 def train_until(
@@ -79,12 +79,12 @@ class _Curve:
 
 def _go_on(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> None:
     """Train from the newest checkpoint in `folder` to the end of epoch `until`; at the full length save the weights."""
-    arch, settings, held_feed = plan.arch, plan.settings, image_splits(plan.data)[1]
+    arch, settings, val_split = plan.arch, plan.settings, image_splits(plan.data)[1]
     params, statistics = split_statistics(initialised(arch, settings.seed, None))
-    state = init_state(plan.recipe, params)
+    state = init_state(plan.step_config, params)
 
     def measured(state: TrainState) -> Weights:
-        return estimated_statistics(arch, state.average | statistics, plan.feed, settings.batch_size)
+        return estimated_statistics(arch, state.average | statistics, plan.split, settings.batch_size)
 
     with closing(Checkpoints(folder / "checkpoints")) as checkpoints:
         done, state = checkpoints.latest(state) or (0, state)
@@ -92,7 +92,7 @@ def _go_on(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> None:
         for epoch in range(done // plan.per_epoch + 1, until + 1):
             state = _epoch(plan, state, epoch)
             if epoch > len(curve.known):
-                curve.add(epoch, top1(arch, measured(state), held_feed))
+                curve.add(epoch, top1(arch, measured(state), val_split))
             if epoch == until or time.monotonic() - saved > CHECKPOINT_S:
                 checkpoints.save(epoch * plan.per_epoch, state)
                 saved = time.monotonic()
@@ -106,9 +106,9 @@ def _epoch(plan: TrainingPlan, state: TrainState, epoch: int) -> TrainState:
     """Return the state after the steps of one epoch, counted from 1."""
     done, last = (epoch - 1) * plan.per_epoch, epoch * plan.per_epoch
     while done < last:
-        count = min(CHUNK_STEPS, last - done)
+        count = min(MAX_DISPATCH_STEPS, last - done)
         rows = jax.device_put(plan.rows(done, count))
-        state, (loss, _) = run_chunk(plan.recipe, state, rows, count, plan.settings.seed, plan.feed)
+        state, (loss, _) = run_steps(plan.step_config, state, rows, count, plan.settings.seed, plan.split)
         done += count
         if not bool(jnp.isfinite(loss)):
             raise InvalidInput(f"the loss is no longer finite at step {done}; lower the learning rate")

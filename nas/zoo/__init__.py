@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """A published network: how to build it, the side of its pictures in pixels, and what its authors report."""
+    """A published network: how to build it, the side of its images in pixels, and what its authors report."""
 
     build: Builder
     resolution: int
@@ -153,7 +153,7 @@ def reference(
     channels: int = 3,
     num_classes: int = 1000,
 ) -> ArchSpec:
-    """Return the network that `name` means, see `parse_reference`, for square pictures.
+    """Return the network that `name` means, see `parse_reference`, for square images.
 
     `width` and `resolution` take the place of those in the name; by default the published ones.
     """

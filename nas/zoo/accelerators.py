@@ -14,7 +14,7 @@ from nas.zoo.building import Builder, scaled_width
 class BlockRow(NamedTuple):
     """Kernel, stride, output channels and expansion of one block."""
 
-    kernel: int
+    kernel_size: int
     stride: int
     out: int
     expansion: int
@@ -53,7 +53,7 @@ def multi_hardware(blocks: tuple[BlockRow, ...]) -> Builder:
             out = scaled_width(block.out, width)
             residual = block.stride == 1 and out == before
             ops.append(InvertedResidual(
-                out, before * block.expansion, block.kernel, block.stride, "relu", residual=residual
+                out, before * block.expansion, block.kernel_size, block.stride, "relu", residual=residual
             ))  # fmt: skip
             before = out
         head = Head(scaled_width(1280, grown), hidden_norm=False)
@@ -73,7 +73,7 @@ def mobilenet_edgetpu(shape: Shape, num_classes: int, width: float = 1.0) -> Arc
         out, expanded = scaled_width(block.out, width), before * block.expansion
         kind = FusedIB if i < len(EDGETPU_FUSED) else InvertedResidual
         residual = block.stride == 1 and out == before and i != EDGETPU_BARE
-        ops.append(kind(out, expanded, block.kernel, block.stride, "relu", residual=residual))
+        ops.append(kind(out, expanded, block.kernel_size, block.stride, "relu", residual=residual))
         before = out
     last = Conv(scaled_width(1280, max(width, 1.0)), 1)
     return ArchSpec(shape, (tuple(ops), (last,)), Head(), num_classes)

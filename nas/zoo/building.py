@@ -15,7 +15,7 @@ class StageRow(NamedTuple):
     """One stage of bottlenecks: the stride is the first one's, the squeeze-excite of each a share of its input."""
 
     repeats: int
-    kernel: int
+    kernel_size: int
     stride: int
     expansion: int
     out: int
@@ -50,7 +50,7 @@ def bottlenecks(rows: Sequence[StageRow], before: int, width: float, form: Block
             squeezed = max(1, int(before * row.excite)) if row.excite else 0
             gate = (form.se_act, form.se_gate) if squeezed else ()
             stride = 1 if i else row.stride
-            stage.append(InvertedResidual(out, expanded, row.kernel, stride, form.act, squeezed, i > 0, *gate))
+            stage.append(InvertedResidual(out, expanded, row.kernel_size, stride, form.act, squeezed, i > 0, *gate))
             before = out
         stages.append(tuple(stage))
     return stages

@@ -26,7 +26,7 @@ EFFICIENTNET_B0 = (
 
 
 class Scale(NamedTuple):
-    """Width and depth multipliers of EfficientNet-B0, and the side of the pictures in pixels."""
+    """Width and depth multipliers of EfficientNet-B0, and the side of the images in pixels."""
 
     width: float
     depth: float

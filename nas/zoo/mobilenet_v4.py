@@ -109,4 +109,4 @@ NETWORKS: dict[str, tuple[Builder, int]] = {
         mobilenet_v4(_fused(96, "gelu"), _V4_HYBRID_L, stem=24, act="gelu", layer_scale=True),
         384,
     ),
-}  # builder and side of the pictures in pixels
+}  # builder and side of the images in pixels

@@ -19,7 +19,7 @@ SERIES: tuple[Series, ...] = get_args(Series)
 
 @dataclass(frozen=True)
 class Published:
-    """One published accuracy on the validation pictures of ImageNet-1k.
+    """One published accuracy on the validation images of ImageNet-1k.
 
     The series says who trained: the network's own authors, or MobileNetV4's (arXiv 2404.10518, Tab. 6), who trained the
     older networks again with a newer recipe. Accuracies of two series do not compare networks.

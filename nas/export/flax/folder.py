@@ -34,12 +34,12 @@ SOURCES = (  # of nas/nn, in the order in which they need each other
     "blocks/inverted_residual.py", "blocks/mixconv.py", "blocks/mobile_mqa.py", "blocks/head.py",
 )  # fmt: skip
 CHECK_TIMEOUT_S = 600
-SIGNATURE = "A stand-alone Flax model: pictures [N, H, W, C] -> logits, float32"
+SIGNATURE = "A stand-alone Flax model: images [N, H, W, C] -> logits, float32"
 LOADING = """
 import sys; sys.path.insert(0, "{name}")
 from model import load
 model = load("{name}/weights.safetensors")
-logits = model(pictures)  # float32 [N, H, W, C]
+logits = model(images)  # float32 [N, H, W, C]
 """
 
 
@@ -59,8 +59,8 @@ def export(
         save_weights(folder / "weights.safetensors", weights, arch, said["origin"])
         save_arch(arch, folder / "arch.json")
         write_whole(folder / "model.py", model_source(arch, metadata(arch, said, "jax", "flax") | said))
-        pictures = fixed_images(arch)
-        absolute, relative = difference(run_model(folder, pictures), logits(arch, weights, pictures))
+        images = fixed_images(arch)
+        absolute, relative = difference(run_model(folder, images), logits(arch, weights, images))
         if not relative <= TOLERANCE:
             raise InvalidInput(f"the exported model differs by {relative:.1e} from the network; nothing was written")
         checked = (
@@ -89,7 +89,7 @@ def model_source(arch: ArchSpec, provenance: Mapping[str, str]) -> str:
     )
     layers = "\n".join(map(_module_source, SOURCES))
     stages = "\n".join(_stage_source(arch, s) for s in range(len(arch.stages)))
-    widths = {"in_channels": arch.last_map.channels, "num_classes": arch.num_classes}
+    widths = {"in_channels": arch.final_feature_map.channels, "num_classes": arch.num_classes}
     model = _MODEL.format(
         shape=tuple(arch.input_shape),
         common=f'{{"padding": {_literal(arch.padding)}, "norm_eps": {arch.norm_eps!r}, "rngs": rngs}}',
@@ -117,7 +117,7 @@ def _module_source(name: str) -> str:
 def _stage_source(arch: ArchSpec, stage: int) -> str:
     """Return one stage of the model: a list of constructor calls with plain numbers, and the shape behind each."""
     lines = ["            nnx.List(", "                ["]
-    for position, op, shape in arch.walk():
+    for position, op, shape in arch.iter_ops():
         if position.partition(".")[0] == str(stage):
             module: Callable[..., Any] = MODULES[type(op)]
             call = _call(module.__name__, {"in_channels": shape.channels} | asdict(op))
@@ -140,12 +140,12 @@ def _quotable(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '\\"' else "_" for c in text)
 
 
-_HEAD = '''"""{name}: a stand-alone Flax model, pictures [N, {shape}] -> logits [N, {classes}], written by a program.
+_HEAD = '''"""{name}: a stand-alone Flax model, images [N, {shape}] -> logits [N, {classes}], written by a program.
 
 Weights: {weights}.
 
     model = load("weights.safetensors")
-    logits = model(pictures)  # float32, normalised as in training; NHWC
+    logits = model(images)  # float32, normalised as in training; NHWC
 
 Needs jax, flax, numpy and safetensors. `python model.py` prints the logits of a fixed input.
 """
@@ -176,9 +176,9 @@ class Model(nnx.Module):
         self.head = {head}
 
     def __call__(self, x: Array) -> Array:
-        """Return float32 logits [N, classes] for pictures x [N, H, W, C]."""
+        """Return float32 logits [N, classes] for images x [N, H, W, C]."""
         if x.shape[1:] != INPUT_SHAPE:
-            raise ValueError(f"the model takes pictures of shape [N, *{{INPUT_SHAPE}}], got {{x.shape}}")
+            raise ValueError(f"the model takes images of shape [N, *{{INPUT_SHAPE}}], got {{x.shape}}")
         for stage in self.stages:
             for block in stage:
                 x = block(x, stored_statistics)
@@ -204,7 +204,7 @@ def load(path: str | Path) -> Model:
 
 
 def fixed_input(count: int = 1) -> np.ndarray:
-    """Return the same pictures [count, H, W, C] every time, values between -1 and 1."""
+    """Return the same images [count, H, W, C] every time, values between -1 and 1."""
     shape = (count, *INPUT_SHAPE)
     return np.sin(0.37 * np.arange(math.prod(shape)) ** 1.1).astype(np.float32).reshape(shape)
 
@@ -235,14 +235,14 @@ model = importlib.util.module_from_spec(spec)
 sys.modules["model"] = model
 spec.loader.exec_module(model)
 apply = model.nnx.jit(lambda network, x: network(x))
-logits = apply(model.load("weights.safetensors"), model.jnp.asarray(numpy.load("pictures.npy")))
+logits = apply(model.load("weights.safetensors"), model.jnp.asarray(numpy.load("images.npy")))
 numpy.save("logits.npy", numpy.asarray(logits))
 """
 
 
-def run_model(folder: Path, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+def run_model(folder: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the logits of an exported model, run by another Python in which this package cannot be imported."""
-    np.save(folder / "pictures.npy", pictures)
+    np.save(folder / "images.npy", images)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     try:
         done = subprocess.run(
@@ -257,6 +257,6 @@ def run_model(folder: Path, pictures: NDArray[np.float32]) -> NDArray[np.float32
     except subprocess.TimeoutExpired as error:
         raise InvalidInput(f"the exported model took over {CHECK_TIMEOUT_S} s; nothing was written") from error
     finally:
-        for name in ("pictures.npy", "logits.npy"):
+        for name in ("images.npy", "logits.npy"):
             (folder / name).unlink(missing_ok=True)
     return logits

@@ -22,12 +22,12 @@ def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> by
     return whole
 
 
-def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits [N, classes] that ONNX Runtime computes for pictures [N, H, W, C]."""
+def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that ONNX Runtime computes for images [N, H, W, C]."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))})
+    (found,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))})
     return found
 
 
@@ -35,13 +35,13 @@ FORMAT = SingleFile(
     writer="onnx",
     runtime="onnxruntime",
     runtime_name="ONNX Runtime",
-    signature="pictures [N, C, H, W] -> logits, float32",
+    signature="images [N, C, H, W] -> logits, float32",
     content=content,
     run=run,
     loading="""
 import onnxruntime
 session = onnxruntime.InferenceSession("{name}", providers=["CPUExecutionProvider"])
-logits, = session.run(None, {{"pictures": pictures}})  # float32 [N, C, H, W]
+logits, = session.run(None, {{"images": images}})  # float32 [N, C, H, W]
 """,
 )
 export = FORMAT.export

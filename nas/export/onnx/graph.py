@@ -17,7 +17,7 @@ INPUT, OUTPUT = "pictures", "logits"
 
 
 def onnx_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """Return the model of `arch`: pictures [N, C, H, W] -> logits [N, classes], float32; see `lowering.lower`."""
+    """Return the model of `arch`: images [N, C, H, W] -> logits [N, classes], float32; see `lowering.lower`."""
     graph = OnnxGraph(arch)
     return graph.model(lower(arch, tensors, graph), metadata)
 
@@ -43,7 +43,7 @@ class OnnxGraph:
         return name
 
     def input(self, shape: Shape) -> Value:
-        """Return the pictures."""
+        """Return the images."""
         return Value(INPUT, shape)
 
     def conv(self, name: str, at: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
@@ -87,7 +87,7 @@ class OnnxGraph:
         """Add a fully connected layer with its activation, as a 1 x 1 convolution of a 1 x 1 map.
 
         ONNX Runtime packs the weights of a convolution for the processor and is faster with them than with Gemm: all of
-        Conv-S takes 3 % less time for it, one picture on one thread (experiments/benchmarks/export_speed.py).
+        Conv-S takes 3 % less time for it, one image on one thread (experiments/benchmarks/export_speed.py).
         """
         return self._conv(name, at, weight.T[:, :, None, None], bias, act=act, stride=1, groups=1)
 
@@ -143,10 +143,10 @@ class OnnxGraph:
     def model(self, last: Value, metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Return the file's content, whose logits are `last`."""
         height, width, channels = self._arch.input_shape
-        pictures = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", channels, height, width])
+        images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", channels, height, width])
         logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", last.shape.channels])
         self.node("Flatten", OUTPUT, last.name)
-        graph = helper.make_graph(self._nodes, "network", [pictures], [logits], list(self._constants.values()))
+        graph = helper.make_graph(self._nodes, "network", [images], [logits], list(self._constants.values()))
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nas-engine")
         helper.set_model_props(model, dict(sorted(metadata.items())))

@@ -28,12 +28,12 @@ WEIGHTED = ("Conv",)
 def int8_model(
     arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
 ) -> tuple[bytes, str]:
-    """Return the file of `arch`, pictures float32 [N, C, H, W] -> logits [N, classes], and what of it is int8."""
+    """Return the file of `arch`, images float32 [N, C, H, W] -> logits [N, classes], and what of it is int8."""
     floating = onnx_model(arch, tensors, metadata)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder, "int8.onnx")
         quantize_static(
-            floating, path, _Pictures(calibration), quant_format=QuantFormat.QDQ, per_channel=True,
+            floating, path, _Images(calibration), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(QUANTISED),
         )  # fmt: skip
         model = onnx.load(path)
@@ -56,8 +56,8 @@ def quantised_share(model: onnx.ModelProto) -> str:
     return f"int8: {', '.join(counts)}"
 
 
-class _Pictures(CalibrationDataReader):  # type: ignore[misc]
-    """The calibration pictures, batch by batch, NCHW."""
+class _Images(CalibrationDataReader):  # type: ignore[misc]
+    """The calibration images, batch by batch, NCHW."""
 
     def __init__(self, calibration: Int8Calibration) -> None:
         self._batches = calibration.batches()

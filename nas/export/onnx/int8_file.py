@@ -22,7 +22,7 @@ def content(
 FORMAT = QuantisedFile(
     packages=("onnx", "onnxruntime"),
     runtime_name="ONNX Runtime",
-    signature="pictures float32 [N, C, H, W] -> logits float32, int8 inside (QDQ, weights per channel)",
+    signature="images float32 [N, C, H, W] -> logits float32, int8 inside (QDQ, weights per channel)",
     check=lambda _: None,
     content=content,
     run=run,

@@ -29,8 +29,8 @@ def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str]) -> bytes:
         name: np.asarray(tensors(name, shape), np.float32) for name, shape in weight_shapes(arch).items()
     }
 
-    def logits(pictures: Array) -> Array:
-        return merged(arch, weights)(pictures)
+    def logits(images: Array) -> Array:
+        return merged(arch, weights)(images)
 
     shape = jax.export.symbolic_shape(", ".join([BATCH, *map(str, arch.input_shape)]))
     with _without_locations():
@@ -38,10 +38,10 @@ def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str]) -> bytes:
     return bytes(program.serialize())
 
 
-def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits [N, classes] that the program gives on the CPU for pictures [N, H, W, C]."""
+def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that the program gives on the CPU for images [N, H, W, C]."""
     with jax.default_device(jax.devices("cpu")[0]):
-        return np.asarray(jax.export.deserialize(bytearray(model)).call(pictures))
+        return np.asarray(jax.export.deserialize(bytearray(model)).call(images))
 
 
 @contextmanager
@@ -59,13 +59,13 @@ FORMAT = SingleFile(
     writer="jax",
     runtime="jax",
     runtime_name="jax.export",
-    signature="pictures [N, H, W, C] -> logits, float32, N left open",
+    signature="images [N, H, W, C] -> logits, float32, N left open",
     content=content,
     run=run,
     loading="""
 import jax
 program = jax.export.deserialize(bytearray(open("{name}", "rb").read()))
-logits = program.call(pictures)  # float32 [N, H, W, C]
+logits = program.call(images)  # float32 [N, H, W, C]
 """,
     metadata_beside=True,
 )

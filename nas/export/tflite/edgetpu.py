@@ -27,7 +27,7 @@ def supported_operators() -> frozenset[str]:
 
 def check_supported(arch: ArchSpec) -> None:
     """Raise `InvalidInput` where `arch` has an op that is no sequence of the compiler's operators."""
-    named = [(f"op {position}", op) for position, op, _ in arch.walk()]
+    named = [(f"op {position}", op) for position, op, _ in arch.iter_ops()]
     for where, op in named:
         if op.tag == "mobile_mqa":
             raise InvalidInput(

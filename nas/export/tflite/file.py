@@ -17,11 +17,11 @@ def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> by
     return tflite_model(arch, tensors, metadata)
 
 
-def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits [N, classes] that LiteRT computes for pictures [N, H, W, C]."""
+def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C]."""
     from nas.export.tflite.graph import interpreter
 
-    one = interpreter(model, pictures)
+    one = interpreter(model, images)
     one.invoke()
     found: NDArray[np.float32] = one.get_tensor(one.get_output_details()[0]["index"])
     return found
@@ -31,14 +31,14 @@ FORMAT = SingleFile(
     writer="ai_edge_litert",
     runtime="ai_edge_litert",
     runtime_name="LiteRT",
-    signature="pictures [N, H, W, C] -> logits, float32",
+    signature="images [N, H, W, C] -> logits, float32",
     content=content,
     run=run,
     loading="""
 from ai_edge_litert.interpreter import Interpreter
 network = Interpreter("{name}")
 network.allocate_tensors()
-network.set_tensor(network.get_input_details()[0]["index"], pictures)  # float32 [1, H, W, C]
+network.set_tensor(network.get_input_details()[0]["index"], images)  # float32 [1, H, W, C]
 network.invoke()
 logits = network.get_tensor(network.get_output_details()[0]["index"])
 """,

@@ -36,7 +36,7 @@ TYPES = {
 
 
 def tflite_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
-    """Return the file of `arch`: pictures [N, H, W, C] -> logits [N, classes], float32; see `lowering.lower`."""
+    """Return the file of `arch`: images [N, H, W, C] -> logits [N, classes], float32; see `lowering.lower`."""
     graph = TfliteGraph(arch)
     return graph.model(lower(arch, tensors, graph), metadata)
 
@@ -101,7 +101,7 @@ class TfliteGraph:
         self._operators.append(one)
 
     def input(self, shape: Shape) -> Value:
-        """Return the pictures."""
+        """Return the images."""
         return Value(self.tensor(INPUT, (OPEN, *shape)), shape)
 
     def conv(self, name: str, at: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
@@ -122,12 +122,12 @@ class TfliteGraph:
         """Add a convolution of (weight [..., k, k, ...], bias), zeros around it as a node of their own if need be."""
         weight, bias = numbers
         kernel = weight.shape[1]
-        wanted, built_in = (
+        expected, built_in = (
             [pads(size, kernel, stride, padding) for size in at.shape[:2]] for padding in (self._arch.padding, "same")
         )
-        options.padding = schema.Padding.SAME if wanted == built_in else schema.Padding.VALID
-        if wanted != built_in:
-            at = self._padded(f"{name}.pad", at, wanted)
+        options.padding = schema.Padding.SAME if expected == built_in else schema.Padding.VALID
+        if expected != built_in:
+            at = self._padded(f"{name}.pad", at, expected)
         options.strideH = options.strideW = stride
         options.dilationHFactor = options.dilationWFactor = 1
         options.fusedActivationFunction = FUSED.get(act, FUSED["none"])
@@ -150,10 +150,12 @@ class TfliteGraph:
         amounts = self.constant(f"{name}.zeros", np.array([(0, 0), *zeros, (0, 0)], np.int64))
         return Value(self.node(KINDS.PAD, name, [at.name, amounts], shape, schema.PadOptionsT()), shape)
 
-    def _strided(self, shape: Shape, kernel: int, stride: int, padding: int) -> Shape:
+    def _strided(self, shape: Shape, kernel_size: int, stride: int, padding: int) -> Shape:
         if padding == schema.Padding.SAME:
             return shape.strided(stride, shape.channels)
-        return Shape((shape.height - kernel) // stride + 1, (shape.width - kernel) // stride + 1, shape.channels)
+        return Shape(
+            (shape.height - kernel_size) // stride + 1, (shape.width - kernel_size) // stride + 1, shape.channels
+        )
 
     def _activated(self, name: str, at: Value, act: Act) -> Value:
         """Add an activation that is no part of the operator in front of it."""
@@ -286,11 +288,11 @@ def read_metadata(content: bytes) -> dict[str, str]:
     return found
 
 
-def interpreter(model: bytes, pictures: NDArray[np.float32], threads: int = 1) -> Any:
-    """Return LiteRT's interpreter of the model, given the pictures [N, H, W, C] as its input."""
+def interpreter(model: bytes, images: NDArray[np.float32], threads: int = 1) -> Any:
+    """Return LiteRT's interpreter of the model, given the images [N, H, W, C] as its input."""
     one = Interpreter(model_content=model, num_threads=threads)
     place = one.get_input_details()[0]["index"]
-    one.resize_tensor_input(place, pictures.shape)
+    one.resize_tensor_input(place, images.shape)
     one.allocate_tensors()
-    one.set_tensor(place, pictures)
+    one.set_tensor(place, images)
     return one

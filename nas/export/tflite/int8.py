@@ -23,7 +23,7 @@ from nas.ops import Gate
 
 LOW, HIGH = -128, 127
 LARGEST_BIAS = 1 << 30  # steps; int32 holds twice as many
-SMALLEST_SCALE = 1e-9  # of what is 0 on all calibration pictures
+SMALLEST_SCALE = 1e-9  # of what is 0 on all calibration images
 GATE: Range = (0.0, 255 / 256)  # of a logistic: LiteRT wants the scale 1/256
 VERSIONS: Mapping[int, int] = {
     KINDS.CONV_2D: 3, KINDS.DEPTHWISE_CONV_2D: 3, KINDS.FULLY_CONNECTED: 4, KINDS.ADD: 2, KINDS.MUL: 2,
@@ -33,7 +33,7 @@ VERSIONS: Mapping[int, int] = {
 
 
 def int8_model(arch: ArchSpec, tensors: Tensors, ranges: dict[str, Range], metadata: Mapping[str, str]) -> bytes:
-    """Return the file of `arch`: pictures int8 [1, H, W, C] -> logits int8 [1, classes]; see `lowering.lower`.
+    """Return the file of `arch`: images int8 [1, H, W, C] -> logits int8 [1, classes]; see `lowering.lower`.
 
     `ranges` are those of `observing.ranges`; the network is one that passes `edgetpu.check_supported`.
     """
@@ -161,14 +161,14 @@ def operators(model: bytes) -> list[str]:
     return [names[read.operatorCodes[one.opcodeIndex].builtinCode] for one in read.subgraphs[0].operators]
 
 
-def logits_of(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits [N, classes] that LiteRT computes for pictures [N, H, W, C], each alone."""
+def logits_of(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C], each alone."""
     one = Interpreter(model_content=model, num_threads=1)
     one.allocate_tensors()
     (inputs,), (outputs,) = one.get_input_details(), one.get_output_details()
     found = []
-    for picture in quantised(pictures, *inputs["quantization"]):
-        one.set_tensor(inputs["index"], picture[None])
+    for image in quantised(images, *inputs["quantization"]):
+        one.set_tensor(inputs["index"], image[None])
         one.invoke()
         found.append(one.get_tensor(outputs["index"])[0])
     scale, zero = outputs["quantization"]

@@ -23,17 +23,17 @@ def content(
     return model, operators_in_words(operators(model))
 
 
-def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits [N, classes] that LiteRT computes for pictures [N, H, W, C], one after the other."""
+def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C], one after the other."""
     from nas.export.tflite.int8 import logits_of
 
-    return logits_of(model, pictures)
+    return logits_of(model, images)
 
 
 FORMAT = QuantisedFile(
     packages=("ai_edge_litert",),
     runtime_name="LiteRT",
-    signature="pictures int8 [1, H, W, C] -> logits int8, whole numbers throughout (weights per channel)",
+    signature="images int8 [1, H, W, C] -> logits int8, whole numbers throughout (weights per channel)",
     check=check_supported,
     content=content,
     run=run,
@@ -42,7 +42,7 @@ from ai_edge_litert.interpreter import Interpreter
 network = Interpreter("{name}")
 network.allocate_tensors()
 place, (scale, zero) = (network.get_input_details()[0][key] for key in ("index", "quantization"))
-network.set_tensor(place, (pictures / scale + zero).round().clip(-128, 127).astype("int8"))  # normalised, [1, H, W, C]
+network.set_tensor(place, (images / scale + zero).round().clip(-128, 127).astype("int8"))  # normalised, [1, H, W, C]
 network.invoke()
 logits = network.get_tensor(network.get_output_details()[0]["index"])
 """,

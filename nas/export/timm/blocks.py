@@ -60,21 +60,23 @@ class _Translation:
 
     def __init__(self, arch: ArchSpec, tensors: Tensors) -> None:
         self.arch, self._tensors = arch, tensors
-        self.walk = list(arch.walk())
+        self.iter_ops = list(arch.iter_ops())
         self._check()
         kind = "MobileNetV3" if arch.head.hidden else "EfficientNet"
-        self.found = TimmNetwork(kind, getattr(self.walk[0][1], "act", "relu"), arch.norm_eps)
-        scaled = [getattr(op, "layer_scale", None) for _, op, _ in self.walk if isinstance(op, ops.UIB | ops.MobileMQA)]
+        self.found = TimmNetwork(kind, getattr(self.iter_ops[0][1], "act", "relu"), arch.norm_eps)
+        scaled = [
+            getattr(op, "layer_scale", None) for _, op, _ in self.iter_ops if isinstance(op, ops.UIB | ops.MobileMQA)
+        ]
         self.layer_scale = kind == "MobileNetV3" and any(scaled)  # of all such blocks or of none
 
     def _check(self) -> None:
-        position, stem, _ = self.walk[0]
-        if not isinstance(stem, ops.Conv) or (stem.kernel, stem.stride) != (STEM_KERNEL, STEM_STRIDE):
+        position, stem, _ = self.iter_ops[0]
+        if not isinstance(stem, ops.Conv) or (stem.kernel_size, stem.stride) != (STEM_KERNEL, STEM_STRIDE):
             raise InvalidInput(
                 f"op {position} must be a 3 x 3 convolution of stride 2, timm's stem; choose onnx or flax"
             )
         total = 1
-        for _, op, _ in self.walk:
+        for _, op, _ in self.iter_ops:
             total *= getattr(op, "stride", 1)
         if total > LARGEST_STRIDE:
             raise InvalidInput(
@@ -86,15 +88,15 @@ class _Translation:
         arch, found, head = self.arch, self.found, self.arch.head
         found.settings = {
             "num_classes": arch.num_classes, "in_chans": arch.input_shape.channels, "fix_stem": True,
-            "stem_size": self.walk[0][1].out_shape(arch.input_shape).channels,
+            "stem_size": self.iter_ops[0][1].out_shape(arch.input_shape).channels,
             "pad_type": "" if arch.padding == "symmetric" else "same",
         }  # fmt: skip
         self.dense("0.0.conv", "conv_stem", window=True)
         self.norm("0.0.conv", "bn1")
-        body = self.walk[1:]
+        body = self.iter_ops[1:]
         if not head.hidden and (last := self._last_pointwise()):
             body = body[:-1]
-            found.settings["num_features"] = self.arch.last_map.channels
+            found.settings["num_features"] = self.arch.final_feature_map.channels
             self.dense(f"{last}.conv", "conv_head")
             self.norm(f"{last}.conv", "bn2")
         elif not head.hidden:
@@ -108,9 +110,9 @@ class _Translation:
 
     def _last_pointwise(self) -> str:
         """Return the position of a last 1 x 1 convolution that timm has as its head, "" where there is none."""
-        position, op, _ = self.walk[-1]
-        fits = isinstance(op, ops.Conv) and (op.kernel, op.stride, op.act) == (1, 1, self.found.act)
-        return position if fits and len(self.walk) > 2 else ""  # timm needs a block too
+        position, op, _ = self.iter_ops[-1]
+        fits = isinstance(op, ops.Conv) and (op.kernel_size, op.stride, op.act) == (1, 1, self.found.act)
+        return position if fits and len(self.iter_ops) > 2 else ""  # timm needs a block too
 
     def _blocks(self, body: Sequence[tuple[str, Op, Shape]]) -> None:
         """Translate all blocks; timm strides in the first block of a stage only, so a stride begins a new one."""
@@ -215,14 +217,14 @@ def _conv(to: _Translation, op: ops.Conv, _: Shape, names: Names) -> str:
     position, place = names
     if op.act == "none":
         raise InvalidInput(f"op {position} is a convolution without activation; {INSTEAD}")
-    to.dense(f"{position}.conv", f"{place}.conv", window=op.kernel > 1)
+    to.dense(f"{position}.conv", f"{place}.conv", window=op.kernel_size > 1)
     to.norm(f"{position}.conv", f"{place}.bn1")
-    return f"cn_r1_k{op.kernel}_s{op.stride}_c{op.out_channels}{to.act(op.act, position)}"
+    return f"cn_r1_k{op.kernel_size}_s{op.stride}_c{op.out_channels}{to.act(op.act, position)}"
 
 
 def _fused_ib(to: _Translation, op: ops.FusedIB, shape: Shape, names: Names) -> str:
     position, place = names
-    to.dense(f"{position}.expand", f"{place}.conv_exp", window=op.kernel > 1)
+    to.dense(f"{position}.expand", f"{place}.conv_exp", window=op.kernel_size > 1)
     to.norm(f"{position}.expand", f"{place}.bn1")
     to.dense(f"{position}.project", f"{place}.conv_pwl")
     to.norm(
@@ -230,7 +232,7 @@ def _fused_ib(to: _Translation, op: ops.FusedIB, shape: Shape, names: Names) -> 
     )
     expansion = to.expansion(op.expanded_channels, shape.channels, position)
     end = f"{to.act(op.act, position)}{to.skip(op, shape)}"
-    return f"er_r1_k{op.kernel}_s{op.stride}{expansion}_c{op.out_channels}{end}"
+    return f"er_r1_k{op.kernel_size}_s{op.stride}{expansion}_c{op.out_channels}{end}"
 
 
 def _uib(to: _Translation, op: ops.UIB, shape: Shape, names: Names) -> str:
@@ -255,7 +257,7 @@ def _separable_conv(to: _Translation, op: ops.SeparableConv, _: Shape, names: Na
     to.norm(f"{position}.depthwise", f"{place}.bn1")
     to.dense(f"{position}.pointwise", f"{place}.conv_pw")
     to.norm(f"{position}.pointwise", f"{place}.bn2")
-    return f"dsa_r1_k{op.kernel}_s{op.stride}_c{op.out_channels}{to.act(op.act, position)}"
+    return f"dsa_r1_k{op.kernel_size}_s{op.stride}_c{op.out_channels}{to.act(op.act, position)}"
 
 
 def _inverted_residual(to: _Translation, op: ops.InvertedResidual, shape: Shape, names: Names) -> str:
@@ -270,9 +272,9 @@ def _inverted_residual(to: _Translation, op: ops.InvertedResidual, shape: Shape,
     to.dense(f"{position}.project", f"{place}.{layers[-1]}")
     to.norm(f"{position}.project", f"{place}.bn{len(layers)}")
     kind = (
-        f"ir_r1_k{op.kernel}{to.expansion(wide, shape.channels, position)}"
+        f"ir_r1_k{op.kernel_size}{to.expansion(wide, shape.channels, position)}"
         if op.expanded_channels
-        else f"ds_r1_k{op.kernel}"
+        else f"ds_r1_k{op.kernel_size}"
     )
     from_expanded = to.found.kind == "MobileNetV3"
     excite = to.excite(op, wide if from_expanded else shape.channels, names)

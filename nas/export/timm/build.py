@@ -1,9 +1,9 @@
 """Builds the network in network.json with timm, with the weights beside it: needs torch, timm and safetensors.
 
     from build import build
-    model = build()  # a torch.nn.Module in evaluation mode, pictures [N, C, H, W]
+    model = build()  # a torch.nn.Module in evaluation mode, images [N, C, H, W]
 
-`python build.py PICTURES.npy LOGITS.npy` writes the logits of pictures [N, H, W, C].
+`python build.py IMAGES.npy LOGITS.npy` writes the logits of images [N, H, W, C].
 """
 
 import json
@@ -46,12 +46,12 @@ def build(folder: Path = HERE) -> Any:
 
 
 def main() -> None:
-    """Write the logits of the pictures that the command line names."""
+    """Write the logits of the images that the command line names."""
     import numpy as np
     import torch
 
-    pictures, logits = sys.argv[1:]
-    batch = torch.from_numpy(np.load(pictures).transpose(0, 3, 1, 2).copy())
+    images, logits = sys.argv[1:]
+    batch = torch.from_numpy(np.load(images).transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
         np.save(logits, build()(batch).numpy())
 

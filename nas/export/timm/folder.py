@@ -28,11 +28,11 @@ from nas.files import dump_json, write_whole
 
 TOLERANCE = 1e-4  # largest max|y - y*| / max|y*|
 CHECK_TIMEOUT_S = 600
-SIGNATURE = "For timm: pictures [N, C, H, W] -> logits, float32"
+SIGNATURE = "For timm: images [N, C, H, W] -> logits, float32"
 LOADING = """
 import sys; sys.path.insert(0, "{name}")
 from build import build
-model = build()  # torch.nn.Module; pictures float32 [N, C, H, W]
+model = build()  # torch.nn.Module; images float32 [N, C, H, W]
 """
 METADATA_KEY = "nas.export"  # one key only: safetensors does not fix the order of several
 
@@ -72,18 +72,18 @@ def _checked(arch: ArchSpec, weights: Mapping[str, Any], folder: Path) -> str:
     """Return the line about the check; `InvalidInput` where the logits differ."""
     if not (installed("torch") and installed("timm")):
         return "not verified: torch and timm are not installed; with them, this export would be run"
-    pictures = fixed_images(arch)
-    absolute, relative = difference(run(folder, pictures), logits(arch, weights, pictures))
+    images = fixed_images(arch)
+    absolute, relative = difference(run(folder, images), logits(arch, weights, images))
     if not relative <= TOLERANCE:
         raise InvalidInput(f"timm's network differs by {relative:.1e} from this one; nothing was written")
     return f"checked in timm: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
 
 
-def run(folder: Path, pictures: NDArray[np.float32], python: str = sys.executable) -> NDArray[np.float32]:
+def run(folder: Path, images: NDArray[np.float32], python: str = sys.executable) -> NDArray[np.float32]:
     """Return the logits [N, classes] of timm's network in `folder`, run by `python`; `InvalidInput` where it fails."""
     with tempfile.TemporaryDirectory() as place:
-        before, after = Path(place, "pictures.npy"), Path(place, "logits.npy")
-        np.save(before, pictures)
+        before, after = Path(place, "images.npy"), Path(place, "logits.npy")
+        np.save(before, images)
         command = [python, "-B", str(folder.resolve() / "build.py"), str(before), str(after)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False)

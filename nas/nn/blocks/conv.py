@@ -12,9 +12,15 @@ class ConvBlock(nnx.Module):
     """k x k convolution, normalisation, activation."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, act: str = "relu", **common: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        act: str = "relu",
+        **common: Any,
     ) -> None:
-        self.conv = Convolution(in_channels, out_channels, kernel, stride, act=act, **common)
+        self.conv = Convolution(in_channels, out_channels, kernel_size, stride, act=act, **common)
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
         return self.conv(x, normalise)
@@ -24,9 +30,15 @@ class SeparableConvBlock(nnx.Module):
     """MobileNetV1's block: depthwise and 1 x 1, each with activation."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, act: str = "relu", **common: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        act: str = "relu",
+        **common: Any,
     ) -> None:
-        self.depthwise = Depthwise(in_channels, kernel, stride, act=act, **common)
+        self.depthwise = Depthwise(in_channels, kernel_size, stride, act=act, **common)
         self.pointwise = Convolution(in_channels, out_channels, act=act, **common)
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:

@@ -16,7 +16,7 @@ class FusedIBBlock(nnx.Module):
         in_channels: int,
         out_channels: int,
         expanded_channels: int,
-        kernel: int = 3,
+        kernel_size: int = 3,
         stride: int = 1,
         act: str = "relu",
         residual: bool = False,
@@ -24,7 +24,7 @@ class FusedIBBlock(nnx.Module):
         **common: Any,
     ) -> None:
         self.residual = residual
-        self.expand = Convolution(in_channels, expanded_channels, kernel, stride, act=act, **common)
+        self.expand = Convolution(in_channels, expanded_channels, kernel_size, stride, act=act, **common)
         self.project = Convolution(expanded_channels, out_channels, layer_scale=layer_scale, **common)
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:

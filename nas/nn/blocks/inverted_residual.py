@@ -42,7 +42,7 @@ class InvertedResidualBlock(BottleneckBlock):
         in_channels: int,
         out_channels: int,
         expanded_channels: int,
-        kernel: int = 3,
+        kernel_size: int = 3,
         stride: int = 1,
         act: str = "relu6",
         se_channels: int = 0,
@@ -54,6 +54,6 @@ class InvertedResidualBlock(BottleneckBlock):
         super().__init__(residual=residual, se_act=se_act, se_gate=se_gate)
         width = expanded_channels or in_channels
         self.expand = Convolution(in_channels, width, act=act, **common) if expanded_channels else None
-        self.depthwise = Depthwise(width, kernel, stride, act=act, **common)
+        self.depthwise = Depthwise(width, kernel_size, stride, act=act, **common)
         self.add_gate(width, se_channels, common["rngs"])
         self.project = Convolution(width, out_channels, **common)

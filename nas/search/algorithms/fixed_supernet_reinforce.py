@@ -34,7 +34,7 @@ class PolicyChoice:
     """What a policy stands for: the genotype, whether it keeps the goal, and the entropy over the uniform policy's."""
 
     genotype: Genotype
-    landed: bool
+    satisfied: bool
     entropy: float
 
 
@@ -43,14 +43,14 @@ class FixedSupernetReinforce:
     """Minimises the first objective, 1 - top-1, at the goal's latency; `steps` tells of `samples` trials each."""
 
     space: SearchSpace
-    goal: Constraints
+    constraints: Constraints
     steps: int
     samples: int
 
     @cached_property
     def settings(self) -> reinforce.Reinforce:
         """The controller's constants."""
-        return reinforce.Reinforce(self.steps, self.samples, idle_fraction=0.0)
+        return reinforce.Reinforce(self.steps, self.samples, policy_warmup_fraction=0.0)
 
     @cached_property
     def choices(self) -> reinforce.Choices:
@@ -80,22 +80,22 @@ class FixedSupernetReinforce:
         """Return the policy's argmax, moved to keep the goal where that is found to be possible."""
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = canonical(self.space.decisions, scores.argmax(1)[None])[0]
-        landed = project(self.space, argmax.tolist(), scores, self.goal)
-        found = argmax if landed is None else canonical(self.space.decisions, np.array([landed]))[0]
+        satisfied = project(self.space, argmax.tolist(), scores, self.constraints)
+        found = argmax if satisfied is None else canonical(self.space.decisions, np.array([satisfied]))[0]
         entropy = reinforce.entropy(state.policy)
-        return PolicyChoice(tuple(found.tolist()), landed is not None, entropy)
+        return PolicyChoice(tuple(found.tolist()), satisfied is not None, entropy)
 
     def _draws(self, state: FixedSupernetState) -> tuple[reinforce.Draws, jax.Array]:
         """Return the draws of this step, priced, and the key by which some are picked."""
         key = jax.random.fold_in(jax.random.key(state.seed), state.policy.step)
         draw_key, pick_key = jax.random.split(key)
-        drawn = self._ask(state.policy, draw_key)
-        genotypes = np.asarray(drawn)
+        sampled = self._ask(state.policy, draw_key)
+        genotypes = np.asarray(sampled)
         excess = np.zeros(len(genotypes))
-        for table, bound in (*self.goal.limits, *self.goal.guides):
+        for table, bound in (*self.constraints.limits, *self.constraints.surrogate_limits):
             excess += np.maximum(table.score(genotypes) / bound - 1, 0)
-        ratios = jnp.asarray(self.goal.ratios(genotypes), jnp.float32)
-        return reinforce.Draws(drawn, ratios, jnp.asarray(excess, jnp.float32)), pick_key
+        ratios = jnp.asarray(self.constraints.ratios(genotypes), jnp.float32)
+        return reinforce.Draws(sampled, ratios, jnp.asarray(excess, jnp.float32)), pick_key
 
     @cached_property
     def _ask(self) -> Any:

@@ -26,7 +26,7 @@ class GaussianProcess:
     proposer: Proposer
     initial: int = 20  # draws before the first fit
     fitted: int = 200  # trials at most: half of them the best, half the latest
-    drawn: int = 200  # candidates drawn
+    sampled: int = 200  # candidates drawn
     mutants: int = 200  # candidates that are mutants of the best
     parents: int = 10
 
@@ -42,7 +42,7 @@ class GaussianProcess:
         best = np.argsort(state.errors, kind="stable")
         parents = state.genotypes[best[rng.integers(min(self.parents, len(best)), size=self.mutants)]]
         mutants = self.proposer.repaired(mutated(self.proposer.decisions, parents, rng), rng)
-        pool = np.concatenate([mutants, self.proposer.draw(rng, self.drawn)])
+        pool = np.concatenate([mutants, self.proposer.draw(rng, self.sampled)])
         pool = proposals(self.proposer, state, pool, max(count, len(pool) // 2), rng=rng)
         kept = np.union1d(best[: self.fitted // 2], np.arange(len(state))[-(self.fitted // 2) :])
         chosen = self._chosen(self._one_hot(state.genotypes[kept]), state.errors[kept], self._one_hot(pool), count)

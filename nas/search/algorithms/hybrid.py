@@ -46,10 +46,10 @@ class Hybrid:
     def ask(self, state: HybridState, count: int) -> Genotypes:
         """Return `count` proposals, the members in turn; trial number n is proposed by member n mod 3."""
         turns = (len(state) + np.arange(count)) % len(self.members)
-        wanted = np.bincount(turns, minlength=len(self.members))
+        requested = np.bincount(turns, minlength=len(self.members))
         asked = [
             m.ask(own, int(n)) if n else state.genotypes[:0]
-            for m, own, n in zip(self.members, state.members, wanted, strict=True)
+            for m, own, n in zip(self.members, state.members, requested, strict=True)
         ]
         place = [int((turns[:i] == turn).sum()) for i, turn in enumerate(turns)]
         rows = [asked[turn][i] for turn, i in zip(turns, place, strict=True)]

@@ -57,8 +57,8 @@ class LocalSearch:
     def _neighbours(self, genotype: NDArray[np.int32]) -> Genotypes:
         """Return the canonical genotypes [N, D] inside the bounds that differ in one active decision."""
         sizes = [len(decision.options) for decision in self.proposer.decisions]
-        gene = np.repeat(np.arange(len(sizes)), sizes)
-        changed = np.tile(genotype, (len(gene), 1))
-        changed[np.arange(len(gene)), gene] = np.concatenate([np.arange(size) for size in sizes])
+        decision_index = np.repeat(np.arange(len(sizes)), sizes)
+        changed = np.tile(genotype, (len(decision_index), 1))
+        changed[np.arange(len(decision_index)), decision_index] = np.concatenate([np.arange(size) for size in sizes])
         near = canonical(self.proposer.decisions, changed)
         return first_new(near[self.proposer.feasible(near)], set(keys(genotype[None])), len(near))

@@ -7,7 +7,7 @@ that the paper gives for tens of thousands of steps are scaled to the length of 
 
 Where the paper evaluates what it samples, a step here draws many architectures and uses them twice. The cost tables
 price all of them, so the gradient of the cost term is nearly free of noise. Of those near the target a few are
-evaluated, on the same pictures, and compared with each other: what a policy confined to the target would learn from
+evaluated, on the same images, and compared with each other: what a policy confined to the target would learn from
 accuracy. Both are REINFORCE with the mean of the step as its baseline.
 """
 
@@ -31,7 +31,7 @@ class Reinforce:
 
     steps: int
     samples: int
-    idle_fraction: float = 0.25  # of the steps: the policy stays uniform, the weights warm up
+    policy_warmup_fraction: float = 0.25  # of the steps: the policy stays uniform, the weights warm up
     draws: int = 1024  # architectures per step that the cost tables price
     nearness: float = (
         0.01  # width of the normal weight, in gaps from the goal, by which draws are picked for evaluation
@@ -43,15 +43,15 @@ class Reinforce:
     lock_tolerance: float = 0.01
 
     @property
-    def idle_steps(self) -> int:
+    def policy_warmup_steps(self) -> int:
         """Controller steps before the policy starts to learn."""
-        return int(self.idle_fraction * self.steps)
+        return int(self.policy_warmup_fraction * self.steps)
 
     def rate(self, step: Array) -> Array:
         """Learning rate at `step`: 0 while idle, then growing exponentially; its sum over the run is `rate_sum`."""
-        active = max(1, self.steps - self.idle_steps)
+        active = max(1, self.steps - self.policy_warmup_steps)
         powers = self.rate_growth ** (np.arange(active) / active)
-        progress = (step - self.idle_steps) / active
+        progress = (step - self.policy_warmup_steps) / active
         return jnp.where(progress < 0, 0.0, self.rate_sum / powers.sum() * self.rate_growth**progress)
 
     @property
@@ -92,20 +92,20 @@ class Choices:
     """The decisions of a space as arrays: which options exist [D, O], and what each decision needs to count."""
 
     exists: NDArray[np.bool_]
-    needs_gene: NDArray[np.int32]
-    needs_option: NDArray[np.int32]
+    condition_index: NDArray[np.int32]
+    condition_option: NDArray[np.int32]
 
     @classmethod
     def of(cls, decisions: tuple[Decision, ...]) -> "Choices":
         """Return the arrays for `decisions`."""
         width = max(len(decision.options) for decision in decisions)
         exists = np.array([[o < len(decision.options) for o in range(width)] for decision in decisions])
-        needs = np.array([decision.needs or (0, 0) for decision in decisions], np.int32)
-        return cls(exists, needs[:, 0], needs[:, 1])
+        condition = np.array([decision.condition or (0, 0) for decision in decisions], np.int32)
+        return cls(exists, condition[:, 0], condition[:, 1])
 
     def active(self, genotypes: Array) -> Array:
         """Return which decisions count in genotypes [N, D], as [N, D]."""
-        return genotypes[:, self.needs_gene] >= self.needs_option
+        return genotypes[:, self.condition_index] >= self.condition_option
 
 
 def init(settings: Reinforce, choices: Choices) -> Policy:
@@ -135,7 +135,7 @@ def nearest(settings: Reinforce, draws: Draws, key: Array, count: int) -> Array:
 def tell(settings: Reinforce, choices: Choices, policy: Policy, draws: Draws, evaluated: tuple[Array, Array]) -> Policy:
     """Return the policy after one step of learning; `skip` is the step of the idle phase.
 
-    `evaluated` are genotypes [N, D], N > 1, and their top-1 [N] as fractions, all on the same pictures.
+    `evaluated` are genotypes [N, D], N > 1, and their top-1 [N] as fractions, all on the same images.
     """
     genotypes, top1 = evaluated
     accuracy = _ascent(choices, policy, genotypes, top1)

@@ -39,8 +39,8 @@ class Swarm:
     def init(self, seed: int) -> SwarmState:
         """Return particles at draws, at rest; where few genotypes exist they share places."""
         trials = no_trials(seed, self.proposer.decisions)
-        drawn = self.proposer.draw(trials.rng, self.particles)
-        position = drawn[np.arange(self.particles) % len(drawn)].astype(np.float64)
+        sampled = self.proposer.draw(trials.rng, self.particles)
+        position = sampled[np.arange(self.particles) % len(sampled)].astype(np.float64)
         return SwarmState(
             **vars(trials),
             position=position,

@@ -65,7 +65,7 @@ class Bounded:
     def __post_init__(self) -> None:
         limits = []
         for table, bound in self.limits:
-            low, high = table.cheapest()[0], table.dearest()[0]
+            low, high = table.minimum()[0], table.maximum()[0]
             if not bound >= low - ROUNDING * abs(low):
                 raise InvalidInput(
                     f"the bound on {table.name} must be at least {low:.6g} for space '{self.space.name}' "
@@ -94,7 +94,7 @@ class Bounded:
         """
         if self._listed is not None:
             return self._pick(self._listed, np.zeros(len(self._listed)), rng, count)
-        found, log_weights = self._drawn(rng, count)
+        found, log_weights = self._sampled(rng, count)
         if len(_distinct(found)) < count:
             found, log_weights = self._spread(found if len(found) else self.start[None], count)
         return self._pick(found, log_weights, rng, count)
@@ -115,19 +115,21 @@ class Bounded:
 
     def _between(self, outside: Genotypes, inside: Genotypes, rng: np.random.Generator) -> Genotypes:
         """Return for each pair of rows [N, D] a mixture that keeps the bounds, few genes of it from `inside`."""
-        count, genes = outside.shape
-        place = rng.random((count, PATHS, 1, genes)).argsort(3).argsort(3)  # when each gene is replaced on each path
-        replaced = place < np.arange(genes + 1)[:, None]
+        count, decision_indices = outside.shape
+        place = (
+            rng.random((count, PATHS, 1, decision_indices)).argsort(3).argsort(3)
+        )  # when each gene is replaced on each path
+        replaced = place < np.arange(decision_indices + 1)[:, None]
         path = np.where(replaced, inside[:, None, None], outside[:, None, None])  # [N, paths, D + 1, D]
-        kept = self.feasible(path.reshape(-1, genes)).reshape(count, PATHS, genes + 1)
+        kept = self.feasible(path.reshape(-1, decision_indices)).reshape(count, PATHS, decision_indices + 1)
         kept[:, :, -1] = True
         length = kept.argmax(2)
         best = length.argmin(1)
         rows = np.arange(count)
         result = path[rows, best, length[rows, best]]
-        for gene in rng.permutation(genes):  # what was replaced in vain goes back
+        for decision_index in rng.permutation(decision_indices):  # what was replaced in vain goes back
             back = result.copy()
-            back[:, gene] = outside[:, gene]
+            back[:, decision_index] = outside[:, decision_index]
             result = np.where(self.feasible(back)[:, None], back, result)
         return result
 
@@ -161,7 +163,7 @@ class Bounded:
         order = np.argsort(-(log_weights + rng.gumbel(size=len(genotypes))), kind="stable")
         return genotypes[order[_distinct(genotypes[order])[:count]]]
 
-    def _drawn(self, rng: np.random.Generator, count: int) -> tuple[Genotypes, NDArray[np.float64]]:
+    def _sampled(self, rng: np.random.Generator, count: int) -> tuple[Genotypes, NDArray[np.float64]]:
         """Return draws inside the bounds, repeats included, and the logarithms of their inverse chances."""
         if not self.limits:
             found = sample(self.decisions, rng, 2 * count)
@@ -196,11 +198,11 @@ class Bounded:
     def _terms(self) -> tuple[tuple[Term, ...], ...]:
         """Per additive limit its terms over the bound; last those of maxima: 0 where allowed, else infinite."""
         sums = [
-            tuple(Term(term.genes, term.values / _scale(bound)) for term in table.terms)
+            tuple(Term(term.decision_indices, term.values / _scale(bound)) for term in table.terms)
             for table, bound in (self.limits[i] for i in self._sums)
         ]
         forbidden = [
-            Term(term.genes, np.where(term.values <= bound, 0.0, np.inf))
+            Term(term.decision_indices, np.where(term.values <= bound, 0.0, np.inf))
             for table, bound in self.limits
             if table.combiner == "max"
             for term in table.terms
@@ -209,7 +211,7 @@ class Bounded:
 
     @cached_property
     def _order(self) -> list[int]:
-        return elimination_order([term.genes for terms in self._terms for term in terms], len(self._sizes))
+        return elimination_order([term.decision_indices for terms in self._terms for term in terms], len(self._sizes))
 
     def _combined(self, weights: NDArray[np.float64]) -> CostTable:
         """Return the weighted sum of the additive limits' ratios, but for constants; infinite where maxima forbid."""
@@ -217,12 +219,12 @@ class Bounded:
         *sums, forbidden = self._terms
         for weight, terms in zip((*weights, 1.0), (*sums, forbidden), strict=True):
             for term in terms:
-                merged[term.genes] = merged.get(term.genes, 0.0) + weight * term.values
+                merged[term.decision_indices] = merged.get(term.decision_indices, 0.0) + weight * term.values
         return CostTable("combined", "sum", 0.0, tuple(Term(*item) for item in merged.items()), self._sizes)
 
     def _tilt_by(self, weights: NDArray[np.float64]) -> tuple[Tilt, Genotypes]:
         """Return the chances of these weights and the probes drawn from them."""
-        terms = [Term(term.genes, -term.values) for term in self._combined(weights).terms]
+        terms = [Term(term.decision_indices, -term.values) for term in self._combined(weights).terms]
         total, steps = eliminate(terms, self._sizes, self._order)
         if total == -np.inf:
             raise InvalidInput(self._refusal("no architecture keeps {bounds} together (proved by elimination)"))
@@ -249,7 +251,7 @@ class Bounded:
     def start(self) -> NDArray[np.int32]:
         """A canonical genotype [D] inside all bounds; raises `InvalidInput` with a proof or the nearest miss."""
         if len(self.limits) == 1:
-            return canonical(self.decisions, np.array([self.limits[0][0].cheapest()[1]]))[0]
+            return canonical(self.decisions, np.array([self.limits[0][0].minimum()[1]]))[0]
         probes = canonical(self.decisions, sample_steps(self._tilt.steps, np.random.default_rng(0), PROBES))
         inside = self.feasible(probes)
         if inside.any():
@@ -282,12 +284,12 @@ class Bounded:
         1 is a gap: where it is above 0 no genotype keeps all bounds. Kelley's cutting planes look for the largest gap:
         the weights that are best against all genotypes so far give the next one.
         """
-        found = np.array([self.limits[i][0].cheapest()[1] for i in self._sums], np.int32)
+        found = np.array([self.limits[i][0].minimum()[1] for i in self._sums], np.int32)
         gap = -np.inf
         for _ in range(CUTS):
             ratios = self.ratios(found)[:, self._sums]
             weights, most = matrix_game(ratios - 1)
-            cut = np.array([self._combined(weights).cheapest()[1]], np.int32)
+            cut = np.array([self._combined(weights).minimum()[1]], np.int32)
             gap = max(gap, float((self.ratios(cut)[0, self._sums] - 1) @ weights))
             found = np.concatenate([found, cut])
             if gap > PROOF or most <= gap + PROOF or self.feasible(cut)[0]:
@@ -331,13 +333,13 @@ def newton_weights(weights: NDArray[np.float64], ratios: NDArray[np.float64]) ->
     surplus = (ratios.mean(0) - 1) / deviations + 0.5
     at = weights * deviations
     if len(weights) == 1:
-        goal = np.maximum(at + surplus / spread[0], 0)
+        constraints = np.maximum(at + surplus / spread[0], 0)
     else:
         from scipy.optimize import nnls
 
         factor = np.linalg.cholesky(spread)
-        goal = nnls(factor.T, factor.T @ at + np.linalg.solve(factor, surplus))[0]
-    step = goal - at
+        constraints = nnls(factor.T, factor.T @ at + np.linalg.solve(factor, surplus))[0]
+    step = constraints - at
     return np.asarray(at + step * min(1, STRIDE / max(float(np.linalg.norm(step)), 1e-9))) / deviations
 
 

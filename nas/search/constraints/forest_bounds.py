@@ -1,6 +1,6 @@
 """Hard bounds on what a random forest predicts: kept by checked repair, as a forest has no table.
 
-A policy is led by a sum over decisions that follows the forest near the wanted latency; the final architecture is moved
+A policy is led by a sum over decisions that follows the forest near the latency budget; the final architecture is moved
 until the forest itself says that it keeps the bound (nas/search/constraints/project.py). What is kept is the prediction: measured
 values lie off it by the forest's error, which is said beside it.
 """
@@ -25,7 +25,7 @@ from nas.search.constraints.project import band, excess, project
 from nas.search.constraints.repair import Constraints
 from nas.space.genotypes import sample
 
-FOLLOWED = 2000  # architectures near the wanted latency that the leading sum is fitted to
+FOLLOWED = 2000  # architectures near the latency budget that the leading sum is fitted to
 NEAR = 0.1  # how near, relative
 
 
@@ -88,39 +88,41 @@ def digest(path: str) -> str:
     return sha256(read_bytes(Path(path))).hexdigest()[:16]
 
 
-def with_forests(goal: Constraints, space: SearchSpace, bounds: Sequence[ForestBound]) -> Constraints:
-    """Return `goal` with the bounds to check, and sums over decisions that lead a policy towards them."""
+def with_forests(constraints: Constraints, space: SearchSpace, bounds: Sequence[ForestBound]) -> Constraints:
+    """Return `constraints` with the bounds to check, and sums over decisions that lead a policy towards them."""
     if not bounds:
-        return goal
-    near, sizes = _near(goal, space), tuple(len(decision.options) for decision in space.decisions)
+        return constraints
+    near, sizes = _near(constraints, space), tuple(len(decision.options) for decision in space.decisions)
     tables = [ForestTable.of(space, bound.forest, bound.name) for bound in bounds]
-    checks = tuple((table, bound.most) for table, bound in zip(tables, bounds, strict=True))
-    guides = tuple((additive(table, near, sizes), bound.most) for table, bound in zip(tables, bounds, strict=True))
-    return replace(goal, checks=checks, guides=guides)
+    predicted_limits = tuple((table, bound.most) for table, bound in zip(tables, bounds, strict=True))
+    surrogate_limits = tuple(
+        (additive(table, near, sizes), bound.most) for table, bound in zip(tables, bounds, strict=True)
+    )
+    return replace(constraints, predicted_limits=predicted_limits, surrogate_limits=surrogate_limits)
 
 
-def _near(goal: Constraints, space: SearchSpace) -> Genotypes:
+def _near(constraints: Constraints, space: SearchSpace) -> Genotypes:
     """Return genotypes that the leading sum is fitted to: near the goal's latency and inside its limits if any are."""
     rng = np.random.default_rng(0)
     try:
-        return Bounded(space, band(replace(goal, tolerance=NEAR))).draw(rng, FOLLOWED)
+        return Bounded(space, band(replace(constraints, tolerance=NEAR))).draw(rng, FOLLOWED)
     except InvalidInput:
         return sample(space.decisions, rng, FOLLOWED)
 
 
-def check_reach(goal: Constraints, space: SearchSpace) -> None:
-    """Raise where no architecture is found that keeps the tables' part of `goal` and the bounds on forests too."""
-    if not goal.checks:
+def check_reach(constraints: Constraints, space: SearchSpace) -> None:
+    """Raise where no architecture is found that keeps the tables' part of `constraints` and the bounds on forests too."""
+    if not constraints.predicted_limits:
         return
-    bounded = Bounded(space, band(goal))
+    bounded = Bounded(space, band(constraints))
     flat = np.zeros((len(space.decisions), max(len(decision.options) for decision in space.decisions)))
-    if project(space, tuple(int(g) for g in bounded.start), flat, goal) is None:
-        drawn = bounded.draw(np.random.default_rng(0), FOLLOWED)
-        best = drawn[np.argmin(excess(goal, drawn))][None]
-        over = [(float(check.score(best)[0]), check.name, most) for check, most in goal.checks]
+    if project(space, tuple(int(g) for g in bounded.start), flat, constraints) is None:
+        sampled = bounded.draw(np.random.default_rng(0), FOLLOWED)
+        best = sampled[np.argmin(excess(constraints, sampled))][None]
+        over = [(float(check.score(best)[0]), check.name, most) for check, most in constraints.predicted_limits]
         value, name, most = max(over, key=lambda one: one[0] / one[2])
         raise InvalidInput(
             f"none found that keeps {' and '.join(f'{n} <= {m:g}' for _, n, m in over)} beside the latency and the "
-            f"other bounds: the nearest of {len(drawn):,} is predicted {value / most - 1:.2%} more than {name} <= "
+            f"other bounds: the nearest of {len(sampled):,} is predicted {value / most - 1:.2%} more than {name} <= "
             f"{most:g}; a forest allows no proof; loosen {name}"
         )

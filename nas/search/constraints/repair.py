@@ -30,7 +30,7 @@ class Scored(Protocol):
 class Constraints:
     """What the final architecture must keep: a latency within `tolerance` of `target`, and upper bounds.
 
-    Bounds on what has no table are `checks`: nas/search/constraints/project.py keeps them. `guides` are tables that follow them
+    Bounds on what has no table are `predicted_limits`: nas/search/constraints/project.py keeps them. `surrogate_limits` are tables that follow them
     roughly, with the same bounds; a policy learns from these, and nothing has to keep them.
     """
 
@@ -38,8 +38,8 @@ class Constraints:
     target: float
     tolerance: float = 0.01
     limits: tuple[tuple[CostTable, float], ...] = ()
-    guides: tuple[tuple[CostTable, float], ...] = ()
-    checks: tuple[tuple[Scored, float], ...] = ()
+    surrogate_limits: tuple[tuple[CostTable, float], ...] = ()
+    predicted_limits: tuple[tuple[Scored, float], ...] = ()
 
     def violation(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return how far genotypes [N, D] are from keeping all of it, relative; 0 where they do."""
@@ -50,7 +50,7 @@ class Constraints:
     def kept(self, genotypes: Genotypes) -> NDArray[np.bool_]:
         """Return which of the genotypes [N, D] keep all of it, the checked bounds too, as [N]."""
         kept = self.violation(genotypes) <= 0
-        for check, most in self.checks:
+        for check, most in self.predicted_limits:
             kept[kept] = check.score(genotypes[kept]) <= most
         return np.asarray(kept)
 
@@ -65,30 +65,32 @@ def neighbours(space: SearchSpace, genotype: Sequence[int], moves: int = 1) -> G
     options = [[o for o in range(len(d.options)) if o != g] for d, g in zip(space.decisions, genotype, strict=True)]
     found = [list(genotype)]
     for count in range(1, moves + 1):
-        for genes in combinations(range(len(genotype)), count):
-            grid = np.stack(np.meshgrid(*(options[gene] for gene in genes), indexing="ij"), -1).reshape(-1, count)
+        for decision_indices in combinations(range(len(genotype)), count):
+            grid = np.stack(
+                np.meshgrid(*(options[decision_index] for decision_index in decision_indices), indexing="ij"), -1
+            ).reshape(-1, count)
             changed = np.tile(np.asarray(genotype), (len(grid), 1))
-            changed[:, genes] = grid
+            changed[:, decision_indices] = grid
             found.extend(changed.tolist())
     return np.asarray(found, np.int32)
 
 
 def repair(
-    space: SearchSpace, genotype: Sequence[int], scores: NDArray[np.float64], goal: Constraints
+    space: SearchSpace, genotype: Sequence[int], scores: NDArray[np.float64], constraints: Constraints
 ) -> Genotype | None:
-    """Return the genotype near `genotype` that keeps `goal`, or None where no path of moves gets there.
+    """Return the genotype near `genotype` that keeps `constraints`, or None where no path of moves gets there.
 
     Among those that do within the fewest moves the one with the highest sum of `scores` [D, O] (log-probabilities)
     wins; where two moves are not enough, the pair that closes the gap most is taken and the search goes on from there.
     """
     at = tuple(int(g) for g in genotype)
-    violation = float(goal.violation(np.array([at]))[0])
+    violation = float(constraints.violation(np.array([at]))[0])
     while violation > 0:
         near = neighbours(space, at, moves=1)
-        violations = goal.violation(near)
+        violations = constraints.violation(near)
         if violations.min() > 0:
             near = neighbours(space, at, moves=2)
-            violations = goal.violation(near)
+            violations = constraints.violation(near)
         if violations.min() >= violation:
             return None
         worth = scores[np.arange(near.shape[1]), near].sum(1)

@@ -32,7 +32,7 @@ class State:
     trials: tuple[str, ...]
     factor: int = FACTOR
     left: tuple[Place, ...] = ()  # the best first
-    told: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -80,7 +80,7 @@ def ask(state: State) -> tuple[int, tuple[str, ...]]:
     """Return the epoch to run to and the trials of the rung that are still to be told; (0, ()) when all is done."""
     if state.done:
         return 0, ()
-    return state.rungs[state.rung], tuple(trial for trial in state.trials if trial not in state.told)
+    return state.rungs[state.rung], tuple(trial for trial in state.trials if trial not in state.scores)
 
 
 def tell(state: State, trial: str, score: float) -> State:
@@ -90,15 +90,15 @@ def tell(state: State, trial: str, score: float) -> State:
     """
     if trial not in ask(state)[1]:
         raise InvalidInput(f"the trial {trial} is not waited for in rung {state.rung}")
-    told = {**state.told, trial: score}
-    if len(told) < len(state.trials):
-        return replace(state, told=told)
-    ranked = sorted(state.trials, key=lambda name: -told[name])  # a stable sort
+    scores = {**state.scores, trial: score}
+    if len(scores) < len(state.trials):
+        return replace(state, scores=scores)
+    ranked = sorted(state.trials, key=lambda name: -scores[name])  # a stable sort
     last = state.rung == len(state.rungs) - 1
-    kept = () if last else tuple(name for name in ranked[: -(-len(ranked) // state.factor)] if told[name] > FAILED)
-    leaving = tuple(Place(name, state.rungs[state.rung], told[name]) for name in ranked if name not in kept)
+    kept = () if last else tuple(name for name in ranked[: -(-len(ranked) // state.factor)] if scores[name] > FAILED)
+    leaving = tuple(Place(name, state.rungs[state.rung], scores[name]) for name in ranked if name not in kept)
     rung, going = state.rung + 1 if kept else len(state.rungs), tuple(name for name in state.trials if name in kept)
-    return replace(state, rung=rung, trials=going, left=leaving + state.left, told={})
+    return replace(state, rung=rung, trials=going, left=leaving + state.left, scores={})
 
 
 def ranks(places: tuple[Place, ...]) -> dict[str, int]:

@@ -48,12 +48,12 @@ def extrapolate(curve: ArrayLike, epoch: int, noise: float = NOISE) -> Extrapola
     at = np.arange(1, len(y) + 1)
     means, deviations, losses = [], [], []
     for power in POWERS:
-        basis, wanted = -(at**-power), -(float(epoch) ** -power)
+        basis, requested = -(at**-power), -(float(epoch) ** -power)
         centred = basis - basis.mean()
         slope = max(0.0, float(centred @ y / (centred @ centred)))
-        means.append(min(1.0, float(y.mean() + slope * (wanted - basis.mean()))))
+        means.append(min(1.0, float(y.mean() + slope * (requested - basis.mean()))))
         losses.append(float(np.square(y - y.mean() - slope * centred).sum()))
-        deviations.append(sqrt(1 + 1 / len(y) + (wanted - basis.mean()) ** 2 / float(centred @ centred)))
+        deviations.append(sqrt(1 + 1 / len(y) + (requested - basis.mean()) ** 2 / float(centred @ centred)))
     freedom = max(1, len(y) - 3)
     scale = max(noise, sqrt(min(losses) / freedom))
     fits = np.exp(-(np.array(losses) - min(losses)) / (2 * scale**2))

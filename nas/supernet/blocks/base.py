@@ -23,9 +23,9 @@ class SwitchableDepthwise(nnx.Module):
         self.optional = 0 in kernels
         self.units = nnx.Dict({str(k): ConvBN((k, k, channels), rng, stack) for k in self.kernels})
 
-    def index(self, kernel: int) -> int:
+    def index(self, kernel_size: int) -> int:
         """Return the option number of a kernel size, 0 for none."""
-        return self.kernels.index(kernel) + 1 if kernel else 0
+        return self.kernels.index(kernel_size) + 1 if kernel_size else 0
 
     @property
     def average(self) -> int:
