@@ -3,7 +3,7 @@
 Question: what do the published measurements in experiments/data hold for the prediction and calibration of latency?
 Command: python -m experiments.measured   (4 seconds)
 
-The decoded specs are the networks that were measured, as far as counts can tell (tests/test_measured_spaces.py):
+The decoded specs are the networks that were measured, as far as counts can tell (tests/space/test_mbconv.py):
 
 - Accel-NASBench: parameters equal the column `params_M` in all 1,500 rows. `macs_M` adds 4 per element of a normalised
   map and a pool's additions and divisions to the multiply-accumulates; so counted (`counted_macs`) all rows are equal.

@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_models.calibration.fit import Array, Rows, Workload
 from latency_models.roofline import Roofline
+from latency_models.workload import Array, Workload
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import read_json
@@ -143,58 +143,6 @@ class Forest:
     def predict(self, archs: Sequence[ArchSpec]) -> Array:
         """Return the predictions [N] for networks, in `unit`, of one batch each."""
         return np.exp(self.logarithms(features_of(archs, [self.batch] * len(archs))))
-
-
-def grow(features: Array, logarithms: Array, *, trees: int = TREES) -> tuple[Tree, ...]:
-    """Return the trees that scikit-learn grows on features [N, P] and logarithms [N], always the same."""
-    return trees_of(regressor(trees).fit(features, logarithms))
-
-
-def regressor(trees: int = TREES) -> Any:
-    """Return scikit-learn's forest before it is fitted."""
-    from sklearn.ensemble import RandomForestRegressor
-
-    return RandomForestRegressor(trees, random_state=SEED)
-
-
-def trees_of(fitted: Any) -> tuple[Tree, ...]:
-    """Return the trees of a fitted forest of scikit-learn."""
-
-    def tree(grown: Any) -> Tree:
-        left, right, feature = (np.asarray(getattr(grown, name), np.intp) for name in COLUMNS[:3])
-        return Tree(left, right, feature, np.asarray(grown.threshold), np.asarray(grown.value[:, 0, 0]))
-
-    return tuple(tree(estimator.tree_) for estimator in fitted.estimators_)
-
-
-def fit_forest(
-    archs: Sequence[ArchSpec], batches: Sequence[int], measured: Array, *, of: Quantity = "latency"
-) -> Forest:
-    """Return the forest grown on measured values [N] of networks; it predicts for the most frequent batch size."""
-    batch = max(sorted(set(batches)), key=list(batches).count)
-    trees = grow(features_of(archs, batches), np.log(measured))
-    return Forest(of, batch, len(archs), feature_names(), trees)
-
-
-@dataclass(frozen=True)
-class LookupForest:
-    """Predictions for the N networks of one workload, for the cross-validation that other forms go through."""
-
-    values: Array
-
-    def predict(self, workload: Workload) -> Array:
-        """Return the predictions [N]."""
-        return self.values
-
-
-def forest_fitter(features: Array) -> Any:
-    """Return the fit of a forest on `features` [N, P] of a workload's networks, a `validation.Fitter`."""
-
-    def fitted(workload: Workload, measured: Array, rows: Rows) -> LookupForest:
-        grown = regressor().fit(features[rows], np.log(measured[rows]))
-        return LookupForest(np.exp(grown.predict(features)))
-
-    return fitted
 
 
 def forest_text(forest: Forest) -> str:

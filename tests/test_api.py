@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from run_folder import make_run
 
 from experiments.api_example import main as example
 from latency_models.target import load_target, target_names
@@ -20,6 +19,7 @@ from nas.records.results import Result, load_result
 from nas.runs.multi_target_settings import default_trials
 from nas.runs.settings import SearchConfig
 from nas.zoo import reference
+from tests.support.run_folder import make_run
 
 ARCH = replace(reference("mobilenetv3-small"), name="mine")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from strategies import archs
 
 from nas.arch import ArchSpec, load_arch, save_arch
 from nas.errors import InvalidInput
 from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, Kernel, MixConv, MobileMQA, Shape
 from nas.zoo import reference
+from tests.support.strategies import archs
 
 
 @given(archs())

@@ -97,7 +97,7 @@ import numpy as np
 from experiments.measured import DEVICES, Measured, measured
 from experiments.target_fit_check import COLUMNS
 from latency_models.calibration.calibrate import plain_template
-from latency_models.calibration.fit import Rows, Workload, fit
+from latency_models.calibration.fit import fit
 from latency_models.calibration.validation import (
     FITTERS,
     KIND_AWARE,
@@ -107,6 +107,7 @@ from latency_models.calibration.validation import (
     mean_scores,
     scores,
 )
+from latency_models.workload import Rows, Workload
 
 LARGE = ("zcu102", "a100", "titan-rtx-batch-1", "titan-rtx-batch-64")
 SIZES = (5, 10, 20, 50)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from latency_models.calibration.energy_fit import EnergyFit, fit_energy
-from latency_models.calibration.fit import Array, Fit, Workload, fit
+from latency_models.calibration.fit import Fit, fit
 from latency_models.calibration.measurements import Measurement, Measurements
 from latency_models.calibration.validation import (
     FITTERS,
@@ -22,6 +22,7 @@ from latency_models.calibration_record import CalibrationRecord
 from latency_models.roofline import Roofline
 from latency_models.sourced_values import Confidence, SourcedValue
 from latency_models.target import Dtype, Target
+from latency_models.workload import Array, Workload
 from nas.errors import InvalidInput
 from nas.ops import KINDS, Kind
 

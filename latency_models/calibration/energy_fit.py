@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latency_models.calibration.fit import Array, Rows, Workload, relative_least_squares
+from latency_models.calibration.fit import relative_least_squares
 from latency_models.calibration.validation import FOLDS, LEAVE_ONE_OUT_BELOW, Scores, scores
 from latency_models.energy import MJ_PER_PJ
+from latency_models.workload import Array, Rows, Workload
 
 PENALTIES = tuple(10.0**power for power in range(-4, 4))  # of the ridge regression, chosen by leaving one out
 

@@ -11,93 +11,23 @@ the common rate, and the floor what is left (see `Fit.settled`): no measured net
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latency_models.roofline import PER_MS, Roofline
-from nas.arch import ArchSpec
+from latency_models.workload import Array, Rows, Workload
 from nas.ops import KINDS
 
-Array = NDArray[np.float64]
-Rows = NDArray[np.intp]
-
-RIDGES = 24  # of the first sweep over all ridge points that tell kernels apart
 ZOOMS, ZOOM_RIDGES = 2, 4  # sweeps between the neighbours of the best so far
-BELOW = 0.01  # the smallest ridge point swept, relative to the smallest MACs per byte of any kernel
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # pull per unit of relative error; 3 is the plain roofline
 LEAST = 1e-3  # the smallest coefficient of a kind relative to the mean one: no kind is ever free
 OVERLAP_MUST_REACH = 0.8  # of the error without overlap: it has many ridge points to be lucky with
 SAME = 1e-9  # the relative spread below which the work of a kind is the same in all networks
 LEAST_TERM = 1e-4  # the smallest share of the median latency that compute or memory takes
-KEPT = 64  # ridge points whose sums a workload keeps
 MANY = 100  # measurements from where a fit works on their triangular factor
 LARGEST_LEVERAGE = 0.999  # of a measurement in the closed form of leave-one-out
-
-
-@dataclass(frozen=True, eq=False)
-class Workload:
-    """What N networks make a device do, counted once: their K kernels as flat arrays.
-
-    Bytes are counted as `template` counts them, and kernels of its free kinds are left out.
-    """
-
-    template: Roofline
-    size: int  # N
-    network: NDArray[np.intp]  # [K] number of the network
-    kind: NDArray[np.intp]  # [K] place in KINDS
-    macs: Array  # [K] of the whole batch
-    bytes: Array  # [K]
-    _cache: dict[float, Array] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, archs: Sequence[ArchSpec], batches: Sequence[int], template: Roofline) -> "Workload":
-        """Return the workload of the networks, each at its batch size."""
-        rows: list[tuple[int, int, float, float]] = []
-        for number, (arch, batch) in enumerate(zip(archs, batches, strict=True)):
-            model = replace(template, batch=batch)
-            rows += (
-                (number, KINDS.index(kernel.kind), kernel.macs * batch, model.moved_bytes(kernel))
-                for kernel in arch.kernels
-                if kernel.kind not in template.free_kinds
-            )
-        columns = np.array(rows, np.float64).reshape(len(rows), 4).T
-        return cls(template, len(archs), columns[0].astype(np.intp), columns[1].astype(np.intp), columns[2], columns[3])
-
-    def per_kind(self, values: Array) -> Array:
-        """Return the sums [N, kinds] of values [K] over the kernels of each network and kind."""
-        kinds = len(KINDS)
-        sums = np.bincount(self.network * kinds + self.kind, values, self.size * kinds)
-        return np.asarray(sums.reshape(self.size, kinds), np.float64)
-
-    def work(self, ridge: float) -> Array:
-        """Return the sums [N, kinds] of max(MACs, ridge x bytes)."""
-        if ridge in self._cache:
-            return self._cache[ridge]
-        work = self.per_kind(np.maximum(self.macs, ridge * self.bytes))
-        if len(self._cache) < KEPT:
-            self._cache[ridge] = work
-        return work
-
-    @cached_property
-    def traffic(self) -> Array:
-        """Bytes moved [N, kinds]."""
-        return self.per_kind(self.bytes)
-
-    @cached_property
-    def launches(self) -> Array:
-        """Kernels [N, kinds]."""
-        return self.per_kind(np.ones(len(self.kind)))
-
-    def ridges(self) -> Array:
-        """Return ridge points from where all kernels are bound by compute to where all are by memory."""
-        with_macs = (self.macs > 0) & (self.bytes > 0)
-        if not with_macs.any():
-            return np.ones(1)
-        intensity = self.macs[with_macs] / self.bytes[with_macs]
-        return np.concatenate([[BELOW * intensity.min()], np.geomspace(intensity.min(), intensity.max(), RIDGES)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,19 @@
 """A forest beside simpler forms: grown on measurements, and all of them held to networks that they have not seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from latency_models.calibration.calibrate import plain_template
 from latency_models.calibration.energy_fit import coefficients, ridge_regression
-from latency_models.calibration.fit import Array, Rows, Workload, fit
+from latency_models.calibration.fit import fit
 from latency_models.calibration.measurements import Measurement, Measurements
 from latency_models.calibration.validation import FITTERS, KIND_AWARE, Fitter, Scores, cross_validation
-from latency_models.forest import Forest, LookupForest, Quantity, features_of, fit_forest, forest_fitter
+from latency_models.forest import COLUMNS, SEED, TREES, Forest, Quantity, Tree, feature_names, features_of
+from latency_models.workload import Array, Rows, Workload
+from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 
 FOREST, RIDGE_REGRESSION, MACS_ONLY, POWER = "random forest", "ridge regression", "MACs only", "power, MACs, bytes"
@@ -29,8 +32,8 @@ class ForestReport:
 def ridge_fitter(features: Array) -> Fitter:
     """Return the fit of a linear ridge regression on `features` [N, P] of a workload's networks."""
 
-    def fitted(workload: Workload, measured: Array, rows: Rows) -> LookupForest:
-        return LookupForest(ridge_regression(features[rows], measured[rows], features))
+    def fitted(workload: Workload, measured: Array, rows: Rows) -> ForestPredictions:
+        return ForestPredictions(ridge_regression(features[rows], measured[rows], features))
 
     return fitted
 
@@ -38,10 +41,10 @@ def ridge_fitter(features: Array) -> Fitter:
 def power_fitter(latency_ms: Array) -> Fitter:
     """Return the fit of energy as power x latency + MACs + bytes; the latency is that of a roofline fitted along."""
 
-    def fitted(workload: Workload, energy_mj: Array, rows: Rows) -> LookupForest:
+    def fitted(workload: Workload, energy_mj: Array, rows: Rows) -> ForestPredictions:
         latency = fit(workload, latency_ms, rows).predict(workload)
         terms = np.column_stack([latency, workload.work(0.0).sum(1), workload.traffic.sum(1)])
-        return LookupForest(terms @ coefficients(terms[rows], energy_mj[rows]))
+        return ForestPredictions(terms @ coefficients(terms[rows], energy_mj[rows]))
 
     return fitted
 
@@ -81,3 +84,55 @@ def forest_of(measured: Measurements, of: Quantity = "latency") -> ForestReport:
 
 def _value(item: Measurement, of: Quantity) -> float | None:
     return item.energy_mj if of == "energy" else item.latency_ms
+
+
+def grow(features: Array, logarithms: Array, *, trees: int = TREES) -> tuple[Tree, ...]:
+    """Return the trees that scikit-learn grows on features [N, P] and logarithms [N], always the same."""
+    return trees_of(regressor(trees).fit(features, logarithms))
+
+
+def regressor(trees: int = TREES) -> Any:
+    """Return scikit-learn's forest before it is fitted."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    return RandomForestRegressor(trees, random_state=SEED)
+
+
+def trees_of(fitted: Any) -> tuple[Tree, ...]:
+    """Return the trees of a fitted forest of scikit-learn."""
+
+    def tree(grown: Any) -> Tree:
+        left, right, feature = (np.asarray(getattr(grown, name), np.intp) for name in COLUMNS[:3])
+        return Tree(left, right, feature, np.asarray(grown.threshold), np.asarray(grown.value[:, 0, 0]))
+
+    return tuple(tree(estimator.tree_) for estimator in fitted.estimators_)
+
+
+def fit_forest(
+    archs: Sequence[ArchSpec], batches: Sequence[int], measured: Array, *, of: Quantity = "latency"
+) -> Forest:
+    """Return the forest grown on measured values [N] of networks; it predicts for the most frequent batch size."""
+    batch = max(sorted(set(batches)), key=list(batches).count)
+    trees = grow(features_of(archs, batches), np.log(measured))
+    return Forest(of, batch, len(archs), feature_names(), trees)
+
+
+@dataclass(frozen=True)
+class ForestPredictions:
+    """Predictions for the N networks of one workload, for the cross-validation that other forms go through."""
+
+    values: Array
+
+    def predict(self, workload: Workload) -> Array:
+        """Return the predictions [N]."""
+        return self.values
+
+
+def forest_fitter(features: Array) -> Any:
+    """Return the fit of a forest on `features` [N, P] of a workload's networks, a `validation.Fitter`."""
+
+    def fitted(workload: Workload, measured: Array, rows: Rows) -> ForestPredictions:
+        grown = regressor().fit(features[rows], np.log(measured[rows]))
+        return ForestPredictions(np.exp(grown.predict(features)))
+
+    return fitted

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from latency_models.calibration.fit import Array, Rows, Workload, fit, relative_least_squares
+from latency_models.calibration.fit import fit, relative_least_squares
+from latency_models.workload import Array, Rows, Workload
 
 LEAVE_ONE_OUT_BELOW = 30  # measurements; from here on, folds
 FOLDS, REPEATS = 10, 3

@@ -98,7 +98,7 @@ def train_step(
     return TrainState(state.step + 1, params, average, optimizer), loss, correct
 
 
-@partial(jax.jit, static_argnames="recipe", donate_argnames="state")
+@partial(jax.jit, static_argnames="step_config", donate_argnames="state")
 def run_steps(
     step_config: StepConfig, state: TrainState, rows: Array, count: int, seed: int, split: ImageSplit
 ) -> tuple[TrainState, tuple[Array, Array]]:

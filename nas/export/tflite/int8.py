@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.export.lowering import Array, Tensors, Value, lower
-from nas.export.range_observer import Range
 from nas.export.tflite.graph import KINDS, OPEN, TfliteGraph
+from nas.export.tflite.range_observer import Range
 from nas.ops import Gate
 
 LOW, HIGH = -128, 127

@@ -16,8 +16,8 @@ def content(
     arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
 ) -> tuple[bytes, str]:
     """Return the bytes of the file, and what its operators are."""
-    from nas.export.range_observer import ranges
     from nas.export.tflite.int8 import int8_model, operators
+    from nas.export.tflite.range_observer import ranges
 
     model = int8_model(arch, tensors, ranges(arch, tensors, calibration.batches()), metadata)
     return model, operators_in_words(operators(model))

@@ -1,0 +1,81 @@
+"""The kernels of many networks as arrays: what a fit and a forest count on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_models.roofline import Roofline
+from nas.arch import ArchSpec
+from nas.ops import KINDS
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+RIDGES = 24  # of the first sweep over all ridge points that tell kernels apart
+BELOW = 0.01  # the smallest ridge point swept, relative to the smallest MACs per byte of any kernel
+KEPT = 64  # ridge points whose sums a workload keeps
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """What N networks make a device do, counted once: their K kernels as flat arrays.
+
+    Bytes are counted as `template` counts them, and kernels of its free kinds are left out.
+    """
+
+    template: Roofline
+    size: int  # N
+    network: NDArray[np.intp]  # [K] number of the network
+    kind: NDArray[np.intp]  # [K] place in KINDS
+    macs: Array  # [K] of the whole batch
+    bytes: Array  # [K]
+    _cache: dict[float, Array] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, archs: Sequence[ArchSpec], batches: Sequence[int], template: Roofline) -> "Workload":
+        """Return the workload of the networks, each at its batch size."""
+        rows: list[tuple[int, int, float, float]] = []
+        for number, (arch, batch) in enumerate(zip(archs, batches, strict=True)):
+            model = replace(template, batch=batch)
+            rows += (
+                (number, KINDS.index(kernel.kind), kernel.macs * batch, model.moved_bytes(kernel))
+                for kernel in arch.kernels
+                if kernel.kind not in template.free_kinds
+            )
+        columns = np.array(rows, np.float64).reshape(len(rows), 4).T
+        return cls(template, len(archs), columns[0].astype(np.intp), columns[1].astype(np.intp), columns[2], columns[3])
+
+    def per_kind(self, values: Array) -> Array:
+        """Return the sums [N, kinds] of values [K] over the kernels of each network and kind."""
+        kinds = len(KINDS)
+        sums = np.bincount(self.network * kinds + self.kind, values, self.size * kinds)
+        return np.asarray(sums.reshape(self.size, kinds), np.float64)
+
+    def work(self, ridge: float) -> Array:
+        """Return the sums [N, kinds] of max(MACs, ridge x bytes)."""
+        if ridge in self._cache:
+            return self._cache[ridge]
+        work = self.per_kind(np.maximum(self.macs, ridge * self.bytes))
+        if len(self._cache) < KEPT:
+            self._cache[ridge] = work
+        return work
+
+    @cached_property
+    def traffic(self) -> Array:
+        """Bytes moved [N, kinds]."""
+        return self.per_kind(self.bytes)
+
+    @cached_property
+    def launches(self) -> Array:
+        """Kernels [N, kinds]."""
+        return self.per_kind(np.ones(len(self.kind)))
+
+    def ridges(self) -> Array:
+        """Return ridge points from where all kernels are bound by compute to where all are by memory."""
+        with_macs = (self.macs > 0) & (self.bytes > 0)
+        if not with_macs.any():
+            return np.ones(1)
+        intensity = self.macs[with_macs] / self.bytes[with_macs]
+        return np.concatenate([[BELOW * intensity.min()], np.geomspace(intensity.min(), intensity.max(), RIDGES)])

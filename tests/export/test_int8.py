@@ -1,0 +1,230 @@
+"""Int8 files: calibrated, close to the float32 network; full-integer TFLite of the Edge TPU compiler's operators."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.arch import ArchSpec, save_arch
+from nas.cli import main
+from nas.data import build_dataset
+from nas.errors import InvalidInput
+from nas.export import packages
+from nas.export.calibration import Int8Calibration, calibration
+from nas.export.onnx import int8_file as onnx_int8_file
+from nas.export.quantised_file import QuantisedFile, agreement, relative_error
+from nas.export.tflite import edgetpu
+from nas.export.tflite import int8_file as tflite_int8_file
+from nas.export.weights import logits
+from nas.measure.random_weights import random_tensor
+from nas.ops import UIB, Conv, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
+from nas.registry import INT8_EXPORTERS, load
+from nas.zoo import ZOO, reference
+from tests.export.test_export import provenance, some_weights
+from tests.export.test_single_file import EACH, metadata, of
+from tests.support.tiny import images
+
+for package in ("onnx", "onnxruntime", "ai_edge_litert"):
+    pytest.importorskip(package, reason=f"{package} of the extra 'export' is not installed")
+
+ROUNDING = 0.1  # a wrong operator gives errors of about 1
+FORMATS = {"onnx": onnx_int8_file.FORMAT, "tflite": tflite_int8_file.FORMAT}
+SMALL = ArchSpec(
+    Shape(16, 16, 3),
+    (
+        (Conv(8, 3, 2, "hswish"), UIB(8, 16, 3, 5, residual=True), SeparableConv(8, 3, 2, "swish")),
+        (
+            InvertedResidual(8, 24, 5, se_channels=4, act="hswish", residual=True),
+            MixConv(12, 24, (3, 5), 1, "swish", 2, 2, se_channels=3, se_act="swish"),
+            UIB(16, 16, 0, 0, act="relu6"),
+        ),
+    ),
+    Head(20, hidden_norm=False, act="hswish"),
+    4,
+)
+SAFE = {name: op for name, op in EACH.items() if op.tag != "mobile_mqa" and getattr(op, "act", "") != "gelu"}
+
+
+def calm_weights(arch: ArchSpec) -> dict[str, Any]:
+    """Weights that keep the size of what passes, as trained ones do; every tensor has an effect."""
+    sampled, rng = some_weights(arch), np.random.default_rng(4)
+    for name, value in sampled.items():
+        kind = name.rpartition(".")[2]
+        noise = 0.2 * rng.uniform(-1, 1, size=value.shape)
+        if kind == "weight":
+            sampled[name] = random_tensor(name, value.shape)
+        else:
+            sampled[name] = (noise if kind in ("bias", "mean") else 1 + noise).astype(np.float32)
+    return sampled
+
+
+class AnyRange(dict[str, tuple[float, float]]):
+    """The same range for every tensor: which operators a file has does not depend on it."""
+
+    def __missing__(self, _: str) -> tuple[float, float]:
+        return -1.0, 1.0
+
+
+def noise(arch: ArchSpec, count: int = 32) -> Int8Calibration:
+    """A calibration of normal numbers, for images of any size; checked on the same, so that none is out of range."""
+    sampled = np.random.default_rng(5).normal(size=(count, *arch.input_shape)).astype(np.float32)
+    return Int8Calibration("noise", "0" * 64, (0.0,), (1.0,), sampled, sampled, None)
+
+
+def int8_of(form: QuantisedFile, arch: ArchSpec, given: Int8Calibration) -> tuple[bytes, str]:
+    """The bytes of a file, and what of it is int8."""
+    weights = calm_weights(arch)
+    return form.content(arch, lambda name, _: np.asarray(weights[name]), {}, given)
+
+
+@pytest.fixture(params=FORMATS)
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of a format."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+@pytest.mark.parametrize("op", SAFE)
+def test_each_op_in_int8_is_close_to_the_network(op: str, padding: Any) -> None:
+    arch = of(SAFE[op], padding)
+    given, weights = noise(arch), calm_weights(arch)
+    expected = logits(arch, weights, given.check)
+    for form in FORMATS.values():
+        found = form.run(int8_of(form, arch, given)[0], given.check)
+        assert relative_error(found, expected) <= ROUNDING
+
+
+def test_a_whole_network_is_close_and_what_is_not_is_refused(tmp_path: Path, name: str) -> None:
+    form, given = FORMATS[name], calibration(SMALL, images(resolution=12))
+    assert given.images.shape == (160, 16, 16, 3) and given.check.shape == (40, 16, 16, 3)
+    settings: dict[str, Any] = {"weights": calm_weights(SMALL), "provenance": provenance(SMALL), "calibration": given}
+    out = tmp_path / f"a.{name}"
+    lines = form.export(SMALL, out, **settings)
+    assert "same class as float32 on" in lines[-1] and "in float32" in lines[-1] and lines[-2].startswith("int8: ")
+    again = tmp_path / f"b.{name}"
+    form.export(SMALL, again, **settings)
+    assert out.read_bytes() == again.read_bytes()
+    said = metadata(out)
+    assert said["spec.digest"] == SMALL.digest and said["provenance.calibration"] == "160 training images of quarters"
+    assert len(said["provenance.input_mean"].split()) == 1
+    card = (tmp_path / f"a.{name}.md").read_text()
+    assert lines[-1] in card and given.provenance()["input_std"] in card
+    wrong = replace(form, run=lambda _, given: np.ones((len(given), 4), np.float32))
+    with pytest.raises(InvalidInput, match="are off by"):
+        wrong.export(SMALL, tmp_path / "c", **settings)
+    with pytest.raises(InvalidInput, match="exists"):
+        form.export(SMALL, out, **settings)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{one}.{name}{end}" for one in "ab" for end in ("", ".md")}
+
+
+def test_every_convolution_of_an_onnx_file_is_int8() -> None:
+    _, said = int8_of(FORMATS["onnx"], SMALL, noise(SMALL, 8))
+    convs = sum(kernel.kind in ("conv", "pointwise", "depthwise") for kernel in SMALL.kernels)
+    assert f"{convs + 6} of {convs + 6} Conv" in said  # two squeeze-excites of two each, and the head
+
+
+@pytest.mark.parametrize("network", ZOO)
+def test_each_operator_of_each_reference_is_one_that_the_edge_tpu_compiler_supports(network: str) -> None:
+    from nas.export.tflite.int8 import int8_model, operators
+
+    arch = reference(network, resolution=32)
+    if any(isinstance(op, MobileMQA) for _, op, _ in arch.iter_ops()):
+        with pytest.raises(InvalidInput, match="mobile_mqa") as error:
+            tflite_int8_file.export(arch, Path("never"), calibration=noise(SMALL, 1))
+        assert "\n" not in str(error.value)
+        return
+    model = int8_model(arch, lambda _, shape: np.zeros(shape, np.float32), AnyRange(), {})
+    used = set(operators(model))
+    assert used <= edgetpu.supported_operators()
+    assert {"CONV_2D", "FULLY_CONNECTED", "MEAN"} <= used
+    assert edgetpu.operators_in_words(operators(model)).startswith("int8: all")
+
+
+def test_a_full_integer_file_has_whole_numbers_and_fixed_sizes_only() -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(int8_of(FORMATS["tflite"], SMALL, noise(SMALL, 8))[0])
+    (graph,) = model.subgraphs
+    kinds = {tensor.type for tensor in graph.tensors}
+    assert kinds == {schema.TensorType.INT8, schema.TensorType.INT32}
+    assert all(tensor.shapeSignature is None and min(tensor.shape) >= 1 for tensor in graph.tensors)
+    by_channel = [one for one in graph.tensors if one.name.endswith(b".expand.weight")]
+    assert all(len(one.quantization.scale) == one.shape[0] > 1 for one in by_channel) and by_channel
+    for index in (graph.inputs[0], graph.outputs[0]):
+        assert graph.tensors[index].type == schema.TensorType.INT8
+
+
+def test_a_channel_of_zero_weights_keeps_its_bias() -> None:
+    """The smallest scale of a weight follows the bias, which is whole steps of it."""
+    arch = of(Conv(4, 1, act="none"))
+    weights, given = calm_weights(arch), noise(arch)
+    weights["0.0.conv.weight"][:, 0] = 0
+    weights["0.0.conv.bias"][0] = 3.0
+    tflite = FORMATS["tflite"]
+    found = tflite.run(tflite.content(arch, lambda name, _: weights[name], {}, given)[0], given.check)
+    assert relative_error(found, logits(arch, weights, given.check)) <= ROUNDING
+
+
+def test_networks_that_the_edge_tpu_compiler_cannot_take_are_refused_in_one_line(tmp_path: Path) -> None:
+    for arch, word in (
+        (of(EACH["mqa"]), "mobile_mqa"),
+        (of(EACH["fused"]), "gelu"),
+        (of(Conv(4), head=Head(7, act="gelu")), "gelu"),
+    ):
+        with pytest.raises(InvalidInput, match=word) as error:
+            tflite_int8_file.export(arch, tmp_path / "a", calibration=noise(arch, 2))
+        assert "\n" not in str(error.value)
+    with pytest.raises(InvalidInput, match="BATCH_MATMUL"):
+        edgetpu.operators_in_words(["CONV_2D", "BATCH_MATMUL"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_that_do_not_fit_are_refused() -> None:
+    colour = build_dataset("colour", *(2 * [_colour(images().x_train, images().y_train)]))
+    grey = replace(SMALL, input_shape=Shape(16, 16, 1))
+    with pytest.raises(InvalidInput, match="takes 1 channels, but colour has 3"):
+        calibration(grey, colour)
+    with pytest.raises(InvalidInput, match="square"):
+        calibration(replace(SMALL, input_shape=Shape(16, 12, 3)), colour)
+    assert calibration(replace(SMALL, num_classes=7), colour, check_images=3).labels is None
+
+
+def _colour(x: Any, y: Any) -> Any:
+    from nas.data import Labelled
+
+    return Labelled(np.repeat(x, 3, axis=-1), y)
+
+
+def test_measures_of_agreement() -> None:
+    expected = np.array([[3.0, 4.0], [0.0, 0.0]])
+    assert relative_error(expected, expected) == 0 and relative_error(expected * 1.1, expected) == pytest.approx(0.1)
+    assert relative_error(expected[:1], expected) == np.inf == relative_error(expected * np.nan, expected)
+    assert relative_error(np.ones((1, 4)), np.zeros((1, 4))) == 2
+    assert agreement(np.array([[0.0, 1], [1, 0]]), np.array([[0.0, 1], [0, 1]])) == 0.5
+
+
+def test_the_command_quantises_with_named_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arch = replace(SMALL, num_classes=10, input_shape=Shape(8, 8, 1))
+    save_arch(arch, tmp_path / "small.json")
+    command = ["export", "small.json", "--format", name, "--quantize", "int8"]
+    assert load("format", INT8_EXPORTERS, name) == FORMATS[name].export
+    for refused, word in (
+        (command, "--calibration"),
+        ([*command, "--calibration", "nowhere"], "nowhere"),
+        (["export", "small.json", "--format", name, "--calibration", "digits"], "--quantize"),
+        ([*command[:-1], "int4", "--calibration", "digits"], "int4"),
+        (["export", "small.json", "--format", "flax", "--quantize", "int8"], "no int8 form"),
+    ):
+        assert main(refused) == 2
+        assert word in capsys.readouterr().err
+    assert main([*command, "--calibration", "digits"]) == 0
+    shown = capsys.readouterr().out
+    assert f"wrote small-int8.{name}:" in shown and "test images of digits" in shown
+    monkeypatch.setattr(packages, "find_spec", lambda _: None)
+    assert main([*command, "--calibration", "digits", "-o", "b"]) == 2
+    assert "pip install" in capsys.readouterr().err and not Path("b").exists()
