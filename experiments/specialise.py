@@ -38,7 +38,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nas.progress import Progress
+from nas.progress import Progress, SilentReporter
 from nas.records.results import Result
 from nas.runs.multi_target import MultiTargetResult, borrowed, resume, specialise
 from nas.runs.multi_target_settings import MultiTargetConfig, default_trials, per_target
@@ -48,7 +48,7 @@ from nas.runs.settings import SearchConfig
 TARGETS = ("edgetpu", "pixel6-cpu", "pixel4-dsp")
 
 
-class Times:
+class Times(SilentReporter):
     """A watcher that keeps the seconds of every stage, and prints a line where one begins."""
 
     def __init__(self) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from nas.progress import Progress
+from nas.progress import Progress, SilentReporter
 
 
-class Lines:
+class Lines(SilentReporter):
     """A watcher that prints a line per report."""
 
     def plan(self, lines: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ from nas.arch import ArchSpec
 from nas.errors import InvalidInput, unknown_name
 from nas.files import read_bytes
 from nas.ops import KINDS, Kind
-from nas.registry import LATENCY_MODELS, load
+from nas.registry import LATENCY_MODELS, TARGETS, load
 
 Dtype = Literal["int8", "fp16", "fp32"]
 
@@ -181,7 +181,7 @@ def list_targets() -> tuple[Target, ...]:
 
 
 def load_target(name_or_path: str) -> Target:
-    """Return the target of that name or alias, in that .toml file, or else in NAME.toml of the working folder.
+    """Return the target of that name or alias, in that .toml file, at "module:attribute", or in NAME.toml here.
 
     Raises `UnknownName` for an unknown name and `InvalidInput` for a file that is no target.
     """
@@ -189,6 +189,8 @@ def load_target(name_or_path: str) -> Target:
         return _registered(name_or_path)
     if name_or_path.endswith(".toml"):
         return _of_file(Path(name_or_path))
+    if name_or_path in TARGETS or ":" in name_or_path:
+        return _at_address(name_or_path)
     aliases = {alias: target for target in list_targets() for alias in target.aliases}
     if name_or_path in aliases:
         return aliases[name_or_path]
@@ -196,6 +198,13 @@ def load_target(name_or_path: str) -> Target:
     if own.name == str(own) and own.is_file():
         return _of_file(own)
     raise unknown_name("target", name_or_path, (*target_names(), *aliases))
+
+
+def _at_address(name: str) -> Target:
+    found = load("target", TARGETS, name)
+    if not isinstance(found, Target):
+        raise InvalidInput(f"the target '{name}' must be a Target, got {type(found).__name__}")
+    return found
 
 
 def parse_target(name: str, toml: str, where: str) -> Target:

@@ -1,52 +1,135 @@
-"""The engine in a few lines of Python: search, compare, export, predict. Tables are pandas data frames.
+"""The engine from Python, typed: everything that the command line does. Tables are pandas data frames.
 
-    from nas import api
+    from nas import search, load, predict, compare, export
 
-    found = api.search("runs/mine", target="edgetpu", data="digits")
-    print(found.latency, found.accuracy, found.arch.stages)
-    each = api.specialise("runs/three", ["edgetpu", "pixel6-cpu", "rpi5"])  # one supernet, a network for each
-    print(api.predict(["runs/mine", "mobilenetv4-conv-s"], ["edgetpu", "rpi5"]))
-    api.compare(["runs/mine", "mobilenetv2"], ["edgetpu", "rpi5"], out="compared").regrets
-    api.export("runs/mine", "found.json")
+    found = search("runs/mine", target="edgetpu", latency_ms=0.8)
+    print(found.latency, found.accuracy.top1, found.arch.stages)
+    print(load("runs/mine").front[["latency", "top1", "arch"]])
+    print(predict(["runs/mine", "mobilenetv4-conv-s"], ["edgetpu", "rpi5"]))
+    compare(["runs/mine", "mobilenetv2"], ["edgetpu", "rpi5"], out="compared").regrets
+    export("runs/mine", "found.onnx")
 
-Wherever a network is asked for, an `ArchSpec` will do, a reference's name (nas zoo), a spec file, or the folder of a
-run or training. Nothing heavy is imported before it is needed. Bad input raises `InvalidInput` or `UnknownName`.
+Wherever a network is asked for, an `ArchSpec` will do, a reference's name (`zoo()`), a spec file, or the folder of a
+run or training. Nothing heavy is imported before it is needed, so imports stand inside the functions here. Bad input
+raises `InvalidInput` or `UnknownName`. Names of spaces, targets, algorithms, data sets, costs, evaluators, exporters
+and runtimes are those of nas/registry.py, or "module:attribute".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from latency_models.calibration.calibrate import CalibrationReport
+    from latency_models.target import Dtype
     from nas.compare.compare import Comparison
-    from nas.progress import ProgressReporter
+    from nas.export.calibration import Int8Calibration
     from nas.records.results import Result
-    from nas.runs.settings import SearchConfig
+    from nas.report.describe import Description
+    from nas.runs.load_run import RunData
+    from nas.runs.multi_target import MultiTargetResult
+    from nas.search.loop import OpenExecutor
+    from nas.training.loop import TrainingProgress, TrainResult
 
 Network = ArchSpec | str | Path
+OnStep = Callable[[Progress], object]  # returns True to stop
+OnCandidate = Callable[[Evaluation], object]  # returns True to stop
 
-__all__ = ["Network", "compare", "export", "predict", "search", "spec", "specialise"]
+__all__ = [
+    "Network",
+    "calibrate",
+    "compare",
+    "describe",
+    "export",
+    "finalists",
+    "load",
+    "measure",
+    "predict",
+    "resume",
+    "runs",
+    "search",
+    "spaces",
+    "spec",
+    "specialise",
+    "targets",
+    "train",
+    "zoo",
+]
+
+# ------------------------------------------------------------------------------------------------------------ searching
 
 
-def search(out: str | Path, *, reporter: "ProgressReporter | None" = None, **settings: Any) -> "Result":
-    """Search into the new folder `out` and return the network found; where `out` holds a run, go on with it.
+def search(
+    out: str | Path,
+    *,
+    space: str = "uib",
+    target: str | None = None,
+    latency_ms: float | None = None,
+    latency_ratio: float | None = None,
+    ridge_point: float | None = None,
+    peak_gmacs_per_s: float | None = None,
+    latency_model: str = "default",
+    max_params: int | None = None,
+    max_macs: int | None = None,
+    max_memory_kb: float | None = None,
+    max_flash_kb: float | None = None,
+    max_energy_mj: float | None = None,
+    forest_bounds: Sequence[str] = (),
+    minimize: Sequence[str] = (),
+    data: str = "digits",
+    data_dir: str | None = None,
+    resolution: int = 224,
+    preset: str = "quick",
+    finalists: int | None = None,
+    proxy_resolution: int | None = None,
+    proxy_width: float | None = None,
+    seed: int = 0,
+    algorithm: str = "joint",
+    trials: int | None = None,
+    evaluator: str = "supernet",
+    workers: int | None = None,
+    ray_address: str | None = None,
+    on_step: OnStep | None = None,
+    on_candidate: OnCandidate | None = None,
+    reporter: ProgressReporter | None = None,
+) -> "Result":
+    """Search into the new folder `out` and return the network found; where `out` holds the same search, go on with it.
 
-    `settings` are those of `nas.runs.settings.SearchConfig`, as the flags of `nas search`: space, target, latency_ms, max_params,
-    data, preset, seed and so on. An interrupted search goes on where it was only with equal settings.
+    Arguments are the flags of `nas search`; without a target and a ridge point the target is "edgetpu". `trials` and
+    `evaluator` go with other algorithms than "joint". Candidates are evaluated (joint: retrained) by `workers` Ray
+    processes, here or on the cluster at `ray_address`; by default in this process, without Ray. `on_step` gets a
+    `Progress` after every report, `on_candidate` an `Evaluation` for every candidate; one that returns True stops the
+    search: `Stopped` is raised, everything is kept, and the same call goes on.
     """
-    from dataclasses import asdict
+    target = target or ("edgetpu" if ridge_point is None else None)
+    config = {
+        "space": space, "target": target, "latency_ms": latency_ms, "latency_ratio": latency_ratio,
+        "ridge_point": ridge_point, "peak_gmacs_per_s": peak_gmacs_per_s, "latency_model": latency_model,
+        "max_params": max_params, "max_macs": max_macs, "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb,
+        "max_energy_mj": max_energy_mj, "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),
+        "data": data, "data_dir": data_dir, "resolution": resolution, "preset": preset, "finalists": finalists,
+        "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
+    }  # fmt: skip
+    from nas.search.strategy import strategy
 
-    from nas.runs import joint_search
-
-    config, folder = _settings(settings), Path(out)
-    if _begun(folder, "settings", asdict(config)):
-        return joint_search.resume(folder, reporter)
-    return joint_search.search(config, folder, reporter)
+    shown = reporter or Callbacks(on_step, on_candidate)
+    if not strategy(algorithm).joint:
+        found = _search_targets(
+            Path(out), config, [target],
+            (() if latency_ms is None else (latency_ms,)), algorithm, trials, evaluator, False,
+            _executor(workers, ray_address), shown,
+        )  # fmt: skip
+        return next(iter(found.results.values()))
+    if trials is not None or evaluator != "supernet":
+        raise InvalidInput("trials and evaluator go with an algorithm over a supernet trained once, not with joint")
+    return _search_jointly(Path(out), config, workers, ray_address, shown)
 
 
 def specialise(
@@ -57,78 +140,156 @@ def specialise(
     trials: int | None = None,
     universal: bool = False,
     latencies_ms: Sequence[float] = (),
-    reporter: "ProgressReporter | None" = None,
-    **settings: Any,
+    evaluator: str = "supernet",
+    space: str = "uib",
+    latency_model: str = "default",
+    max_params: int | None = None,
+    max_macs: int | None = None,
+    max_memory_kb: float | None = None,
+    max_flash_kb: float | None = None,
+    max_energy_mj: float | None = None,
+    forest_bounds: Sequence[str] = (),
+    minimize: Sequence[str] = (),
+    data: str = "digits",
+    data_dir: str | None = None,
+    resolution: int = 224,
+    preset: str = "quick",
+    proxy_resolution: int | None = None,
+    proxy_width: float | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    on_step: OnStep | None = None,
+    on_candidate: OnCandidate | None = None,
+    reporter: ProgressReporter | None = None,
 ) -> "dict[str, Result]":
     """Train one supernet, search it for each of `targets`, and return the network found for each; else as `search`.
 
     `trials` are per target and stage, by default those of the preset; `latencies_ms` one per target, by default that of
     a reference network. `universal` adds one network for all targets, under that name.
     """
-    from nas.runs import multi_target as several
-    from nas.runs.multi_target_settings import UNIVERSAL, MultiTargetConfig, default_trials, per_target
+    config = {
+        "space": space, "latency_model": latency_model, "max_params": max_params, "max_macs": max_macs,
+        "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb, "max_energy_mj": max_energy_mj,
+        "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize), "data": data, "data_dir": data_dir,
+        "resolution": resolution, "preset": preset, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width,
+        "seed": seed,
+    }  # fmt: skip
+    found = _search_targets(
+        Path(out), config, targets, latencies_ms, algorithm, trials, evaluator, universal,
+        _executor(workers, ray_address), reporter or Callbacks(on_step, on_candidate),
+    )  # fmt: skip
+    return _named_results(found)
 
-    if wrong := {"target", "latency_ms"} & set(settings):
-        raise InvalidInput(f"'{min(wrong)}' is for one target; give targets and latencies_ms")
-    base, folder = _settings(settings), Path(out)
-    count = default_trials(algorithm, base.preset) if trials is None else trials
-    config = MultiTargetConfig(per_target(base, targets, latencies_ms), algorithm, count, universal=universal)
-    if _begun(folder, "request", config.to_dict()):
-        found = several.resume(folder, reporter)
-    else:
-        found = several.specialise(config, folder, reporter)
-    return found.results | ({UNIVERSAL: found.universal} if found.universal else {})
 
+def resume(
+    run: str | Path,
+    *,
+    more_trials: int = 0,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    on_step: OnStep | None = None,
+    on_candidate: OnCandidate | None = None,
+    reporter: ProgressReporter | None = None,
+) -> "dict[str, Result]":
+    """Go on with the search in the folder `run`, and return what it found by target; a finished one is just read.
 
-def _settings(given: dict[str, Any]) -> "SearchConfig":
-    """Return the settings with these fields; `UnknownName` where one is none."""
-    from dataclasses import fields
-
-    from nas.errors import unknown_name
+    `more_trials` extends a finished search of another algorithm than joint, by so many trials per target.
+    """
+    from nas.files import read_json
+    from nas.runs import joint_search, multi_target
     from nas.runs.settings import SearchConfig
 
-    known = [field.name for field in fields(SearchConfig)]
-    if wrong := sorted(set(given) - set(known)):
-        raise unknown_name("setting", wrong[0], known)
-    return SearchConfig(**given)
+    folder, shown = Path(run), reporter or Callbacks(on_step, on_candidate)
+    if not (folder / "experiment.json").exists():
+        raise InvalidInput(f"{folder} is no run folder: it has no experiment.json")
+    stored = read_json(folder / "experiment.json")
+    if isinstance(stored, dict) and stored.get("schema") == joint_search.SCHEMA:
+        if more_trials:
+            raise InvalidInput(f"{folder} is a joint search: more_trials goes with runs of another algorithm")
+        config = SearchConfig.from_dict(stored.get("settings"))
+        trainers = _trainers(config.preset, config.finalists, workers, ray_address)
+        result = joint_search.resume(folder, shown, trainers=trainers)
+        return {result.target: result}
+    executor = _executor(workers, ray_address)
+    return _named_results(multi_target.resume(folder, shown, workers=executor, more=more_trials))
 
 
-def _begun(run: Path, key: str, asked: dict[str, Any]) -> bool:
-    """Return whether the folder holds a run of what is `asked`; `InvalidInput` where it is of something else."""
-    import json
+def load(run: str | Path) -> "RunData":
+    """Return a finished run as data: `result`, and `front`, `evaluated` and `history` as data frames with their specs.
 
-    from nas.files import read_json
-
-    path = run / "experiment.json"
-    if not path.exists():
-        return False
-    stored = read_json(path)
-    if not isinstance(stored, dict) or stored.get(key) != json.loads(json.dumps(asked)):
-        raise InvalidInput(f"{run} holds a run with other settings; name another folder, or give the same settings")
-    return True
-
-
-def compare(
-    items: Sequence[str | Path],
-    targets: Sequence[str] = ("all",),
-    *,
-    latency_model: str = "default",
-    energy: bool = False,
-    out: str | Path | None = None,
-) -> "Comparison":
-    """Return networks side by side on devices; its tables are `rows`, `optimal`, `hypervolumes` and `regrets`.
-
-    See `nas.compare.compare.compare` for what may be an item. With `out`, the page, the tables and plots go into that new
-    folder.
+    For a run of several targets name the folder of one: RUN/TARGET.
     """
-    from nas.compare import compare as comparing
-    from nas.compare.files import write
-    from nas.files import new_folder
+    from nas.runs.load_run import load_run
 
-    comparison = comparing.compare(items, targets, latency_model, energy=energy)
-    if out is not None:
-        write(comparison, new_folder(Path(out)))
-    return comparison
+    return load_run(Path(run))
+
+
+def runs(folder: str | Path = "runs") -> "pd.DataFrame":
+    """Return the runs below a folder, a row each, as `nas runs` lists them: path, kind, state, target, best so far."""
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from nas.runs.listing import runs_below
+
+    return pd.DataFrame([asdict(run) for run in runs_below(Path(folder))])
+
+
+def finalists(
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    top: int = 8,
+    epochs: int = 30,
+    batch_size: int = 128,
+    learning_rate: float | None = None,
+    scheduler: str = "halving",
+    workers: int | None = None,
+    ray_address: str | None = None,
+) -> "pd.DataFrame":
+    """Train the `top` of a run's front alone, the weak ones stopped early, and return the ranking, the best first.
+
+    Columns are those of finalists.csv, which is written into `out` (by default RUN-finalists). The same call goes on
+    with what the folder holds. Schedulers other than "halving" run under Ray: give `workers`.
+    """
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from nas.records.locks import locked
+    from nas.records.results import result_of_run
+    from nas.runs.front_training import open_trainings, train_candidates
+    from nas.training.candidates import write_table
+
+    folder = Path(run)
+    to = Path(out) if out is not None else folder.with_name(f"{folder.name}-finalists")
+    config = _training_config(epochs, batch_size, learning_rate, 0)
+    candidates, trainings = open_trainings(folder, result_of_run(folder), top, config, scheduler, to)
+    with locked(to):
+        rows = train_candidates(
+            candidates, trainings, scheduler, lambda *_: None, workers=workers, address=ray_address
+        )  # fmt: skip
+        write_table(rows, to)
+    return pd.DataFrame([asdict(row) for row in rows])
+
+
+# ------------------------------------------------------------------------------------------- networks and their costs
+
+
+def describe(
+    network: Network, target: str = "edgetpu", *, latency_model: str = "default", forests: Sequence[str] = ()
+) -> "Description":
+    """Return what a network costs on a device, with a row per kernel; `forests` are files of forests to ask too."""
+    from dataclasses import replace
+
+    from latency_models.target import load_target
+    from nas.report.describe import describe as described
+    from nas.report.describe import forest_row
+
+    arch = spec(network)
+    description = described(arch, load_target(target).model(latency_model))
+    return replace(description, forests=tuple(forest_row(path, arch) for path in forests))
 
 
 def predict(
@@ -147,34 +308,151 @@ def predict(
     import pandas as pd
 
     from latency_models.target import load_target, target_names
-    from nas.report.describe import describe
+    from nas.report.describe import describe as described
 
     named = [networks] if isinstance(networks, ArchSpec | str | Path) else list(networks)
-    config = [targets] if isinstance(targets, str) else list(targets)
+    requested = [targets] if isinstance(targets, str) else list(targets)
     models = {
-        name: load_target(name).model(latency_model) for name in (target_names() if config == ["all"] else config)
-    }
+        name: load_target(name).model(latency_model)
+        for name in (target_names() if requested == ["all"] else requested)
+    }  # fmt: skip
     rows: list[dict[str, Any]] = []
     for network in named:
         arch, label = spec(network), _label(network)
         for target, model in models.items():
-            said = describe(arch, model)
+            description = described(arch, model)
             own = {"network": label, "target": target}
             if kernels:
-                rows += [own | row.to_json("latency_ms") for row in said.kernels]
+                rows += [own | row.to_json("latency_ms") for row in description.kernels]
                 continue
             rows.append(
                 own
                 | {
-                    "latency_ms": said.latency,
-                    "macs": said.macs,
-                    "params": said.params,
-                    "weight_bytes": said.weight_bytes,
-                    "peak_activation_bytes": said.peak_activation_bytes,
-                    "caution": said.caution or "",
+                    "latency_ms": description.latency,
+                    "macs": description.macs,
+                    "params": description.params,
+                    "weight_bytes": description.weight_bytes,
+                    "peak_activation_bytes": description.peak_activation_bytes,
+                    "caution": description.caution or "",
                 }
             )
     return pd.DataFrame(rows)
+
+
+def compare(
+    items: Sequence[str | Path],
+    targets: Sequence[str] = ("all",),
+    *,
+    latency_model: str = "default",
+    energy: bool = False,
+    out: str | Path | None = None,
+) -> "Comparison":
+    """Return networks side by side on devices; its tables are `rows`, `optimal`, `hypervolumes` and `regrets`.
+
+    See `nas.compare.compare.compare` for what may be an item. With `out`, the page, the tables and plots go into that
+    new folder.
+    """
+    from nas.compare.compare import compare as compared
+    from nas.compare.files import write
+    from nas.files import new_folder
+
+    comparison = compared(items, targets, latency_model, energy=energy)
+    if out is not None:
+        write(comparison, new_folder(Path(out)))
+    return comparison
+
+
+def targets() -> "pd.DataFrame":
+    """Return the registered devices, a row each, as `nas targets --json` lists them."""
+    import pandas as pd
+
+    from latency_models.target import list_targets
+    from nas.report.describe import target_rows
+
+    return pd.DataFrame(target_rows(list_targets()))
+
+
+def zoo() -> "pd.DataFrame":
+    """Return the reference networks, a row each: costs, published accuracy and its source."""
+    import pandas as pd
+
+    from nas.report.describe import zoo_rows
+    from nas.zoo import ZOO
+
+    return pd.DataFrame(zoo_rows(ZOO))
+
+
+def spaces(target: str | None = None, *, resolution: int = 224) -> "pd.DataFrame":
+    """Return the registered search spaces, a row each: decisions and size, with a target also the reachable latencies.
+
+    Columns: name, resolution, num_classes, decisions, size, coarse_decisions, coarse_size (None without a supernet);
+    with `target` also min_latency_ms and max_latency_ms.
+    """
+    import pandas as pd
+
+    from latency_models.target import load_target
+    from nas.registry import SPACES
+    from nas.report.spaces import space_row
+
+    model = load_target(target).model() if target else None
+    return pd.DataFrame([space_row(name, resolution, model) for name in SPACES])
+
+
+def spec(network: Network) -> ArchSpec:
+    """Return the architecture that `network` names."""
+    from nas.records.networks import load_item
+
+    return network if isinstance(network, ArchSpec) else load_item(network)[0].arch
+
+
+# --------------------------------------------------------------------------------------- training, export, measurement
+
+
+def train(
+    network: Network,
+    out: str | Path,
+    *,
+    data: str | None = None,
+    data_dir: str | None = None,
+    epochs: int = 30,
+    batch_size: int = 128,
+    learning_rate: float | None = None,
+    proxy: bool = False,
+    proxy_resolution: int | None = None,
+    proxy_width: float | None = None,
+    from_supernet: bool = False,
+    seed: int = 0,
+    on_step: "Callable[[TrainingProgress], object] | None" = None,
+) -> "TrainResult":
+    """Train one network, or its proxy, alone; return its weights and test accuracy, and write them into `out`.
+
+    `data` is by default that of the run that `network` names, else the digits. `out` is new, or holds the same
+    training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would: `Stopped` is raised.
+    """
+    from nas.data import load as load_data
+    from nas.errors import Stopped
+    from nas.runs.single_training import TrainingSubject, data_of_run, for_classes, proxy_subject
+    from nas.training.loop import train as trained
+
+    name = "" if isinstance(network, ArchSpec) else str(network)
+    if (proxy_resolution is not None or proxy_width is not None or from_supernet) and not proxy:
+        raise InvalidInput("proxy_resolution, proxy_width and from_supernet go with proxy=True")
+    own, own_dir = data_of_run(name)
+    dataset = load_data(data or own, Path(folder) if (folder := data_dir or (None if data else own_dir)) else None)
+    subject = TrainingSubject(for_classes(name, spec(network), dataset))
+    if proxy:
+        subject = proxy_subject(
+            name, subject.arch, dataset, resolution=proxy_resolution, width=proxy_width, from_supernet=from_supernet
+        )
+
+    def step(event: "TrainingProgress") -> None:
+        if on_step is not None and on_step(event) is True:
+            raise Stopped(f"on_step stopped the training at step {event.step} of {event.steps}")
+
+    return trained(
+        subject.arch, dataset, _training_config(epochs, batch_size, learning_rate, seed), Path(out), step,
+        initial_weights=subject.weights, proxy_width=subject.proxy_width,
+    )  # fmt: skip
 
 
 def export(
@@ -183,38 +461,189 @@ def export(
     *,
     form: str | None = None,
     weights: str | Path | None = None,
-    **options: Any,
+    calibration: "Int8Calibration | None" = None,
 ) -> list[str]:
-    """Write a network for use elsewhere into the new file or folder `out`, and return what is to be said of it.
+    """Write a network for use elsewhere into the new file or folder `out`, and return lines about what was written.
 
     `form` is a format of `nas export`, by default that of the ending of `out`, "flax" for a folder. `weights` is the
     folder of a training or a file of weights; that of a training is used where `network` is one. Else the weights are
-    random ones, and the file says so. `options` go to the exporter of the format; with `calibration`, what
-    `nas.export.calibration.load_calibration` returns, the file is int8.
+    random ones, and the file says so. With `calibration`, what `nas.export.calibration.load_calibration` returns, the
+    file is int8.
     """
     from nas.export.provenance import of_folder
-    from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, load
+    from nas.export.weights import given_weights
+    from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS
+    from nas.registry import load as registered
 
     arch, path = spec(network), Path(out)
     name = form or next((form for form, ending in ENDINGS.items() if ending == path.suffix), "flax")
-    write = load("format", INT8_EXPORTERS if "calibration" in options else EXPORTERS, name)
+    write = registered("format", EXPORTERS if calibration is None else INT8_EXPORTERS, name)
     source = Path(weights) if weights is not None else _training(network)
     if weights is not None and name == "json":
         raise InvalidInput("a spec holds no weights; leave weights out, or choose another format")
     loaded, provenance = None, {} if isinstance(network, ArchSpec) else of_folder(Path(network))
     if source is not None and name != "json":
-        from nas.export.weights import given_weights
-
-        loaded, said = given_weights(source, arch)
-        provenance |= said
+        loaded, of_weights = given_weights(source, arch)
+        provenance |= of_weights
+    options = {} if calibration is None else {"calibration": calibration}
     return list(write(arch, path, weights=loaded, provenance=provenance, **options))
 
 
-def spec(network: Network) -> ArchSpec:
-    """Return the architecture that `network` names."""
-    from nas.records.networks import load_item
+def measure(
+    networks: Network | Sequence[Network],
+    *,
+    runtime: str = "onnxruntime",
+    out: str | Path | None = None,
+    threads: int = 1,
+    batch: int = 1,
+    rounds: int = 40,
+    repeats: int = 5,
+) -> "pd.DataFrame":
+    """Return the latency of networks on this host, a row each: arch (its label), latency_ms, spread, and conditions.
 
-    return network if isinstance(network, ArchSpec) else load_item(network)[0].arch
+    With `out`, a CSV that a later call goes on with, as `nas measure` writes it; without it nothing is kept.
+    """
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    import pandas as pd
+
+    from nas.measure.benchmark import BenchmarkConfig
+    from nas.measure.benchmark import measure as measured
+    from nas.registry import RUNTIMES
+    from nas.registry import load as registered
+
+    named = [networks] if isinstance(networks, ArchSpec | str | Path) else list(networks)
+    archs = {_label(network): spec(network) for network in named}
+    config = BenchmarkConfig(threads, batch, rounds, repeats)
+    with TemporaryDirectory() as scratch:
+        to = Path(out) if out is not None else Path(scratch) / "measurements.csv"
+        rows = measured(archs, registered("runtime", RUNTIMES, runtime), config, to, advance=lambda *_: None)
+    return pd.DataFrame([asdict(row) for row in rows])
+
+
+def calibrate(
+    measurements: str | Path,
+    name: str,
+    *,
+    like: str | None = None,
+    dtype: "Dtype" = "fp32",
+    out: str | Path | None = None,
+) -> "CalibrationReport":
+    """Fit a target to a CSV of measured latencies, write it as a .toml file, and return the fit with its errors.
+
+    `out` is by default NAME.toml; `like` names a target of similar byte widths, which then gives the data type.
+    """
+    from latency_models.calibration.calibrate import calibrate as calibrated
+    from latency_models.calibration.measurements import read_measurements
+    from latency_models.target import load_target
+    from latency_models.target_file import target_toml
+    from nas.files import write_whole
+
+    path = Path(out) if out is not None else Path(f"{name}.toml")
+    if path.exists():
+        raise InvalidInput(f"{path} exists; choose another name or file, or remove it")
+    base = load_target(like) if like else None
+    report = calibrated(read_measurements(Path(measurements)), name, like=base, dtype=dtype)
+    write_whole(path, target_toml(report.target))
+    return report
+
+
+# --------------------------------------------------------------------------------------------------------------- shared
+
+
+def _search_jointly(
+    out: Path, config: dict[str, Any], workers: int | None, address: str | None, reporter: ProgressReporter
+) -> "Result":
+    from dataclasses import asdict
+
+    from nas.runs import joint_search
+    from nas.runs.settings import SearchConfig
+
+    settings = SearchConfig(**config)
+    trainers = _trainers(settings.preset, settings.finalists, workers, address)
+    if _begun(out, "settings", asdict(settings)):
+        return joint_search.resume(out, reporter, trainers=trainers)
+    return joint_search.search(settings, out, reporter, trainers=trainers)
+
+
+def _search_targets(
+    out: Path, config: dict[str, Any], targets: Sequence[str | None], latencies_ms: Sequence[float], algorithm: str,
+    trials: int | None, evaluator: str, universal: bool, executor: "OpenExecutor", reporter: ProgressReporter,
+) -> "MultiTargetResult":  # fmt: skip
+    from nas.runs import multi_target
+    from nas.runs.multi_target_settings import MultiTargetConfig, default_trials, per_target
+    from nas.runs.settings import SearchConfig
+
+    base = SearchConfig(**(config | {"target": None, "latency_ms": None}))
+    count = default_trials(algorithm, base.preset) if trials is None else trials
+    each = per_target(base, targets, latencies_ms)
+    several = MultiTargetConfig(
+        each, algorithm, count, universal=universal, evaluator=evaluator
+    )  # fmt: skip
+    if _begun(out, "request", several.to_dict()):
+        return multi_target.resume(out, reporter, workers=executor)
+    return multi_target.specialise(several, out, reporter, workers=executor)
+
+
+def _named_results(found: "MultiTargetResult") -> "dict[str, Result]":
+    from nas.runs.multi_target_settings import UNIVERSAL
+
+    return found.results | ({UNIVERSAL: found.universal} if found.universal else {})
+
+
+def _begun(run: Path, key: str, requested: dict[str, Any]) -> bool:
+    """Return whether the folder holds a run of what is `requested`; `InvalidInput` where it is of something else."""
+    import json
+
+    from nas.files import read_json
+
+    path = run / "experiment.json"
+    if not path.exists():
+        return False
+    stored = read_json(path)
+    if not isinstance(stored, dict) or stored.get(key) != json.loads(json.dumps(requested)):
+        raise InvalidInput(f"{run} holds a run with other settings; name another folder, or give the same settings")
+    return True
+
+
+def _executor(workers: int | None, address: str | None) -> "OpenExecutor":
+    """Return what opens the evaluation of candidates: in this process, or by Ray where it is asked for."""
+    from nas.search.loop import in_process
+
+    if workers is None and address is None:
+        return in_process
+    from nas.distributed.cluster import check
+    from nas.distributed.executor import RayExecutor
+
+    check(workers or 1, address)
+    return partial(RayExecutor, workers=workers or 1, address=address)
+
+
+def _trainers(preset: str, finalists: int | None, workers: int | None, address: str | None) -> Any:
+    """Return what opens the re-training of a joint search's candidates: in this process, or by Ray."""
+    from nas.supernet.presets import load_preset
+    from nas.training.candidates import in_process
+
+    if workers is None and address is None:
+        return in_process
+    if load_preset(preset).with_finalists(finalists).finals is None:
+        raise InvalidInput(
+            f"workers of a joint search train finalists, and the preset {preset} has none: give finalists=N"
+        )
+    from nas.distributed.cluster import check
+    from nas.distributed.trials import on_workers
+
+    check(workers or 1, address)
+    return partial(on_workers, workers=workers or 1, address=address)
+
+
+def _training_config(epochs: int, batch_size: int, learning_rate: float | None, seed: int) -> Any:
+    from nas.training.loop import TrainingConfig
+    from nas.training.optimizers import AdamW
+
+    optimizer = AdamW() if learning_rate is None else AdamW(learning_rate=learning_rate)
+    return TrainingConfig(epochs, batch_size, optimizer, seed=seed)
 
 
 def _label(network: Network) -> str:

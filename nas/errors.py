@@ -15,6 +15,10 @@ class UnknownName(LookupError):
         return str(self.args[0])
 
 
+class Stopped(KeyboardInterrupt):
+    """Raised where a callback asks a search or training to stop: treated as Ctrl-C, so all that can be resumed is kept."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """Return the error for `name` missing among the `known` names of a `kind` ("space", "target", ...)."""
     names = sorted(known)

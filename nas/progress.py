@@ -1,8 +1,10 @@
-"""What a long run tells while it works: the interface between the engine and whoever shows its progress."""
+"""Progress of long work: what a run reports, and the interface of whoever shows it, listens to it or stops it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from nas.errors import Stopped
 
 
 @dataclass(frozen=True)
@@ -22,16 +24,29 @@ class Progress:
     workers: int | None = None  # that evaluate candidates
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """One candidate that was evaluated: in which stage, its genotype in the whole space, and its top-1 as a fraction.
+
+    `top1` is None for a candidate that could not be evaluated.
+    """
+
+    stage: str
+    genotype: tuple[int, ...]
+    top1: float | None
+
+
 class ProgressReporter(Protocol):
-    """Shows progress; implementations print, draw, or do nothing."""
+    """Shows progress, or acts on it; implementations print, draw, call back, or do nothing."""
 
     def plan(self, lines: Sequence[str]) -> None: ...
     def progress(self, event: Progress) -> None: ...
+    def candidate(self, event: Evaluation) -> None: ...
     def say(self, line: str) -> None: ...
 
 
 class SilentReporter:
-    """A watcher that shows nothing."""
+    """A progress reporter that shows nothing."""
 
     def plan(self, lines: Sequence[str]) -> None:
         """Show nothing."""
@@ -39,5 +54,35 @@ class SilentReporter:
     def progress(self, event: Progress) -> None:
         """Show nothing."""
 
+    def candidate(self, event: Evaluation) -> None:
+        """Show nothing."""
+
     def say(self, line: str) -> None:
         """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """A progress reporter that calls functions; one that returns True stops the work, which can be resumed.
+
+    The stop is raised as `Stopped` at the place where the event is reported: what the run had journalled is kept.
+    """
+
+    on_step: Callable[[Progress], object] | None = None
+    on_candidate: Callable[[Evaluation], object] | None = None
+
+    def plan(self, lines: Sequence[str]) -> None:
+        """Call nothing."""
+
+    def progress(self, event: Progress) -> None:
+        """Call `on_step`."""
+        if self.on_step is not None and self.on_step(event) is True:
+            raise Stopped(f"on_step stopped the work in stage {event.stage}, step {event.step} of {event.steps}")
+
+    def candidate(self, event: Evaluation) -> None:
+        """Call `on_candidate`."""
+        if self.on_candidate is not None and self.on_candidate(event) is True:
+            raise Stopped(f"on_candidate stopped the work in stage {event.stage}")
+
+    def say(self, line: str) -> None:
+        """Call nothing."""

@@ -1,7 +1,7 @@
 """Names to objects: one dict literal per extension point, `name -> "module:attribute"`; listing imports nothing.
 
 A new member is one file and one line here. From outside, every name may also be written as "my_pkg.my_mod:ATTRIBUTE".
-Targets are data files (latency_models/targets/NAME.toml) and need no line at all.
+What each kind of member must be is said beside its dict; docs/extending.md has a recipe for each.
 """
 
 from importlib import import_module
@@ -9,17 +9,47 @@ from typing import Any
 
 from nas.errors import InvalidInput, unknown_name
 
-SPACES = {
+SPACES = {  # SearchSpace (nas/protocols.py); a StagedSpace has a supernet
     "uib": "search_spaces.uib:SPACE",
     "uib_smoke": "search_spaces.uib_smoke:SPACE",
     "ofa_mbv3": "search_spaces.ofa_mbv3:SPACE",
     "mbconv_imagenet": "search_spaces.mbconv_imagenet:SPACE",
 }
-LATENCY_MODELS = {
+TARGETS: dict[
+    str, str
+] = {}  # latency_models.target.Target; those of this package are files: latency_models/targets/*.toml
+LATENCY_MODELS = {  # function Target -> LatencyModel
     "default": "latency_models.target:default_model",
     "plain-roofline": "latency_models.target:plain_roofline",
 }
-EXPORTERS = {
+DATA_SETS = {  # function (folder of published files) -> Dataset
+    "cifar10": "nas.data.cifar10:load_cifar10",
+    "digits": "nas.data.digits:load_digits",
+    "fashion-mnist": "nas.data.fashion_mnist:load_fashion_mnist",
+}
+COSTS = {  # nas.search.objectives.CostColumn, or a plain Cost (nas/protocols.py)
+    "latency": "nas.search.objectives:LATENCY",
+    "memory": "nas.search.objectives:MEMORY",
+    "flash": "nas.search.objectives:FLASH",
+    "energy": "nas.search.objectives:ENERGY",
+    "macs": "nas.search.objectives:MACS_COLUMN",
+    "params": "nas.search.objectives:PARAMS_COLUMN",
+}
+EVALUATORS = {  # nas.runs.evaluators.EvaluatorSource: what gives candidates their accuracy
+    "supernet": "nas.runs.evaluators:SUPERNET",
+}
+ALGORITHMS = {  # SearchAlgorithm called with a Proposer, or a nas.search.strategy.Strategy
+    "joint": "nas.search.strategy:JOINT",
+    "reinforce": "nas.search.algorithms.fixed_supernet_reinforce:STRATEGY",
+    "random": "nas.search.algorithms.random_search:RandomSearch",
+    "regularized-evolution": "nas.search.algorithms.regularized_evolution:RegularizedEvolution",
+    "nsga2": "nas.search.algorithms.nsga2:NSGA2",
+    "local-search": "nas.search.algorithms.local_search:LocalSearch",
+    "swarm": "nas.search.algorithms.swarm:Swarm",
+    "gaussian-process": "nas.search.algorithms.gaussian_process:GaussianProcess",
+    "hybrid": "nas.search.algorithms.hybrid:Hybrid",
+}
+EXPORTERS = {  # function (arch, path, *, weights, provenance) -> lines to print
     "json": "nas.export.json_file:export",
     "flax": "nas.export.flax.folder:export",
     "onnx": "nas.export.onnx.file:export",
@@ -28,23 +58,14 @@ EXPORTERS = {
     "timm": "nas.export.timm.folder:export",
 }
 ENDINGS = {name: f".{name}" for name in ("json", "onnx", "stablehlo", "tflite")}  # of formats that are one file
-INT8_EXPORTERS = {  # each takes a Calibration too
+INT8_EXPORTERS = {  # each takes a `calibration` too (nas.export.calibration.Int8Calibration)
     "onnx": "nas.export.onnx.int8_file:export",
     "tflite": "nas.export.tflite.int8_file:export",
 }
-RUNTIMES = {
+RUNTIMES = {  # nas.measure.benchmark.Runtime
     "onnxruntime": "nas.measure.onnx_runtime:RUNTIME",
     "litert": "nas.measure.litert:RUNTIME",
     "xla": "nas.measure.xla:RUNTIME",
-}
-ALGORITHMS = {  # each is called with a Proposer
-    "random": "nas.search.algorithms.random_search:RandomSearch",
-    "regularized-evolution": "nas.search.algorithms.regularized_evolution:RegularizedEvolution",
-    "nsga2": "nas.search.algorithms.nsga2:NSGA2",
-    "local-search": "nas.search.algorithms.local_search:LocalSearch",
-    "swarm": "nas.search.algorithms.swarm:Swarm",
-    "gaussian-process": "nas.search.algorithms.gaussian_process:GaussianProcess",
-    "hybrid": "nas.search.algorithms.hybrid:Hybrid",
 }
 
 

@@ -16,7 +16,9 @@ from nas.arch import load_arch, save_arch
 from nas.errors import InvalidInput, UnknownName
 from nas.files import dump_json, read_json
 from nas.records.results import Result, load_result
-from nas.runs.multi_target_settings import default_trials
+from nas.runs import joint_search, multi_target
+from nas.runs.multi_target import MultiTargetResult
+from nas.runs.multi_target_settings import MultiTargetConfig, default_trials
 from nas.runs.settings import SearchConfig
 from nas.zoo import reference
 from tests.support.run_folder import make_run
@@ -72,21 +74,19 @@ def test_an_export_is_that_of_the_format(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.runs.joint_search
-
     calls: list[tuple[str, Any]] = []
 
-    def search(settings: SearchConfig, out: Path, reporter: object) -> Result:
+    def search(settings: SearchConfig, out: Path, reporter: object, *, trainers: object) -> Result:
         calls.append(("search", settings))
         make_run(out, count=4)
         return load_result(out / "best.json")
 
-    def resume(out: Path, reporter: object) -> Result:
+    def resume(out: Path, reporter: object, *, trainers: object) -> Result:
         calls.append(("resume", out))
         return load_result(out / "best.json")
 
-    monkeypatch.setattr(nas.experiment, "search", search)
-    monkeypatch.setattr(nas.experiment, "resume", resume)
+    monkeypatch.setattr(joint_search, "search", search)
+    monkeypatch.setattr(joint_search, "resume", resume)
     first = api.search(tmp_path / "run", target="rpi5", seed=3)
     assert calls == [("search", SearchConfig(target="rpi5", seed=3))]
     with pytest.raises(InvalidInput, match="other settings"):
@@ -94,30 +94,30 @@ def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
     stored = {"settings": {**vars(SearchConfig(target="rpi5", seed=3))}}
     (tmp_path / "run" / "experiment.json").write_text(dump_json(stored))
     assert api.search(tmp_path / "run", target="rpi5", seed=3) == first and calls[-1][0] == "resume"
-    with pytest.raises(UnknownName, match="did you mean 'target'"):
-        api.search(tmp_path / "other", targt="rpi5")
+    with pytest.raises(TypeError, match="targt"):
+        api.search(tmp_path / "other", targt="rpi5")  # type: ignore[call-arg]
+    with pytest.raises(UnknownName, match="did you mean 'nsga2'"):
+        api.search(tmp_path / "other", target="rpi5", algorithm="nsga")
+    with pytest.raises(InvalidInput, match="not with joint"):
+        api.search(tmp_path / "other", target="rpi5", trials=5)
 
 
 def test_several_targets_share_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.runs.multi_target
-    from nas.runs.multi_target import MultiTargetResult
-    from nas.runs.multi_target_settings import MultiTargetConfig
-
     calls: list[Any] = []
     result = load_result(make_run(tmp_path / "one", count=4) / "best.json")
 
-    def begin(config: MultiTargetConfig, out: Path, reporter: object) -> MultiTargetResult:
+    def begin(config: MultiTargetConfig, out: Path, reporter: object, *, workers: object) -> MultiTargetResult:
         calls.append(config)
         out.mkdir()
         (out / "experiment.json").write_text(dump_json({"request": config.to_dict()}))
         return MultiTargetResult(dict.fromkeys(config.names, result), {}, result if config.universal else None)
 
-    def resume(out: Path, reporter: object) -> MultiTargetResult:
+    def resume(out: Path, reporter: object, *, workers: object) -> MultiTargetResult:
         calls.append(out)
         return MultiTargetResult({"rpi5": result}, {})
 
-    monkeypatch.setattr(nas.specialise, "specialise", begin)
-    monkeypatch.setattr(nas.specialise, "resume", resume)
+    monkeypatch.setattr(multi_target, "specialise", begin)
+    monkeypatch.setattr(multi_target, "resume", resume)
     found = api.specialise(tmp_path / "run", ["rpi5", "edgetpu"], universal=True, seed=2, latencies_ms=[9.0, 0.7])
     assert list(found) == ["rpi5", "edgetpu", "universal"]
     assert [(one.target, one.latency_ms, one.seed) for one in calls[0].settings] == [
@@ -125,13 +125,13 @@ def test_several_targets_share_a_request(tmp_path: Path, monkeypatch: pytest.Mon
         ("edgetpu", 0.7, 2),
     ]
     assert calls[0].algorithm == "nsga2" and calls[0].trials == default_trials("nsga2", "quick")
-    again = {"universal": True, "seed": 2, "latencies_ms": [9.0, 0.7]}
-    assert list(api.specialise(tmp_path / "run", ["rpi5", "edgetpu"], **again)) == ["rpi5"]
+    again = api.specialise(tmp_path / "run", ["rpi5", "edgetpu"], universal=True, seed=2, latencies_ms=[9.0, 0.7])
+    assert list(again) == ["rpi5"]
     assert calls[1] == tmp_path / "run"
     with pytest.raises(InvalidInput, match="other settings"):
         api.specialise(tmp_path / "run", ["rpi5", "edgetpu"])
-    with pytest.raises(InvalidInput, match="'target' is for one target"):
-        api.specialise(tmp_path / "other", ["rpi5"], target="rpi5")
+    with pytest.raises(TypeError, match="'target'"):
+        api.specialise(tmp_path / "other", ["rpi5"], target="rpi5")  # type: ignore[call-arg]
 
 
 def test_the_example_runs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

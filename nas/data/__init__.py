@@ -5,9 +5,9 @@ Pillow and jax are imported inside the functions that need them.
 """
 
 import os
-from importlib import import_module
 from pathlib import Path
 
+from nas import registry
 from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset, split_for_search
 from nas.data.folder import load_folder
 from nas.data.local import data_folder
@@ -15,13 +15,7 @@ from nas.data.npz import load_npz
 from nas.data.pipeline import at_resolution, augment, channel_stats, resize, to_input
 from nas.data.split import epoch_indices, stratified_split
 from nas.errors import InvalidInput, unknown_name
-
-# A loader takes the folder where the user keeps published files and returns a Dataset.
-DATA_SETS = {
-    "cifar10": "nas.data.cifar10:load_cifar10",
-    "digits": "nas.data.digits:load_digits",
-    "fashion-mnist": "nas.data.fashion_mnist:load_fashion_mnist",
-}
+from nas.registry import DATA_SETS
 
 
 def load(name_or_path: str, data_dir: Path | None = None, *, resolution: int | None = None) -> Dataset:
@@ -34,12 +28,16 @@ def load(name_or_path: str, data_dir: Path | None = None, *, resolution: int | N
     """
     if resolution is not None and not 1 <= resolution <= 1024:
         raise InvalidInput(f"resolution must be from 1 to 1024 pixels, got {resolution}")
-    if name_or_path in DATA_SETS:
-        module, _, loader = DATA_SETS[name_or_path].partition(":")
-        dataset: Dataset = getattr(import_module(module), loader)(data_folder(data_dir))
+    if name_or_path in DATA_SETS or _is_address(name_or_path):
+        dataset: Dataset = registry.load("data set", DATA_SETS, name_or_path)(data_folder(data_dir))
     else:
         dataset = _load_path(name_or_path, resolution)
     return dataset if resolution is None else at_resolution(dataset, resolution)
+
+
+def _is_address(text: str) -> bool:
+    """Return whether `text` is "module:attribute", a loader of somebody's own, and no path that exists."""
+    return ":" in text and os.sep not in text and not os.path.exists(os.path.expanduser(text))
 
 
 def _load_path(text: str, resolution: int | None) -> Dataset:

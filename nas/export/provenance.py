@@ -63,7 +63,7 @@ def of_folder(folder: Path) -> dict[str, str]:
             "data": str(kind["data"]),
             "data_digest": str(kind["data_digest"]),
             f"{prefix}accuracy": f"{accuracy['top1']:.4f} ± {accuracy['standard_error']:.4f}",
-            f"{prefix}accuracy_kind": f"top-1 on {accuracy['images']:,} images of {kind['data']} at "
+            f"{prefix}accuracy_kind": f"top-1 on {accuracy['pictures']:,} images of {kind['data']} at "
             f"{kind['resolution']} px, {kind['how']}",
         }
         if not trained:

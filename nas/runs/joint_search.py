@@ -20,7 +20,7 @@ from flax import nnx
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_json, write_whole
-from nas.progress import Progress, ProgressReporter, SilentReporter
+from nas.progress import Evaluation, Progress, ProgressReporter, SilentReporter
 from nas.protocols import Genotype
 from nas.records.journal import Journal, Record
 from nas.records.locks import locked
@@ -347,6 +347,8 @@ class _JointSearchRun:
                 self.journal.append(
                     {"stage": name, "genotype": list(genotype), "correct": done[genotype], "origin": origin}
                 )
+                whole = self.plan.space.encode(finished.space.decode(genotype))
+                self.reporter.candidate(Evaluation(name, whole, done[genotype] / evaluator.count))
             if number % 8 == 0 or number == len(candidates):
                 left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
                 best = max(done.values()) / evaluator.count

@@ -22,9 +22,9 @@ from nas.records.locks import locked
 from nas.records.results import Result, load_result, save_result
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
+from nas.runs.evaluators import evaluator_source
 from nas.runs.front import Evaluated, write_front
 from nas.runs.multi_target_settings import (
-    REINFORCE,
     SCHEMA,
     TARGET_SCHEMA,
     UNIVERSAL,
@@ -37,6 +37,7 @@ from nas.runs.regret import read_table, table
 from nas.runs.result_builder import as_accuracy, build_result, save_inherited
 from nas.runs.stages import MinimaxRegret, SingleTarget, Stages, StagesResult, for_all, proposer
 from nas.search.loop import OpenExecutor, Pool, in_process
+from nas.search.strategy import strategy
 from nas.space.staged import StagedSpace
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scikit-learn", "scipy")
@@ -177,6 +178,8 @@ def _lines(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str
     weights = f"supernet of the whole space: {training.steps} steps of the sandwich rule, batch {plans[0].preset.batch}"
     if config.source is not None:
         weights = f"supernet: the weights with SHA-256 {config.source:.12}, trained before"
+    if not evaluator_source(config.evaluator).trains_supernet:
+        weights = f"evaluator {config.evaluator}: no supernet is trained"
     search = f"{config.algorithm}: {config.trials} trials of filters and depths, then of blocks, per target"
     seed = f"preset {plans[0].preset.name}; seed {plans[0].settings.seed}"
     one_for_all = ["then one network for all targets, of least worst regret"] if config.universal else []
@@ -187,7 +190,7 @@ def _objectives(
     config: MultiTargetConfig, plans: tuple[SearchPlan, ...]
 ) -> Iterator[tuple[SingleTarget | MinimaxRegret, StagedSpace]]:
     """Yield what will be searched for, and in which space first."""
-    if config.algorithm == REINFORCE:
+    if strategy(config.algorithm).projects:
         return
     targets = tuple(map(SingleTarget, plans))
     yield from ((target, target.whole.coarse()) for target in targets)
@@ -209,14 +212,15 @@ class _MultiTargetRun:
         self.config, self.plans, self.out, self.reporter, self.workers = config, plans, out, reporter, workers
         self.folders = _folders(out, config)
         self.journal = Journal(out / "journal.jsonl")
-        self.images = shared_supernet.evaluated_images(plans[0])
+        self.source = evaluator_source(config.evaluator)
+        self.images = self.source.images(plans[0])
 
     def finish(self) -> MultiTargetResult:
         """Do what is left: train, search for each target, then for all; write each result when it is there."""
         self.reporter.plan(_lines(self.config, self.plans))
-        weights = self.weights()
-        given = partial(shared_supernet.payload, self.plans[0], weights)
-        pool = Pool(lambda: self.workers(shared_supernet.build_evaluator, given()), self.config.batch)
+        weights = self.weights() if self.source.trains_supernet else None
+        payload = partial(self.source.payload, self.plans[0], weights)
+        pool = Pool(lambda: self.workers(self.source.build, payload()), self.config.batch)
         stages, seed = Stages(self.config, pool, self.journal, self.reporter), self.plans[0].settings.seed
         try:
             found = []
@@ -241,31 +245,32 @@ class _MultiTargetRun:
         return weights
 
     def write_target(
-        self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights
+        self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights | None
     ) -> None:
         """Write the results of one target in the form of every run folder."""
         folder.mkdir(exist_ok=True)
         correct = {genotype: round(top1 * self.images) for genotype, top1 in found.accuracy.items()}
-        kind = as_accuracy(plan, 0, self.images).kind
+        kind = as_accuracy(plan, 0, self.images, self.source.how).kind
         write_front(folder, plan.space, plan, Evaluated(correct, found.origin, self.images, kind))
         save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
         self.write_network(folder, plan, found, weights)
 
     def write_network(
-        self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights
+        self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights | None
     ) -> None:
         """Write the chosen network, its settings and its inherited weights."""
         folder.mkdir(exist_ok=True)
         if folder != self.out:
             stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": asdict(plan.settings)}
             write_whole(folder / "experiment.json", dump_json({**stored, "algorithm": self.config.algorithm}))
-        save_inherited(folder / "inherited.safetensors", weights, plan.proxy(plan.space), found.best)
+        if weights is not None:
+            save_inherited(folder / "inherited.safetensors", weights, plan.proxy(plan.space), found.best)
         save_result(self.result(plan, found, found.best), folder / "best.json")
         write_report(folder)
 
     def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype) -> Result:
         """Return one architecture of a search with all its costs."""
-        accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.images), self.images)
+        accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.images), self.images, self.source.how)
         arch = plan.space.decode(genotype)
         notes = [*self.notes(plan, found), *plan.remarks(arch)]
         return build_result(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes)
@@ -277,7 +282,8 @@ class _MultiTargetRun:
         stages = f"{config.trials} trials of filters and depths, {more} of blocks"
         if found.name == UNIVERSAL and config.universal:
             stages = f"{config.trials + more} trials of the whole space, begun with those for each target"
-        yield f"{config.algorithm} over a supernet trained once: {stages}"
+        over = "a supernet trained once" if self.source.trains_supernet else f"the evaluator {config.evaluator}"
+        yield f"{config.algorithm} over {over}: {stages}"
         if not found.satisfied:
             yield (
                 f"this search could not land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} "
@@ -286,7 +292,7 @@ class _MultiTargetRun:
         if found.name == UNIVERSAL and self.config.universal:
             yield f"one network for {', '.join(config.names)}; the latency here is that on the first"
 
-    def universal(self, stages: Stages, found: list[StagesResult], weights: shared_supernet.Weights) -> None:
+    def universal(self, stages: Stages, found: list[StagesResult], weights: shared_supernet.Weights | None) -> None:
         """Search the network of least worst regret, and write it with the table of what every network loses."""
         targets = tuple(map(SingleTarget, self.plans))
         searched, known = for_all(stages, targets, found, self.plans[0].settings.seed)

@@ -9,23 +9,18 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InvalidInput, unknown_name
-from nas.registry import ALGORITHMS, load
+from nas.errors import InvalidInput
+from nas.registry import EVALUATORS, load
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
+from nas.search.strategy import strategy
 from nas.supernet.presets import load_preset
 
 SCHEMA = "nas.specialise"
-TARGET_SCHEMA = "nas.runs.multi_target.target"  # of the folder of one of several targets
+TARGET_SCHEMA = "nas.specialise.target"  # of the folder of one of several targets
 VERSION = 1
-JOINT = "joint"  # the algorithm that trains weights and policy together, nas/runs/joint_search.py
-REINFORCE = "reinforce"  # over a trained supernet, nas/search/algorithms/fixed_supernet_reinforce.py
 UNIVERSAL = "universal"  # the folder of the network for all targets
-TRIALS_PER_STEP = 8  # of the controller
-ASKED = 32  # candidates asked at once at most: what that many workers can share
-ROUNDS = 8  # at least, so that an algorithm learns from what it asked
-BATCH = 8  # candidates per batch that a worker gets
-REINFORCE_BATCH = 2
+SUPERNET = "supernet"  # the evaluator of every run that names no other
 
 
 @dataclass(frozen=True)
@@ -38,6 +33,7 @@ class MultiTargetConfig:
     more_trials: int = 0  # per target, in its fine stage: what `nas resume --budget` added
     universal: bool = False
     source: str | None = None  # SHA-256 of the weights that came from another run; None: trained here
+    evaluator: str = SUPERNET  # what gives candidates their accuracy, of `nas.registry.EVALUATORS`
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,23 +43,22 @@ class MultiTargetConfig:
     @property
     def asked(self) -> int:
         """Candidates asked at once."""
-        if self.algorithm == REINFORCE:
-            return TRIALS_PER_STEP
-        return max(1, min(ASKED, self.trials // ROUNDS))
+        return strategy(self.algorithm).ask(self.trials)
 
     @property
     def batch(self) -> int:
         """Candidates per batch, whatever the number of workers."""
-        return REINFORCE_BATCH if self.algorithm == REINFORCE else BATCH
+        return strategy(self.algorithm).batch
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
+        """Return the JSON form, without `evaluator` where it is the supernet: as runs of release 0.1 have it."""
+        body = asdict(self)
+        return body if self.evaluator != SUPERNET else {k: v for k, v in body.items() if k != "evaluator"}
 
     @classmethod
     def from_dict(cls, data: Any) -> "MultiTargetConfig":
         """Return the request stored as `data`; `InvalidInput` where it is none."""
-        if not isinstance(data, dict) or set(data) != {f.name for f in fields(cls)}:
+        if not isinstance(data, dict) or {"evaluator", *data} != {f.name for f in fields(cls)}:
             raise InvalidInput("the stored request is malformed; start a new run")
         return cls(**{**data, "settings": tuple(map(SearchConfig.from_dict, data["settings"]))})
 
@@ -76,7 +71,7 @@ def target_name(settings: SearchConfig) -> str:
 
 def default_trials(algorithm: str, preset: str) -> int:
     """Return the trials per target and stage: as many as the preset evaluates for a front; four times for a policy."""
-    return load_preset(preset).front_size * (4 if algorithm == REINFORCE else 1)
+    return load_preset(preset).front_size * strategy(algorithm).trials_per_candidate
 
 
 def per_target(
@@ -94,16 +89,15 @@ def per_target(
 
 def check(config: MultiTargetConfig) -> None:
     """Raise the one line that says what is wrong with `config`, before any work."""
-    known = (*ALGORITHMS, REINFORCE)
-    if config.algorithm not in known:
-        if ":" not in config.algorithm:
-            raise unknown_name("algorithm", config.algorithm, (*known, JOINT))
-        load("algorithm", ALGORITHMS, config.algorithm)
+    used = strategy(config.algorithm)
+    if used.joint:
+        raise InvalidInput("the joint search trains for one target; for several choose an --algorithm, nsga2 say")
+    load("evaluator", EVALUATORS, config.evaluator)
     if config.trials < 1 or config.more_trials < 0:
         raise InvalidInput(f"the trials must be 1 or more, got {min(config.trials, config.more_trials)}")
-    if config.algorithm != REINFORCE and any(one.forest_bounds for one in config.settings):
+    if not used.projects and any(one.forest_bounds for one in config.settings):
         raise InvalidInput(
-            f"a bound on a forest is kept by checked repair, which {JOINT} and {REINFORCE} have and "
+            f"a bound on a forest is kept by checked repair, which joint and reinforce have and "
             f"{config.algorithm} has not; leave --bound out, or choose one of them"
         )
     if len(set(config.names)) < len(config.names):
@@ -112,9 +106,9 @@ def check(config: MultiTargetConfig) -> None:
         raise InvalidInput(f"a target cannot be called '{UNIVERSAL}' here; rename its file")
     if config.universal and len(config.settings) < 2:
         raise InvalidInput("--universal needs several targets; name them with --target a,b")
-    if config.universal and config.algorithm == REINFORCE:
+    if config.universal and used.projects:
         raise InvalidInput(
-            f"--universal needs an algorithm without a target lock, such as nsga2; '{REINFORCE}' locks on the latency "
+            f"--universal needs an algorithm without a target lock, such as nsga2; '{config.algorithm}' locks on the latency "
             "of one target"
         )
 

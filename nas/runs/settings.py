@@ -23,7 +23,7 @@ class SearchConfig:
     max_flash_kb: float | None = None  # weights
     max_energy_mj: float | None = None  # of a batch
     forest_bounds: tuple[str, ...] = ()  # FILE.forest.json:MAX each
-    minimize: tuple[str, ...] = ()  # further costs of the front: of `nas.search.objectives.NAMES`, or files of forests
+    minimize: tuple[str, ...] = ()  # further costs of the front: of `nas.registry.COSTS`, or files of forests
     data: str = "digits"
     data_dir: str | None = None
     resolution: int = 224

@@ -19,13 +19,14 @@ from nas.errors import InvalidInput
 from nas.progress import ProgressReporter
 from nas.protocols import Genotype, Genotypes, SearchAlgorithm
 from nas.records.journal import Journal
-from nas.registry import ALGORITHMS, load
-from nas.runs.multi_target_settings import REINFORCE, ROUNDS, UNIVERSAL, MultiTargetConfig
+from nas.runs.multi_target_settings import UNIVERSAL, MultiTargetConfig
 from nas.runs.plan import SearchPlan, known_energy
 from nas.runs.regret import EvaluatedNetworks, RegretRow
 from nas.search.constraints.bounds import Bounded, Limit
+from nas.search.constraints.repair import Constraints
 from nas.search.loop import Pool, SearchHistory, SearchTask, WarmStart, evaluate, run
 from nas.search.objectives import Column, columns, objectives
+from nas.search.strategy import ROUNDS, Problem, Strategy, strategy
 from nas.space.cost_table import CostTable, compile_table, within
 from nas.space.genotypes import embedding
 from nas.space.staged import StagedSpace
@@ -141,6 +142,11 @@ class Stages:
     journal: Journal
     reporter: ProgressReporter
 
+    @cached_property
+    def strategy(self) -> Strategy:
+        """How the algorithm is used."""
+        return strategy(self.config.algorithm)
+
     def search(self, name: str, objective: Objective, seed: int) -> StagesResult:
         """Search filters and depths, then the blocks of the best; resumed from the journal where that holds a part."""
         config = self.config
@@ -150,7 +156,7 @@ class Stages:
         fine = self._stage(f"{name}/{FINE}", objective, fine_space, config.trials + config.more_trials, seed)
         accuracy = {**coarse.accuracy, **fine.accuracy}
         origin = dict.fromkeys(fine.accuracy, FINE) | dict.fromkeys(coarse.accuracy, COARSE)
-        best = fine.best if config.algorithm == REINFORCE else self._better(objective, coarse, fine)
+        best = fine.best if self.strategy.projects else self._better(objective, coarse, fine)
         origin = {genotype: origin[genotype] for genotype in accuracy}
         return replace(fine, name=name, coarse=coarse.best, best=best, accuracy=accuracy, origin=origin)
 
@@ -187,7 +193,7 @@ class Stages:
         task = SearchTask(name, algorithm, embed, objective.objectives, trials, self.config.asked, seed, start)
         ran = run(task, self.pool, self.journal, self.reporter)
         accuracy = dict(zip(map(tuple, ran.genotypes.tolist()), ran.accuracies.tolist(), strict=True))
-        if self.config.algorithm != REINFORCE:
+        if not self.strategy.projects:
             best = _best(name, ran)
             return StagesResult(name, best, best, accuracy, {})
         choice = algorithm.chosen(ran.state)
@@ -198,14 +204,13 @@ class Stages:
     def _algorithm(self, objective: Objective, space: StagedSpace) -> Any:
         """Return the algorithm over a view of the space, its size fit for the trials it gets."""
         config = self.config
-        if config.algorithm == REINFORCE:
-            from nas.search.algorithms.fixed_supernet_reinforce import FixedSupernetReinforce
 
-            assert isinstance(objective, SingleTarget)
-            steps = max(1, config.trials // config.asked)
-            return FixedSupernetReinforce(space, objective.plan.constraints(space), steps, config.asked)
-        build = load("algorithm", ALGORITHMS, config.algorithm)
-        return _sized(build(proposer(objective, space)), config.trials)
+        def constraints() -> Constraints:
+            assert isinstance(objective, SingleTarget)  # `check` refuses a policy for several targets
+            return objective.plan.constraints(space)
+
+        problem = Problem(space, lambda: proposer(objective, space), constraints, config.trials, config.asked)
+        return _sized(self.strategy.build(problem), config.trials)
 
 
 def for_all(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
-from nas.progress import Progress, ProgressReporter
+from nas.progress import Evaluation, Progress, ProgressReporter
 from nas.protocols import Evaluator, Executor, Genotype, Genotypes, SearchAlgorithm
 from nas.records.journal import Journal, Record
 
@@ -143,6 +143,8 @@ def run(task: SearchTask, pool: Pool, journal: Journal, reporter: ProgressReport
             reporter.say(f"{task.name}: gave up on a batch of {len(batch)} candidates, which are left out{pool.why()}")
         accuracies = pool.accuracies(whole)
         journal.append({"stage": task.name, "asked": asked.tolist(), "accuracy": accuracies})
+        for genotype, accuracy in zip(whole.tolist(), accuracies, strict=True):
+            reporter.candidate(Evaluation(task.name, tuple(genotype), accuracy))
         ran, done = _extended(task, ran, asked, accuracies), done + len(asked)
         rate = (done - first) / max(time.monotonic() - began, 1e-9)
         reporter.progress(_progress(task, ran, done, rate, pool.workers))

@@ -6,7 +6,7 @@ costs as they stand. The joint search does not: it lands on one latency and make
 the other costs, and front.csv says which of its architectures no other beats in accuracy, latency and these costs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from latency_models.forest_table import ForestTable
 from latency_models.roofline import Roofline
 from nas.errors import InvalidInput, unknown_name
 from nas.protocols import Cost, Genotypes, SearchSpace
+from nas.registry import COSTS, load
 from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_table
 
 KB = 1024  # bytes
-NAMES = ("latency", "memory", "flash", "energy", "macs", "params")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,44 @@ def objectives(accuracies: NDArray[np.float64], genotypes: Genotypes, costs: Seq
     return np.column_stack([1 - np.asarray(accuracies), *(cost.score(genotypes) for cost in costs)])
 
 
+@dataclass(frozen=True)
+class CostColumn:
+    """A registered cost: what counts it on a device, its heading with the unit, and what one unit of it counts.
+
+    `cost` is None where the device has no such figure.
+    """
+
+    cost: Callable[[Roofline, Energy | None], Cost | None]
+    heading: Callable[[Roofline], str]
+    unit: Callable[[Roofline], float] = lambda model: 1.0
+
+
+def _bytes(kind: str) -> Callable[[Roofline], float]:
+    """Return how many elements of weights or activations one KB holds."""
+    if kind == "weights":
+        return lambda model: KB / model.bytes_per_weight
+    return lambda model: KB / (model.bytes_per_activation * model.batch)
+
+
+LATENCY = CostColumn(lambda model, energy: model, lambda model: "latency_ms" if model.unit == "ms" else "latency_ratio")
+MEMORY = CostColumn(lambda model, energy: PEAK_ACTIVATION, lambda model: "memory_kb", _bytes("activations"))
+FLASH = CostColumn(lambda model, energy: WEIGHTS, lambda model: "flash_kb", _bytes("weights"))
+ENERGY = CostColumn(lambda model, energy: energy, lambda model: "energy_mj")
+MACS_COLUMN = CostColumn(lambda model, energy: MACS, lambda model: "macs")
+PARAMS_COLUMN = CostColumn(lambda model, energy: PARAMS, lambda model: "params")
+
+
+def cost_column(name: str) -> CostColumn:
+    """Return the cost of a registered name or of "module:attribute", where a plain `Cost` keeps its own name and unit."""
+    found = load("cost", COSTS, name)
+    if isinstance(found, CostColumn):
+        return found
+    cost: Cost = found
+    return CostColumn(lambda model, energy: cost, lambda model: cost.name)
+
+
 def columns(space: SearchSpace, names: Sequence[str], model: Roofline, energy: Energy | None = None) -> list[Column]:
-    """Return the costs called `names` over `space`: some of `NAMES`, and files of forests (*.forest.json).
+    """Return the costs called `names` over `space`: of `registry.COSTS`, and files of forests (*.forest.json).
 
     Latency and bytes are those of `model` and of its batch. Raises `UnknownName`, and `InvalidInput` where energy is
     asked for and `energy` is None, or a file holds no forest.
@@ -57,8 +93,11 @@ def columns(space: SearchSpace, names: Sequence[str], model: Roofline, energy: E
 def check_names(names: Sequence[str], energy: bool) -> None:
     """Raise for a name that is no objective, or for energy where nothing is known of it."""
     for name in names:
-        if not name.endswith(SUFFIX) and name not in NAMES:
-            raise unknown_name("objective", name, NAMES)
+        if name.endswith(SUFFIX):
+            continue
+        if name not in COSTS and ":" not in name:
+            raise unknown_name("objective", name, COSTS)
+        cost_column(name)
     if "energy" in names and not energy:
         raise InvalidInput(
             "energy cannot be an objective: the target has no energy figures; calibrate one with energy_mj"
@@ -72,23 +111,13 @@ def known_costs(energy: Energy | None) -> tuple[str, ...]:
 
 def unit_of(name: str, model: Roofline) -> tuple[str, float]:
     """Return the heading of a cost, and how much of what its table counts is one unit of it."""
-    elements = KB / (model.bytes_per_activation * model.batch)
-    return {
-        "latency": ("latency_ms" if model.unit == "ms" else "latency_ratio", 1.0),
-        "memory": ("memory_kb", elements),
-        "flash": ("flash_kb", KB / model.bytes_per_weight),
-        "energy": ("energy_mj", 1.0),
-        "macs": ("macs", 1.0),
-        "params": ("params", 1.0),
-    }[name]
+    column = cost_column(name)
+    return column.heading(model), column.unit(model)
 
 
 def _table(space: SearchSpace, name: str, model: Roofline, energy: Energy | None) -> Column:
     check_names([name], energy is not None)
-    costs: dict[str, Cost | None] = {
-        "latency": model, "memory": PEAK_ACTIVATION, "flash": WEIGHTS, "energy": energy, "macs": MACS, "params": PARAMS,
-    }  # fmt: skip
-    cost = costs[name]
+    cost = cost_column(name).cost(model, energy)
     assert cost is not None
     heading, unit = unit_of(name, model)
     return Column(name, heading, compile_table(space, cost).in_units(heading, unit))

@@ -18,7 +18,11 @@ from nas.protocols import Genotype, Genotypes, SearchSpace
 from nas.search.algorithms import reinforce
 from nas.search.constraints.project import project
 from nas.search.constraints.repair import Constraints
+from nas.search.strategy import Strategy
 from nas.space.genotypes import canonical
+
+TRIALS_PER_STEP = 8  # of the controller
+BATCH = 2  # candidates per batch that a worker gets
 
 
 @dataclass(frozen=True)
@@ -108,3 +112,14 @@ class FixedSupernetReinforce:
     @cached_property
     def _tell(self) -> Any:
         return jax.jit(partial(reinforce.tell, self.settings, self.choices))
+
+
+STRATEGY = Strategy(
+    lambda problem: FixedSupernetReinforce(
+        problem.space, problem.constraints(), max(1, problem.trials // problem.ask), problem.ask
+    ),
+    ask=lambda trials: TRIALS_PER_STEP,
+    batch=BATCH,
+    trials_per_candidate=4,
+    projects=True,
+)

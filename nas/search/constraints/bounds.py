@@ -1,11 +1,16 @@
-"""Hard bounds on costs kept by construction: draws and repairs inside them, and proofs that nothing is inside.
+"""Hard bounds on costs, kept by construction: sample and repair inside the bounds, or prove that nothing is inside.
 
-A space under bounds is too rare to hit by chance. Draws come from exponential tilting (rare-event sampling; Siegmund
-1976, Annals of Statistics 4(4)): genotypes with chances proportional to exp(-weights x costs), drawn exactly by
-eliminating genes (nas/search/constraints/elimination.py). Weights that put the mean costs just inside the bounds make a good part
-of the draws feasible; picking among these with the inverse chances gives back the law of a uniform draw of every
-decision, given the bounds. Bounds on maxima forbid options and are exact. Offspring moves inside along a random path
-towards a feasible genotype, which always ends there. What nothing can keep is proved by duality (see `Bounded.start`).
+Under tight bounds, feasible genotypes are too rare to hit by uniform sampling. `Bounded` is the `Proposer` that finds
+them. How, from top to bottom of this file:
+
+1. Sampling. Importance sampling with exponential tilting (rare-event sampling; Siegmund 1976, Annals of Statistics
+   4(4)): genotypes are drawn with probability proportional to exp(-weights . costs), exactly, by variable elimination
+   (nas/search/constraints/elimination.py). With the right weights a good part of the samples is feasible; choosing
+   among the feasible ones with the inverse probabilities restores the distribution that is wanted: every decision
+   uniform, given the bounds. Bounds on maxima (peak memory) forbid single options and are exact without weights.
+2. Repair of offspring: path relinking (Glover 1997) towards a feasible sample, which ends there at the latest.
+3. Feasibility. A feasible genotype is looked for among the samples, then by local search. That there is none is proved
+   by Lagrangian duality: a weighting of the bounds under which even the minimum of the weighted costs is too large.
 """
 
 from dataclasses import dataclass
@@ -15,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linprog, nnls
 
 from nas.errors import InvalidInput
 from nas.protocols import Decision, Genotypes, SearchSpace
@@ -26,25 +32,29 @@ from nas.space.cost_table import CostTable, Term, within
 from nas.space.genotypes import canonical, sample
 
 Limit = tuple[CostTable, float]  # a cost over the space and its upper bound
-LISTED = 1 << 15  # a space of up to so many genotypes is listed instead of drawn from
-PROBES = 256  # draws by which weights are judged
-GOOD_SHARE = 0.2  # of the probes inside: enough
-TILTS = 24  # weights tried at most
-PATHS = 4  # random paths tried per genotype that is moved inside
-SPREADS = 200  # genotypes whose neighbours are looked at where draws are rare
-ROUNDS = 3  # of draws, each four times the last, before draws are called rare
-CUTS = 60  # genotypes from which the dual is bounded at most
-CLIMBS = 60  # steps of a descent towards the bounds at most
-STRIDE = 5.0  # deviations by which a step changes weights at most
-DESCENTS = 4  # descents from probes, and from cuts
-STEEPEST = 1e9  # weight at most
-PROOF = 1e-9  # a gap beyond rounding
-ROUNDING = 1e-12  # relative: the order in which terms are summed shall not decide whether a bound is kept
+
+MAX_ENUMERATED = 1 << 15  # a space of up to so many genotypes is enumerated instead of sampled
+PROBES = 256  # samples that estimate how good a tilt is
+ENOUGH_FEASIBLE = 0.2  # share of feasible probes from which a tilt is good enough
+MAX_TILTS = 24  # tilts tried
+SAMPLING_ROUNDS = 3  # each four times the size of the last, before samples are called too rare
+MAX_EXPANDED = 200  # genotypes whose neighbours are added where samples are too rare
+PATHS = 4  # random paths per genotype that is repaired
+MAX_CUTS = 60  # cutting planes of the dual bound
+DESCENTS = 4  # local searches from the nearest samples, and as many from the last cuts
+MAX_DESCENT_STEPS = 60
+MAX_NEWTON_STEP = 5.0  # of the weights, in units of the costs' standard deviations
+MAX_WEIGHT = 1e9
+GAP_TOLERANCE = 1e-9  # a duality gap above this is no rounding error
+ROUNDING = 1e-12  # relative: the order in which terms are summed must not decide whether a bound is kept
 
 
 @dataclass(frozen=True)
 class Tilt:
-    """Chances proportional to exp(-weights . costs / bounds), and the share of probes that kept all bounds."""
+    """A sampling distribution: probabilities proportional to exp(-weights . costs / bounds), in steps of elimination.
+
+    `share` is the part of the probes that keeps all bounds.
+    """
 
     weights: NDArray[np.float64]
     steps: list[Step]
@@ -53,10 +63,10 @@ class Tilt:
 
 @dataclass(frozen=True)
 class Bounded:
-    """The genotypes of `space` that keep all `limits`: a `Proposer`. Raises `InvalidInput` where there are none.
+    """The genotypes of `space` that keep all `limits`, as a `Proposer`. Raises `InvalidInput` where there are none.
 
-    A bound below the reach of the space is told with the range, at once; one that all keep is dropped. Several bounds
-    that cannot hold together, or under which nothing is found, are told when the first candidate is asked for.
+    A bound that no genotype can keep is refused at once, with the reachable range; one that all genotypes keep is
+    dropped. Bounds that are contradictory together are refused when the first genotype is asked for.
     """
 
     space: SearchSpace
@@ -89,66 +99,71 @@ class Bounded:
     def draw(self, rng: np.random.Generator, count: int) -> Genotypes:
         """Return `count` distinct canonical genotypes [N, D] within the bounds, nearly as uniform decisions are.
 
-        A space of up to 32,768 genotypes is listed: exact, and fewer rows come only where no more exist. In a larger
-        one fewer come where so few are inside that neither draws nor neighbours of draws find more.
+        Exact for a space of up to 32,768 genotypes, which is enumerated; there fewer rows come only where no more
+        exist. In a larger space fewer come where neither samples nor neighbours of samples find more.
         """
-        if self._listed is not None:
-            return self._pick(self._listed, np.zeros(len(self._listed)), rng, count)
-        found, log_weights = self._sampled(rng, count)
+        if self._enumerated is not None:
+            return self._choose(self._enumerated, np.zeros(len(self._enumerated)), rng, count)
+        found, log_weights = self._importance_sample(rng, count)
         if len(_distinct(found)) < count:
-            found, log_weights = self._spread(found if len(found) else self.start[None], count)
-        return self._pick(found, log_weights, rng, count)
+            found, log_weights = self._expand(found if len(found) else self.start[None], count)
+        return self._choose(found, log_weights, rng, count)
 
     def repaired(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes:
-        """Return the genotypes [N, D], canonical, each that breaks a bound moved inside.
+        """Return the genotypes [N, D], canonical, each infeasible one moved inside the bounds with few changes.
 
-        Genes are replaced in random order by those of a draw until all bounds hold; of some orders the shortest wins,
-        and of its replacements those go back that the bounds do not need.
+        Decisions are replaced in random order by those of a feasible sample until all bounds hold; of several orders
+        the one with the fewest replacements counts, and replacements that turn out to be needless are undone.
         """
         result = canonical(self.decisions, genotypes)
         outside = np.flatnonzero(~self.feasible(result))
         if len(outside):
             anchors = self.draw(rng, len(outside))
             anchors = anchors[rng.integers(len(anchors), size=len(outside))]
-            result[outside] = canonical(self.decisions, self._between(result[outside], anchors, rng))
+            result[outside] = canonical(self.decisions, self._relink(result[outside], anchors, rng))
         return result
 
-    def _between(self, outside: Genotypes, inside: Genotypes, rng: np.random.Generator) -> Genotypes:
-        """Return for each pair of rows [N, D] a mixture that keeps the bounds, few genes of it from `inside`."""
-        count, decision_indices = outside.shape
-        place = (
-            rng.random((count, PATHS, 1, decision_indices)).argsort(3).argsort(3)
-        )  # when each gene is replaced on each path
-        replaced = place < np.arange(decision_indices + 1)[:, None]
-        path = np.where(replaced, inside[:, None, None], outside[:, None, None])  # [N, paths, D + 1, D]
-        kept = self.feasible(path.reshape(-1, decision_indices)).reshape(count, PATHS, decision_indices + 1)
+    def _relink(self, outside: Genotypes, inside: Genotypes, rng: np.random.Generator) -> Genotypes:
+        """Return for each pair of rows [N, D] a mixture that keeps the bounds, few decisions of it from `inside`."""
+        count, decisions = outside.shape
+        # All paths at once, [N, paths, D + 1, D]. Each has a random permutation of the decisions (argsort of argsort
+        # ranks them), and at step k those of rank below k are replaced. Step D is the anchor, feasible.
+        rank = rng.random((count, PATHS, 1, decisions)).argsort(3).argsort(3)
+        replaced = rank < np.arange(decisions + 1)[:, None]
+        path = np.where(replaced, inside[:, None, None], outside[:, None, None])
+        kept = self.feasible(path.reshape(-1, decisions)).reshape(count, PATHS, decisions + 1)
         kept[:, :, -1] = True
-        length = kept.argmax(2)
-        best = length.argmin(1)
+        length = kept.argmax(2)  # the first feasible step of each path
+        best = length.argmin(1)  # the shortest path of each pair
         rows = np.arange(count)
         result = path[rows, best, length[rows, best]]
-        for decision_index in rng.permutation(decision_indices):  # what was replaced in vain goes back
+        # Undo each replacement, in random order, where the bounds hold without it.
+        for decision in rng.permutation(decisions):
             back = result.copy()
-            back[:, decision_index] = outside[:, decision_index]
+            back[:, decision] = outside[:, decision]
             result = np.where(self.feasible(back)[:, None], back, result)
         return result
 
-    # ---------------------------------------------------------------------------------------------- draws under bounds
+    # --------------------------------------------------------------------------------------- samples within the bounds
 
     @cached_property
     def _sizes(self) -> tuple[int, ...]:
         return tuple(len(decision.options) for decision in self.decisions)
 
     @cached_property
-    def _listed(self) -> Genotypes | None:
-        """All genotypes inside, inactive options counted each, or None where the space is too large to list."""
-        if prod(self._sizes) > LISTED:
+    def _enumerated(self) -> Genotypes | None:
+        """All feasible genotypes of a small space, None of a large one.
+
+        An architecture with inactive decisions has one row per combination of their options, so a uniform choice of
+        rows is a uniform choice of every decision, as it is in a large space.
+        """
+        if prod(self._sizes) > MAX_ENUMERATED:
             return None
         grid = np.stack(np.meshgrid(*map(np.arange, self._sizes), indexing="ij"), -1)
         every = grid.reshape(-1, len(self._sizes)).astype(np.int32)
         kept = every[self.feasible(every)]
         if not len(kept):
-            raise InvalidInput(self._refusal("no architecture keeps {bounds} together (all were tried)"))
+            raise InvalidInput(self._infeasible("no architecture keeps {bounds} together (all were tried)"))
         return canonical(self.decisions, kept)
 
     def ratios(self, genotypes: Genotypes) -> NDArray[np.float64]:
@@ -156,20 +171,26 @@ class Bounded:
         columns = [1 + (table.score(genotypes) - bound) / _scale(bound) for table, bound in self.limits]
         return np.stack(columns, 1) if columns else np.zeros((len(genotypes), 0))
 
-    def _pick(
+    def _choose(
         self, genotypes: Genotypes, log_weights: NDArray[np.float64], rng: np.random.Generator, count: int
     ) -> Genotypes:
-        """Return `count` distinct ones of the genotypes, without replacement and by weight (Gumbel top-k)."""
+        """Return `count` distinct ones of the genotypes, without replacement and by weight.
+
+        Gumbel top-k: the largest of log-weights with Gumbel noise are such a choice (Kool et al., arXiv 1903.06059).
+        """
         order = np.argsort(-(log_weights + rng.gumbel(size=len(genotypes))), kind="stable")
         return genotypes[order[_distinct(genotypes[order])[:count]]]
 
-    def _sampled(self, rng: np.random.Generator, count: int) -> tuple[Genotypes, NDArray[np.float64]]:
-        """Return draws inside the bounds, repeats included, and the logarithms of their inverse chances."""
+    def _importance_sample(self, rng: np.random.Generator, count: int) -> tuple[Genotypes, NDArray[np.float64]]:
+        """Return feasible samples, repeats included, and the logarithms of their importance weights.
+
+        Samples of the tilt that break a bound are rejected; the weights are the inverse of exp(-weights . ratios).
+        """
         if not self.limits:
             found = sample(self.decisions, rng, 2 * count)
             return found, np.zeros(len(found))
         found, size = np.zeros((0, len(self._sizes)), np.int32), max(PROBES, 8 * count)
-        for _ in range(ROUNDS if self._tilt.share > 0 else 1):
+        for _ in range(SAMPLING_ROUNDS if self._tilt.share > 0 else 1):
             more = canonical(self.decisions, sample_steps(self._tilt.steps, rng, size))
             found = np.concatenate([found, more[self.feasible(more)]])
             if len(_distinct(found)) >= count:
@@ -177,32 +198,39 @@ class Bounded:
             size *= 4
         return found, self.ratios(found)[:, self._sums] @ self._tilt.weights
 
-    def _spread(self, found: Genotypes, count: int) -> tuple[Genotypes, NDArray[np.float64]]:
-        """Return genotypes inside that single changes reach from `found`, until there are `count` of them."""
+    def _expand(self, found: Genotypes, count: int) -> tuple[Genotypes, NDArray[np.float64]]:
+        """Return feasible genotypes around `found`, breadth first by changes of one decision, and zero log-weights.
+
+        Ends with `count` of them, or with fewer where this connected region is exhausted.
+        """
         kept = found[_distinct(found)]
         at = 0
-        while len(kept) < count and at < min(len(kept), SPREADS):
+        while len(kept) < count and at < min(len(kept), MAX_EXPANDED):
             near = canonical(self.decisions, neighbours(self.space, kept[at].tolist()))
             kept = np.concatenate([kept, near[self.feasible(near)]])
             kept = kept[_distinct(kept)]
             at += 1
         return kept, np.zeros(len(kept))
 
-    # ---------------------------------------------------------------------------------------------- the tilted chances
+    # ---------------------------------------------------------------------------------------- the tilted distribution
 
     @cached_property
     def _sums(self) -> list[int]:
+        """The limits on sums, which tilting steers; those on maxima are forbidden combinations of options."""
         return [i for i, (table, _) in enumerate(self.limits) if table.combiner == "sum"]
 
     @cached_property
     def _terms(self) -> tuple[tuple[Term, ...], ...]:
-        """Per additive limit its terms over the bound; last those of maxima: 0 where allowed, else infinite."""
+        """Per limit on a sum its terms over the bound; last, of all limits on maxima, 0 where allowed, else infinite.
+
+        A maximum keeps its bound where each of its terms does, so a bound on it is one on every term by itself.
+        """
         sums = [
-            tuple(Term(term.decision_indices, term.values / _scale(bound)) for term in table.terms)
+            tuple(Term(term.scope, term.values / _scale(bound)) for term in table.terms)
             for table, bound in (self.limits[i] for i in self._sums)
         ]
         forbidden = [
-            Term(term.decision_indices, np.where(term.values <= bound, 0.0, np.inf))
+            Term(term.scope, np.where(term.values <= bound, 0.0, np.inf))
             for table, bound in self.limits
             if table.combiner == "max"
             for term in table.terms
@@ -211,55 +239,65 @@ class Bounded:
 
     @cached_property
     def _order(self) -> list[int]:
-        return elimination_order([term.decision_indices for terms in self._terms for term in terms], len(self._sizes))
+        return elimination_order([term.scope for terms in self._terms for term in terms], len(self._sizes))
 
-    def _combined(self, weights: NDArray[np.float64]) -> CostTable:
-        """Return the weighted sum of the additive limits' ratios, but for constants; infinite where maxima forbid."""
+    def _weighted_sum(self, weights: NDArray[np.float64]) -> CostTable:
+        """Return weights . ratios as one table, without the constants; infinite where a maximum forbids an option."""
         merged: dict[tuple[int, ...], Any] = {}
         *sums, forbidden = self._terms
         for weight, terms in zip((*weights, 1.0), (*sums, forbidden), strict=True):
             for term in terms:
-                merged[term.decision_indices] = merged.get(term.decision_indices, 0.0) + weight * term.values
+                merged[term.scope] = merged.get(term.scope, 0.0) + weight * term.values
         return CostTable("combined", "sum", 0.0, tuple(Term(*item) for item in merged.items()), self._sizes)
 
-    def _tilt_by(self, weights: NDArray[np.float64]) -> tuple[Tilt, Genotypes]:
-        """Return the chances of these weights and the probes drawn from them."""
-        terms = [Term(term.decision_indices, -term.values) for term in self._combined(weights).terms]
+    def _tilted(self, weights: NDArray[np.float64]) -> tuple[Tilt, Genotypes]:
+        """Return the distribution exp(-weights . ratios) and the probes drawn from it."""
+        terms = [Term(term.scope, -term.values) for term in self._weighted_sum(weights).terms]
         total, steps = eliminate(terms, self._sizes, self._order)
-        if total == -np.inf:
-            raise InvalidInput(self._refusal("no architecture keeps {bounds} together (proved by elimination)"))
+        if total == -np.inf:  # the sum over all genotypes is zero: each has a forbidden combination of options
+            raise InvalidInput(self._infeasible("no architecture keeps {bounds} together (proved by elimination)"))
         probes = sample_steps(steps, np.random.default_rng(len(weights)), PROBES)
         return Tilt(weights, steps, float(self.feasible(probes).mean())), probes
 
     @cached_property
     def _tilt(self) -> Tilt:
-        """The weights under which most probes keep the bounds; Newton's steps put the mean half a deviation inside."""
-        best, probes = self._tilt_by(np.zeros(len(self._sums)))
+        """The tilt under which most probes are feasible.
+
+        From the uniform distribution on, each Newton step moves the mean of every cost towards half a standard
+        deviation inside its bound: there many samples keep the bounds, while the weights, and with them the spread
+        of the importance weights, stay small.
+        """
+        best, probes = self._tilted(np.zeros(len(self._sums)))
         weights = best.weights
-        for _ in range(TILTS):
-            if best.share >= GOOD_SHARE or not self._sums:
+        for _ in range(MAX_TILTS):
+            if best.share >= ENOUGH_FEASIBLE or not self._sums:
                 break
             ratios = self.ratios(probes)[:, self._sums]
             weights = newton_weights(weights, ratios)
-            tilt, probes = self._tilt_by(np.minimum(weights, STEEPEST))
+            tilt, probes = self._tilted(np.minimum(weights, MAX_WEIGHT))
             best = max(best, tilt, key=lambda one: one.share)
         return best
 
-    # -------------------------------------------------------------------------------- something inside, or why not
+    # ------------------------------------------------------------------------------ something feasible, or why not
 
     @cached_property
     def start(self) -> NDArray[np.int32]:
-        """A canonical genotype [D] inside all bounds; raises `InvalidInput` with a proof or the nearest miss."""
+        """A canonical feasible genotype [D]; raises `InvalidInput` with a proof that none exists, or the nearest miss.
+
+        In order of cost: the exact minimum where there is one bound; the samples; a proof by duality that none exists;
+        local search. Between proof and search a gap remains, in which neither succeeds.
+        """
         if len(self.limits) == 1:
             return canonical(self.decisions, np.array([self.limits[0][0].minimum()[1]]))[0]
         probes = canonical(self.decisions, sample_steps(self._tilt.steps, np.random.default_rng(0), PROBES))
         inside = self.feasible(probes)
         if inside.any():
             return probes[inside.argmax()]
-        cuts, gap = self._cuts()
-        if gap > PROOF:
+        cuts, gap = self._dual_bound()
+        if gap > GAP_TOLERANCE:
             proof = f"(proved by duality: all bounds together would have to grow by {gap:.2%} or more)"
-            raise InvalidInput(self._refusal("no architecture keeps {bounds} together " + proof))
+            raise InvalidInput(self._infeasible("no architecture keeps {bounds} together " + proof))
+        # Descend from the samples that break the bounds least, and from the last cuts, which are near the bounds too.
         nearest = np.argsort(self._excess(probes), kind="stable")[:DESCENTS]
         ends: list[NDArray[np.int32]] = []
         for begin in (*probes[nearest], *canonical(self.decisions, cuts)[: -DESCENTS - 1 : -1]):
@@ -268,38 +306,46 @@ class Bounded:
                 return ends[-1]
         best = min(ends, key=lambda g: float(self._excess(g[None])[0]))
         over = self.ratios(best[None])[0]
-        worst = shown(*self.limits[int(over.argmax())])
+        worst = limit_text(*self.limits[int(over.argmax())])
         miss = f"the nearest takes {over.max() - 1:.2%} {'less' if '>=' in worst else 'more'} than {worst}"
-        words = "none found that keeps {bounds} together, nor a proof that there is none: " + miss
-        raise InvalidInput(self._refusal(words, loosen=worst))
+        message = "none found that keeps {bounds} together, nor a proof that there is none: " + miss
+        raise InvalidInput(self._infeasible(message, loosen=worst))
 
     def _excess(self, genotypes: Genotypes) -> NDArray[np.float64]:
         """Return the summed relative amounts by which genotypes [N, D] break the bounds, as [N]."""
         return np.asarray(np.maximum(self.ratios(genotypes) - 1, 0).sum(1))
 
-    def _cuts(self) -> tuple[Genotypes, float]:
-        """Return genotypes that are cheapest under some weights of the bounds, and the largest gap that these show.
+    def _dual_bound(self) -> tuple[Genotypes, float]:
+        """Return the genotypes that bound the dual, and the largest gap: above 0 it proves that nothing is feasible.
 
-        For weights w >= 0 that sum to 1, the least of sum(w x cost / bound) over the space, exact by elimination, less
-        1 is a gap: where it is above 0 no genotype keeps all bounds. Kelley's cutting planes look for the largest gap:
-        the weights that are best against all genotypes so far give the next one.
+        For any weights w >= 0 that sum to 1, a feasible genotype has ratios of at most 1 and so w . ratios <= 1. Let
+        gap(w) be the minimum of w . ratios over the whole space, less 1; variable elimination gives it exactly. If it
+        is above 0 for some w, nothing is feasible, and all bounds would have to grow by that share or more.
+
+        gap is concave and piecewise linear in w, with one piece per genotype. Kelley's cutting planes maximise it: the
+        genotypes found so far bound it from above; take the w that maximises this bound (a linear program), find the
+        genotype that is minimal under it (the next cut), and repeat until bound and value meet.
         """
         found = np.array([self.limits[i][0].minimum()[1] for i in self._sums], np.int32)
         gap = -np.inf
-        for _ in range(CUTS):
+        for _ in range(MAX_CUTS):
             ratios = self.ratios(found)[:, self._sums]
             weights, most = matrix_game(ratios - 1)
-            cut = np.array([self._combined(weights).minimum()[1]], np.int32)
+            cut = np.array([self._weighted_sum(weights).minimum()[1]], np.int32)
             gap = max(gap, float((self.ratios(cut)[0, self._sums] - 1) @ weights))
             found = np.concatenate([found, cut])
-            if gap > PROOF or most <= gap + PROOF or self.feasible(cut)[0]:
+            # Proved; or the largest gap is reached and proves nothing; or the cut happens to be feasible itself.
+            if gap > GAP_TOLERANCE or most <= gap + GAP_TOLERANCE or self.feasible(cut)[0]:
                 break
         return found, gap
 
     def _descent(self, genotype: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return where changes of one decision, or of two where one does not help, lead down to the bounds."""
+        """Return the end of a local search from `genotype` towards the bounds, feasible or a local minimum.
+
+        Steepest descent on the excess: the best change of one decision, or of two at once where one does not help.
+        """
         at, excess = genotype, float(self._excess(genotype[None])[0])
-        for _ in range(CLIMBS):
+        for _ in range(MAX_DESCENT_STEPS):
             if excess <= 0:
                 break
             for moves in (1, 2):
@@ -312,44 +358,52 @@ class Bounded:
             at, excess = near[excesses.argmin()], float(excesses.min())
         return canonical(self.decisions, at[None])[0]
 
-    def _refusal(self, words: str, loosen: str = "one of them") -> str:
-        names = " and ".join(shown(*limit) for limit in self.limits)
-        return f"{words.format(bounds=names)} in space '{self.space.name}'; loosen {loosen}"
+    def _infeasible(self, message: str, loosen: str = "one of them") -> str:
+        """Return the text of a refusal: `message` with the names of all bounds, and the remedy."""
+        names = " and ".join(limit_text(*limit) for limit in self.limits)
+        return f"{message.format(bounds=names)} in space '{self.space.name}'; loosen {loosen}"
 
 
-def shown(table: CostTable, bound: float) -> str:
-    """Return a limit in words; one on the negative of a cost is a lower bound on that cost."""
+def limit_text(table: CostTable, bound: float) -> str:
+    """Return a limit such as "latency <= 3"; one on the negative of a cost is a lower bound on that cost."""
     name = table.name
     return f"{name[1:]} >= {-bound:.6g}" if name.startswith("-") else f"{name} <= {bound:.6g}"
 
 
 def newton_weights(weights: NDArray[np.float64], ratios: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weights [M] >= 0 after Newton's step towards means half a deviation below 1 in probes [N, M].
+    """Return the weights [M] >= 0 after a Newton step that moves the mean ratios half a deviation below 1.
 
-    The step minimises the second-order model of log(sum of all weights) + weights x wanted means, a convex function.
+    `ratios` [N, M] are costs over bounds of samples under the present `weights`. Let Z(w) be the sum of
+    exp(-w . ratios) over all genotypes and m the means that are wanted. log Z(w) + w . m is convex, its gradient is m
+    less the mean ratios under w, and its Hessian is their covariance; so its minimum over w >= 0 has the wanted means,
+    or lower ones with weight 0 where a bound does not bind. The samples give gradient and Hessian.
     """
-    deviations = ratios.std(0) + 1e-9  # the unit of all that follows
-    spread = np.cov(ratios / deviations, rowvar=False).reshape(len(weights), -1) + 1e-6 * np.eye(len(weights))
-    surplus = (ratios.mean(0) - 1) / deviations + 0.5
+    # In units of standard deviations, so that costs of any scale count alike; 1e-6 keeps the covariance regular.
+    deviations = ratios.std(0) + 1e-9
+    covariance = np.cov(ratios / deviations, rowvar=False).reshape(len(weights), -1) + 1e-6 * np.eye(len(weights))
+    surplus = (ratios.mean(0) - 1) / deviations + 0.5  # by how much the means are too large
     at = weights * deviations
+    # Minimise the quadratic model (w - at) C (w - at) / 2 - (w - at) . surplus over w >= 0. With C = L L' this is
+    # non-negative least squares: |L' w - (L' at + inverse(L) surplus)|^2. With one weight it has a closed form.
     if len(weights) == 1:
-        constraints = np.maximum(at + surplus / spread[0], 0)
+        optimum = np.maximum(at + surplus / covariance[0], 0)
     else:
-        from scipy.optimize import nnls
-
-        factor = np.linalg.cholesky(spread)
-        constraints = nnls(factor.T, factor.T @ at + np.linalg.solve(factor, surplus))[0]
-    step = constraints - at
-    return np.asarray(at + step * min(1, STRIDE / max(float(np.linalg.norm(step)), 1e-9))) / deviations
+        factor = np.linalg.cholesky(covariance)
+        optimum = nnls(factor.T, factor.T @ at + np.linalg.solve(factor, surplus))[0]
+    # The quadratic model is local, and its samples are few: limit the step.
+    step = optimum - at
+    return np.asarray(at + step * min(1, MAX_NEWTON_STEP / max(float(np.linalg.norm(step)), 1e-9))) / deviations
 
 
 def matrix_game(payoffs: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Return the weights [M] on the columns of payoffs [N, M] that make the least row's mean largest, and that mean."""
-    from scipy.optimize import linprog
+    """Return the weights [M] on the columns of payoffs [N, M] that maximise the minimum over rows, and that minimum.
 
+    The optimal mixed strategy of a zero-sum game, by linear programming: maximise v with payoffs @ weights >= v in
+    every row, weights >= 0 that sum to 1.
+    """
     rows, columns = payoffs.shape
     answer = linprog(
-        c=np.array([*np.zeros(columns), -1.0]),  # the last variable is the least row's mean
+        c=np.array([*np.zeros(columns), -1.0]),  # the variables are the weights and v, of which -v is minimised
         A_ub=np.hstack([-payoffs, np.ones((rows, 1))]),
         b_ub=np.zeros(rows),
         A_eq=np.array([[*np.ones(columns), 0.0]]),
@@ -361,7 +415,7 @@ def matrix_game(payoffs: NDArray[np.float64]) -> tuple[NDArray[np.float64], floa
 
 
 def _scale(bound: float) -> float:
-    """Return what an excess over the bound is measured in: the bound itself but for 0."""
+    """Return what an excess over the bound is measured in: the bound itself, or 1 for a bound of 0."""
     return abs(bound) or 1.0
 
 

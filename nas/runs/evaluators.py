@@ -1,0 +1,57 @@
+"""Where candidates get their accuracy from: a supernet trained once, or an evaluator of somebody's own.
+
+An `EvaluatorSource` says how to build the `Evaluator` (nas/protocols.py) in this process or in any worker, on how many
+images it takes accuracies, and how they are obtained, which is part of the kind of every accuracy.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nas.errors import InvalidInput
+from nas.records import results
+from nas.registry import EVALUATORS, load
+from nas.runs import shared_supernet
+from nas.runs.plan import CHANNELS, SearchPlan
+from nas.search.loop import Build, Payload
+
+
+def space_payload(plan: SearchPlan, weights: shared_supernet.Weights | None) -> dict[str, Any]:
+    """Return what identifies the space of a plan: its name, and the input of target networks and proxies."""
+    return {
+        "space": plan.settings.space,
+        "deployed": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
+        "proxy": (plan.proxy_resolution, plan.proxy_width),
+    }
+
+
+@dataclass(frozen=True)
+class EvaluatorSource:
+    """How a run gets its evaluator.
+
+    `build` is a function at module level: a worker imports it and calls it with the payload, a tree of numpy arrays and
+    plain data. Genotypes are those of the whole space of the plan; `images` [count] gives the standard errors.
+    """
+
+    build: Build
+    images: Callable[[SearchPlan], int]  # on which accuracies are taken
+    how: str  # such as "supernet weights, held-out pictures"; accuracies of other words are not compared
+    payload: Callable[[SearchPlan, Any], Payload] = space_payload
+    trains_supernet: bool = False  # a run trains one first, and payload gets its weights
+
+
+def evaluator_source(name: str) -> EvaluatorSource:
+    """Return the registered evaluator, or the one at "module:attribute"."""
+    found = load("evaluator", EVALUATORS, name)
+    if not isinstance(found, EvaluatorSource):
+        raise InvalidInput(f"the evaluator '{name}' must be an EvaluatorSource, got {type(found).__name__}")
+    return found
+
+
+SUPERNET = EvaluatorSource(
+    shared_supernet.build_evaluator,
+    shared_supernet.evaluated_images,
+    results.SUPERNET,
+    shared_supernet.payload,
+    trains_supernet=True,
+)

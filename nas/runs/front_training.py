@@ -1,0 +1,107 @@
+"""The best of a finished search trained alone, the weak ones stopped early: what `nas finalists` does.
+
+The candidates are the best of the run's front within the latency budget; they are trained as proxies on the run's own
+training images, and measured on its validation images.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.arch import load_arch
+from nas.data import Dataset, load
+from nas.errors import InvalidInput
+from nas.files import read_bytes, read_json
+from nas.records.results import Result
+from nas.runs.plan import TOLERANCE
+from nas.space.scaling import scale_down
+from nas.supernet.presets import load_preset
+from nas.training.candidates import (
+    HALVING,
+    Candidate,
+    CandidateRow,
+    CandidateTrainings,
+    Seen,
+    check_scheduler,
+    default_rungs,
+    halved,
+    in_turn,
+    opened,
+    table,
+    trials_of,
+)
+from nas.training.loop import TrainingConfig
+
+
+def best_of_front(run: Path, result: Result, top: int) -> tuple[Candidate, ...]:
+    """Return the `top` of the run's front that keep the latency budget, by the supernet's top-1; proxies are trained.
+
+    `InvalidInput` where front.csv is missing or altered, or no architecture keeps the latency.
+    """
+    rows = list(csv.DictReader(read_bytes(run / "front.csv").decode().splitlines()))
+    try:
+        kept = [row for row in rows if float(row["latency"]) <= result.latency_budget * (1 + TOLERANCE)]
+        kept.sort(key=lambda row: (-float(row["top1"]), float(row["latency"])))
+    except (KeyError, ValueError) as error:
+        raise InvalidInput(f"{run}/front.csv is not the front of a search ({error}); search again") from error
+    if not kept:
+        raise InvalidInput(f"nothing on the front of {run} keeps {result.latency_budget:.4g} {result.latency_unit}")
+    found = []
+    for row in kept[:top]:
+        arch = load_arch(run / row["spec"])
+        if arch.digest != row["digest"]:
+            raise InvalidInput(f"{run / row['spec']} is not the network of its line in front.csv: a file was altered")
+        proxy = scale_down(arch, result.proxy_resolution, result.proxy_width)
+        found.append(Candidate(arch.digest, proxy, float(row["latency"]), row["latency_unit"], float(row["top1"])))
+    return tuple(found)
+
+
+def data_and_split(run: Path) -> tuple[Dataset, tuple[float, int]]:
+    """Return the data set of the run, and the validation fraction and seed of its split."""
+    stored = read_json(run / "experiment.json")
+    try:
+        settings, digest = stored["settings"], stored["data"]["digest"]
+        dataset = load(settings["data"], Path(settings["data_dir"]) if settings.get("data_dir") else None)
+        split = (load_preset(settings["preset"]).validation_fraction, int(settings["seed"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error
+    if dataset.digest != digest:
+        raise InvalidInput(f"the data set '{dataset.name}' has changed since the run in {run}; search again")
+    return dataset, split
+
+
+def open_trainings(
+    run: Path, result: Result, top: int, config: TrainingConfig, scheduler: str, out: Path
+) -> tuple[tuple[Candidate, ...], CandidateTrainings]:
+    """Make `out` the folder of these trainings, or check that it is, and return candidates and trainings.
+
+    The seed of `config` is replaced by that of the run's split.
+    """
+    check_scheduler(scheduler)
+    dataset, split = data_and_split(run)
+    candidates = best_of_front(run, result, top)
+    own = TrainingConfig(config.epochs, config.batch_size, config.optimizer, seed=split[1])
+    trainings = trials_of([one.arch for one in candidates], dataset, own, out, split=split)
+    about = {"scheduler": scheduler, "split": list(split), "settings": trainings.settings.to_dict()}
+    opened(out, candidates, dataset, about)
+    return candidates, trainings
+
+
+def train_candidates(
+    candidates: Sequence[Candidate],
+    trainings: CandidateTrainings,
+    scheduler: str,
+    seen: Seen,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+) -> list[CandidateRow]:
+    """Train the candidates in this process, or under Ray Tune where workers or a cluster are named; the best first."""
+    if workers is None and address is None:
+        if scheduler != HALVING:
+            raise InvalidInput(f"the scheduler {scheduler} runs under Ray: add --workers N")
+        rungs = default_rungs(candidates, trainings)
+        return table(candidates, halved(candidates, rungs, in_turn(trainings, seen)))
+    from nas.distributed.trials import run_trials  # Ray is imported where it is asked for
+
+    return run_trials(candidates, trainings, scheduler=scheduler, workers=workers or 1, address=address, seen=seen)

@@ -1,0 +1,143 @@
+"""A run folder as data frames: its result, its front, all that was evaluated, and its history, each row with its spec."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nas.arch import ArchSpec, load_arch
+from nas.errors import InvalidInput
+from nas.files import read_json
+from nas.protocols import Genotype
+from nas.records.journal import read_journal
+from nas.records.results import Result, load_result, result_of_run
+from nas.registry import SPACES, load
+from nas.runs.plan import CHANNELS
+from nas.runs.settings import SearchConfig
+from nas.space.genotypes import embedding
+from nas.space.staged import StagedSpace
+
+Decoder = Callable[[Genotype], ArchSpec]
+STEP_COLUMNS = (
+    "loss", "train_top1", "entropy", "beta", "sampled_latency", "argmax_latency", "argmax_reward_top1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a finished run found.
+
+    `front` and `evaluated` are front.csv and evaluated.csv with a column `arch` (an `ArchSpec` per row). `history` has
+    a row per report of the controller (stage, step, the argmax architecture and its numbers), or per trial of a search
+    over a supernet trained once (stage, trial, arch, top1), in order.
+    """
+
+    folder: Path
+    result: Result
+    front: pd.DataFrame
+    evaluated: pd.DataFrame
+    history: pd.DataFrame
+
+
+def load_run(folder: Path) -> RunData:
+    """Return the data of a finished run of one target, or of one target's folder in a run of several.
+
+    `InvalidInput` where the folder is no run, has not finished, or holds the results of several targets.
+    """
+    result = result_of_run(folder)
+    space = _space(folder, result)
+    own = pd.DataFrame(list(_history(folder, space)))
+    return RunData(folder, result, _table(folder, "front.csv"), _evaluated(folder, space, own), own)
+
+
+def _space(folder: Path, result: Result) -> StagedSpace:
+    """Return the space that the run searched, of target networks."""
+    stored = read_json(folder / "experiment.json")
+    config = SearchConfig.from_dict(stored.get("settings") if isinstance(stored, dict) else None)
+    published: StagedSpace = load("space", SPACES, config.space)
+    return published.deployed(config.resolution, CHANNELS, result.arch.num_classes)
+
+
+def _table(folder: Path, name: str) -> pd.DataFrame:
+    """Return a CSV of networks with the specs beside it; the universal network of several targets has no such file."""
+    path = folder / name
+    if not path.exists():
+        return pd.DataFrame()
+    try:
+        table = pd.read_csv(
+            path, dtype={"digest": str, "spec": str}, keep_default_na=False, na_values={"latency": [""]}
+        )
+        archs = [load_arch(folder / spec) if spec else None for spec in table["spec"]]
+        table["arch"] = pd.Series(archs, table.index, dtype=object)
+    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
+        raise InvalidInput(f"{path} is no table of a run's networks ({error}); run the search again") from error
+    return table
+
+
+def _evaluated(folder: Path, space: StagedSpace, history: pd.DataFrame) -> pd.DataFrame:
+    """Return evaluated.csv; specs that have no file of their own come from the journal, by their digest."""
+    table = _table(folder, "evaluated.csv")
+    if table.empty:
+        return table
+    known = {arch.digest: arch for arch in _candidates(folder, space)}
+    known |= {arch.digest: arch for arch in history.get("arch", ())}
+    pairs = zip(table["digest"], table["arch"], strict=True)
+    archs = [known.get(digest) if arch is None else arch for digest, arch in pairs]
+    return table.assign(arch=pd.Series(archs, table.index, dtype=object))
+
+
+def _stages(folder: Path, space: StagedSpace) -> dict[str, Decoder]:
+    """Return for each stage of the folder's journal how its genotypes decode."""
+    coarse = space.coarse()
+    decoders: dict[str, Decoder] = {"coarse": coarse.decode, "coarse pool": coarse.decode}
+    if (folder / "coarse.json").exists():
+        fine = space.fine(load_result(folder / "coarse.json").arch)
+        decoders |= {"fine": fine.decode, "front": fine.decode}
+    return decoders
+
+
+def _records(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """Return the journal of a run, and of one of several targets that of the run with the prefix of its stages."""
+    if (folder / "journal.jsonl").exists():
+        return read_journal(folder / "journal.jsonl")[0], ""
+    return read_journal(folder.resolve().parent / "journal.jsonl")[0], f"{folder.resolve().name}/"
+
+
+def _candidates(folder: Path, space: StagedSpace) -> Iterator[ArchSpec]:
+    """Yield the architectures that a joint search evaluated after its stages."""
+    decoders = _stages(folder, space)
+    for record in _records(folder)[0]:
+        if "genotype" in record and record["stage"] in decoders:
+            yield decoders[record["stage"]](record["genotype"])
+
+
+def _history(folder: Path, space: StagedSpace) -> Iterator[dict[str, Any]]:
+    records, prefix = _records(folder)
+    decoders, trial = _stages(folder, space), 0
+    whole = {name: _embedded(space, decode) for name, decode in _views(folder, space).items()}
+    for record in records:
+        stage = str(record.get("stage", ""))
+        if "argmax" in record and stage in decoders:
+            shown = {name: record.get(name) for name in STEP_COLUMNS}
+            yield {"stage": stage, "step": record["step"], "arch": decoders[stage](record["argmax"]), **shown}
+        if "asked" in record and stage.startswith(prefix):
+            name = stage.rpartition("/")[2]
+            for genotype, top1 in zip(record["asked"], record["accuracy"], strict=True):
+                yield {"stage": stage, "trial": trial, "arch": whole[name](tuple(genotype)), "top1": top1}
+                trial += 1
+
+
+def _views(folder: Path, space: StagedSpace) -> dict[str, StagedSpace]:
+    """Return the views of the space that the stages of a search over a supernet trained once ask in."""
+    views = {"coarse": space.coarse(), "whole": space, "chosen": space}
+    if (folder / "coarse.json").exists():
+        views["fine"] = space.fine(load_result(folder / "coarse.json").arch)
+    return views
+
+
+def _embedded(space: StagedSpace, view: StagedSpace) -> Decoder:
+    embed = embedding(space, view)
+    return lambda genotype: space.decode(tuple(embed(np.array([genotype], np.int32))[0].tolist()))

@@ -1,0 +1,67 @@
+"""What `nas train` trains: a target network as it is, or a proxy of it, from random or from inherited weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nas.arch import ArchSpec
+from nas.data import Dataset
+from nas.errors import InvalidInput
+from nas.files import read_json
+from nas.nn.network import load_weights
+from nas.records.networks import is_run
+from nas.records.results import result_of_run
+from nas.space.scaling import scale_down
+from nas.supernet.presets import QUICK, proxy_resolution
+from nas.zoo import is_reference
+
+
+@dataclass(frozen=True)
+class TrainingSubject:
+    """What is trained: the target network, or a proxy of it; `weights` to start from, None for random ones."""
+
+    arch: ArchSpec
+    proxy_width: float = 1.0
+    weights: Mapping[str, Any] | None = None
+
+
+def data_of_run(network: str) -> tuple[str, str | None]:
+    """Return the data set and its folder that a run was made on; the digits where `network` is no run."""
+    if not is_run(network):
+        return "digits", None
+    stored = read_json(Path(network) / "experiment.json")
+    settings = stored.get("settings") if isinstance(stored, dict) else None
+    if not isinstance(settings, dict):
+        raise InvalidInput(f"{network}/experiment.json holds no settings; name the data with --data")
+    return settings.get("data", "digits"), settings.get("data_dir")
+
+
+def for_classes(network: str, arch: ArchSpec, dataset: Dataset) -> ArchSpec:
+    """Return `arch`, a reference network with the classes of the data; any other spec stays as it was written."""
+    return replace(arch, num_classes=dataset.num_classes) if is_reference(network) else arch
+
+
+def proxy_subject(
+    network: str,
+    arch: ArchSpec,
+    dataset: Dataset,
+    *,
+    resolution: int | None = None,
+    width: float | None = None,
+    from_supernet: bool = False,
+) -> TrainingSubject:
+    """Return the proxy of `arch`: as the run `network` had it, as `resolution` and `width` say, or as `quick` would.
+
+    `from_supernet` starts from the weights that the run inherited from its supernet.
+    """
+    px, share = proxy_resolution(QUICK, dataset.resolution, resolution), QUICK.proxy_width
+    if is_run(network):
+        result = result_of_run(Path(network))
+        px, share = resolution or result.proxy_resolution, result.proxy_width
+    share = width or share
+    small = scale_down(arch, px, share)
+    if not from_supernet:
+        return TrainingSubject(small, share)
+    weights, _ = load_weights(Path(network) / "inherited.safetensors", small)
+    return TrainingSubject(small, share, weights)
