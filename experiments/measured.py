@@ -115,7 +115,7 @@ def minimalistic(arch: ArchSpec) -> ArchSpec:
     def plain(op: Op) -> Op:
         simple: dict[str, Any] = {"act": "relu"}
         if isinstance(op, InvertedResidual):
-            simple |= {"kernel": 3, "se_channels": 0}
+            simple |= {"kernel_size": 3, "se_channels": 0}
         return replace(op, **simple)
 
     stages = tuple(tuple(plain(op) for op in stage) for stage in arch.stages)

@@ -108,7 +108,7 @@ def prices(table: CostTable, unit: float, terms: int, size: int) -> Prices:
     decision_indices, strides = np.zeros((2, terms, 4), np.int32)
     starts, flat, at = np.zeros(terms, np.int32), np.zeros(size, np.float32), 1  # flat[0] is 0, for the padding
     for t, term in enumerate(table.terms):
-        decision_indices[t, : len(term.decision_indices)] = term.decision_indices
+        decision_indices[t, : len(term.scope)] = term.scope
         steps = [int(np.prod(term.values.shape[i + 1 :])) for i in range(term.values.ndim)]
         strides[t, : len(steps)] = steps
         starts[t] = at

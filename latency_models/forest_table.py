@@ -1,8 +1,9 @@
-"""A forest over a space: what it predicts for genotypes, its features looked up in tables instead of decoded.
+"""A random forest over a search space: its predictions for genotypes, with features looked up instead of decoded.
 
-The features of a forest (latency_models/forest.py) are sums and maxima over kernels, so those of a part of the network
-follow from the decisions of that part alone; they are whole numbers, equal to those counted on the decoded network. The
-prediction itself has no table: no part has a share of its own in it. So a bound on it is checked, genotype by genotype.
+The features of a forest (latency_models/forest.py) are sums and maxima over kernels, so they follow from small tables,
+one per piece of the network over the decisions of that piece; they are whole numbers, equal to those counted on the
+decoded network. The prediction itself is not a sum over pieces and has no table. So a bound on it cannot be kept by
+construction: it is checked, genotype by genotype.
 """
 
 from collections.abc import Callable
@@ -18,9 +19,9 @@ from nas.ops import KINDS, Kernel
 from nas.protocols import CostTerm, Genotypes, SearchSpace
 from nas.space.cost_table import CostTable, Term
 
-AT_ONCE = 2048  # genotypes predicted together: their way through 100 trees takes 20 MB
-RIDGE = 1.0  # of `additive`, in squares of one genotype: decides between fits that are equally good
-EACH: tuple[Callable[[Kernel], int], ...] = (
+BATCH = 2048  # genotypes predicted together: their way through 100 trees takes 20 MB
+RIDGE = 1.0  # penalty of `additive`, as of one genotype: decides between fits that are equally good
+COUNTS: tuple[Callable[[Kernel], int], ...] = (
     lambda kernel: 1,
     lambda kernel: kernel.macs,
     lambda kernel: kernel.weights,
@@ -28,69 +29,71 @@ EACH: tuple[Callable[[Kernel], int], ...] = (
     lambda kernel: kernel.writes,
     lambda kernel: kernel.out_shape.elements,
     lambda kernel: kernel.live_elements,
-)  # what is counted on a kernel: `forest.SUMS`, then what the largest map and the peak of the activations come from
-TIMES = np.array([0, 1, 0, 1, 1, 1, 1], bool)  # which of `EACH` count for all images of a batch
+)  # counted per kernel: `forest.SUMS`, then those whose maxima are the largest feature map and the peak of activations
+PER_IMAGE = np.array([0, 1, 0, 1, 1, 1, 1], bool)  # which of `COUNTS` grow with the batch size
 
 
 @dataclass(frozen=True, eq=False)
 class ForestTable:
-    """The predictions of a forest for the genotypes of one space."""
+    """The predictions of a forest for the genotypes of one space; scores like a cost table, but has no minimum."""
 
-    name: str  # what people call it
+    name: str  # of the file, without its ending
     forest: Forest
-    terms: tuple[Term, ...]  # over the decisions of each part, the features last: values [..., P]
+    terms: tuple[Term, ...]  # one per `CostTerm`, with the P features as last axis of its values
 
     @classmethod
     def of(cls, space: SearchSpace, forest: Forest, name: str) -> "ForestTable":
-        """Return the forest over `space`; each part is lowered once for every combination of its own decisions."""
+        """Return the forest over `space`; each piece is lowered once per combination of its own decisions."""
         sizes = [len(decision.options) for decision in space.decisions]
-        return cls(name, forest, tuple(_term(part, sizes, forest.batch) for part in space.parts))
+        return cls(name, forest, tuple(_term(piece, sizes, forest.batch) for piece in space.cost_terms))
 
     def features(self, genotypes: Genotypes) -> NDArray[np.float64]:
         """Return the features [N, P] of genotypes [N, D], as `forest.features_of` counts them on the networks."""
         columns = np.asarray(genotypes, np.intp).T
-        rows = [
-            term.values[tuple(columns[decision_index] for decision_index in term.decision_indices)]
-            for term in self.terms
-        ]
+        rows = [term.values[tuple(columns[d] for d in term.scope)] for term in self.terms]
         each = np.stack([np.broadcast_to(row, (len(genotypes), len(SUMMED))) for row in rows])
         return np.where(SUMMED, each.sum(0), each.max(0))
 
     def score(self, genotypes: Genotypes) -> NDArray[np.float64]:
         """Return the predictions for genotypes [N, D] in the forest's unit, as [N]."""
-        parts = [genotypes[start : start + AT_ONCE] for start in range(0, len(genotypes), AT_ONCE)]
-        found = [np.exp(self.forest.logarithms(self.features(part))) for part in parts]
+        batches = [genotypes[start : start + BATCH] for start in range(0, len(genotypes), BATCH)]
+        found = [np.exp(self.forest.logarithms(self.features(batch))) for batch in batches]
         return np.concatenate(found) if found else np.zeros(0)
 
 
 SUMMED = np.array([name.rpartition(".")[2] in SUMS for name in feature_names()])  # the others are maxima
 
 
-def _term(part: CostTerm, sizes: list[int], batch: int) -> Term:
-    """Return the features of a part for every combination of its decisions."""
-    shape = [sizes[decision_index] for decision_index in part.decision_indices]
+def _term(piece: CostTerm, sizes: list[int], batch: int) -> Term:
+    """Return the features of a piece of the network for every combination of its decisions."""
+    shape = [sizes[d] for d in piece.scope]
     rows: list[tuple[int, ...]] = []
     genotype = [0] * len(sizes)
     for number, options in enumerate(product(*map(range, shape))):
-        for decision_index, option in zip(part.decision_indices, options, strict=True):
-            genotype[decision_index] = option
-        for kernel in part.kernels(tuple(genotype)):
-            rows.append((number, KINDS.index(kernel.kind), *(count(kernel) for count in EACH)))
+        for d, option in zip(piece.scope, options, strict=True):
+            genotype[d] = option
+        for kernel in piece.kernels(tuple(genotype)):
+            rows.append((number, KINDS.index(kernel.kind), *(count(kernel) for count in COUNTS)))
     values = np.zeros((int(np.prod(shape)), len(SUMMED)))
     if rows:
         number, kind, *counts = np.array(rows, np.float64).T
         _add(
             values,
             (number.astype(np.intp), kind.astype(np.intp)),
-            np.array(counts) * np.where(TIMES, batch, 1)[:, None],
+            np.array(counts) * np.where(PER_IMAGE, batch, 1)[:, None],
         )
-    return Term(part.decision_indices, values.reshape(*shape, len(SUMMED)))
+    return Term(piece.scope, values.reshape(*shape, len(SUMMED)))
 
 
 def _add(
     values: NDArray[np.float64], at: tuple[NDArray[np.intp], NDArray[np.intp]], counts: NDArray[np.float64]
 ) -> None:
-    """Add the counts [len(EACH), K] of K kernels to the features `values` [rows, P] of the parts that run them."""
+    """Add the counts [len(COUNTS), K] of K kernels to the features `values` [rows, P], in place.
+
+    `at` gives for each kernel its row and its kind.
+    """
+    # Order of the features (`forest.feature_names`): per kind the sums and the largest map; the sums over all kinds; last
+    # the peak of the activations.
     number, kind = at
     width = len(SUMS) + 1
     for i in range(len(SUMS)):
@@ -102,22 +105,20 @@ def _add(
 
 
 def additive(table: ForestTable, genotypes: Genotypes, sizes: tuple[int, ...]) -> CostTable:
-    """Return a cost table that follows the forest: a sum over decisions fitted to its predictions for genotypes [N, D].
+    """Return an additive surrogate of the forest: one value per option of each decision, as a cost table.
 
-    It tells a policy on which side the forest's bound lies; what keeps the bound is the check. `sizes` [D] are the
+    Fitted to the forest's predictions for genotypes [N, D] by ridge regression on their one-hot form. A policy learns
+    from it on which side of the bound it is; the bound itself is kept by checking the forest. `sizes` [D] are the
     numbers of options. Raises `InvalidInput` where there are no genotypes.
     """
     if not len(genotypes):
         raise InvalidInput(f"'{table.name}' cannot be followed: there are no architectures to predict")
-    starts = np.cumsum([0, *sizes])
+    starts = np.cumsum([0, *sizes])  # where the options of each decision begin among the one-hot columns
     columns = np.zeros((len(genotypes), starts[-1]))
     columns[np.arange(len(genotypes))[:, None], starts[:-1] + genotypes] = 1
     values = table.score(genotypes)
     mean = float(values.mean())
     squares = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
-    shares = np.linalg.solve(squares, columns.T @ (values - mean))
-    terms = tuple(
-        Term((decision_index,), shares[starts[decision_index] : starts[decision_index + 1]])
-        for decision_index in range(len(sizes))
-    )
+    effects = np.linalg.solve(squares, columns.T @ (values - mean))  # one-hot rows sum to D: singular but for the penalty
+    terms = tuple(Term((d,), effects[starts[d] : starts[d + 1]]) for d in range(len(sizes)))
     return CostTable(f"{table.name}, additive", "sum", mean, terms, tuple(sizes))

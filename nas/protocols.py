@@ -1,12 +1,12 @@
-"""READ FIRST: the whole engine on one screen. Everything else is a member of one of these families.
+"""READ FIRST: the whole system on one screen. Everything else in the project implements one of these interfaces.
 
-    SearchSpace.decode(genotype) --> ArchSpec --+--> kernels --> Cost (MACs, params, memory, LatencyModel)
-          ^                                     +--> Evaluator.accuracy (the supernet)
+    SearchSpace.decode(genotype) --> ArchSpec --+--> kernels --> Cost (MACs, parameters, memory, LatencyModel)
+          ^                                     +--> Evaluator.accuracy (weights shared in a supernet)
           | ask                                 +--> Network(arch) + weights --> train, export
-    nas.search: init, ask, tell <-- rewards <---+
+    SearchAlgorithm: init, ask, tell <-- objectives <--+
 
 A cost is a function of an `ArchSpec` alone. A search algorithm sees genotypes only; its `init`, `ask` and `tell` are
-pure functions of explicit state, and randomness comes from (seed, counter). Files, clocks and processes live outside.
+pure functions of an explicit state, randomness comes from (seed, counter). Files, clocks and processes live outside.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,14 +20,17 @@ from nas.arch import ArchSpec
 from nas.ops import Kernel
 
 Genotype = tuple[int, ...]  # one option index per decision
-Genotypes = NDArray[np.int32]  # [N, D]
+Genotypes = NDArray[np.int32]  # a batch of them, [N, D]
 Combiner = Literal["sum", "max"]  # how the cost of a network follows from those of its kernels
 State = TypeVar("State")
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One choice of a space. It counts only where decision number `condition[0]` takes an option index >= `condition[1]`."""
+    """A categorical choice; with a `condition` (i, k) active only where decision number i takes an option index >= k.
+
+    So the kernel size of a block counts only in networks that are deep enough to have the block.
+    """
 
     name: str
     options: tuple[Any, ...]
@@ -36,28 +39,28 @@ class Decision:
 
 @dataclass(frozen=True)
 class CostTerm:
-    """A piece of the network whose kernels depend on the decisions `decision_indices` only; `kernels` takes a whole genotype."""
+    """A piece of the network with its kernels, which depend on the decisions numbered in `scope` (ascending) alone."""
 
     name: str
-    decision_indices: tuple[int, ...]
-    kernels: Callable[[Genotype], Sequence[Kernel]]
+    scope: tuple[int, ...]
+    kernels: Callable[[Genotype], Sequence[Kernel]]  # of a whole genotype; none where the piece is inactive
 
 
 class SearchSpace(Protocol):
-    """A set of architectures as pure data. `encode(decode(g))` is `g` with inactive decisions at option 0."""
+    """A set of architectures. `encode(decode(g))` is `g` in canonical form: inactive decisions at option 0."""
 
     @property
     def name(self) -> str: ...
     @property
     def decisions(self) -> tuple[Decision, ...]: ...
     @property
-    def parts(self) -> tuple[CostTerm, ...]: ...
+    def cost_terms(self) -> tuple[CostTerm, ...]: ...  # together the kernels of `decode(genotype)`
     def decode(self, genotype: Sequence[int]) -> ArchSpec: ...
     def encode(self, arch: ArchSpec) -> Genotype: ...
 
 
 class Cost(Protocol):
-    """A number for an architecture, combined from its kernels: `constant` (+ or max) over `of_kernel`."""
+    """A number for an architecture: `constant` combined (+ or max) with `of_kernel` of each of its kernels."""
 
     @property
     def name(self) -> str: ...
@@ -69,21 +72,21 @@ class Cost(Protocol):
 
 
 class LatencyModel(Cost, Protocol):
-    """A cost in milliseconds for the target's batch, mostly one image (abstract device: relative to a network)."""
+    """A cost in milliseconds for one batch, mostly of one image (for an abstract device: relative to a network)."""
 
     def predict_ms(self, arch: ArchSpec) -> float: ...
 
 
 class Evaluator(Protocol):
-    """Estimates accuracy, a fraction of validation images, for genotypes [N, D] -> [N], without training each."""
+    """Estimates the accuracy, a fraction of the validation images, of genotypes [N, D] -> [N] without training them."""
 
-    def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]: ...
+    def accuracy(self, genotypes: Genotypes) -> NDArray[np.float64]: ...
 
 
 class Executor(Protocol):
-    """Evaluates batches of genotypes, in this process or in others, whose number never changes what is computed.
+    """Evaluates batches of genotypes in one or more processes, whose number never changes a result.
 
-    Results come in the order of the batches: the accuracies [N] of each, None for a batch that was given up on.
+    Yields the accuracies [N] of each batch, in the order of the batches; None for a batch given up on after failures.
     """
 
     def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[NDArray[np.float64] | None]: ...
@@ -91,20 +94,20 @@ class Executor(Protocol):
 
 
 class Proposer(Protocol):
-    """The part of a space in which a search moves: canonical genotypes that keep every hard bound."""
+    """The feasible subset of a space, where a search moves: canonical genotypes that keep every hard bound on costs."""
 
     @property
     def decisions(self) -> tuple[Decision, ...]: ...
     def feasible(self, genotypes: Genotypes) -> NDArray[np.bool_]: ...
     def draw(self, rng: np.random.Generator, count: int) -> Genotypes: ...  # distinct; fewer only where no more exist
-    def repaired(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes: ...  # near them, inside
+    def repaired(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes: ...  # nearby feasible ones
 
 
 class SearchAlgorithm(Protocol[State]):
-    """Proposes genotypes and learns from their objectives [N, M], all minimised; an algorithm of one uses the first.
+    """Proposes genotypes and learns from their objectives [N, M], all minimised (single-objective: the first column).
 
-    The state is a frozen value of numbers and arrays. `ask` is a function of it alone, with randomness from the seed
-    and the number of tells so far: a run is resumed by telling it its journal. Results are told in the order asked.
+    The state is an immutable value of numbers and arrays. `ask` depends on it alone, so a run is resumed by replaying
+    its journal through `tell`, which gets results in the order in which they were asked for.
     """
 
     def init(self, seed: int) -> State: ...

@@ -1,7 +1,7 @@
 """MBConv space of Accel-NASBench (Ahmad et al. 2024), https://arxiv.org/abs/2404.08005, appendix B.
 
 The skeleton of EfficientNet-B0 (arXiv 1905.11946): seven stages of fixed widths and strides; per stage one expansion,
-kernel, number of layers and squeeze-excite (a quarter of the block's input), the same in all its blocks.
+kernel size, number of layers and squeeze-excite (a quarter of the block's input), the same in all its blocks.
 EfficientNet-B0 is a member but for its activations. For prediction and calibration: there is no supernet of it here.
 """
 
@@ -19,7 +19,7 @@ SPACE = MBSpace(
     num_classes=1000,
     front=(Conv(32, 3, 2, ACT),),
     stages=tuple(
-        MBStage(width, stride, layers, BlockOptions((3, 5), (1, 4, 6), (False, True)), ACT, alike=True)
+        MBStage(width, stride, layers, BlockOptions((3, 5), (1, 4, 6), (False, True)), ACT, shared_options=True)
         for width, stride, layers in zip(WIDTHS, STRIDES, LAYERS, strict=True)
     ),
     squeeze=quarter_of_input,

@@ -1,7 +1,7 @@
 """Once-for-all MobileNetV3 (Cai et al. 2020), https://arxiv.org/abs/1908.09791.
 
 The space of section 3.2, details as in the authors' code (mit-han-lab/once-for-all): five stages of 2 to 4 blocks, each
-with its own kernel and expansion; widths, strides, activations and squeeze-excites of MobileNetV3-Large at any depth.
+with its own kernel size and expansion; widths, strides, activations and squeeze-excites as in MobileNetV3-Large.
 Fixed: stem 16, a first block without expansion, 960 features, hidden 1280. The authors' hidden layer has no bias,
 MobileNetV3's has one: 1,280 parameters more than theirs, the same MACs. For prediction and calibration: there is no
 supernet of it here.
@@ -31,8 +31,8 @@ def once_for_all(name: str, width: float = 1.0) -> MBSpace:
         num_classes=1000,
         front=(Conv(wide(16), 3, 2, "hswish"), InvertedResidual(wide(16), 0, 3, 1, "relu", residual=True)),
         stages=tuple(
-            MBStage(wide(channels), stride, (2, 3, 4), BlockOptions((3, 5, 7), (3, 4, 6), (excited,)), act)
-            for channels, stride, act, excited in STAGES
+            MBStage(wide(channels), stride, (2, 3, 4), BlockOptions((3, 5, 7), (3, 4, 6), (squeeze_excite,)), act)
+            for channels, stride, act, squeeze_excite in STAGES
         ),
         squeeze=quarter_of_expanded,
         last=Conv(wide(960), 1, 1, "hswish"),

@@ -2,7 +2,7 @@
 
 The paper publishes the two-stage procedure and the blocks, not the lists of filters and depths: those below are our
 own, chosen so that the space reaches, at 224 px, from below MobileNetV4-Conv-S to above Conv-M on every shipped target.
-Multiples of 16, so that a proxy of width 0.25 keeps all options apart.
+Multiples of 16, so that a proxy of width 0.25 has as many different options.
 """
 
 from nas.ops import Shape

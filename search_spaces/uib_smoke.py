@@ -1,8 +1,8 @@
-"""A cut of the UIB space (MobileNetV4, arXiv 2404.10518, section 6.1) that compiles in seconds, for `--preset smoke`.
+"""A small UIB space (MobileNetV4, arXiv 2404.10518, section 6.1) that compiles in seconds, for `--preset smoke`.
 
-Two stages, the second of one to four blocks. All four kinds of UIB block occur, behind a stride only those that keep it
-in one place. It reaches the latency of MobileNetV4-Conv-S on all shipped targets but titan-rtx, and is for trials of
-the machinery, not for networks to keep.
+Two stages, the second of one to four blocks. All four kinds of UIB block occur; where there is a stride, only those
+with the stride on the middle depthwise. It reaches the latency of MobileNetV4-Conv-S on all shipped targets but
+titan-rtx, and serves to test the software, not to find networks.
 """
 
 from nas.ops import Shape

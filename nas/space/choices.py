@@ -1,12 +1,12 @@
-"""What a stage of UIB blocks offers to a search: filters, depths, depthwise kernel sizes, expansions."""
+"""What a search may choose in a stage of UIB blocks: filters, depth, depthwise kernel sizes, expansion ratios."""
 
 from dataclasses import dataclass
 
-DW = tuple[int, int]  # kernels of the start and the middle depthwise, 0 = absent
+DW = tuple[int, int]  # kernel sizes of the start and the middle depthwise of a UIB block, 0 = absent
 
 ALL_DW: tuple[DW, ...] = tuple((start, middle) for start in (0, 3, 5) for middle in (0, 3, 5))
 
-STRIDED_DW: tuple[DW, ...] = tuple(dw for dw in ALL_DW if any(dw))  # a stride needs a depthwise
+STRIDED_DW: tuple[DW, ...] = tuple(dw for dw in ALL_DW if any(dw))  # for block 0: a stride needs a depthwise
 
 COARSE_DW: DW = (0, 3)  # the coarse search fixes every block to IB k3
 
@@ -15,7 +15,7 @@ COARSE_EXPANSION = 4.0  # ... with expansion 4 (MobileNetV4, section 6.1)
 
 @dataclass(frozen=True)
 class BlockChoices:
-    """The options of one block: pairs of depthwise kernels, and expansion ratios."""
+    """The options of one UIB block: pairs of depthwise kernel sizes, and expansion ratios."""
 
     dws: tuple[DW, ...]
     expansions: tuple[float, ...] = (COARSE_EXPANSION,)
@@ -23,7 +23,10 @@ class BlockChoices:
 
 @dataclass(frozen=True)
 class StageChoices:
-    """The options of one stage; block 0 carries the stride and no skip, `blocks` has one entry per possible block."""
+    """The options of one stage of UIB blocks; `blocks` has one entry for each of the blocks of the deepest stage.
+
+    Block 0 has the stride and no residual connection, the others a residual connection and stride 1.
+    """
 
     filters: tuple[int, ...]
     depths: tuple[int, ...]

@@ -1,4 +1,8 @@
-"""Genotypes of any space: what follows from its list of choices, the canonical form, samples, and the check of one."""
+"""Genotypes of any search space: canonical form, uniform samples, and `DecisionSpace`, the base class of spaces.
+
+A genotype is a vector of option indices, one per decision. Decisions whose condition does not hold are inactive; in
+canonical form they are at option 0, so that equal networks have equal genotypes.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -22,20 +26,20 @@ def canonical(decisions: Sequence[Decision], genotypes: NDArray[np.integer[Any]]
 
 
 def sample(decisions: Sequence[Decision], rng: np.random.Generator, count: int) -> NDArray[np.int32]:
-    """Return `count` canonical genotypes [N, D], each decision drawn uniformly."""
+    """Return `count` canonical genotypes [N, D], each decision sampled uniformly."""
     sizes = [len(decision.options) for decision in decisions]
     return canonical(decisions, rng.integers(0, sizes, size=(count, len(sizes)), dtype=np.int32))
 
 
 class DecisionSpace(ABC):
-    """Base of spaces that list their choices as `all_decisions`: names to genes and options, arrays of genotypes."""
+    """Base of search spaces that list their choices as `all_decisions`: decisions by name, batches of genotypes."""
 
     name: str
 
     @property
     @abstractmethod
     def all_decisions(self) -> tuple[Decision, ...]:
-        """All choices by name, those with a single option included (they are no decisions)."""
+        """All choices in order, those with a single option included; `decisions` leaves these out."""
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
@@ -44,16 +48,16 @@ class DecisionSpace(ABC):
 
     @cached_property
     def index_of(self) -> dict[str, int]:
-        """Name of a decision -> its place in a genotype."""
+        """Name of a decision -> its index in a genotype."""
         return {decision.name: i for i, decision in enumerate(self.decisions)}
 
     @cached_property
     def options(self) -> dict[str, tuple[Any, ...]]:
-        """Name of a slot -> its options."""
+        """Name of a choice -> its options."""
         return {decision.name: decision.options for decision in self.all_decisions}
 
     def value(self, genotype: Sequence[int], name: str) -> Any:
-        """Return the option that `genotype` takes for the slot `name`."""
+        """Return the option that `genotype` takes for the choice `name`; the only one where it is no decision."""
         return self.options[name][genotype[self.index_of[name]] if name in self.index_of else 0]
 
     def canonical(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
@@ -61,7 +65,7 @@ class DecisionSpace(ABC):
         return canonical(self.decisions, genotypes)
 
     def sample(self, rng: np.random.Generator, count: int) -> NDArray[np.int32]:
-        """Return `count` canonical genotypes [N, D], each decision drawn uniformly."""
+        """Return `count` canonical genotypes [N, D], each decision sampled uniformly."""
         return sample(self.decisions, rng, count)
 
     def check(self, genotype: Sequence[int]) -> None:
@@ -71,22 +75,24 @@ class DecisionSpace(ABC):
             raise InvalidInput(f"a genotype of '{self.name}' has {len(sizes)} indices below {sizes}, got {genotype}")
 
 
-def embedding(whole: DecisionSpace, part: DecisionSpace) -> Callable[[NDArray[np.int32]], NDArray[np.int32]]:
-    """Return the function from genotypes [N, d] of a view `part` of a space to those of the same networks [N, D].
+def embedding(space: DecisionSpace, view: DecisionSpace) -> Callable[[NDArray[np.int32]], NDArray[np.int32]]:
+    """Return the function from genotypes [N, d] of a `view` of a space to those of the same networks [N, D] in `space`.
 
-    The choices of a view are choices of the space by the same names; what it lacks is inactive in all of its networks.
+    The choices of a view are choices of the space by the same names, with some of their options; what a view lacks is
+    inactive in all of its networks.
     """
-    numbers = [
-        np.array([decision.options.index(option) for option in part.options.get(decision.name, decision.options[:1])])
-        for decision in whole.decisions
+    # Per decision of the space: the index there of every option that the view offers, and the view's own decision.
+    option_index = [
+        np.array([decision.options.index(option) for option in view.options.get(decision.name, decision.options[:1])])
+        for decision in space.decisions
     ]
-    decision_indices = [part.index_of.get(decision.name) for decision in whole.decisions]
+    index_in_view = [view.index_of.get(decision.name) for decision in space.decisions]  # None: no choice in the view
 
     def embed(genotypes: NDArray[np.int32]) -> NDArray[np.int32]:
         columns = [
-            np.full(len(genotypes), table[0]) if decision_index is None else table[genotypes[:, decision_index]]
-            for table, decision_index in zip(numbers, decision_indices, strict=True)
+            np.full(len(genotypes), table[0]) if d is None else table[genotypes[:, d]]
+            for table, d in zip(option_index, index_in_view, strict=True)
         ]
-        return whole.canonical(np.stack(columns, 1))
+        return space.canonical(np.stack(columns, 1))
 
     return embed

@@ -1,7 +1,7 @@
-"""Spaces of inverted residual stages as pure data: fixed widths and strides; depths, kernels, expansions, excitation.
+"""`MBSpace`, search spaces of inverted residuals: fixed widths and strides; depths, kernel sizes, expansions, SE vary.
 
-For the families whose members were measured by others (once-for-all, arXiv 1908.09791; Accel-NASBench, 2404.08005):
-they decode, encode and compile to cost tables as every space does. There is no supernet for them here, so `nas search`
+For the families whose members others measured (once-for-all, arXiv 1908.09791; Accel-NASBench, arXiv 2404.08005): they
+decode, encode and compile to cost tables as every space does. There is no supernet for them here, so `nas search`
 refuses them.
 """
 
@@ -19,38 +19,41 @@ from nas.protocols import CostTerm, Decision, Genotype
 from nas.space.genotypes import DecisionSpace
 from nas.space.scaling import drop_early_strides
 
-Squeeze = Callable[[int, int], int]  # (channels in, channels after the expansion) -> width of the squeezed layer
+SqueezeWidth = Callable[[int, int], int]  # (input channels, expanded channels) -> channels of the squeezed layer
 
 
 def quarter_of_input(channels_in: int, expanded: int) -> int:
-    """Return a quarter of the block's input, as MnasNet and EfficientNet squeeze."""
+    """Return a quarter of the block's input channels, the squeeze-excite width of MnasNet and EfficientNet."""
     return channels_in // 4
 
 
 def quarter_of_expanded(channels_in: int, expanded: int) -> int:
-    """Return a quarter of the expanded channels as a multiple of 8, as MobileNetV3 squeezes."""
+    """Return a quarter of the expanded channels as a multiple of 8, the squeeze-excite width of MobileNetV3."""
     return make_divisible(expanded // 4)
 
 
 @dataclass(frozen=True)
 class BlockOptions:
-    """What a block may be; expansion 1 means no expansion. Where `excited` has one entry it is no choice."""
+    """The options of one inverted residual block; expansion 1 means no expansion, a single option no choice."""
 
-    kernels: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
     expansions: tuple[int, ...]
-    excited: tuple[bool, ...]
+    squeeze_excite: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
 class MBStage:
-    """One stage: block 0 has the stride and no skip, others a skip. `alike`: all blocks take the same options."""
+    """One stage of inverted residuals: block 0 has the stride, the others a residual connection.
+
+    With `shared_options` one choice holds for all blocks of the stage, else every block has its own.
+    """
 
     out_channels: int
     stride: int
     depths: tuple[int, ...]
     options: BlockOptions
     act: Act
-    alike: bool = False
+    shared_options: bool = False
 
     def __post_init__(self) -> None:
         if sorted(set(self.depths)) != list(self.depths) or self.depths[0] < 1:
@@ -59,14 +62,14 @@ class MBStage:
 
 @dataclass(frozen=True)
 class MBSpace(DecisionSpace):
-    """A fixed front, stages of inverted residuals, a last 1x1 convolution and a head."""
+    """A search space: fixed first ops, stages of inverted residuals, a last 1x1 convolution and a head."""
 
     name: str
     input_shape: Shape
     num_classes: int
     front: tuple[Conv | InvertedResidual, ...]
     stages: tuple[MBStage, ...]
-    squeeze: Squeeze
+    squeeze: SqueezeWidth
     last: Conv
     head: Head
 
@@ -74,26 +77,26 @@ class MBSpace(DecisionSpace):
 
     @cached_property
     def all_decisions(self) -> tuple[Decision, ...]:
-        """All choices by name, those with a single option included (they are no decisions)."""
+        """All choices in order, those with a single option included; `decisions` leaves these out."""
         all_decisions: list[Decision] = []
         for s, stage in enumerate(self.stages):
             all_decisions.append(Decision(f"stage{s}.depth", stage.depths))
             depth_index = sum(len(decision.options) > 1 for decision in all_decisions) - 1
-            for i in range(1 if stage.alike else stage.depths[-1]):
+            for i in range(1 if stage.shared_options else stage.depths[-1]):
                 first = next(k for k, depth in enumerate(stage.depths) if depth > i)
                 condition = (depth_index, first) if first > 0 else None
                 place, options = self._place(s, i), stage.options
-                all_decisions.append(Decision(f"{place}.kernel", options.kernels, condition))
+                all_decisions.append(Decision(f"{place}.kernel", options.kernel_sizes, condition))
                 all_decisions.append(Decision(f"{place}.expansion", options.expansions, condition))
-                all_decisions.append(Decision(f"{place}.excited", options.excited, condition))
+                all_decisions.append(Decision(f"{place}.excited", options.squeeze_excite, condition))
         return tuple(all_decisions)
 
     def _place(self, s: int, i: int) -> str:
-        """Return where the options of block `i` of stage `s` are decided."""
-        return f"stage{s}" if self.stages[s].alike else f"stage{s}.block{i}"
+        """Return the first part of the names of the decisions on block `i` of stage `s`."""
+        return f"stage{s}" if self.stages[s].shared_options else f"stage{s}.block{i}"
 
     def genotype_of(self, values: dict[str, Any]) -> Genotype:
-        """Return the canonical genotype that takes `values`, by the names of `all_decisions`; a slot without one, the first.
+        """Return the canonical genotype with these values of choices, by name; a choice without one takes its first.
 
         Raises `InvalidInput` where a name or a value is none of this space.
         """
@@ -109,12 +112,15 @@ class MBSpace(DecisionSpace):
         """Return the number of distinct architectures (inactive decisions counted once)."""
         total = 1
         for stage in self.stages:
-            each = len(stage.options.kernels) * len(stage.options.expansions) * len(stage.options.excited)
-            total *= each * len(stage.depths) if stage.alike else sum(each**depth for depth in stage.depths)
+            each = len(stage.options.kernel_sizes) * len(stage.options.expansions) * len(stage.options.squeeze_excite)
+            total *= each * len(stage.depths) if stage.shared_options else sum(each**depth for depth in stage.depths)
         return total
 
     def deployed(self, resolution: int, channels: int, num_classes: int) -> "MBSpace":
-        """Return the space for square images of `resolution` px; early strides go as `kept_strides` says."""
+        """Return the space for square images of `resolution` px; early strides become 1 where images are small.
+
+        `nas.space.scaling.drop_early_strides` says which.
+        """
         strides = iter(drop_early_strides(resolution, [x.stride for x in (*self.front, *self.stages)]))
         return replace(
             self,
@@ -127,7 +133,7 @@ class MBSpace(DecisionSpace):
     # ------------------------------------------------------------------------------------------- genotypes and specs
 
     def _channels_in(self, s: int, i: int) -> int:
-        """Return the channels in front of block `i` of stage `s`."""
+        """Return the input channels of block `i` of stage `s`."""
         if i > 0:
             return self.stages[s].out_channels
         return self.stages[s - 1].out_channels if s else self.front[-1].out_channels
@@ -175,29 +181,29 @@ class MBSpace(DecisionSpace):
     # -------------------------------------------------------------------------------------------------------- costs
 
     @cached_property
-    def parts(self) -> tuple[CostTerm, ...]:
-        """The network in pieces, each with the decisions it depends on; together they are the kernels of `decode`."""
+    def cost_terms(self) -> tuple[CostTerm, ...]:
+        """One cost term per block, with the decisions it depends on; together they have the kernels of `decode`."""
         front, at = [], self.input_shape
         for op in self.front:
             front += op.lower(at)
             at = op.out_shape(at)
-        parts = [CostTerm("front", (), partial(_always, tuple(front)))]
+        terms = [CostTerm("front", (), partial(_always, tuple(front)))]
         for s, stage in enumerate(self.stages):
             for i in range(stage.depths[-1]):
                 names = [f"stage{s}.depth", *(f"{self._place(s, i)}.{x}" for x in ("kernel", "expansion", "excited"))]
-                decision_indices = tuple(sorted(self.index_of[name] for name in names if name in self.index_of))
-                parts.append(
-                    CostTerm(f"stage{s}.block{i}", decision_indices, partial(self._block_kernels, s=s, i=i, at=at))
-                )
+                scope = tuple(sorted(self.index_of[name] for name in names if name in self.index_of))
+                terms.append(CostTerm(f"stage{s}.block{i}", scope, partial(self._block_kernels, s=s, i=i, at=at)))
                 at = at.strided(1 if i else stage.stride, stage.out_channels)
         head = self.head.classify(self.last.out_shape(at), self.num_classes)
-        parts.append(CostTerm("head", (), partial(_always, (*self.last.lower(at), *head))))
-        return tuple(parts)
+        terms.append(CostTerm("head", (), partial(_always, (*self.last.lower(at), *head))))
+        return tuple(terms)
 
     def _block_kernels(self, genotype: Genotype, *, s: int, i: int, at: Shape) -> Sequence[Kernel]:
+        """Return the kernels of block `i` of stage `s` on a feature map `at`; none where the stage is not as deep."""
         active = i < self.value(genotype, f"stage{s}.depth")
         return self.block(genotype, s, i).lower(at) if active else ()
 
 
 def _always(kernels: tuple[Kernel, ...], genotype: Genotype) -> Sequence[Kernel]:
+    """Return the kernels, which do not depend on the genotype."""
     return kernels

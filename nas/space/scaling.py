@@ -1,6 +1,7 @@
-"""The same network elsewhere: at another resolution, or shrunk to the proxy that a supernet can afford to train.
+"""Scale a network: change its input size and number of classes, and its width for the search proxy.
 
-Both are pure functions `ArchSpec -> ArchSpec`. The deployed network has the costs and latency; its proxy the accuracy.
+Pure functions `ArchSpec -> ArchSpec`. Costs and latency are those of the target network; the accuracy that a search
+sees is that of its proxy, scaled down to what a supernet can afford to train.
 """
 
 from collections.abc import Sequence
@@ -10,14 +11,15 @@ from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import Head, Op, Shape
 
-SMALLEST_MAP = 4  # pixels that the last feature map keeps on each side
+SMALLEST_MAP = 4  # pixels on each side that the last feature map has at least
 WIDTH_STEP = 4  # channels of a proxy are multiples of this
 
 
 def drop_early_strides(resolution: int, strides: Sequence[int]) -> tuple[int, ...]:
-    """Return `strides` with the earliest ones 1, as far as a map of `resolution` px needs to end at `SMALLEST_MAP`.
+    """Return `strides` with as many of the earliest ones set to 1 as small images need.
 
-    Raises `InvalidInput` where the image itself is smaller than that.
+    As many as it takes for an image of `resolution` px to end in a feature map of at least `SMALLEST_MAP` px. Raises
+    `InvalidInput` where the image itself is smaller than that.
     """
     if resolution < SMALLEST_MAP:
         raise InvalidInput(f"the resolution must be at least {SMALLEST_MAP} px, got {resolution}")
@@ -40,28 +42,28 @@ def scale_channels(channels: int, width: float) -> int:
 
 
 def with_input(arch: ArchSpec, resolution: int, channels: int, num_classes: int) -> ArchSpec:
-    """Return `arch` for square images of `resolution` px; early strides go where its last map would be under 4x4."""
+    """Return `arch` for square images of `resolution` px; early strides become 1 for a last map of at least 4x4."""
     ops = [op for stage in arch.stages for op in stage]
     strides = drop_early_strides(resolution, [getattr(op, "stride", 1) for op in ops])
-    moved = iter(
-        _strided(op, stride) if getattr(op, "stride", 1) != stride else op
+    restrided = iter(
+        _with_stride(op, stride) if getattr(op, "stride", 1) != stride else op
         for op, stride in zip(ops, strides, strict=True)
     )
-    stages = tuple(tuple(next(moved) for _ in stage) for stage in arch.stages)
+    stages = tuple(tuple(next(restrided) for _ in stage) for stage in arch.stages)
     return replace(arch, input_shape=Shape(resolution, resolution, channels), stages=stages, num_classes=num_classes)
 
 
 def scale_down(arch: ArchSpec, resolution: int, width: float) -> ArchSpec:
-    """Return the proxy of `arch`: lower resolution, early strides dropped, channels times `width`, the same blocks."""
+    """Return the search proxy of `arch`: lower resolution, early strides dropped, channels times `width`."""
     narrow = replace(
         arch,
-        stages=tuple(tuple(_narrowed(op, width) for op in stage) for stage in arch.stages),
-        head=_narrowed_head(arch.head, width),
+        stages=tuple(tuple(_scale_op(op, width) for op in stage) for stage in arch.stages),
+        head=_scale_head(arch.head, width),
     )
     return with_input(narrow, resolution, arch.input_shape.channels, arch.num_classes)
 
 
-def _narrowed(op: Op, width: float) -> Op:
+def _scale_op(op: Op, width: float) -> Op:
     changed = {
         name: scale_channels(getattr(op, name), width)
         for name in ("out_channels", "expanded_channels", "se_channels", "key_dim", "value_dim")
@@ -70,10 +72,10 @@ def _narrowed(op: Op, width: float) -> Op:
     return replace(op, **changed)
 
 
-def _narrowed_head(head: Head, width: float) -> Head:
+def _scale_head(head: Head, width: float) -> Head:
     return replace(head, hidden=scale_channels(head.hidden, width))
 
 
-def _strided(op: Op, stride: int) -> Op:
+def _with_stride(op: Op, stride: int) -> Op:
     changed = {"stride": stride}
     return replace(op, **changed)

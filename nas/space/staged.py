@@ -1,8 +1,9 @@
-"""Staged spaces of Universal Inverted Bottlenecks: pure data, from which decisions, specs and cost parts follow.
+"""`StagedSpace`, the search space of Universal Inverted Bottlenecks: data, from which all else of a space follows.
 
 Skeleton: stem conv - fused inverted bottleneck - stages of UIB blocks - 1x1 features - pool - hidden - classifier
-(MobileNetV4, arXiv 2404.10518, section 6.1). The coarse and the fine search are two views of one space: `coarse()`
-keeps the choices of filters and depths, `fine(arch)` fixes those and keeps the choices inside the blocks.
+(MobileNetV4, arXiv 2404.10518, section 6.1). The two stages of the search are views of one space: `coarse()` keeps the
+choices of filters and depths, `fine(arch)` fixes those and keeps the choices inside the blocks. `proxy(...)` is the
+space of the scaled-down networks that the supernet trains; all views share the names of their decisions.
 """
 
 import math
@@ -19,7 +20,7 @@ from nas.space.choices import COARSE_DW, BlockChoices, StageChoices
 from nas.space.genotypes import DecisionSpace
 from nas.space.scaling import drop_early_strides, scale_channels
 
-SHOWN = {  # the fields of an op that show which option it was built from
+READ_FROM = {  # the last part of a decision's name -> the fields of an op from which its option is read back
     "filters": ("out_channels",),
     "expansion": ("expanded_channels",),
     "dw": ("start_dw", "middle_dw"),
@@ -28,7 +29,7 @@ SHOWN = {  # the fields of an op that show which option it was built from
 
 @dataclass(frozen=True)
 class StagedSpace(DecisionSpace):
-    """A space of UIB networks for one input shape and number of classes. See the module's docstring."""
+    """A search space of UIB networks for one input shape and number of classes; see the docstring of the module."""
 
     name: str
     input_shape: Shape
@@ -44,7 +45,7 @@ class StagedSpace(DecisionSpace):
     act: Act = "relu"
     padding: Padding = "symmetric"
     norm_eps: float = 1e-5
-    width: float = 1.0  # below 1 in the space of proxies
+    width: float = 1.0  # of all channels; below 1 in a space of proxies
 
     def __post_init__(self) -> None:
         for s, choices in enumerate(self.stages):
@@ -64,7 +65,7 @@ class StagedSpace(DecisionSpace):
 
     @cached_property
     def all_decisions(self) -> tuple[Decision, ...]:
-        """All choices by name, those with a single option included (they are no decisions)."""
+        """All choices in order, those with a single option included; `decisions` leaves these out."""
         all_decisions: list[Decision] = [
             Decision("stem.filters", self.stem_filters),
             Decision("fused.filters", self.fused_filters),
@@ -73,6 +74,7 @@ class StagedSpace(DecisionSpace):
         for s, choices in enumerate(self.stages):
             all_decisions.append(Decision(f"stage{s}.filters", choices.filters))
             all_decisions.append(Decision(f"stage{s}.depth", choices.depths))
+            # Number of the depth among the decisions proper; block i counts from the first depth above i on.
             depth_index = sum(len(decision.options) > 1 for decision in all_decisions) - 1
             for i, block in enumerate(choices.blocks):
                 first = next(k for k, depth in enumerate(choices.depths) if depth > i)
@@ -92,7 +94,7 @@ class StagedSpace(DecisionSpace):
     # --------------------------------------------------------------------------------------------- views of the space
 
     def coarse(self) -> "StagedSpace":
-        """Return the space of filters and depths: every block IB k3 with expansion 4."""
+        """Return the view for the coarse search: filters and depths; every block is IB k3 with expansion 4."""
         fixed = BlockChoices((COARSE_DW,))
         return replace(
             self,
@@ -101,7 +103,7 @@ class StagedSpace(DecisionSpace):
         )
 
     def fine(self, arch: ArchSpec) -> "StagedSpace":
-        """Return the space of depthwise options (and expansions, where there are any) around `arch`'s filters."""
+        """Return the view for the fine search: depthwise options and expansions inside the blocks of `arch`."""
         genotype = self.encode(arch)
         stages = []
         for s, choices in enumerate(self.stages):
@@ -118,7 +120,10 @@ class StagedSpace(DecisionSpace):
         )
 
     def deployed(self, resolution: int, channels: int, num_classes: int) -> "StagedSpace":
-        """Return the space for square images of `resolution` px; early strides go as `kept_strides` says."""
+        """Return the space for square images of `resolution` px; early strides become 1 where images are small.
+
+        `nas.space.scaling.drop_early_strides` says which.
+        """
         strides = drop_early_strides(
             resolution, [self.stem_stride, self.fused_stride, *(c.stride for c in self.stages)]
         )
@@ -132,7 +137,7 @@ class StagedSpace(DecisionSpace):
         )
 
     def proxy(self, resolution: int, width: float) -> "StagedSpace":
-        """Return the space of proxies: `space.proxy(r, w).decode(g) == proxied(space.decode(g), r, w)`."""
+        """Return the space of proxies: `space.proxy(r, w).decode(g) == scale_down(space.decode(g), r, w)`."""
         if not 0 < width <= 1:
             raise InvalidInput(f"the proxy width must lie above 0 and at most at 1, got {width}")
         if self.width != 1:
@@ -148,7 +153,7 @@ class StagedSpace(DecisionSpace):
     # ------------------------------------------------------------------------------------------- genotypes and specs
 
     def _filters(self, genotype: Sequence[int], s: int) -> int:
-        """Return the filters in front of stage `s` + 1 (-1: the fused block's), before the proxy's width."""
+        """Return the filters of stage `s` (-1: of the fused block), before they are scaled by the proxy's width."""
         return int(self.value(genotype, f"stage{s}.filters" if s >= 0 else "fused.filters"))
 
     def stem(self, genotype: Sequence[int]) -> Conv:
@@ -157,7 +162,7 @@ class StagedSpace(DecisionSpace):
         return Conv(scale_channels(filters, self.width), 3, self.stem_stride, self.act)
 
     def fused(self, genotype: Sequence[int]) -> FusedIB:
-        """Return the fused inverted bottleneck behind the stem."""
+        """Return the fused inverted bottleneck after the stem."""
         expanded = make_divisible(self.value(genotype, "stem.filters") * self.value(genotype, "fused.expansion"))
         out = scale_channels(self._filters(genotype, -1), self.width)
         return FusedIB(out, scale_channels(expanded, self.width), 3, self.fused_stride, self.act)
@@ -195,7 +200,8 @@ class StagedSpace(DecisionSpace):
         genotype = [0] * len(self.decisions)
         known = [self.index_of[decision.name] for decision in self.all_decisions if decision.name in self.index_of]
         assert known == sorted(known)
-        for decision in self.all_decisions:  # in order, so that what an op depends on is set before it
+        # In order, so that what an op depends on is decoded already when its own decision is read.
+        for decision in self.all_decisions:
             if decision.name in self.index_of:
                 genotype[self.index_of[decision.name]] = self._read(arch, genotype, decision)
         if self.decode(genotype) != arch:
@@ -203,7 +209,11 @@ class StagedSpace(DecisionSpace):
         return tuple(genotype)
 
     def _read(self, arch: ArchSpec, genotype: list[int], decision: Decision) -> int:
-        """Return the first option of `decision` under which our op shows the same as the one in `arch`, else 0."""
+        """Return the first option of `decision` with which our op has the fields of the op in `arch`, else 0.
+
+        By trial instead of by inverting formulas: filters and expansions are rounded, and scaled in a proxy. A wrong 0
+        does no harm: `encode` decodes what it found and refuses an `arch` that differs.
+        """
         place, _, what = decision.name.rpartition(".")
         s, i = _stage_and_block(place)
         theirs = arch.stages[s] if s < len(arch.stages) else ()
@@ -213,7 +223,7 @@ class StagedSpace(DecisionSpace):
             trial = [*genotype]
             trial[self.index_of[decision.name]] = k
             ours = self._op(trial, s, i)
-            if all(getattr(ours, name) == getattr(theirs[i], name, None) for name in SHOWN[what]):
+            if all(getattr(ours, name) == getattr(theirs[i], name, None) for name in READ_FROM[what]):
                 return k
         return 0
 
@@ -226,18 +236,23 @@ class StagedSpace(DecisionSpace):
     # -------------------------------------------------------------------------------------------------------- costs
 
     @cached_property
-    def parts(self) -> tuple[CostTerm, ...]:
-        """The network in pieces, each with the decisions it depends on; together they are the kernels of `decode`."""
+    def cost_terms(self) -> tuple[CostTerm, ...]:
+        """One cost term per block, with the decisions it depends on; together they have the kernels of `decode`.
+
+        A block depends on its own options, on the filters and depth of its stage, and the first of a stage also on the
+        filters of the stage before. Sizes of feature maps are the same for all genotypes: strides are no choice.
+        """
         at = self.input_shape
-        parts = [self._part("stem", ("stem.filters",), lambda g: (self.stem(g), at))]
+        terms = [self._term("stem", ("stem.filters",), lambda g: (self.stem(g), at))]
         stem_map = at.strided(self.stem_stride, 0)
-        parts.append(
-            self._part(
+        terms.append(
+            self._term(
                 "fused",
                 ("stem.filters", "fused.filters", "fused.expansion"),
                 lambda g: (self.fused(g), stem_map._replace(channels=self.stem(g).out_channels)),
             )
         )
+        # `before` names the decision of the channels in front of a stage, `size` is the feature map there.
         before, size = "fused.filters", stem_map.strided(self.fused_stride, 0)
         for s, choices in enumerate(self.stages):
             inside = size.strided(choices.stride, 0)
@@ -249,28 +264,33 @@ class StagedSpace(DecisionSpace):
                 ]
                 names = [before, *names] if i == 0 else names
                 build = partial(self._block_at, s=s, i=i, size=size if i == 0 else inside)
-                parts.append(self._part(f"stage{s}.block{i}", tuple(names), build))
+                terms.append(self._term(f"stage{s}.block{i}", tuple(names), build))
             before, size = f"stage{s}.filters", inside
         last = size
-        parts.append(CostTerm("head", self._decision_indices((before,)), lambda g: self._head_kernels(g, last)))
-        return tuple(parts)
+        terms.append(CostTerm("head", self._scope((before,)), lambda g: self._head_kernels(g, last)))
+        return tuple(terms)
 
-    def _decision_indices(self, names: tuple[str, ...]) -> tuple[int, ...]:
+    def _scope(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the sorted indices of the named choices that are decisions."""
         return tuple(sorted(self.index_of[name] for name in names if name in self.index_of))
 
-    def _part(self, name: str, all_decisions: tuple[str, ...], build: Any) -> CostTerm:
+    def _term(self, name: str, decisions: tuple[str, ...], build: Any) -> CostTerm:
+        """Return the cost term of the op and input shape that `build` makes of a genotype; no op, no kernels."""
+
         def kernels(genotype: Genotype) -> Sequence[Kernel]:
             op, shape = build(genotype)
             return op.lower(shape) if op is not None else ()
 
-        return CostTerm(name, self._decision_indices(all_decisions), kernels)
+        return CostTerm(name, self._scope(decisions), kernels)
 
     def _block_at(self, genotype: Genotype, s: int, i: int, size: Shape) -> tuple[UIB | None, Shape]:
+        """Return block `i` of stage `s`, None where the stage is not as deep, and the shape of its input."""
         channels = scale_channels(self._filters(genotype, s - 1 if i == 0 else s), self.width)
         active = i < self.value(genotype, f"stage{s}.depth")
         return (self.block(genotype, s, i) if active else None), size._replace(channels=channels)
 
     def _head_kernels(self, genotype: Genotype, size: Shape) -> Sequence[Kernel]:
+        """Return the kernels of the 1x1 feature layer and of the head, on a last feature map of this size."""
         filters = scale_channels(self._filters(genotype, len(self.stages) - 1), self.width)
         features = Conv(self.features, 1, 1, self.act)
         head = Head(self.hidden, True, self.act).classify(size._replace(channels=self.features), self.num_classes)
@@ -278,7 +298,7 @@ class StagedSpace(DecisionSpace):
 
 
 def _stage_and_block(place: str) -> tuple[int, int]:
-    """Return where the op called `place` ("stem", "fused", "stage1", "stage1.block2") stands in `ArchSpec.stages`."""
+    """Return stage and op in `ArchSpec.stages` of the op at `place`: "stem", "fused", "stage1" or "stage1.block2"."""
     if place in ("stem", "fused"):
         return 0, int(place == "fused")
     stage_name, _, block_name = place.partition(".")

@@ -208,15 +208,12 @@ def _warm_options(stage: JointStage) -> NDArray[np.int32]:
 
 def priced_by(table: CostTable, unit: float) -> Callable[[Array], Array]:
     """Return the cost table as a function of genotypes [N, D] inside a compiled program, in multiples of `unit`."""
-    terms = [(term.decision_indices, jnp.asarray(term.values / unit, jnp.float32)) for term in table.terms]
+    terms = [(term.scope, jnp.asarray(term.values / unit, jnp.float32)) for term in table.terms]
     combine: Any = {"sum": jnp.add, "max": jnp.maximum}[table.combiner]
 
     def score(genotypes: Array) -> Array:
         columns = genotypes.T
-        parts = [
-            values[tuple(columns[decision_index] for decision_index in decision_indices)]
-            for decision_indices, values in terms
-        ]
+        parts = [values[tuple(columns[d] for d in scope)] for scope, values in terms]
         return reduce(combine, parts, jnp.full(len(genotypes), table.constant / unit, jnp.float32))
 
     return score

@@ -1,4 +1,4 @@
-"""Laws of staged spaces: genotypes and specs round trip, parts are the network, proxies commute with decoding."""
+"""Laws of staged spaces: genotypes and specs round trip, cost terms cover the network, proxies commute with decoding."""
 
 from dataclasses import replace
 from typing import Any
@@ -47,11 +47,11 @@ def test_encode_inverts_decode(member: tuple[Any, tuple[int, ...]]) -> None:
 
 
 @given(members() | members_of_any_space())
-def test_parts_are_the_kernels_of_the_network(member: tuple[Any, tuple[int, ...]]) -> None:
+def test_cost_terms_are_the_kernels_of_the_network(member: tuple[Any, tuple[int, ...]]) -> None:
     space, genotype = member
-    parts = [kernel for part in space.parts for kernel in part.kernels(genotype)]
+    kernels = [kernel for term in space.cost_terms for kernel in term.kernels(genotype)]
     whole = space.decode(genotype).kernels
-    assert [replace(kernel, name="") for kernel in parts] == [replace(kernel, name="") for kernel in whole]
+    assert [replace(kernel, name="") for kernel in kernels] == [replace(kernel, name="") for kernel in whole]
 
 
 @given(members(), st.sampled_from([16, 28, 32, 64]), st.sampled_from([0.25, 0.5, 1.0]))

@@ -27,7 +27,7 @@ class Tabular:
 
     def table(self, terms: dict[tuple[int, ...], object], name: str = "cost", combiner: Combiner = "sum") -> CostTable:
         """Return the cost that adds these terms, or takes their maximum."""
-        arrays = tuple(Term(decision_indices, np.asarray(values, float)) for decision_indices, values in terms.items())
+        arrays = tuple(Term(scope, np.asarray(values, float)) for scope, values in terms.items())
         return CostTable(name, combiner, 0.0, arrays, self.sizes)
 
 

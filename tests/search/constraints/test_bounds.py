@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import nas.search.constraints.bounds
 from latency_models.target import load_target
 from nas.errors import InvalidInput
 from nas.protocols import Decision, Genotypes
 from nas.registry import SPACES, load
+from nas.search.constraints import bounds
 from nas.search.constraints.bounds import Bounded, matrix_game
 from nas.search.constraints.elimination import eliminate, elimination_order
 from nas.search.constraints.elimination import sample as sample_steps
@@ -51,34 +51,34 @@ def rows(genotypes: Genotypes) -> set[tuple[int, ...]]:
 
 @st.composite
 def factors(draw: st.DrawFn) -> tuple[tuple[int, ...], list[Term]]:
-    """Up to four genes of up to three options, and tables over some of them, with forbidden entries."""
+    """Up to four decisions of up to three options, and tables over some of them, with forbidden entries."""
     sizes = tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=4)))
     values = st.floats(-3, 3) | st.just(-np.inf)
     terms = []
     for _ in range(draw(st.integers(0, 4))):
-        decision_indices = tuple(sorted(draw(st.sets(st.integers(0, len(sizes) - 1), min_size=1))))
-        shape = [sizes[decision_index] for decision_index in decision_indices]
+        scope = tuple(sorted(draw(st.sets(st.integers(0, len(sizes) - 1), min_size=1))))
+        shape = [sizes[d] for d in scope]
         entries = draw(st.lists(values, min_size=int(np.prod(shape)), max_size=int(np.prod(shape))))
-        terms.append(Term(decision_indices, np.reshape(entries, shape)))
+        terms.append(Term(scope, np.reshape(entries, shape)))
     return sizes, terms
 
 
 @given(factors())
-def test_elimination_sums_all_weights_and_draws_by_them(case: tuple[tuple[int, ...], list[Term]]) -> None:
+def test_elimination_sums_all_weights_and_samples_by_them(case: tuple[tuple[int, ...], list[Term]]) -> None:
     sizes, terms = case
     logs = {
-        genotype: sum(float(term.values[tuple(genotype[g] for g in term.decision_indices)]) for term in terms)
+        genotype: sum(float(term.values[tuple(genotype[g] for g in term.scope)]) for term in terms)
         for genotype in product(*map(range, sizes))
     }
     total = sum(np.exp(log) for log in logs.values())
-    found, steps = eliminate(terms, sizes, elimination_order([term.decision_indices for term in terms], len(sizes)))
+    found, steps = eliminate(terms, sizes, elimination_order([term.scope for term in terms], len(sizes)))
     assert np.exp(found) == pytest.approx(total, rel=1e-9)
     if total > 0:
         for genotype, log in logs.items():
             chance = 1.0
             for step in steps:
-                cumulative = step.chances[tuple(genotype[decision_index] for decision_index in step.rest)]
-                chance *= np.diff(cumulative, prepend=0)[genotype[step.index_of]]
+                cumulative = step.chances[tuple(genotype[d] for d in step.rest)]
+                chance *= np.diff(cumulative, prepend=0)[genotype[step.decision]]
             assert chance == pytest.approx(np.exp(log) / total, abs=1e-9)
         sampled = sample_steps(steps, np.random.default_rng(0), 50)
         assert all(np.isfinite(logs[tuple(genotype)]) for genotype in sampled.tolist())
@@ -143,17 +143,17 @@ def test_tilted_draws_have_the_law_of_uniform_decisions_inside_the_bound(monkeyp
     every = every.reshape(-1, len(space.decisions)).astype(np.int32)
     bound = float(np.quantile(table.score(every), 0.1))
     exact = canonical(space.decisions, every[table.score(every) <= bound])
-    monkeypatch.setattr(nas.search.bounds, "LISTED", 0)
+    monkeypatch.setattr(bounds, "MAX_ENUMERATED", 0)
     bounded = Bounded(space, ((table, bound),))
     rng = np.random.default_rng(0)
     sampled = np.concatenate([bounded.draw(rng, 1) for _ in range(1500)])
     assert bounded._tilt.weights[0] > 0
     assert rows(sampled) == rows(exact)
-    for decision_index, decision in enumerate(space.decisions):
+    for d, decision in enumerate(space.decisions):
         for option in range(len(decision.options)):
-            share = (exact[:, decision_index] == option).mean()
+            share = (exact[:, d] == option).mean()
             error = np.sqrt(share * (1 - share) / len(sampled))
-            assert (sampled[:, decision_index] == option).mean() == pytest.approx(share, abs=4.5 * error + 0.02)
+            assert (sampled[:, d] == option).mean() == pytest.approx(share, abs=4.5 * error + 0.02)
 
 
 def test_without_bounds_all_is_inside_and_nothing_is_moved() -> None:
@@ -186,14 +186,14 @@ def test_repair_leaves_what_is_inside_and_changes_little_of_the_rest(seed: int) 
     assert (moved[kept] == given_rows[kept]).all()
     changed = (moved != given_rows)[~kept].sum(1)
     excess = table.score(given_rows[~kept]) - 12
-    assert (changed >= excess / 3).all()  # a gene saves 3 at most
+    assert (changed >= excess / 3).all()  # a decision saves 3 at most
     assert changed.mean() <= 4
 
 
 # ---------------------------------------------------------------------------------------------------------- refusals
 
 
-def test_an_unreachable_bound_is_told_with_the_range(tables: dict[str, Any]) -> None:
+def test_an_unreachable_bound_is_refused_with_the_range(tables: dict[str, Any]) -> None:
     low, high = tables["edgetpu"].minimum()[0], tables["edgetpu"].maximum()[0]
     with pytest.raises(
         InvalidInput, match=f"at least {low:.6g} for space 'uib' .reachable {low:.6g} to {high:.6g}.*0.3"
