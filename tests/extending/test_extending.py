@@ -1,0 +1,112 @@
+"""Every extension point, used from outside: one file each, the core untouched. The recipes are docs/extending.md."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latency_models.target import load_target
+from nas import api
+from nas.arch import load_arch
+from nas.data import load as load_data
+from nas.errors import InvalidInput
+from nas.registry import SPACES, load
+from nas.space.cost_table import compile_table, cost_of
+from tests.extending.cost import LARGE_WINDOWS
+from tests.extending.space import SPACE
+from tests.extending.target import CHIP
+
+HERE = "tests.extending"
+FILES = (
+    "target.toml",
+    "target.py",
+    "data_set.py",
+    "cost.py",
+    "algorithm.py",
+    "exporter.py",
+    "space.py",
+    "evaluator.py",
+)
+
+
+def test_a_target_is_a_file_or_a_value(root: Path) -> None:
+    in_file = load_target(str(root / "tests" / "extending" / "target.toml"))
+    as_value = load_target(f"{HERE}.target:CHIP")
+    arch = SPACE.decode([0] * len(SPACE.decisions))
+    assert as_value is CHIP and in_file.model().predict_ms(arch) == as_value.model().predict_ms(arch) > 0
+    with pytest.raises(InvalidInput, match="must be a Target, got StagedSpace"):
+        load_target(f"{HERE}.space:SPACE")
+
+
+def test_a_data_set_is_a_function() -> None:
+    data = load_data(f"{HERE}.data_set:load_stripes")
+    assert (data.name, data.num_classes, data.resolution, len(data.x_train)) == ("stripes", 4, 16, 240)
+    with pytest.raises(InvalidInput, match="data set 'tests.extending.data_set:nothing' cannot be imported"):
+        load_data(f"{HERE}.data_set:nothing")
+
+
+def test_a_cost_is_a_sum_over_kernels() -> None:
+    table = compile_table(SPACE, LARGE_WINDOWS)
+    genotypes = SPACE.sample(np.random.default_rng(0), 64)
+    expected = [cost_of(LARGE_WINDOWS, SPACE.decode(genotype)) for genotype in genotypes.tolist()]
+    assert table.score(genotypes).tolist() == expected and len(set(expected)) > 3
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search in which space, target, data, cost, algorithm and evaluator are all from outside."""
+    out = tmp_path_factory.mktemp("runs") / "foreign"
+    result = api.search(
+        out, space=f"{HERE}.space:SPACE", target=f"{HERE}.target:CHIP", data=f"{HERE}.data_set:load_stripes",
+        minimize=[f"{HERE}.cost:LARGE_WINDOWS"], algorithm=f"{HERE}.algorithm:OnePlusN",
+        evaluator=f"{HERE}.evaluator:LOG_MACS", trials=40, resolution=96, latency_ms=0.1,
+    )  # fmt: skip
+    assert result.latency <= 0.1 and result.target == "mychip"
+    return out
+
+
+def test_a_search_of_foreign_members_finds_the_largest_network_within_the_budget(run: Path) -> None:
+    found = api.load(run)
+    evaluated = found.evaluated
+    within = evaluated[evaluated["latency"] <= 0.1]
+    assert found.result.macs == within["macs"].max() > evaluated["macs"].min()
+    assert found.result.accuracy.kind.how == "logarithm of the MACs, no image seen"
+    assert found.result.accuracy.top1 == pytest.approx(1 - 1 / (1 + np.log10(found.result.macs)), abs=1e-3)
+    counted = [cost_of(LARGE_WINDOWS, arch) for arch in found.evaluated["arch"]]
+    assert found.evaluated["large_windows"].tolist() == counted
+    assert not (run / "supernet.safetensors").exists()
+
+
+def test_it_is_read_again_and_extended(run: Path) -> None:
+    before = (run / "best.json").read_bytes()
+    api.resume(run)
+    assert (run / "best.json").read_bytes() == before
+    stored = json.loads((run / "experiment.json").read_text())["request"]
+    assert stored["evaluator"] == f"{HERE}.evaluator:LOG_MACS"
+    assert len(api.load(run).history) == 40 + 40
+    (extended,) = api.resume(run, more_trials=8).values()
+    assert extended.accuracy.top1 >= json.loads(before)["accuracy"]["top1"]
+    assert len(api.load(run).history) == 40 + 40 + 8
+
+
+def test_an_exporter_is_a_function(run: Path, tmp_path: Path, out: Callable[..., str]) -> None:
+    path = tmp_path / "kernels.csv"
+    assert "kernels" in out("export", run, "--format", f"{HERE}.exporter:export", "-o", path)
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    arch = load_arch(run / "best.json")
+    assert [row["name"] for row in rows] == [kernel.name for kernel in arch.kernels]
+    assert sum(int(row["macs"]) for row in rows) == arch.macs
+
+
+def test_the_recipes_of_the_documentation_are_these_files(root: Path) -> None:
+    text = (root / "docs" / "extending.md").read_text()
+    for name in FILES:
+        assert (root / "tests" / "extending" / name).read_text().strip() in text, name
+
+
+def test_a_space_is_data() -> None:
+    assert load("space", SPACES, f"{HERE}.space:SPACE") is SPACE
+    assert SPACE.coarse().size() == 2 * 2 * 2 * (3 * 2) * (3 * 3) and SPACE.size() > 10**6
