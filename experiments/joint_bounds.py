@@ -38,7 +38,7 @@ from nas.errors import InvalidInput
 from nas.protocols import Cost, Genotype
 from nas.registry import SPACES, load
 from nas.search.constraints.bounds import Bounded
-from nas.search.constraints.project import band, project, project_coarse
+from nas.search.constraints.project import project, project_coarse, upper_bounds
 from nas.search.constraints.repair import Constraints, repair
 from nas.space.cost_table import PEAK_ACTIVATION, WEIGHTS, compile_table
 from nas.space.scaling import with_input
@@ -84,7 +84,7 @@ class Case:
     def feasible(self) -> str:
         """Return whether anything in the space keeps all of it."""
         try:
-            _ = Bounded(self.space, band(self.constraints(self.space))).start
+            _ = Bounded(self.space, upper_bounds(self.constraints(self.space))).start
         except InvalidInput as error:
             return "proved none" if "proved" in str(error) else "none found"
         return "feasible"

@@ -16,7 +16,7 @@ from nas.records.results import AccuracyKind
 from nas.runs.plan import SearchPlan
 from nas.search.algorithms import reinforce
 from nas.search.constraints.bounds import Bounded
-from nas.search.constraints.project import band
+from nas.search.constraints.project import upper_bounds
 from nas.search.constraints.repair import Constraints, neighbours
 from nas.search.pareto import non_dominated
 from nas.space.cost_table import MACS, PARAMS, compile_table, within
@@ -79,8 +79,8 @@ def open_candidates(space: StagedSpace, constraints: Constraints, count: int, se
     draws = draws[constraints.violation(draws) == 0]
     if len(draws) < count:
         with suppress(InvalidInput):  # then nothing is found that keeps all of it
-            draws = np.concatenate([draws, Bounded(space, band(constraints)).draw(rng, 4 * count)])
-    kept = space.canonical(draws)[constraints.kept(draws)] if len(draws) else draws
+            draws = np.concatenate([draws, Bounded(space, upper_bounds(constraints)).draw(rng, 4 * count)])
+    kept = space.canonical(draws)[constraints.satisfied_by(draws)] if len(draws) else draws
     return list(dict.fromkeys(tuple(int(g) for g in row) for row in kept))[:count]
 
 

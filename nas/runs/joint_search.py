@@ -33,7 +33,7 @@ from nas.runs.plan import TOLERANCE, SearchPlan, make_plan
 from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result, save_inherited
 from nas.runs.settings import SearchConfig
 from nas.search.algorithms import reinforce
-from nas.search.constraints.project import as_requested, project, project_coarse
+from nas.search.constraints.project import project, project_coarse, with_search_budget
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
 from nas.supernet.evaluator import SupernetEvaluator
@@ -365,10 +365,10 @@ class _JointSearchRun:
     ) -> _FinishedStage:  # fmt: skip
         """Return the stage with what wins among `most` of those evaluated, the `sampled`, and the `incumbent` before."""
         plan, stage, decode = self.plan, finished.stage, finished.space.decode
-        constraints = as_requested(
+        constraints = with_search_budget(
             stage.constraints, plan.constraints(plan.space)
         )  # not the nearest that the stage can reach
-        satisfied = {decode(one): one for one in counts if constraints.kept(np.array([one]))[0]}
+        satisfied = {decode(one): one for one in counts if constraints.satisfied_by(np.array([one]))[0]}
         fresh = [genotype for arch, genotype in satisfied.items() if not incumbent or arch != incumbent.winner]
         sent = top_candidates(fresh, counts, self.origins(POOLS[stage.name]), most)
         images = self.final_evaluator(finished).count

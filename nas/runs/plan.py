@@ -22,8 +22,8 @@ from nas.protocols import Cost
 from nas.registry import LATENCY_MODELS, SPACES, load
 from nas.runs.settings import SearchConfig
 from nas.search.constraints.bounds import Bounded
-from nas.search.constraints.forest_bounds import ForestBound, check_reach, digest, with_forests
-from nas.search.constraints.project import band
+from nas.search.constraints.forest_bounds import ForestBound, check_reach, digest, with_forest_bounds
+from nas.search.constraints.project import upper_bounds
 from nas.search.constraints.repair import Constraints
 from nas.search.objectives import Column, check_names, columns, known_costs, unit_of
 from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_table
@@ -84,7 +84,7 @@ class SearchPlan:
         latency = compile_table(space, self.model)
         target = float(np.clip(self.latency_budget, latency.minimum()[0], latency.maximum()[0]))
         limits = [(table, max(bound, table.minimum()[0])) for table, bound in self.limits(space)]
-        return with_forests(Constraints(latency, target, TOLERANCE, tuple(limits)), space, self.forests)
+        return with_forest_bounds(Constraints(latency, target, TOLERANCE, tuple(limits)), space, self.forests)
 
     @cached_property
     def forests(self) -> tuple[ForestBound, ...]:
@@ -168,7 +168,7 @@ class SearchPlan:
             )
             lines += p.finals.lines() if p.finals else ()
         lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
-        lines += [bound.words for bound in self.forests]
+        lines += [bound.description for bound in self.forests]
         if s.minimize:
             lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(s.minimize)}")
         return lines + [f"data note: {note}" for note in self.dataset.notes]
@@ -291,6 +291,6 @@ def _check_together(plan: SearchPlan) -> None:
     latency = compile_table(plan.space, plan.model).in_units(unit_of("latency", plan.model)[0], 1.0)
     named = Constraints(latency, float(np.clip(plan.latency_budget, *plan.reachable)), TOLERANCE, tuple(limits))
     try:
-        _ = Bounded(plan.space, band(named)).start
+        _ = Bounded(plan.space, upper_bounds(named)).start
     except InvalidInput as error:
         raise InvalidInput(f"on '{plan.target}', {error}") from error

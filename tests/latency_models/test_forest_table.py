@@ -95,7 +95,7 @@ def test_a_bound_on_a_forest_is_a_file_and_a_number(file: str) -> None:
     low, high = FOREST.range
     bound = ForestBound.parse(f"{file}:{high:.6g}")
     assert bound.name == "device" and bound.most == pytest.approx(high, rel=1e-5)
-    assert "kept by checked repair; held-out error 4.2 %" in bound.words
+    assert "kept by checked repair; held-out error 4.2 %" in bound.description
     for text in (file, f"{file}:", f"{file}:fast", f"{file}:-1", f"{file}:nan", "device.json:3", ":3"):
         with pytest.raises(InvalidInput, match=r"a bound on a forest is FILE\.forest\.json:MAX"):
             ForestBound.parse(text)

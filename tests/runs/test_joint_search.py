@@ -27,7 +27,7 @@ from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.search.constraints import bounds
 from nas.search.constraints.bounds import Bounded
-from nas.search.constraints.project import band
+from nas.search.constraints.project import upper_bounds
 from nas.search.pareto import non_dominated
 from nas.space.cost_table import PARAMS, WEIGHTS, compile_table, within
 from nas.space.scaling import scale_down
@@ -145,7 +145,7 @@ def test_open_candidates_keep_all_that_is_asked(settings: SearchConfig) -> None:
     constraints = plan.constraints(plan.space)
     found = open_candidates(plan.space, constraints, 5, 0)
     assert 1 < len(found) <= 5 and len(set(found)) == len(found)
-    assert constraints.kept(np.array(found)).all() and constraints.violation(np.array(found)).max() == 0
+    assert constraints.satisfied_by(np.array(found)).all() and constraints.violation(np.array(found)).max() == 0
     assert open_candidates(plan.space, constraints, 5, 0) == found != open_candidates(plan.space, constraints, 5, 1)
 
 
@@ -223,7 +223,7 @@ def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
 def test_bounds_that_hold_together_are_found(settings: SearchConfig) -> None:
     settings = bounded(settings)
     plan = make_plan(settings)
-    start = Bounded(plan.space, band(plan.constraints(plan.space))).start
+    start = Bounded(plan.space, upper_bounds(plan.constraints(plan.space))).start
     assert within(plan.limits(plan.space), start[None]).all()
 
 
@@ -232,7 +232,7 @@ def bounded(settings: SearchConfig) -> SearchConfig:
     low, high = latency_range(settings)
     settings = replace(settings, latency_ms=low + 0.3 * (high - low), max_memory_kb=1e6, max_flash_kb=1e6)
     plan = make_plan(settings)
-    near = Bounded(plan.space, band(plan.constraints(plan.space))).draw(np.random.default_rng(0), 50)
+    near = Bounded(plan.space, upper_bounds(plan.constraints(plan.space))).draw(np.random.default_rng(0), 50)
     most = [float(np.quantile(table.score(near), 0.4)) / bound.per_unit
             for bound, (table, _) in zip(plan.bounds, plan.limits(plan.space), strict=True)]  # fmt: skip
     return replace(settings, max_memory_kb=most[0], max_flash_kb=most[1])
@@ -247,7 +247,7 @@ def forest_file(folder: Path, settings: SearchConfig) -> tuple[str, float]:
     forest = replace(fit_forest(archs, [1] * 40, joules, of="energy"), cross_validated_mape_percent=3.0)
     path = folder / "joules.forest.json"
     path.write_text(forest_text(forest))
-    near = Bounded(plan.space, band(plan.constraints(plan.space))).draw(np.random.default_rng(0), 50)
+    near = Bounded(plan.space, upper_bounds(plan.constraints(plan.space))).draw(np.random.default_rng(0), 50)
     return str(path), float(np.quantile(ForestTable.of(plan.space, forest, "joules").score(near), 0.3))
 
 

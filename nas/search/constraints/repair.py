@@ -1,7 +1,7 @@
-"""Exact local repair: the likeliest architecture near a policy's argmax that lands on the target and keeps the bounds.
+"""Exact local repair: the likeliest architecture near a policy's argmax that meets the latency and keeps the bounds.
 
-Moves change one decision, or two at once; the cost tables price all of them in one batch, so nothing is sampled and the
-guarantee costs no training. Source of the idea: our simulations of the target lock; the published searches do without.
+Moves change one decision, or two at once; the cost tables price all of them in one batch, so the result is exact and
+costs no training. The idea is from our own simulations of the latency constraint; the published searches do without.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.protocols import Genotype, SearchSpace
+from nas.protocols import Genotype, Genotypes, SearchSpace
 from nas.space.cost_table import CostTable
-
-Genotypes = NDArray[np.int32]
 
 
 class Scored(Protocol):
-    """What gives genotypes [N, D] a cost [N]: a cost table, or a prediction that has none."""
+    """Anything that gives genotypes [N, D] a cost [N]: a cost table, or a prediction that has none."""
 
     @property
     def name(self) -> str: ...
@@ -28,10 +26,11 @@ class Scored(Protocol):
 
 @dataclass(frozen=True)
 class Constraints:
-    """What the final architecture must keep: a latency within `tolerance` of `target`, and upper bounds.
+    """What the final architecture must satisfy: a latency within `tolerance` of `target`, and upper bounds on costs.
 
-    Bounds on what has no table are `predicted_limits`: nas/search/constraints/project.py keeps them. `surrogate_limits` are tables that follow them
-    roughly, with the same bounds; a policy learns from these, and nothing has to keep them.
+    `limits` are bounds on costs that have a table, `predicted_limits` on predictions without one, which
+    nas/search/constraints/project.py keeps by checking them. `surrogate_limits` are tables that follow the predictions
+    roughly, with the same bounds: a policy learns from them, but nothing has to keep them.
     """
 
     latency: CostTable
@@ -42,17 +41,20 @@ class Constraints:
     predicted_limits: tuple[tuple[Scored, float], ...] = ()
 
     def violation(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-        """Return how far genotypes [N, D] are from keeping all of it, relative; 0 where they do."""
+        """Return how far genotypes [N, D] are from satisfying the latency and the limits, relative and summed, as [N].
+
+        0 where they satisfy them; predictions do not count.
+        """
         gap = np.abs(self.latency.score(genotypes) / self.target - 1) - self.tolerance
         over = [table.excess(genotypes, bound) for table, bound in self.limits]
         return np.sum([np.maximum(gap, 0), *over], axis=0)
 
-    def kept(self, genotypes: Genotypes) -> NDArray[np.bool_]:
-        """Return which of the genotypes [N, D] keep all of it, the checked bounds too, as [N]."""
-        kept = self.violation(genotypes) <= 0
+    def satisfied_by(self, genotypes: Genotypes) -> NDArray[np.bool_]:
+        """Return which of the genotypes [N, D] satisfy all constraints, the bounds on predictions too, as [N]."""
+        satisfied = self.violation(genotypes) <= 0
         for check, most in self.predicted_limits:
-            kept[kept] = check.score(genotypes[kept]) <= most
-        return np.asarray(kept)
+            satisfied[satisfied] = check.score(genotypes[satisfied]) <= most
+        return np.asarray(satisfied)
 
     def ratios(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return latency over target [N]."""
@@ -65,12 +67,11 @@ def neighbours(space: SearchSpace, genotype: Sequence[int], moves: int = 1) -> G
     options = [[o for o in range(len(d.options)) if o != g] for d, g in zip(space.decisions, genotype, strict=True)]
     found = [list(genotype)]
     for count in range(1, moves + 1):
-        for decision_indices in combinations(range(len(genotype)), count):
-            grid = np.stack(
-                np.meshgrid(*(options[decision_index] for decision_index in decision_indices), indexing="ij"), -1
-            ).reshape(-1, count)
+        for changing in combinations(range(len(genotype)), count):
+            # Every combination of other options of the changing decisions, one row each.
+            grid = np.stack(np.meshgrid(*(options[d] for d in changing), indexing="ij"), -1).reshape(-1, count)
             changed = np.tile(np.asarray(genotype), (len(grid), 1))
-            changed[:, decision_indices] = grid
+            changed[:, changing] = grid
             found.extend(changed.tolist())
     return np.asarray(found, np.int32)
 
@@ -78,21 +79,23 @@ def neighbours(space: SearchSpace, genotype: Sequence[int], moves: int = 1) -> G
 def repair(
     space: SearchSpace, genotype: Sequence[int], scores: NDArray[np.float64], constraints: Constraints
 ) -> Genotype | None:
-    """Return the genotype near `genotype` that keeps `constraints`, or None where no path of moves gets there.
+    """Return a genotype near `genotype` that satisfies `constraints`, or None where no path of moves leads to one.
 
-    Among those that do within the fewest moves the one with the highest sum of `scores` [D, O] (log-probabilities)
-    wins; where two moves are not enough, the pair that closes the gap most is taken and the search goes on from there.
+    Among those that do with the fewest moves the one with the highest sum of `scores` [D, O] (log-probabilities) wins.
+    Where two moves are not enough, the pair that reduces the violation most is made, and the search goes on from there.
     """
     at = tuple(int(g) for g in genotype)
     violation = float(constraints.violation(np.array([at]))[0])
     while violation > 0:
+        # Two moves at once are many more neighbours, so they are tried only where one move does not suffice.
         near = neighbours(space, at, moves=1)
         violations = constraints.violation(near)
         if violations.min() > 0:
             near = neighbours(space, at, moves=2)
             violations = constraints.violation(near)
         if violations.min() >= violation:
-            return None
+            return None  # a local minimum: no pair of changes helps
+        # Of the neighbours with the smallest violation (0 for all that satisfy the constraints) take the likeliest.
         worth = scores[np.arange(near.shape[1]), near].sum(1)
         kept = violations <= violations.min()
         at = tuple(int(g) for g in near[np.flatnonzero(kept)[np.argmax(worth[kept])]])

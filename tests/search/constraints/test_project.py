@@ -1,4 +1,4 @@
-"""Landing: what is returned keeps everything, where moves alone get stuck too, and a forest's bound is checked."""
+"""Projection: the result satisfies all constraints, also where local moves get stuck, and bounds on forests are checked."""
 
 from typing import Any
 
@@ -13,7 +13,14 @@ from latency_models.roofline import Roofline
 from nas.errors import InvalidInput
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.forest_bounds import check_reach
-from nas.search.constraints.project import band, excess, likelihood, project, project_coarse, reachable
+from nas.search.constraints.project import (
+    log_likelihood,
+    prediction_excess,
+    project,
+    project_coarse,
+    reachable,
+    upper_bounds,
+)
 from nas.search.constraints.repair import Constraints, repair
 from nas.space.cost_table import PEAK_ACTIVATION, WEIGHTS, compile_table
 from nas.space.staged import StagedSpace
@@ -37,21 +44,21 @@ def trap() -> tuple[Tabular, Constraints]:
     return space, Constraints(latency, 1.0, 0.01)
 
 
-def test_where_moves_get_stuck_draws_land() -> None:
+def test_where_moves_get_stuck_samples_satisfy_the_constraints() -> None:
     space, constraints = trap()
     assert repair(space, [0] * 6, flat(space), constraints) is None
     satisfied = project(space, [0] * 6, flat(space), constraints)
     assert satisfied is not None and satisfied[:3] == (1, 1, 1) and constraints.violation(np.array([satisfied]))[0] == 0
 
 
-def test_of_what_lands_the_likeliest_is_found() -> None:
+def test_of_what_satisfies_the_constraints_the_likeliest_is_found() -> None:
     space, constraints = trap()
     scores = flat(space)
     scores[3:, 1] = [1.0, -1.0, 2.0]
     assert project(space, [0] * 6, scores, constraints) == (1, 1, 1, 1, 0, 1)
 
 
-def test_where_nothing_lands_there_is_none() -> None:
+def test_where_nothing_satisfies_the_constraints_there_is_none() -> None:
     space, constraints = trap()
     low = Constraints(constraints.latency, 1.5, 0.01)
     assert (
@@ -62,7 +69,7 @@ def test_where_nothing_lands_there_is_none() -> None:
 
 
 def constraints_at(share: float, of_range: float) -> Any:
-    """A goal over any view of the tiny space: a latency, and memory and flash bounds, at shares of the ranges."""
+    """Constraints over any view of the tiny space: a latency, and memory and flash bounds, at shares of the ranges."""
     costs = (DEVICE, PEAK_ACTIVATION, WEIGHTS)
     ranges = [(float(t.minimum()[0]), float(t.maximum()[0])) for t in (compile_table(SPACE, cost) for cost in costs)]
     latency_budget, *bounds = (
@@ -80,7 +87,9 @@ def constraints_at(share: float, of_range: float) -> Any:
 
 @settings(max_examples=12)
 @given(st.integers(0, 1000), st.sampled_from([0.2, 0.35, 0.5]), st.sampled_from([0.3, 0.6]))
-def test_two_stages_land_wherever_the_whole_space_does(seed: int, share: float, of_range: float) -> None:
+def test_two_stages_satisfy_the_constraints_wherever_the_whole_space_can(
+    seed: int, share: float, of_range: float
+) -> None:
     constraints = constraints_at(share, of_range)
     if not reachable(SPACE, constraints(SPACE)):
         return
@@ -104,7 +113,7 @@ def with_forest(share: float, of_range: float) -> Constraints:
     """Latency near a share of its range, a forest bounded at a share of what it predicts there."""
     constraints = constraints_at(share, 1.0)(SPACE)
     table = ForestTable.of(SPACE, FOREST, "f")
-    near = Bounded(SPACE, band(constraints)).draw(np.random.default_rng(0), 400)
+    near = Bounded(SPACE, upper_bounds(constraints)).draw(np.random.default_rng(0), 400)
     scores = table.score(near)
     most = float(np.quantile(scores, of_range))
     return Constraints(
@@ -121,10 +130,12 @@ def test_a_bound_on_a_forest_is_kept_by_checked_repair(seed: int, of_range: floa
     satisfied = project(SPACE, SPACE.sample(rng, 1)[0].tolist(), scores, constraints)
     assert satisfied is not None
     (table, most), at = constraints.predicted_limits[0], np.array([satisfied])
-    assert table.score(at)[0] <= most and constraints.violation(at)[0] == 0 and excess(constraints, at)[0] == 0
+    assert (
+        table.score(at)[0] <= most and constraints.violation(at)[0] == 0 and prediction_excess(constraints, at)[0] == 0
+    )
 
 
-def test_a_bound_on_a_forest_that_nothing_keeps_is_told_with_the_nearest() -> None:
+def test_a_bound_on_a_forest_that_nothing_keeps_is_refused_with_the_nearest() -> None:
     constraints = with_forest(0.4, 0.3)
     table, _ = constraints.predicted_limits[0]
     least = FOREST.range[0]
@@ -139,4 +150,4 @@ def test_a_bound_on_a_forest_that_nothing_keeps_is_told_with_the_nearest() -> No
 
 def test_likelihood_by_hand() -> None:
     scores = np.array([[0.0, 1.0], [2.0, -3.0]])
-    assert likelihood(np.array([[0, 0], [1, 1]]), scores).tolist() == [2.0, -2.0]
+    assert log_likelihood(np.array([[0, 0], [1, 1]]), scores).tolist() == [2.0, -2.0]
