@@ -1,1 +1,1 @@
-"""Networks and fronts side by side on many devices: tables, plots and a page."""
+"""Comparison of networks and fronts on several targets: tables, plots and an HTML page."""

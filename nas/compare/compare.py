@@ -1,4 +1,4 @@
-"""Architectures side by side on several targets: accuracy against latency, fronts, hypervolumes, regret.
+"""Compare networks on several targets: accuracy against latency, Pareto fronts, hypervolumes, regret.
 
 Only accuracies of one kind (data, resolution, width, how obtained) share a front, a hypervolume or an axis. What has no
 accuracy is compared by latency alone; so are references that were rebuilt for the input of a network beside them.
@@ -8,26 +8,21 @@ How many targets a network is Pareto-optimal on is the question of arXiv 2404.10
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from latency_models.energy import Energy
 from latency_models.kernel_times import kernel_columns, kernel_times, totals
 from latency_models.target import load_target, target_names
 from nas.compare.regret_matrix import regrets
+from nas.compare.ridge_sweep import SweptNetwork, published_candidates
 from nas.errors import InvalidInput
 from nas.protocols import LatencyModel
-from nas.records.networks import PUBLISHED_KIND, Entry, baselines, has_accuracy, load_items, load_trained, proxy_notes
+from nas.records.networks import PUBLISHED_KIND, Entry, baselines, has_accuracy, load_items, proxy_notes
 from nas.search.pareto import hypervolume_2d, non_dominated
 from nas.zoo import BASELINES
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from nas.compare.ridge_sweep import SweptNetwork
-
-__all__ = ["ALL_TARGETS", "Comparison", "Entry", "compare", "load_trained", "ridge_candidates"]
 
 ALL_TARGETS = "all"
 HYPERVOLUME_MARGIN = 1.1  # the reference point lies at this multiple of the largest latency, at accuracy 0
@@ -35,7 +30,7 @@ HYPERVOLUME_MARGIN = 1.1  # the reference point lies at this multiple of the lar
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared, as data frames.
+    """The result of a comparison: networks on targets as data frames.
 
     `rows`: one row per architecture and target: item, name, source, chosen, found_for, digest, target, latency_ms,
     energy_mj (only where it was asked for), top1, standard_error, accuracy_kind ("" without accuracy), macs, params,
@@ -47,10 +42,10 @@ class Comparison:
     `regrets`: see `nas.compare.regret_matrix`.
     """
 
-    rows: "pd.DataFrame"
-    hypervolumes: "pd.DataFrame"
-    optimal: "pd.DataFrame"
-    regrets: "pd.DataFrame"
+    rows: pd.DataFrame
+    hypervolumes: pd.DataFrame
+    optimal: pd.DataFrame
+    regrets: pd.DataFrame
     targets: tuple[str, ...]
     latency_model: str
     notes: tuple[str, ...] = ()
@@ -63,7 +58,7 @@ class Comparison:
         return tuple(kind for kind in self.rows["accuracy_kind"].unique() if kind)
 
     def is_published(self, kind: str) -> bool:
-        """Return whether the accuracies of this kind are those published of references."""
+        """Return whether accuracies of this kind are published ones of reference networks."""
         return kind in PUBLISHED_KIND.values()
 
 
@@ -80,7 +75,7 @@ def compare(
     "zoo" for all references of a phone's size. References that are named have their published accuracy, a kind of its
     own. For each input of the other networks, the usual references are rebuilt, without accuracy. Raises `InvalidInput`
     or `UnknownName` in one line for an item that is none of these, for an unknown target or model, and where `energy`
-    is asked of a target without energy figures.
+    is asked of a target without values for it.
     """
     names = target_names() if list(targets) == [ALL_TARGETS] else targets
     if not items or not names:
@@ -112,14 +107,12 @@ def compare(
     )
 
 
-def ridge_candidates(comparison: Comparison) -> "tuple[list[SweptNetwork], list[str]]":
-    """Return what a ridge sweep of the comparison shows, and the names of compared networks without an accuracy.
+def ridge_candidates(comparison: Comparison) -> tuple[list[SweptNetwork], list[str]]:
+    """Return the networks for a ridge sweep of the comparison, and the names of those left out for want of an accuracy.
 
     Runs and trainings have the accuracy they reached. The reference networks have their published one, a kind of its
     own: those that were compared, or beside runs and specs the usual ones, each at its own resolution.
     """
-    from nas.compare.ridge_sweep import SweptNetwork, published_candidates
-
     own = [entry for entry in comparison.entries if entry.source != "reference"]
     named = [entry.name for entry in comparison.entries if entry.published_top1 is not None]
     unknown = [] if own else [entry.name for entry in comparison.entries if not has_accuracy(entry.name)]
@@ -128,19 +121,17 @@ def ridge_candidates(comparison: Comparison) -> "tuple[list[SweptNetwork], list[
     return found, [one.name for one in own if not one.accuracy] + unknown
 
 
-def records(rows: "pd.DataFrame") -> list[dict[str, Any]]:
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as dictionaries."""
     return [dict(zip(rows.columns, values, strict=True)) for values in rows.itertuples(index=False)]
 
 
 def _table(
     entries: Sequence[Entry], models: Mapping[str, LatencyModel], energies: Mapping[str, Energy]
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Return one row per target and entry, without `on_front`."""
-    import pandas as pd
-
     columns = kernel_columns([entry.arch for entry in entries])
-    fixed = [_fixed(entry) for entry in entries]
+    fixed = [_fixed_columns(entry) for entry in entries]
     rows = []
     for target, model in models.items():
         latencies = totals(columns, kernel_times(columns, model)[0], model)
@@ -152,8 +143,8 @@ def _table(
     return pd.DataFrame(rows)
 
 
-def _fixed(entry: Entry) -> tuple[dict[str, object], dict[str, object]]:
-    """Return what holds for an entry on every target: the columns before and after those of the target."""
+def _fixed_columns(entry: Entry) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the columns of an entry that are the same on every target: those before and those behind the target's."""
     return {
         "item": entry.item,
         "name": entry.name,
@@ -170,14 +161,14 @@ def _fixed(entry: Entry) -> tuple[dict[str, object], dict[str, object]]:
     }
 
 
-def _groups(rows: "pd.DataFrame") -> Iterator[tuple[Any, "pd.DataFrame"]]:
+def _groups(rows: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
     """Yield ((target, kind), rows) for every kind of accuracy."""
     with_accuracy = rows[rows["accuracy_kind"] != ""]
     yield from with_accuracy.groupby(["target", "accuracy_kind"], sort=False)
 
 
-def _hypervolumes(target: str, kind: str, group: "pd.DataFrame") -> list[tuple[str, str, str, int, float, float]]:
-    """Return the hypervolume of all points of one target and kind, and where there are several items, of each."""
+def _hypervolumes(target: str, kind: str, group: pd.DataFrame) -> list[tuple[str, str, str, int, float, float]]:
+    """Return the hypervolume of all points of one target and kind, and where there are several items, of each item."""
     corner = HYPERVOLUME_MARGIN * float(group["latency_ms"].max())
     points = np.stack([group["latency_ms"], 1 - group["top1"]], axis=1)
     items = group["item"].to_numpy()
@@ -191,7 +182,7 @@ def _hypervolumes(target: str, kind: str, group: "pd.DataFrame") -> list[tuple[s
     ]
 
 
-def _optimal(rows: "pd.DataFrame") -> "pd.DataFrame":
+def _optimal(rows: pd.DataFrame) -> pd.DataFrame:
     """Return on how many targets each network with an accuracy is on the front of its kind, the most first."""
     keys = ["name", "item", "source", "chosen", "accuracy_kind", "top1"]
     known = rows[rows["accuracy_kind"] != ""]
@@ -204,7 +195,5 @@ def _optimal(rows: "pd.DataFrame") -> "pd.DataFrame":
     return counted.sort_values(order, ascending=[True, False, False], kind="stable", ignore_index=True)
 
 
-def _frame(rows: Sequence[Sequence[object]], columns: list[str]) -> "pd.DataFrame":
-    import pandas as pd
-
+def _frame(rows: Sequence[Sequence[object]], columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)

@@ -1,10 +1,11 @@
-"""A comparison as files: a page, tables for scripts, plots for papers."""
+"""The files of a comparison: an HTML page, tables as CSV and JSON, plots as PNG and SVG."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from nas.compare.compare import Comparison
+from nas.compare.page import html
 from nas.files import dump_json, write_whole
 
 SCHEMA = "nas.comparison"
@@ -17,8 +18,7 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     compare.html (the page), comparison.json (all tables), comparison.csv, hypervolume.csv, optimal.csv and regret.csv
     (those of `Comparison`), compare.png and compare.svg.
     """
-    from nas.compare.page import html
-    from nas.compare.plot import comparison_plot
+    from nas.compare.plot import comparison_plot  # loads matplotlib
 
     texts: dict[str, str | bytes] = {
         "compare.html": html(comparison),

@@ -1,4 +1,4 @@
-"""The page of a comparison: fronts on every target, architectures, regret, hypervolumes, a slider of ridge points."""
+"""The HTML page of a comparison: fronts on every target, architectures, regret, hypervolumes, sweep of ridge points."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -6,30 +6,30 @@ from typing import Any
 
 from latency_models.target import load_target
 from nas.compare.compare import Comparison, records, ridge_candidates
-from nas.report.page import detail, figure, page, rounded
+from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import arch_number, page_data
 
-ABOUT = {
-    "panels": "Lines join the networks that no other of the same kind of accuracy beats on that target. "
+EXPLANATIONS = {  # of the figures, by name
+    "panels": "Lines are the Pareto fronts on each target, among networks of the same kind of accuracy. "
     "Hover or use the arrow keys to read a point; click it or press Enter to see its network.",
     "networks": "Predicted latency in milliseconds on each chosen target; a dot marks a member of the front. "
     "Column heads sort.",
-    "regret": "Extra latency on the column's target of the quickest network found for the row's target, against the "
-    "quickest found for the column's, at equal or better accuracy than the one chosen for the column's. "
-    "Below 0 where the row's is quicker, blank where nothing found for the row is that accurate.",
-    "volumes": "Area that the networks of an item dominate, as a share of that of all networks of the same kind.",
+    "regret": "Extra latency on the column's target of the fastest network found for the row's target, against the "
+    "fastest found for the column's, at equal or better accuracy than the one chosen for the column's. "
+    "Below 0 where the row's is faster, blank where nothing found for the row is that accurate.",
+    "hypervolumes": "Area that the networks of an item dominate, as a share of that of all networks of the same kind.",
     "ridge": "A ridge point is peak MACs per second over bytes per second. Low ones are CPUs, high ones accelerators. "
     "Time is the roofline's alone, one byte per element (arXiv 2404.10518, Eq. 1).",
 }
 
 
 def html(comparison: Comparison, title: str = "Networks compared") -> str:
-    """Return the comparison as one self-contained page."""
+    """Return the comparison as one self-contained HTML page."""
     candidates, _ = ridge_candidates(comparison)
     models = dict(zip(comparison.targets, comparison.models, strict=True))
-    lines = {name: target_lines(name) for name in comparison.targets}
+    target_notes = {name: notes_of_target(name) for name in comparison.targets}
     archs = [candidate.arch for candidate in candidates]
-    data = page_data(comparison.entries, models, more=archs, lines=lines, first=0)
+    data = page_data(comparison.entries, models, extra_archs=archs, target_notes=target_notes, first=0)
     own = {entry.name for entry in comparison.entries if entry.source != "reference"}
     kinds = list(dict.fromkeys(candidate.kind for candidate in candidates))
     data["ridge"] = {
@@ -49,37 +49,37 @@ def html(comparison: Comparison, title: str = "Networks compared") -> str:
         table = comparison.rows["energy_mj"].to_numpy().reshape(len(comparison.targets), -1)  # [target][network]
         data["energy"] = [rounded(row) for row in table.T.tolist()]
     data["regrets"] = _regrets(comparison)
-    data["volumes"] = _volumes(comparison)
+    data["hypervolumes"] = _hypervolumes(comparison)
     return page(title, _body(comparison, title, data), data, ("compare",))
 
 
-def target_lines(name: str) -> list[str]:
-    """Return what a page says about a target beside its name."""
+def notes_of_target(name: str) -> list[str]:
+    """Return what a page shows below the name of a target: unit, number type with ridge point, confidence."""
     target = load_target(name)
-    known = target.peak_gmacs_per_s.confidence
-    return [target.unit, f"{target.dtype}, ridge point {target.ridge_point:.3g} MACs/byte", f"figures: {known}"]
+    confidence = target.peak_gmacs_per_s.confidence
+    return [target.unit, f"{target.dtype}, ridge point {target.ridge_point:.3g} MACs/byte", f"values: {confidence}"]
 
 
 def _body(comparison: Comparison, title: str, data: Mapping[str, Any]) -> str:
     count, targets = len(comparison.entries), len(comparison.targets)
-    said = f"{count:,} networks on {targets:,} targets, latencies predicted by the model '{comparison.latency_model}'."
+    text = f"{count:,} networks on {targets:,} targets, latencies predicted by the model '{comparison.latency_model}'."
     charts = [
-        figure("targets", "choice of targets"),
+        figure_place("targets", "choice of targets"),
         *_section("Accuracy against latency" if data["kinds"] else "Latency", "panels"),
     ]
     more = _section("All networks", "networks")
     if data["regrets"]:
         more += _section("What was found for one target, used on another", "regret")
-    if data["volumes"]:
-        more += _section("Hypervolume", "volumes")
+    if data["hypervolumes"]:
+        more += _section("Hypervolume", "hypervolumes")
     if data["ridge"]["candidates"]:
         more += _section("Ridge points from 0 to 500", "ridge")
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     return "\n".join(
         [
-            f'<header><h1>{escape(title)}</h1><p class="soft">{escape(said)}</p></header>',
+            f'<header><h1>{escape(title)}</h1><p class="soft">{escape(text)}</p></header>',
             f'<main><div class="split"><div>{"".join(charts)}</div>',
-            f"{detail()}</div>",
+            f"{architecture_place()}</div>",
             *more,
             f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
             "</main>",
@@ -88,7 +88,8 @@ def _body(comparison: Comparison, title: str, data: Mapping[str, Any]) -> str:
 
 
 def _section(title: str, name: str) -> list[str]:
-    return [f'<h2>{escape(title)}</h2><p class="soft">{escape(ABOUT[name])}</p>', figure(name, title)]
+    """Return the heading, the explanation and the element of the figure `name`."""
+    return [f'<h2>{escape(title)}</h2><p class="soft">{escape(EXPLANATIONS[name])}</p>', figure_place(name, title)]
 
 
 def _regrets(comparison: Comparison) -> list[dict[str, Any]]:
@@ -119,21 +120,25 @@ def _run_label(item: str, target: str) -> str:
 
 
 def _cell(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a cell of the matrix of regret, None where nothing found for the row is accurate enough."""
     if row["extra"] != row["extra"]:
         return None
     latency_ms, best_ms, extra = rounded([row["latency_ms"], row["best_latency_ms"], row["extra"]])
     return {
-        "extra": extra, "network": row["network"], "ms": latency_ms, "best": row["best_network"], "bestMs": best_ms
+        "extra": extra, "network": row["network"], "latency_ms": latency_ms, "best_network": row["best_network"],
+        "best_latency_ms": best_ms,
     }  # fmt: skip
 
 
-def _volumes(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return share of its kind's hypervolume and own hypervolume [target] of every item with several networks."""
+def _hypervolumes(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return per item with several networks its hypervolume on every target, and the share of that of its kind."""
     volumes = comparison.hypervolumes
     together = volumes[volumes["item"] == "all"].set_index(["target", "accuracy_kind"])["hypervolume"].to_dict()
     found = []
     for item, rows in volumes[(volumes["item"] != "all") & (volumes["points"] > 1)].groupby("item", sort=False):
         own: Sequence[Any] = records(rows)
         shares = [row["hypervolume"] / together[row["target"], row["accuracy_kind"]] for row in own]
-        found.append({"item": item, "share": rounded(shares), "volume": rounded([row["hypervolume"] for row in own])})
+        found.append(
+            {"item": item, "share": rounded(shares), "hypervolume": rounded([row["hypervolume"] for row in own])}
+        )
     return found

@@ -1,61 +1,62 @@
-"""The image of a comparison: per target a panel of accuracy against latency, and below it every network's latency."""
+"""Plot of a comparison: per target a panel of accuracy against latency, and below it rows of latency alone."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from nas.compare.compare import Comparison, records
-from nas.report.plot_style import COLOURS, FAMILY, GREY, round_ticks, saved, shortened
+from nas.report.plot_style import COLOURS, GREY, figure_bytes, reference_colour, round_ticks, shortened
 from nas.search.pareto import non_dominated
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 PANEL_WIDTH = 3.9  # inches
 PANEL_HEIGHT = 2.9
-ROW_HEIGHT = 0.19  # of one network in the lower part
-ACROSS = 3  # panels side by side
-NEAREST = 5  # references that are on the axis for certain
+ROW_HEIGHT = 0.19  # inches, of one network without accuracy
+COLUMNS = 3  # panels side by side
+NEAREST = 5  # references that the latency axis always includes
 
 
 def comparison_plot(comparison: Comparison, form: Literal["png", "svg"] = "png") -> bytes:
-    """Return the comparison as PNG or SVG. One row of panels (or several, three targets each) per kind of accuracy.
+    """Return the plot as the bytes of a PNG or SVG file.
 
-    Networks without accuracy stand in the lower part of each panel, on the same latency axis, in a row with their name.
+    Per kind of accuracy a row of panels, one per target, or several rows of three. Networks without accuracy are in the
+    lower part of each panel, on the same latency axis, in a row with their name.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    across = 2 if len(comparison.targets) == 4 else ACROSS
+    across = 2 if len(comparison.targets) == 4 else COLUMNS
     chunks = [comparison.targets[i : i + across] for i in range(0, len(comparison.targets), across)]
     bands = [(kind, chunk) for kind in comparison.kinds or ("",) for chunk in chunks]
-    below = _rows_below(comparison)
-    names = {kind: [] if comparison.is_published(kind) else below for kind, _ in bands}
+    without_accuracy = _names_without_accuracy(comparison)
+    names = {kind: [] if comparison.is_published(kind) else without_accuracy for kind, _ in bands}
     upper = PANEL_HEIGHT * bool(comparison.kinds)
-    heights = [upper + _lower(names[kind]) + 1.25 for kind, _ in bands]
+    heights = [upper + _lower_height(names[kind]) + 1.25 for kind, _ in bands]
     width = PANEL_WIDTH * len(chunks[0]) + 1.6
-    plain: dict[Any, Any] = {"text.parse_math": False}  # a dollar in a name is no formula
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, **plain}):
+    settings: dict[Any, Any] = {"text.parse_math": False}  # a dollar in a name is no formula
+    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, **settings}):
         figure = Figure(figsize=(max(width, 6.4), sum(heights) + 0.2), dpi=150)
         parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
         for subfigure, (kind, targets) in zip(parts, bands, strict=True):
-            _band(subfigure, comparison, kind, targets, across=len(chunks[0]), names=names[kind])
-        return saved(figure, form, bbox_inches="tight", pad_inches=0.15)
+            _plot_band(subfigure, comparison, kind, targets, across=len(chunks[0]), names=names[kind])
+        return figure_bytes(figure, form, bbox_inches="tight", pad_inches=0.15)
 
 
-def _lower(names: Sequence[str]) -> float:
+def _lower_height(names: Sequence[str]) -> float:
     """Return the height in inches of the rows of networks without accuracy."""
     return ROW_HEIGHT * max(len(names), 1)
 
 
-def _rows_below(comparison: Comparison) -> list[str]:
-    """Return the names of all networks without accuracy, the quickest on the first target first."""
+def _names_without_accuracy(comparison: Comparison) -> list[str]:
+    """Return the names of all networks without accuracy, the fastest on the first target first."""
     rows = comparison.rows
     rows = rows[(rows["accuracy_kind"] == "") & (rows["target"] == comparison.targets[0])]
     return [str(name) for name in rows.sort_values("latency_ms")["name"]]
 
 
-def _band(
+def _plot_band(
     figure: Any,
     comparison: Comparison,
     kind: str,
@@ -64,7 +65,8 @@ def _band(
     across: int,
     names: list[str],
 ) -> None:
-    upper, lower = PANEL_HEIGHT * bool(comparison.kinds), _lower(names)
+    """Plot one kind of accuracy on up to `across` targets, and `names`, the networks without accuracy, below."""
+    upper, lower = PANEL_HEIGHT * bool(comparison.kinds), _lower_height(names)
     parts = 2 if upper else 1
     axes = figure.subplots(
         parts, across, squeeze=False, sharex="col", sharey="row",
@@ -85,20 +87,22 @@ def _band(
         if upper:
             known = here[here["accuracy_kind"] == kind]
             if comparison.is_published(kind):
-                _references(top, known)
+                _plot_references(top, known)
             else:
-                _scatter(top, known, list(rows[rows["accuracy_kind"] == kind]["item"].unique()))
+                _plot_items(top, known, list(rows[rows["accuracy_kind"] == kind]["item"].unique()))
             top.tick_params(labelbottom=False, bottom=False)
         top.set_title(shortened(targets[column]), fontsize=10, fontweight="bold", loc="left")
-        limits = _latency_axis(bottom, here[here["accuracy_kind"].isin([kind, ""] if names or not upper else [kind])])
-        _latencies(bottom, here[here["name"].isin(names)], names, limits)
+        limits = _set_latency_axis(
+            bottom, here[here["accuracy_kind"].isin([kind, ""] if names or not upper else [kind])]
+        )
+        _plot_latencies(bottom, here[here["name"].isin(names)], names, limits)
         bottom.set_xlabel("predicted latency (ms)")
     if upper:
         axes[0, 0].set_ylabel("top-1 accuracy (%)")
 
 
-def _scatter(axis: Any, rows: "pd.DataFrame", items: list[str]) -> None:
-    """Draw each item's points, its front as a line, its chosen network large, with name and standard error."""
+def _plot_items(axis: Any, rows: pd.DataFrame, items: list[str]) -> None:
+    """Plot each item: its networks as points, its front as a line, its chosen network with name and standard error."""
     axis.grid(True, color="#e6e6e6", linewidth=0.6)
     axis.set_axisbelow(True)
     for item in rows["item"].unique():
@@ -117,24 +121,24 @@ def _scatter(axis: Any, rows: "pd.DataFrame", items: list[str]) -> None:
                 handletextpad=0.3, borderaxespad=0.2)  # fmt: skip
 
 
-def _references(axis: Any, rows: "pd.DataFrame") -> None:
-    """Draw references with published accuracies: their front as a line, its members with their names."""
+def _plot_references(axis: Any, rows: pd.DataFrame) -> None:
+    """Plot references with published accuracies: their front as a line, the networks on it with their names."""
     axis.grid(True, color="#e6e6e6", linewidth=0.6)
     axis.set_axisbelow(True)
     rows = rows.sort_values("latency_ms")
     best = rows[rows["on_front"]]
     axis.plot(best["latency_ms"], 100 * best["top1"], color="black", linewidth=0.9, drawstyle="steps-post")
-    colours = [COLOURS[0] if name.startswith(FAMILY) else GREY for name in rows["name"]]
+    colours = [reference_colour(name) for name in rows["name"]]
     axis.scatter(rows["latency_ms"], 100 * rows["top1"], c=colours, s=18, zorder=3)
     for row in records(best):
-        colour = COLOURS[0] if row["name"].startswith(FAMILY) else GREY
-        axis.annotate(row["name"], (row["latency_ms"], 100 * row["top1"]), fontsize=6.5, color=colour, xytext=(-4, 3),
-                      textcoords="offset points", ha="right")  # fmt: skip
+        axis.annotate(row["name"], (row["latency_ms"], 100 * row["top1"]), fontsize=6.5,
+                      color=reference_colour(row["name"]), xytext=(-4, 3), textcoords="offset points",
+                      ha="right")  # fmt: skip
     axis.margins(y=0.12)
 
 
-def _latencies(axis: Any, rows: "pd.DataFrame", names: list[str], limits: tuple[float, float]) -> None:
-    """Draw one row per network without accuracy: a tick for a reference, a dot for a spec, a number beyond the axis."""
+def _plot_latencies(axis: Any, rows: pd.DataFrame, names: list[str], limits: tuple[float, float]) -> None:
+    """Plot a row per network without accuracy: a tick for a reference, a dot for a spec, text where off the axis."""
     axis.set_ylim(len(names) - 0.4, -0.9)
     axis.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=8)
     axis.tick_params(axis="y", length=0)
@@ -152,11 +156,8 @@ def _latencies(axis: Any, rows: "pd.DataFrame", names: list[str], limits: tuple[
                   bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
 
 
-def _latency_axis(axis: Any, rows: "pd.DataFrame") -> tuple[float, float]:
-    """Give the axis a logarithmic scale with plain numbers, for all but far references; return its limits."""
-    import numpy as np
-    from matplotlib.ticker import NullLocator
-
+def _set_latency_axis(axis: Any, rows: pd.DataFrame) -> tuple[float, float]:
+    """Give the axis a logarithmic scale that includes all but distant references, and return its limits."""
     compared = rows[(rows["source"] != "reference") | (rows["accuracy_kind"] != "")]
     latencies = (rows if compared.empty else compared)["latency_ms"].to_numpy(float)
     middle = np.sqrt(latencies.min() * latencies.max())

@@ -1,21 +1,17 @@
-"""The files of a ridge-point sweep: table, optimal ranges and plot."""
+"""The files of a ridge-point sweep: tables and plot."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nas.files import write_whole
-
-if TYPE_CHECKING:
-    pass
 from nas.compare.ridge_sweep import RIDGE_POINTS, SweptNetwork, op_costs, sweep
+from nas.files import write_whole
 
 
 def write_ridge_sweep(
     candidates: Sequence[SweptNetwork], out: Path, ridge_points: Sequence[float] = RIDGE_POINTS
 ) -> list[Path]:
     """Write ridge_sweep.csv, ridge_op_costs.csv, ridge_sweep.png and .svg into the folder `out`; return the paths."""
-    from nas.compare.ridge_plot import ridge_plot
+    from nas.compare.ridge_plot import ridge_plot  # loads matplotlib
 
     rows, costs = sweep(candidates, ridge_points), op_costs(candidates)
     names = ("ridge_sweep.csv", "ridge_op_costs.csv", "ridge_sweep.png", "ridge_sweep.svg")

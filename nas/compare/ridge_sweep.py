@@ -1,4 +1,4 @@
-"""Which networks lie on the front as the ridge point moves, and where their time goes: arXiv 2404.10518, section 3.
+"""Sweep of the ridge point: which networks are on the front at each, and the time per op. arXiv 2404.10518, section 3.
 
 A ridge point is the peak of a device in MACs per second over its bandwidth in bytes per second. Under the roofline of
 Eq. 1 with one byte per element, time is proportional to sum over kernels of max(MACs, ridge point x bytes): at ridge
@@ -8,20 +8,17 @@ on a device whose peak is 1 GMAC/s, and devices of one peak and different bandwi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.records.networks import PUBLISHED_KIND
-from nas.report.network_blocks import owner
+from nas.report.network_blocks import block_position
 from nas.search.pareto import non_dominated
 from nas.zoo import BASELINES, Series, find, parse_reference, reference
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RIDGE_POINTS = tuple(float(point) for point in range(0, 501, 5))  # MACs per byte, the range of the paper's Fig. 2
 LOW, HIGH = 5.0, 500.0  # where op costs are shown: below every CPU of the paper's Tab. 16, and above its accelerators
@@ -29,7 +26,7 @@ LOW, HIGH = 5.0, 500.0  # where op costs are shown: below every CPU of the paper
 
 @dataclass(frozen=True)
 class SweptNetwork:
-    """One network with its accuracy, a fraction; only candidates whose accuracies are of one `kind` share a front."""
+    """A network of the sweep with its accuracy, a fraction; only networks with one `kind` of accuracy share a front."""
 
     name: str
     arch: ArchSpec
@@ -49,7 +46,7 @@ def published_candidates(names: Sequence[str] = BASELINES, series: Series = "aut
     return found
 
 
-def latencies(arch: ArchSpec, ridge_points: Sequence[float]) -> NDArray[np.float64]:
+def kernel_latencies(arch: ArchSpec, ridge_points: Sequence[float]) -> NDArray[np.float64]:
     """Return the time of each kernel of `arch` at each ridge point, [R, K], in units of 1e9 MACs at the peak."""
     if not all(np.isfinite(ridge_points)) or min(ridge_points, default=0) < 0:
         raise InvalidInput(f"ridge points must be 0 or more and finite, got {list(ridge_points)}")
@@ -58,16 +55,14 @@ def latencies(arch: ArchSpec, ridge_points: Sequence[float]) -> NDArray[np.float
     return np.maximum(macs, np.asarray(ridge_points, np.float64)[:, None] * moved) / 1e9
 
 
-def sweep(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] = RIDGE_POINTS) -> "pd.DataFrame":
+def sweep(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] = RIDGE_POINTS) -> pd.DataFrame:
     """Return one row per candidate and ridge point.
 
     Columns: name, kind, top1, resolution (px), ridge_point (MACs/byte), latency_gmacs, on_front (among its kind).
     """
-    import pandas as pd
-
     if not candidates or not ridge_points:
         raise InvalidInput("a ridge sweep needs at least one network with a known accuracy and one ridge point")
-    times = [latencies(candidate.arch, ridge_points).sum(axis=1) for candidate in candidates]
+    times = [kernel_latencies(candidate.arch, ridge_points).sum(axis=1) for candidate in candidates]
     rows = pd.DataFrame(
         {
             "name": candidate.name,
@@ -87,27 +82,25 @@ def sweep(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] = RI
     return rows
 
 
-def op_costs(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] = (LOW, HIGH)) -> "pd.DataFrame":
-    """Return what share of its network's time each op takes: one row per network, ridge point and op.
+def op_costs(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] = (LOW, HIGH)) -> pd.DataFrame:
+    """Return the share of its network's time that each op takes: one row per network, ridge point and op.
 
     Columns: name, ridge_point, op (its number along the network, from 0), position ("stage.op" or "head"), type, share.
     """
-    import pandas as pd
-
     rows = []
     for candidate in candidates:
         arch = candidate.arch
         types = {position: op.tag for position, op, _ in arch.iter_ops()} | {"head": "head"}
-        owners = [owner(kernel.name) for kernel in arch.kernels]
-        for point, times in zip(ridge_points, latencies(arch, ridge_points), strict=True):
+        positions = [block_position(kernel.name) for kernel in arch.kernels]
+        for point, times in zip(ridge_points, kernel_latencies(arch, ridge_points), strict=True):
             total = times.sum()
             for number, (position, tag) in enumerate(types.items()):
-                share = sum(time for time, own in zip(times, owners, strict=True) if own == position) / total
+                share = sum(time for time, own in zip(times, positions, strict=True) if own == position) / total
                 rows.append((candidate.name, point, number, position, tag, float(share)))
     return pd.DataFrame(rows, columns=["name", "ridge_point", "op", "position", "type", "share"])
 
 
-def front_ranges(rows: "pd.DataFrame") -> dict[str, list[tuple[float, float]]]:
+def front_ranges(rows: pd.DataFrame) -> dict[str, list[tuple[float, float]]]:
     """Return for every network of one kind the ranges of ridge points, ends included, where it is on the front.
 
     A range ends at the last swept point that belongs to it.
@@ -125,5 +118,5 @@ def front_ranges(rows: "pd.DataFrame") -> dict[str, list[tuple[float, float]]]:
 
 
 def ranges_text(ranges: Sequence[tuple[float, float]]) -> str:
-    """Return ranges as words, "never" for none."""
+    """Return ranges as text, "never" for none."""
     return ", ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ranges) or "never"

@@ -1,19 +1,19 @@
-"""A comparison in a terminal: networks against targets, the regret between runs, and the hypervolume of each item."""
+"""A comparison as rich tables: networks against targets, the regret between runs, and the hypervolume of each item."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
 
 from nas.compare.compare import Comparison, records
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from rich.table import Table
-
-ACROSS = 6  # targets side by side
+COLUMNS = 6  # targets side by side
 
 
-def tables(comparison: Comparison) -> list["Table"]:
+def tables(comparison: Comparison) -> list[Table]:
     """Return the comparison as rich tables: networks, then regret and hypervolumes where there are any."""
-    chunks = [comparison.targets[i : i + ACROSS] for i in range(0, len(comparison.targets), ACROSS)]
+    chunks = [comparison.targets[i : i + COLUMNS] for i in range(0, len(comparison.targets), COLUMNS)]
     found = [_networks(comparison, chunk, last=chunk is chunks[-1]) for chunk in chunks]
     found += [_regret(comparison, str(kind)) for kind in comparison.regrets["accuracy_kind"].unique()]
     volumes = comparison.hypervolumes
@@ -22,12 +22,12 @@ def tables(comparison: Comparison) -> list["Table"]:
     return found
 
 
-def _networks(comparison: Comparison, targets: tuple[str, ...], last: bool) -> "Table":
-    """Return a row per network: accuracy, latency on each of `targets` with a mark on the front, and costs."""
-    from rich.text import Text
-
+def _networks(comparison: Comparison, targets: tuple[str, ...], last: bool) -> Table:
+    """Return a row per network: accuracy, latency on each of `targets`, with * where on the front, and costs."""
     letters = {kind: chr(ord("A") + i) for i, kind in enumerate(comparison.kinds)}
-    table = _table("predicted latency in ms; * on the front of its target among equal kinds of accuracy", ["network"])
+    table = _empty_table(
+        "predicted latency in ms; * on the front of its target among equal kinds of accuracy", ["network"]
+    )
     energy = "energy_mj" in comparison.rows
     titles = [f"{target}{', mJ' if energy else ''}" for target in targets]
     for title in ("top-1 %", "kind", *titles, "on the front of", "MACs", "parameters"):
@@ -47,12 +47,12 @@ def _networks(comparison: Comparison, targets: tuple[str, ...], last: bool) -> "
     return table
 
 
-def _shown(rows: "pd.DataFrame") -> list[str]:
-    """Return the names to show: what was compared before references, chosen ones and members of some front."""
+def _shown(rows: pd.DataFrame) -> list[str]:
+    """Return the names to show: chosen networks and those on some front; references rebuilt for others come last."""
     on_some = set(rows[rows["on_front"]]["name"])
     first = rows[(rows["target"] == rows["target"].iloc[0]) & (rows["chosen"] | rows["name"].isin(on_some))]
-    order = first.assign(scale=(first["source"] == "reference") & (first["accuracy_kind"] == ""))
-    return [str(name) for name in order.sort_values(["scale", "latency_ms"], kind="stable")["name"]]
+    order = first.assign(rebuilt=(first["source"] == "reference") & (first["accuracy_kind"] == ""))
+    return [str(name) for name in order.sort_values(["rebuilt", "latency_ms"], kind="stable")["name"]]
 
 
 def _cell(row: dict[str, Any]) -> str:
@@ -60,12 +60,10 @@ def _cell(row: dict[str, Any]) -> str:
     return f"{row['latency_ms']:.3f}{'*' if row['on_front'] else ' '}{energy}"
 
 
-def _regret(comparison: Comparison, kind: str) -> "Table":
-    """Return the matrix: what was found for the row's target, used on the column's."""
-    from rich.text import Text
-
+def _regret(comparison: Comparison, kind: str) -> Table:
+    """Return the matrix of regret: what was found for the row's target, used on the column's."""
     rows = comparison.regrets[comparison.regrets["accuracy_kind"] == kind]
-    table = _table("extra latency on the column's target of what was found for the row's", ["found for"])
+    table = _empty_table("extra latency on the column's target of what was found for the row's", ["found for"])
     runs = dict.fromkeys(zip(rows["best_item"], rows["used_on"], strict=True))
     for item, target in runs:
         table.add_column(Text(f"{target}\n{item}"), justify="right", overflow="fold")
@@ -81,12 +79,10 @@ def percent(extra: float) -> str:
     return "" if extra != extra else "0 %" if round(extra, 4) == 0 else f"{100 * extra:+.1f} %"
 
 
-def _hypervolumes(comparison: Comparison, items: list[str]) -> "Table":
-    """Return what share each item has of the hypervolume that all networks of its kind reach together."""
-    from rich.text import Text
-
+def _hypervolumes(comparison: Comparison, items: list[str]) -> Table:
+    """Return the share of each item in the hypervolume that all networks of its kind reach together."""
     volumes = comparison.hypervolumes
-    table = _table("hypervolume as % of that of all networks of the kind", ["target"])
+    table = _empty_table("hypervolume as % of that of all networks of the kind", ["target"])
     for item in items:
         table.add_column(Text(item), justify="right", overflow="fold")
     together = volumes[volumes["item"] == "all"].set_index(["target", "accuracy_kind"])["hypervolume"].to_dict()
@@ -98,9 +94,7 @@ def _hypervolumes(comparison: Comparison, items: list[str]) -> "Table":
     return table
 
 
-def _table(title: str, left: list[str]) -> "Table":
-    from rich.table import Table
-
+def _empty_table(title: str, left: list[str]) -> Table:
     table = Table(title=title, title_justify="left", caption_justify="left")
     for name in left:
         table.add_column(name, overflow="fold")

@@ -128,7 +128,7 @@ def _conv(low: Lowering, op: ops.Conv, at: Value, name: str) -> Value:
 
 
 def _fused_ib(low: Lowering, op: ops.FusedIB, at: Value, name: str) -> Value:
-    settings: dict[str, Any] = {"kernel": op.kernel_size, "stride": op.stride, "act": op.act}
+    settings: dict[str, Any] = {"kernel_size": op.kernel_size, "stride": op.stride, "act": op.act}
     wide = low.convolution(at, f"{name}.expand", op.expanded_channels, **settings)
     return low.convolution(wide, f"{name}.project", op.out_channels, layer_scale=op.layer_scale)
 

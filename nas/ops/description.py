@@ -10,7 +10,7 @@ def describe_op(op: Any, shape: Shape) -> str:
     name = f"UIB {op.variant}" if op.tag == "uib" else op.tag.replace("_", " ")
     if op.tag == "mobile_mqa":
         return f"{name}, {op.heads} heads, key {op.key_dim}, value {op.value_dim}, kv stride {op.kv_stride}"
-    kernels = [getattr(op, field, 0) for field in ("start_dw", "middle_dw", "kernel")]
+    kernels = [getattr(op, field, 0) for field in ("start_dw", "middle_dw", "kernel_size")]
     kernels += getattr(op, "kernel_sizes", ())
     sizes = "+".join(f"k{kernel}" for kernel in kernels if kernel)
     expanded = getattr(op, "expanded_channels", 0)

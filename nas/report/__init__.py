@@ -1,1 +1,1 @@
-"""What a person looks at: network summaries, plots, the page of a run."""
+"""Reports: costs of a network per kernel and block, plots of a network, and the HTML page of a run."""

@@ -1,27 +1,29 @@
-"""What `nas describe`, `nas zoo` and `nas targets` show: plain data first, then the same as rich tables."""
+"""Costs of a network per kernel, the reference networks and the targets, as plain rows and as rich tables.
+
+They are what `nas describe`, `nas zoo` and `nas targets` print.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.table import Table
+
+from latency_models.forest import load_forest
 from latency_models.roofline import Bound, Roofline
 from latency_models.target import Target
 from nas.arch import ArchSpec
 from nas.ops import Kernel, Shape
 from nas.zoo import ZooEntry
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-
 FILE_KEYS = {"kernel_size": "kernel", "cross_validated_mape_percent": "held_out_mape_percent"}  # field -> JSON key
 
 
 @dataclass(frozen=True)
 class KernelRow:
-    """One kernel of a network on one device; `latency` in the unit of the description."""
+    """One kernel of a network with its cost on one device; `latency` is in the unit of its `Description`."""
 
     name: str
     kind: str
@@ -46,14 +48,17 @@ class KernelRow:
 
 @dataclass(frozen=True)
 class ForestRow:
-    """What a forest predicts for a network, in `unit` for a batch of `batch` images, and how far to trust it."""
+    """The prediction of a random forest for a network, in `unit` for a batch of `batch` images, and its error.
+
+    `range` holds the smallest and largest value that the forest can predict at all.
+    """
 
     file: str
     of: str
     value: float
     unit: str
     batch: int
-    range: tuple[float, float]  # of all that it can predict
+    range: tuple[float, float]
     cross_validated_mape_percent: float | None
     note: str
 
@@ -67,9 +72,7 @@ class ForestRow:
 
 
 def forest_row(path: str, arch: ArchSpec) -> ForestRow:
-    """Return the prediction of the forest in a file; `InvalidInput` where there is none."""
-    from latency_models.forest import load_forest
-
+    """Return what the forest in the file `path` predicts for `arch`; `InvalidInput` where the file holds no forest."""
     forest = load_forest(Path(path))
     value, (low, high) = float(forest.predict([arch])[0]), forest.range
     note = f"{forest.trust}; no prediction leaves {low:.4g} to {high:.4g} {forest.unit}"
@@ -80,7 +83,10 @@ def forest_row(path: str, arch: ArchSpec) -> ForestRow:
 
 @dataclass(frozen=True)
 class Description:
-    """A network on one device, with a row per kernel. `latency` and `floor` are in `unit`: ms, or "x NETWORK"."""
+    """A network with its costs on one device, in total and per kernel.
+
+    `latency` and `launch_overhead` are in `unit`: "ms", or "x NETWORK" on an abstract device.
+    """
 
     name: str
     target: str
@@ -90,7 +96,7 @@ class Description:
     params: int
     macs: int
     latency: float
-    floor: float  # launch floor, part of the latency
+    launch_overhead: float  # the constant part of the latency
     weight_bytes: float
     peak_activation_bytes: float
     kernels: tuple[KernelRow, ...]
@@ -100,7 +106,7 @@ class Description:
 
     @property
     def latency_key(self) -> str:
-        """The name of the latency in JSON: `latency_ms`, or `latency_ratio` on an abstract device."""
+        """The key of the latency in JSON: "latency_ms", or "latency_ratio" on an abstract device."""
         return "latency_ms" if self.unit == "ms" else "latency_ratio"
 
     def to_json(self) -> dict[str, Any]:
@@ -110,12 +116,12 @@ class Description:
         body["kernels"] = [row.to_json(key) for row in self.kernels]
         body["forests"] = [row.to_json() for row in self.forests]
         body[key] = body.pop("latency")
-        body[key.replace("latency", "floor")] = body.pop("floor")
+        body[key.replace("latency", "floor")] = body.pop("launch_overhead")  # the key of release 0.1
         return body
 
 
 def describe(arch: ArchSpec, model: Roofline) -> Description:
-    """Return what `arch` costs on the device of `model`, in total and kernel by kernel."""
+    """Return the costs of `arch` on the device of `model`, in total and per kernel."""
     latency = model.predict_ms(arch)
     return Description(
         name=arch.name,
@@ -126,16 +132,16 @@ def describe(arch: ArchSpec, model: Roofline) -> Description:
         params=arch.params,
         macs=arch.macs,
         latency=latency,
-        floor=model.constant,
+        launch_overhead=model.constant,
         weight_bytes=sum(model.weight_bytes(kernel) for kernel in arch.kernels),
         peak_activation_bytes=arch.peak_activation_elements * model.bytes_per_activation * model.batch,
-        kernels=tuple(_row(kernel, model, latency) for kernel in arch.kernels),
+        kernels=tuple(_kernel_row(kernel, model, latency) for kernel in arch.kernels),
         caution=model.caution(arch),
         batch=model.batch,
     )
 
 
-def _row(kernel: Kernel, model: Roofline, latency: float) -> KernelRow:
+def _kernel_row(kernel: Kernel, model: Roofline, latency: float) -> KernelRow:
     time = model.explain(kernel)
     return KernelRow(
         name=kernel.name,
@@ -153,9 +159,9 @@ def _row(kernel: Kernel, model: Roofline, latency: float) -> KernelRow:
     )
 
 
-def description_table(description: Description) -> "Table":
-    """Return the description as a table, totals in its last rows."""
-    table = _table(
+def description_table(description: Description) -> Table:
+    """Return the description as a table: a row per kernel, then the launch overhead and the total."""
+    table = _empty_table(
         f"{description.name} on {description.target}, {_shape(description.input_shape)}, "
         f"{description.num_classes:,} classes" + (f", batch of {description.batch}" if description.batch > 1 else ""),
         ("kernel", "kind", "in", "out", "k/s"),
@@ -168,9 +174,8 @@ def description_table(description: Description) -> "Table":
             f"{row.macs:,}", f"{row.bytes:,.0f}", intensity, row.bound, f"{row.latency:.4f}", f"{row.share:.1%}",
         )  # fmt: skip
     table.add_section()
-    if description.floor:
-        share = f"{description.floor / description.latency:.1%}"
-        table.add_row("launch floor", *[""] * 8, f"{description.floor:.4f}", share)
+    if overhead := description.launch_overhead:
+        table.add_row("launch overhead", *[""] * 8, f"{overhead:.4f}", f"{overhead / description.latency:.1%}")
     moved = f"{sum(row.bytes for row in description.kernels):,.0f}"
     table.add_row(
         "total", *[""] * 4, f"{description.macs * description.batch:,}", moved, "", "", f"{description.latency:.4f}", ""
@@ -183,7 +188,7 @@ def description_table(description: Description) -> "Table":
 
 
 def zoo_rows(zoo: Mapping[str, ZooEntry]) -> list[dict[str, Any]]:
-    """Return the reference networks as plain JSON values."""
+    """Return one row of plain JSON values per reference network."""
     rows = []
     for name, entry in zoo.items():
         arch = entry.spec()
@@ -204,9 +209,9 @@ def zoo_rows(zoo: Mapping[str, ZooEntry]) -> list[dict[str, Any]]:
     return rows
 
 
-def zoo_table(rows: Iterable[Mapping[str, Any]]) -> "Table":
-    """Return the rows of `zoo_rows` as a table."""
-    table = _table("reference networks", ("name", "paper"), ("px", "parameters", "MACs", "ImageNet top-1 %"))
+def zoo_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the rows of `zoo_rows` as a rich table."""
+    table = _empty_table("reference networks", ("name", "paper"), ("px", "parameters", "MACs", "ImageNet top-1 %"))
     for row in rows:
         counts = f"{row['params']:,}", f"{row['macs']:,}"
         name = row["name"] if row["width"] == 1 else f"{row['name']} (at width {row['width']:g})"
@@ -215,7 +220,7 @@ def zoo_table(rows: Iterable[Mapping[str, Any]]) -> "Table":
 
 
 def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
-    """Return the targets as plain JSON values, every figure with source and confidence."""
+    """Return one row of plain JSON values per target; every value of the target has its source and confidence."""
     return [
         {
             "name": target.name,
@@ -223,31 +228,31 @@ def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
             "unit": target.unit,
             "dtype": target.dtype,
             "ridge_point": target.ridge_point,
-            "figures": {name: _plain(vars(figure)) for name, figure in target.sourced_values.items()},
+            "figures": {name: _plain(vars(value)) for name, value in target.sourced_values.items()},
         }
         for target in targets
     ]
 
 
-def target_table(rows: Iterable[Mapping[str, Any]]) -> "Table":
-    """Return the rows of `target_rows` as a table; sources are in the JSON form and in the files."""
-    table = _table(
+def target_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the rows of `target_rows` as a rich table; sources are in the JSON form and in the files only."""
+    table = _empty_table(
         "targets",
         ("name", "unit", "type"),
-        ("GMACs/s", "GB/s", "ridge point", "published", "floor ms", "us/kernel", "figures"),
+        ("GMACs/s", "GB/s", "ridge point", "published", "launch ms", "us/kernel", "confidence"),
     )
     for row in rows:
-        figures = row["figures"]
+        values = row["figures"]
         terms = ("published_ridge_point", "floor_ms", "time_per_kernel_us")
         table.add_row(
             " = ".join([row["name"], *row["aliases"]]),
             row["unit"],
             row["dtype"],
-            f"{figures['peak_gmacs_per_s']['value']:,g}",
-            f"{figures['bandwidth_gb_per_s']['value']:,g}",
+            f"{values['peak_gmacs_per_s']['value']:,g}",
+            f"{values['bandwidth_gb_per_s']['value']:,g}",
             f"{row['ridge_point']:.1f}",
-            *[f"{figures[term]['value']:g}" if term in figures else "-" for term in terms],
-            figures["peak_gmacs_per_s"]["confidence"],
+            *[f"{values[term]['value']:g}" if term in values else "-" for term in terms],
+            values["peak_gmacs_per_s"]["confidence"],
         )
     return table
 
@@ -260,10 +265,8 @@ def _shape(shape: Shape) -> str:
     return "x".join(str(size) for size in shape)
 
 
-def _table(title: str, left: Iterable[str], right: Iterable[str]) -> "Table":
+def _empty_table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
     """Return an empty rich table with columns of text, then of numbers."""
-    from rich.table import Table
-
     table = Table(title=title, title_justify="left", caption_justify="left")
     for name in left:
         table.add_column(name, overflow="fold")

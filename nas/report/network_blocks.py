@@ -1,7 +1,4 @@
-"""A network taken apart: its blocks in words and kernels, and what every kernel costs on a device, at once for all.
-
-`kernel_times` is the roofline of `latency_models.roofline` over arrays; it equals the reference path bit for bit.
-"""
+"""The blocks of a network: each op, and the head, with a description, its shapes and which kernels it consists of."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +18,7 @@ class NetworkBlock:
 
     position: str  # "stage.op" or "head"
     tag: str
-    words: str  # "UIB ExtraDW k3+k5, 96-384-96, skip"
+    description: str  # "UIB ExtraDW k3+k5, 96-384-96, skip"
     in_shape: Shape
     out_shape: Shape
     residual: bool
@@ -30,20 +27,21 @@ class NetworkBlock:
 
     @property
     def stage(self) -> str:
-        """ "stage 2" or "head"."""
+        """The name of the stage: "stage 2", or "head"."""
         stage = self.position.partition(".")[0]
         return stage if stage == HEAD else f"stage {stage}"
 
-    def of(self, values: NDArray[Any]) -> float:
-        """Return the sum of the block's part of `values` [K], one value per kernel of the architecture."""
+    def sum_of(self, values: NDArray[Any]) -> float:
+        """Return the sum over the block's kernels of `values` [K], one value per kernel of the architecture."""
         return float(values[self.first : self.last].sum())
 
 
-def blocks(arch: ArchSpec) -> tuple[NetworkBlock, ...]:
+def network_blocks(arch: ArchSpec) -> tuple[NetworkBlock, ...]:
     """Return the blocks of `arch` in order, the head last."""
     counts: dict[str, int] = {}
     for kernel in arch.kernels:
-        counts[owner(kernel.name)] = counts.get(owner(kernel.name), 0) + 1
+        position = block_position(kernel.name)
+        counts[position] = counts.get(position, 0) + 1
     found, first = [], 0
     for position, op, shape in arch.iter_ops():
         last = first + counts.get(position, 0)
@@ -52,17 +50,18 @@ def blocks(arch: ArchSpec) -> tuple[NetworkBlock, ...]:
         found.append(NetworkBlock(position, op.tag, describe_op(op, shape), shape, out, residual, first, last))
         first = last
     hidden = f", hidden layer of {arch.head.hidden:,}" if arch.head.hidden else ""
-    words = f"average pool{hidden}, {arch.num_classes:,} classes"
+    description = f"average pool{hidden}, {arch.num_classes:,} classes"
     out = Shape(1, 1, arch.num_classes)
-    return (*found, NetworkBlock(HEAD, HEAD, words, arch.final_feature_map, out, False, first, len(arch.kernels)))
+    head = NetworkBlock(HEAD, HEAD, description, arch.final_feature_map, out, False, first, len(arch.kernels))
+    return (*found, head)
 
 
-def owner(kernel_name: str) -> str:
-    """Return the op of a kernel: "2.0" for "2.0.expand", "head" for "head.pool"."""
+def block_position(kernel_name: str) -> str:
+    """Return the position of the block that a kernel belongs to: "2.0" for "2.0.expand", "head" for "head.pool"."""
     stage, _, rest = kernel_name.partition(".")
     return stage if stage == HEAD else f"{stage}.{rest.partition('.')[0]}"
 
 
-def own_name(kernel: Kernel) -> str:
+def name_in_block(kernel: Kernel) -> str:
     """Return the name of a kernel within its block: "expand" for "2.0.expand"."""
-    return kernel.name.removeprefix(f"{owner(kernel.name)}.")
+    return kernel.name.removeprefix(f"{block_position(kernel.name)}.")

@@ -1,21 +1,21 @@
-"""What each block of a network costs on one device, as shares of its MACs and of its time, with the totals in words."""
+"""The costs of every block of a network on one device, absolute and as shares, and the totals as lines of text."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from latency_models.kernel_times import kernel_columns, kernel_times
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.ops import Kernel
-from nas.report.network_blocks import NetworkBlock, blocks
-
-if TYPE_CHECKING:
-    pass
+from nas.report.network_blocks import NetworkBlock, network_blocks
 
 
 @dataclass(frozen=True)
-class BlockShare:
-    """A block with its shares, fractions: of the network's MACs, and of its time in kernels (the floor left out)."""
+class BlockCost:
+    """A block with its MACs and its time on one device.
+
+    `macs_share` is the fraction of the network's MACs, `time_share` that of the time of its kernels, without the
+    launch overhead.
+    """
 
     block: NetworkBlock
     kernels: tuple[Kernel, ...]
@@ -25,34 +25,34 @@ class BlockShare:
     time_share: float
 
 
-def block_shares(arch: ArchSpec, model: Roofline) -> list[BlockShare]:
-    """Return the blocks of `arch` with what they cost on the device of `model`."""
+def block_costs(arch: ArchSpec, model: Roofline) -> list[BlockCost]:
+    """Return the cost of every block of `arch` on the device of `model`, in the order of the network."""
     columns = kernel_columns([arch])
     times, _ = kernel_times(columns, model)
-    macs, total = columns.macs.sum() or 1.0, times.sum() or 1.0
-    found = []
-    for block in blocks(arch):
-        own, time = block.of(columns.macs), block.of(times)
+    total_macs, total_time = columns.macs.sum() or 1.0, times.sum() or 1.0
+    costs = []
+    for block in network_blocks(arch):
+        macs, time = block.sum_of(columns.macs), block.sum_of(times)
         kernels = arch.kernels[block.first : block.last]
-        found.append(BlockShare(block, kernels, int(own), time, own / macs, time / total))
-    return found
+        costs.append(BlockCost(block, kernels, int(macs), time, macs / total_macs, time / total_time))
+    return costs
 
 
-def heading(arch: ArchSpec, model: Roofline) -> str:
-    """Return the name of the network, the device, and the input."""
+def title(arch: ArchSpec, model: Roofline) -> str:
+    """Return the title of a summary: the name of the network, the device, the input and the number of classes."""
     shape = "x".join(map(str, arch.input_shape))
     batch = f", batch of {model.batch}" if model.batch > 1 else ""
     return f"{arch.name} on {model.name}, {shape}, {arch.num_classes:,} classes{batch}"
 
 
-def facts(arch: ArchSpec, model: Roofline) -> list[str]:
-    """Return the totals in words, a line each, with what must be known before they are used."""
+def totals_text(arch: ArchSpec, model: Roofline) -> list[str]:
+    """Return lines of text: latency, MACs and parameters, then launch overhead and caution where there are any."""
     latency = model.predict_ms(arch)
-    said = [f"{latency:.4g} {model.unit} predicted, {arch.macs:,} MACs, {arch.params:,} parameters"]
+    lines = [f"{latency:.4g} {model.unit} predicted, {arch.macs:,} MACs, {arch.params:,} parameters"]
     if model.constant:
         share = f"{model.constant / latency:.0%}"
-        said.append(
-            f"launch floor {model.constant:.4g} {model.unit} ({share}): in no block; shares of time are without it"
+        lines.append(
+            f"launch overhead {model.constant:.4g} {model.unit} ({share}): in no block; shares of time are without it"
         )
     caution = model.caution(arch)
-    return said + ([caution] if caution else [])
+    return lines + ([caution] if caution else [])

@@ -1,107 +1,105 @@
-"""One network drawn block by block: in a terminal, as a image (PNG, SVG) or as a page (HTML), for one device."""
+"""One network block by block with its costs on one device: a table for a terminal, a plot (PNG, SVG), a page (HTML)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal
+
+from rich.table import Table
+from rich.text import Text
 
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import write_whole
 from nas.ops import Kernel, Kind
-from nas.report.network_blocks import HEAD, NetworkBlock, own_name
-from nas.report.network_summary import BlockShare, block_shares, facts, heading
+from nas.records.networks import Entry
+from nas.report.network_blocks import HEAD, NetworkBlock, name_in_block
+from nas.report.network_summary import BlockCost, block_costs, title, totals_text
+from nas.report.page import architecture_place, page
+from nas.report.page_data import page_data
 
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
-TERMINAL: dict[Kind, str] = {
+KIND_STYLES: dict[Kind, str] = {
     "conv": "bright_cyan", "pointwise": "bright_blue", "depthwise": "green", "dense": "white", "matmul": "magenta",
     "pool": "yellow", "elementwise": "bright_black",
 }  # fmt: skip
-BAR = 10  # characters
+BAR_WIDTH = 10  # characters
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def network_table(arch: ArchSpec, model: Roofline) -> "Table":
-    """Return the network as a table for a terminal: a row per block, its kernels in colour, two bars."""
-    from rich.table import Table
-    from rich.text import Text
-
-    found = block_shares(arch, model)
-    most = max(max(part.macs_share, part.time_share) for part in found)
-    table = Table(title=heading(arch, model), title_justify="left", caption_justify="left", pad_edge=False)
+def network_table(arch: ArchSpec, model: Roofline) -> Table:
+    """Return the network as a rich table: a row per block with its kernels in colour, its share of MACs and of time."""
+    costs = block_costs(arch, model)
+    largest = max(max(cost.macs_share, cost.time_share) for cost in costs)
+    table = Table(title=title(arch, model), title_justify="left", caption_justify="left", pad_edge=False)
     for name in ("stage", "block", "kernels", "output"):
         table.add_column(name, overflow="fold")
     for name in ("MACs", "of MACs", model.unit, "of time"):
         table.add_column(name, justify="right" if name in ("MACs", model.unit) else "left", no_wrap=True)
     stage = ""
-    for part in found:
-        block = part.block
+    for cost in costs:
+        block = cost.block
         if stage and block.stage != stage:
             table.add_section()
         first, stage = block.stage != stage, block.stage
         shape = "x".join(map(str, block.out_shape)) if block.tag != HEAD else f"{arch.num_classes:,} classes"
         table.add_row(
             stage.removeprefix("stage ") if first else "",
-            Text(short_words(block)),
-            kernel_text(part),
+            Text(short_description(block)),
+            kernel_labels(cost),
             shape,
-            f"{part.macs / 1e6:,.2f} M",
-            bar(part.macs_share, most),
-            f"{part.time:.4f}",
-            bar(part.time_share, most),
+            f"{cost.macs / 1e6:,.2f} M",
+            bar(cost.macs_share, largest),
+            f"{cost.time:.4f}",
+            bar(cost.time_share, largest),
         )
-    table.caption = "\n".join(facts(arch, model))
+    table.caption = "\n".join(totals_text(arch, model))
     return table
 
 
-def short_words(block: NetworkBlock) -> str:
-    """Return the kind of block, with its stride and what else it has: "UIB ExtraDW s2"."""
+def short_description(block: NetworkBlock) -> str:
+    """Return the description of a block without kernel sizes and channels: "UIB ExtraDW s2"."""
     if block.tag == HEAD:
         return "head"
-    name, *rest = block.words.split(", ")
+    name, *rest = block.description.split(", ")
     name = " ".join(word for word in name.split() if not (word.startswith("k") and word[1:2].isdigit()))
     return " ".join([name, *(word for word in rest if word in ("skip", "squeeze-excite") or word[0] == "s")])
 
 
-def kernel_text(part: BlockShare) -> "Text":
-    """Return the kernels of a block in order: their size, their stride, and the channels they end with."""
-    from rich.text import Text
-
+def kernel_labels(cost: BlockCost) -> Text:
+    """Return the labels of a block's kernels in order, each in the colour of its kind."""
     text = Text()
-    for kernel in part.kernels:
+    for kernel in cost.kernels:
         if text:
             text.append(" ")
-        text.append(kernel_words(kernel), style=TERMINAL[kernel.kind])
+        text.append(kernel_label(kernel), style=KIND_STYLES[kernel.kind])
     return text
 
 
-def kernel_words(kernel: Kernel) -> str:
-    """Return a kernel in few letters: "dw5/2", "1x1-96", "3x3-32/2", "fc-1280", "pool", "+"."""
+def kernel_label(kernel: Kernel) -> str:
+    """Return size, output channels and stride of a kernel in short: "dw5/2", "1x1-96", "3x3-32/2", "fc-1280", "+"."""
     stride, out = f"/{kernel.stride}" if kernel.stride > 1 else "", kernel.out_shape.channels
-    words: dict[Kind, str] = {
+    labels: dict[Kind, str] = {
         "conv": f"{kernel.kernel_size}x{kernel.kernel_size}-{out}{stride}",
         "pointwise": f"1x1-{out}{stride}",
         "depthwise": f"dw{kernel.kernel_size}{stride}",
         "dense": f"fc-{out}",
         "pool": "pool",
-        "matmul": own_name(kernel),
-        "elementwise": "+" if own_name(kernel) == "add" else own_name(kernel),
+        "matmul": name_in_block(kernel),
+        "elementwise": "+" if name_in_block(kernel) == "add" else name_in_block(kernel),
     }
-    return words[kernel.kind]
+    return labels[kernel.kind]
 
 
-def bar(share: float, most: float) -> str:
-    """Return a bar of up to `BAR` characters and the share in percent."""
-    full, eighths = divmod(round(8 * BAR * share / (most or 1)), 8)
-    sampled = ("█" * full + EIGHTHS[eighths].strip()).ljust(BAR)
-    return f"{sampled} {share:6.1%}"
+def bar(share: float, largest: float) -> str:
+    """Return a bar of characters, `BAR_WIDTH` long where `share` is `largest`, and the share in percent."""
+    full, eighths = divmod(round(8 * BAR_WIDTH * share / (largest or 1)), 8)
+    blocks = ("█" * full + EIGHTHS[eighths].strip()).ljust(BAR_WIDTH)
+    return f"{blocks} {share:6.1%}"
 
 
 def write(arch: ArchSpec, model: Roofline, path: Path) -> None:
-    """Draw the network into the new file `path`, whose ending says how; `InvalidInput` where it exists."""
+    """Write the network as a page or plot to the new file `path` (.html, .svg, .png); `InvalidInput` if it exists."""
     forms: dict[str, Callable[[], str | bytes]] = {
         ".html": lambda: html(arch, model),
         ".svg": lambda: _plot(arch, model, "svg"),
@@ -111,7 +109,7 @@ def write(arch: ArchSpec, model: Roofline, path: Path) -> None:
     write_whole(path, forms[path.suffix.lower()]())
 
 
-def check_new_file(path: Path, endings: Any = (".html", ".svg", ".png")) -> None:
+def check_new_file(path: Path, endings: Iterable[str] = (".html", ".svg", ".png")) -> None:
     """Raise `InvalidInput` where `path` exists, or does not end with one of the `endings`."""
     if path.suffix.lower() not in endings:
         raise InvalidInput(f"--out must end with {', '.join(endings)}, got {path}")
@@ -120,20 +118,14 @@ def check_new_file(path: Path, endings: Any = (".html", ".svg", ".png")) -> None
 
 
 def html(arch: ArchSpec, model: Roofline) -> str:
-    """Return the page of one network: the same drawing as in a comparison, with every kernel on demand."""
-    from html import escape
-
-    from nas.records.networks import Entry
-    from nas.report.page import detail, page
-    from nas.report.page_data import page_data
-
-    title = heading(arch, model)
+    """Return the HTML page of one network: its blocks as in a comparison, and on demand the cost of every kernel."""
+    name = title(arch, model)
     data = page_data([Entry(arch.name, arch.name, "spec", arch)], {model.name: model}, first=0)
-    body = f"<header><h1>{escape(title)}</h1></header><main>{detail('alone')}</main>"
-    return page(title, body, data, ())
+    body = f"<header><h1>{escape(name)}</h1></header><main>{architecture_place('alone')}</main>"
+    return page(name, body, data, ())
 
 
-def _plot(arch: ArchSpec, model: Roofline, form: Any) -> bytes:
-    from nas.report.network_plot import network_plot
+def _plot(arch: ArchSpec, model: Roofline, form: Literal["png", "svg"]) -> bytes:
+    from nas.report.network_plot import network_plot  # loads matplotlib
 
     return network_plot(arch, model, form)

@@ -1,4 +1,4 @@
-"""Networks and targets as the plain data that the scripts of a page draw: every kernel with its cost on each target."""
+"""The JSON data of a page: networks, architectures with all their kernels, and the cost of each on every target."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from nas.arch import ArchSpec
 from nas.ops import KINDS
 from nas.protocols import LatencyModel
 from nas.records.networks import Entry
-from nas.report.network_blocks import blocks, own_name
+from nas.report.network_blocks import name_in_block, network_blocks
 from nas.report.page import rounded
 from nas.search.pareto import non_dominated
 
@@ -20,17 +20,18 @@ def page_data(
     entries: Sequence[Entry],
     models: Mapping[str, LatencyModel],
     *,
-    more: Sequence[ArchSpec] = (),
-    lines: Mapping[str, Sequence[str]] | None = None,
+    extra_archs: Sequence[ArchSpec] = (),
+    target_notes: Mapping[str, Sequence[str]] | None = None,
     first: int | None = None,
 ) -> Data:
     """Return the data that every page has; latencies and times in the unit of each target's model.
 
-    targets, kinds (of accuracy), networks (one per entry), latency [network][target], fronts [target] (numbers of
-    networks), archs (those of the entries and `more`, each once), times and bounds [target][arch]. `lines` say more
-    about a target; `first` is the number of the network that is drawn to begin with.
+    targets, shown (numbers of the targets chosen at first), kinds (of accuracy), networks (one per entry), latency
+    [network][target], fronts [target] (numbers of networks), archs (those of the entries and `extra_archs`, each once),
+    times and bounds [target][arch]. `target_notes` are shown below a target's name; `first` is the number of the
+    network that is selected at first.
     """
-    archs = list(dict.fromkeys([*(entry.arch for entry in entries), *more]))
+    archs = list(dict.fromkeys([*(entry.arch for entry in entries), *extra_archs]))
     numbers = {arch: number for number, arch in enumerate(archs)}
     kinds = list(dict.fromkeys(entry.kind for entry in entries if entry.kind))
     columns = kernel_columns(archs)
@@ -38,12 +39,12 @@ def page_data(
     per_arch = [totals(columns, times, model) for (times, _), model in zip(costs, models.values(), strict=True)]
     latency = [[own[numbers[entry.arch]] for own in per_arch] for entry in entries]
     return {
-        "words": {"latency": "predicted latency"},
-        "targets": [_target(name, model, (lines or {}).get(name, ())) for name, model in models.items()],
+        "latency_label": "predicted latency",
+        "targets": [_target_data(name, model, (target_notes or {}).get(name, ())) for name, model in models.items()],
         "shown": list(range(len(models))),
         "first": first,
         "kinds": kinds,
-        "networks": [_network(entry, numbers[entry.arch], kinds, models) for entry in entries],
+        "networks": [_network_data(entry, numbers[entry.arch], kinds, models) for entry in entries],
         "latency": [rounded(row) for row in latency],
         "fronts": [_front(entries, [row[target] for row in latency]) for target in range(len(models))],
         "archs": [arch_data(arch) for arch in archs],
@@ -69,33 +70,33 @@ def arch_data(arch: ArchSpec) -> Data:
         "blocks": [
             {
                 "stage": block.stage,
-                "words": block.words,
+                "description": block.description,
                 "shape": list(block.out_shape),
                 "skip": block.residual,
                 "first": block.first,
                 "last": block.last,
             }
-            for block in blocks(arch)
+            for block in network_blocks(arch)
         ],
         "kernels": {
-            "name": [own_name(kernel) for kernel in kernels],
+            "name": [name_in_block(kernel) for kernel in kernels],
             "kind": [KINDS.index(kernel.kind) for kernel in kernels],
             "input": [list(kernel.in_shape) for kernel in kernels],
             "output": [list(kernel.out_shape) for kernel in kernels],
             "size": [kernel.kernel_size for kernel in kernels],
             "stride": [kernel.stride for kernel in kernels],
             "macs": [kernel.macs for kernel in kernels],
-            "moved": [kernel.weights + kernel.reads + kernel.writes for kernel in kernels],
+            "elements": [kernel.weights + kernel.reads + kernel.writes for kernel in kernels],  # read and written
         },
     }
 
 
-def _target(name: str, model: LatencyModel, lines: Sequence[str]) -> Data:
+def _target_data(name: str, model: LatencyModel, notes: Sequence[str]) -> Data:
     unit = getattr(model, "unit", "ms")
-    return {"name": name, "unit": unit, "constant": rounded([model.constant])[0], "lines": [name, *lines]}
+    return {"name": name, "unit": unit, "constant": rounded([model.constant])[0], "tooltip": [name, *notes]}
 
 
-def _network(entry: Entry, arch: int, kinds: Sequence[str], models: Mapping[str, LatencyModel]) -> Data:
+def _network_data(entry: Entry, arch: int, kinds: Sequence[str], models: Mapping[str, LatencyModel]) -> Data:
     cautions = [model.caution(entry.arch) if isinstance(model, Roofline) else None for model in models.values()]
     top1, standard_error = rounded([entry.top1, entry.standard_error])
     return {
@@ -103,17 +104,17 @@ def _network(entry: Entry, arch: int, kinds: Sequence[str], models: Mapping[str,
         "item": entry.item,
         "source": entry.source,
         "chosen": entry.chosen,
-        "for": entry.found_for,
+        "found_for": entry.found_for,
         "kind": kinds.index(entry.kind) if entry.kind else -1,
         "top1": top1,
-        "se": standard_error,
+        "standard_error": standard_error,
         "arch": arch,
         "cautions": cautions,
     }
 
 
 def _front(entries: Sequence[Entry], latencies: Sequence[float]) -> list[int]:
-    """Return the numbers of the entries that are on the front of their kind of accuracy."""
+    """Return the numbers of the entries on the Pareto front of their kind of accuracy."""
     found: list[int] = []
     for kind in dict.fromkeys(entry.kind for entry in entries if entry.kind):
         own = [number for number, entry in enumerate(entries) if entry.kind == kind]
@@ -124,6 +125,6 @@ def _front(entries: Sequence[Entry], latencies: Sequence[float]) -> list[int]:
 
 
 def _bounds(columns: KernelColumns, bounds: Any) -> list[str]:
-    """Return what bounds each kernel, a letter each, "-" where it is not known."""
+    """Return per architecture a string with what bounds each kernel: "c"ompute, "m"emory, "f"ree, "-" if unknown."""
     letters = "".join(bound[:1] or "-" for bound in bounds.tolist())
     return [letters[part] for part in columns.slices]

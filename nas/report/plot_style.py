@@ -2,41 +2,40 @@
 
 import io
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    pass
-
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, safe for the colour-blind
-
 GREY = "#6b6b6b"
+HIGHLIGHTED = "mobilenetv4"  # references whose names begin so get the first colour, the others are grey
 
-FAMILY = "mobilenetv4"  # among references, drawn in the first colour
+
+def reference_colour(name: str) -> str:
+    """Return the colour of a reference network."""
+    return COLOURS[0] if name.startswith(HIGHLIGHTED) else GREY
 
 
-def saved(figure: Any, form: Literal["png", "svg"], **options: Any) -> bytes:
-    """Return the figure as a file of that form: the same bytes for the same figure."""
-    import matplotlib as mpl
-
-    nameless: dict[str, None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
+def figure_bytes(figure: Figure, form: Literal["png", "svg"], **options: Any) -> bytes:
+    """Return the figure as a PNG or SVG file: the same bytes for the same figure, without date and program."""
+    metadata: dict[str, None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
     buffer = io.BytesIO()
     settings: dict[Any, Any] = {"svg.hashsalt": "nas", "svg.fonttype": "none"}
     with mpl.rc_context(settings):
-        figure.savefig(buffer, format=form, metadata=nameless, **options)
+        figure.savefig(buffer, format=form, metadata=metadata, **options)
     return buffer.getvalue()
 
 
 def shortened(name: str, longest: int = 30) -> str:
-    """Return the name, its middle left out where it is too long for a image."""
+    """Return the name, its middle left out where it has more than `longest` characters."""
     half = longest // 2
     return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
 
 
 def round_ticks(low: float, high: float) -> list[float]:
     """Return up to seven round numbers between `low` and `high`, fit for a logarithmic axis."""
-    from matplotlib.ticker import MaxNLocator
-
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     if high / low < 3:
         even = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)

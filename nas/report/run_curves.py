@@ -1,4 +1,4 @@
-"""The course of a run as its journal has it: both stages of a joint search, or a supernet's training and the trials."""
+"""Training and search curves of a run from its journal: of a joint search's stages, or of a supernet and its trials."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from nas.errors import InvalidInput
 from nas.records import journal
 
 Record = Mapping[str, Any]
-Stages = dict[str, tuple[Record, list[Record]]]  # name -> its first record, its chunks
+Stages = dict[str, tuple[Record, list[Record]]]  # name -> its first record, its records of progress
 LOSSES = {"loss_largest": "largest", "loss_random": "random", "loss_smallest": "smallest"}  # networks of a supernet
 
 
-def read_journal(path: Path) -> Stages:
+def read_stages(path: Path) -> Stages:
     """Return the records of a journal by stage; a torn last line is left out, the last record of a step counts."""
     stages: dict[str, tuple[Record, dict[int, Record]]] = {}
     for record in records(path):
@@ -21,36 +21,36 @@ def read_journal(path: Path) -> Stages:
             stages[name] = (record, {})
         elif "step" in record and "policy" in record:
             stages.setdefault(name, ({}, {}))[1][int(record["step"])] = record
-    return {name: (start, [chunks[step] for step in sorted(chunks)]) for name, (start, chunks) in stages.items()}
+    return {name: (start, [by_step[step] for step in sorted(by_step)]) for name, (start, by_step) in stages.items()}
 
 
 def records(path: Path) -> Iterator[Record]:
-    """Yield the records of a journal, none where there is no file; `InvalidInput` where it is none of a search."""
+    """Yield the records of a journal, none where there is no file; `InvalidInput` for one that no search wrote."""
     for number, record in enumerate(journal.read_journal(path)[0], start=1):
         if not isinstance(record.get("stage"), str) or not isinstance(record.get("step", 0), int):
             raise InvalidInput(f"{path}, record {number}, is none of a search; it must have a stage")
         yield record
 
 
-def stage_columns(name: str, start: Record, chunks: Sequence[Record]) -> dict[str, Any]:
-    """Return the course of a stage as columns over its steps, accuracies and entropies in percent."""
+def stage_curves(name: str, start: Record, progress: Sequence[Record]) -> dict[str, Any]:
+    """Return the curves of a stage as columns over its steps; accuracies and entropies in percent."""
 
     def column(key: str, factor: float = 1.0) -> list[float | None]:
-        return [None if chunk.get(key) is None else factor * float(chunk[key]) for chunk in chunks]
+        return [None if record.get(key) is None else factor * float(record[key]) for record in progress]
 
     return {
         "name": name,
         "unit": start.get("latency_unit", "ms"),
-        "wanted": start.get("target_latency"),
+        "latency_budget": start.get("target_latency"),
         "decisions": list(start.get("decisions", ())),
-        "steps": [int(chunk["step"]) for chunk in chunks],
+        "steps": [int(record["step"]) for record in progress],
         "loss": column("loss"),
-        "batch": column("train_top1", 100),
-        "best": column("argmax_reward_top1", 100),
-        "latency": column("argmax_latency"),
-        "sampled": column("sampled_latency"),
+        "train_top1": column("train_top1", 100),
+        "argmax_top1": column("argmax_reward_top1", 100),
+        "argmax_latency": column("argmax_latency"),
+        "sampled_latency": column("sampled_latency"),
         "entropy": column("entropy", 100),
-        "policy": [chunk["policy"] for chunk in chunks],
+        "policy": [record["policy"] for record in progress],
     }
 
 
@@ -58,36 +58,36 @@ def training_curves(run: Path) -> list[dict[str, Any]]:
     """Return the charts of a search over a supernet trained once: the supernet's losses, and the trials.
 
     A folder for one of several targets shows the records that the run's journal, one folder up, has of this target.
-    Each chart: title, x (its label), and series of name, dots (or a line), points [[x, y]].
+    Each chart has a title, x (the label of its axis), and series of name, dots (or a line) and points [[x, y]].
     """
     own = (run / "journal.jsonl").exists()
     found = list(records(run / "journal.jsonl" if own else run.resolve().parent / "journal.jsonl"))
     losses = [record for record in found if "loss_largest" in record]
     trials: dict[str, list[float]] = {}
     for record in found:
-        aim, slash, _ = record["stage"].rpartition("/")
-        if slash and isinstance(record.get("accuracy"), list) and (own or aim == run.resolve().name):
+        target, slash, _ = record["stage"].rpartition("/")
+        if slash and isinstance(record.get("accuracy"), list) and (own or target == run.resolve().name):
             trials.setdefault(record["stage"], []).extend(100 * top1 for top1 in record["accuracy"] if top1 is not None)
-    return ([_training(losses)] if losses else []) + [
-        _trials(name, values) for name, values in trials.items() if values
+    return ([_loss_chart(losses)] if losses else []) + [
+        _trials_chart(name, values) for name, values in trials.items() if values
     ]
 
 
-def _training(losses: Sequence[Record]) -> dict[str, Any]:
+def _loss_chart(losses: Sequence[Record]) -> dict[str, Any]:
     series = [
         {"name": name, "dots": False, "points": [[record["step"], record[key]] for record in losses]}
         for key, name in LOSSES.items()
     ]
-    return {"title": "loss of the supernet's networks (nats)", "x": "steps of the training", "series": series}
+    return {"title": "loss of the supernet's networks (nats)", "x": "training steps", "series": series}
 
 
-def _trials(name: str, values: Sequence[float]) -> dict[str, Any]:
+def _trials_chart(name: str, values: Sequence[float]) -> dict[str, Any]:
     best, highest = [], 0.0
     for number, value in enumerate(values, start=1):
         highest = max(highest, value)
         best.append([number, highest])
     series = [
         {"name": "trial", "dots": True, "points": [[i, value] for i, value in enumerate(values, start=1)]},
-        {"name": "most accurate so far", "dots": False, "points": best},
+        {"name": "best so far", "dots": False, "points": best},
     ]
     return {"title": f"top-1 (%) of the trials: {name}", "x": "trials", "series": series}

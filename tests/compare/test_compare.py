@@ -20,7 +20,7 @@ from nas.records.networks import PUBLISHED_KIND
 from nas.records.results import load_result
 from nas.search.pareto import hypervolume_2d, non_dominated
 from nas.zoo import BASELINES, reference
-from tests.support.run_folder import ALONE, SPACE, accuracy_of, add_finalists, make_run, trained_alone
+from tests.support.run_folder import SPACE, accuracy_of, add_finalists, make_run, trained_alone
 
 TARGETS = ["edgetpu", "pixel6-cpu"]
 SPEC = SPACE.decode(SPACE.sample(np.random.default_rng(5), 1)[0])
@@ -72,11 +72,13 @@ def test_only_equal_kinds_share_a_front_and_a_hypervolume(everything: Comparison
     for (target, kind), group in rows[rows["accuracy_kind"] != ""].groupby(["target", "accuracy_kind"]):
         points = group[["latency_ms", "top1"]].to_numpy()
         assert group["on_front"].tolist() == non_dominated(points, (True, False)).tolist()
-        said = volumes[(volumes["target"] == target) & (volumes["accuracy_kind"] == kind)].set_index("item")
-        corner = said["reference_latency_ms"].iloc[0]
+        of_kind = volumes[(volumes["target"] == target) & (volumes["accuracy_kind"] == kind)].set_index("item")
+        corner = of_kind["reference_latency_ms"].iloc[0]
         errors = np.stack([points[:, 0], 1 - points[:, 1]], axis=1)
-        assert said.loc["all", "hypervolume"] == hypervolume_2d(errors, (corner, 1.0))
-        assert (said["hypervolume"] <= said.loc["all", "hypervolume"]).all() and (said["hypervolume"] > 0).all()
+        assert of_kind.loc["all", "hypervolume"] == hypervolume_2d(errors, (corner, 1.0))
+        assert (of_kind["hypervolume"] <= of_kind.loc["all", "hypervolume"]).all() and (
+            of_kind["hypervolume"] > 0
+        ).all()
     assert not rows[rows["accuracy_kind"] == ""]["on_front"].any()
     assert rows[rows["item"] == "trained"]["on_front"].all()  # alone in its kind, whatever the runs reached
 
@@ -115,24 +117,28 @@ def test_a_run_with_finalists_stands_beside_equally_trained_ones(tmp_path: Path)
     other = add_finalists(make_run(tmp_path / "other", seed=1, target="pixel6-cpu"))
     found = compare([run, other], TARGETS)
     alone, shared = found.kinds
-    assert ALONE in alone and "supernet" in shared and found.rows.duplicated(["name", "target"]).sum() == 0
+    assert (
+        "trained alone for 4 epochs, validation images" in alone
+        and "supernet" in shared
+        and found.rows.duplicated(["name", "target"]).sum() == 0
+    )
     best = load_result(run / "best.json")
     mine = found.rows[(found.rows["item"] == "run") & (found.rows["target"] == "edgetpu")]
-    trained, weighed = (mine[mine["accuracy_kind"] == kind] for kind in (alone, shared))
+    trained, in_supernet = (mine[mine["accuracy_kind"] == kind] for kind in (alone, shared))
     assert trained["top1"].tolist() == pytest.approx([0.9, 0.89, 0.88])  # not the one that stopped after 1 epoch
     assert trained["standard_error"].iloc[1] == pytest.approx((0.89 * 0.11 / 500) ** 0.5)
-    assert trained["name"].iloc[0] == "run" and weighed["name"].iloc[0] == "run in the supernet"
-    for rows in (trained, weighed):
+    assert trained["name"].iloc[0] == "run" and in_supernet["name"].iloc[0] == "run in the supernet"
+    for rows in (trained, in_supernet):
         assert rows["digest"].is_unique and rows[rows["chosen"]]["digest"].tolist() == [best.arch.digest]
     front = pd.read_csv(run / "front.csv")
-    assert set(weighed["digest"]) == {best.arch.digest, *front["digest"]} and weighed["top1"].iloc[0] == 0.1
+    assert set(in_supernet["digest"]) == {best.arch.digest, *front["digest"]} and in_supernet["top1"].iloc[0] == 0.1
     assert set(found.regrets["accuracy_kind"]) == {alone} and len(found.regrets) == 4
     (run / "finalists.csv").unlink()
     with pytest.raises(InvalidInput, match=r"finalists\.csv is no table"):
         compare([run], TARGETS)
 
 
-def test_equal_labels_are_told_apart(folder: Path, tmp_path: Path) -> None:
+def test_equal_labels_are_numbered(folder: Path, tmp_path: Path) -> None:
     save_arch(SPEC, tmp_path / "mine.json")
     found = compare([folder / "mine.json", tmp_path / "mine.json", folder / "mine.json"], ["rpi5"])
     assert found.rows[found.rows["source"] == "spec"]["name"].tolist() == ["mine (1)", "mine (2)"]
@@ -162,7 +168,7 @@ def test_the_tables_and_the_files_hold_it(everything: Comparison, tmp_path: Path
 
 
 @pytest.mark.parametrize("names", [["a$x_1$", "_b"], ["alone"]])
-def test_the_picture_takes_any_name_and_no_accuracy_at_all(names: list[str], tmp_path: Path) -> None:
+def test_the_plot_takes_any_name_and_no_accuracy_at_all(names: list[str], tmp_path: Path) -> None:
     for name in names:
         save_arch(SPEC, tmp_path / f"{name}.json")
     found = compare([tmp_path / f"{name}.json" for name in names], ["edgetpu", "rpi5", "s23-gpu", "cortex-m7"])
@@ -171,7 +177,7 @@ def test_the_picture_takes_any_name_and_no_accuracy_at_all(names: list[str], tmp
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_is_no_item_is_said_in_one_line(folder: Path, tmp_path: Path) -> None:
+def test_what_is_no_item_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
     broken = make_run(tmp_path / "broken")
     (broken / "front.csv").write_text("digest,spec\nx,y\n")
     altered = make_run(tmp_path / "altered")

@@ -17,9 +17,10 @@ from latency_models.target import abstract_target, list_targets, load_target, ta
 from nas.arch import ArchSpec
 from nas.cli import main
 from nas.compare.compare import Comparison, compare
+from nas.compare.files import write
 from nas.compare.page import html
 from nas.errors import InvalidInput
-from nas.report.network_blocks import blocks, owner
+from nas.report.network_blocks import block_position, network_blocks
 from nas.zoo import BASELINES, reference
 from tests.support.run_folder import TARGET, make_run
 from tests.support.strategies import archs
@@ -60,14 +61,14 @@ def test_regret_is_that_of_brute_force(compared: Comparison) -> None:
         model = load_target(row["used_on"]).model()
         own = [entry for entry in compared.entries if entry.item == best]
         bar = next(entry.top1 for entry in own if entry.chosen)
-        quickest = min(model.predict_ms(entry.arch) for entry in own if entry.top1 >= bar)
-        fit = [entry for entry in compared.entries if entry.item == item and entry.top1 >= bar]
-        if not fit:
+        fastest = min(model.predict_ms(entry.arch) for entry in own if entry.top1 >= bar)
+        accurate = [entry for entry in compared.entries if entry.item == item and entry.top1 >= bar]
+        if not accurate:
             assert np.isnan(row["extra"]) and row["network"] == ""
             continue
-        assert row["latency_ms"] == min(model.predict_ms(entry.arch) for entry in fit)
-        assert row["extra"] == pytest.approx(row["latency_ms"] / quickest - 1)
-        assert row["network"] in [entry.name for entry in fit]
+        assert row["latency_ms"] == min(model.predict_ms(entry.arch) for entry in accurate)
+        assert row["extra"] == pytest.approx(row["latency_ms"] / fastest - 1)
+        assert row["network"] in [entry.name for entry in accurate]
     assert (found.loc[[(name, name) for name in RUNS], "extra"] == 0).all()
     assert found["extra"].isna().any()
 
@@ -119,16 +120,16 @@ def test_energy_is_that_of_the_target_or_refused(
 ) -> None:
     text = (root / "latency_models" / "targets" / "rpi5.toml").read_text()
     row = '{{ value = {}, source = "made up", confidence = "estimated" }}'
-    figures = {"power_w": 2.0, "pj_per_mac": 5.0, "pj_per_byte": 100.0}
-    text += "\n[energy]\n" + "".join(f"{name} = {row.format(value)}\n" for name, value in figures.items())
+    values = {"power_w": 2.0, "pj_per_mac": 5.0, "pj_per_byte": 100.0}
+    text += "\n[energy]\n" + "".join(f"{name} = {row.format(value)}\n" for name, value in values.items())
     path = tmp_path / "mine.toml"
     path.write_text(text)
     found = compare(["mobilenetv2"], [str(path)], energy=True).rows
     assert found["energy_mj"].tolist() == [load_target(str(path)).energy_model().predict_mj(reference("mobilenetv2"))]
     out = tmp_path / "out"
     assert main(["compare", "mobilenetv2", "--targets", f"{path},rpi5", "--energy", "--out", str(out)]) == 2
-    said = capsys.readouterr().err
-    assert "'rpi5' has no energy figures" in said and said.count("\n") == 1 and not out.exists()
+    error = capsys.readouterr().err
+    assert "'rpi5' has no energy figures" in error and error.count("\n") == 1 and not out.exists()
     with pytest.raises(InvalidInput, match="no energy figures"):
         compare([runs / "edge"], ["rpi5"], energy=True)
 
@@ -155,19 +156,17 @@ def test_kernels_cost_at_once_what_they_cost_one_by_one(arch: ArchSpec, target: 
 
 @given(archs())
 def test_blocks_hold_every_kernel_once(arch: ArchSpec) -> None:
-    found = blocks(arch)
+    found = network_blocks(arch)
     assert [kernel.name for kernel in arch.kernels] == [
         kernel.name for block in found for kernel in arch.kernels[block.first : block.last]
     ]
     for block in found:
-        assert {owner(kernel.name) for kernel in arch.kernels[block.first : block.last]} == {block.position}
-        assert block.of(np.ones(len(arch.kernels))) == block.last - block.first
+        assert {block_position(kernel.name) for kernel in arch.kernels[block.first : block.last]} == {block.position}
+        assert block.sum_of(np.ones(len(arch.kernels))) == block.last - block.first
     assert [block.out_shape for block in found[:-2]] == [block.in_shape for block in found[1:-1]]
 
 
 def test_the_tables_hold_the_csv(compared: Comparison, tmp_path: Path) -> None:
-    from nas.compare.files import write
-
     write(compared, tmp_path)
     numbers = dict.fromkeys(("extra", "extra_ms", "latency_ms"), "")
     again = pd.read_csv(tmp_path / "regret.csv", keep_default_na=False, na_values=numbers)

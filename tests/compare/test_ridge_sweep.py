@@ -20,7 +20,7 @@ from nas.compare.ridge_sweep import (
     RIDGE_POINTS,
     SweptNetwork,
     front_ranges,
-    latencies,
+    kernel_latencies,
     op_costs,
     published_candidates,
     ranges_text,
@@ -28,7 +28,7 @@ from nas.compare.ridge_sweep import (
 )
 from nas.errors import InvalidInput
 from nas.records.networks import PUBLISHED_KIND, has_accuracy
-from nas.report.network_blocks import owner
+from nas.report.network_blocks import block_position
 from nas.search.pareto import non_dominated
 from nas.zoo import BASELINES, published, reference
 from tests.support.run_folder import make_run
@@ -40,7 +40,7 @@ SMALL = ("mobilenetv4-conv-s", "mobilenetv2@0.5", "mobilenetv3-small")
 @given(archs(), st.floats(0, 1000))
 @settings(max_examples=50)
 def test_latency_is_the_rooflines_at_a_peak_of_one_gmac_per_second(arch: ArchSpec, ridge_point: float) -> None:
-    times = latencies(arch, [ridge_point])
+    times = kernel_latencies(arch, [ridge_point])
     assert times.shape == (1, len(arch.kernels))
     assert times.sum() == pytest.approx(abstract_target(ridge_point, 1.0).predict_ms(arch) / 1e3, rel=1e-9)
 
@@ -48,7 +48,7 @@ def test_latency_is_the_rooflines_at_a_peak_of_one_gmac_per_second(arch: ArchSpe
 def test_at_ridge_point_zero_latency_is_the_mac_count_and_it_never_falls() -> None:
     for name in SMALL:
         arch = reference(name)
-        totals = latencies(arch, RIDGE_POINTS).sum(axis=1)
+        totals = kernel_latencies(arch, RIDGE_POINTS).sum(axis=1)
         assert totals[0] == pytest.approx(arch.macs / 1e9) and (np.diff(totals) >= 0).all()
 
 
@@ -88,7 +88,7 @@ def test_costs_of_ops_add_up_and_move_to_the_end_with_the_ridge_point() -> None:
         assert group["share"].sum() == pytest.approx(1) and group["op"].tolist() == list(range(len(group)))
     head = costs[costs["position"] == "head"].set_index("ridge_point")["share"]
     assert head[HIGH] > 4 * head[LOW]  # few MACs, many weights
-    assert owner("2.0.expand.1") == "2.0" and owner("head.pool") == "head"
+    assert block_position("2.0.expand.1") == "2.0" and block_position("head.pool") == "head"
 
 
 def test_accuracies_are_the_published_ones_of_one_series() -> None:
@@ -105,7 +105,7 @@ def test_impossible_sweeps_are_refused() -> None:
         sweep([])
     for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(InvalidInput, match="ridge points must be 0 or more and finite"):
-            latencies(reference("mobilenetv2"), [wrong])
+            kernel_latencies(reference("mobilenetv2"), [wrong])
 
 
 def test_a_comparison_is_swept_with_published_references_of_a_kind_of_their_own(tmp_path: Path) -> None:
@@ -128,12 +128,12 @@ def test_a_comparison_is_swept_with_published_references_of_a_kind_of_their_own(
     assert [path.read_bytes() for path in paths] == first
 
 
-def test_the_command_writes_the_sweep_and_says_what_it_left_out(
+def test_the_command_writes_the_sweep_and_names_what_it_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", *SMALL, "mobilenetv2@100px", "--ridge-sweep", "--out", str(tmp_path / "cmp")]) == 0
-    said = capsys.readouterr().out
-    assert "no accuracy known: mobilenetv2@100px" in said and (tmp_path / "cmp" / "ridge_sweep.png").exists()
+    output = capsys.readouterr().out
+    assert "no accuracy known: mobilenetv2@100px" in output and (tmp_path / "cmp" / "ridge_sweep.png").exists()
     assert main(["compare", *SMALL, "--ridge-sweep"]) == 2
     assert "--out" in capsys.readouterr().err
     unknown = tmp_path / "unknown"

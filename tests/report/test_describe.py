@@ -1,4 +1,4 @@
-"""What `nas describe`, `nas zoo` and `nas targets` show: sums agree, JSON is plain, tables hold the figures."""
+"""Reports of costs, of the zoo and of the targets: sums agree, JSON is plain, tables show the numbers."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from nas.arch import ArchSpec
 from nas.cli import main
 from nas.errors import InvalidInput
 from nas.report.describe import describe, description_table, forest_row, target_rows, target_table, zoo_rows, zoo_table
-from nas.report.network_summary import block_shares
+from nas.report.network_summary import block_costs
 from nas.report.network_view import bar, network_table, write
 from nas.zoo import ZOO, reference
 from tests.support.strategies import archs
@@ -35,8 +35,8 @@ def text_of(table: Table) -> str:
 @pytest.mark.parametrize("network", ["mobilenetv4-conv-s", "mobilenetv4-hybrid-m", "mobilenetv3-small"])
 def test_the_rows_sum_to_the_totals(network: str, target: str) -> None:
     arch, model = reference(network), load_target(target).model()
-    said = describe(arch, model)
-    body = json.loads(json.dumps(said.to_json(), allow_nan=False))
+    description = describe(arch, model)
+    body = json.loads(json.dumps(description.to_json(), allow_nan=False))
     assert (body["params"], body["macs"]) == (arch.params, arch.macs)
     assert body["latency_ms"] == model.predict_ms(arch)
     assert sum(row["macs"] for row in body["kernels"]) == body["macs"]
@@ -49,17 +49,17 @@ def test_the_rows_sum_to_the_totals(network: str, target: str) -> None:
             assert (row["bound"] == "compute") == (row["macs_per_byte"] >= model.ridge_point)
 
 
-def test_an_abstract_device_speaks_of_ratios() -> None:
+def test_latencies_on_an_abstract_device_are_ratios() -> None:
     conv_s = reference("mobilenetv4-conv-s")
     body = describe(conv_s, abstract_target(37.0, reference=conv_s)).to_json()
     assert body["latency_ratio"] == pytest.approx(1.0) and body["unit"] == "x mobilenetv4-conv-s"
     assert "latency_ms" not in body and "latency_ms" not in body["kernels"][0]
 
 
-def test_tables_hold_the_figures() -> None:
+def test_tables_show_the_numbers() -> None:
     shown = text_of(description_table(describe(reference("mobilenetv4-conv-s"), load_target("edgetpu").model())))
-    for figure in ("3,774,024 parameters", "186,005,568", "0.7003", "launch floor", "224x224x3", "head.classifier"):
-        assert figure in shown
+    for number in ("3,774,024 parameters", "186,005,568", "0.7003", "launch overhead", "224x224x3", "head.classifier"):
+        assert number in shown
     large = describe(reference("mobilenetv4-conv-l"), load_target("coral-edgetpu").model())
     assert "lower bound" in text_of(description_table(large))
 
@@ -76,27 +76,27 @@ def test_the_lists_hold_every_member() -> None:
 
 @given(archs())
 @settings(max_examples=30)
-def test_the_drawing_holds_every_block_and_its_shares_sum_to_one(arch: ArchSpec) -> None:
+def test_the_summary_holds_every_block_and_its_shares_sum_to_one(arch: ArchSpec) -> None:
     model = load_target("rpi5").model()
-    found = block_shares(arch, model)
-    assert sum(part.time_share for part in found) == pytest.approx(1)
-    assert sum(part.macs for part in found) == arch.macs and len(found) == sum(map(len, arch.stages)) + 1
-    assert model.constant + sum(part.time for part in found) == pytest.approx(model.predict_ms(arch))
+    found = block_costs(arch, model)
+    assert sum(cost.time_share for cost in found) == pytest.approx(1)
+    assert sum(cost.macs for cost in found) == arch.macs and len(found) == sum(map(len, arch.stages)) + 1
+    assert model.constant + sum(cost.time for cost in found) == pytest.approx(model.predict_ms(arch))
     text_of(network_table(arch, model))
 
 
-def test_the_drawing_names_kernels_widths_and_strides() -> None:
+def test_the_table_names_kernels_widths_and_strides() -> None:
     shown = text_of(network_table(reference("mobilenetv4-hybrid-m"), load_target("edgetpu").model()))
-    for words in ("3x3-32/2", "dw5/2 1x1-80", "UIB ExtraDW skip", "fc-1280", "16x16x160", "scores softmax mix", "58%"):
-        assert words in shown
+    for text in ("3x3-32/2", "dw5/2 1x1-80", "UIB ExtraDW skip", "fc-1280", "16x16x160", "scores softmax mix", "58%"):
+        assert text in shown
     assert (
         bar(0.5, 0.5).startswith("█" * 10) and bar(0.25, 0.5).startswith("█████ ") and bar(0.0, 0.5).strip() == "0.0%"
     )
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "html"])
-def test_the_drawing_goes_into_a_new_file_of_any_form(ending: str, tmp_path: Path) -> None:
-    path = tmp_path / f"drawn.{ending}"
+def test_the_plot_and_the_page_go_into_a_new_file(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"network.{ending}"
     arch = replace(reference("mobilenetv3-small"), name="a<b>&$x_1$</script>")
     write(arch, load_target("rpi5").model(), path)
     first = path.read_bytes()
@@ -108,22 +108,20 @@ def test_the_drawing_goes_into_a_new_file_of_any_form(ending: str, tmp_path: Pat
     assert path.read_bytes() == first
 
 
-def test_the_command_draws_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "drawn.svg"
+def test_describe_writes_a_plot_and_refuses_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "network.svg"
     assert main(["describe", "mobilenetv2", "--target", "rpi5", "--out", str(path)]) == 0
     assert "of time" in capsys.readouterr().out and path.exists()
     assert main(["describe", "mobilenetv2", "--target", "rpi5", "--kernels"]) == 0
     assert "MACs/byte" in capsys.readouterr().out
-    for out, words in ((str(path), "exists"), (str(tmp_path / "drawn.gif"), "must end with .html, .svg, .png")):
+    for out, message in ((str(path), "exists"), (str(tmp_path / "network.gif"), "must end with .html, .svg, .png")):
         assert main(["describe", "mobilenetv2", "--out", out]) == 2
-        said = capsys.readouterr().err
-        assert words in said and said.count("\n") == 1
-    assert [file.name for file in tmp_path.iterdir()] == ["drawn.svg"]
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["network.svg"]
 
 
-def test_a_forest_says_what_it_predicts_and_how_far_to_trust_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_forest_predicts_with_its_cross_validated_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archs = [reference(name) for name in ("mobilenetv1", "mobilenetv2", "mobilenetv4-conv-s", "mobilenetv4-conv-m")]
     forest = fit_forest(archs, [1] * 4, np.array([3.0, 2.0, 1.0, 5.0]), of="energy")
     path = tmp_path / "pi.forest.json"
@@ -134,7 +132,7 @@ def test_a_forest_says_what_it_predicts_and_how_far_to_trust_it(
     (shown,) = json.loads(capsys.readouterr().out)["forests"]
     assert (shown["value"], shown["unit"], shown["held_out_mape_percent"]) == (row.value, "mJ", 7.5)
     assert main(["describe", "mobilenetv2", "--forest", str(path)]) == 0
-    words = " ".join(capsys.readouterr().out.split())
-    assert f"{row.value:.4g} mJ" in words and "7.5 % (MAPE)" in words
+    shown_text = " ".join(capsys.readouterr().out.split())
+    assert f"{row.value:.4g} mJ" in shown_text and "7.5 % (MAPE)" in shown_text
     assert main(["describe", "mobilenetv2", "--forest", str(tmp_path / "none.forest.json")]) == 2
     assert "cannot read" in capsys.readouterr().err

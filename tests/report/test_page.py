@@ -135,7 +135,7 @@ def test_it_works_by_keyboard_alone(browser: Browser, page: Path, width: int) ->
     assert second != first and not browser.value("document.getElementById('tip').hidden")
     browser.press("Enter")
     assert text(browser, ".detail .name") == second.split(",")[0]
-    assert second.split(",")[0] in str(text(browser, "#said"))
+    assert second.split(",")[0] in str(text(browser, "#announcement"))
     browser.press("Escape")
     assert browser.value("document.getElementById('tip').hidden")
     tab_to(".detail summary")
@@ -169,7 +169,7 @@ def test_kinds_of_accuracy_tables_and_regret(browser: Browser, page: Path, compa
     cells = browser.value("[...document.querySelectorAll('[data-figure=regret] td')].map(n => n.textContent)")
     blanks = int(compared.regrets["extra"].isna().sum())
     assert cells.count("") == blanks and cells.count("0 %") >= 3 and len(cells) == 9
-    assert number(browser, "[data-figure=volumes] tbody tr") == 3
+    assert number(browser, "[data-figure=hypervolumes] tbody tr") == 3
     browser.click("[data-figure=panels] fieldset label:nth-of-type(2) input")
     names = browser.value("[...document.querySelectorAll('[data-figure=networks] tbody th')].map(n => n.textContent)")
     assert {"mobilenetv4-conv-s", "mobilenetv3-large", "a<b>&$x_1$"} <= set(names) and "rpi5" not in names
@@ -180,7 +180,7 @@ def test_kinds_of_accuracy_tables_and_regret(browser: Browser, page: Path, compa
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_report_is_drawn(browser: Browser, width: int, tmp_path: Path) -> None:
+def test_a_report_shows_its_figures(browser: Browser, width: int, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     shown(browser, write_report(run), width)
     decisions = [
@@ -199,16 +199,16 @@ def test_a_report_is_drawn(browser: Browser, width: int, tmp_path: Path) -> None
 def test_a_run_with_finalists_has_two_kinds_of_accuracy(browser: Browser, tmp_path: Path) -> None:
     run = add_finalists(make_run(tmp_path / "run"))
     shown(browser, write_report(run), 1280)
-    assert number(browser, ".panel .point") == 3 and number(browser, ".panel .ground") == 0
+    assert number(browser, ".panel .point") == 3 and number(browser, ".panel .faint-dot") == 0
     assert number(browser, ".legend li button") == 1
     browser.click("[data-figure=panels] fieldset label:nth-of-type(2) input")
-    assert number(browser, ".panel .ground") == len(pd.read_csv(run / "evaluated.csv"))
+    assert number(browser, ".panel .faint-dot") == len(pd.read_csv(run / "evaluated.csv"))
     front = {*pd.read_csv(run / "front.csv")["digest"], load_result(run / "best.json").arch.digest}
     assert number(browser, ".panel .point") == len(front) and browser.errors == []
 
 
 def test_a_network_alone_and_references_without_accuracy(browser: Browser, tmp_path: Path) -> None:
-    path = tmp_path / "drawn.html"
+    path = tmp_path / "network.html"
     write(reference("mobilenetv4-hybrid-m"), load_target("rpi5").model(), path)
     shown(browser, path, 400)
     assert number(browser, ".detail summary") > 30
@@ -220,14 +220,14 @@ def test_a_network_alone_and_references_without_accuracy(browser: Browser, tmp_p
 
 def test_energy_is_shown_where_it_was_asked_for(browser: Browser, tmp_path: Path, root: Path) -> None:
     target = tmp_path / "mine.toml"
-    figures = "".join(f'{name} = {{ value = 9, source = "made up", confidence = "estimated" }}\n' for name in ENERGY)
-    target.write_text((root / "latency_models/targets/rpi5.toml").read_text() + "\n[energy]\n" + figures)
+    values = "".join(f'{name} = {{ value = 9, source = "made up", confidence = "estimated" }}\n' for name in ENERGY)
+    target.write_text((root / "latency_models/targets/rpi5.toml").read_text() + "\n[energy]\n" + values)
     path = tmp_path / "energy.html"
     compared = compare(["mobilenetv2", "mobilenetv3-small"], [str(target)], energy=True)
     path.write_text(html(compared))
     shown(browser, path, 400)
-    said = str(text(browser, ".detail .facts"))
-    assert float(said.split(" mJ")[0].split("latency")[1]) == pytest.approx(compared.rows["energy_mj"][0], rel=0.01)
+    facts = str(text(browser, ".detail .facts"))
+    assert float(facts.split(" mJ")[0].split("latency")[1]) == pytest.approx(compared.rows["energy_mj"][0], rel=0.01)
 
 
 def test_data_in_a_page_is_never_markup() -> None:

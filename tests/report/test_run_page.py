@@ -11,7 +11,7 @@ import pytest
 from latency_models.target import target_names
 from nas.errors import InvalidInput
 from nas.records.results import load_result
-from nas.report.run_curves import read_journal
+from nas.report.run_curves import read_stages
 from nas.report.run_page import write_report
 from tests.support.run_folder import make_run
 
@@ -24,14 +24,14 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.words: list[str] = []
+        self.texts: list[str] = []
         self.ids: list[str] = []
         self.addresses: list[str] = []
         self.tags: list[str] = []
         self.figures: list[str] = []
         self.data: Any = None
-        self.sampler(text)
-        self.text = " ".join(" ".join(self.words).split())
+        self.feed(text)
+        self.text = " ".join(" ".join(self.texts).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.note(tag, attrs)
@@ -54,7 +54,7 @@ class Page(HTMLParser):
         if self.open[-1:] == ["script"]:
             self.data = self.data or json.loads(data)  # the first script is the data
         elif self.open[-1:] != ["style"]:
-            self.words.append(data)
+            self.texts.append(data)
 
 
 def read(run: Path) -> Page:
@@ -70,27 +70,27 @@ def test_a_finished_run_has_every_section_and_every_caveat(tmp_path: Path) -> No
     page, result = read(run), load_result(run / "best.json")
     for heading in ("Progress", "What the controller preferred", "Accuracy against latency", "Settings"):
         assert heading in page.text
-    assert page.figures == ["targets", "panels", "architecture", "progress", "choices"]
-    for words in (
+    assert page.figures == ["targets", "panels", "architecture", "progress", "policy"]
+    for text in (
         "proxy's", "16 px", "0.5 times the width", "Not converged", "41%", "not measured", "the digits are real",
         f"{result.accuracy.top1:.1%}", f"{result.macs:,}", "Predicted latency on every target",
     ):  # fmt: skip
-        assert words in page.text
+        assert text in page.text
     assert all(name in page.text for name in target_names())
     data = page.data
     found = data["archs"][data["networks"][data["first"]]["arch"]]
     assert found["digest"] == result.arch.digest and data["targets"][0]["name"] == result.target
     assert data["latency"][data["first"]][0] == pytest.approx(result.latency, rel=1e-4)
-    words = [block["words"] for block in found["blocks"]]
-    assert sum("UIB" in text for text in words) == sum(op.tag == "uib" for _, op, _ in result.arch.iter_ops())
+    descriptions = [block["description"] for block in found["blocks"]]
+    assert sum("UIB" in text for text in descriptions) == sum(op.tag == "uib" for _, op, _ in result.arch.iter_ops())
     front = pd.read_csv(run / "front.csv")
     assert {data["archs"][one["arch"]]["digest"] for one in data["networks"]} >= set(front["digest"])
-    assert len(data["background"][0]) == len(pd.read_csv(run / "evaluated.csv"))
+    assert len(data["evaluated"][0]) == len(pd.read_csv(run / "evaluated.csv"))
     first = (run / "report.html").read_bytes()
     assert write_report(run).read_bytes() == first
 
 
-def test_kernels_and_launch_floor_sum_to_the_latency_on_every_target(tmp_path: Path) -> None:
+def test_kernels_and_launch_overhead_sum_to_the_latency_on_every_target(tmp_path: Path) -> None:
     data = read(make_run(tmp_path / "run")).data
     assert [target["name"] for target in data["targets"][1:]] == sorted(set(target_names()) - {"pixel8-edgetpu"})
     for network, latencies in zip(data["networks"], data["latency"], strict=True):
@@ -98,38 +98,43 @@ def test_kernels_and_launch_floor_sum_to_the_latency_on_every_target(tmp_path: P
             assert target["constant"] + sum(times[network["arch"]]) == pytest.approx(latency, rel=1e-3)
 
 
-def test_the_course_of_the_search_is_that_of_the_journal(tmp_path: Path) -> None:
+def test_the_curves_of_the_search_are_those_of_the_journal(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     stages = {stage["name"]: stage for stage in read(run).data["stages"]}
     assert list(stages) == ["coarse", "fine"]
-    for name, (start, chunks) in read_journal(run / "journal.jsonl").items():
-        assert stages[name]["decisions"] == start["decisions"] and stages[name]["wanted"] == start["target_latency"]
-        assert stages[name]["policy"] == [chunk["policy"] for chunk in chunks]
-        assert stages[name]["sampled"] == [chunk["sampled_latency"] for chunk in chunks]
-        assert stages[name]["best"] == pytest.approx([100 * chunk["argmax_reward_top1"] for chunk in chunks])
+    for name, (start, progress) in read_stages(run / "journal.jsonl").items():
+        assert (
+            stages[name]["decisions"] == start["decisions"]
+            and stages[name]["latency_budget"] == start["target_latency"]
+        )
+        assert stages[name]["policy"] == [record["policy"] for record in progress]
+        assert stages[name]["sampled_latency"] == [record["sampled_latency"] for record in progress]
+        assert stages[name]["argmax_top1"] == pytest.approx([100 * record["argmax_reward_top1"] for record in progress])
 
 
 def test_trials_over_a_supernet_trained_once_are_charts(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     losses = [{"stage": "supernet", "step": 10 * i, "loss_largest": 2 / i, "loss_random": 3 / i, "loss_smallest": 4 / i}
               for i in (1, 2, 3)]  # fmt: skip
-    rounds = [{"stage": f"{aim}/coarse", "asked": [[0], [1]], "accuracy": [0.5, None]} for aim in ("rpi5", "other")]
+    rounds = [
+        {"stage": f"{target}/coarse", "asked": [[0], [1]], "accuracy": [0.5, None]} for target in ("rpi5", "other")
+    ]
     lines = [*losses, *rounds, {"stage": "rpi5/coarse", "asked": [[2]], "accuracy": [0.4]}]
     (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (run / "rpi5").mkdir()
     for name in ("experiment.json", "best.json"):
         (run / "rpi5" / name).write_bytes((run / name).read_bytes())
     page = read(run / "rpi5")
-    training, trials = page.data["courses"]
+    training, trials = page.data["curves"]
     assert training["series"][0]["points"] == [[10, 2.0], [20, 1.0], [30, pytest.approx(2 / 3)]]
     assert trials["series"][0]["points"] == [[1, 50.0], [2, 40.0]] and trials["series"][1]["points"][1] == [2, 50.0]
-    assert len(read(run).data["courses"]) == 3 and "courses" in page.figures
+    assert len(read(run).data["curves"]) == 3 and "curves" in page.figures
 
 
 def test_finalists_stand_in_a_table_where_there_were_any(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     assert "Finalists" not in read(run).text
-    head = "stage,digest,spec,epochs,top1,images,supernet_top1\n"
+    head = "stage,digest,spec,epochs,top1,pictures,supernet_top1\n"
     rows = [
         "fine,aaaaaaaaaa,x,3,0.81,500,0.9\n",
         "fine,bbbbbbbbbb,x,3,0.823,500,0.7\n",
@@ -146,18 +151,18 @@ def test_an_interrupted_run_shows_what_there_is(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", finished=False)
     page = read(run)
     assert "has not finished" in page.text and "fine stage stands at step 60 of 240" in page.text
-    assert page.figures == ["architecture", "progress", "choices"]
+    assert page.figures == ["architecture", "progress", "policy"]
     (run / "coarse.json").unlink()
     lines = (run / "journal.jsonl").read_text().splitlines()
-    for keep in (2, 1, 0):  # one chunk, only the start, nothing
+    for keep in (2, 1, 0):  # one record, only the start, nothing
         (run / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines[:keep]))
         page = read(run)
-        assert page.figures == (["progress", "choices"] if keep == 2 else []) and "has not finished" in page.text
+        assert page.figures == (["progress", "policy"] if keep == 2 else []) and "has not finished" in page.text
     (run / "journal.jsonl").unlink()
     assert "has not finished" in read(run).text
 
 
-def test_text_of_others_is_escaped_and_dollars_are_no_formula(tmp_path: Path) -> None:
+def test_foreign_text_is_escaped_and_dollars_are_no_formula(tmp_path: Path) -> None:
     nasty = "<script>alert(1)</script> & $x_1^$"
     run = make_run(tmp_path / "a<b>&$c_1$", notes=(nasty,))
     settings = json.loads((run / "experiment.json").read_text())
@@ -185,8 +190,8 @@ def test_the_last_record_of_a_step_counts_and_broken_files_are_named(tmp_path: P
     lines = (run / "journal.jsonl").read_text().splitlines()
     again = json.dumps(json.loads(lines[1]) | {"loss": 9.0})
     (run / "journal.jsonl").write_text("\n".join([*lines[:2], again, *lines[2:]]))
-    chunks = read_journal(run / "journal.jsonl")["coarse"][1]
-    assert len(chunks) == 12 and chunks[0]["loss"] == 9.0
+    progress = read_stages(run / "journal.jsonl")["coarse"][1]
+    assert len(progress) == 12 and progress[0]["loss"] == 9.0
     (run / "journal.jsonl").write_text("\n".join(["{broken", *lines]))
     with pytest.raises(InvalidInput, match="line 1"):
         write_report(run)

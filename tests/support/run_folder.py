@@ -40,7 +40,7 @@ def kind(how: str = "supernet weights, held-out pictures", width: float = 0.5) -
 
 
 def accuracy_of(arch: ArchSpec, rng: np.random.Generator) -> Accuracy:
-    """A made-up accuracy that grows with size, on the grid of the held-out pictures."""
+    """A made-up accuracy that grows with size, a multiple of 1 / `VALIDATION`."""
     top1 = 0.97 - 0.25 * (1e8 / arch.macs) ** 0.7 + rng.normal(0, 0.01)
     top1 = round(float(np.clip(top1, 0, 1)) * VALIDATION) / VALIDATION
     return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / VALIDATION)), VALIDATION, kind())
@@ -54,7 +54,7 @@ def result_of(arch: ArchSpec, genotype: tuple[int, ...], accuracy: Accuracy, **c
         "latency_model": "default",
         "latency": MODEL.predict_ms(arch),
         "latency_unit": "ms",
-        "wanted_latency": MODEL.predict_ms(arch) * 1.004,
+        "latency_budget": MODEL.predict_ms(arch) * 1.004,
         "other_latencies_ms": {t: load_target(t).model().predict_ms(arch) for t in target_names() if t != TARGET},
         "macs": arch.macs,
         "params": arch.params,
@@ -137,7 +137,7 @@ def write_evaluated(run: Path, specs: list[ArchSpec], best: ArchSpec, accuracy: 
         path = f"specs/{spec.digest[:12]}.json" if on_front else ""
         if on_front:
             save_arch(spec, run / path)
-        costs = [spec.macs, spec.params, one.kind.label(), on_front]
+        costs = [spec.macs, spec.params, one.kind.stored_label(), on_front]
         rows.append([spec.digest, path, latency, "ms", one.top1, one.standard_error, *costs])
     rows.sort(key=lambda row: row[2])
     origins = ["argmax" if row[0] == best.digest else "policy" for row in rows]
@@ -178,7 +178,7 @@ def journal_of(name: str, space: StagedSpace, chunks: int, rng: np.random.Genera
 
 
 def softened(count: int, expected: int, done: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Probabilities [count] that lean towards `latency_budget`."""
+    """Return probabilities [count] that lean towards the option number `expected`, fully at `done` = 1."""
     logits = rng.normal(0, 0.2, count) + 3 * done * np.eye(count)[expected]
     odds = np.exp(logits)
     return np.asarray(odds / odds.sum())

@@ -1,7 +1,7 @@
-"""Pages without any outside part: a template, a style sheet and plain scripts beside this file, filled with data.
+"""Self-contained HTML pages: a template, a style sheet and plain scripts beside this file, filled with JSON data.
 
-A script draws into every element with `data-figure="NAME"`. The data is JSON in the page, with every character escaped
-that could end a script or start a tag, so names of networks and runs are always text and never markup.
+A script fills every element with `data-figure="NAME"`. The data is JSON in the page, with every character escaped that
+could end a script or start a tag, so names of networks and runs are always text and never markup.
 """
 
 import json
@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 SCRIPTS = ("core", "plot", "architecture", "panels")  # of every page, in this order
-DIGITS = 5  # of the numbers that a page shows
+DIGITS = 5  # significant digits of the numbers in a page
 
 
 def page(title: str, body: str, data: Mapping[str, Any], scripts: Sequence[str]) -> str:
@@ -30,22 +30,22 @@ def asset(name: str) -> str:
 
 
 def json_text(data: Any) -> str:
-    """Return `data` as JSON for a script element; it equals the data, and holds no "<", ">" or "&"."""
+    """Return `data` as JSON for a script element, without the characters "<", ">" and "&"."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def detail(kind: str = "") -> str:
-    """Return the place where the chosen network is drawn block by block; "alone" where nothing stands beside it."""
+def architecture_place(kind: str = "") -> str:
+    """Return the element for the selected network, block by block; `kind` "alone" where nothing stands beside it."""
     name = f"detail {kind}".strip()
     return f'<aside class="{name}" data-figure="architecture" aria-labelledby="architecture-title"></aside>'
 
 
-def figure(name: str, words: str) -> str:
-    """Return the place where the script draws the figure `name`; `words` say what it shows."""
-    return f'<div data-figure="{name}" role="group" aria-label="{escape(words)}"></div>'
+def figure_place(name: str, label: str) -> str:
+    """Return the element that the script fills with the figure `name`; `label` describes it to screen readers."""
+    return f'<div data-figure="{name}" role="group" aria-label="{escape(label)}"></div>'
 
 
 def rounded(values: Sequence[float]) -> list[float | None]:
-    """Return the values with as many digits as a page shows, None for NaN."""
+    """Return the values with `DIGITS` significant digits, None for NaN."""
     return [None if value != value else float(f"{value:.{DIGITS}g}") for value in values]

@@ -1,4 +1,5 @@
-// What only a comparison shows: all networks as a table, regret, hypervolumes, the sweep of ridge points.
+// The figures of a comparison alone: all networks as a table, regret, hypervolumes, the sweep of ridge points.
+// Returns a table in an element that scrolls sideways.
 const wide = (label, table) => make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label }, table);
 
 function table(head, rows) {
@@ -12,8 +13,8 @@ const nameButton = (index, target) => make("button", { type: "button", class: "p
 // ------------------------------------------------------------------------------------------------------ all networks
 
 figures.networks = (place) => {
-  let [column, down] = ["front", true];
-  const listed = () => [...data.networks.keys()].filter((index) => data.networks[index].kind === state.kind || stands(data.networks[index], state.kind));
+  let [column, descending] = ["front", true];
+  const listed = () => [...data.networks.keys()].filter((index) => data.networks[index].kind === state.kind || shownWithoutAccuracy(data.networks[index], state.kind));
   const onFront = (index) => chosenTargets().filter((target) => data.fronts[target].includes(index)).length;
   const valueOf = (index) => {
     const network = data.networks[index];
@@ -23,23 +24,23 @@ figures.networks = (place) => {
     if (column === "macs" || column === "params") return data.archs[network.arch][column];
     return data.latency[index][column];
   };
-  const sorted = (name, words, attributes = {}) => {
-    const order = column === name ? (down ? "descending" : "ascending") : null;
+  const sortableHead = (name, text, attributes = {}) => {
+    const order = column === name ? (descending ? "descending" : "ascending") : null;
     const act = () => {
-      [column, down] = [name, column === name ? !down : name === "front" || name === "top1"];
+      [column, descending] = [name, column === name ? !descending : name === "front" || name === "top1"];
       redraw();
       place.querySelector(`[data-column="${name}"]`)?.focus();
     };
-    return make("th", { scope: "col", "aria-sort": order, ...attributes }, make("button", { type: "button", class: "plain", "data-column": name, onclick: act }, words));
+    return make("th", { scope: "col", "aria-sort": order, ...attributes }, make("button", { type: "button", class: "plain", "data-column": name, onclick: act }, text));
   };
   const redraw = () => {
     const targets = chosenTargets();
     const order = listed().sort((a, b) => {
       const [x, y] = [valueOf(a), valueOf(b)];
-      return (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1);
+      return (x < y ? -1 : x > y ? 1 : 0) * (descending ? -1 : 1);
     });
-    const head = [sorted("name", "network"), sorted("top1", "top-1 %", { class: "number" }), sorted("front", "on the front of", { class: "number" }),
-      ...targets.map((target) => sorted(target, data.targets[target].name, { class: "number" })), sorted("macs", "MACs", { class: "number" }), sorted("params", "parameters", { class: "number" })];
+    const head = [sortableHead("name", "network"), sortableHead("top1", "top-1 %", { class: "number" }), sortableHead("front", "on the front of", { class: "number" }),
+      ...targets.map((target) => sortableHead(target, data.targets[target].name, { class: "number" })), sortableHead("macs", "MACs", { class: "number" }), sortableHead("params", "parameters", { class: "number" })];
     const rows = order.map((index) => {
       const network = data.networks[index];
       const cells = targets.map((target) => {
@@ -74,7 +75,7 @@ figures.regret = (place) => {
       const shown = number(signed(cell.extra), { class: "heat" });
       shown.style.setProperty("--heat", `${Math.round(70 * Math.min(1, Math.max(0, cell.extra) / most))}%`);
       if (row.item === used.item) shown.classList.add("own");
-      return hint(shown, [`${cell.network} on ${used.target}: ${inUnit(cell.ms, "ms")}`, `${cell.best}: ${inUnit(cell.bestMs, "ms")}`, `both at least ${percent(used.top1)} top-1`]);
+      return addTooltip(shown, [`${cell.network} on ${used.target}: ${inUnit(cell.latency_ms, "ms")}`, `${cell.best_network}: ${inUnit(cell.best_latency_ms, "ms")}`, `both at least ${percent(used.top1)} top-1`]);
     })));
     place.append(make("p", { class: "soft" }, `Accuracy: ${matrix.kind}`), wide("regret", table(head, rows)));
   }
@@ -82,12 +83,12 @@ figures.regret = (place) => {
 
 // ------------------------------------------------------------------------------------------------------- hypervolumes
 
-figures.volumes = (place) => {
+figures.hypervolumes = (place) => {
   const redraw = () => {
     const targets = chosenTargets();
     const head = [make("th", { scope: "col" }, "item"), ...targets.map((target) => make("th", { scope: "col", class: "number" }, data.targets[target].name))];
-    const rows = data.volumes.map((one) => make("tr", {}, make("th", { scope: "row" }, one.item), targets.map((target) => {
-      const cell = number(percent(one.share[target]), { title: `${one.volume[target]} ${data.targets[target].unit} x top-1` });
+    const rows = data.hypervolumes.map((one) => make("tr", {}, make("th", { scope: "row" }, one.item), targets.map((target) => {
+      const cell = number(percent(one.share[target]), { title: `${one.hypervolume[target]} ${data.targets[target].unit} x top-1` });
       return cell;
     })));
     place.replaceChildren(wide("hypervolumes", table(head, rows)));
@@ -100,10 +101,11 @@ figures.volumes = (place) => {
 
 const RIDGES = Array.from({ length: 101 }, (_, i) => 5 * i); // MACs per byte
 
+// Returns the latency of an architecture at a ridge point, in s on a device with a peak of 1 GMAC/s.
 function ridgeLatency(arch, ridge) {
-  const { macs, moved } = data.archs[arch].kernels;
+  const { macs, elements } = data.archs[arch].kernels;
   let total = 0;
-  for (let k = 0; k < macs.length; k++) total += Math.max(macs[k], ridge * moved[k]);
+  for (let k = 0; k < macs.length; k++) total += Math.max(macs[k], ridge * elements[k]);
   return total / 1e9;
 }
 
@@ -131,8 +133,9 @@ figures.ridge = (place) => {
   redraw();
 };
 
-const ridgeColour = (one) => (one.published && !one.name.startsWith(FAMILY) ? "rest" : "c0");
+const ridgeColour = (one) => (one.published && !one.name.startsWith(HIGHLIGHTED) ? "rest" : "c0");
 
+// Returns the chart of accuracy against latency at the ridge point of the slider.
 function ridgeScatter(own, fronts, choose) {
   const at = RIDGES.indexOf(state.ridge);
   const latencies = own.map((one) => one.times[at]);
@@ -141,36 +144,36 @@ function ridgeScatter(own, fronts, choose) {
   const x = { low: Math.min(...latencies) / 1.15, high: Math.max(...latencies) * 1.15, log: true, label: "latency (s at a peak of 1 GMAC/s)" };
   const y = { low: Math.min(...levels) - 0.1 * spread, high: Math.min(100.5, Math.max(...levels) + 0.12 * spread) };
   const { svg, marks, X, Y } = chart({ x, y, width: 460, height: 310, top: 22, label: `fronts at a ridge point of ${state.ridge} MACs per byte` });
-  svg.append(draw("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
+  svg.append(makeSvg("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
   const stair = own.map((one, i) => [latencies[i], one.top1, fronts[at][i]]).filter((one) => one[2]).sort((a, b) => a[0] - b[0]);
-  marks.append(draw("path", { d: stairs(stair.map(([ms, top1]) => [X(ms), Y(100 * top1)])), class: "front" }));
+  marks.append(makeSvg("path", { d: stairs(stair.map(([ms, top1]) => [X(ms), Y(100 * top1)])), class: "front" }));
   interactive(svg, own.map((one, i) => {
     const [px, py] = [X(latencies[i]), Y(100 * one.top1)];
     const best = fronts[at][i];
-    const node = draw("g", { class: `${ridgeColour(one)}${best ? " best" : ""}`, transform: `translate(${px} ${py})`, "data-best": String(best) }, draw("circle", { r: 11, class: "halo" }), draw("path", { d: markPath(0, 4) }));
-    if (best) node.append(draw("text", { x: -6, y: -5, "text-anchor": "end" }, String(i + 1)));
+    const node = makeSvg("g", { class: `${ridgeColour(one)}${best ? " best" : ""}`, transform: `translate(${px} ${py})`, "data-best": String(best) }, makeSvg("circle", { r: 11, class: "halo" }), makeSvg("path", { d: markPath(0, 4) }));
+    if (best) node.append(makeSvg("text", { x: -6, y: -5, "text-anchor": "end" }, String(i + 1)));
     marks.append(node);
-    const lines = [one.name, inUnit(latencies[i], "s at 1 GMAC/s"), `top-1 ${percent(one.top1)}`, best ? "on the front" : "beaten by another"];
-    return { x: px, y: py, node, lines, label: lines.join(", "), choose: () => choose(one) };
+    const tooltip = [one.name, inUnit(latencies[i], "s at 1 GMAC/s"), `top-1 ${percent(one.top1)}`, best ? "on the front" : "dominated"];
+    return { x: px, y: py, node, tooltip, label: tooltip.join(", "), choose: () => choose(one) };
   }));
   return svg;
 }
 
-// Per network the ridge points where no other beats it, the most accurate first.
+// Returns a table with the ridge points at which each network is on the front, the most accurate network first.
 function ridgeStrips(own, fronts, choose) {
   const rows = own.map((one, i) => {
-    const svg = draw("svg", { viewBox: "0 0 505 12", preserveAspectRatio: "none", class: `ranges ${ridgeColour(one)}`, "aria-hidden": "true" });
+    const svg = makeSvg("svg", { viewBox: "0 0 505 12", preserveAspectRatio: "none", class: `ranges ${ridgeColour(one)}`, "aria-hidden": "true" });
     const runs = [];
     RIDGES.forEach((ridge, r) => {
       if (!fronts[r][i]) return;
       if (r && fronts[r - 1][i]) runs.at(-1)[1] = ridge;
       else runs.push([ridge, ridge]);
     });
-    for (const [from, to] of runs) svg.append(draw("rect", { x: from, width: to - from + 5, y: 1, height: 10 }));
-    svg.append(draw("line", { x1: state.ridge + 2.5, x2: state.ridge + 2.5, y1: 0, y2: 12, class: "cursor" }));
-    const words = runs.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ") || "never";
+    for (const [from, to] of runs) svg.append(makeSvg("rect", { x: from, width: to - from + 5, y: 1, height: 10 }));
+    svg.append(makeSvg("line", { x1: state.ridge + 2.5, x2: state.ridge + 2.5, y1: 0, y2: 12, class: "cursor" }));
+    const ranges = runs.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ") || "never";
     const name = make("button", { type: "button", class: "plain name", onclick: () => choose(one) }, `${i + 1} ${one.name}`);
-    return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "range" }, svg, make("span", { class: "unseen" }, `on the front: ${words}`)), number(percent(one.top1)));
+    return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "range" }, svg, make("span", { class: "unseen" }, `on the front: ${ranges}`)), number(percent(one.top1)));
   });
   return wide("ridge points at which each network is on the front", table(["network", "on the front at ridge points 0 to 500", make("th", { scope: "col", class: "number" }, "top-1")], rows));
 }

@@ -1,12 +1,14 @@
-// Elements, numbers in words, the tooltip, and the state that all figures share.
+// Elements, numbers as text, the tooltip, and the state that all figures share.
 const data = JSON.parse(document.getElementById("data").textContent);
-const figures = {}; // name -> function that draws into an element
+const figures = {}; // name -> function that fills an element with data-figure="name"
 
+// Returns a new HTML element; attributes whose names begin with "on" are listeners.
 function make(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
 
-function draw(tag, attributes = {}, ...children) {
+// Returns a new SVG element.
+function makeSvg(tag, attributes = {}, ...children) {
   return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
@@ -20,8 +22,9 @@ function filled(node, attributes, children) {
   return node;
 }
 
-// ------------------------------------------------------------------------------------------------- numbers in words
+// ------------------------------------------------------------------------------------------------- numbers as text
 
+// Returns a number with three significant digits, without decimals from 100 on.
 function significant(value) {
   const size = Math.abs(value);
   if (size >= 100) return Math.round(value).toLocaleString("en");
@@ -47,8 +50,9 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 const tip = document.getElementById("tip");
 
-function showTip(x, y, lines) {
-  tip.replaceChildren(...lines.map((line, i) => make(i ? "div" : "strong", {}, line)));
+// Shows the tooltip beside a point of the window, a line per text, the first one bold.
+function showTip(x, y, texts) {
+  tip.replaceChildren(...texts.map((text, i) => make(i ? "div" : "strong", {}, text)));
   tip.hidden = false;
   const box = tip.getBoundingClientRect();
   const left = Math.min(Math.max(8, x + 14), document.documentElement.clientWidth - box.width - 8);
@@ -61,10 +65,11 @@ function hideTip() {
   tip.hidden = true;
 }
 
-function hint(node, lines) {
+// Gives an element a tooltip, by mouse and by focus.
+function addTooltip(node, texts) {
   const show = () => {
     const box = node.getBoundingClientRect();
-    showTip(box.left + box.width / 2 - 14, box.bottom - 8, typeof lines === "function" ? lines() : lines);
+    showTip(box.left + box.width / 2 - 14, box.bottom - 8, texts);
   };
   node.addEventListener("pointerenter", show);
   node.addEventListener("pointerleave", hideTip);
@@ -83,9 +88,9 @@ document.addEventListener("scroll", hideTip, { passive: true });
 const state = {
   targets: new Set(data.shown), // numbers of the chosen targets
   kind: 0, // of accuracy
-  selected: null, // { arch, name, lines, network } that is drawn block by block
+  selected: null, // { arch, name, network, accuracy } that is shown block by block
   device: data.shown.length ? data.shown[0] : 0, // number of the target whose costs are shown; -1 is the ridge point
-  ridge: 25, // MACs per byte
+  ridge: 25, // MACs per byte, of the slider
 };
 const listeners = {};
 
@@ -97,20 +102,21 @@ function emit(topic) {
   for (const act of listeners[topic] ?? []) act();
 }
 
-function say(words) {
-  document.getElementById("said").textContent = words;
+// Has a screen reader say a text.
+function announce(text) {
+  document.getElementById("announcement").textContent = text;
 }
 
 const chosenTargets = () => data.targets.map((_, number) => number).filter((number) => state.targets.has(number));
 const hasAccuracy = (network) => network.kind >= 0;
 const accuracy = (network) =>
-  hasAccuracy(network) ? `top-1 ${(100 * network.top1).toFixed(1)} \u00b1 ${(100 * network.se).toFixed(1)} %` : "no accuracy known";
+  hasAccuracy(network) ? `top-1 ${(100 * network.top1).toFixed(1)} \u00b1 ${(100 * network.standard_error).toFixed(1)} %` : "no accuracy known";
 
 function select(selection, device) {
   state.selected = selection;
   if (device !== undefined) state.device = device;
   emit("selection");
-  say(`${selection.name} is drawn block by block`);
+  announce(`${selection.name} is shown block by block`);
   const detail = document.querySelector('[data-figure="architecture"]');
   if (detail && detail.getBoundingClientRect().top > window.innerHeight * 0.7) detail.scrollIntoView({ block: "start" });
 }
@@ -120,7 +126,7 @@ function selectNetwork(number, target) {
   select({ arch: network.arch, name: network.name, network: number }, target);
 }
 
-// Which [x, y] no other beats: smaller x is better, larger y is better; copies of a point share its fate.
+// Returns for each [x, y] whether it is on the Pareto front: small x and large y are better; equal points are on it together.
 function front(points) {
   const order = points.map((_, i) => i).sort((a, b) => points[a][0] - points[b][0] || points[b][1] - points[a][1]);
   const kept = points.map(() => false);

@@ -3,6 +3,7 @@ const MARKS = 5;
 
 const plain = (tick) => tick.toLocaleString("en", { maximumFractionDigits: 6 });
 
+// Returns up to seven round numbers between `low` and `high`.
 function ticks(low, high, log) {
   if (!log || high / low < 3) {
     const rough = (high - low) / 6;
@@ -23,36 +24,37 @@ function ticks(low, high, log) {
   return [];
 }
 
-// An empty chart: { svg, marks, X, Y }. `x` and `y` are { low, high, log, label, format, ticks }; `drop` px lie between
-// the axis and its numbers.
+// Returns an empty chart: { svg, marks, X, Y } and its sizes; X and Y map values to px. `x` and `y` are axes: { low, high,
+// log, label, format, ticks }; `drop` px lie between the x axis and its numbers.
 function chart({ width = 340, height = 236, left = 42, right = 10, top = 8, bottom = 38, drop = 0, x, y, label }) {
   const scale = (axis, from, to) => {
-    const turned = axis.log ? Math.log : (value) => value;
-    const [low, high] = [turned(axis.low), turned(axis.high)];
-    return (value) => from + ((turned(value) - low) / (high - low || 1)) * (to - from);
+    const transform = axis.log ? Math.log : (value) => value;
+    const [low, high] = [transform(axis.low), transform(axis.high)];
+    return (value) => from + ((transform(value) - low) / (high - low || 1)) * (to - from);
   };
   const X = scale(x, left, width - right);
   const Y = scale(y, height - bottom, top);
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "group", "aria-label": label });
-  const grid = draw("g", { class: "grid", "aria-hidden": "true" });
+  const svg = makeSvg("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "group", "aria-label": label });
+  const grid = makeSvg("g", { class: "grid", "aria-hidden": "true" });
   for (const tick of x.ticks ?? ticks(x.low, x.high, x.log)) {
     grid.append(
-      draw("line", { x1: X(tick), x2: X(tick), y1: top, y2: height - bottom }),
-      draw("text", { x: X(tick), y: height - bottom + 14 + drop, "text-anchor": "middle" }, (x.format ?? plain)(tick)),
+      makeSvg("line", { x1: X(tick), x2: X(tick), y1: top, y2: height - bottom }),
+      makeSvg("text", { x: X(tick), y: height - bottom + 14 + drop, "text-anchor": "middle" }, (x.format ?? plain)(tick)),
     );
   }
   for (const tick of y.ticks ?? ticks(y.low, y.high, y.log)) {
     grid.append(
-      draw("line", { x1: left, x2: width - right, y1: Y(tick), y2: Y(tick) }),
-      draw("text", { x: left - 6, y: Y(tick) + 4, "text-anchor": "end" }, (y.format ?? plain)(tick)),
+      makeSvg("line", { x1: left, x2: width - right, y1: Y(tick), y2: Y(tick) }),
+      makeSvg("text", { x: left - 6, y: Y(tick) + 4, "text-anchor": "end" }, (y.format ?? plain)(tick)),
     );
   }
-  if (x.label) grid.append(draw("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, x.label));
-  const marks = draw("g", {});
+  if (x.label) grid.append(makeSvg("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, x.label));
+  const marks = makeSvg("g", {});
   svg.append(grid, marks);
   return { svg, marks, X, Y, width, height, left, right, top, bottom };
 }
 
+// Returns the path of a marker: circle, square, triangle, diamond or triangle downwards.
 function markPath(number, size) {
   const s = size;
   return [
@@ -64,11 +66,12 @@ function markPath(number, size) {
   ][number % MARKS];
 }
 
-// A line through points as a stair: y holds until the next x.
+// Returns the path of a step line through points: y holds until the next x.
 function stairs(points) {
   return points.map(([x, y], i) => (i ? `H${x}V${y}` : `M${x} ${y}`)).join("");
 }
 
+// Returns the path of a line through points, with gaps where y is null.
 function line(points) {
   let pen = "M";
   let path = "";
@@ -83,8 +86,8 @@ function line(points) {
   return path;
 }
 
-// Points of a chart as buttons: one stop for Tab, arrow keys between them, Enter or a click chooses.
-// Each is { x, y, node, label, lines, choose }; `node` is an SVG element that is in the chart already.
+// Makes points of a chart buttons: one stop for Tab, arrow keys between them, Enter or a click chooses.
+// Each is { x, y, node, label, tooltip, choose }; `node` is an SVG element that is in the chart already.
 function interactive(svg, points) {
   const ordered = [...points].sort((a, b) => a.x - b.x || b.y - a.y);
   ordered.forEach((point, i) => {
@@ -93,7 +96,7 @@ function interactive(svg, points) {
     point.node.addEventListener("focus", () => {
       for (const other of ordered) other.node.setAttribute("tabindex", other === point ? 0 : -1);
       const box = point.node.getBoundingClientRect();
-      showTip(box.right, box.bottom - 8, point.lines);
+      showTip(box.right, box.bottom - 8, point.tooltip);
     });
     point.node.addEventListener("blur", hideTip);
   });
@@ -132,7 +135,7 @@ function interactive(svg, points) {
     svg.style.cursor = found ? "pointer" : "";
     if (!found) return;
     found.node.classList.add("near");
-    showTip(event.clientX, event.clientY, found.lines);
+    showTip(event.clientX, event.clientY, found.tooltip);
   });
   svg.addEventListener("pointerleave", leave);
   svg.addEventListener("click", (event) => nearest(event)?.choose());
