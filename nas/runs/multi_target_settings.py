@@ -65,7 +65,12 @@ class MultiTargetConfig:
 
 def target_name(settings: SearchConfig) -> str:
     """Return a name for the device of `settings`, in letters that any file system takes."""
-    name = f"ridge{settings.ridge_point:g}" if settings.target is None else Path(settings.target).stem
+    if settings.target is None:
+        name = f"ridge{settings.ridge_point:g}"
+    elif ":" in settings.target:  # "module:attribute"
+        name = settings.target.rpartition(":")[2]
+    else:
+        name = Path(settings.target).stem
     return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)
 
 
