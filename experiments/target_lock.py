@@ -55,7 +55,7 @@ from numpy.typing import NDArray
 from experiments.synthetic_accuracy import Worth, top1_of
 from nas.protocols import Genotype
 from nas.records.results import load_result
-from nas.report.run_curves import read_journal
+from nas.report.run_curves import read_stages
 from nas.runs.plan import TOLERANCE, SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
 from nas.search.algorithms import reinforce
@@ -119,7 +119,7 @@ def prices(table: CostTable, unit: float, terms: int, size: int) -> Prices:
 
 def problem(space: StagedSpace, constraints: Constraints, worth: Worth, seed: int, shape: tuple[int, int]) -> Problem:
     """Return a stage as arrays, padded to `shape` decisions and options; a padded decision has one option."""
-    choices = reinforce.Choices.of(space.decisions)
+    choices = reinforce.DecisionArrays.of(space.decisions)
     count, width = choices.exists.shape
     exists, gains = np.zeros(shape, bool), np.zeros(shape, np.float32)
     exists[:, 0] = True
@@ -185,8 +185,8 @@ def mnasnet(
 REWARDS: dict[str, Learn] = {"ours": ours, "tunas": tunas, "mnasnet": mnasnet}
 
 
-def _choices(problem: Problem) -> reinforce.Choices:
-    return reinforce.Choices(problem.exists, problem.condition_index, problem.condition_option)  # type: ignore[arg-type]
+def _choices(problem: Problem) -> reinforce.DecisionArrays:
+    return reinforce.DecisionArrays(problem.exists, problem.condition_index, problem.condition_option)  # type: ignore[arg-type]
 
 
 def quality(problem: Problem, genotypes: Array) -> Array:
@@ -357,7 +357,7 @@ def table_of_runs(runs: Sequence[Path]) -> None:
         f"{'run':34} {'device':16} {'wanted':>8} {'argmax':>8} {'gap %':>6} {'result':>8} {'gap %':>6}  top-1 argmax's"
     )
     for run in runs:
-        result, (_, steps) = load_result(run / "best.json"), read_journal(run / "journal.jsonl")["fine"]
+        result, (_, steps) = load_result(run / "best.json"), read_stages(run / "journal.jsonl")["fine"]
         last, latency_budget = steps[-1], result.latency_budget
         shared = result.supernet_accuracy or result.accuracy
         gaps = [100 * (latency / latency_budget - 1) for latency in (last["argmax_latency"], result.latency)]

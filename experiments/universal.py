@@ -43,7 +43,7 @@ from nas.records.journal import Journal
 from nas.runs.multi_target_settings import MultiTargetConfig, default_trials, make_plans, per_target
 from nas.runs.settings import SearchConfig
 from nas.runs.stages import MinimaxRegret, SingleTarget, Stages, all_known, for_all
-from nas.search.algorithms.reinforce import Choices
+from nas.search.algorithms.reinforce import DecisionArrays
 from nas.search.loop import InProcessExecutor, Pool
 from nas.space.staged import StagedSpace
 
@@ -76,7 +76,7 @@ class Synthetic:
     def accuracy(self, genotypes: Genotypes) -> NDArray[np.float64]:
         """Return the accuracy [N] of genotypes [N, D]."""
         gains, fixed = self._gains
-        choices = Choices.of(self.space.decisions)
+        choices = DecisionArrays.of(self.space.decisions)
         active = genotypes[:, choices.condition_index] >= choices.condition_option
         values = gains[np.arange(genotypes.shape[1]), genotypes]
         return np.asarray(top1_of(fixed + (active * values).sum(1)), np.float64)

@@ -1,7 +1,7 @@
-"""The loop around a search algorithm: ask, evaluate on an executor, tell, with a journal from which it goes on.
+"""The loop around a search algorithm: ask, evaluate on an executor, tell; resumable from its journal.
 
-How many candidates are asked at once and how many make a batch are settings of the run. So the number of workers cannot
-change a result: batches are made in ask order, and what they gave is told in ask order.
+How many candidates are asked for at once, and how many make a batch, are settings of the run. So the number of workers
+cannot change a result: batches are made in the order of asking, and results reach the algorithm in that order.
 """
 
 import time
@@ -45,7 +45,7 @@ def in_process(build: Build, payload: Payload) -> InProcessExecutor:
 
 @dataclass
 class Pool:
-    """Accuracies by genotype, each evaluated once, on an executor that is opened when it is first needed.
+    """A cache of accuracies by genotype: each is evaluated once, on an executor that is opened when first needed.
 
     None stands for a genotype whose batch was given up on; it is not tried again.
     """
@@ -57,7 +57,7 @@ class Pool:
 
     @property
     def workers(self) -> int:
-        """How many workers evaluate now; an executor that does not say is one process."""
+        """How many workers evaluate at the moment; 1 for an executor that does not say."""
         return int(getattr(self.executor, "live_workers", 1))
 
     def fill(self, genotypes: Genotypes) -> list[Genotypes]:
@@ -77,12 +77,12 @@ class Pool:
         return lost
 
     def why(self) -> str:
-        """Return the reason of the last batch that was given up on, where the executor tells it."""
+        """Return ": " and the error of the last batch that was given up on; "" where the executor keeps none."""
         given_up = getattr(self.executor, "given_up", ())
         return f": {given_up[-1].error}" if given_up else ""
 
     def accuracies(self, genotypes: Genotypes) -> list[float | None]:
-        """Return the accuracy of each of the genotypes [N, D], None where it could not be had."""
+        """Return the accuracy of each of the genotypes [N, D], None where its batch was given up on."""
         return [self.known[row] for row in map(tuple, genotypes.tolist())]
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What a search knows before its first trial: genotypes [N, D] of its own space with their accuracies [N]."""
+    """Results that a search knows before its first trial: genotypes [N, D] of its own space, accuracies [N]."""
 
     genotypes: Genotypes
     accuracies: NDArray[np.float64]
@@ -101,43 +101,46 @@ class WarmStart:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """One search over one space: an algorithm, and how what it asks becomes objectives."""
+    """One search over one space: an algorithm, and how its candidates are evaluated and become objectives."""
 
-    name: str  # of its records in the journal
+    name: str  # the stage of its records in the journal
     algorithm: SearchAlgorithm[Any]
     embed: Callable[[Genotypes], Genotypes]  # from the algorithm's genotypes to the evaluator's, canonical
     objectives: Objectives  # of the evaluator's genotypes, all minimised
     trials: int
-    ask: int  # candidates asked at once
+    ask: int  # candidates asked for at once
     seed: int
     start: WarmStart | None = None
 
 
 @dataclass(frozen=True)
 class SearchHistory:
-    """What a search has told, in order: the evaluator's genotypes [N, D], accuracies [N] and objectives [N, M]."""
+    """All results of a search so far, in order: genotypes [N, D], accuracies [N] and objectives [N, M].
 
-    state: Any  # the algorithm's last
+    The genotypes are those of the evaluator's space; `state` is the algorithm's after the last result.
+    """
+
+    state: Any
     genotypes: Genotypes
     accuracies: NDArray[np.float64]
     objectives: NDArray[np.float64]
 
     @property
     def best(self) -> int:
-        """The row of the least first objective; among equal ones of the least second, and so on, then the earliest."""
+        """The row with the smallest first objective; ties go to the smallest second, and so on, then the earliest."""
         return int(np.lexsort((np.arange(len(self.objectives)), *self.objectives.T[::-1]))[0])
 
 
 def run(task: SearchTask, pool: Pool, journal: Journal, reporter: ProgressReporter) -> SearchHistory:
-    """Do the trials of `task` that the journal does not hold yet, and return all of them.
+    """Do the trials of `task` that the journal does not hold yet, and return the history of all of them.
 
-    One record per round: {"stage", "asked": [[int]], "accuracy": [float | null]}. A candidate without an accuracy is
-    left out of what is told.
+    The journal gets one record per round: {"stage", "asked": [[int]], "accuracy": [float | null]}. A candidate without
+    an accuracy is left out of what the algorithm gets.
     """
-    ran, done = _replayed(task, journal, pool)
+    history, done = _replayed(task, journal, pool)
     began, first = time.monotonic(), done
     while done < task.trials:
-        asked = task.algorithm.ask(ran.state, min(task.ask, task.trials - done))
+        asked = task.algorithm.ask(history.state, min(task.ask, task.trials - done))
         whole = task.embed(asked)
         for batch in pool.fill(whole):
             reporter.say(f"{task.name}: gave up on a batch of {len(batch)} candidates, which are left out{pool.why()}")
@@ -145,14 +148,14 @@ def run(task: SearchTask, pool: Pool, journal: Journal, reporter: ProgressReport
         journal.append({"stage": task.name, "asked": asked.tolist(), "accuracy": accuracies})
         for genotype, accuracy in zip(whole.tolist(), accuracies, strict=True):
             reporter.candidate(Evaluation(task.name, tuple(genotype), accuracy))
-        ran, done = _extended(task, ran, asked, accuracies), done + len(asked)
+        history, done = _after_round(task, history, asked, accuracies), done + len(asked)
         rate = (done - first) / max(time.monotonic() - began, 1e-9)
-        reporter.progress(_progress(task, ran, done, rate, pool.workers))
-    return ran
+        reporter.progress(_progress(task, history, done, rate, pool.workers))
+    return history
 
 
 def evaluate(name: str, genotype: Genotype, pool: Pool, journal: Journal) -> float:
-    """Return the accuracy of one of the evaluator's genotypes, from the journal's records of `name` if it is there."""
+    """Return the accuracy of one genotype of the evaluator's space, from the journal's records of `name` if there."""
     for record in journal.records:
         if record["stage"] == name and tuple(record["asked"][0]) == genotype:
             pool.known[genotype] = record["accuracy"][0]
@@ -167,19 +170,22 @@ def evaluate(name: str, genotype: Genotype, pool: Pool, journal: Journal) -> flo
 
 
 def _replayed(task: SearchTask, journal: Journal, pool: Pool) -> tuple[SearchHistory, int]:
-    """Return what the journal's records of `task` lead to, and how many trials they are; the pool learns them."""
+    """Return the history in the journal's records of `task` and its number of trials; fills the pool's cache."""
     nothing = np.zeros((0, 0))
-    ran, done = SearchHistory(_initial_state(task), nothing.astype(np.int32), np.zeros(0), nothing), 0
+    history, done = SearchHistory(_initial_state(task), nothing.astype(np.int32), np.zeros(0), nothing), 0
     for record in journal.records:
         if record["stage"] == task.name:
             asked = _genotypes(record, journal)
             pool.known.update(zip(map(tuple, task.embed(asked).tolist()), record["accuracy"], strict=True))
-            ran, done = _extended(task, ran, asked, record["accuracy"]), done + len(asked)
-    return ran, done
+            history, done = _after_round(task, history, asked, record["accuracy"]), done + len(asked)
+    return history, done
 
 
 def _initial_state(task: SearchTask) -> Any:
-    """Return the algorithm's first state, told what is known at the start: the best last, as what is young survives."""
+    """Return the algorithm's state before its first trial, after the results that are known at the start.
+
+    The best come last: algorithms that forget drop the oldest first.
+    """
     state, start = task.algorithm.init(task.seed), task.start
     if start is None or not len(start.genotypes):
         return state
@@ -195,23 +201,23 @@ def _genotypes(record: Record, journal: Journal) -> Genotypes:
     return asked
 
 
-def _extended(
-    task: SearchTask, ran: SearchHistory, asked: Genotypes, accuracies: Sequence[float | None]
+def _after_round(
+    task: SearchTask, history: SearchHistory, asked: Genotypes, accuracies: Sequence[float | None]
 ) -> SearchHistory:
-    """Return the search after one round."""
+    """Return the history after one more round: candidates with an accuracy go to the algorithm."""
     kept = [i for i, accuracy in enumerate(accuracies) if accuracy is not None]
     kept_genotypes, values = asked[kept], np.array([accuracies[i] for i in kept], np.float64)
     whole = task.embed(kept_genotypes)
     objectives = task.objectives(whole, values)
     return SearchHistory(
-        task.algorithm.tell(ran.state, kept_genotypes, objectives),
-        np.concatenate([ran.genotypes.reshape(-1, whole.shape[1]), whole]),
-        np.concatenate([ran.accuracies, values]),
-        np.concatenate([ran.objectives.reshape(-1, objectives.shape[1]), objectives]),
+        task.algorithm.tell(history.state, kept_genotypes, objectives),
+        np.concatenate([history.genotypes.reshape(-1, whole.shape[1]), whole]),
+        np.concatenate([history.accuracies, values]),
+        np.concatenate([history.objectives.reshape(-1, objectives.shape[1]), objectives]),
     )
 
 
-def _progress(task: SearchTask, ran: SearchHistory, done: int, rate: float, workers: int) -> Progress:
-    best = float(ran.accuracies[ran.best]) if len(ran.accuracies) else None
+def _progress(task: SearchTask, history: SearchHistory, done: int, rate: float, workers: int) -> Progress:
+    best = float(history.accuracies[history.best]) if len(history.accuracies) else None
     left = (task.trials - done) / rate
     return Progress(task.name, done, task.trials, argmax_top1=best, seconds_left=left, per_second=rate, workers=workers)

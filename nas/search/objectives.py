@@ -1,9 +1,9 @@
-"""Costs that a search makes small beside the error: latency, memory, flash, energy, MACs, parameters, or a forest's.
+"""Costs that a search minimises beside the error: latency, memory, flash, energy, MACs, parameters, or a forest's.
 
-Each is a column for genotypes: by a cost table where the cost is a sum or a maximum over kernels, by prediction where
-a forest says it (Speckhard et al. 2022, arXiv 2202.05397). An algorithm of several objectives (NSGA-II) gets error and
-costs as they stand. The joint search does not: it lands on one latency and makes accuracy large there, keeps bounds on
-the other costs, and front.csv says which of its architectures no other beats in accuracy, latency and these costs.
+Each is a column of values for genotypes: from a cost table where the cost is a sum or a maximum over kernels, by
+prediction where it is a forest's (Speckhard et al. 2022, arXiv 2202.05397). A multi-objective algorithm (NSGA-II) gets
+the error and these costs as they are. The joint search does not: it maximises accuracy at one latency under bounds on
+the other costs, and front.csv says which of its architectures are not dominated in accuracy, latency and these costs.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ KB = 1024  # bytes
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A cost of deployed networks over one space, in the unit that people read."""
+    """A cost of the target networks of one space, in the unit that reports show."""
 
     name: str  # of an objective, or of the file of a forest
     heading: str  # with the unit: memory_kb
@@ -45,9 +45,9 @@ def objectives(accuracies: NDArray[np.float64], genotypes: Genotypes, costs: Seq
 
 @dataclass(frozen=True)
 class CostColumn:
-    """A registered cost: what counts it on a device, its heading with the unit, and what one unit of it counts.
+    """A registered cost as functions of a device: the cost, its heading with the unit, and how much one unit counts.
 
-    `cost` is None where the device has no such figure.
+    `cost` gives None where it is not known for the device, energy without a calibration say.
     """
 
     cost: Callable[[Roofline, Energy | None], Cost | None]
@@ -55,23 +55,23 @@ class CostColumn:
     unit: Callable[[Roofline], float] = lambda model: 1.0
 
 
-def _bytes(kind: str) -> Callable[[Roofline], float]:
-    """Return how many elements of weights or activations one KB holds."""
+def _elements_per_kb(kind: str) -> Callable[[Roofline], float]:
+    """Return the function from a device to how many elements of weights or activations of one image are one KB."""
     if kind == "weights":
         return lambda model: KB / model.bytes_per_weight
     return lambda model: KB / (model.bytes_per_activation * model.batch)
 
 
 LATENCY = CostColumn(lambda model, energy: model, lambda model: "latency_ms" if model.unit == "ms" else "latency_ratio")
-MEMORY = CostColumn(lambda model, energy: PEAK_ACTIVATION, lambda model: "memory_kb", _bytes("activations"))
-FLASH = CostColumn(lambda model, energy: WEIGHTS, lambda model: "flash_kb", _bytes("weights"))
+MEMORY = CostColumn(lambda model, energy: PEAK_ACTIVATION, lambda model: "memory_kb", _elements_per_kb("activations"))
+FLASH = CostColumn(lambda model, energy: WEIGHTS, lambda model: "flash_kb", _elements_per_kb("weights"))
 ENERGY = CostColumn(lambda model, energy: energy, lambda model: "energy_mj")
 MACS_COLUMN = CostColumn(lambda model, energy: MACS, lambda model: "macs")
 PARAMS_COLUMN = CostColumn(lambda model, energy: PARAMS, lambda model: "params")
 
 
 def cost_column(name: str) -> CostColumn:
-    """Return the cost of a registered name or of "module:attribute", where a plain `Cost` keeps its own name and unit."""
+    """Return the cost of a registered name or of "module:attribute"; a plain `Cost` there keeps its name and unit."""
     found = load("cost", COSTS, name)
     if isinstance(found, CostColumn):
         return found
@@ -80,7 +80,7 @@ def cost_column(name: str) -> CostColumn:
 
 
 def columns(space: SearchSpace, names: Sequence[str], model: Roofline, energy: Energy | None = None) -> list[Column]:
-    """Return the costs called `names` over `space`: of `registry.COSTS`, and files of forests (*.forest.json).
+    """Return the costs called `names` over `space`: names in `registry.COSTS`, or files of forests (*.forest.json).
 
     Latency and bytes are those of `model` and of its batch. Raises `UnknownName`, and `InvalidInput` where energy is
     asked for and `energy` is None, or a file holds no forest.
@@ -91,7 +91,7 @@ def columns(space: SearchSpace, names: Sequence[str], model: Roofline, energy: E
 
 
 def check_names(names: Sequence[str], energy: bool) -> None:
-    """Raise for a name that is no objective, or for energy where nothing is known of it."""
+    """Raise `UnknownName` for a name that is no objective, `InvalidInput` for energy where it is not calibrated."""
     for name in names:
         if name.endswith(SUFFIX):
             continue
@@ -100,17 +100,17 @@ def check_names(names: Sequence[str], energy: bool) -> None:
         cost_column(name)
     if "energy" in names and not energy:
         raise InvalidInput(
-            "energy cannot be an objective: the target has no energy figures; calibrate one with energy_mj"
+            "energy cannot be an objective: the target has no energy coefficients; calibrate one with energy_mj"
         )
 
 
 def known_costs(energy: Energy | None) -> tuple[str, ...]:
-    """Return the costs that stand beside latency, MACs and parameters in front.csv: energy where it is calibrated."""
+    """Return the costs that front.csv has beside latency, MACs and parameters: energy only where it is calibrated."""
     return ("memory", "flash", "energy") if energy else ("memory", "flash")
 
 
 def unit_of(name: str, model: Roofline) -> tuple[str, float]:
-    """Return the heading of a cost, and how much of what its table counts is one unit of it."""
+    """Return the heading of a cost with its unit, and how much of what its table counts makes one such unit."""
     column = cost_column(name)
     return column.heading(model), column.unit(model)
 
@@ -129,7 +129,7 @@ def _forest_column(space: SearchSpace, path: str) -> Column:
 
 
 def forest_name(path: str) -> str:
-    """Return what people call the forest in a file."""
+    """Return the name of a forest: that of its file without the ending."""
     return Path(path).name.removesuffix(SUFFIX)
 
 

@@ -1,4 +1,4 @@
-"""Fronts, layers, crowding and hypervolumes: which points no other point beats, and how much space a front covers.
+"""Pareto fronts, ranks, crowding distances and hypervolumes of sets of points.
 
 Ranks and crowding as in NSGA-II (Deb et al. 2002, IEEE Trans. Evol. Comput. 6(2), sections III-A and III-B).
 """
@@ -21,14 +21,14 @@ def non_dominated(points: ArrayLike, minimise: Sequence[bool]) -> NDArray[np.boo
     all copies of a point on the front are on it. Raises `InvalidInput` for NaN or a wrong shape.
     """
     signed = _signed(points, minimise)
-    order = np.lexsort(signed.T[::-1])  # by the first objective, ties by the next: who dominates stands in front
+    order = np.lexsort(signed.T[::-1])  # by the first objective, ties by the next: a dominating point comes first
     front = np.empty(len(signed), bool)
     front[order] = _front_of_pairs(signed[order]) if signed.shape[1] == 2 else _front(signed[order])
     return front
 
 
 def ranks(points: ArrayLike, minimise: Sequence[bool]) -> NDArray[np.intp]:
-    """Return the layer of each of the points [N, M], as [N]: 0 on the front, 1 on the front of the others, and so on.
+    """Return the non-domination rank of each of the points [N, M], as [N]: 0 on the front, 1 on the front of the rest.
 
     Copies share a layer. O(N log N) for two objectives, O(N^2 M) for more. Raises as `non_dominated`.
     """
@@ -67,7 +67,7 @@ def crowding(points: ArrayLike, layers: NDArray[np.integer[Any]]) -> NDArray[np.
 
 
 def hypervolume(points: ArrayLike, reference: Sequence[float]) -> float:
-    """Return the exact area or volume between the points [N, 2 or 3] and `reference`; smaller is better on all axes.
+    """Return the exact hypervolume of the points [N, 2 or 3] up to `reference`; smaller is better on all axes.
 
     Three objectives are swept along the last one: a slab between two values of it has the area of the points below.
     """
@@ -86,7 +86,7 @@ def hypervolume(points: ArrayLike, reference: Sequence[float]) -> float:
 
 
 def hypervolume_2d(points: ArrayLike, reference: Sequence[float]) -> float:
-    """Return the area between the points [N, 2] and `reference`: what is no better than some point and better than it.
+    """Return the area that the points [N, 2] dominate, up to `reference`.
 
     Smaller is better on both axes; give an accuracy as its error. Points that are worse than the reference add nothing.
     """
@@ -101,7 +101,7 @@ def hypervolume_2d(points: ArrayLike, reference: Sequence[float]) -> float:
 
 
 def _signed(points: ArrayLike, minimise: Sequence[bool]) -> NDArray[np.float64]:
-    """Return the points [N, M] with the sign under which smaller is better on every axis."""
+    """Return the points [N, M] with signs such that smaller is better on every axis."""
     array = np.asarray(points, np.float64)
     if array.ndim != 2 or array.shape[1] != len(minimise) or not len(minimise):
         raise InvalidInput(f"points must have the shape [N, {len(minimise)}], got {list(array.shape)}")
@@ -111,7 +111,11 @@ def _signed(points: ArrayLike, minimise: Sequence[bool]) -> NDArray[np.float64]:
 
 
 def _layers_of_pairs(pairs: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the layers of distinct sorted pairs: the last y of each layer so far is its lowest, and they rise."""
+    """Return the layers of distinct lexicographically sorted pairs, in O(N log N).
+
+    Within a layer y falls along the order, so its last y is its lowest; and these rise from layer to layer. A point is
+    dominated by a layer exactly where that lowest y is at most its own, so its layer is found by bisection.
+    """
     lowest: list[float] = []
     layers = np.empty(len(pairs), np.intp)
     for i, y in enumerate(pairs[:, 1].tolist()):
@@ -122,7 +126,7 @@ def _layers_of_pairs(pairs: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _layers(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the layers of distinct lexicographically sorted points: one behind the last layer that dominates."""
+    """Return the layers of distinct lexicographically sorted points: one more than the largest that dominates each."""
     layers = np.zeros(len(points), np.intp)
     for i, point in enumerate(points):
         dominating = layers[:i][(points[:i] <= point).all(1)]
@@ -131,16 +135,16 @@ def _layers(points: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def _front_of_pairs(pairs: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the front of sorted pairs: the smallest y of their x, and below every y at a smaller x."""
+    """Return the front of sorted pairs: those with the smallest y of their x, below every y at a smaller x."""
     x, y = pairs.T
     first: NDArray[Any] = np.searchsorted(x, x)  # where the run of equal x begins; there y is smallest
     lowest_before = np.concatenate([[np.inf], np.minimum.accumulate(y)])[first]
-    # the run of the smallest x has none before it: an infinite y is on the front there
+    # Nothing comes before the smallest x, so there even an infinite y is on the front.
     return np.asarray((y <= y[first]) & ((first == 0) | (y < lowest_before)), bool)
 
 
 def _front(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the front of lexicographically sorted points; a dominated one is dominated by one that was kept before."""
+    """Return the front of lexicographically sorted points: what dominates a point precedes it and is on the front."""
     kept = np.empty_like(points)
     count = 0
     front = np.zeros(len(points), bool)

@@ -1,4 +1,4 @@
-"""How a run uses a search algorithm: what it is built from, how many candidates it asks at once, and what it chooses.
+"""`Strategy`: how a run uses a search algorithm - how it is built, how many candidates it asks for, how it chooses.
 
 Most algorithms are built from a `Proposer` and leave the choice to the run, which takes the best candidate evaluated. A
 policy is built from the latency constraint itself, and its answer is its likeliest architecture, projected onto it.
@@ -20,7 +20,7 @@ BATCH = 8  # candidates per batch that a worker gets
 
 @dataclass(frozen=True)
 class Problem:
-    """What an algorithm is built for: one view of a space, and the trials that it gets there.
+    """What an algorithm is built from: one view of a space, its feasible set or constraints, and the number of trials.
 
     `proposer` and `constraints` are made when they are asked for; there are `constraints` only for a single target.
     """

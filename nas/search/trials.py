@@ -1,4 +1,4 @@
-"""What all search algorithms share: the trials told so far as a frozen value, its JSON form, proposals new to it."""
+"""What all search algorithms share: `Trials`, the results so far as an immutable state, its JSON form, proposals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -14,16 +14,16 @@ from nas.space.genotypes import canonical
 
 @dataclass(frozen=True)
 class Trials:
-    """A state: genotypes [N, D] with objectives [N, M] in the order told, and the two numbers behind all randomness."""
+    """The state of a search: genotypes [N, D] and objectives [N, M] in order; seed and counter of its randomness."""
 
     seed: int
-    counter: int  # tells so far
+    counter: int  # calls of `tell` so far
     genotypes: Genotypes
     objectives: NDArray[np.float64]
 
     @property
     def rng(self) -> np.random.Generator:
-        """A generator that depends on the seed and the counter alone."""
+        """A new random generator that depends on the seed and the counter alone."""
         return np.random.default_rng([self.seed, self.counter])
 
     @property
@@ -39,7 +39,7 @@ S = TypeVar("S", bound=Trials)
 
 
 def no_trials(seed: int, decisions: Sequence[Decision]) -> Trials:
-    """Return the state before the first tell."""
+    """Return the state without any trials."""
     if seed < 0:
         raise InvalidInput(f"the seed must be 0 or larger, got {seed}")
     return Trials(seed, 0, np.zeros((0, len(decisions)), np.int32), np.zeros((0, 1)))
@@ -83,13 +83,14 @@ def first_new(candidates: Genotypes, seen: set[bytes], count: int) -> Genotypes:
 def proposals(
     proposer: Proposer, trials: Trials, candidates: Genotypes, count: int, *, rng: np.random.Generator
 ) -> Genotypes:
-    """Return [count, D]: the first candidates that were not tried, then fresh draws; repeats where none is left.
+    """Return `count` proposals [count, D]: the first new candidates, then new samples; repeats where none is left.
 
-    Candidates are canonical and keep the bounds. The draws are few, and as many as were ever tried only where all of
-    the few were tried: then little of the space is left.
+    New means not tried so far. `candidates` are canonical and keep the bounds.
     """
     seen = set(keys(trials.genotypes))
     chosen = first_new(candidates, seen, count)
+    # A few samples are mostly enough. Where all of them were tried, little of the space is left: as many more as there
+    # were trials find what is new, if anything is.
     for reserve in (0, len(trials)):
         missing = count - len(chosen)
         if missing:
@@ -103,17 +104,17 @@ def proposals(
 
 
 def mutated(decisions: Sequence[Decision], genotypes: Genotypes, rng: np.random.Generator) -> Genotypes:
-    """Return genotypes [N, D] with one active decision each set to another of its options, uniformly."""
+    """Return mutants of genotypes [N, D]: one active decision each is set to another option, both chosen uniformly."""
     sizes = np.array([len(decision.options) for decision in decisions])
     active = np.ones(genotypes.shape, bool)
     for i, decision in enumerate(decisions):
         if decision.condition:
             active[:, i] = genotypes[:, decision.condition[0]] >= decision.condition[1]
-    decision_index = np.where(active, rng.random(genotypes.shape), -1.0).argmax(1)
+    chosen = np.where(active, rng.random(genotypes.shape), -1.0).argmax(1)  # uniform over the active decisions
     rows = np.arange(len(genotypes))
-    shift = rng.integers(1, sizes[decision_index])
+    shift = rng.integers(1, sizes[chosen])  # by 1 or more, modulo the number of options: never the same option
     changed = genotypes.copy()
-    changed[rows, decision_index] = (changed[rows, decision_index] + shift) % sizes[decision_index]
+    changed[rows, chosen] = (changed[rows, chosen] + shift) % sizes[chosen]
     return canonical(decisions, changed)
 
 
@@ -121,11 +122,11 @@ def mutated(decisions: Sequence[Decision], genotypes: Genotypes, rng: np.random.
 
 
 def to_json(state: Any) -> Any:
-    """Return a state, a dataclass of numbers, arrays, and tuples of states, as plain lists and dicts."""
+    """Return the JSON form of a state: dataclasses of numbers, arrays and tuples of states become dicts and lists."""
     if is_dataclass(state):
         return {field.name: to_json(getattr(state, field.name)) for field in fields(state)}
     if isinstance(state, tuple):
-        return [to_json(part) for part in state]
+        return [to_json(member) for member in state]
     if isinstance(state, np.ndarray):
         return {"dtype": str(state.dtype), "shape": list(state.shape), "values": state.ravel().tolist()}
     return state

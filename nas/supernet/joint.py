@@ -69,9 +69,9 @@ class JointStage:
         return reinforce.Reinforce(self.budget.steps, self.budget.samples, self.budget.policy_warmup_fraction)
 
     @property
-    def choices(self) -> reinforce.Choices:
+    def choices(self) -> reinforce.DecisionArrays:
         """The decisions as arrays."""
-        return reinforce.Choices.of(self.space.decisions)
+        return reinforce.DecisionArrays.of(self.space.decisions)
 
     @property
     def optimizer(self) -> optax.GradientTransformation:

@@ -1,8 +1,8 @@
-"""REINFORCE with the target lock over accuracies that an evaluator gives, after TuNAS (Bender et al. 2020), 2008.06120.
+"""REINFORCE under a latency constraint as init, ask, tell, on accuracies from a supernet trained before (2008.06120).
 
-The controller of nas/search/algorithms/reinforce.py as init, ask and tell: the weights are trained before, so nothing idles. One
-tell is one controller step. What it asks are draws near the target, none of them repaired; `chosen` is the architecture
-that the policy likes most, moved to the target.
+The controller of nas/search/algorithms/reinforce.py without its warm-up, as the weights are trained already. One tell
+is one controller step. `ask` gives samples of the policy near the target, unrepaired; `chosen` is the argmax of the
+policy, projected onto the constraints.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ BATCH = 2  # candidates per batch that a worker gets
 
 @dataclass(frozen=True)
 class FixedSupernetState:
-    """The policy and the seed of its draws."""
+    """The policy, and the seed from which its samples follow."""
 
     seed: int
     policy: reinforce.Policy
@@ -35,7 +35,7 @@ class FixedSupernetState:
 
 @dataclass(frozen=True)
 class PolicyChoice:
-    """What a policy stands for: the genotype, whether it keeps the goal, and the entropy over the uniform policy's."""
+    """The answer of a policy: a genotype, whether it satisfies the constraints, and the policy's relative entropy."""
 
     genotype: Genotype
     satisfied: bool
@@ -44,7 +44,7 @@ class PolicyChoice:
 
 @dataclass(frozen=True)
 class FixedSupernetReinforce:
-    """Minimises the first objective, 1 - top-1, at the goal's latency; `steps` tells of `samples` trials each."""
+    """Minimises the first objective, 1 - top-1, at the latency of `constraints`: `steps` steps of `samples` trials."""
 
     space: SearchSpace
     constraints: Constraints
@@ -53,27 +53,27 @@ class FixedSupernetReinforce:
 
     @cached_property
     def settings(self) -> reinforce.Reinforce:
-        """The controller's constants."""
+        """The settings of the controller."""
         return reinforce.Reinforce(self.steps, self.samples, policy_warmup_fraction=0.0)
 
     @cached_property
-    def choices(self) -> reinforce.Choices:
+    def choices(self) -> reinforce.DecisionArrays:
         """The decisions as arrays."""
-        return reinforce.Choices.of(self.space.decisions)
+        return reinforce.DecisionArrays.of(self.space.decisions)
 
     def init(self, seed: int) -> FixedSupernetState:
         """Return the state with the uniform policy."""
         return FixedSupernetState(seed, reinforce.init(self.settings, self.choices))
 
     def ask(self, state: FixedSupernetState, count: int) -> Genotypes:
-        """Return `count` of the policy's draws, those near the goal, as [count, D]."""
+        """Return `count` samples of the policy near the latency target, as [count, D]."""
         draws, key = self._draws(state)
         return np.asarray(self._nearest(draws, key, count), np.int32)
 
     def tell(
         self, state: FixedSupernetState, genotypes: Genotypes, objectives: NDArray[np.float64]
     ) -> FixedSupernetState:
-        """Return the state after one controller step; of a single trial nothing can be learnt."""
+        """Return the state after one controller step; from a single trial nothing is learnt, for want of a baseline."""
         if len(genotypes) < 2:
             return FixedSupernetState(state.seed, reinforce.skip(state.policy))
         top1 = jnp.asarray(1 - objectives[:, 0], jnp.float32)
@@ -81,7 +81,7 @@ class FixedSupernetReinforce:
         return FixedSupernetState(state.seed, policy)
 
     def chosen(self, state: FixedSupernetState) -> PolicyChoice:
-        """Return the policy's argmax, moved to keep the goal where that is found to be possible."""
+        """Return the policy's argmax, projected onto the constraints where that is possible."""
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = canonical(self.space.decisions, scores.argmax(1)[None])[0]
         satisfied = project(self.space, argmax.tolist(), scores, self.constraints)
@@ -90,7 +90,10 @@ class FixedSupernetReinforce:
         return PolicyChoice(tuple(found.tolist()), satisfied is not None, entropy)
 
     def _draws(self, state: FixedSupernetState) -> tuple[reinforce.Draws, jax.Array]:
-        """Return the draws of this step, priced, and the key by which some are picked."""
+        """Return the samples of this step with their costs, and the random key by which some of them are picked.
+
+        They follow from the state alone, so `ask` and `tell` see the same.
+        """
         key = jax.random.fold_in(jax.random.key(state.seed), state.policy.step)
         draw_key, pick_key = jax.random.split(key)
         sampled = self._ask(state.policy, draw_key)

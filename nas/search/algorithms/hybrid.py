@@ -1,4 +1,4 @@
-"""Hybrid (Speckhard et al. 2022), arXiv 2202.05397: Gaussian-process bandit, regularised evolution, swarm in turn.
+"""Hybrid of Gaussian-process bandit, regularised evolution and particle swarm (Speckhard et al. 2022), 2202.05397.
 
 The members share the trials: each proposes every third one and learns from all of them. The paper publishes neither the
 shares nor the settings of the swarm; equal shares and the members' defaults here are our own.
@@ -26,13 +26,13 @@ class HybridState(Trials):
 
 @dataclass(frozen=True)
 class Hybrid:
-    """Minimises the first objective."""
+    """Minimises the first objective with three algorithms in turn; all learn from all trials."""
 
     proposer: Proposer
 
     @property
     def members(self) -> tuple[SearchAlgorithm[Any], ...]:
-        """The algorithms that take turns."""
+        """The algorithms that take turns, in this order."""
         return GaussianProcess(self.proposer), RegularizedEvolution(self.proposer), Swarm(self.proposer)
 
     def init(self, seed: int) -> HybridState:
@@ -46,11 +46,12 @@ class Hybrid:
     def ask(self, state: HybridState, count: int) -> Genotypes:
         """Return `count` proposals, the members in turn; trial number n is proposed by member n mod 3."""
         turns = (len(state) + np.arange(count)) % len(self.members)
-        requested = np.bincount(turns, minlength=len(self.members))
+        counts = np.bincount(turns, minlength=len(self.members))
         asked = [
             m.ask(own, int(n)) if n else state.genotypes[:0]
-            for m, own, n in zip(self.members, state.members, requested, strict=True)
+            for m, own, n in zip(self.members, state.members, counts, strict=True)
         ]
+        # Interleave: trial i is the next not yet taken proposal of the member whose turn it is.
         place = [int((turns[:i] == turn).sum()) for i, turn in enumerate(turns)]
         rows = [asked[turn][i] for turn, i in zip(turns, place, strict=True)]
         return proposals(self.proposer, state, np.reshape(rows, (count, -1)).astype(np.int32), count, rng=state.rng)

@@ -1,6 +1,6 @@
 """Random search (Li and Talwalkar 2019), arXiv 1902.07638: the baseline of every comparison.
 
-Draws of all decisions at once, within the bounds, nothing twice.
+Samples all decisions at once, within the bounds, and nothing twice.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nas.search.trials import Trials, no_trials, proposals, with_results
 
 @dataclass(frozen=True)
 class RandomSearch:
-    """Draws from `proposer`."""
+    """Samples the genotypes of `proposer` without learning."""
 
     proposer: Proposer
 
@@ -23,7 +23,7 @@ class RandomSearch:
         return no_trials(seed, self.proposer.decisions)
 
     def ask(self, state: Trials, count: int) -> Genotypes:
-        """Return `count` draws that were not tried."""
+        """Return `count` samples that were not tried before."""
         return proposals(self.proposer, state, state.genotypes[:0], count, rng=state.rng)
 
     def tell(self, state: Trials, genotypes: Genotypes, objectives: NDArray[np.float64]) -> Trials:

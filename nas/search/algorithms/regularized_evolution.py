@@ -1,8 +1,8 @@
 """Regularised (aging) evolution (Real et al. 2019), arXiv 1802.01548, algorithm 1 and section "Search Algorithms".
 
-The population is the last P trials: whoever is oldest dies, however good. Each child is the mutant of the best of S
-random members. Ours: one active decision changes at a time; what a bound forbids is moved inside; nothing is evaluated
-twice; several children may be asked at once, all of the same population.
+The population is the last P trials: the oldest dies, however good it is. Each child is a mutant of the best of S random
+members. Ours: one active decision changes at a time; a child outside the bounds is repaired; nothing is evaluated
+twice; several children may be asked for at once, all of the same population.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from nas.protocols import Genotypes, Proposer
 from nas.search.trials import Trials, mutated, no_trials, proposals, with_results
 
-RESERVE = 4  # mutants made per child asked, in case of repeats
+RESERVE = 4  # mutants made per child that is asked for, in case of repeats
 
 
 @dataclass(frozen=True)
 class RegularizedEvolution:
-    """Minimises the first objective; population and sample as in the paper's large-scale experiments."""
+    """Minimises the first objective; sizes of population and tournament as in the paper's large-scale experiments."""
 
     proposer: Proposer
     population: int = 100
@@ -29,13 +29,14 @@ class RegularizedEvolution:
         return no_trials(seed, self.proposer.decisions)
 
     def ask(self, state: Trials, count: int) -> Genotypes:
-        """Return `count` mutants, or draws until the population is full."""
+        """Return `count` mutants; samples of the space until the population is full."""
         rng = state.rng
         if len(state) < self.population:
             return proposals(self.proposer, state, state.genotypes[:0], count, rng=rng)
         members, errors = state.genotypes[-self.population :], state.errors[-self.population :]
-        lots = rng.random((RESERVE * count, len(members))).argsort(1)[:, : self.sample]
-        parents = members[lots[np.arange(len(lots)), errors[lots].argmin(1)]]
+        # Tournaments: per child `sample` different members, of which the best is the parent.
+        entries = rng.random((RESERVE * count, len(members))).argsort(1)[:, : self.sample]
+        parents = members[entries[np.arange(len(entries)), errors[entries].argmin(1)]]
         children = self.proposer.repaired(mutated(self.proposer.decisions, parents, rng), rng)
         return proposals(self.proposer, state, children, count, rng=rng)
 

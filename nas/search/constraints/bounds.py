@@ -4,7 +4,7 @@ Under tight bounds, feasible genotypes are too rare to hit by uniform sampling. 
 them. How, from top to bottom of this file:
 
 1. Sampling. Importance sampling with exponential tilting (rare-event sampling; Siegmund 1976, Annals of Statistics
-   4(4)): genotypes are drawn with probability proportional to exp(-weights . costs), exactly, by variable elimination
+   4(4)): genotypes are sampled with probability proportional to exp(-weights . costs), exactly, by variable elimination
    (nas/search/constraints/elimination.py). With the right weights a good part of the samples is feasible; choosing
    among the feasible ones with the inverse probabilities restores the distribution that is wanted: every decision
    uniform, given the bounds. Bounds on maxima (peak memory) forbid single options and are exact without weights.
@@ -251,7 +251,7 @@ class Bounded:
         return CostTable("combined", "sum", 0.0, tuple(Term(*item) for item in merged.items()), self._sizes)
 
     def _tilted(self, weights: NDArray[np.float64]) -> tuple[Tilt, Genotypes]:
-        """Return the distribution exp(-weights . ratios) and the probes drawn from it."""
+        """Return the distribution exp(-weights . ratios) and the probes sampled from it."""
         terms = [Term(term.scope, -term.values) for term in self._weighted_sum(weights).terms]
         total, steps = eliminate(terms, self._sizes, self._order)
         if total == -np.inf:  # the sum over all genotypes is zero: each has a forbidden combination of options

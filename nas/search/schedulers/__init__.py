@@ -1,1 +1,1 @@
-"""Which trainings go on and which stop early: successive halving, extrapolated learning curves."""
+"""Schedulers of trainings: successive halving, early stopping by extrapolated learning curves."""

@@ -1,7 +1,7 @@
 """Synchronous successive halving (arXiv 1502.07943; factor 3 as in Hyperband, arXiv 1603.06560, section 2.3).
 
 All trials run to the first rung, the best third of them to the next, and so on to the full length. A rung is decided
-when every trial of it is told, so the outcome depends on the scores alone, never on which came first.
+when every trial of it has reported its score, so the result depends on the scores alone, never on which came first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ FAILED = float("-inf")  # the score of a trial that could not be run: last in it
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a trial left: after how many epochs, and its score there."""
+class Placement:
+    """The end of a trial: the number of epochs at which it stopped, and its score there."""
 
     trial: str
     epochs: int
@@ -25,14 +25,14 @@ class Place:
 
 @dataclass(frozen=True)
 class State:
-    """The rung that is being run, the trials in it, in the order of their entry, and those that have left."""
+    """The state of a run: the current rung, the trials in it in the order of their entry, and those that stopped."""
 
     rungs: tuple[int, ...]  # epochs, ascending; the last is the full length
     rung: int
     trials: tuple[str, ...]
     factor: int = FACTOR
-    left: tuple[Place, ...] = ()  # the best first
-    scores: Mapping[str, float] = field(default_factory=dict)
+    left: tuple[Placement, ...] = ()  # those that stopped, the best first
+    scores: Mapping[str, float] = field(default_factory=dict)  # reported in the current rung
 
     @property
     def done(self) -> bool:
@@ -41,7 +41,7 @@ class State:
 
 
 def rungs(epochs: int, trials: int, factor: int = FACTOR) -> tuple[int, ...]:
-    """Return the epochs at which `trials` are thinned out, `epochs` last: so many that `factor` or fewer reach it."""
+    """Return the epochs of the rungs for so many `trials`, `epochs` last: so many that `factor` or fewer reach it."""
     if epochs < 1 or trials < 1 or factor < 2:
         raise InvalidInput(
             f"halving needs at least 1 epoch, 1 trial and a factor of 2, got {epochs}, {trials} and {factor}"
@@ -62,7 +62,7 @@ def alive(trials: int, steps: Sequence[int], factor: int = FACTOR) -> tuple[int,
 
 
 def epochs(trials: int, steps: Sequence[int], factor: int = FACTOR) -> int:
-    """Return how many epochs `trials` are trained for over the rungs `steps`, all together, if none fails."""
+    """Return the total number of epochs that `trials` are trained for over the rungs `steps`, if none fails."""
     lengths = (step - before for before, step in zip((0, *steps), steps, strict=False))
     return sum(count * length for count, length in zip(alive(trials, steps, factor), lengths, strict=True))
 
@@ -77,16 +77,17 @@ def init(trials: tuple[str, ...], steps: tuple[int, ...], factor: int = FACTOR) 
 
 
 def ask(state: State) -> tuple[int, tuple[str, ...]]:
-    """Return the epoch to run to and the trials of the rung that are still to be told; (0, ()) when all is done."""
+    """Return the epoch to run to and the trials of the rung that have no score yet; (0, ()) when all is done."""
     if state.done:
         return 0, ()
     return state.rungs[state.rung], tuple(trial for trial in state.trials if trial not in state.scores)
 
 
 def tell(state: State, trial: str, score: float) -> State:
-    """Return the state with the score of one trial at the rung; the last one of a rung decides it.
+    """Return the state with the score of one trial at the current rung; the last score of a rung decides it.
 
-    Of n trials the best ceil(n / factor) go on; of equal ones those that entered first. Scores are maximised.
+    Of n trials the best ceil(n / factor) go on, of equal ones those that entered first, failed ones never. Scores are
+    maximised.
     """
     if trial not in ask(state)[1]:
         raise InvalidInput(f"the trial {trial} is not waited for in rung {state.rung}")
@@ -96,12 +97,13 @@ def tell(state: State, trial: str, score: float) -> State:
     ranked = sorted(state.trials, key=lambda name: -scores[name])  # a stable sort
     last = state.rung == len(state.rungs) - 1
     kept = () if last else tuple(name for name in ranked[: -(-len(ranked) // state.factor)] if scores[name] > FAILED)
-    leaving = tuple(Place(name, state.rungs[state.rung], scores[name]) for name in ranked if name not in kept)
+    leaving = tuple(Placement(name, state.rungs[state.rung], scores[name]) for name in ranked if name not in kept)
+    # Where all trials of a rung failed nothing goes on, and all is done.
     rung, going = state.rung + 1 if kept else len(state.rungs), tuple(name for name in state.trials if name in kept)
     return replace(state, rung=rung, trials=going, left=leaving + state.left, scores={})
 
 
-def ranks(places: tuple[Place, ...]) -> dict[str, int]:
+def ranks(places: tuple[Placement, ...]) -> dict[str, int]:
     """Return the rank of each trial from 1 on: longer runs first, then higher scores; equal ones share a rank."""
     ordered = sorted(places, key=lambda place: (-place.epochs, -place.score))
     found: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The controller lands on its target, the repair makes that exact, and both are pure functions of their state."""
+"""The controller reaches its latency target, repair makes that exact, and both are pure functions of their state."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def simulated_search(
     space: object, constraints: Constraints, steps: int, seed: int
 ) -> tuple[reinforce.Policy, np.ndarray]:
     """Search with a synthetic accuracy that grows with every option index, plus noise; return policy and argmax."""
-    settings, choices = reinforce.Reinforce(steps, 8), reinforce.Choices.of(space.decisions)  # type: ignore[attr-defined]
+    settings, choices = reinforce.Reinforce(steps, 8), reinforce.DecisionArrays.of(space.decisions)  # type: ignore[attr-defined]
     policy = reinforce.init(settings, choices)
     rng = np.random.default_rng(seed)
     worth = 0.01 * np.arange(choices.exists.shape[1])
@@ -42,13 +42,13 @@ def simulated_search(
 
 
 def priced(constraints: Constraints, genotypes: jax.Array) -> reinforce.Draws:
-    """Return the draws with their latencies; the goals here have no hard bounds."""
+    """Return the draws with their latencies; there are no hard bounds here."""
     return reinforce.Draws(genotypes, jnp.asarray(constraints.ratios(np.asarray(genotypes))), jnp.zeros(len(genotypes)))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("target", ["pixel6-cpu", "pixel8-edgetpu"])
-def test_policy_comes_to_the_target_and_repair_lands_on_it(target: str, seed: int) -> None:
+def test_policy_comes_near_the_target_and_repair_satisfies_the_constraint(target: str, seed: int) -> None:
     model = load_target(target).model()
     table = compile_table(UIB, model)
     constraints = Constraints(table, 0.7 * table.minimum()[0] + 0.3 * table.maximum()[0])
@@ -60,7 +60,7 @@ def test_policy_comes_to_the_target_and_repair_lands_on_it(target: str, seed: in
 
 
 @given(st.integers(0, 100_000), st.floats(0.1, 0.9))
-def test_repair_reaches_the_goal_or_says_so(seed: int, share: float) -> None:
+def test_repair_satisfies_the_constraints_or_returns_none(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     table = compile_table(TINY, load_target("pixel6-cpu").model())
     params = compile_table(TINY, PARAMS)
@@ -72,7 +72,7 @@ def test_repair_reaches_the_goal_or_says_so(seed: int, share: float) -> None:
     if satisfied is not None:
         assert constraints.violation(np.array([satisfied]))[0] == 0
         if constraints.violation(start[None])[0] == 0:
-            assert satisfied == tuple(start)  # what keeps the goal already is left alone
+            assert satisfied == tuple(start)  # what satisfies the constraints already is left alone
     else:
         assert constraints.violation(start[None])[0] > 0
 
@@ -98,15 +98,15 @@ def test_neighbours_are_all_genotypes_within_the_moves() -> None:
     assert len({tuple(row) for row in two}) == len(two) and ((two != start).sum(1) <= 2).all()
 
 
-def test_learning_rate_sums_to_its_constant_after_the_idle_quarter() -> None:
+def test_learning_rate_sums_to_its_constant_after_the_warm_up_quarter() -> None:
     settings = reinforce.Reinforce(steps=400, samples=8)
-    rates = np.array([float(settings.rate(jnp.asarray(step))) for step in range(400)])
+    rates = np.array([float(settings.learning_rate(jnp.asarray(step))) for step in range(400)])
     assert (rates[:100] == 0).all() and rates[100] > 0
     assert rates.sum() == pytest.approx(40, rel=1e-3) and rates[-1] / rates[100] == pytest.approx(10, rel=0.02)
 
 
 def test_inactive_decisions_and_missing_options_get_no_gradient() -> None:
-    choices = reinforce.Choices.of(TINY.decisions)
+    choices = reinforce.DecisionArrays.of(TINY.decisions)
     settings = reinforce.Reinforce(steps=8, samples=2)
     genotypes = np.zeros((2, len(TINY.decisions)), np.int32)  # depth 1 everywhere: later blocks are inactive
     genotypes[1, 0] = 1
@@ -120,7 +120,7 @@ def test_inactive_decisions_and_missing_options_get_no_gradient() -> None:
 
 
 def test_cost_gradient_is_that_of_the_expected_cost() -> None:
-    choices = reinforce.Choices.of((Decision("a", (0, 1, 2)), Decision("b", (0, 1))))
+    choices = reinforce.DecisionArrays.of((Decision("a", (0, 1, 2)), Decision("b", (0, 1))))
     settings, worth = reinforce.Reinforce(steps=8, samples=2), jnp.asarray([[0.1, 0.4, 0.2], [0.3, 0.0, 0.0]])
     logits = jnp.asarray([[0.2, -0.5, 0.1], [0.4, 0.0, -jnp.inf]])
 
@@ -137,7 +137,7 @@ def test_cost_gradient_is_that_of_the_expected_cost() -> None:
 
 
 @given(st.integers(0, 1000), st.integers(1, 20))
-def test_evaluated_are_the_draws_near_the_goal(seed: int, near: int) -> None:
+def test_evaluated_are_the_draws_near_the_target(seed: int, near: int) -> None:
     settings = reinforce.Reinforce(steps=8, samples=8, draws=64)
     gaps = np.where(np.arange(64) < near, 0.001, 0.5 + np.arange(64))
     order = np.random.default_rng(seed).permutation(64)

@@ -1,4 +1,4 @@
-"""Projection: the result satisfies all constraints, also where local moves get stuck, and bounds on forests are checked."""
+"""Projection satisfies all constraints, also where local moves get stuck; bounds on forests are checked."""
 
 from typing import Any
 

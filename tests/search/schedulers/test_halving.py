@@ -12,7 +12,7 @@ from nas.search.schedulers import halving, learning_curve
 
 
 def played(scores: dict[str, list[float]], steps: tuple[int, ...], order: list[int]) -> halving.State:
-    """Halve trials whose score after e epochs is known, told in an order that `order` mixes."""
+    """Halve trials whose score after e epochs is known, reported in an order that `order` mixes."""
     state = halving.init(tuple(scores), steps)
     while not state.done:
         epoch, waiting = halving.ask(state)
@@ -112,7 +112,7 @@ def test_trials_that_would_become_the_best_are_rarely_stopped_and_hopeless_ones_
 
 
 def test_short_and_finished_curves_are_never_stopped() -> None:
-    assert not learning_curve.unlikely_to_improve([0.1] * (learning_curve.FEWEST - 1), 30, 0.9)
+    assert not learning_curve.unlikely_to_improve([0.1] * (learning_curve.MIN_EPOCHS - 1), 30, 0.9)
     assert not learning_curve.unlikely_to_improve([0.1] * 30, 30, 0.9)
     assert learning_curve.unlikely_to_improve([0.1] * 12, 30, 0.9)
     assert not learning_curve.unlikely_to_improve([0.1] * 12, 30, 0.1)
