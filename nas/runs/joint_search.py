@@ -158,26 +158,26 @@ class _JointSearchRun:
         """Run both stages, evaluate the front, and write the results."""
         plan = self.plan
         coarse = self.stage("coarse", 0, plan.space.coarse(), None)
-        finals, counts = plan.preset.finals, dict[Genotype, int]()
-        if finals:
+        retraining, counts = plan.preset.retraining, dict[Genotype, int]()
+        if retraining:
             pool = on_target(
                 coarse.space, coarse.stage.constraints, coarse.state.policy, coarse.genotype, plan.settings.seed
             )
             counts = self.evaluate("coarse pool", coarse, pool)
-            sampled = open_candidates(plan.space, plan.constraints(plan.space), finals.open, plan.settings.seed)
-            coarse = self.retrain(coarse, finals.rungs, counts, finals.coarse - len(sampled), sampled)
+            sampled = open_candidates(plan.space, plan.constraints(plan.space), retraining.random, plan.settings.seed)
+            coarse = self.retrain(coarse, retraining.rungs, counts, retraining.coarse - len(sampled), sampled)
         chosen = coarse.arch
         if not (self.out / "coarse.json").exists():
             save_result(self.result(coarse, counts), self.out / "coarse.json")
         jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
         fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
         first = {fine.genotype: "argmax"}
-        if finals:  # the coarse answer stays in the running
+        if retraining:  # the coarse answer stays in the running
             first.setdefault(fine.space.encode(chosen), "coarse")
         candidates = front_candidates(fine.space, fine.state.policy, first, plan.preset.front_size, plan.settings.seed)
         counts = self.evaluate("front", fine, candidates)
-        if finals:
-            fine = self.retrain(fine, finals.rungs, counts, finals.fine, incumbent=coarse.ranking)
+        if retraining:
+            fine = self.retrain(fine, retraining.rungs, counts, retraining.fine, incumbent=coarse.ranking)
         if verdicts := {one.stage.name: one.ranking for one in (coarse, fine) if one.ranking}:
             write_finalists(self.out, verdicts)
         result, shared = self.result(fine, counts), self.supernet_accuracy(fine, counts)
@@ -248,7 +248,7 @@ class _JointSearchRun:
         state, images = replicated((state, self.sampler.images), devices)
         evaluator = self.evaluator(stage, graph)
         rows = self.rows(stage, first, min(budget.steps_per_dispatch, budget.steps - first), devices)
-        joint.compile_both(run_steps, (state, images, *rows), evaluator)
+        joint.compile_with_evaluator(run_steps, (state, images, *rows), evaluator)
         saved = began = time.monotonic()
         for step in range(first, budget.steps, budget.steps_per_dispatch):
             count = min(budget.steps_per_dispatch, budget.steps - step)

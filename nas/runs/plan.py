@@ -166,7 +166,7 @@ class SearchPlan:
                 f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
                 f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}"
             )
-            lines += p.finals.lines() if p.finals else ()
+            lines += p.retraining.description() if p.retraining else ()
         lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
         lines += [bound.description for bound in self.forests]
         if s.minimize:

@@ -43,7 +43,7 @@ def train(plan: SearchPlan, run: Path, journal: Journal, reporter: ProgressRepor
     training, sampler = sandwich_training(plan), BatchSampler(plan)
     checkpoints = Checkpoints(run / "checkpoints" / STAGE)
     try:
-        state = training.first_state()
+        state = training.init_state()
         step, state = checkpoints.latest(state) or (0, state)
         journal.keep(lambda record: record["stage"] == STAGE and record["step"] <= step)
         if step < training.steps:

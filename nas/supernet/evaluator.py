@@ -1,4 +1,4 @@
-"""Accuracy of architectures under shared weights on validation images."""
+"""Accuracy of architectures under shared weights, on validation images."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,10 @@ from nas.training.devices import compute_dtype
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SearchImages:
-    """Images on the device: uint8 [N,H,W,C] with labels [N], to train on and held out, and channel statistics."""
+    """The images of a search on the device: training and validation sets, and the statistics of their channels.
+
+    Images are uint8 [N,H,W,C] with labels [N]; mean and standard deviation [C] are in units of full scale (255 = 1).
+    """
 
     x_train: Array
     y_train: Array
@@ -31,33 +34,38 @@ class SupernetEvaluator:
     """Top-1 of architectures under shared weights on fixed validation images: the search's `Evaluator`.
 
     Normalisation takes the statistics of each batch of `batch` images, so an accuracy depends on the architecture,
-    the weights and the images alone, never on what was evaluated before.
+    the weights and the images alone, never on what was evaluated before. One compilation serves all architectures and
+    all weights: both are inputs of the program.
     """
 
     def __init__(self, space: StagedSpace, graph: "nnx.GraphDef[Supernet]", images: SearchImages, batch: int) -> None:
-        """Evaluate on the held-out `images`, cut to whole batches; `params` are still to be set."""
+        """Evaluate on the validation set of `images`, cut to whole batches; `params` are to be set before use."""
         self.params: Params = {}
         self.batch = min(batch, len(images.y_val))
-        self.count = self.whole_batches(len(images.y_val))
+        self.count = self.whole_batches(len(images.y_val))  # images that an accuracy is taken on
 
-        def correct_in(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
+        def count_correct(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
             x = to_input(x, images.mean, images.std, space.input_shape.channels).astype(compute_dtype())
             return (with_parameters(graph, params)(x, genotype).argmax(-1) == labels).sum()
 
-        self._correct_in = jax.jit(correct_in)
+        self._count_correct = jax.jit(count_correct)
         x, y = np.asarray(images.x_val), np.asarray(images.y_val)  # cut on the host, where nothing is compiled
         starts = range(0, self.count, self.batch)
         self._batches = [jax.device_put((x[i : i + self.batch], y[i : i + self.batch])) for i in starts]
 
     def whole_batches(self, images: int) -> int:
-        """Return how many of `images` fill whole batches, at least one."""
+        """Return how many of `images` fill whole batches, one batch at least."""
         return max(1, images // self.batch) * self.batch
 
-    def correct(self, genotype: NDArray[np.int32], most: int | None = None) -> int:
-        """Return how many of the first `most` images (whole batches) the architecture `genotype` [D] gets right."""
-        batches = self._batches if most is None else self._batches[: self.whole_batches(most) // self.batch]
+    def correct(self, genotype: NDArray[np.int32], limit: int | None = None) -> int:
+        """Return how many images the architecture `genotype` [D] classifies correctly, of all or the first `limit`.
+
+        `limit` is rounded to whole batches.
+        """
+        batches = self._batches if limit is None else self._batches[: self.whole_batches(limit) // self.batch]
         chosen = jax.device_put(np.asarray(genotype, np.int32))
-        return sum(int(n) for n in [self._correct_in(self.params, chosen, *batch) for batch in batches])
+        # All batches are dispatched before the first count is waited for.
+        return sum(int(n) for n in [self._count_correct(self.params, chosen, *batch) for batch in batches])
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return the top-1 of genotypes [N, D] as fractions [N]."""

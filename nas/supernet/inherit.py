@@ -1,4 +1,4 @@
-"""Weights handed down: from a supernet to one over a smaller space, and to the stand-alone network of one architecture.
+"""Weights cut out of a supernet: for a supernet over a smaller space, or for the stand-alone network of a genotype.
 
 An architecture uses the first entries of every array, so both are prefix slices.
 """
@@ -19,7 +19,7 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 def inherited(fresh: Params, trained: Params) -> Params:
-    """Return `fresh` with every array that `trained` has too, cut to its size; the rest stays as drawn."""
+    """Return `fresh` with every array that `trained` has too replaced by a slice of it; the others stay as sampled."""
     return {
         name: jax.device_put(np.asarray(trained[name])[tuple(map(slice, value.shape))]) if name in trained else value
         for name, value in fresh.items()
@@ -36,31 +36,38 @@ def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int])
     for kernel in arch.kernels:
         if not kernel.params:
             continue
-        source, at = _source(kernel.name, len(space.stages))
+        layer, position = _supernet_layer(kernel.name, len(space.stages))
         for tensor in TENSORS:
-            name = f"{source}.{kernel.kernel_size}.{tensor}" if kernel.kind == "depthwise" else f"{source}.{tensor}"
+            # Depthwise weights lie by kernel size: each size has its own.
+            depthwise = kernel.kind == "depthwise"
+            name = f"{layer}.{kernel.kernel_size}.{tensor}" if depthwise else f"{layer}.{tensor}"
             if name not in params:
-                if (source, tensor) == ("head", "scale"):
+                if (layer, tensor) == ("head", "scale"):
                     continue  # the classifier has a bias and no normalisation
                 raise InvalidInput(f"the supernet's weights lack '{name}'; they belong to another space")
-            array = np.asarray(params[name])[... if at is None else at]
-            mixes = tensor == "weight" and kernel.kind != "depthwise"
-            sizes = (kernel.in_shape.channels,) * mixes + (kernel.out_shape.channels,)
+            array = np.asarray(params[name])[... if position is None else position]
+            # The last axis of every tensor is output channels; weights that mix channels have the inputs before it.
+            mixes_channels = tensor == "weight" and not depthwise
+            sizes = (kernel.in_shape.channels,) * mixes_channels + (kernel.out_shape.channels,)
             cut: Any = (..., *(slice(n) for n in sizes))
             weights[f"{kernel.name}.{tensor}"] = array[cut]
     return weights
 
 
-def _source(kernel: str, stages: int) -> tuple[str, int | None]:
-    """Return the supernet's name for the unit behind the kernel "stage.op.layer", and its place in a stack."""
-    place, _, layer = kernel.rpartition(".")
-    if place == "head":
+def _supernet_layer(kernel: str, stages: int) -> tuple[str, int | None]:
+    """Return the name in `Params` of the layer behind a kernel, and its position in a stack, None outside of stacks.
+
+    Kernels are called "stage.op.layer" ("2.0.expand"), where stage 0 is the stem and the fused block and the last one
+    the head's features, or "head.hidden" and "head.classifier".
+    """
+    op_name, _, layer = kernel.rpartition(".")
+    if op_name == "head":
         return {"hidden": "head.hidden", "classifier": "head"}[layer], None
-    s, i = (int(n) for n in place.split("."))
+    s, i = (int(n) for n in op_name.split("."))
     if s == 0:
         return ("stem" if i == 0 else f"fused_{layer}"), None
     if s == stages + 1:
         return "head.features", None
-    unit = {"start_dw": "start.units", "middle_dw": "middle.units"}.get(layer, layer)
+    name = {"start_dw": "start.units", "middle_dw": "middle.units"}.get(layer, layer)
     block = "first" if i == 0 else "rest"
-    return f"stages.{s - 1}.{block}.{unit}", (None if i == 0 else i - 1)
+    return f"stages.{s - 1}.{block}.{name}", (None if i == 0 else i - 1)

@@ -1,9 +1,18 @@
-"""One stage of the joint search: shared weights and controller trained together, after TuNAS (arXiv 2008.06120).
+"""Joint training of shared weights and of a policy over architectures, after TuNAS (arXiv 2008.06120): one stage.
 
-A controller step is `updates` steps of the weights on training images, each for one architecture that the policy
-draws near the target, then one REINFORCE step on validation images. While the policy idles (the first quarter),
-depthwise decisions are warmed up: with a probability that falls from 1 to 0 one runs the average of its options.
-Everything is a pure function of a `SearchState`; randomness comes from (seed, step). Many steps run in one dispatch.
+A controller step is:
+
+1. `updates` steps of the shared weights on training images, each for one architecture that the policy samples near the
+   latency constraint (`_weight_update`);
+2. one REINFORCE step of the policy: rewards are accuracies on validation images under the shared weights, and the cost
+   tables add the latency (`_controller_step`, `nas.search.algorithms.reinforce`).
+
+During the policy warm-up, a quarter of the steps by default, the second part is left out and the policy stays uniform.
+Then depthwise decisions are warmed up too: with a probability that falls from 1 to 0, one runs the average of its
+options instead of one of them, so that all of them get gradients.
+
+Everything is a pure function of a `SearchState`, and randomness comes from (seed, step): a stage that resumes from a
+checkpoint ends with the same bytes. One dispatch runs many steps.
 """
 
 from collections.abc import Callable
@@ -35,7 +44,7 @@ from nas.training.optimizers import make_optimizer
 
 
 class SearchState(NamedTuple):
-    """All that a stage of the search carries from one step to the next."""
+    """What a stage carries from one step to the next: shared weights, their optimizer, the policy."""
 
     params: Params
     optimizer: Any
@@ -43,21 +52,21 @@ class SearchState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What one controller step tells, as means: loss and top-1 on training images, top-1 on validation ones."""
+    """Metrics of one controller step, each a mean over its weight updates or over its rewards."""
 
-    loss: Array
+    loss: Array  # nats, on training images
     train_top1: Array
-    reward_top1: Array
+    reward_top1: Array  # on validation images; NaN during the policy warm-up
 
 
 @dataclass(frozen=True)
 class JointStage:
-    """One stage as data: the space of proxies that is trained, what deployed networks cost, how long it takes."""
+    """Settings of one stage: the space of proxies that is trained, the constraints on target networks, its length."""
 
     name: str
     number: int  # separates the random numbers of the stages
     space: StagedSpace  # of proxies
-    constraints: Constraints  # over the same decisions, for the deployed networks
+    constraints: Constraints  # over the same decisions, for the target networks
     budget: StageBudget
     preset: Preset
     augmentation: Augmentation
@@ -70,7 +79,7 @@ class JointStage:
 
     @property
     def choices(self) -> reinforce.DecisionArrays:
-        """The decisions as arrays."""
+        """The decisions of the space as arrays."""
         return reinforce.DecisionArrays.of(self.space.decisions)
 
     @property
@@ -81,14 +90,14 @@ class JointStage:
 
 
 def init_state(stage: JointStage, params: Params) -> SearchState:
-    """Return the state before the first step, from fresh or inherited weights."""
+    """Return the state before the first step, from fresh or inherited weights `params`."""
     optimizer = jax.jit(stage.optimizer.init, compiler_options=stage.preset.compiler_options)(params)
     state = SearchState(params, optimizer, reinforce.init(stage.controller, stage.choices))
     return SearchState(*copy_arrays(tuple(state)))  # the steps donate every buffer
 
 
 class CompiledSteps(Protocol):
-    """A jitted chunk of controller steps; see `compile_chunk`."""
+    """The jitted function that runs controller steps; see `compile_steps`."""
 
     def __call__(
         self, state: SearchState, images: SearchImages, train: Array, val: Array
@@ -108,9 +117,12 @@ def compile_steps(
     update, learn = _weight_update(stage, graph, devices), _controller_step(stage, graph, devices)
 
     def step(state: SearchState, rows: tuple[Array, Array], images: SearchImages) -> tuple[SearchState, StepMetrics]:
+        # The key follows from the step's number alone, so that no generator has to be stored in a checkpoint.
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(stage.seed), stage.number), state.policy.step)
-        keys = jax.random.split(key, stage.budget.updates + 1)
+        keys = jax.random.split(key, stage.budget.updates + 1)  # the first is the controller's
         state, (loss, top1) = lax.scan(lambda s, xs: update(s, images, *xs), state, (rows[0], keys[1:]))
+        # The condition is a value of the state, not a Python number: one program serves both phases, and no rewards
+        # are evaluated while the policy warms up.
         policy, reward_top1 = lax.cond(
             state.policy.step < stage.controller.policy_warmup_steps,
             lambda: (reinforce.skip(state.policy), jnp.asarray(jnp.nan)),
@@ -131,18 +143,20 @@ def compile_steps(
 
 
 def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
-    """Return one step of the shared weights for one sampled architecture."""
-    optimizer, warm, near = stage.optimizer, _warm_options(stage), _near_target(stage)
+    """Return one step of the shared weights, (state, images, rows [batch], key) -> (state, (loss, top-1))."""
+    optimizer, average_option, sample = stage.optimizer, _average_options(stage), _sampler_near_target(stage)
     warmup_steps = max(1, stage.controller.policy_warmup_steps)
 
     def update(
         state: SearchState, images: SearchImages, rows: Array, key: Array
     ) -> tuple[SearchState, tuple[Array, Array]]:
         sample_key, coin_key, augment_key = jax.random.split(key, 3)
-        sampled = near(state.policy, sample_key, 1)[1][0]
+        sampled = sample(state.policy, sample_key, 1)[1][0]
+        # Warm-up: a coin per decision, whose probability falls linearly to 0 over the policy warm-up, replaces a
+        # sampled depthwise option by the average of all options. Other decisions have no average (-1).
         warm_share = jnp.clip(1 - state.policy.step / warmup_steps, 0, 1)
         warmed = jax.random.bernoulli(coin_key, warm_share, sampled.shape)
-        genotype = jnp.where(warmed & (warm >= 0), warm, sampled)
+        genotype = jnp.where(warmed & (average_option >= 0), average_option, sampled)
         x = augment(augment_key, images.x_train[rows], stage.augmentation)
         x, labels = _network_input(x, stage, images, devices), images.y_train[rows]
 
@@ -150,6 +164,7 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
             logits = with_parameters(graph, params)(x, genotype, averages=stage.budget.averages)
             return smoothed_cross_entropy(logits, labels, stage.preset.label_smoothing), logits
 
+        # Weights that this architecture does not use get a gradient of 0; momentum and decay still move them.
         (loss, logits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         change, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, change)
@@ -160,72 +175,87 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
 
 
 def _controller_step(stage: JointStage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
-    """Return one REINFORCE step: all samples of a step see the same validation images, which cancels their luck."""
-    settings, choices, near = stage.controller, stage.choices, _near_target(stage)
+    """Return one REINFORCE step, (state, images, rows [reward_batch], key) -> (policy, mean reward top-1)."""
+    settings, choices, sample = stage.controller, stage.choices, _sampler_near_target(stage)
 
     def learn(state: SearchState, images: SearchImages, rows: Array, key: Array) -> tuple[reinforce.Policy, Array]:
-        draws, genotypes = near(state.policy, key, settings.samples)
+        draws, genotypes = sample(state.policy, key, settings.samples)
+        # All samples of a step see the same images: how hard these are cancels against the mean of the step, which is
+        # the baseline of REINFORCE.
         x, labels = _network_input(images.x_val[rows], stage, images, devices), images.y_val[rows]
         model = with_parameters(graph, state.params)
+        # A map, not a vmap: under vmap every switch and condition of the supernet would run all of its branches.
         top1 = lax.map(lambda genotype: (model(x, genotype).argmax(-1) == labels).mean(), genotypes)
         return reinforce.tell(settings, choices, state.policy, draws, (genotypes, top1)), top1.mean()
 
     return learn
 
 
-def _near_target(stage: JointStage) -> Callable[[reinforce.Policy, Array, int], tuple[reinforce.Draws, Array]]:
-    """Return the function (policy, key, n) -> what the policy draws, priced, and n [n, D] of that near the target."""
-    settings, ratio = stage.controller, priced_by(stage.constraints.latency, stage.constraints.target)
-    shares = [
-        priced_by(table, bound) for table, bound in (*stage.constraints.limits, *stage.constraints.surrogate_limits)
-    ]
+def _sampler_near_target(stage: JointStage) -> Callable[[reinforce.Policy, Array, int], tuple[reinforce.Draws, Array]]:
+    """Return the function (policy, key, n) -> (samples of the policy with their costs, n of them [n, D]).
 
-    def near(policy: reinforce.Policy, key: Array, count: int) -> tuple[reinforce.Draws, Array]:
+    The policy is sampled many times, which costs table lookups only, and the n are picked among those near the latency
+    constraint: shared weights are trained and compared where the search will choose.
+    """
+    settings, latency_ratio = stage.controller, compiled_cost(stage.constraints.latency, stage.constraints.target)
+    # Every other bound as a function too, 1 at the bound: those on tables, and stand-ins for those on predictions.
+    bounds = (*stage.constraints.limits, *stage.constraints.surrogate_limits)
+    shares = [compiled_cost(table, bound) for table, bound in bounds]
+
+    def sample(policy: reinforce.Policy, key: Array, count: int) -> tuple[reinforce.Draws, Array]:
         draw_key, pick_key = jax.random.split(key)
         genotypes = reinforce.ask(policy, draw_key, settings.draws)
         excess = sum((jnp.maximum(share(genotypes) - 1, 0) for share in shares), start=jnp.zeros(len(genotypes)))
-        draws = reinforce.Draws(genotypes, ratio(genotypes), excess)
+        draws = reinforce.Draws(genotypes, latency_ratio(genotypes), excess)
         return draws, reinforce.nearest(settings, draws, pick_key, count)
 
-    return near
+    return sample
 
 
 def _network_input(x: Array, stage: JointStage, images: SearchImages, devices: NamedSharding | None) -> Array:
+    """Return uint8 images as the network's input, sharded over `devices` along the batch."""
     x = to_input(x, images.mean, images.std, stage.space.input_shape.channels).astype(compute_dtype())
     return x if devices is None else lax.with_sharding_constraint(x, devices)
 
 
-def _warm_options(stage: JointStage) -> NDArray[np.int32]:
-    """Return the option index of each decision that warms it up: the average of depthwise options, -1 for none.
+def _average_options(stage: JointStage) -> NDArray[np.int32]:
+    """Return, for each decision [D], the index that stands for the average of its options; -1 where it has none.
 
-    TuNAS also warms up sizes, running the largest. Here that left the shallow networks' shared weights behind, and the
-    supernet ranked by depth (experiments/ranking_study.py).
+    Depthwise decisions have one, beyond their options, where the stage is compiled with averages. TuNAS also warms up
+    sizes, running the largest. Here that left the shallow networks' shared weights behind, and the supernet ranked by
+    depth (experiments/ranking_study.py).
     """
     depthwise = [decision.name.endswith(".dw") for decision in stage.space.decisions]
     counts = np.array([len(decision.options) for decision in stage.space.decisions], np.int32)
     return np.where(np.array(depthwise) & stage.budget.averages, counts, -1).astype(np.int32)
 
 
-def priced_by(table: CostTable, unit: float) -> Callable[[Array], Array]:
-    """Return the cost table as a function of genotypes [N, D] inside a compiled program, in multiples of `unit`."""
+def compiled_cost(table: CostTable, unit: float) -> Callable[[Array], Array]:
+    """Return `table.score` for use inside a compiled program: genotypes [N, D] -> costs [N], in multiples of `unit`."""
+    # The division by the unit happens on the host, in double precision; on the device all is float32.
     terms = [(term.scope, jnp.asarray(term.values / unit, jnp.float32)) for term in table.terms]
     combine: Any = {"sum": jnp.add, "max": jnp.maximum}[table.combiner]
 
     def score(genotypes: Array) -> Array:
         columns = genotypes.T
-        parts = [values[tuple(columns[d] for d in scope)] for scope, values in terms]
-        return reduce(combine, parts, jnp.full(len(genotypes), table.constant / unit, jnp.float32))
+        # A term is an array with an axis per decision that it depends on: index it by those decisions' columns.
+        costs = [values[tuple(columns[index] for index in scope)] for scope, values in terms]
+        return reduce(combine, costs, jnp.full(len(genotypes), table.constant / unit, jnp.float32))
 
     return score
 
 
-def compile_both(
+def compile_with_evaluator(
     run_steps: CompiledSteps, args: tuple[SearchState, SearchImages, Array, Array], evaluator: SupernetEvaluator
 ) -> None:
-    """Compile the steps in a thread and the evaluator beside them; calls with such arguments find both compiled."""
+    """Compile the steps in a thread and, at the same time, the evaluator; later calls find both compiled.
+
+    `args` are arguments of the shapes that the steps will be called with. `evaluator` gets the state's weights.
+    """
     lowered, state = run_steps.lower(*args), args[0]
-    with ThreadPoolExecutor(1) as beside:
-        steps = beside.submit(lowered.compile)  # without Python's lock, which tracing holds
+    with ThreadPoolExecutor(1) as thread:
+        # XLA compiles without holding Python's lock, so the evaluator can be traced meanwhile, which needs the lock.
+        steps = thread.submit(lowered.compile)
         evaluator.params = state.params
         evaluator.correct(np.zeros(state.policy.logits.shape[0], np.int32), 1)
         steps.result()

@@ -1,8 +1,8 @@
-"""The parameters of a supernet: convolutions with their normalisation, depthwise banks, blocks, stacks of blocks.
+"""The layers of a supernet: a convolution with its batch normalisation, and the mask over unused channels.
 
-A `stack` of n blocks is one block whose arrays have a leading axis of length n; `lax.scan` walks over it, so that
-compile time does not grow with depth. All arrays have the largest sizes of the space; an architecture uses their
-first entries.
+Every array has the largest size that the space allows; an architecture uses its first entries. A layer may also hold
+the arrays of n blocks stacked along a leading axis: `lax.scan` runs over that axis, so that compile time does not grow
+with depth (see `Supernet._stage`).
 """
 
 from collections.abc import Callable
@@ -17,50 +17,54 @@ from numpy.typing import NDArray
 
 from nas.nn.primitives import Padding, batch_norm
 
-Count = Array | int | None  # channels in use (None: always all), or the number of an option
+ChannelCount = Array | int | None  # channels in use, counted from the first; None: all, in every architecture
 Activation = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class BlockContext:
-    """What all blocks of a supernet share; `averages` says whether the warm-up's averaged options are compiled in."""
+    """Settings that all blocks of a supernet share; `averages` says whether averaged options are compiled in."""
 
     act: Activation
     padding: Padding
-    eps: float
+    eps: float  # of the normalisation
     averages: bool
 
 
-def mask_input_channels(weight: Array, count: Count, axis: int = -2) -> Array:
-    """Return `weight` with zeros beyond the first `count` input channels (on `axis`).
+def mask_input_channels(weight: Array, count: ChannelCount, axis: int = -2) -> Array:
+    """Return `weight` with zeros beyond the first `count` input channels, which lie on `axis`.
 
-    Masking the weights of what mixes channels is all the masking a supernet needs: everything between two 1x1
-    convolutions works channel by channel, so unused channels hold numbers that nobody reads.
+    These are all the masks that a supernet needs. A channel that is not in use holds numbers, but they reach no other
+    channel: depthwise convolutions, normalisation and activations work channel by channel, and every 1x1 convolution
+    multiplies the channel by a row of zeros. So a masked subnet equals the sliced stand-alone network.
     """
     if count is None:
         return weight
     used = jnp.arange(weight.shape[axis]) < count
+    # Add an axis for each axis of `weight` behind `axis`, so that the mask broadcasts along it.
     return weight * jnp.expand_dims(used, range(1, -axis)).astype(weight.dtype)
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> NDArray[np.float32]:
-    """Return independent normal numbers."""
+    """Return independent normal numbers of mean 0 and standard deviation `std`."""
     return np.float32(std) * rng.standard_normal(shape, dtype=np.float32)
 
 
 class ConvBN(nnx.Module):
-    """A convolution weight with the scale and bias of the batch normalisation behind it."""
+    """The weight of a convolution, with the scale and bias of the batch normalisation behind it."""
 
     def __init__(self, shape: tuple[int, ...], rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
-        """Draw `shape` ([k,k,in,out], [in,out] or depthwise [k,k,C]) from He's normal distribution, fan-out mode.
+        """Sample a weight of `shape` ([k,k,in,out], [in,out] or depthwise [k,k,C]) by He's normal rule, fan-out mode.
 
-        All is made by numpy: on the device every shape would be a program to compile.
+        `stack` is (n,) for the arrays of n blocks. All is made by numpy: on the device every shape would be a program
+        to compile.
         """
+        # Outputs that one input reaches. A depthwise weight [k,k,C] has one output channel per input channel.
         fan_out = {4: shape[0] * shape[0] * shape[-1], 3: shape[0] * shape[0], 2: shape[-1]}[len(shape)]
         self.weight = nnx.Param(jax.device_put(normal(rng, (*stack, *shape), (2 / fan_out) ** 0.5)))
         self.scale = nnx.Param(jax.device_put(np.ones((*stack, shape[-1]), np.float32)))
         self.bias = nnx.Param(jax.device_put(np.zeros((*stack, shape[-1]), np.float32)))
 
-    def norm(self, x: Array, form: BlockContext) -> Array:
+    def norm(self, x: Array, context: BlockContext) -> Array:
         """Normalise x [N,H,W,C] by the statistics of the batch itself: no state can leak between architectures."""
-        return batch_norm(x, self.scale[...], self.bias[...], form.eps)
+        return batch_norm(x, self.scale[...], self.bias[...], context.eps)

@@ -1,4 +1,4 @@
-"""How long a search runs and on what proxy: the presets `smoke`, `quick`, `standard`, `paper`, as data.
+"""Presets of a search: how long it runs and on what proxy, as `smoke`, `quick`, `standard` and `paper`.
 
 MobileNetV4 (arXiv 2404.10518, section 6.1) publishes neither how the budget is split between the two stages nor the
 controller's constants: the splits below are ours. `paper` keeps TuNAS's optimizer and a length for accelerators.
@@ -11,37 +11,37 @@ from nas.errors import InvalidInput, unknown_name
 from nas.search.schedulers import halving
 from nas.training.optimizers import AdamW, OptimizerConfig, RMSProp
 
-FEWEST_CANDIDATES = 6  # of the coarse stage
-OPEN_SHARE = 2 / 3  # of the coarse finalists come from the whole space
+MIN_CANDIDATES = 6  # of the coarse stage, for a choice among them
+RANDOM_SHARE = 2 / 3  # of the coarse candidates are random architectures of the whole space
 
 
 @dataclass(frozen=True)
 class StageBudget:
-    """Length of one stage: controller steps, each after `updates` steps of the weights."""
+    """Length of one stage of a joint search: controller steps, each after `updates` steps of the shared weights."""
 
     steps: int
     updates: int = 2
     samples: int = 8  # architectures per controller step
     steps_per_dispatch: int = 10  # controller steps per dispatch; a checkpoint can stand between two dispatches
     policy_warmup_fraction: float = 0.25  # of the steps, during which the policy stays uniform
-    averages: bool = True  # warm up with averaged depthwise options, which takes longer to compile; else by sampling
+    averages: bool = True  # warm up depthwise options by their average, which takes longer to compile; else by sampling
 
 
 @dataclass(frozen=True)
 class RetrainingBudget:
-    """How many candidates of each stage are trained alone, and the epochs at which they are thinned to a third.
+    """Budget of candidate re-training: how many of each stage, and the epochs at which a third of them goes on.
 
-    What the coarse stage's candidates end with defends its place against those of the fine stage.
+    The best of the coarse stage takes part again among those of the fine stage.
     """
 
     coarse: int
     fine: int
-    open: int = 0  # of the coarse ones, drawn at random from the whole space, whatever supernet and policy say of them
-    rungs: tuple[int, ...] = (1, 2, 4)  # ascending; the last is a whole training
+    random: int = 0  # of the coarse ones, sampled uniformly from the whole space, whatever supernet and policy prefer
+    rungs: tuple[int, ...] = (1, 2, 4)  # epochs, ascending; the last is a whole training
 
-    def lines(self) -> tuple[str, str]:
-        """Return a line about each stage."""
-        sampled = f", {self.open} of them drawn from the whole space" if self.open else ""
+    def description(self) -> tuple[str, str]:
+        """Return a line about each stage, for the text of a plan."""
+        sampled = f", {self.random} of them sampled from the whole space" if self.random else ""
         return (
             f"coarse finalists: {self.coarse} trained alone{sampled}, {self._rungs(self.coarse)}",
             f"fine finalists: {self.fine} more against the best of those, {self._rungs(self.fine)}",
@@ -54,7 +54,7 @@ class RetrainingBudget:
 
 @dataclass(frozen=True)
 class Preset:
-    """Budget of a whole search."""
+    """Budget of a whole search: both stages, the proxy, the training of shared weights, and candidate re-training."""
 
     name: str
     coarse: StageBudget
@@ -67,7 +67,7 @@ class Preset:
     proxy_resolution: int  # largest; images smaller than this are not enlarged beyond 16 px
     proxy_width: float
     optimizer: OptimizerConfig
-    finals: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
+    retraining: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
     validation_fraction: float = 0.2
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
@@ -75,21 +75,21 @@ class Preset:
 
     @property
     def compiler_options(self) -> dict[str, int | bool] | None:
-        """What `jax.jit` takes under this name."""
+        """The argument `compiler_options` of `jax.jit`."""
         return dict(self.xla_options) or None
 
     def with_finalists(self, coarse: int | None) -> "Preset":
-        """Return the preset with so many candidates of the coarse stage trained alone, and a third as many of the fine.
+        """Return the preset with `coarse` candidates of the coarse stage re-trained, and a third as many of the fine.
 
-        0 is none, None what the preset has. `InvalidInput` where they are too few for a choice.
+        0 means none, None what the preset has. `InvalidInput` where they are too few for a choice.
         """
         if coarse is None:
             return self
         if coarse == 0:
-            return replace(self, finals=None)
-        if coarse < FEWEST_CANDIDATES:
-            raise InvalidInput(f"finalists must be at least {FEWEST_CANDIDATES}, or 0 for none, got {coarse}")
-        return replace(self, finals=RetrainingBudget(coarse, coarse // 3, round(OPEN_SHARE * coarse)))
+            return replace(self, retraining=None)
+        if coarse < MIN_CANDIDATES:
+            raise InvalidInput(f"finalists must be at least {MIN_CANDIDATES}, or 0 for none, got {coarse}")
+        return replace(self, retraining=RetrainingBudget(coarse, coarse // 3, round(RANDOM_SHARE * coarse)))
 
 
 SMALLEST_PROXY = 16  # px, but for presets that ask for less
@@ -145,14 +145,14 @@ PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}
 
 
 def load_preset(name: str) -> Preset:
-    """Return the preset `name`."""
+    """Return the preset `name`; `UnknownName` where there is none."""
     if name not in PRESETS:
         raise unknown_name("preset", name, PRESETS)
     return PRESETS[name]
 
 
 def proxy_resolution(preset: Preset, data_resolution: int, requested: int | None) -> int:
-    """Return the proxy's resolution in px: as wanted, else that of the data between 16 px and the preset's largest."""
+    """Return the proxy's resolution in px: `requested`, else the data's, limited to 16 px and the preset's largest."""
     if requested is not None:
         if requested < 8:
             raise InvalidInput(f"the proxy resolution must be at least 8 px, got {requested}")

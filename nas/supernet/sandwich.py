@@ -1,12 +1,13 @@
-"""A supernet trained once for any number of searches, by the sandwich rule with in-place distillation.
+"""Sandwich training: a supernet trained once, without a policy, for any number of searches.
 
-Sandwich rule (Yu and Huang 2019, arXiv 1903.05134, section 3.2; BigNAS, arXiv 2003.11142, section 3): every step runs
-the largest architecture, the smallest, and two random ones on the same images and adds their gradients. The largest
-learns from the labels, all others from its softened predictions. All architectures of the space share the weights, so
-the stages of a search and all targets are served by one training. Randomness comes from (seed, step).
+The sandwich rule (Yu and Huang 2019, arXiv 1903.05134, section 3.2; BigNAS, arXiv 2003.11142, section 3): every step
+runs the largest architecture, the smallest, and two random ones on the same images and adds their gradients. The
+largest learns from the labels; the others learn from its softened predictions of the same step (in-place
+distillation). All architectures of the space share the weights, so one training serves the stages of a search and all
+targets. Randomness comes from (seed, step).
 
-Ours: one of the random two is from the coarse view. Its blocks are all alike, which a draw from the whole space never
-gives, and the first stage of a search ranks nothing else.
+Our addition: one of the two random architectures is from the coarse view of the space. Its blocks are all alike, which
+a uniform sample of the whole space never gives, and the first stage of a search ranks nothing else.
 """
 
 from collections.abc import Callable
@@ -33,12 +34,12 @@ from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from nas.training.devices import compute_dtype, copy_arrays
 from nas.training.optimizers import make_optimizer
 
-RANDOM = 2  # random architectures per step, beside the largest and the smallest; the first is of the coarse view
-NUMBER = 2  # separates the random numbers from those of the joint search's stages, 0 and 1
+RANDOM_ARCHITECTURES = 2  # per step, beside the largest and the smallest; the first is from the coarse view
+STREAM = 2  # separates the random numbers from those of the joint search's stages, 0 and 1
 
 
 class SandwichState(NamedTuple):
-    """All that the training carries from one step to the next."""
+    """What the training carries from one step to the next."""
 
     params: Params
     optimizer: Any
@@ -46,15 +47,15 @@ class SandwichState(NamedTuple):
 
 
 class SandwichMetrics(NamedTuple):
-    """What one step tells of [largest, smallest, random, ...]: cross entropy with what each learns from, and top-1."""
+    """Metrics of one step on training images, for each architecture of it: [largest, smallest, coarse, random]."""
 
-    loss: Array
+    loss: Array  # cross entropy, nats: of the largest with the labels, of the others with its predictions
     top1: Array
 
 
 @dataclass(frozen=True)
 class SandwichTraining:
-    """The training as data."""
+    """Settings of a sandwich training."""
 
     space: StagedSpace  # of proxies, with all decisions
     preset: Preset
@@ -63,13 +64,13 @@ class SandwichTraining:
 
     @property
     def steps(self) -> int:
-        """So many that as many random architectures run as the joint search of the preset updates its weights for."""
+        """Steps of the training: the random architectures that run are as many as a joint search has weight updates."""
         stages = self.preset.coarse, self.preset.fine
-        return max(1, sum(stage.steps * stage.updates for stage in stages) // RANDOM)
+        return max(1, sum(stage.steps * stage.updates for stage in stages) // RANDOM_ARCHITECTURES)
 
     @property
     def steps_per_dispatch(self) -> int:
-        """Steps per dispatch."""
+        """Steps that run in one dispatch; a checkpoint can stand between two dispatches."""
         return self.preset.coarse.steps_per_dispatch
 
     @property
@@ -79,48 +80,49 @@ class SandwichTraining:
 
     @cached_property
     def coarse(self) -> NDArray[np.int32]:
-        """What the coarse view fixes [D]: the index of an option, -1 where it chooses."""
+        """The option index of each decision [D] that the coarse view fixes, -1 for those it leaves open."""
         view = self.space.coarse()
-        deepest = [len(decision.options) - 1 for decision in view.decisions]  # all blocks are active
+        # Embed its deepest architecture: in a shallower one, decisions of blocks that are not there would read 0.
+        deepest = [len(decision.options) - 1 for decision in view.decisions]
         fixed = embedding(self.space, view)(np.array([deepest], np.int32))[0]
-        return np.where([decision.name in view.index_of for decision in self.space.decisions], -1, fixed).astype(
-            np.int32
-        )
+        left_open = [decision.name in view.index_of for decision in self.space.decisions]
+        return np.where(left_open, -1, fixed).astype(np.int32)
 
     @cached_property
-    def ends(self) -> NDArray[np.int32]:
-        """The architectures of most and of fewest MACs, [2, D]."""
+    def extremes(self) -> NDArray[np.int32]:
+        """The architectures of most and of fewest MACs [2, D]."""
         table = compile_table(self.space, MACS)
         return self.space.canonical(np.array([table.maximum()[1], table.minimum()[1]]))
 
     def model(self) -> Supernet:
         """Return the supernet with fresh weights."""
-        return Supernet(self.space, np.random.default_rng([self.seed, NUMBER]))
+        return Supernet(self.space, np.random.default_rng([self.seed, STREAM]))
 
-    def first_state(self) -> SandwichState:
+    def init_state(self) -> SandwichState:
         """Return the state before the first step."""
         params = parameters(self.model())
         state = params, jax.jit(self.optimizer.init, compiler_options=self.preset.compiler_options)(params), np.int32(0)
         return SandwichState(*copy_arrays(state))  # the steps donate every buffer
 
 
-Chunk = Callable[[SandwichState, SearchImages, Array], tuple[SandwichState, SandwichMetrics]]
+SandwichSteps = Callable[[SandwichState, SearchImages, Array], tuple[SandwichState, SandwichMetrics]]
 
 
-def compile_steps(training: SandwichTraining, devices: NamedSharding | None = None) -> Chunk:
+def compile_steps(training: SandwichTraining, devices: NamedSharding | None = None) -> SandwichSteps:
     """Return the jitted function that runs as many steps as it gets rows of image indices [steps, batch].
 
     It takes the state (donated) and the images. `devices` shards batches over a mesh with an axis "batch".
     """
     graph, optimizer = nnx.graphdef(training.model()), training.optimizer
     sizes = jnp.asarray([len(decision.options) for decision in training.space.decisions])
-    ends, coarse = jnp.asarray(training.ends), jnp.asarray(training.coarse)
-    is_teacher = jnp.arange(len(ends) + RANDOM) == 0
+    extremes, coarse = jnp.asarray(training.extremes), jnp.asarray(training.coarse)
+    is_teacher = jnp.arange(len(extremes) + RANDOM_ARCHITECTURES) == 0  # the largest, which runs first
 
     def step(state: SandwichState, rows: Array, images: SearchImages) -> tuple[SandwichState, SandwichMetrics]:
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), NUMBER), state.step)
+        # The key follows from the step's number alone, so that no generator has to be stored in a checkpoint.
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), STREAM), state.step)
         draw_key, augment_key = jax.random.split(key)
-        sampled = jax.random.randint(draw_key, (RANDOM, len(sizes)), 0, sizes, jnp.int32)
+        sampled = jax.random.randint(draw_key, (RANDOM_ARCHITECTURES, len(sizes)), 0, sizes, jnp.int32)
         sampled = sampled.at[0].set(jnp.where(coarse < 0, sampled[0], coarse))
         x = augment(augment_key, images.x_train[rows], training.augmentation)
         x = to_input(x, images.mean, images.std, training.space.input_shape.channels).astype(compute_dtype())
@@ -131,20 +133,23 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
             logits = with_parameters(graph, params)(x, genotype).astype(jnp.float32)
             return -(targets * jax.nn.log_softmax(logits)).sum(-1).mean(), logits
 
-        def one(
-            carry: tuple[Array, Params], which: tuple[Array, Array]
+        def add_gradient(
+            carry: tuple[Array, Params], architecture: tuple[Array, Array]
         ) -> tuple[tuple[Array, Params], SandwichMetrics]:
             targets, total = carry
-            genotype, teaches = which
+            genotype, teaches = architecture
             (loss, logits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, genotype, targets)
+            # After the teacher, its probabilities replace the labels as targets of all that follow. They enter the
+            # next iteration as numbers, outside of the gradient: no gradient flows from a student to the teacher.
             targets = jnp.where(teaches, jax.nn.softmax(logits), targets)
             top1 = (logits.argmax(-1) == labels).mean()
             return (targets, jax.tree.map(jnp.add, total, gradient)), SandwichMetrics(loss, top1)
 
         one_hot = jax.nn.one_hot(labels, training.space.num_classes)
         targets = optax.smooth_labels(one_hot, training.preset.label_smoothing)
+        # A scan over the architectures compiles the network once, and holds the activations of one at a time.
         start = targets, jax.tree.map(jnp.zeros_like, state.params)
-        (_, gradient), report = lax.scan(one, start, (jnp.concatenate([ends, sampled]), is_teacher))
+        (_, gradient), report = lax.scan(add_gradient, start, (jnp.concatenate([extremes, sampled]), is_teacher))
         change, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         return SandwichState(optax.apply_updates(state.params, change), optimizer_state, state.step + 1), report
 

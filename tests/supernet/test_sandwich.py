@@ -1,4 +1,4 @@
-"""The sandwich rule: who runs in a step, who learns from whom, and that a training resumes to the same weights."""
+"""The sandwich rule: what runs in a step, what learns from what, and that a training resumes to the same weights."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ from nas.space.cost_table import MACS, compile_table
 from nas.space.genotypes import embedding
 from nas.supernet.evaluator import SearchImages
 from nas.supernet.presets import QUICK, StageBudget
-from nas.supernet.sandwich import NUMBER, SandwichState, SandwichTraining, compile_steps
+from nas.supernet.sandwich import STREAM, SandwichState, SandwichTraining, compile_steps
 from nas.supernet.supernet import with_parameters
 from tests.support.tiny import SPACE, images
 
@@ -30,21 +30,21 @@ TRAINING = SandwichTraining(
 
 @pytest.fixture(scope="module")
 def given() -> tuple[Any, SearchImages, Any]:
-    """The compiled chunk, the images, and rows of them for four steps."""
+    """The compiled steps, the images, and rows of them for four steps."""
     x, y = jnp.asarray(DATA.x_train), jnp.asarray(DATA.y_train)
     sampler = SearchImages(x, y, x, y, jnp.full(1, 0.5), jnp.full(1, 0.25))
     rows = jnp.asarray(np.random.default_rng(0).integers(0, len(DATA.y_train), (4, 8)), jnp.int32)
     return compile_steps(TRAINING), sampler, rows
 
 
-def test_the_ends_are_the_largest_and_the_smallest_network() -> None:
+def test_the_extremes_are_the_largest_and_the_smallest_network() -> None:
     table = compile_table(TRAINING.space, MACS)
     many = table.score(TRAINING.space.sample(np.random.default_rng(0), 3000))
-    largest, smallest = table.score(TRAINING.ends)
+    largest, smallest = table.score(TRAINING.extremes)
     assert largest >= many.max() > many.min() >= smallest
 
 
-def test_a_coarse_draw_is_a_network_of_the_coarse_view() -> None:
+def test_a_coarse_sample_is_a_network_of_the_coarse_view() -> None:
     space, view = TRAINING.space, TRAINING.space.coarse()
     sampled = space.sample(np.random.default_rng(1), 50)
     coarse = space.canonical(np.where(TRAINING.coarse < 0, sampled, TRAINING.coarse))
@@ -55,7 +55,7 @@ def test_a_coarse_draw_is_a_network_of_the_coarse_view() -> None:
 def reference_step(state: SandwichState, sampler: SearchImages, rows: jax.Array) -> tuple[Any, list[float]]:
     """One step written out: four gradients, one after the other."""
     graph, space = nnx.graphdef(TRAINING.model()), TRAINING.space
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(TRAINING.seed), NUMBER), state.step)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(TRAINING.seed), STREAM), state.step)
     sizes = jnp.asarray([len(decision.options) for decision in space.decisions])
     sampled = jax.random.randint(jax.random.split(key)[0], (2, len(sizes)), 0, sizes, jnp.int32)
     coarse = jnp.where(TRAINING.coarse < 0, sampled[0], TRAINING.coarse)
@@ -73,7 +73,7 @@ def reference_step(state: SandwichState, sampler: SearchImages, rows: jax.Array)
     gradient_of = jax.jit(jax.value_and_grad(loss_of, has_aux=True), compiler_options=FAST)
     soft: Any = None
     total, losses = jax.tree.map(np.zeros_like, state.params), []
-    for genotype in (*map(jnp.asarray, TRAINING.ends), coarse, sampled[1]):
+    for genotype in (*map(jnp.asarray, TRAINING.extremes), coarse, sampled[1]):
         (loss, logits), gradient = gradient_of(state.params, genotype, labels if soft is None else soft)
         soft = jax.nn.softmax(logits) if soft is None else soft
         total, losses = jax.tree.map(lambda a, b: a + np.asarray(b), total, gradient), [*losses, float(loss)]
@@ -82,9 +82,9 @@ def reference_step(state: SandwichState, sampler: SearchImages, rows: jax.Array)
 
 def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any, SearchImages, Any]) -> None:
     run_steps, sampler, rows = given
-    start = TRAINING.first_state()
+    start = TRAINING.init_state()
     expected, losses = reference_step(start, sampler, rows[0])
-    state, report = run_steps(TRAINING.first_state(), sampler, rows[:1])
+    state, report = run_steps(TRAINING.init_state(), sampler, rows[:1])
     assert np.asarray(report.loss)[0] == pytest.approx(losses, rel=1e-4)
     start, expected, after = (jax.tree.map(np.asarray, tree) for tree in (start.params, expected, state.params))
     moved = sum(np.abs(expected[name] - start[name]).sum() for name in expected)
@@ -92,12 +92,12 @@ def test_one_step_is_the_sandwich_with_distillation_written_out(given: tuple[Any
     assert moved > 0 and apart < 1e-2 * moved  # Adam's first step has the sign of gradients near 0
 
 
-def test_steps_in_two_chunks_are_the_same_steps(given: tuple[Any, SearchImages, Any]) -> None:
+def test_steps_in_two_dispatches_are_the_same_steps(given: tuple[Any, SearchImages, Any]) -> None:
     run_steps, sampler, rows = given
-    at_once = TRAINING.first_state()
+    at_once = TRAINING.init_state()
     for part in (rows[:2], rows[2:]):
         at_once, _ = run_steps(at_once, sampler, part)
-    again, _ = run_steps(TRAINING.first_state(), sampler, rows[:2])
+    again, _ = run_steps(TRAINING.init_state(), sampler, rows[:2])
     stored = jax.tree.map(np.asarray, again)  # as from a checkpoint
     again, _ = run_steps(stored, sampler, rows[2:])
     assert int(again.step) == 4

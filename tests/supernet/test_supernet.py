@@ -6,19 +6,24 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from latency_models.target import load_target
 from nas.data import channel_stats
 from nas.nn.network import Network, get_weights, set_weights
+from nas.search.constraints.repair import Constraints
 from nas.space.cost_table import PARAMS, PEAK_ACTIVATION, WEIGHTS, Count, compile_table
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
+from nas.supernet.blocks.base import SwitchableDepthwise
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.inherit import inherited, network_weights
+from nas.supernet.layers import BlockContext
+from nas.supernet.presets import QUICK, StageBudget
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from tests.support.tiny import SPACE, images
 
 
 def make(space: StagedSpace, seed: int = 0) -> tuple["nnx.GraphDef[Supernet]", Params]:
-    """Return a supernet whose biases and scales are drawn too, so that a leak from unused channels would show."""
+    """Return a supernet whose biases and scales are random too, so that a leak from unused channels would show."""
     model = Supernet(space, np.random.default_rng(seed))
     rng = np.random.default_rng(seed + 1)
     params = {
@@ -66,13 +71,10 @@ def test_every_depthwise_option_of_both_strides_equals_its_slice() -> None:
 
 
 def test_averaged_option_is_the_mean_of_the_options() -> None:
-    from nas.supernet.blocks.base import SwitchableDepthwise
-    from nas.supernet.layers import BlockContext
-
-    bank = SwitchableDepthwise((0, 3, 5), 4, np.random.default_rng(0))
-    form = BlockContext(jax.nn.relu, "symmetric", 1e-5, averages=True)
+    options = SwitchableDepthwise((0, 3, 5), 4, np.random.default_rng(0))
+    context = BlockContext(jax.nn.relu, "symmetric", 1e-5, averages=True)
     x = jnp.asarray(np.random.default_rng(1).standard_normal((3, 6, 6, 4), np.float32))
-    outputs = [bank(x, option, 1, jax.nn.relu, form) for option in range(4)]
+    outputs = [options(x, option, 1, jax.nn.relu, context) for option in range(4)]
     np.testing.assert_allclose(outputs[3], sum(outputs[:3]) / 3, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(outputs[0], x)
 
@@ -93,11 +95,6 @@ def test_inherited_weights_keep_what_both_supernets_share() -> None:
 
 def search_stage(name: str, steps: int = 4) -> tuple[joint.JointStage, "nnx.GraphDef[Supernet]", Params, SearchImages]:
     """Return a small stage ready to run."""
-    from latency_models.target import load_target
-    from nas.search.constraints.repair import Constraints
-    from nas.space.cost_table import compile_table
-    from nas.supernet.presets import QUICK, StageBudget
-
     view, data = VIEWS[name], images()
     table = compile_table(view, load_target("pixel6-cpu").model())
     constraints = Constraints(table, (table.minimum()[0] + table.maximum()[0]) / 2)
@@ -111,7 +108,7 @@ def search_stage(name: str, steps: int = 4) -> tuple[joint.JointStage, "nnx.Grap
 
 
 @pytest.mark.parametrize("name", ["coarse", "fine"])
-def test_one_compilation_serves_all_steps_and_the_policy_learns_only_after_idling(name: str) -> None:
+def test_one_compilation_serves_all_steps_and_the_policy_learns_only_after_its_warm_up(name: str) -> None:
     stage, graph, params, data = search_stage(name, steps=8)
     run_steps = joint.compile_steps(stage, graph)
     state = joint.init_state(stage, params)
@@ -138,17 +135,17 @@ def test_accuracy_does_not_depend_on_what_was_evaluated_before() -> None:
     assert forwards.tolist() == backwards.tolist() and evaluator.count == 40
 
 
-def test_priced_table_in_a_program_equals_the_cost_table() -> None:
+def test_compiled_cost_equals_the_cost_table() -> None:
     stage, *_ = search_stage("coarse")
     genotypes = stage.space.sample(np.random.default_rng(0), 50)
-    inside = joint.priced_by(stage.constraints.latency, stage.constraints.target)(jnp.asarray(genotypes))
+    inside = joint.compiled_cost(stage.constraints.latency, stage.constraints.target)(jnp.asarray(genotypes))
     np.testing.assert_allclose(inside, stage.constraints.ratios(genotypes), rtol=1e-5)
 
 
 @pytest.mark.parametrize("cost", [PARAMS, WEIGHTS, PEAK_ACTIVATION], ids=lambda cost: cost.name)
-def test_a_priced_table_combines_its_terms_as_the_cost_table_does(cost: Count) -> None:
+def test_a_compiled_cost_combines_its_terms_as_the_cost_table_does(cost: Count) -> None:
     table = compile_table(SPACE, cost)
     genotypes = SPACE.sample(np.random.default_rng(0), 200)
-    inside = jax.jit(joint.priced_by(table, 1000.0))(jnp.asarray(genotypes))
+    inside = jax.jit(joint.compiled_cost(table, 1000.0))(jnp.asarray(genotypes))
     np.testing.assert_allclose(inside, table.score(genotypes) / 1000, rtol=1e-5)
     assert len(table.terms) > 1 and np.ptp(inside) > 0

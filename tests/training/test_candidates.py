@@ -15,14 +15,14 @@ from nas.zoo import reference
 
 @given(st.integers(1, 40), st.sets(st.integers(1, 30), min_size=1, max_size=4))
 def test_the_epochs_told_are_those_that_halving_runs(candidates: int, epochs: set[int]) -> None:
-    finals = RetrainingBudget(candidates, 1, rungs=tuple(sorted(epochs)))
-    state, done, trained = halving.init(tuple(map(str, range(candidates))), finals.rungs), 0, 0
+    budget = RetrainingBudget(candidates, 1, rungs=tuple(sorted(epochs)))
+    state, done, trained = halving.init(tuple(map(str, range(candidates))), budget.rungs), 0, 0
     while not state.done:
         until, names = halving.ask(state)
         trained, done = trained + len(names) * (until - done), until
         for name in names:
             state = halving.tell(state, name, float(name))
-    assert trained == halving.epochs(candidates, finals.rungs)
+    assert trained == halving.epochs(candidates, budget.rungs)
 
 
 @given(st.dictionaries(st.integers(0, 99), st.tuples(st.integers(0, 9), st.sampled_from("abc"))), st.integers(1, 12))
@@ -42,15 +42,15 @@ def test_each_origin_sends_its_best_entrants(found: dict[int, tuple[int, str]], 
 
 def test_a_preset_takes_finalists_enough_for_a_choice() -> None:
     preset = QUICK.with_finalists(8)
-    assert QUICK.with_finalists(None) is QUICK and preset.with_finalists(0).finals is None
-    assert preset.finals == RetrainingBudget(8, 2, open=5)
+    assert QUICK.with_finalists(None) is QUICK and preset.with_finalists(0).retraining is None
+    assert preset.retraining == RetrainingBudget(8, 2, random=5)
     with pytest.raises(InvalidInput, match="at least 6, or 0 for none, got 5"):
         QUICK.with_finalists(5)
 
 
 def test_words_name_who_is_trained_how_long() -> None:
-    coarse, fine = RetrainingBudget(12, 4, open=8, rungs=(1, 4)).lines()
-    assert coarse.endswith("12 trained alone, 8 of them drawn from the whole space, 12 to epoch 1, then 4 to epoch 4")
+    coarse, fine = RetrainingBudget(12, 4, random=8, rungs=(1, 4)).description()
+    assert coarse.endswith("12 trained alone, 8 of them sampled from the whole space, 12 to epoch 1, then 4 to epoch 4")
     assert fine.endswith("4 more against the best of those, 4 to epoch 1, then 2 to epoch 4")
 
 

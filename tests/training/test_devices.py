@@ -7,25 +7,26 @@ from pathlib import Path
 
 SCRIPT = """
 import jax, jax.numpy as jnp, numpy as np
-from nas import tunas
+from nas.supernet import joint
+from nas.training.devices import device_sharding, replicated
 from tests.supernet.test_supernet import search_stage
 assert len(jax.devices()) == 2
 stage, graph, params, data = search_stage("coarse", steps=4)
 rng = np.random.default_rng(0)
 rows = [(rng.integers(0, 160, (2, 2, 16)), rng.integers(0, 40, (2, 16))) for _ in range(2)]
 def run(devices):
-    chunk = tunas.compile_chunk(stage, graph, devices)
-    state, images = tunas.replicated((tunas.first_state(stage, params), data), devices)
-    for train, held in rows:
-        arrays = tunas.replicated((jnp.asarray(train), jnp.asarray(held)), devices)
-        state, report = chunk(state, images, *arrays)
+    run_steps = joint.compile_steps(stage, graph, devices)
+    state, images = replicated((joint.init_state(stage, params), data), devices)
+    for train, val in rows:
+        arrays = replicated((jnp.asarray(train), jnp.asarray(val)), devices)
+        state, report = run_steps(state, images, *arrays)
         losses.extend(report.loss.tolist())
-    assert chunk._cache_size() == 1
+    assert run_steps._cache_size() == 1
     return state, losses
 losses = []
 one, first = run(None)
 losses = []
-two, second = run(tunas.device_sharding())
+two, second = run(device_sharding())
 assert len(two.params["head.bias"].sharding.device_set) == 2
 np.testing.assert_allclose(first, second, rtol=2e-3)  # Adam's first steps amplify rounding: weights differ more
 print("equal")

@@ -1,4 +1,4 @@
-"""What searchable blocks are made of: depthwise convolutions whose kernel size is an input."""
+"""The part that searchable blocks share: a depthwise convolution whose kernel size is an input of the program."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,49 +6,51 @@ from flax import nnx
 from jax import Array, lax
 
 from nas.nn.primitives import depthwise
-from nas.supernet.layers import Activation, BlockContext, ConvBN, Count
+from nas.supernet.layers import Activation, BlockContext, ConvBN
+
+Option = Array | int  # the number of a depthwise option
 
 
 class SwitchableDepthwise(nnx.Module):
-    """The depthwise options of one place in a block: nothing, or a kernel of one of several sizes, each with weights.
+    """The depthwise options at one position of a block: none, or one of several kernel sizes, each with its weights.
 
-    Option 0 is nothing, option i the i-th kernel size of `kernels`; one more is the average of all that are allowed,
-    which TuNAS uses to warm up (Bender et al. 2020, https://arxiv.org/abs/2008.06120).
+    Option 0 is "none", option i the i-th of `kernel_sizes`. One number more is the average of all options that are
+    allowed, which TuNAS uses to warm up (Bender et al. 2020, https://arxiv.org/abs/2008.06120).
     """
 
     def __init__(
-        self, kernels: tuple[int, ...], channels: int, rng: np.random.Generator, stack: tuple[int, ...] = ()
+        self, kernel_sizes: tuple[int, ...], channels: int, rng: np.random.Generator, stack: tuple[int, ...] = ()
     ) -> None:
-        self.kernels = tuple(k for k in kernels if k)
-        self.optional = 0 in kernels
-        self.units = nnx.Dict({str(k): ConvBN((k, k, channels), rng, stack) for k in self.kernels})
+        """Sample weights for each of `kernel_sizes`, ascending; a 0 among them allows "none"."""
+        self.kernel_sizes = tuple(k for k in kernel_sizes if k)
+        self.optional = 0 in kernel_sizes
+        self.units = nnx.Dict({str(k): ConvBN((k, k, channels), rng, stack) for k in self.kernel_sizes})
 
-    def index(self, kernel_size: int) -> int:
-        """Return the option number of a kernel size, 0 for none."""
-        return self.kernels.index(kernel_size) + 1 if kernel_size else 0
+    def __call__(self, x: Array, option: Option, stride: int, act: Activation, context: BlockContext) -> Array:
+        """Apply the option numbered `option` to x [N,H,W,C]; with a stride above 1 "none" is not allowed."""
 
-    @property
-    def average(self) -> int:
-        """The number of the averaging option."""
-        return len(self.kernels) + 1
+        def branch(unit: ConvBN) -> Activation:
+            def run(z: Array) -> Array:
+                weight = unit.weight[...].astype(z.dtype)
+                return act(unit.norm(depthwise(z, weight, stride, context.padding), context))
 
-    def __call__(self, x: Array, option: Count, stride: int, act: Activation, form: BlockContext) -> Array:
-        """Apply the option numbered `option` to x [N,H,W,C]; with a stride above 1 "nothing" is no option."""
+            return run
 
-        def run(unit: ConvBN) -> Activation:
-            return lambda z: act(unit.norm(depthwise(z, unit.weight[...].astype(z.dtype), stride, form.padding), form))
-
-        kernels = [run(self.units[str(k)]) for k in self.kernels]
-        allowed = ([identity] if self.optional and stride == 1 else []) + kernels
-        if len(allowed) < 2:
+        convolutions = [branch(self.units[str(k)]) for k in self.kernel_sizes]
+        allowed = ([identity] if self.optional and stride == 1 else []) + convolutions
+        if len(allowed) < 2:  # nothing to choose: no switch to compile
             return (allowed or [identity])[0](x)
 
         def average(z: Array) -> Array:
-            return sum((branch(z) for branch in allowed[1:]), start=allowed[0](z)) / len(allowed)
+            return sum((run(z) for run in allowed[1:]), start=allowed[0](z)) / len(allowed)
 
-        branches = [allowed[0], *kernels, *([average] if form.averages else [])]
+        # The position in this list is the option number, so there is always an entry 0: "none", or where that is not
+        # allowed the smallest kernel in its stead. The switch compiles every branch and runs one. That needs a scalar
+        # option: under vmap all branches would run, which is why architectures are evaluated one after the other.
+        branches = [allowed[0], *convolutions, *([average] if context.averages else [])]
         return lax.switch(jnp.asarray(option), branches, x)
 
 
 def identity(x: Array) -> Array:
+    """Return `x`: the option "none", and the activation of a convolution that has none."""
     return x

@@ -1,4 +1,4 @@
-"""The searchable Universal Inverted Bottleneck: shared weights of the largest sizes, channel counts as masks."""
+"""The searchable Universal Inverted Bottleneck (UIB): weights of the largest sizes, channel counts as masks."""
 
 import jax
 import numpy as np
@@ -6,59 +6,75 @@ from flax import nnx
 from jax import Array, lax
 
 from nas.nn.primitives import pointwise
-from nas.supernet.blocks.base import SwitchableDepthwise, identity
-from nas.supernet.layers import BlockContext, ConvBN, Count, mask_input_channels
+from nas.supernet.blocks.base import Option, SwitchableDepthwise, identity
+from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
 
 
 class SearchableUIB(nnx.Module):
-    """A searchable UIB block (or a stack of them) of the largest sizes; see `nas.ops.uib.UIB` for the layers."""
+    """A UIB block with shared weights, or a stack of them: [start dw] expand [middle dw] project.
+
+    See `nas.ops.uib.UIB` for the layers. A single block is the first of a stage: it may stride and has no skip. Blocks
+    of a stack keep the shape of their input and add it to their output.
+    """
 
     def __init__(
         self,
         channels: tuple[int, int, int],
-        kernels: tuple[tuple[int, ...], tuple[int, ...]],
+        kernel_sizes: tuple[tuple[int, ...], tuple[int, ...]],
         stride: int,
         rng: np.random.Generator,
         stack: tuple[int, ...] = (),
     ) -> None:
-        """Make a block of (input, expanded, output) `channels` with (start, middle) depthwise `kernels`."""
+        """Sample weights for (input, expanded, output) `channels` and (start, middle) depthwise `kernel_sizes`."""
         channels_in, expanded, out = channels
         self.stride, self.residual = stride, bool(stack)
-        self.start = SwitchableDepthwise(kernels[0], channels_in, rng, stack)
+        self.start = SwitchableDepthwise(kernel_sizes[0], channels_in, rng, stack)
         self.expand = ConvBN((channels_in, expanded), rng, stack)
-        self.middle = SwitchableDepthwise(kernels[1], expanded, rng, stack)
+        self.middle = SwitchableDepthwise(kernel_sizes[1], expanded, rng, stack)
         self.project = ConvBN((expanded, out), rng, stack)
-        if self.residual:  # a block begins as its skip (arXiv 1706.02677, section 5.1), so deep is no handicap at first
+        if self.residual:
+            # A block with a skip begins as the identity (arXiv 1706.02677, section 5.1): the scale of its last
+            # normalisation is 0. So deep architectures have no handicap at first.
             self.project.scale.set_value(jax.device_put(np.zeros((*stack, out), np.float32)))
 
     def __call__(
-        self, x: Array, start: Count, middle: Count, n_in: Count, n_expanded: Count, form: BlockContext
+        self,
+        x: Array,
+        start: Option,
+        middle: Option,
+        n_in: ChannelCount,
+        n_expanded: ChannelCount,
+        context: BlockContext,
     ) -> Array:
-        """Apply the block to x [N,H,W,C] with option numbers `start` and `middle` and channels in use."""
+        """Apply the block to x [N,H,W,C], with option numbers `start` and `middle` and the channels in use."""
         if self.stride == 1 or not self.middle.optional:
-            y = self._body(x, start, middle, (1, self.stride), n_in, n_expanded, form)
-        else:  # the stride moves to the start where there is no middle depthwise: two bodies of different shapes inside
+            y = self._body(x, start, middle, (1, self.stride), n_in, n_expanded, context)
+        else:
+            # The middle depthwise strides; where there is none (option 0), the start depthwise does. The shapes inside
+            # differ, so each case is a body of its own. Both give the same output shape, as `lax.cond` demands.
             y = lax.cond(
                 middle == 0,
-                lambda: self._body(x, start, None, (self.stride, 1), n_in, n_expanded, form),
-                lambda: self._body(x, start, middle, (1, self.stride), n_in, n_expanded, form),
+                lambda: self._body(x, start, None, (self.stride, 1), n_in, n_expanded, context),
+                lambda: self._body(x, start, middle, (1, self.stride), n_in, n_expanded, context),
             )
         return x + y if self.residual else y
 
     def _body(
         self,
         x: Array,
-        start: Count,
-        middle: Count,
+        start: Option,
+        middle: Option | None,
         strides: tuple[int, int],
-        n_in: Count,
-        n_expanded: Count,
-        form: BlockContext,
+        n_in: ChannelCount,
+        n_expanded: ChannelCount,
+        context: BlockContext,
     ) -> Array:
-        y = self.start(x, start, strides[0], identity, form)
+        """Apply the layers with (start, middle) `strides`, without the middle depthwise where `middle` is None."""
+        y = self.start(x, start, strides[0], identity, context)
         y = pointwise(y, mask_input_channels(self.expand.weight[...], n_in).astype(x.dtype))
-        y = form.act(self.expand.norm(y, form))
+        y = context.act(self.expand.norm(y, context))
         if middle is not None:
-            y = self.middle(y, middle, strides[1], form.act, form)
+            y = self.middle(y, middle, strides[1], context.act, context)
+        # The expansion has filled all channels of the largest size: the mask cuts them to those in use.
         y = pointwise(y, mask_input_channels(self.project.weight[...], n_expanded).astype(x.dtype))
-        return self.project.norm(y, form)
+        return self.project.norm(y, context)
