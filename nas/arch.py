@@ -1,4 +1,4 @@
-"""The one core value: `ArchSpec`, a frozen, hashable, JSON-serialisable architecture, and its exact costs."""
+"""`ArchSpec`, the one central value: a frozen, hashable, JSON-serialisable architecture, and its exact costs."""
 
 import hashlib
 import json
@@ -15,17 +15,17 @@ from nas.ops.base import FILE_KEYS
 
 SCHEMA = "nas.archspec"
 SCHEMA_VERSION = 1
-METADATA = "metadata"  # a field of the JSON form that may hold anything, and is no part of the architecture
+METADATA = "metadata"  # an object in the JSON form that may hold anything; it does not belong to the architecture
 Padding = Literal["symmetric", "same"]
 OpT = TypeVar("OpT", bound=Op)
 
 
 @dataclass(frozen=True)
 class ArchSpec:
-    """A whole network: input shape, stages of ops, head and number of classes, with what its numbers depend on.
+    """A whole network: input shape, stages of ops, head and number of classes, padding and normalisation constant.
 
     `padding` is (k-1)//2 zeros on both sides ('symmetric') or TensorFlow's 'same'; `norm_eps` that of every batch
-    normalisation. `name` is a label: it takes no part in equality, hash or digest.
+    normalisation. `name` is a label: equality, hash and digest ignore it.
     Raises `InvalidInput` where shapes do not fit.
     """
 
@@ -51,7 +51,7 @@ class ArchSpec:
         self.kernels  # noqa: B018  lowers once, which checks every shape
 
     def iter_ops(self) -> Iterator[tuple[str, Op, Shape]]:
-        """Yield (position "stage.op", op, input shape) along the network, the head left out."""
+        """Yield (position "stage.op", op, input shape) of each op in the order of the network, without the head."""
         shape = self.input_shape
         for s, stage in enumerate(self.stages):
             for i, op in enumerate(stage):
@@ -80,7 +80,7 @@ class ArchSpec:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of convolutions, dense layers and matrix products for one image."""
+        """Multiply-accumulate operations of convolutions, dense layers and matrix products for one image."""
         return sum(kernel.macs for kernel in self.kernels)
 
     @property
@@ -115,7 +115,7 @@ class ArchSpec:
 
     @classmethod
     def from_dict(cls, data: Any) -> "ArchSpec":
-        """Return the architecture in the JSON form `data`; `InvalidInput` or `UnknownName` says what does not fit."""
+        """Return the architecture of a JSON form; raises `InvalidInput` or `UnknownName` with what does not fit."""
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise InvalidInput(f"this is not an architecture spec: the field 'schema' must be '{SCHEMA}'")
         version = data.get("version")
@@ -146,7 +146,7 @@ class ArchSpec:
 
 
 def load_arch(path: Path) -> ArchSpec:
-    """Return the spec in the JSON file `path`, or inside a run's `best.json`; one clear line where it holds none."""
+    """Return the spec in a JSON file, or in a run's `best.json`; raises `InvalidInput` where there is none."""
     data = read_json(path)
     if isinstance(data, dict) and data.get("schema") == "nas.result":
         data = data.get("arch")
@@ -157,12 +157,12 @@ def load_arch(path: Path) -> ArchSpec:
 
 
 def save_arch(arch: ArchSpec, path: Path) -> None:
-    """Write the spec as JSON."""
+    """Write the spec to the file `path` as JSON."""
     write_whole(path, arch_json(arch))
 
 
 def arch_json(arch: ArchSpec, metadata: Mapping[str, str] | None = None) -> str:
-    """Return the text of a spec file, with what is to be known of the architecture."""
+    """Return the text of a spec file, with `metadata` beside the architecture, such as where it comes from."""
     return dump_json(arch.to_dict() | ({METADATA: dict(metadata)} if metadata else {}))
 
 
@@ -188,7 +188,7 @@ def _typed(cls: type[OpT], data: Any, where: str) -> OpT:
 
 
 def _field(expected: Any, value: Any, where: str) -> Any:
-    """Return the value of an op's field of type `expected`: a plain type, a choice of words or a tuple of numbers."""
+    """Return the value of an op's field of type `expected`: a plain type, a `Literal` or a tuple of whole numbers."""
     if get_origin(expected) is not tuple:
         return _of_type(str if get_origin(expected) is Literal else expected, value, where)
     if not (isinstance(value, list) and all(type(item) is int for item in value)):

@@ -1,4 +1,4 @@
-"""The two errors a user can cause: each is one line that says what must hold, what came, and the remedy."""
+"""Errors that a user can cause: each message is one line with what must hold, what came instead, and the remedy."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -16,7 +16,7 @@ class UnknownName(LookupError):
 
 
 class Stopped(KeyboardInterrupt):
-    """Raised where a callback asks a search or training to stop: treated as Ctrl-C, so all that can be resumed is kept."""
+    """Raised where a callback asks a search or training to stop; treated as Ctrl-C, so the run can be resumed."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:

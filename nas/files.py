@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and read with one clear line where they are not what they should be."""
+"""Files: written whole or not at all, read with one clear error line where they are not what they should be."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ LOCK = ".lock"  # in a folder that a process works on; see nas.records.locks
 
 
 class CannotWrite(InvalidInput):
-    """A file that could not be written, for want of space or of rights; nothing that was there before is lost."""
+    """Raised where a file cannot be written, for want of space or of rights; what was there before is not lost."""
 
     def __init__(self, path: Path, error: OSError | str) -> None:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else error
@@ -22,7 +22,7 @@ class CannotWrite(InvalidInput):
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write `data` to `path` through a temporary file, fsync and rename, so that no reader ever sees a part of it."""
+    """Write `data` to `path` through a temporary file, fsync and rename, so that no reader ever sees half of it."""
     raw = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -43,14 +43,14 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what writers that were killed left in `folder` and in the folders in it; no writer may be at work."""
+    """Remove temporary files that killed writers left in `folder` and its folders; no writer may be at work."""
     for path in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
         with suppress(OSError):
             path.unlink()
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of `path`; `InvalidInput` names the path where it is missing, unreadable or empty."""
+    """Return the content of the file `path`; raises `InvalidInput` where it is missing, unreadable or empty."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -61,12 +61,12 @@ def read_bytes(path: Path) -> bytes:
 
 
 def dump_json(value: Any) -> str:
-    """Return `value` as JSON text in the one form that all our files have: two blanks of indentation, final newline."""
+    """Return `value` as JSON text in the form of all our files: indented by two blanks, with a final newline."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
-    """Return the JSON value in `path`; `InvalidInput` says where it is broken."""
+    """Return the JSON value in the file `path`; raises `InvalidInput` with the place where it is broken."""
     try:
         return json.loads(read_bytes(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -74,7 +74,7 @@ def read_json(path: Path) -> Any:
 
 
 def new_folder(path: Path) -> Path:
-    """Create the folder `path` for a new result and return it; it must not exist yet, or be empty."""
+    """Create the folder `path` for new results and return it; it must not exist yet, or be empty."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         occupied = any(entry.name != LOCK for entry in path.iterdir())

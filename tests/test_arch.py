@@ -61,7 +61,7 @@ def test_kernels_are_a_chain_with_distinct_names(arch: ArchSpec) -> None:
 
 
 @given(archs())
-def test_live_elements_never_fall_below_the_maps_of_a_kernel_in_parts(arch: ArchSpec) -> None:
+def test_live_elements_never_fall_below_the_maps_of_a_grouped_kernel(arch: ArchSpec) -> None:
     for _, op, shape in arch.iter_ops():
         kernels = op.lower(shape)
         for kernel in kernels:

@@ -1,1 +1,1 @@
-"""Neural network building blocks."""
+"""Neural networks of architectures in Flax: primitives, layers, blocks, and the whole `Network`."""

@@ -19,7 +19,7 @@ from jax import Array
 from nas.nn.primitives import Padding, batch_norm, conv2d, depthwise, pointwise
 
 LAYER_SCALE_INIT = 1e-5  # MobileNetV4's hybrids
-BLOCK = 1 << 15  # random numbers drawn at once
+BLOCK = 1 << 15  # random numbers generated at once
 
 ACTS: dict[str, Callable[[Array], Array]] = {
     "none": lambda x: x,
@@ -34,12 +34,12 @@ Normalise = Callable[["Normed", Array], Array]  # a layer and its output before 
 
 
 def batch_statistics(layer: "Normed", y: Array) -> Array:
-    """Normalise with the statistics of the batch itself: for training, nothing is remembered."""
+    """Return `y` normalised with the statistics of the batch itself: for training; nothing is stored."""
     return batch_norm(y, layer.scale[...], layer.bias[...], layer.norm_eps)
 
 
 def stored_statistics(layer: "Normed", y: Array) -> Array:
-    """Normalise with the layer's stored mean and variance: for use after training."""
+    """Return `y` normalised with the layer's stored mean and variance: for inference."""
     factor = layer.scale[...] * jax.lax.rsqrt(layer.var[...] + layer.norm_eps)
     shift = layer.bias[...] - layer.mean[...] * factor
     return (y.astype(jnp.float32) * factor + shift).astype(y.dtype)
@@ -47,12 +47,15 @@ def stored_statistics(layer: "Normed", y: Array) -> Array:
 
 @jax.jit
 def _normal_block(key: Array, number: int) -> Array:
-    """Return block `number` of the endless sequence of normal numbers that `key` fixes."""
+    """Return block `number` of the endless sequence of normal random numbers that belongs to `key`."""
     return jax.random.normal(jax.random.fold_in(key, number), (BLOCK,))
 
 
 def normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param[Array]:
-    """Return a parameter of independent normal numbers, drawn in blocks: one compilation serves every shape."""
+    """Return a parameter of independent normal numbers with standard deviation `std`.
+
+    Generated in blocks of one size, so that one compilation serves every shape.
+    """
     key, size = rngs.params(), math.prod(shape)
     blocks = [_normal_block(key, number) for number in range(-(-size // BLOCK))]
     numbers: Any = jnp if isinstance(key, jax.core.Tracer) else np  # same values; on the host nothing is compiled
@@ -60,12 +63,12 @@ def normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param[Arra
 
 
 def constant(value: float, channels: int) -> Array:
-    """Return [channels] equal numbers, made on the host: nothing is compiled."""
+    """Return [channels] times `value`, made on the host, so that nothing is compiled."""
     return jax.device_put(np.full(channels, value, np.float32))
 
 
 class Normed(nnx.Module):
-    """Batch normalisation of [N, H, W, C], then activation, then layer scale: what follows a linear map."""
+    """Base of layers: batch normalisation of [N, H, W, C], activation, layer scale, which follow a linear map."""
 
     def __init__(self, channels: int, *, act: str = "none", layer_scale: bool = False, norm_eps: float = 1e-5) -> None:
         self.scale = nnx.Param(constant(1, channels))
@@ -76,20 +79,20 @@ class Normed(nnx.Module):
         self.act, self.norm_eps = act, norm_eps
 
     def finish(self, y: Array, normalise: Normalise) -> Array:
-        """Return `y` normalised, activated and scaled."""
+        """Return `y` after normalisation, activation and layer scale."""
         y = ACTS[self.act](normalise(self, y))
         return y if self.gamma is None else y * self.gamma[...].astype(y.dtype)
 
 
 class Norm(Normed):
-    """Normalisation alone."""
+    """A normalisation without a linear map in front."""
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
         return self.finish(x, normalise)
 
 
 class Convolution(Normed):
-    """Dense k x k convolution [N, H, W, in] -> [N, H', W', out] with normalisation; a matrix product for k = 1."""
+    """k x k convolution [N, H, W, in] -> [N, H', W', out] with normalisation; a matrix product for k = 1."""
 
     def __init__(
         self,

@@ -38,12 +38,10 @@ MODULES: dict[type[ops.Op], Callable[..., Any]] = {
     ops.InvertedResidual: blocks.InvertedResidualBlock,
     ops.MixConv: blocks.MixConvBlock,
     ops.MobileMQA: blocks.MobileMQABlock,
-}  # each takes the input channels, the op's fields, padding, norm_eps and rngs
+}  # op -> its block, which takes the input channels, the op's fields, padding, norm_eps and rngs
 
 Weights = dict[str, Array]
-Moments = dict[
-    str, tuple[Array, Array]
-]  # kernel name -> mean [C] and biased variance [C] in front of its normalisation
+Moments = dict[str, tuple[Array, Array]]  # kernel name -> mean and biased variance [C] in front of its normalisation
 
 
 class Network(nnx.Module):
@@ -65,7 +63,7 @@ class Network(nnx.Module):
         return self.run(x, layers.batch_statistics if batch_stats else layers.stored_statistics)
 
     def run(self, x: Array, normalise: layers.Normalise) -> Array:
-        """Return the logits where `normalise` stands for every normalisation."""
+        """Return the logits, with `normalise` in place of every normalisation."""
         if x.ndim != 4 or x.shape[1:] != tuple(self.arch.input_shape):
             raise InvalidInput(
                 f"the network takes images of shape [N, {', '.join(map(str, self.arch.input_shape))}], "
@@ -90,11 +88,11 @@ class Network(nnx.Module):
 
 
 def merged(arch: ArchSpec, weights: Mapping[str, Array]) -> Network:
-    """Return the network of `arch` holding `weights`, at no run time under `jit` and `grad`.
+    """Return the network of `arch` with these `weights`, at no run time under `jit` and `grad`.
 
     Stored statistics may be left out, for training with those of the batch: they are then mean 0 and variance 1.
     """
-    definition, variables = _taken_apart(arch)
+    definition, variables = _abstract_state(arch)
     flat = {}
     for path, variable in variables.items():
         name = _name(path)
@@ -107,7 +105,8 @@ def merged(arch: ArchSpec, weights: Mapping[str, Array]) -> Network:
 
 
 @lru_cache(maxsize=64)
-def _taken_apart(arch: ArchSpec) -> tuple[Any, dict[tuple[Any, ...], Any]]:
+def _abstract_state(arch: ArchSpec) -> tuple[Any, dict[tuple[Any, ...], Any]]:
+    """Return the graph definition of the network of `arch` and its variables by path, with shapes for tensors."""
     definition, state = nnx.split(abstract_network(arch))
     return definition, dict(nnx.to_flat_state(state))
 
@@ -119,14 +118,14 @@ def split_statistics(weights: Mapping[str, Array]) -> tuple[Weights, Weights]:
 
 
 def get_weights(network: Network) -> Weights:
-    """Return all tensors in the order of the kernels: trainable parameters and stored statistics."""
+    """Return all tensors of the network by name, in the order of the kernels: parameters and stored statistics."""
     return {name: variable.get_value() for name, variable in _variables(network).items()}
 
 
 def zero_init_residuals(arch: ArchSpec, weights: Weights) -> Weights:
     """Return `weights` with a scale of 0 in the last normalisation in front of every residual addition.
 
-    Each such block begins as its skip (arXiv 1706.02677, section 5.1), which makes deep networks train as fast as
+    Each such block is the identity at first (arXiv 1706.02677, section 5.1), which makes deep networks train as fast as
     shallow ones at first. An addition behind a layer scale is left alone: that begins near 0 already.
     """
     names = [kernel.name for kernel in arch.kernels]
@@ -144,7 +143,7 @@ def set_weights(network: Network, weights: Mapping[str, Any]) -> None:
 
 
 def abstract_network(arch: ArchSpec) -> Network:
-    """Return the network of `arch` with shapes in place of tensors: nothing is drawn until `set_weights` or `merge`."""
+    """Return the network of `arch` with shapes in place of tensors: `set_weights` or `merged` fill them."""
     network: Network = nnx.eval_shape(lambda: Network(arch, nnx.Rngs(0)))
     return network
 

@@ -25,7 +25,7 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def _pads(size: int, k: int, stride: int, padding: Padding) -> tuple[int, int, int]:
-    """Output size, zeros before and zeros after for one spatial axis of `size` elements."""
+    """Return output size, zeros before and zeros after for one spatial axis of `size` elements."""
     if padding == "symmetric":
         low = high = (k - 1) // 2
         return (size + low + high - k) // stride + 1, low, high
@@ -35,12 +35,12 @@ def _pads(size: int, k: int, stride: int, padding: Padding) -> tuple[int, int, i
 
 
 def _route(cpu: Callable[..., Any], other: Callable[..., Any], *args: Array) -> Any:
-    """`cpu(*args)` where the program is lowered for a CPU, `other(*args)` elsewhere."""
+    """Return `cpu(*args)` where the program is lowered for a CPU, `other(*args)` elsewhere."""
     return lax.platform_dependent(*args, cpu=cpu, default=other)
 
 
 def _lax_conv(x: Array, weight: Array, stride: int, padding: Padding, groups: int = 1) -> Array:
-    """Plain convolution: x [N,H,W,C], weight [k,k,C/groups,D] -> [N,H',W',D]."""
+    """Return the convolution of x [N,H,W,C] with weight [k,k,C/groups,D] by plain lax: [N,H',W',D]."""
     k = weight.shape[0]
     pads = [_pads(size, k, stride, padding)[1:] for size in x.shape[1:3]]
     return lax.conv_general_dilated(
@@ -52,12 +52,12 @@ def _lax_conv(x: Array, weight: Array, stride: int, padding: Padding, groups: in
 
 
 def _lax_depthwise(x: Array, weight: Array, stride: int, padding: Padding) -> Array:
-    """`depthwise` as a grouped convolution."""
+    """Return `depthwise` computed as a grouped convolution."""
     return _lax_conv(x, weight[:, :, None, :], stride, padding, groups=x.shape[-1])
 
 
 def _tap(x: Array, i: int, j: int, stride: int, out: tuple[int, int]) -> Array:
-    """The elements of padded x [..., H, W, C] which tap (i, j) of a kernel meets: [..., out[0], out[1], C]."""
+    """Return the elements of padded x [..., H, W, C] that tap (i, j) of the window meets: [..., out[0], out[1], C]."""
     lead = x.ndim - 3
     start = (0,) * lead + (i, j, 0)
     stop = (*x.shape[:lead], i + (out[0] - 1) * stride + 1, j + (out[1] - 1) * stride + 1, x.shape[-1])
@@ -65,7 +65,10 @@ def _tap(x: Array, i: int, j: int, stride: int, out: tuple[int, int]) -> Array:
 
 
 def _shift_and_add(padded: Array, weight: Array, stride: int, out: tuple[int, int]) -> Array:
-    """Valid depthwise convolution as a sum of shifted products, which XLA fuses into one vectorised loop."""
+    """Return a depthwise convolution without padding, as a sum of shifted products.
+
+    XLA fuses the sum into one vectorised loop.
+    """
     k = weight.shape[0]
     return sum(
         (_tap(padded, i, j, stride, out) * weight[i, j] for i in range(k) for j in range(k)),
@@ -81,7 +84,10 @@ def _cpu_depthwise(x: Array, weight: Array, stride: int, padding: Padding) -> Ar
 
 
 def _spread(g: Array, x_shape: tuple[int, ...], k: int, stride: int, padding: Padding) -> Array:
-    """The gradient of an output, `stride` apart and framed, so that a valid convolution gives that of x."""
+    """Return the gradient g of an output with zeros between and around its elements.
+
+    A convolution of it with stride 1 and no padding then gives the gradient of x (a transposed convolution).
+    """
     config = []
     for size in x_shape[1:3]:
         out, low, _ = _pads(size, k, stride, padding)
@@ -91,13 +97,13 @@ def _spread(g: Array, x_shape: tuple[int, ...], k: int, stride: int, padding: Pa
 
 
 def _cpu_depthwise_dx(x_shape: tuple[int, ...], weight: Array, g: Array, stride: int, padding: Padding) -> Array:
-    """Input gradient: the stride 1 convolution of g, spread out by the stride, with the kernel turned round."""
+    """Return the input gradient: the stride 1 convolution of g, spread out by the stride, with the window mirrored."""
     spread = _spread(g.astype(jnp.float32), x_shape, weight.shape[0], stride, padding)
     return _shift_and_add(spread, weight[::-1, ::-1].astype(jnp.float32), 1, (x_shape[1], x_shape[2])).astype(g.dtype)
 
 
 def _cpu_depthwise_dw(x: Array, g: Array, k: int, stride: int, padding: Padding) -> Array:
-    """Weight gradient [k,k,C]: for each tap the sum over images and pixels of (shifted x) * g.
+    """Return the weight gradient [k,k,C]: for each tap the sum over images and pixels of (shifted x) * g.
 
     A loop over the images keeps one accumulator [H',k,C] for each kernel row; one fused loop adds to it the products
     of all output columns, written out as W' terms. So x and g come from cache and the inner loop runs over C,
@@ -127,7 +133,7 @@ def _cpu_depthwise_dw(x: Array, g: Array, k: int, stride: int, padding: Padding)
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise(x: Array, weight: Array, stride: int = 1, padding: Padding = "symmetric") -> Array:
-    """Depthwise convolution: x [N,H,W,C], weight [k,k,C], k odd -> [N,H',W',C].
+    """Return the depthwise convolution of x [N,H,W,C] with weight [k,k,C], k odd: [N,H',W',C].
 
     `symmetric` pads (k-1)/2 zeros on every side (as PyTorch does), `same` pads as TensorFlow's SAME.
     """
@@ -161,7 +167,7 @@ depthwise.defvjp(_depthwise_fwd, _depthwise_bwd)
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def conv2d(x: Array, weight: Array, stride: int = 1, padding: Padding = "symmetric") -> Array:
-    """Dense convolution: x [N,H,W,Cin], weight [k,k,Cin,Cout], k odd -> [N,H',W',Cout]; padding as in `depthwise`.
+    """Return the convolution of x [N,H,W,Cin] with weight [k,k,Cin,Cout], k odd: [N,H',W',Cout]; padded as `depthwise`.
 
     Inside a loop XLA:CPU runs the plain derivatives of a convolution up to 70 times slower than outside. So there the
     weight gradient is one matrix product per tap, and the input gradient a convolution of stride 1.
@@ -198,7 +204,7 @@ conv2d.defvjp(_conv2d_fwd, _conv2d_bwd)
 
 
 def pointwise(x: Array, weight: Array) -> Array:
-    """1x1 convolution as a matrix product: x [N,H,W,Cin], weight [Cin,Cout] -> [N,H,W,Cout].
+    """Return the 1x1 convolution of x [N,H,W,Cin] with weight [Cin,Cout] as a matrix product: [N,H,W,Cout].
 
     On the flattened [N*H*W, Cin]: as ``x @ weight`` its weight gradient contracts three axes, for which XLA:CPU writes
     transposed copies of x and g and runs what computes them column by column, a third of a whole training step.
@@ -210,7 +216,7 @@ def pointwise(x: Array, weight: Array) -> Array:
 
 
 def batch_moments(x: Array) -> tuple[Array, Array]:
-    """Mean [C] and biased variance [C] of x [N,H,W,C] in float32.
+    """Return mean [C] and biased variance [C] of x [N,H,W,C] in float32.
 
     Two passes: as accurate as float32 allows at any mean, and no slower than the sums of x and x*x, for which XLA:CPU
     reads x twice as well.
@@ -222,7 +228,7 @@ def batch_moments(x: Array) -> tuple[Array, Array]:
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def batch_norm(x: Array, scale: Array, bias: Array, eps: float = 1e-5) -> Array:
-    """Normalise x [N,H,W,C] by the mean and biased variance of the batch itself; scale, bias [C]. No running state."""
+    """Return x [N,H,W,C] normalised by mean and biased variance of the batch; scale, bias [C]; no running state."""
     return _batch_norm_fwd(x, scale, bias, eps)[0]
 
 
@@ -235,7 +241,7 @@ def _batch_norm_fwd(x: Array, scale: Array, bias: Array, eps: float) -> tuple[Ar
 
 
 def _batch_norm_bwd(eps: float, saved: tuple[Array, Array, Array, Array], g: Array) -> tuple[Array, Array, Array]:
-    """The derivative through the statistics in closed form: two sums and one pass over g and the centred x.
+    """Return the gradients of x, scale and bias, in closed form: two sums and one pass over g and the centred x.
 
     The centred x is kept in place of x, which costs no more memory: XLA:CPU has to write it out for the variance anyway
     (its fast reductions take products, but no broadcasts), and would do so once more here.

@@ -1,8 +1,8 @@
-"""What an architecture is made of: ops that a designer names, and the kernels they lower to, which carry all cost.
+"""Ops, which an architecture is made of, and the kernels that they lower to, which carry all costs.
 
-An op is a frozen value with absolute channel counts. `op.lower(shape)` returns the kernels it runs on an input of that
-shape, each with resolved sizes; `op.out_shape(shape)` its output. Nothing else in the engine knows what an op costs.
-One file per block family; `OPS` is the table of those that may stand in a stage.
+An op is a frozen value with absolute channel counts. `op.lower(shape)` returns the kernels that run it on an input of
+that shape, with all sizes resolved; `op.out_shape(shape)` the shape of its output. Nothing else in the project knows
+what an op costs. One file per block family; `OPS` is the table of those that may stand in a stage.
 """
 
 from nas.ops.base import Act, Gate, Op
@@ -37,4 +37,4 @@ __all__ = [
 
 OPS: dict[str, type[Op]] = {
     op.tag: op for op in (Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MixConv, MobileMQA)
-}  # every op that may stand in a stage; one line for a new one
+}  # tag -> op that may stand in a stage

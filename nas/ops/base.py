@@ -1,4 +1,4 @@
-"""What every op is: a frozen value of absolute channel counts, checked, with its JSON form and its kernels."""
+"""`Op`, the base class of all ops: a frozen value of absolute channel counts, checked, with JSON form and kernels."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Literal, get_args
@@ -13,7 +13,7 @@ FILE_KEYS = {"kernel_size": "kernel"}  # field -> its key in spec files
 
 @dataclass(frozen=True)
 class Op:
-    """Base of all ops. `tag` is the op's name in JSON.
+    """Base class of all ops; `tag` is the op's name in JSON.
 
     `fields_added_later` names the fields that came after the first release: at their default they are absent from
     JSON, so that the digest of an older spec stays what it was.
@@ -48,14 +48,14 @@ class Op:
 
     def out_shape(self, shape: Shape) -> Shape:
         """Return the shape of the output for an input of `shape`."""
-        raise TypeError(f"{type(self).__name__} has no map as output")
+        raise TypeError(f"{type(self).__name__} has no feature map as output")
 
     def kernels(self, shape: Shape) -> list[Kernel]:
-        """Return the kernels without checks; see `lower`."""
+        """Return the kernels for an input of `shape`, unchecked; `lower` is the checked form."""
         raise TypeError(f"{type(self).__name__} is no op of its own")
 
     def lower(self, shape: Shape) -> list[Kernel]:
-        """Return the kernels that run this op on an input of `shape`; `InvalidInput` where a skip does not fit."""
+        """Return the kernels that run this op on an input of `shape`; `InvalidInput` where a residual does not fit."""
         if getattr(self, "residual", False) and self.out_shape(shape) != shape:
             raise InvalidInput(
                 f"{self.tag} has a residual, so its output {tuple(self.out_shape(shape))} must equal its input "
@@ -71,6 +71,7 @@ class Strided(Op):
     stride: int
 
     def out_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the output for an input of `shape`."""
         return shape.strided(self.stride, self.out_channels)
 
 
@@ -82,5 +83,5 @@ _CHOICES: dict[str, Any] = {"act": Act, "se_act": Act, "se_gate": Gate}
 
 
 def with_layer_scale(kernel: Kernel, layer_scale: bool) -> Kernel:
-    """Return the kernel with the parameters of a layer scale, which the runtime folds into it."""
+    """Return the kernel with the parameters of a layer scale, which a runtime folds into the kernel."""
     return replace(kernel, params=kernel.params + kernel.out_shape.channels * layer_scale)

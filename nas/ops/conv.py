@@ -9,7 +9,7 @@ from nas.ops.kernels import Kernel, Shape, conv, depthwise
 
 @dataclass(frozen=True)
 class Conv(Strided):
-    """k x k convolution, normalisation, activation; 1 x 1 where kernel is 1."""
+    """k x k convolution, normalisation, activation; k is `kernel_size`."""
 
     tag: ClassVar[str] = "conv"
     out_channels: int

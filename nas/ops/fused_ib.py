@@ -10,7 +10,10 @@ from nas.ops.kernels import Kernel, Shape, conv, with_residual
 
 @dataclass(frozen=True)
 class FusedIB(Strided):
-    """k x k convolution that strides and expands, normalisation, activation; 1 x 1 projection, normalisation."""
+    """Fused inverted bottleneck: k x k convolution that strides and expands, activation; 1 x 1 projection.
+
+    Each convolution is followed by a normalisation.
+    """
 
     tag: ClassVar[str] = "fused_ib"
     out_channels: int

@@ -1,4 +1,4 @@
-"""The head of a network: pool, optional hidden layer, classifier."""
+"""The classification head of a network: pool, optional hidden layer, classifier."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,7 +20,7 @@ class Head(Op):
     act: Act = "relu"
 
     def classify(self, shape: Shape, num_classes: int) -> list[Kernel]:
-        """Return the kernels from the last map to `num_classes` logits."""
+        """Return the kernels from the final feature map to `num_classes` logits."""
         kernels = [pool("pool", shape)]
         features = shape.channels
         if self.hidden:

@@ -1,4 +1,7 @@
-"""Inverted residual of MobileNetV2 (arXiv 1801.04381), V3 (1905.02244), MnasNet (1807.11626), EfficientNet (1905.11946)."""
+"""Inverted residual blocks.
+
+MobileNetV2 (arXiv 1801.04381), V3 (1905.02244), MnasNet (1807.11626), EfficientNet (1905.11946).
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,30 +12,34 @@ from nas.ops.squeeze_excite import squeeze_excite
 
 
 class Bottleneck(Strided):
-    """[1x1 expand] - depthwise - [squeeze-excite] - 1x1 project, each of the three in one kernel or several."""
+    """Base of inverted residuals: [1x1 expand] - depthwise - [squeeze-excite] - 1x1 project.
+
+    Each of the three convolutions is one kernel or several, for subclasses to say.
+    """
 
     expanded_channels: int
     se_channels: int
     residual: bool
 
-    def spread(self, shape: Shape) -> list[Kernel]:
-        """Return the expansion, without which the block has none."""
+    def expand_kernels(self, shape: Shape) -> list[Kernel]:
+        """Return the kernels of the expansion, none where the block has none."""
         return [conv("expand", shape, self.expanded_channels, 1, 1, norm=True)] if self.expanded_channels else []
 
-    def filtered(self, shape: Shape) -> list[Kernel]:
-        """Return the depthwise kernels."""
+    def depthwise_kernels(self, shape: Shape) -> list[Kernel]:
+        """Return the kernels of the depthwise convolution."""
         raise TypeError(f"{type(self).__name__} is no op of its own")
 
-    def project(self, shape: Shape) -> list[Kernel]:
-        """Return the projection."""
+    def project_kernels(self, shape: Shape) -> list[Kernel]:
+        """Return the kernels of the projection."""
         return [conv("project", shape, self.out_channels, 1, 1, norm=True)]
 
     def kernels(self, shape: Shape) -> list[Kernel]:
-        wide = Shape(shape.height, shape.width, self.expanded_channels or shape.channels)
-        deep = wide.strided(self.stride, wide.channels)
-        expand, middle = self.spread(shape), self.filtered(wide)
-        excite = squeeze_excite(deep, self.se_channels) if self.se_channels else []
-        body = [*expand, *middle, *excite, *self.project(deep)]
+        expanded = Shape(shape.height, shape.width, self.expanded_channels or shape.channels)
+        strided = expanded.strided(self.stride, expanded.channels)
+        expand, middle = self.expand_kernels(shape), self.depthwise_kernels(expanded)
+        excite = squeeze_excite(strided, self.se_channels) if self.se_channels else []
+        body = [*expand, *middle, *excite, *self.project_kernels(strided)]
+        # The kernels that read the block's input themselves need not hold it for the residual beside.
         return with_residual(body, shape, readers=len(expand or middle)) if self.residual else body
 
 
@@ -56,5 +63,5 @@ class InvertedResidual(Bottleneck):
     se_act: Act = "relu"
     se_gate: Gate = "hard_sigmoid"
 
-    def filtered(self, shape: Shape) -> list[Kernel]:
+    def depthwise_kernels(self, shape: Shape) -> list[Kernel]:
         return [depthwise("depthwise", shape, self.kernel_size, self.stride)]

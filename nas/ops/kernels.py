@@ -1,6 +1,7 @@
-"""The kernels that ops lower to: one call of the runtime each, with resolved sizes; they carry all cost.
+"""`Kernel`, what ops lower to: one call of the runtime with resolved sizes, which carries all costs.
 
-All counts are for one image and in elements, not bytes: a target knows how wide an element is.
+All counts are for one image and in elements, not bytes: a target knows how wide an element is. A kernel here is this
+hardware primitive; the window of a convolution is its `kernel_size`.
 """
 
 from collections.abc import Sequence
@@ -22,19 +23,19 @@ class Shape(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """Number of scalars in the map."""
+        """Number of scalars in the feature map."""
         return self.height * self.width * self.channels
 
     def strided(self, stride: int, channels: int) -> "Shape":
-        """Return the map after an odd kernel with `stride`, padded so that stride 1 keeps its size."""
+        """Return the shape after an odd kernel size with `stride`, padded so that stride 1 keeps height and width."""
         return Shape(-(-self.height // stride), -(-self.width // stride), channels)
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One call of the runtime: folded normalisation and activation are part of the kernel in front of them.
+    """One call of the runtime, with its counts for one image, in elements.
 
-    All counts are for one image and in elements, not bytes: a target knows how wide an element is.
+    Normalisation and activation are folded into the kernel in front of them.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Kernel:
     weights: int = 0  # parameters that the executed kernel reads
     reads: int = 0  # activation elements read
     writes: int = 0  # activation elements written
-    held: int = 0  # elements of other tensors (a skip, a gate's input) that must stay alive meanwhile
+    held: int = 0  # elements of other tensors (a residual's or a gate's input) that must stay alive meanwhile
     kernel_size: int = 1
     stride: int = 1
 
@@ -57,13 +58,13 @@ class Kernel:
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
-    """Round to the nearest multiple of `divisor`, never down by more than 10 % (the MobileNet rule)."""
+    """Return the nearest multiple of `divisor`, never smaller by more than 10 % (the MobileNet rule)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 
 
 def conv(name: str, shape: Shape, out: int, kernel_size: int, stride: int, *, norm: bool, bias: bool = False) -> Kernel:
-    """Return a dense k x k convolution, or a pointwise one for k = 1; `norm` adds two parameters a channel."""
+    """Return the kernel of a k x k convolution, pointwise for k = 1; `norm` adds two parameters per output channel."""
     result = shape.strided(stride, out)
     weights = kernel_size * kernel_size * shape.channels * out
     kind: Kind = "pointwise" if kernel_size == 1 else "conv"
@@ -75,7 +76,7 @@ def conv(name: str, shape: Shape, out: int, kernel_size: int, stride: int, *, no
 
 
 def depthwise(name: str, shape: Shape, kernel_size: int, stride: int) -> Kernel:
-    """Return a depthwise convolution with normalisation."""
+    """Return the kernel of a depthwise convolution with normalisation."""
     result = shape.strided(stride, shape.channels)
     weights = kernel_size * kernel_size * shape.channels
     macs = result.height * result.width * weights
@@ -85,7 +86,7 @@ def depthwise(name: str, shape: Shape, kernel_size: int, stride: int) -> Kernel:
 
 
 def dense(name: str, features: int, out: int, *, params: int | None = None) -> Kernel:
-    """Return a fully connected layer with bias on a 1 x 1 map, unless `params` says otherwise."""
+    """Return the kernel of a fully connected layer on a 1 x 1 feature map, with bias unless `params` says otherwise."""
     weights = features * out
     count = weights + out if params is None else params
     shape, result = Shape(1, 1, features), Shape(1, 1, out)
@@ -93,23 +94,23 @@ def dense(name: str, features: int, out: int, *, params: int | None = None) -> K
 
 
 def pool(name: str, shape: Shape) -> Kernel:
-    """Return a global average pool."""
+    """Return the kernel of a global average pool."""
     result = Shape(1, 1, shape.channels)
     return Kernel(name, "pool", shape, result, 0, reads=shape.elements, writes=result.elements)
 
 
 def elementwise(name: str, shape: Shape, reads: int | None = None, params: int = 0) -> Kernel:
-    """Return an elementwise kernel (an addition by default reads two maps)."""
+    """Return an elementwise kernel on feature maps of `shape`; by default an addition, which reads two."""
     count = 2 * shape.elements if reads is None else reads
     return Kernel(name, "elementwise", shape, shape, 0, params, params, count, shape.elements)
 
 
 def holding(kernels: Sequence[Kernel], elements: int) -> list[Kernel]:
-    """Return the kernels with `elements` more kept alive during each of them."""
+    """Return the kernels with `elements` more elements held alive during each of them."""
     return [replace(kernel, held=kernel.held + elements) for kernel in kernels]
 
 
-def shares(channels: int, count: int) -> list[int]:
+def split_channels(channels: int, count: int) -> list[int]:
     """Return `channels` in `count` equal shares, the remainder in the first; `InvalidInput` where one is empty."""
     share = channels // count
     if not share:
@@ -117,10 +118,10 @@ def shares(channels: int, count: int) -> list[int]:
     return [channels - share * (count - 1), *[share] * (count - 1)]
 
 
-def parts(kernels: Sequence[Kernel], reads: int, writes: int) -> list[Kernel]:
-    """Return the kernels that together read and write maps of so many elements, numbered where there are several.
+def grouped_kernels(kernels: Sequence[Kernel], reads: int, writes: int) -> list[Kernel]:
+    """Return kernels that each handle a group of the channels of the same two feature maps, numbered where several.
 
-    Both maps stay alive while any part runs.
+    `reads` and `writes` are the elements of the whole maps, which stay alive while any of the kernels runs.
     """
     if len(kernels) == 1:
         return [*kernels]
@@ -131,5 +132,5 @@ def parts(kernels: Sequence[Kernel], reads: int, writes: int) -> list[Kernel]:
 
 
 def with_residual(kernels: Sequence[Kernel], shape: Shape, readers: int = 1) -> list[Kernel]:
-    """Return a block's kernels followed by the addition of its input, which those after the first `readers` hold."""
+    """Return a block's kernels and the addition of its input, held alive during all but the first `readers`."""
     return [*kernels[:readers], *holding(kernels[readers:], shape.elements), elementwise("add", shape)]

@@ -33,6 +33,8 @@ class MobileMQA(Op):
         scores = Shape(positions, key.height * key.width, heads)
         mixed = Shape(shape.height, shape.width, heads * self.value_dim)
         macs = scores.elements * self.key_dim, scores.elements * self.value_dim
+        # Attention: scores [positions, keys] per head, their softmax, and the mix of values. What a later kernel still
+        # needs is held: the values until they are mixed, here and below.
         attend = [
             Kernel("scores", "matmul", query.out_shape, scores, macs[0],
                    reads=query.out_shape.elements + key.elements, writes=scores.elements, held=value.elements),
@@ -40,7 +42,8 @@ class MobileMQA(Op):
             Kernel("mix", "matmul", scores, mixed, macs[1],
                    reads=scores.elements + value.elements, writes=mixed.elements),
         ]  # fmt: skip
-        if len(keys) > 1:  # the strided keys read the normalised input first, the values after them
+        # With a stride, the values read the normalised input after the keys are computed, so it is held until then.
+        if len(keys) > 1:
             keys[-1] = replace(keys[-1], held=shape.elements)
         body = [
             elementwise("norm", shape, shape.elements, params=2 * channels),
@@ -53,7 +56,7 @@ class MobileMQA(Op):
         return with_residual(body, shape) if self.residual else body
 
     def shared_head(self, name: str, shape: Shape, width: int) -> list[Kernel]:
-        """Return the kernels of the key or value projection."""
+        """Return the kernels of the projection to the key or value head, after a depthwise for a stride above 1."""
         if self.kv_stride == 1:
             return [conv(name, shape, width, 1, 1, norm=False)]
         down = depthwise(f"{name}_dw", shape, 3, self.kv_stride)

@@ -12,7 +12,7 @@ from nas.ops.kernels import Kernel, Shape, conv, depthwise, with_residual
 class UIB(Strided):
     """Universal Inverted Bottleneck: [start depthwise] - 1x1 expand - [middle depthwise] - 1x1 project.
 
-    A depthwise kernel of 0 is absent. The stride sits on the middle depthwise if there is one, else on the start.
+    A depthwise of kernel size 0 is absent. The stride sits on the middle depthwise if there is one, else on the start.
     Source: MobileNetV4, section 4 and Fig. 4; no activation after the start depthwise and after the projection.
     """
 

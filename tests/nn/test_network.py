@@ -84,7 +84,7 @@ def draw(index: int, name: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
 def outside_order(arch: ArchSpec) -> list[list[str]]:
     """Our tensors' names in the outside network's order.
 
-    A convolution in parts has all its weights first there, and one normalisation, which several of our tensors make up.
+    A grouped convolution has all its weights first there, and one normalisation, which several of our tensors make up.
     """
     found: dict[str, list[str]] = {}
     for name in weight_shapes(arch):
@@ -276,7 +276,7 @@ def test_initialisation_is_the_same_under_a_trace() -> None:
         np.testing.assert_allclose(value, traced[name], rtol=1e-6)
 
 
-def test_pictures_of_another_shape_are_refused(network: Network) -> None:
+def test_images_of_another_shape_are_refused(network: Network) -> None:
     with pytest.raises(InvalidInput, match=r"takes images of shape \[N, 8, 8, 3\], got \[2, 8, 8, 1\]"):
         network(jnp.zeros((2, 8, 8, 1)))
 

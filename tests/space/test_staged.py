@@ -109,7 +109,7 @@ def test_early_strides_go_until_the_last_map_has_four_pixels(resolution: int, ke
     assert drop_early_strides(resolution, (2,) * 5) == kept
 
 
-def test_reference_networks_are_rebuilt_for_small_pictures() -> None:
+def test_reference_networks_are_rebuilt_for_small_images() -> None:
     small = with_input(reference("mobilenetv4-conv-s"), 32, 3, 10)
     assert small.final_feature_map[:2] == (4, 4) and small.input_shape == Shape(32, 32, 3) and small.num_classes == 10
     whole = reference("mobilenetv4-conv-s")

@@ -1,4 +1,4 @@
-"""The blocks of every network as Flax NNX modules, NHWC, with plain numbers as arguments; imports jax, flax and numpy.
+"""Blocks of networks as Flax NNX modules, NHWC, with plain numbers as arguments; imports jax, flax and numpy only.
 
 One file per block family. The Flax exporter copies these files, primitives.py and layers.py verbatim into a
 stand-alone model, and nothing else. A block's attributes are its kernels: one layer each, or a list of layers that

@@ -27,7 +27,7 @@ class ConvBlock(nnx.Module):
 
 
 class SeparableConvBlock(nnx.Module):
-    """MobileNetV1's block: depthwise and 1 x 1, each with activation."""
+    """MobileNetV1 block: depthwise and 1 x 1 convolution, each with normalisation and activation."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The fused inverted bottleneck."""
+"""The fused inverted bottleneck block (MobileNetV4)."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from nas.nn.layers import Convolution, Normalise
 
 
 class FusedIBBlock(nnx.Module):
-    """k x k expansion with stride and activation, 1 x 1 projection."""
+    """Fused inverted bottleneck: k x k expansion with stride and activation, 1 x 1 projection."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Layers that share the channels of one map between them."""
+"""Helpers of blocks with grouped convolutions: layers side by side, each on its share of the channels."""
 
 from typing import Any
 
@@ -10,24 +10,25 @@ from jax import Array
 from nas.nn.layers import Convolution, Normalise, Normed
 
 
-def shares(channels: int, count: int) -> list[int]:
+def channel_shares(channels: int, count: int) -> list[int]:
     """Return `channels` in `count` equal shares, the remainder in the first."""
     share = channels // count
     return [channels - share * (count - 1), *[share] * (count - 1)]
 
 
 def grouped(in_channels: int, out_channels: int, groups: int, **settings: Any) -> Any:
-    """Return a 1 x 1 convolution in `groups` parts."""
-    widths = zip(shares(in_channels, groups), shares(out_channels, groups), strict=True)
-    return one_or_list([Convolution(part, out, **settings) for part, out in widths])
+    """Return a 1 x 1 convolution in `groups` groups: one layer, or a list of several."""
+    widths = zip(channel_shares(in_channels, groups), channel_shares(out_channels, groups), strict=True)
+    return one_or_list([Convolution(before, after, **settings) for before, after in widths])
 
 
 def one_or_list(layers: list[Any]) -> Any:
+    """Return the layer of a list of one, so that its tensors have names without a number; else an NNX list."""
     return layers[0] if len(layers) == 1 else nnx.List(layers)
 
 
-def in_parts(layers: Any, x: Array, normalise: Normalise) -> Array:
-    """Return what one layer gives, or several side by side, each from its share of the channels of `x`."""
+def apply_grouped(layers: Any, x: Array, normalise: Normalise) -> Array:
+    """Return the output of one layer, or of several side by side, each on its share of the channels of `x`."""
     if isinstance(layers, Normed):
         return layers(x, normalise)
     starts = np.cumsum([layer.in_channels for layer in layers])[:-1].tolist()

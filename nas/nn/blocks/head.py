@@ -12,7 +12,7 @@ CLASSIFIER_STD = 0.01
 
 
 class HeadBlock(nnx.Module):
-    """Global average pool, optional hidden layer, classifier: [N, H, W, C] -> float32 logits [N, classes]."""
+    """Average pool, optional hidden layer, classifier: [N, H, W, C] -> float32 logits [N, classes]."""
 
     def __init__(
         self,

@@ -1,16 +1,19 @@
-"""The inverted residual with optional squeeze-excite."""
+"""The inverted residual block with optional squeeze-excite."""
 
 from typing import Any
 
 from flax import nnx
 from jax import Array
 
-from nas.nn.blocks.grouped import in_parts
+from nas.nn.blocks.grouped import apply_grouped
 from nas.nn.layers import ACTS, GATES, Convolution, Depthwise, Linear, Normalise
 
 
 class BottleneckBlock(nnx.Module):
-    """[expand] - depthwise - [squeeze-excite] - project: each one layer, or a list that shares the channels."""
+    """Base of inverted residuals: [expand] - depthwise - [squeeze-excite] - project.
+
+    Each convolution is one layer, or a list of layers that share the channels.
+    """
 
     expand: Any
     depthwise: Any
@@ -20,17 +23,17 @@ class BottleneckBlock(nnx.Module):
         self.residual, self.se_act, self.se_gate = residual, se_act, se_gate
 
     def add_gate(self, width: int, se_channels: int, rngs: nnx.Rngs) -> None:
-        """Make the layers of the squeeze-excite, none for 0 channels."""
+        """Add the layers of a squeeze-excite of `se_channels` channels on `width`; none for 0."""
         self.se_reduce = Linear(width, se_channels, bias=True, rngs=rngs) if se_channels else None
         self.se_expand = Linear(se_channels, width, bias=True, rngs=rngs) if se_channels else None
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
-        y = x if self.expand is None else in_parts(self.expand, x, normalise)
-        y = in_parts(self.depthwise, y, normalise)
+        y = x if self.expand is None else apply_grouped(self.expand, x, normalise)
+        y = apply_grouped(self.depthwise, y, normalise)
         if self.se_reduce is not None and self.se_expand is not None:
             squeezed = ACTS[self.se_act](self.se_reduce(y.mean((1, 2), keepdims=True)))
             y = y * GATES[self.se_gate](self.se_expand(squeezed))
-        y = in_parts(self.project, y, normalise)
+        y = apply_grouped(self.project, y, normalise)
         return x + y if self.residual else y
 
 

@@ -1,14 +1,14 @@
-"""MixNet's block."""
+"""The MixNet block."""
 
 from typing import Any
 
-from nas.nn.blocks.grouped import grouped, one_or_list, shares
+from nas.nn.blocks.grouped import channel_shares, grouped, one_or_list
 from nas.nn.blocks.inverted_residual import BottleneckBlock
 from nas.nn.layers import Depthwise
 
 
 class MixConvBlock(BottleneckBlock):
-    """MixNet's block, arXiv 1907.09595: depthwise kernels of several sizes, grouped 1 x 1 convolutions."""
+    """MixNet block, arXiv 1907.09595: a depthwise convolution of several kernel sizes, grouped 1 x 1 convolutions."""
 
     def __init__(
         self,
@@ -28,8 +28,10 @@ class MixConvBlock(BottleneckBlock):
     ) -> None:
         super().__init__(residual=residual, se_act=se_act, se_gate=se_gate)
         width = expanded_channels
-        own = zip(shares(width, len(kernel_sizes)), kernel_sizes, strict=True)
+        groups = zip(channel_shares(width, len(kernel_sizes)), kernel_sizes, strict=True)
         self.expand = grouped(in_channels, width, expand_groups, act=act, **common)
-        self.depthwise = one_or_list([Depthwise(part, size, stride, act=act, **common) for part, size in own])
+        self.depthwise = one_or_list(
+            [Depthwise(channels, size, stride, act=act, **common) for channels, size in groups]
+        )
         self.add_gate(width, se_channels, common["rngs"])
         self.project = grouped(width, out_channels, project_groups, **common)

@@ -1,4 +1,4 @@
-"""Mobile multi-query attention."""
+"""The mobile multi-query attention block (MobileNetV4)."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class MobileMQABlock(nnx.Module):
         key = self.key(normed if self.key_dw is None else self.key_dw(normed, normalise))
         value = self.value(normed if self.value_dw is None else self.value_dw(normed, normalise))
         key, value = (one.reshape(n, -1, one.shape[-1]) for one in (key, value))
-        # contracted indices last and outputs in the order of the inputs, so that no transpose is inserted
+        # Contracted indices last, and outputs in the order of the inputs, so that XLA inserts no transpose.
         scores = jnp.einsum("bnhk,bmk->bnhm", query, key) * key.shape[-1] ** -0.5
         attention = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
         mixed = jnp.einsum("bnhm,bmv->bnhv", attention, value)

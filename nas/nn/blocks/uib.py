@@ -1,4 +1,4 @@
-"""The Universal Inverted Bottleneck."""
+"""The Universal Inverted Bottleneck block (MobileNetV4)."""
 
 from typing import Any
 
