@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestRegressor
 
-from latency_models import forest as forest_module
+from latency_models.calibration import forest_fit
 from latency_models.calibration.forest_fit import (
     FOREST,
     KIND_AWARE,
@@ -208,7 +208,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_command_writes_a_forest(
     measured: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forest_module, "regressor", lambda trees=0: RandomForestRegressor(5, random_state=0))
+    monkeypatch.setattr(forest_fit, "regressor", lambda trees=0: RandomForestRegressor(5, random_state=0))
     assert main(["calibrate", "measured.csv", "--name", "mine", "--model", "forest"]) == 0
     shown = capsys.readouterr().out
     for words in (FOREST, RIDGE_REGRESSION, KIND_AWARE, MACS_ONLY, "Kendall", "R2", "wrote mine.forest.json"):

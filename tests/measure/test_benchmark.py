@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
+from nas.export import packages
 from nas.measure import benchmark as measuring
 from nas.measure import onnx_runtime
 from nas.measure.benchmark import (
@@ -309,6 +310,6 @@ def test_each_runtime_times_a_network(name: str, tmp_path: Path) -> None:
 
 
 def test_without_the_package_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("nas.export.packages.find_spec", lambda _: None)
+    monkeypatch.setattr(packages, "find_spec", lambda _: None)
     with pytest.raises(InvalidInput, match=r"pip install '\.\[export\]'"):
         measure({"a": small(1)}, load("runtime", RUNTIMES, "onnxruntime"), SETTINGS, tmp_path / "m.csv", advance=silent)

@@ -19,7 +19,7 @@ from nas.nn.network import load_weights
 from nas.progress import Progress, SilentReporter
 from nas.records.journal import Journal
 from nas.records.results import load_result
-from nas.runs import multi_target, shared_supernet
+from nas.runs import evaluators, multi_target, shared_supernet
 from nas.runs.multi_target import MultiTargetResult, resume
 from nas.runs.multi_target_settings import MultiTargetConfig, per_target
 from nas.runs.plan import make_plan
@@ -60,7 +60,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchConfig]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.PRESETS, "tiny", TINY)
         patch.setattr(shared_supernet, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(shared_supernet, "build_evaluator", build_once)
+        patch.setattr(evaluators, "SUPERNET", replace(evaluators.SUPERNET, build=build_once))
         yield SearchConfig(
             space="tests.support.tiny:SPACE", data=str(folder / "quarters.npz"), resolution=32, preset="tiny",
             proxy_resolution=8,
@@ -396,7 +396,7 @@ def test_ray_workers_change_no_byte(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     executor = pytest.importorskip("nas.distributed.executor")
-    monkeypatch.setattr(shared_supernet, "build_evaluator", BUILD)  # importable by workers
+    monkeypatch.setattr(evaluators, "SUPERNET", replace(evaluators.SUPERNET, build=BUILD))  # importable by workers
     run, _ = two
     config = config_of(TARGETS[1], source=multi_target.borrowed(run)[1])
     for number in (1, 2):

@@ -113,7 +113,7 @@ def test_finished_training_is_not_repeated(trained: Trained, digits: Dataset) ->
 
 def test_checkpoints_are_written_on_the_way(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_module, "CHECKPOINT_S", 0.0)
-    monkeypatch.setattr(train_module, "CHUNK_STEPS", 7)
+    monkeypatch.setattr(train_module, "MAX_DISPATCH_STEPS", 7)
     out = tmp_path / "out"
 
     def kill(progress: TrainingProgress) -> None:
