@@ -260,12 +260,12 @@ def target_of(refit: Refit) -> Target:
         )
 
     target = report.target
-    assert target.floor_ms and target.time_per_kernel_us
+    assert target.launch_overhead_ms and target.time_per_kernel_us
     target = replace(
         target,
         peak_gmacs_per_s=sourced(target.peak_gmacs_per_s),
         bandwidth_gb_per_s=sourced(target.bandwidth_gb_per_s),
-        floor_ms=sourced(target.floor_ms),
+        launch_overhead_ms=sourced(target.launch_overhead_ms),
         time_per_kernel_us=sourced(target.time_per_kernel_us),
         kind_efficiency=tuple(of_kind(*row) for row in target.kind_efficiency),
         kind_memory_efficiency=tuple(of_kind(*row) for row in target.kind_memory_efficiency),

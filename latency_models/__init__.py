@@ -1,1 +1,1 @@
-"""Latency models (`roofline`), and the devices they are filled in for (`target`, one data file each in `targets/`)."""
+"""Latency models of devices: roofline and random forest, and targets, which are data files in `targets/`."""

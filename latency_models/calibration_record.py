@@ -1,22 +1,19 @@
-"""What a target file says of its own calibration, on which networks and how well it fits, and how a file is written."""
+"""`CalibrationRecord`: what a target file says of its calibration, that is of its measurements and its error."""
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from latency_models.sourced_values import check_key, kind_names, text
 from nas.errors import InvalidInput
 from nas.ops import Kind
-
-if TYPE_CHECKING:
-    pass
 
 PROVENANCE = ("runtime", "threads", "machine")
 
 
 @dataclass(frozen=True)
 class CalibrationRecord:
-    """Measurements behind a target, and how well its model predicts networks that a fit has not seen.
+    """The measurements behind a target, and how well its model predicts networks that a fit has not seen.
 
     Scores are cross-validated; a correlation is None where predictions or latencies do not vary.
     """
@@ -35,7 +32,7 @@ class CalibrationRecord:
 
 
 def parse_calibration(data: Any, where: str) -> CalibrationRecord:
-    """Return the calibration in a TOML table; `InvalidInput` names `where` and the entry that does not fit."""
+    """Return the record in the TOML table `data`; raises `InvalidInput` with the entry that does not fit."""
     place = f"{where}: calibration"
     if not isinstance(data, dict):
         raise InvalidInput(f"{place} must be a table, got {data!r:.60}")

@@ -1,4 +1,4 @@
-"""Energy of a network: power drawn while it runs, and energy per MAC and per byte, a sum over kernels like latency."""
+"""Energy of a network: power draw while it runs, energy per MAC and energy per byte; a sum over kernels."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Energy:
     """Millijoules of a batch: `power_w` x latency + `pj_per_mac` x MACs + `pj_per_byte` x bytes moved.
 
     `power_w` is what the device draws whatever it computes (watts times milliseconds are millijoules); free kernels
-    cost nothing. Raises `InvalidInput` where a figure is negative or not finite.
+    cost nothing. Raises `InvalidInput` where a coefficient is negative or not finite.
     """
 
     combiner: ClassVar[Combiner] = "sum"
@@ -37,7 +37,7 @@ class Energy:
 
     @property
     def constant(self) -> float:
-        """Energy of the launch floor, in millijoules."""
+        """Energy of the launch overhead, in millijoules."""
         return self.power_w * self.latency.constant
 
     def of_kernel(self, kernel: Kernel) -> float:
@@ -48,5 +48,5 @@ class Energy:
         return self.power_w * time.ms + MJ_PER_PJ * (self.pj_per_mac * time.macs + self.pj_per_byte * time.bytes)
 
     def predict_mj(self, arch: ArchSpec) -> float:
-        """Return the millijoules of one batch: the reference path, kernel by kernel."""
+        """Return the energy of one batch in millijoules, kernel by kernel: the reference for cost tables."""
         return self.constant + sum(self.of_kernel(kernel) for kernel in arch.kernels)

@@ -1,8 +1,8 @@
 """Random forest on counts of kernels, for latency or energy: Speckhard et al. 2022, arXiv 2202.05397.
 
-scikit-learn grows the trees on logarithms of the measured values. They are kept in a JSON file of plain numbers and
-evaluated here, so that a file is never unpickled and a prediction needs no scikit-learn. A forest cannot extrapolate:
-no prediction leaves the range of the measurements.
+scikit-learn grows the trees on logarithms of the measured values. They are stored in a JSON file of plain numbers and
+evaluated here, so that no file is unpickled and a prediction needs no scikit-learn. A forest cannot extrapolate: no
+prediction leaves the range of the measurements.
 """
 
 import json
@@ -88,23 +88,21 @@ class Forest:
 
     of: Quantity
     batch: int
-    networks: int  # measured, that it grew on
+    networks: int  # measured networks that it was grown on
     features: tuple[str, ...]
     trees: tuple[Tree, ...]
-    cross_validated_mape_percent: float | None = (
-        None  # of networks that it has not seen; None in files of before it was kept
-    )
+    cross_validated_mape_percent: float | None = None  # of unseen networks; None in files from before it was stored
 
     @property
     def range(self) -> tuple[float, float]:
-        """Bounds on all that it can predict, in `unit`: the means over trees of their smallest and largest leaves."""
+        """Bounds on all predictions, in `unit`: the means over trees of their smallest and of their largest leaves."""
         leaves = [tree.value[tree.children_left == LEAF] for tree in self.trees]
         low, high = (float(np.mean([extreme(each) for each in leaves])) for extreme in (np.min, np.max))
         return math.exp(low), math.exp(high)
 
     @property
-    def trust(self) -> str:
-        """How far predictions are to be trusted, in words."""
+    def error_note(self) -> str:
+        """The cross-validated error as a line of text; it goes into best.json, where its words stay as they are."""
         if self.cross_validated_mape_percent is None:
             return "its held-out error is not stored; calibrate again to have it"
         return f"held-out error {self.cross_validated_mape_percent:.1f} % (MAPE) on {self.networks} measured networks"
@@ -116,7 +114,7 @@ class Forest:
 
     @cached_property
     def _flat(self) -> tuple[NDArray[np.intp], Tree]:
-        """Return the places of the roots and all trees as one; a leaf leads to itself."""
+        """Return the nodes of all roots, and all trees joined into one whose leaves are their own children."""
         sizes = [len(tree.value) for tree in self.trees]
         starts = np.cumsum([0, *sizes])[:-1]
         offset = np.repeat(starts, sizes)
@@ -128,7 +126,10 @@ class Forest:
         return starts, Tree(**joined)
 
     def logarithms(self, features: Array) -> Array:
-        """Return the predicted logarithms [N] for features [N, P]; like scikit-learn, in 32 bits, on all trees."""
+        """Return the predicted logarithms [N] for features [N, P]; features in 32 bits, as scikit-learn has them.
+
+        All samples go down all trees at once, one level per turn, until none moves any more: leaves lead to themselves.
+        """
         roots, tree = self._flat
         seen = np.asarray(features, np.float32)
         rows = np.arange(len(seen))[:, None]
@@ -146,7 +147,7 @@ class Forest:
 
 
 def forest_text(forest: Forest) -> str:
-    """Return the text of the file that `load_forest` reads as `forest`."""
+    """Return the text of a forest's file, which `load_forest` reads back as the same forest."""
     trees = [{name: getattr(tree, name).tolist() for name in COLUMNS} for tree in forest.trees]
     head = {"schema": SCHEMA, "version": VERSION, "of": forest.of, "batch": forest.batch, "networks": forest.networks}
     if forest.cross_validated_mape_percent is not None:
@@ -155,7 +156,7 @@ def forest_text(forest: Forest) -> str:
 
 
 def load_forest(path: Path) -> Forest:
-    """Return the forest in a file; `InvalidInput` says in one line where it is none or does not hold together."""
+    """Return the forest in a file; raises `InvalidInput` where it is none or its trees are inconsistent."""
     data = read_json(path)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise InvalidInput(f"{path} is no forest: the field 'schema' must be '{SCHEMA}'; nas calibrate writes one")
@@ -181,7 +182,7 @@ def load_forest(path: Path) -> Forest:
 
 
 def _tree(data: Any, where: str) -> Tree:
-    """Return one tree after checking that it is one: every node but the root has one parent, which comes before it."""
+    """Return a tree after checking it: every node but the root has one parent, which comes before it."""
     if not isinstance(data, dict) or set(data) != set(COLUMNS):
         raise InvalidInput(f"{where} must have exactly the fields {', '.join(COLUMNS)}")
     if not (all(isinstance(data[name], list) for name in COLUMNS) and data["value"]):
@@ -207,7 +208,7 @@ def _finite(item: Any) -> bool:
 
 
 def _broken(data: Mapping[str, list[int]]) -> Iterator[str]:
-    """Yield what keeps nodes of whole numbers from being a tree over the features."""
+    """Yield one line for each reason why the nodes are not a tree over the features."""
     count, known = len(data["value"]), len(feature_names())
     children = []
     for node, (left, right, feature) in enumerate(zip(*(data[name] for name in COLUMNS[:3]), strict=True)):

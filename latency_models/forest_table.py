@@ -92,8 +92,8 @@ def _add(
 
     `at` gives for each kernel its row and its kind.
     """
-    # Order of the features (`forest.feature_names`): per kind the sums and the largest map; the sums over all kinds; last
-    # the peak of the activations.
+    # Order of the features (`forest.feature_names`): per kind the sums and the largest feature map; the sums over all
+    # kinds; last the peak of the activations.
     number, kind = at
     width = len(SUMS) + 1
     for i in range(len(SUMS)):
@@ -119,6 +119,8 @@ def additive(table: ForestTable, genotypes: Genotypes, sizes: tuple[int, ...]) -
     values = table.score(genotypes)
     mean = float(values.mean())
     squares = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
-    effects = np.linalg.solve(squares, columns.T @ (values - mean))  # one-hot rows sum to D: singular but for the penalty
+    effects = np.linalg.solve(
+        squares, columns.T @ (values - mean)
+    )  # one-hot rows sum to D: singular but for the penalty
     terms = tuple(Term((d,), effects[starts[d] : starts[d + 1]]) for d in range(len(sizes)))
     return CostTable(f"{table.name}, additive", "sum", mean, terms, tuple(sizes))

@@ -1,7 +1,4 @@
-"""The time of every kernel of many networks at once: the roofline of `latency_models.roofline` over arrays.
-
-It equals the reference path bit for bit.
-"""
+"""The times of all kernels of many networks at once: `Roofline` over arrays, equal to its scalar form bit for bit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,9 +35,9 @@ def kernel_columns(archs: Sequence[ArchSpec]) -> KernelColumns:
 
 
 def kernel_times(columns: KernelColumns, model: LatencyModel) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Return the time of each kernel [K] in the unit of `model` and what bounds it [K]: "compute", "memory", "free".
+    """Return the time of each kernel [K] in the unit of `model`, and what bounds it [K]: "compute", "memory", "free".
 
-    A model that is no roofline is asked kernel by kernel, and says nothing about bounds: they are "".
+    A model that is not a `Roofline` is called kernel by kernel; its bounds are unknown, "".
     """
     if type(model) is not Roofline:
         times = np.array([model.of_kernel(kernel) for kernel in columns.kernels], np.float64)
@@ -60,4 +57,4 @@ def kernel_times(columns: KernelColumns, model: LatencyModel) -> tuple[NDArray[n
 def totals(columns: KernelColumns, times: NDArray[np.float64], model: LatencyModel) -> list[float]:
     """Return the latency of each architecture: the model's constant and the times of its kernels, added in order."""
     values = times.tolist()
-    return [model.constant + sum(values[part]) for part in columns.slices]
+    return [model.constant + sum(values[own]) for own in columns.slices]

@@ -1,4 +1,4 @@
-"""Roofline latency model: MobileNetV4, arXiv 2404.10518, Eq. 1, with launch costs and efficiencies of kernel kinds."""
+"""Roofline latency model: MobileNetV4, arXiv 2404.10518, Eq. 1, with launch overheads and efficiencies per kind."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ PER_MS = 1e6  # 1 GMAC/s is 1e6 MACs in a millisecond; 1 GB/s is 1e6 bytes in on
 
 @dataclass(frozen=True)
 class KernelTime:
-    """What one kernel costs on one device; times in the unit of the model (milliseconds, unless it is relative)."""
+    """The time of one kernel on one device and its terms, in the unit of the model (ms, unless it is relative)."""
 
     macs: int  # of the whole batch
     bytes: float  # moved between the processor and its memory
@@ -30,7 +30,7 @@ class KernelTime:
 
 @dataclass(frozen=True)
 class CalibratedRange:
-    """What the networks that a model was fitted on span: predictions beyond are extrapolations."""
+    """The range of the networks that a model was fitted on: predictions beyond it are extrapolations."""
 
     latency_ms: tuple[float, float]  # smallest and largest
     macs: tuple[int, int]  # of one image
@@ -39,15 +39,15 @@ class CalibratedRange:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Latency of a batch: `floor_ms` + sum over kernels of max(compute, memory) / efficiency + `time_per_kernel_us`.
+    """Latency of a batch: `launch_overhead_ms` + sum over kernels of their time + `time_per_kernel_us` each.
 
-    compute = MACs / peak, memory = bytes / bandwidth / memory efficiency; their sum instead of their maximum where
-    `overlap` is False. The efficiencies are those of the kernel's kind (1 where it is not listed). MACs and activations
-    count for all images of the batch, weights once. Bytes of a kernel = weights x `bytes_per_weight` x
-    (1 - `weight_on_chip_share`) + activations read and written x `bytes_per_activation` x (1 - `on_chip_share`).
-    Kernels of `free_kinds` cost nothing (fused into their neighbours). An infinite bandwidth (ridge point 0) leaves the
-    MAC count. Where `relative_to` names a network, all times are in units of that network's latency. Raises
-    `InvalidInput` where a figure is out of its range.
+    The time of a kernel is max(compute, memory) / efficiency, with compute = MACs / peak and memory = bytes / bandwidth
+    / memory efficiency; their sum instead of their maximum where `overlap` is False. The efficiencies are those of the
+    kernel's kind (1 where it is not listed). MACs and activations count for all images of the batch, weights once.
+    Bytes of a kernel = weights x `bytes_per_weight` x (1 - `weight_on_chip_share`) + activations read and written x
+    `bytes_per_activation` x (1 - `on_chip_share`). Kernels of `free_kinds` cost nothing (fused into their neighbours).
+    An infinite bandwidth (ridge point 0) leaves the MAC count. Where `relative_to` names a network, all times are in
+    units of that network's latency. Raises `InvalidInput` where a value is out of its range.
     """
 
     combiner: ClassVar[Combiner] = "sum"
@@ -55,7 +55,7 @@ class Roofline:
     name: str
     peak_gmacs_per_s: float
     bandwidth_gb_per_s: float
-    floor_ms: float = 0.0
+    launch_overhead_ms: float = 0.0  # once per batch
     time_per_kernel_us: float = 0.0
     bytes_per_weight: float = 1.0
     bytes_per_activation: float = 1.0
@@ -73,7 +73,7 @@ class Roofline:
     def __post_init__(self) -> None:
         self._check("peak_gmacs_per_s", above=0.0)
         self._check("bandwidth_gb_per_s", above=0.0, infinite=True)
-        for field in ("floor_ms", "time_per_kernel_us"):
+        for field in ("launch_overhead_ms", "time_per_kernel_us"):
             self._check(field)
         for field in ("bytes_per_weight", "bytes_per_activation"):
             self._check(field, above=0.0)
@@ -88,15 +88,16 @@ class Roofline:
             raise InvalidInput(f"batch of '{self.name}' must be at least 1, got {self.batch}")
 
     def _check(self, field: str, above: float | None = None, most: float = math.inf, infinite: bool = False) -> None:
+        """Raise `InvalidInput` unless a field is finite, at least 0 (or larger than `above`) and at most `most`."""
         value: float = getattr(self, field)
         lowest = value > above if above is not None else value >= 0
         if not (lowest and value <= most and (infinite or math.isfinite(value))):
-            words = "positive" if above is not None else "between 0 and 1" if most == 1 else "0 or more"
-            raise InvalidInput(f"{field} of '{self.name}' must be {words} and finite, got {value}")
+            allowed = "positive" if above is not None else "between 0 and 1" if most == 1 else "0 or more"
+            raise InvalidInput(f"{field} of '{self.name}' must be {allowed} and finite, got {value}")
 
     @property
     def unit(self) -> str:
-        """The unit of all times, for people: "ms" or "x NETWORK"."""
+        """The unit of all times as text: "ms" or "x NETWORK"."""
         return "ms" if self.relative_to is None else f"x {self.relative_to}"
 
     @property
@@ -106,8 +107,8 @@ class Roofline:
 
     @property
     def constant(self) -> float:
-        """The launch floor, paid once per batch, in the unit of the model."""
-        return self.floor_ms
+        """The launch overhead, once per batch, in the unit of the model."""
+        return self.launch_overhead_ms
 
     @cached_property
     def efficiencies(self) -> dict[Kind, tuple[float, float]]:
@@ -139,6 +140,7 @@ class Roofline:
         )
 
     def _extrapolates(self, arch: ArchSpec) -> str | None:
+        """Return how `arch` lies outside the calibrated range, or None."""
         if self.calibrated is None:
             return None
         (fastest, slowest), (fewest, most) = self.calibrated.latency_ms, self.calibrated.macs
@@ -156,7 +158,7 @@ class Roofline:
         return f"'{self.name}' is extrapolated: {'; '.join(beyond)}" if beyond else None
 
     def explain(self, kernel: Kernel) -> KernelTime:
-        """Return the time of one kernel with its parts."""
+        """Return the time of one kernel with its terms: compute, memory, overhead."""
         if kernel.kind in self.free_kinds:
             return KernelTime(kernel.macs * self.batch, 0.0, math.inf, 0.0, 0.0, 0.0, 0.0, "free")
         macs, moved = kernel.macs * self.batch, self.moved_bytes(kernel)
@@ -174,5 +176,5 @@ class Roofline:
         return self.explain(kernel).ms
 
     def predict_ms(self, arch: ArchSpec) -> float:
-        """Return the latency of one batch in the unit of the model: the reference path, kernel by kernel."""
+        """Return the latency of one batch in the unit of the model, kernel by kernel: the reference for cost tables."""
         return self.constant + sum(self.of_kernel(kernel) for kernel in arch.kernels)

@@ -1,6 +1,6 @@
-"""Targets: one device per file in `targets/NAME.toml`, every figure with its source, and the models made of them.
+"""Targets: one device per file `targets/NAME.toml`, every value with its source, and the models made of them.
 
-Adding a device is adding one file. It holds `unit` and `dtype` (optionally `aliases`), and one table per figure:
+Adding a device is adding one file. It holds `unit` and `dtype` (optionally `aliases`), and one table per value:
 
     [bandwidth_gb_per_s]
     value = 103
@@ -8,9 +8,9 @@ Adding a device is adding one file. It holds `unit` and `dtype` (optionally `ali
     confidence = "fitted"
 
 Optional: `batch` (default 1), `overlap` (default true), and tables of several rows. [kind_efficiency] and
-[kind_memory_efficiency] have a figure per kernel kind, each a row such as
+[kind_memory_efficiency] have a value per kernel kind, each a row such as
 `depthwise = { value = 0.3, source = "...", confidence = "fitted" }`; [energy] has `power_w`, `pj_per_mac` and
-`pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`calibration.Calibration`).
+`pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`CalibrationRecord`).
 """
 
 import math
@@ -37,18 +37,20 @@ Dtype = Literal["int8", "fp16", "fp32"]
 POSITIVE = ("peak_gmacs_per_s", "bandwidth_gb_per_s", "bytes_per_weight", "bytes_per_activation")  # and required
 POSITIVE_OPTIONAL = ("published_ridge_point", "published_ridge_peak_gmacs_per_s", "onchip_kb")
 SHARES = ("on_chip_share", "weight_on_chip_share")
-TERMS = ("floor_ms", "time_per_kernel_us")
-NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *TERMS)
+OVERHEADS = ("floor_ms", "time_per_kernel_us")
+NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *OVERHEADS)  # as keys in files
 TEXTS = ("unit", "dtype")
 EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
 KNOWN = {*NUMBERS, *TEXTS, "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration"}
-Rows = tuple[tuple[str, SourcedValue[float]], ...]  # of a table of figures, by name
+FILE_KEYS = {"launch_overhead_ms": "floor_ms"}  # field of a target -> its key in files, where they differ
+FIELDS = {key: field for field, key in FILE_KEYS.items()}
+Rows = tuple[tuple[str, SourcedValue[float]], ...]  # of a table of sourced values, by name
 
 
 @dataclass(frozen=True)
 class Target:
-    """A device: figures of its roofline for one batch. A figure that is None has no part in the device's model."""
+    """A device: the sourced values of its roofline for one batch. A value that is None plays no role in its model."""
 
     name: str
     unit: str  # what runs the network, e.g. "1x Cortex-X1 2.80 GHz"
@@ -58,7 +60,7 @@ class Target:
     bytes_per_weight: SourcedValue[float]
     bytes_per_activation: SourcedValue[float]
     aliases: tuple[str, ...] = ()
-    floor_ms: SourcedValue[float] | None = None  # launch floor, once per batch
+    launch_overhead_ms: SourcedValue[float] | None = None  # once per batch
     time_per_kernel_us: SourcedValue[float] | None = None
     on_chip_share: SourcedValue[float] | None = None  # share of activation bytes that never leaves the chip, 0 to 1
     weight_on_chip_share: SourcedValue[float] | None = None  # share of weight bytes that stays on the chip, 0 to 1
@@ -75,8 +77,9 @@ class Target:
 
     @property
     def sourced_values(self) -> dict[str, SourcedValue[Any]]:
-        """All figures that the target has, by name."""
-        single = {name: value for name, value in vars(self).items() if isinstance(value, SourcedValue)}
+        """All sourced values that the target has, by their keys in its file."""
+        fields = vars(self).items()
+        single = {FILE_KEYS.get(name, name): value for name, value in fields if isinstance(value, SourcedValue)}
         tables = ((name, getattr(self, name)) for name in (*EFFICIENCIES, "energy"))
         return single | {f"{table}.{row}": value for table, rows in tables for row, value in rows}
 
@@ -88,26 +91,26 @@ class Target:
     def model(self, kind: str = "default") -> Roofline:
         """Return the latency model of this `kind`, a name in `registry.LATENCY_MODELS`, for the device.
 
-        Raises `UnknownName` for an unknown kind, `InvalidInput` where the target lacks a figure that the kind needs.
+        Raises `UnknownName` for an unknown kind, `InvalidInput` where the target lacks a value that the kind needs.
         """
         model: Roofline = load("latency model", LATENCY_MODELS, kind)(self)
         return model
 
     def energy_model(self) -> Energy:
-        """Return the energy of a batch in millijoules; `InvalidInput` where the target has no such figures."""
+        """Return the model of the energy of a batch in mJ; `InvalidInput` where the target has no coefficients."""
         if not self.energy:
-            raise InvalidInput(f"target '{self.name}' has no energy figures; calibrate it with a column energy_mj")
+            raise InvalidInput(f"target '{self.name}' has no energy coefficients; calibrate it with a column energy_mj")
         return Energy(f"{self.name} energy", self.model(), **{name: row.value for name, row in self.energy})
 
 
 def default_model(target: Target) -> Roofline:
-    """Return the model with all figures of `target`: where measurements exist, the better-fitting form."""
+    """Return the model with all values of `target`: where measurements exist, the form that fits them better."""
     known = target.calibration
     return Roofline(
         name=target.name,
         peak_gmacs_per_s=target.peak_gmacs_per_s.value,
         bandwidth_gb_per_s=target.bandwidth_gb_per_s.value,
-        floor_ms=_value(target.floor_ms),
+        launch_overhead_ms=_value(target.launch_overhead_ms),
         time_per_kernel_us=_value(target.time_per_kernel_us),
         bytes_per_weight=target.bytes_per_weight.value,
         bytes_per_activation=target.bytes_per_activation.value,
@@ -128,7 +131,8 @@ def plain_roofline(target: Target) -> Roofline:
 
     The paper gives the ratio of peak and bandwidth only. The scale in milliseconds is the peak that fits measurements
     best under that ratio (`published_ridge_peak_gmacs_per_s`), or that of the default model where there is none; the
-    bandwidth follows. No floor, no time per kernel, nothing stays on chip. Raises `InvalidInput` without a ridge point.
+    bandwidth follows. No launch overhead, no time per kernel, nothing stays on chip. Raises `InvalidInput` where there
+    is no ridge point.
     """
     ridge = target.published_ridge_point
     if ridge is None:
@@ -153,7 +157,7 @@ def abstract_target(
     """Return Eq. 1 for a device of which only the ridge point, in MACs per byte, is known; one byte per element.
 
     With a peak, latencies are milliseconds. Without, they are relative to `reference` = 1.0. Ridge point 0 means memory
-    of infinite bandwidth: the latency is the MAC count. Raises `InvalidInput` for a negative or non-finite figure.
+    of infinite bandwidth: the latency is the MAC count. Raises `InvalidInput` for a negative or non-finite value.
     """
     if not (math.isfinite(ridge_point) and ridge_point >= 0):
         raise InvalidInput(f"--ridge-point must be 0 or more and finite (MACs per byte), got {ridge_point}")
@@ -201,6 +205,7 @@ def load_target(name_or_path: str) -> Target:
 
 
 def _at_address(name: str) -> Target:
+    """Return the target of a registered name or at "module:attribute"."""
     found = load("target", TARGETS, name)
     if not isinstance(found, Target):
         raise InvalidInput(f"the target '{name}' must be a Target, got {type(found).__name__}")
@@ -219,7 +224,9 @@ def parse_target(name: str, toml: str, where: str) -> Target:
         raise InvalidInput(f"{where} lacks the field '{missing[0]}'")
     if data["dtype"] not in get_args(Dtype):
         raise InvalidInput(f"{where}: dtype must be one of {', '.join(get_args(Dtype))}, got {data['dtype']!r:.60}")
-    sourced_values: dict[str, Any] = {field: _number(data[field], field, where) for field in NUMBERS if field in data}
+    sourced_values: dict[str, Any] = {
+        FIELDS.get(key, key): _number(data[key], key, where) for key in NUMBERS if key in data
+    }
     if "free_kinds" in data:
         sourced_values["free_kinds"] = kinds(data["free_kinds"], "free_kinds", where)
     for rows in EFFICIENCIES:
@@ -252,6 +259,7 @@ def _of_file(path: Path) -> Target:
 
 
 def _value(sourced: SourcedValue[float] | None) -> float:
+    """Return the value, 0 for None."""
     return sourced.value if sourced else 0.0
 
 
@@ -278,9 +286,9 @@ def _number(table: Any, field: str, where: str) -> SourcedValue[float]:
 
 
 def _rows(table: Any, name: str, known: tuple[str, ...], where: str) -> tuple[tuple[Any, SourcedValue[float]], ...]:
-    """Return the figures of a table by name, in the order of `known`."""
+    """Return the sourced values of a table by name, in the order of `known`."""
     if not isinstance(table, dict):
-        raise InvalidInput(f"{where}: {name} must be a table of figures, got {table!r:.60}")
+        raise InvalidInput(f"{where}: {name} must be a table of sourced values, got {table!r:.60}")
     for key in table:
         check_key(key, known, f"row of [{name}]", where)
     positive = name in EFFICIENCIES

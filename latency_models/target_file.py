@@ -1,15 +1,13 @@
-"""The text of a target's TOML file: what `load_target` reads back as the same target."""
+"""Write a target: the text of its TOML file, which `load_target` reads back as the same target."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from latency_models.sourced_values import SourcedValue
-
-if TYPE_CHECKING:
-    from latency_models.target import Target
+from latency_models.target import FILE_KEYS, Target
 
 
-def target_toml(target: "Target") -> str:
+def target_toml(target: Target) -> str:
     """Return the text of the file that `load_target` reads as `target`."""
     lines = [f"unit = {_toml(target.unit)}", f"dtype = {_toml(target.dtype)}"]
     if target.batch != 1:
@@ -20,7 +18,11 @@ def target_toml(target: "Target") -> str:
         lines.append(f"aliases = {_toml(list(target.aliases))}")
     for name, value in vars(target).items():
         if isinstance(value, SourcedValue):
-            lines += ["", f"[{name}]", *(f"{key} = {_toml(item)}" for key, item in vars(value).items())]
+            lines += [
+                "",
+                f"[{FILE_KEYS.get(name, name)}]",
+                *(f"{key} = {_toml(item)}" for key, item in vars(value).items()),
+            ]
     for table in ("kind_efficiency", "kind_memory_efficiency", "energy"):
         if rows := getattr(target, table):
             lines += ["", f"[{table}]", *(f"{name} = {_inline(row)}" for name, row in rows)]
@@ -31,10 +33,12 @@ def target_toml(target: "Target") -> str:
 
 
 def _toml(value: Any) -> str:
+    """Return a value in TOML."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(_toml(item) for item in value)}]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _inline(sourced: SourcedValue[float]) -> str:
+    """Return a sourced value as an inline table in TOML."""
     return "{ " + ", ".join(f"{key} = {_toml(value)}" for key, value in vars(sourced).items()) + " }"

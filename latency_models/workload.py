@@ -1,4 +1,4 @@
-"""The kernels of many networks as arrays: what a fit and a forest count on."""
+"""`Workload`: the kernels of many networks as arrays, from which fits and forests count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,22 +13,22 @@ from nas.ops import KINDS
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
-RIDGES = 24  # of the first sweep over all ridge points that tell kernels apart
+RIDGES = 24  # ridge points of the first sweep, over the range in which kernels change sides
 BELOW = 0.01  # the smallest ridge point swept, relative to the smallest MACs per byte of any kernel
-KEPT = 64  # ridge points whose sums a workload keeps
+CACHED = 64  # ridge points whose sums a workload keeps
 
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """What N networks make a device do, counted once: their K kernels as flat arrays.
+    """The K kernels of N networks as flat arrays: MACs and bytes of each.
 
     Bytes are counted as `template` counts them, and kernels of its free kinds are left out.
     """
 
     template: Roofline
     size: int  # N
-    network: NDArray[np.intp]  # [K] number of the network
-    kind: NDArray[np.intp]  # [K] place in KINDS
+    network: NDArray[np.intp]  # [K] index of the network
+    kind: NDArray[np.intp]  # [K] index in KINDS
     macs: Array  # [K] of the whole batch
     bytes: Array  # [K]
     _cache: dict[float, Array] = field(default_factory=dict)
@@ -54,11 +54,11 @@ class Workload:
         return np.asarray(sums.reshape(self.size, kinds), np.float64)
 
     def work(self, ridge: float) -> Array:
-        """Return the sums [N, kinds] of max(MACs, ridge x bytes)."""
+        """Return the sums [N, kinds] of max(MACs, ridge x bytes) over kernels; MACs alone for a ridge point of 0."""
         if ridge in self._cache:
             return self._cache[ridge]
         work = self.per_kind(np.maximum(self.macs, ridge * self.bytes))
-        if len(self._cache) < KEPT:
+        if len(self._cache) < CACHED:
             self._cache[ridge] = work
         return work
 
@@ -69,11 +69,11 @@ class Workload:
 
     @cached_property
     def launches(self) -> Array:
-        """Kernels [N, kinds]."""
+        """Number of kernels [N, kinds]."""
         return self.per_kind(np.ones(len(self.kind)))
 
     def ridges(self) -> Array:
-        """Return ridge points from where all kernels are bound by compute to where all are by memory."""
+        """Return ridge points to sweep, from where compute bounds all kernels to where memory bounds all of them."""
         with_macs = (self.macs > 0) & (self.bytes > 0)
         if not with_macs.any():
             return np.ones(1)

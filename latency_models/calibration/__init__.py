@@ -1,1 +1,1 @@
-"""Calibration of a target from measurements: read them, fit a model, validate it, propose what to measure next."""
+"""Calibration of a target from measurements: read them, fit models, validate these, propose what to measure next."""

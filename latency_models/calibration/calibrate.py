@@ -1,4 +1,4 @@
-"""From measurements to a target: the fit, its validation beside baselines, and what to be warned of."""
+"""Calibrate a target from measurements: the fit, its cross-validation beside baselines, and warnings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,15 +28,15 @@ from nas.ops import KINDS, Kind
 
 LEAST_NETWORKS = 5
 FEW = 10  # networks below which scores and interval say little
-APART = 0.01  # smallest singular value of the normalised terms that tells them apart
-TAKES_PART = 0.3  # loading from which a term takes part in what cannot be told apart
-OUTLIER = 4.0  # times the median error
+MIN_SINGULAR_VALUE = 0.01  # relative, of the normalised terms: below, some of them are collinear
+MIN_LOADING = 0.3  # from which a term is one of the collinear ones
+OUTLIER = 4.0  # an outlier's error, in median errors
 BYTES: Mapping[Dtype, float] = {"int8": 1.0, "fp16": 2.0, "fp32": 4.0}
 
 
 @dataclass(frozen=True)
 class Residual:
-    """One measured network against the fit, and against one that has not seen it."""
+    """One measured network: measured and fitted latency, and the error of a fit without it."""
 
     name: str
     measured_ms: float
@@ -46,7 +46,7 @@ class Residual:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """A calibrated target with all that the fit shows."""
+    """A calibrated target, with scores, residuals and warnings of its fit."""
 
     target: Target
     model: Roofline
@@ -57,7 +57,7 @@ class CalibrationReport:
 
 
 def plain_template(name: str, dtype: Dtype) -> Roofline:
-    """Return the byte widths of `dtype` for a device of which nothing else is known."""
+    """Return a model with the byte widths of `dtype` for a device of which nothing else is known."""
     width = BYTES[dtype]
     return Roofline(name, 1.0, 1.0, bytes_per_weight=width, bytes_per_activation=width)
 
@@ -67,7 +67,7 @@ def calibrate(
 ) -> CalibrationReport:
     """Return the target `name` fitted to `measured`.
 
-    `like` gives byte widths, shares on chip, free kinds, and the efficiencies of kinds that the fit is pulled towards.
+    `like` gives byte widths, shares on chip, free kinds, and the efficiencies of kinds that the fit is shrunk towards.
     Raises `InvalidInput` for fewer than 5 networks or latencies that are all equal.
     """
     networks = measured.networks
@@ -104,6 +104,7 @@ def calibrate(
 
 
 def _check(latency_ms: Array) -> None:
+    """Raise `InvalidInput` where there are too few latencies, or all are equal."""
     if len(latency_ms) < LEAST_NETWORKS:
         raise InvalidInput(
             f"a calibration needs at least {LEAST_NETWORKS} different networks, got {len(latency_ms)}; "
@@ -119,12 +120,12 @@ def _check(latency_ms: Array) -> None:
 def _target(
     name: str, fitted: Fit, calibration: CalibrationRecord, template: Roofline, *, like: Target | None, dtype: Dtype
 ) -> Target:
-    """Return the target of a fit, every figure with where it comes from."""
+    """Return the target of a fit, every value with its source."""
     model = fitted.roofline(template)
     source = f"fit on {calibration.networks} measured networks, cross-validated MAPE {calibration.mape_percent:.1f} %"
     width = f"that of {like.name}" if like else f"width of {dtype}"
 
-    def fitted_figure(value: float) -> SourcedValue[float]:
+    def fitted_value(value: float) -> SourcedValue[float]:
         return SourcedValue(float(f"{value:.6g}"), source, "fitted")
 
     def rows(values: tuple[tuple[Kind, float], ...]) -> tuple[tuple[Kind, SourcedValue[float]], ...]:
@@ -138,12 +139,12 @@ def _target(
         name=name,
         unit=calibration.machine or "a device known by its measurements alone",
         dtype=like.dtype if like else dtype,
-        peak_gmacs_per_s=fitted_figure(model.peak_gmacs_per_s),
-        bandwidth_gb_per_s=fitted_figure(model.bandwidth_gb_per_s),
+        peak_gmacs_per_s=fitted_value(model.peak_gmacs_per_s),
+        bandwidth_gb_per_s=fitted_value(model.bandwidth_gb_per_s),
         bytes_per_weight=SourcedValue(template.bytes_per_weight, width, "estimated"),
         bytes_per_activation=SourcedValue(template.bytes_per_activation, width, "estimated"),
-        floor_ms=fitted_figure(model.floor_ms),
-        time_per_kernel_us=fitted_figure(model.time_per_kernel_us),
+        launch_overhead_ms=fitted_value(model.launch_overhead_ms),
+        time_per_kernel_us=fitted_value(model.time_per_kernel_us),
         batch=template.batch,
         overlap=model.overlap,
         kind_efficiency=rows(model.kind_efficiency),
@@ -154,20 +155,22 @@ def _target(
 
 
 def _of_kind(kind: Kind, value: float, calibration: CalibrationRecord, source: str) -> SourcedValue[float]:
+    """Return the efficiency of a kind: fitted where it was measured, else estimated as that of the other kinds."""
     known = kind in calibration.kinds
     confidence: Confidence = "fitted" if known else "estimated"
-    words = source if known else "no measured network has such kernels: as the other kinds"
-    return SourcedValue(float(f"{value:.6g}"), words, confidence)
+    origin = source if known else "no measured network has such kernels: as the other kinds"
+    return SourcedValue(float(f"{value:.6g}"), origin, confidence)
 
 
 def _residuals(networks: Sequence[Measurement], fitted_ms: Array, errors: Array) -> tuple[Residual, ...]:
+    """Return one row per network, the largest cross-validated error first."""
     order = np.argsort(-np.abs(errors), kind="stable")
     rows = [(networks[i], float(fitted_ms[i]), float(100 * errors[i])) for i in order]
     return tuple(Residual(item.name, item.latency_ms, predicted, error) for item, predicted, error in rows)
 
 
 def _warnings(fitted: Fit, workload: Workload, latency_ms: Array, each: Mapping[str, Scores]) -> list[str]:
-    """Return what the measurements cannot tell, in words."""
+    """Return one line for each thing that the measurements cannot determine."""
     found = []
     if len(latency_ms) < FEW:
         found.append(f"{len(latency_ms)} networks are few: scores and interval are rough; 20 to 50 are better")
@@ -175,12 +178,14 @@ def _warnings(fitted: Fit, workload: Workload, latency_ms: Array, each: Mapping[
         "compute": workload.work(0.0) @ fitted.compute,
         "memory": workload.traffic @ fitted.memory,
         "time per kernel": workload.launches.sum(1),
-        "floor": np.ones(len(latency_ms)),
+        "launch overhead": np.ones(len(latency_ms)),
     }
+    # Are the four terms collinear over these networks? The right singular vector of a vanishing singular value says
+    # which combination of them the measurements leave undetermined.
     relative = np.column_stack([values / latency_ms for values in terms.values()])
     _, sizes, loadings = np.linalg.svd(relative / np.linalg.norm(relative, axis=0))
-    if sizes[-1] < APART * sizes[0]:
-        names = [name for name, loading in zip(terms, loadings[-1], strict=True) if abs(loading) > TAKES_PART]
+    if sizes[-1] < MIN_SINGULAR_VALUE * sizes[0]:
+        names = [name for name, loading in zip(terms, loadings[-1], strict=True) if abs(loading) > MIN_LOADING]
         found.append(
             f"the networks are too alike to tell {' and '.join(names)} apart: their sum is known better than each; "
             "nas calibrate --propose names networks that differ"
@@ -198,6 +203,7 @@ def _warnings(fitted: Fit, workload: Workload, latency_ms: Array, each: Mapping[
 
 
 def _outliers(networks: Sequence[Measurement], errors: Array) -> list[str]:
+    """Return a line that names networks whose error is far larger than those of the others, if there are any."""
     limit = OUTLIER * float(np.median(np.abs(errors)))
     far = [item.name for item, error in zip(networks, errors, strict=True) if abs(error) > max(limit, 0.1)]
     more = f" and {len(far) - 3} more" if len(far) > 3 else ""
@@ -209,6 +215,7 @@ def _outliers(networks: Sequence[Measurement], errors: Array) -> list[str]:
 
 
 def _mixed(measured: Measurements) -> list[str]:
+    """Return a line for each setting that is not the same in all measurements: provenance and batch size."""
     found = [f"column {name} varies: a target is one setting, so it is left out" for name in measured.varying]
     batches = sorted({item.batch for item in measured.networks})
     if len(batches) > 1:
@@ -219,6 +226,7 @@ def _mixed(measured: Measurements) -> list[str]:
 
 
 def _energy(networks: Sequence[Measurement], workload: Workload, fitted: Fit, model: Roofline) -> EnergyFit | None:
+    """Return the fit of energy, None where no energy was measured; `InvalidInput` where there are too few."""
     known = np.array([item.energy_mj is not None for item in networks])
     if not known.any():
         return None

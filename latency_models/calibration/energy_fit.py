@@ -1,4 +1,4 @@
-"""Fit of energy to few measurements: power x latency + energy per MAC + energy per byte, beside a ridge regression."""
+"""Fit of energy to few measurements: power x latency + energy per MAC + energy per byte, beside ridge regression."""
 
 import warnings
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from latency_models.calibration.validation import FOLDS, LEAVE_ONE_OUT_BELOW, Sc
 from latency_models.energy import MJ_PER_PJ
 from latency_models.workload import Array, Rows, Workload
 
-PENALTIES = tuple(10.0**power for power in range(-4, 4))  # of the ridge regression, chosen by leaving one out
+PENALTIES = tuple(10.0**power for power in range(-4, 4))  # of the ridge regression, chosen by leave-one-out
 
 
 @dataclass(frozen=True)
 class EnergyFit:
-    """The three coefficients, and cross-validated scores beside those of a ridge regression."""
+    """The three coefficients of the energy model, its cross-validated scores, and those of a ridge regression."""
 
     networks: int
     power_w: float
@@ -26,13 +26,15 @@ class EnergyFit:
 
 
 def fit_energy(workload: Workload, latency_ms: Array, energy_mj: Array, rows: Rows) -> EnergyFit:
-    """Return the energy fitted on `rows` of the workload; `latency_ms` [N] are the latency model's own predictions.
+    """Return the energy model fitted to `energy_mj` [N] in `rows` of the workload.
 
-    So the energy of a new network needs no measured latency. `energy_mj` [N] counts in `rows` alone.
+    `latency_ms` [N] are the predictions of the latency model, so that the energy of a new network needs no measured
+    latency.
     """
     terms = np.column_stack([latency_ms, workload.work(0.0).sum(1), workload.traffic.sum(1)])[rows]
     features = np.column_stack([workload.work(0.0), workload.traffic, workload.launches, latency_ms])[rows]
     expected = energy_mj[rows]
+    # Cross-validation by leave-one-out or in folds; each fold takes every so many-th network in the order of energy.
     count = len(rows)
     groups = count if count < LEAVE_ONE_OUT_BELOW else FOLDS
     order = np.argsort(expected, kind="stable")
@@ -62,11 +64,9 @@ def coefficients(terms: Array, energy_mj: Array) -> Array:
 
 def ridge_regression(features: Array, energy_mj: Array, unseen: Array) -> Array:
     """Return the energies that a ridge regression on standardised features [N, P] predicts for `unseen` [M, P]."""
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn import linear_model, pipeline, preprocessing  # slow to import, and few calibrations have energies
 
-    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    model = pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.RidgeCV(PENALTIES))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # badly conditioned features: what a baseline has to live with
+        warnings.simplefilter("ignore")  # of badly conditioned features, which a baseline may well have
         return np.asarray(model.fit(features, energy_mj).predict(unseen))

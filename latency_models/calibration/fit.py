@@ -2,12 +2,16 @@
 
 Two forms compete. Without overlap, a kernel takes MACs x a coefficient of its kind + bytes x another; with overlap, the
 larger of MACs and ridge x bytes, times a coefficient of its kind, for a sweep of ridge points. Both add a time per
-kernel and a floor. The coefficients of the kinds are pulled towards a common one, that of Eq. 1 of arXiv 2404.10518,
-which is fitted along. Form, ridge point and strength of the pull are those with the smallest mean absolute error of
-leaving one out, which a linear fit gives in closed form; so with many measurements the pull fades by itself.
+kernel and a launch overhead per batch.
 
-Of kinds that do the same work in every network, stems say, only the sum of their time and the floor is known. They get
-the common rate, and the floor what is left (see `Fit.settled`): no measured network is predicted otherwise by that.
+A handful of measurements cannot settle a coefficient for every kind of kernel. So the coefficients are shrunk towards a
+common one, that of the plain roofline (Eq. 1 of arXiv 2404.10518), which is fitted along. Form, ridge point and
+strength of the shrinkage are those with the smallest mean absolute error of leave-one-out, which a linear fit
+gives in closed form; so with many measurements the shrinkage fades by itself.
+
+Of kinds that do the same work in every network, stems for instance, only the sum of their time and the launch overhead
+can be known. They get the common rate, and the overhead what is left (see `Fit.settle_constant_kinds`): no
+measured network is predicted differently by that.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,13 +19,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from latency_models.roofline import PER_MS, Roofline
 from latency_models.workload import Array, Rows, Workload
 from nas.ops import KINDS
 
-ZOOMS, ZOOM_RIDGES = 2, 4  # sweeps between the neighbours of the best so far
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # pull per unit of relative error; 3 is the plain roofline
+ZOOMS, ZOOM_RIDGES = 2, 4  # further sweeps of the ridge point, between the neighbours of the best so far
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the shrinkage; 3 is as good as the plain roofline
 LEAST = 1e-3  # the smallest coefficient of a kind relative to the mean one: no kind is ever free
 OVERLAP_MUST_REACH = 0.8  # of the error without overlap: it has many ridge points to be lucky with
 SAME = 1e-9  # the relative spread below which the work of a kind is the same in all networks
@@ -32,38 +37,41 @@ LARGEST_LEVERAGE = 0.999  # of a measurement in the closed form of leave-one-out
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The coefficients of a kind-aware roofline, and what its choice was based on."""
+    """The coefficients of a kind-aware roofline, and the cross-validation that they were chosen by."""
 
     overlap: bool
     common: tuple[float, float]  # ms per MAC and ms per byte of all measured kernels together
     compute: Array  # ms per MAC [kinds]; that of a kind without measurement is the common one
     memory: Array  # ms per byte [kinds]
     kernel_ms: float
-    floor_ms: float
-    strength: float
+    launch_overhead_ms: float
+    strength: float  # of the shrinkage
     left_out_errors: Array  # [N] relative, (predicted - measured) / measured, each without its own measurement
     measured: NDArray[np.bool_]  # [kinds] whether any network has kernels of the kind
     has_macs: NDArray[np.bool_]  # [kinds] whether these multiply
 
     @property
     def at_bound(self) -> NDArray[np.bool_]:
-        """Measured kinds [kinds] to which no time is attributed: every term that they have work in is the least."""
+        """Measured kinds [kinds] to which no time is attributed: all their coefficients are at the lower bound."""
         terms = (self.compute / self.common[0], self.has_macs), (self.memory / self.common[1], True)
         least = [(relative < 1.01 * LEAST) | ~np.broadcast_to(counts, relative.shape) for relative, counts in terms]
         return np.asarray(self.measured & least[0] & least[1])
 
-    def settled(self, workload: Workload, rows: Rows, priors: tuple[Array, Array]) -> "Fit":
+    def settle_constant_kinds(self, workload: Workload, rows: Rows, priors: tuple[Array, Array]) -> "Fit":
         """Return this fit with kinds of the same work in all networks `rows` at the common rate, as far as it goes.
 
-        What they took beyond it goes to the floor; what they took less comes from there, and where the floor is too
-        small for all of it, all of them get a part. `priors` [kinds] are the rates relative to the common one.
+        The time that they took beyond it goes to the launch overhead, and the time that they took less comes from
+        there; where the overhead is too small for all of it, each kind gets the same share of what it lacks. `priors`
+        [kinds] are the rates relative to the common one.
         """
+        # Per term its work [N, kinds], its rates [kinds] and the common rates [kinds]; with overlap there is one term.
         terms = [(workload.work(self.ridge), self.compute, self.common[0] * priors[0])]
         if not self.overlap:
             terms = [
                 (workload.work(0.0), self.compute, self.common[0] * priors[0]),
                 (workload.traffic, self.memory, self.common[1] * priors[1]),
             ]
+        # By how much the rates of the constant kinds would have to change, and the work that every network does there.
         moves = []
         for work, rates, common in terms:
             mine = work[rows]
@@ -71,7 +79,7 @@ class Fit:
             moves.append((same * (common - rates), mine[0]))
         gained = sum(float(-np.minimum(move, 0) @ work) for move, work in moves)
         needed = sum(float(np.maximum(move, 0) @ work) for move, work in moves)
-        share = min(1.0, (self.floor_ms + gained) / needed) if needed else 1.0
+        share = min(1.0, (self.launch_overhead_ms + gained) / needed) if needed else 1.0
         compute, *memory = [
             rates + np.where(move > 0, share * move, move)
             for (_, rates, _), (move, _) in zip(terms, moves, strict=True)
@@ -80,23 +88,23 @@ class Fit:
             self,
             compute=compute,
             memory=memory[0] if memory else compute * self.ridge,
-            floor_ms=max(0.0, self.floor_ms + gained - share * needed),
+            launch_overhead_ms=max(0.0, self.launch_overhead_ms + gained - share * needed),
         )
 
     @property
     def ridge(self) -> float:
-        """MACs per byte at which the common terms are equal."""
+        """Ridge point in MACs per byte, at which the common compute and memory times are equal."""
         return self.common[1] / self.common[0]
 
     def predict(self, workload: Workload) -> Array:
         """Return the latencies [N] in ms."""
-        launches = self.kernel_ms * workload.launches.sum(1) + self.floor_ms
+        launches = self.kernel_ms * workload.launches.sum(1) + self.launch_overhead_ms
         if self.overlap:
             return np.asarray(workload.work(self.ridge) @ self.compute + launches)
         return np.asarray(workload.work(0.0) @ self.compute + workload.traffic @ self.memory + launches)
 
     def roofline(self, template: Roofline) -> Roofline:
-        """Return the model with the byte widths of `template`."""
+        """Return the latency model of this fit, with the byte widths of `template`."""
         of_peak = self.common[0] / self.compute
         of_bandwidth = self.common[1] / self.memory / of_peak
         kinds = [(kind, place) for place, kind in enumerate(KINDS) if kind not in template.free_kinds]
@@ -104,7 +112,7 @@ class Fit:
             template,
             peak_gmacs_per_s=1 / (self.common[0] * PER_MS),
             bandwidth_gb_per_s=1 / (self.common[1] * PER_MS),
-            floor_ms=self.floor_ms,
+            launch_overhead_ms=self.launch_overhead_ms,
             time_per_kernel_us=self.kernel_ms * 1e3,
             kind_efficiency=tuple((kind, float(of_peak[place])) for kind, place in kinds),
             kind_memory_efficiency=()
@@ -115,14 +123,14 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Columns of one term: of every kind that does such work, with the prior of each relative to their common one."""
+class _TermColumns:
+    """The columns of one term in the least squares, one per kind that does such work, scaled to comparable size."""
 
-    places: Rows  # in KINDS
+    places: Rows  # of these kinds in KINDS
     total: Array  # [places] work of all networks
     columns: Array  # [n, places], prior times work / latency x scale
     scale: float  # ms per unit of work at which the term alone explains the median latency
-    prior: Array
+    prior: Array  # [places] rate of each kind relative to the common one
 
     def coefficients(self, values: Array, priors: Array) -> tuple[float, Array]:
         """Return the time per unit of work of all kernels together, and of each kind [kinds], from scaled values."""
@@ -130,29 +138,31 @@ class _Block:
         mean, least = float(own @ self.total / self.total.sum()), LEAST_TERM * self.scale
         if mean < least:  # nothing is attributed to such work
             return least, least * priors
-        result = mean * priors
+        result = mean * priors  # kinds without a measurement
         result[self.places] = np.maximum(own, LEAST * mean)
         return mean, result
 
 
 @dataclass(frozen=True)
 class _Solution:
-    error: float
+    """The least-squares solution of one form, ridge point and strength of shrinkage."""
+
+    error: float  # mean absolute error of leave-one-out
     ridge: float | None  # None without overlap
     strength: float
-    blocks: tuple[_Block, ...]
-    values: Array  # common of each block, kinds of each block, kernel, floor, in units of the scales
+    terms: tuple[_TermColumns, ...]
+    values: Array  # common of each term, kinds of each term, kernel, launch overhead, in units of the scales
     left_out: Array
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """The measurements of a fit: rows of a workload and their latencies [n]."""
+class _FitProblem:
+    """The measurements of a fit: n rows of a workload and their latencies."""
 
     workload: Workload
     rows: Rows
     latency_ms: Array
-    priors: tuple[Array, Array]  # [kinds] time per MAC and per byte relative to the common one that the pull leads to
+    priors: tuple[Array, Array]  # [kinds] time per MAC and per byte relative to the common one, to which they shrink
     launches: Array  # [n]
 
     @property
@@ -160,60 +170,69 @@ class _Problem:
         """Median of the latencies."""
         return float(np.median(self.latency_ms))
 
-    def block(self, work: Array, prior: Array) -> _Block:
+    def term(self, work: Array, prior: Array) -> _TermColumns:
         """Return the columns of a term from its work [N, kinds]."""
         mine = work[self.rows]
         places = np.flatnonzero(mine.any(0))
         weighted = mine[:, places] * prior[places]
         scale = self.median_ms / float(np.median(weighted.sum(1)))
-        return _Block(places, mine[:, places].sum(0), weighted * scale / self.latency_ms[:, None], scale, prior[places])
+        columns = weighted * scale / self.latency_ms[:, None]
+        return _TermColumns(places, mine[:, places].sum(0), columns, scale, prior[places])
 
-    def blocks(self, ridge: float | None) -> tuple[_Block, ...]:
-        """Return the terms of one form: the larger of compute and memory at a ridge point, or both."""
+    def terms(self, ridge: float | None) -> tuple[_TermColumns, ...]:
+        """Return the terms of one form: the larger of compute and memory at a ridge point, or both apart."""
         if ridge is not None:
-            return (self.block(self.workload.work(ridge), self.priors[0]),)
-        return self.block(self.workload.work(0.0), self.priors[0]), self.block(self.workload.traffic, self.priors[1])
+            return (self.term(self.workload.work(ridge), self.priors[0]),)
+        return self.term(self.workload.work(0.0), self.priors[0]), self.term(self.workload.traffic, self.priors[1])
 
     @property
     def overheads(self) -> Array:
-        """Columns [n, 2] of the time per kernel and the floor."""
+        """Columns [n, 2] of the time per kernel and the launch overhead."""
         scaled = self.launches / np.median(self.launches)
         return np.column_stack([scaled, np.ones(len(scaled))]) * self.median_ms / self.latency_ms[:, None]
 
     def solve(self, ridge: float | None) -> Iterator[_Solution]:
-        """Yield the solution of one form for every strength."""
-        blocks = self.blocks(ridge)
-        owner = np.repeat(np.arange(len(blocks)), [len(block.places) for block in blocks])
-        commons = np.zeros((len(self.rows), len(blocks)))  # what the kinds are pulled towards takes no time itself
-        columns = np.column_stack([commons, *(block.columns for block in blocks), self.overheads])
-        pull = np.zeros((len(owner), columns.shape[1]))
-        pull[np.arange(len(owner)), owner] = -1
-        pull[:, len(blocks) : len(blocks) + len(owner)] = np.eye(len(owner))
-        found = relative_least_squares(columns, pull, STRENGTHS)
+        """Yield the solution of one form for every strength of the shrinkage.
+
+        Unknowns: a common coefficient per term, the coefficients of its kinds, the time per kernel, the launch
+        overhead. The common coefficients have columns of zeros, as they take no time themselves; the shrinkage rows,
+        (coefficient of a kind - common coefficient of its term) = 0, tie the kinds to them.
+        """
+        terms = self.terms(ridge)
+        owner = np.repeat(np.arange(len(terms)), [len(term.places) for term in terms])  # term of each kind's column
+        commons = np.zeros((len(self.rows), len(terms)))
+        columns = np.column_stack([commons, *(term.columns for term in terms), self.overheads])
+        shrinkage = np.zeros((len(owner), columns.shape[1]))
+        shrinkage[np.arange(len(owner)), owner] = -1
+        shrinkage[:, len(terms) : len(terms) + len(owner)] = np.eye(len(owner))
+        found = relative_least_squares(columns, shrinkage, STRENGTHS)
         for strength, (values, left_out) in zip(STRENGTHS, found, strict=True):
-            yield _Solution(float(np.abs(left_out).mean()), ridge, strength, blocks, values, left_out)
+            yield _Solution(float(np.abs(left_out).mean()), ridge, strength, terms, values, left_out)
 
 
 def relative_least_squares(
-    columns: Array, pull: Array | None = None, strengths: Sequence[float] = (0.0,)
+    columns: Array, shrinkage: Array | None = None, strengths: Sequence[float] = (0.0,)
 ) -> Iterator[tuple[Array, Array]]:
-    """Yield for every strength non-negative coefficients [P] with `columns` [n, P] x them near 1, and errors [n].
+    """Yield for every strength non-negative coefficients [P] with `columns` [n, P] @ them near 1, and errors [n].
 
-    `columns` are divided by the measured values already; the rows of `pull` [m, P] times the strength are drawn to 0.
-    The errors are those of leaving one out, for the coefficients that are not 0, as if the others were no part of it.
+    `columns` are divided by the measured values already, so the errors are relative. The rows of `shrinkage` [m, P]
+    times the strength are pulled towards 0. The errors are those of leave-one-out.
     """
-    from scipy.optimize import nnls
-
     count, size = columns.shape
-    sampled = np.zeros((0, size)) if pull is None else pull
-    rows, requested = columns, np.ones(count)
+    penalty = np.zeros((0, size)) if shrinkage is None else shrinkage
+    rows, targets = columns, np.ones(count)
+    # With many measurements, the triangular factor of [columns, targets] has the same sum of squares for every
+    # coefficient vector, in P + 1 rows.
     if count > MANY:
-        triangle = np.asarray(np.linalg.qr(np.column_stack([columns, requested]), mode="r"))
-        rows, requested = triangle[:, :-1], triangle[:, -1]  # the same squares in fewer rows
-    requested = np.concatenate([requested, np.zeros(len(sampled))])
+        triangle = np.asarray(np.linalg.qr(np.column_stack([columns, targets]), mode="r"))
+        rows, targets = triangle[:, :-1], triangle[:, -1]
+    targets = np.concatenate([targets, np.zeros(len(penalty))])
     for strength in strengths:
-        stacked = np.concatenate([rows, strength * sampled])
-        values = nnls(stacked, requested, maxiter=100 * size)[0]
+        stacked = np.concatenate([rows, strength * penalty])
+        values = nnls(stacked, targets, maxiter=100 * size)[0]
+        # Leave-one-out in closed form: of a linear least-squares fit the error without measurement i is its residual
+        # over 1 - h_i, with the leverage h_i on the diagonal of the hat matrix. Coefficients that the constraint holds
+        # at 0 are left out, as if they stayed there.
         active = stacked[:, values > 0]
         full = count <= MANY
         basis = np.linalg.qr(active)[0][:count] if full else columns[:, values > 0] @ np.linalg.pinv(active)
@@ -226,28 +245,29 @@ def fit(workload: Workload, latency_ms: Array, rows: Rows | None = None) -> Fit:
     chosen = np.arange(workload.size) if rows is None else rows
     launches = workload.launches[chosen]
     of_peak, of_bandwidth = efficiencies(workload.template)
-    problem = _Problem(workload, chosen, latency_ms[chosen], (1 / of_peak, 1 / of_bandwidth), launches.sum(1))
+    problem = _FitProblem(workload, chosen, latency_ms[chosen], (1 / of_peak, 1 / of_bandwidth), launches.sum(1))
     best = _best(problem)
-    terms, start = [], len(best.blocks)
-    for prior, block in zip(problem.priors, best.blocks, strict=False):  # with overlap there is one block
-        terms.append(block.coefficients(best.values[start : start + len(block.places)], prior))
-        start += len(block.places)
+    # Back from scaled values to ms per MAC and per byte: behind the common ones come the kinds of each term.
+    rates, start = [], len(best.terms)
+    for prior, term in zip(problem.priors, best.terms, strict=False):  # with overlap there is one term
+        rates.append(term.coefficients(best.values[start : start + len(term.places)], prior))
+        start += len(term.places)
     if best.ridge is not None:
-        terms.append((terms[0][0] * best.ridge, terms[0][1] * best.ridge))
-    (common_compute, compute), (common_memory, memory) = terms
+        rates.append((rates[0][0] * best.ridge, rates[0][1] * best.ridge))
+    (common_compute, compute), (common_memory, memory) = rates
     found = Fit(
         overlap=best.ridge is not None,
         common=(common_compute, common_memory),
         compute=compute,
         memory=memory,
         kernel_ms=float(best.values[-2]) * problem.median_ms / float(np.median(problem.launches)),
-        floor_ms=float(best.values[-1]) * problem.median_ms,
+        launch_overhead_ms=float(best.values[-1]) * problem.median_ms,
         strength=best.strength,
         left_out_errors=best.left_out,
         measured=np.asarray(launches.any(0)),
         has_macs=np.asarray(workload.work(0.0)[chosen].any(0)),
     )
-    return found.settled(workload, chosen, problem.priors)
+    return found.settle_constant_kinds(workload, chosen, problem.priors)
 
 
 def efficiencies(model: Roofline) -> tuple[Array, Array]:
@@ -256,9 +276,10 @@ def efficiencies(model: Roofline) -> tuple[Array, Array]:
     return of_peak, of_bandwidth
 
 
-def _best(problem: _Problem) -> _Solution:
-    """Return the solution of least leave-one-out error; the ridge point is refined between its neighbours."""
+def _best(problem: _FitProblem) -> _Solution:
+    """Return the solution with the smallest leave-one-out error over forms, ridge points and strengths."""
     apart = _sweep(problem, [None])
+    # With overlap: a coarse sweep of the ridge point, then finer ones between the neighbours of the best.
     swept = problem.workload.ridges()
     best = _sweep(problem, swept)
     for _ in range(ZOOMS if len(swept) > 1 else 0):
@@ -270,6 +291,7 @@ def _best(problem: _Problem) -> _Solution:
     return best if best.error < OVERLAP_MUST_REACH * apart.error else apart
 
 
-def _sweep(problem: _Problem, ridges: Iterable[float | None]) -> _Solution:
+def _sweep(problem: _FitProblem, ridges: Iterable[float | None]) -> _Solution:
+    """Return the best solution over some ridge points and all strengths; None stands for no overlap."""
     found = (solution for ridge in ridges for solution in problem.solve(ridge))
     return min(found, key=lambda solution: solution.error)

@@ -1,4 +1,4 @@
-"""A forest beside simpler forms: grown on measurements, and all of them held to networks that they have not seen."""
+"""Grow a random forest on measurements, and cross-validate it beside simpler models of latency or energy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +22,10 @@ LEAST_NETWORKS = 20
 
 @dataclass(frozen=True)
 class ForestReport:
-    """A forest, and the cross-validated scores of every form, the forest first."""
+    """A forest, and the cross-validated scores of every model that was compared, the forest first."""
 
     forest: Forest
-    range: tuple[float, float]  # smallest and largest value it was grown on
+    range: tuple[float, float]  # smallest and largest measured value
     scores: Mapping[str, Scores]
 
 
@@ -50,14 +50,14 @@ def power_fitter(latency_ms: Array) -> Fitter:
 
 
 def fitters(features: Array, of: Quantity, latency_ms: Array) -> dict[str, Fitter]:
-    """Return the forms that are compared, the forest first."""
+    """Return the models that are compared by name, the forest first."""
     physical = {POWER: power_fitter(latency_ms)} if of == "energy" else {KIND_AWARE: fit}
     learnt = {FOREST: forest_fitter(features), RIDGE_REGRESSION: ridge_fitter(features)}
     return learnt | physical | {MACS_ONLY: FITTERS[MACS_ONLY]}
 
 
 def forest_of(measured: Measurements, of: Quantity = "latency") -> ForestReport:
-    """Return the forest grown on `measured`, with the scores of all forms in one and the same cross-validation.
+    """Return the forest grown on `measured`, with the scores of all models in the same cross-validation.
 
     Raises `InvalidInput` for fewer than 20 networks with a value, or values that are all equal.
     """
@@ -83,6 +83,7 @@ def forest_of(measured: Measurements, of: Quantity = "latency") -> ForestReport:
 
 
 def _value(item: Measurement, of: Quantity) -> float | None:
+    """Return the measured latency or energy."""
     return item.energy_mj if of == "energy" else item.latency_ms
 
 
@@ -93,9 +94,9 @@ def grow(features: Array, logarithms: Array, *, trees: int = TREES) -> tuple[Tre
 
 def regressor(trees: int = TREES) -> Any:
     """Return scikit-learn's forest before it is fitted."""
-    from sklearn.ensemble import RandomForestRegressor
+    from sklearn import ensemble  # slow to import, and few calibrations grow a forest
 
-    return RandomForestRegressor(trees, random_state=SEED)
+    return ensemble.RandomForestRegressor(trees, random_state=SEED)
 
 
 def trees_of(fitted: Any) -> tuple[Tree, ...]:
@@ -119,7 +120,7 @@ def fit_forest(
 
 @dataclass(frozen=True)
 class ForestPredictions:
-    """Predictions for the N networks of one workload, for the cross-validation that other forms go through."""
+    """Predictions for the N networks of one workload, in the form that the cross-validation takes (`Predictor`)."""
 
     values: Array
 

@@ -1,4 +1,4 @@
-"""Measured latencies of networks as a CSV file: what `nas measure` writes and `nas calibrate` reads.
+"""Measured latencies of networks in a CSV file, as `nas measure` writes and `nas calibrate` reads it.
 
 Columns: `arch` (path of a spec relative to the file, or the name of a reference network) and `latency_ms`; optional
 `batch` (images in the latency, 1 by default), `energy_mj`, and where it was measured: runtime, threads, machine.
@@ -26,7 +26,7 @@ Row = Mapping[str | None, str | None]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One network, what it took on a device, and how many rows of the file this is the median of."""
+    """The measured latency and energy of one network, the median of so many rows of the file."""
 
     name: str
     arch: ArchSpec
@@ -38,7 +38,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Measurements:
-    """All networks of a file, and where they were measured: what is the same in all of its rows."""
+    """The measurements in a file, with the provenance that all of its rows share."""
 
     networks: tuple[Measurement, ...]
     provenance: Mapping[str, str]
@@ -70,6 +70,7 @@ def read_measurements(path: Path) -> Measurements:
 
 
 def _measurement(row: Row, where: str, folder: Path, known: dict[str, ArchSpec]) -> Measurement:
+    """Return the measurement in a row; `known` caches the specs read so far."""
     if None in row or None in row.values():
         raise InvalidInput(f"{where} has another number of cells than the first line")
     cells = {str(key): str(value).strip() for key, value in row.items()}
@@ -89,6 +90,7 @@ def _measurement(row: Row, where: str, folder: Path, known: dict[str, ArchSpec])
 
 
 def _arch(name: str, where: str, folder: Path) -> ArchSpec:
+    """Return the reference network of that name, or the spec in that file."""
     if not name:
         raise InvalidInput(f"{where}: the cell of column arch is empty; name a spec or a reference network")
     if is_reference(name):
@@ -120,12 +122,13 @@ def _merged(measured: Sequence[Measurement], path: Path) -> tuple[Measurement, .
 
 
 def _median(group: Sequence[Measurement], path: Path) -> Measurement:
+    """Return the median of repeated measurements; `InvalidInput` where they are too far apart."""
     first, latencies = group[0], [item.latency_ms for item in group]
     if max(latencies) > (1 + AGREE_WITHIN) * min(latencies):
         names = " and ".join(dict.fromkeys(item.name for item in group))
         raise InvalidInput(
             f"{path}: {names} is one network with latencies from {min(latencies):g} to {max(latencies):g} ms, more "
-            f"than {AGREE_WITHIN:.0%} apart; keep the rows that are right"
+            f"than {AGREE_WITHIN:.0%} apart; keep the rows that are correct"
         )
     energies = [item.energy_mj for item in group if item.energy_mj is not None]
     energy = median(energies) if energies else None

@@ -1,7 +1,7 @@
-"""How far a calibration can be trusted: cross-validation beside simple baselines, and the interval of a prediction.
+"""How far a calibration can be trusted: cross-validation beside simple baselines, and an interval for predictions.
 
 The interval is conformal (jackknife and CV forms of Barber et al., arXiv 1905.02928): the finite-sample quantile of the
-relative errors of networks that a fit has not seen. It covers new networks that are drawn as the measured ones were.
+relative errors of networks that a fit has not seen. It covers new networks that are sampled as the measured ones were.
 """
 
 import math
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy import stats
 
 from latency_models.calibration.fit import fit, relative_least_squares
 from latency_models.workload import Array, Rows, Workload
@@ -17,7 +18,7 @@ from latency_models.workload import Array, Rows, Workload
 LEAVE_ONE_OUT_BELOW = 30  # measurements; from here on, folds
 FOLDS, REPEATS = 10, 3
 COVERAGE = 0.9
-SETTLED = 3  # terms of a fit that a handful of measurements decides: compute or memory, time per kernel, floor
+SETTLED = 3  # terms of a fit that a handful of measurements decides: compute or memory, time per kernel, overhead
 
 
 class Predictor(Protocol):
@@ -43,11 +44,11 @@ class Scores:
 
 def scores(predicted: Array, measured: Array) -> Scores:
     """Return the scores of predictions [N] against measurements [N]."""
-    from scipy.stats import kendalltau, spearmanr
-
     error = np.abs(predicted / measured - 1)
     varies = np.ptp(predicted) > 1e-9 * np.abs(predicted).max() and np.ptp(measured) > 0
-    rho, tau = (float(test(predicted, measured).statistic) if varies else None for test in (spearmanr, kendalltau))
+    rho, tau = (
+        float(test(predicted, measured).statistic) if varies else None for test in (stats.spearmanr, stats.kendalltau)
+    )
     spread = float(((measured - measured.mean()) ** 2).sum())
     r2 = 1 - float(((predicted - measured) ** 2).sum()) / spread if np.ptp(measured) > 0 else None
     return Scores(rho, tau, 100 * float(error.mean()), 100 * float((error <= 0.1).mean()), r2)
@@ -71,7 +72,7 @@ def mean_scores(each: list[Scores]) -> Scores:
 
 @dataclass(frozen=True)
 class LinearBaseline:
-    """A baseline: coefficients over columns of the whole workload."""
+    """A linear baseline: coefficients of a few columns that are computed from a workload."""
 
     columns: Callable[[Workload], Array]
     coefficients: Array
@@ -82,7 +83,7 @@ class LinearBaseline:
 
 
 def linear_baseline(*forms: Callable[[Workload], Array]) -> Fitter:
-    """Return the fit of the form whose columns [N, P] have the smallest squared relative error."""
+    """Return a fitter of linear baselines: of several `forms` of columns [N, P], that of the least squared error."""
 
     def fitted(workload: Workload, latency_ms: Array, rows: Rows) -> Predictor:
         tried = []
@@ -97,24 +98,24 @@ def linear_baseline(*forms: Callable[[Workload], Array]) -> Fitter:
 
 
 def with_constant(columns: Array) -> Array:
-    """Return columns [N] with one of ones: [N, 2]."""
+    """Return a column [N] beside one of ones: [N, 2]."""
     return np.column_stack([columns, np.ones(len(columns))])
 
 
-def plain_roofline(workload: Workload, latency_ms: Array, rows: Rows, *, floor: bool) -> Predictor:
-    """Return the roofline of one ridge point and one peak, with a floor or without."""
+def plain_roofline(workload: Workload, latency_ms: Array, rows: Rows, *, overhead: bool) -> Predictor:
+    """Return the fitted roofline of one ridge point and one peak, with a launch overhead or without."""
 
     def form(ridge: float) -> Callable[[Workload], Array]:
-        return lambda w: with_constant(w.work(ridge).sum(1)) if floor else w.work(ridge).sum(1)[:, None]
+        return lambda w: with_constant(w.work(ridge).sum(1)) if overhead else w.work(ridge).sum(1)[:, None]
 
     return linear_baseline(*(form(float(ridge)) for ridge in workload.ridges()))(workload, latency_ms, rows)
 
 
 KIND_AWARE = "kind-aware roofline"
-FITTERS: Mapping[str, Fitter] = {
+FITTERS: Mapping[str, Fitter] = {  # by name in reports and in JSON; "floor" there is the launch overhead
     KIND_AWARE: fit,
-    "plain roofline + floor": lambda *data: plain_roofline(*data, floor=True),
-    "plain roofline": lambda *data: plain_roofline(*data, floor=False),
+    "plain roofline + floor": lambda *data: plain_roofline(*data, overhead=True),
+    "plain roofline": lambda *data: plain_roofline(*data, overhead=False),
     "MACs only": linear_baseline(lambda workload: with_constant(workload.work(0.0).sum(1))),
     "kernel count": linear_baseline(lambda workload: with_constant(workload.launches.sum(1))),
 }
@@ -124,6 +125,7 @@ def cross_validated(fitter: Fitter, workload: Workload, latency_ms: Array) -> Ar
     """Return predictions [repeats, N], each by a fit that has not seen the network; the order of rows is irrelevant."""
     count = len(latency_ms)
     everything = np.arange(count)
+    # Sorted by latency and size, so that folds do not depend on the order of rows in the file.
     order = np.lexsort((workload.launches.sum(1), workload.work(0.0).sum(1), latency_ms))
     alone = count < LEAVE_ONE_OUT_BELOW
     rng = np.random.default_rng(0)
@@ -155,7 +157,5 @@ def half_width(predicted: Array, measured: Array, coverage: float = COVERAGE) ->
     rank = math.ceil((count + 1) * coverage)
     if rank <= count:
         return float(np.sort(errors)[rank - 1])
-    from scipy.stats import t
-
     spread = float(np.sqrt((errors**2).mean() * (1 + 1 / count)))
-    return spread * float(t.ppf((1 + coverage) / 2, max(1, count - SETTLED)))
+    return spread * float(stats.t.ppf((1 + coverage) / 2, max(1, count - SETTLED)))

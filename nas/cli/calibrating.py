@@ -198,7 +198,7 @@ def report_tables(report: "CalibrationReport", path: Path) -> "Group":
     images = "picture" if model.batch == 1 else f"batch of {model.batch} images"
     here = f" or --target {path.stem} here" if path == Path(path.name) else ""
     lines = [
-        f"a kernel takes {words}, plus {model.time_per_kernel_us:.4g} us; a {images} {model.floor_ms:.4g} ms more; "
+        f"a kernel takes {words}, plus {model.time_per_kernel_us:.4g} us; a {images} {model.launch_overhead_ms:.4g} ms more; "
         f"ridge point {model.ridge_point:.4g} MACs per byte",
         f"90 % of new networks like these lie within {calibration.interval_90_percent:.1f} % of the prediction; "
         f"measured: {calibration.networks} networks, {low:g} to {high:g} ms",

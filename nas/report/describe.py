@@ -75,7 +75,7 @@ def forest_row(path: str, arch: ArchSpec) -> ForestRow:
     """Return what the forest in the file `path` predicts for `arch`; `InvalidInput` where the file holds no forest."""
     forest = load_forest(Path(path))
     value, (low, high) = float(forest.predict([arch])[0]), forest.range
-    note = f"{forest.trust}; no prediction leaves {low:.4g} to {high:.4g} {forest.unit}"
+    note = f"{forest.error_note}; no prediction leaves {low:.4g} to {high:.4g} {forest.unit}"
     return ForestRow(
         path, forest.of, value, forest.unit, forest.batch, forest.range, forest.cross_validated_mape_percent, note
     )

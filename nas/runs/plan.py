@@ -190,7 +190,7 @@ def load_model(settings: SearchConfig, num_classes: int) -> Roofline:
 def energy_model(settings: SearchConfig) -> Energy:
     """Return the energy of a batch on the settings' target; `InvalidInput` where nothing is known of it."""
     if settings.target is None:
-        raise InvalidInput("--max-energy-mj needs a --target with energy figures; an abstract device has none")
+        raise InvalidInput("--max-energy-mj needs a --target with energy coefficients; an abstract device has none")
     return load_target(settings.target).energy_model()
 
 

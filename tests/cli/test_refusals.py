@@ -56,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("search --max-memory-kb 0", "positive and finite, got '0'"),
         ("search --max-memory-kb 8", "max_memory_kb must be at least"),
         ("search --max-flash-kb 8", "KB of weights"),
-        ("search --max-energy-mj 8", "target 'pixel8-edgetpu' has no energy figures"),
+        ("search --max-energy-mj 8", "target 'pixel8-edgetpu' has no energy coefficients"),
         ("search --ridge-point 5 --max-energy-mj 8", "--max-energy-mj needs a --target"),
         ("search --max-macs 1.5", "whole number of at least 1"),
         ("search --seed -1", "whole number, 0 to"),

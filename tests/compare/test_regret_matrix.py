@@ -129,8 +129,8 @@ def test_energy_is_that_of_the_target_or_refused(
     out = tmp_path / "out"
     assert main(["compare", "mobilenetv2", "--targets", f"{path},rpi5", "--energy", "--out", str(out)]) == 2
     error = capsys.readouterr().err
-    assert "'rpi5' has no energy figures" in error and error.count("\n") == 1 and not out.exists()
-    with pytest.raises(InvalidInput, match="no energy figures"):
+    assert "'rpi5' has no energy coefficients" in error and error.count("\n") == 1 and not out.exists()
+    with pytest.raises(InvalidInput, match="no energy coefficients"):
         compare([runs / "edge"], ["rpi5"], energy=True)
 
 

@@ -54,8 +54,8 @@ def test_a_kind_without_time_keeps_a_target_from_being_made() -> None:
 def test_the_default_target_keeps_its_figures_and_too_few_networks_are_said() -> None:
     edgetpu = load_target("edgetpu")
     assert edgetpu.name in KEPT and edgetpu.calibration is None
-    assert edgetpu.floor_ms is not None
-    figures = (edgetpu.peak_gmacs_per_s.value, edgetpu.bandwidth_gb_per_s.value, edgetpu.floor_ms.value)
+    assert edgetpu.launch_overhead_ms is not None
+    figures = (edgetpu.peak_gmacs_per_s.value, edgetpu.bandwidth_gb_per_s.value, edgetpu.launch_overhead_ms.value)
     assert figures == (3811, 103, 0.61)
     few = next(case for case in CASES if case.target == "pixel3-cpu")
     refit = Refit(few, measured("pixel3-cpu"))

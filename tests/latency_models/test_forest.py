@@ -36,7 +36,7 @@ from nas.zoo import reference
 from search_spaces.ofa_mbv3 import SPACE as OFA
 from tests.support.strategies import archs
 
-DEVICE = Roofline("device", 40.0, 8.0, floor_ms=0.3, time_per_kernel_us=12.0)
+DEVICE = Roofline("device", 40.0, 8.0, launch_overhead_ms=0.3, time_per_kernel_us=12.0)
 NETWORKS = tuple(OFA.decode(tuple(map(int, g))) for g in OFA.sample(np.random.default_rng(0), 40))
 LATENCY_MS = np.array([DEVICE.predict_ms(arch) for arch in NETWORKS])
 

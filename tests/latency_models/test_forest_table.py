@@ -18,7 +18,7 @@ from nas.search.objectives import columns, objectives
 from nas.space.staged import StagedSpace
 from tests.support.tiny import SPACE
 
-DEVICE = Roofline("device", 4.0, 0.8, floor_ms=0.003, time_per_kernel_us=1.0)
+DEVICE = Roofline("device", 4.0, 0.8, launch_overhead_ms=0.003, time_per_kernel_us=1.0)
 SIZES = tuple(len(decision.options) for decision in SPACE.decisions)
 
 
@@ -78,10 +78,10 @@ def file(tmp_path: Path) -> str:
 
 def test_a_forest_keeps_its_held_out_error_in_its_file_and_an_older_file_has_none(file: str) -> None:
     assert load_forest(Path(file)).cross_validated_mape_percent == 4.25
-    assert "held-out error 4.2 % (MAPE) on 40 measured networks" in load_forest(Path(file)).trust
+    assert "held-out error 4.2 % (MAPE) on 40 measured networks" in load_forest(Path(file)).error_note
     Path(file).write_text(forest_text(FOREST))
     assert load_forest(Path(file)).cross_validated_mape_percent is None
-    assert "not stored" in load_forest(Path(file)).trust
+    assert "not stored" in load_forest(Path(file)).error_note
 
 
 @pytest.mark.parametrize("value", ["-1", '"small"', "NaN"])

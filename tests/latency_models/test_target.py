@@ -132,7 +132,7 @@ def test_default_models_are_near_published_measurements(
 def test_eq_1_by_hand_kernel_by_kernel() -> None:
     """8x8x3 image, conv 3x3 s2 to 4, classifier to 10; 1 GMAC/s, 0.5 GB/s, 1 byte a weight, 2 an activation."""
     arch = ArchSpec(Shape(8, 8, 3), ((Conv(4, 3, 2),),), Head(), 10)
-    model = Roofline("hand", 1.0, 0.5, floor_ms=0.25, time_per_kernel_us=3.0, bytes_per_activation=2.0)
+    model = Roofline("hand", 1.0, 0.5, launch_overhead_ms=0.25, time_per_kernel_us=3.0, bytes_per_activation=2.0)
     conv, pool, dense = (model.explain(kernel) for kernel in arch.kernels)
     # conv: 4*4 outputs * 3*3*3*4 weights = 1,728 MACs; 108 + 2 * (192 + 64) = 620 bytes
     assert (conv.macs, conv.bytes, conv.bound) == (1728, 620, "compute")
@@ -165,13 +165,13 @@ def test_an_endless_ridge_point_is_the_byte_count(arch: ArchSpec, bandwidth: flo
     assert model.predict_ms(arch) == pytest.approx(moved / (bandwidth * 1e6), rel=1e-9)
 
 
-@given(arch=convolutions(), peak=POSITIVE, bandwidth=POSITIVE, floor=st.floats(0, 10), times=st.floats(0.01, 100))
+@given(arch=convolutions(), peak=POSITIVE, bandwidth=POSITIVE, overhead=st.floats(0, 10), times=st.floats(0.01, 100))
 def test_a_faster_device_divides_the_time_above_the_floor(
-    arch: ArchSpec, peak: float, bandwidth: float, floor: float, times: float
+    arch: ArchSpec, peak: float, bandwidth: float, overhead: float, times: float
 ) -> None:
     slow = Roofline("slow", peak, bandwidth)
-    fast = Roofline("fast", peak * times, bandwidth * times, floor_ms=floor)
-    assert fast.predict_ms(arch) == pytest.approx(floor + slow.predict_ms(arch) / times, rel=1e-9)
+    fast = Roofline("fast", peak * times, bandwidth * times, launch_overhead_ms=overhead)
+    assert fast.predict_ms(arch) == pytest.approx(overhead + slow.predict_ms(arch) / times, rel=1e-9)
 
 
 @given(arch=convolutions(), other=convolutions(), ridge=st.floats(0, 1e4))

@@ -9,7 +9,7 @@ from nas.arch import ArchSpec
 from search_spaces.ofa_mbv3 import SPACE as OFA
 
 APART = Roofline(
-    "apart", 40.0, 8.0, floor_ms=0.3, time_per_kernel_us=12.0, bytes_per_weight=4.0, bytes_per_activation=4.0,
+    "apart", 40.0, 8.0, launch_overhead_ms=0.3, time_per_kernel_us=12.0, bytes_per_weight=4.0, bytes_per_activation=4.0,
     kind_efficiency=(("conv", 0.5), ("pointwise", 1.5), ("depthwise", 0.2), ("dense", 0.8)),
     kind_memory_efficiency=(("depthwise", 3.0), ("elementwise", 0.4), ("pool", 2.0)), overlap=False,
 )  # fmt: skip

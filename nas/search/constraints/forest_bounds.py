@@ -71,7 +71,7 @@ class ForestBound:
         """The bound in one line, for the plan of a search."""
         return (
             f"hard bound: at most {self.most:g} {self.forest.unit} of {self.forest.of} as the forest {self.name} "
-            f"predicts it, kept by checked repair; {self.forest.trust}"
+            f"predicts it, kept by checked repair; {self.forest.error_note}"
         )
 
     def remark(self, arch: ArchSpec) -> str:
@@ -80,7 +80,7 @@ class ForestBound:
         kept = "kept by checked repair" if value <= self.most else "NOT kept"
         return (
             f"predicted {forest.of} by the forest {self.name}: {value:.4g} {forest.unit}, bound {self.most:g}: {kept}; "
-            f"{forest.trust}"
+            f"{forest.error_note}"
         )
 
 

@@ -82,17 +82,17 @@ def test_the_order_of_the_rows_does_not_matter(order: list[int]) -> None:
 
 
 @pytest.mark.parametrize("device", [APART, TOGETHER], ids=lambda device: device.name)
-def test_kinds_of_equal_work_get_the_common_rate_and_the_floor_the_rest(
+def test_kinds_of_equal_work_get_the_common_rate_and_the_launch_overhead_the_rest(
     device: Roofline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All networks of the space have one stem: no measured network tells its time from the floor."""
+    """All networks of the space have one stem: no measured network can tell its time from the launch overhead."""
     seen, noisy = workload(SEEN[:30]), times(device, SEEN[:30]) * np.random.default_rng(4).lognormal(0, 0.05, 30)
     settled = fit(seen, noisy)
-    monkeypatch.setattr(Fit, "settled", lambda fitted, *_: fitted)
+    monkeypatch.setattr(Fit, "settle_constant_kinds", lambda fitted, *_: fitted)
     raw, place = fit(seen, noisy), KINDS.index("conv")
     np.testing.assert_allclose(settled.predict(workload(UNSEEN)), raw.predict(workload(UNSEEN)), rtol=1e-9)
-    assert settled.floor_ms >= 0
-    if settled.floor_ms > 0:
+    assert settled.launch_overhead_ms >= 0
+    if settled.launch_overhead_ms > 0:
         assert settled.compute[place] == pytest.approx(settled.common[0])
     assert abs(settled.compute[place] / settled.common[0] - 1) <= abs(raw.compute[place] / raw.common[0] - 1)
     varied = KINDS.index("depthwise")
@@ -253,7 +253,7 @@ def test_energy_of_a_known_device_is_recovered() -> None:
 
 
 def test_a_target_without_energy_says_so() -> None:
-    with pytest.raises(InvalidInput, match="has no energy figures"):
+    with pytest.raises(InvalidInput, match="has no energy coefficients"):
         load_target("rpi5").energy_model()
 
 

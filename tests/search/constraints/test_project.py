@@ -28,7 +28,7 @@ from tests.latency_models.test_forest_table import FOREST, SIZES
 from tests.support.tabular import Tabular, free
 from tests.support.tiny import SPACE
 
-DEVICE = Roofline("device", 4.0, 0.8, floor_ms=0.003, time_per_kernel_us=1.0)
+DEVICE = Roofline("device", 4.0, 0.8, launch_overhead_ms=0.003, time_per_kernel_us=1.0)
 
 
 def flat(space: Any) -> NDArray[np.float64]:
