@@ -61,7 +61,7 @@ def measure(what: Path, out: Path, runtime: str) -> None:
 
 def draw(model: Roofline, between_ms: tuple[float, float], count: int, seed: int) -> list[ArchSpec]:
     """Return networks of the UIB space at predicted latencies drawn log-uniformly; each is uniform, then repaired."""
-    space = load("space", SPACES, "uib").deployed(RESOLUTION, 3, CLASSES)
+    space = load("space", SPACES, "uib").with_input(RESOLUTION, 3, CLASSES)
     table = compile_table(space, model)
     low = max(between_ms[0], float(table.minimum()[0]))
     high = min(between_ms[1], float(table.maximum()[0]))

@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--policies", type=int, default=20)
     count = parser.parse_args().policies
-    space: StagedSpace = load("space", SPACES, "uib").deployed(SIDE, 3, CLASSES)
+    space: StagedSpace = load("space", SPACES, "uib").with_input(SIDE, 3, CLASSES)
     print(f"{'latency x':>9}{'share':>7}  {'bounds':12}{'by moves':>10}{'with draws':>12}")
     for ratio in (1.0, 2.0):
         for share in SHARES:

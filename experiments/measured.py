@@ -93,7 +93,7 @@ def mbconv_spec(row: Row) -> ArchSpec:
 @cache
 def ofa_space(side: int) -> MBSpace:
     """Return the once-for-all space for images of `side` pixels."""
-    return OFA.deployed(side, OFA.input_shape.channels, OFA.num_classes)
+    return OFA.with_input(side, OFA.input_shape.channels, OFA.num_classes)
 
 
 def ofa_spec(row: Row) -> ArchSpec:

@@ -129,7 +129,7 @@ def _propose(args: argparse.Namespace) -> None:
     like, _ = _like(args)
     published = load("space", SPACES, args.space or "uib")
     side = args.resolution or DEPLOYED_PX
-    space = published.deployed(side, published.input_shape.channels, published.num_classes)
+    space = published.with_input(side, published.input_shape.channels, published.num_classes)
     folder = check_new_folder(Path(args.out or TO_MEASURE))
     model = like.model() if like else abstract_target(RIDGE_POINT, 1.0)
     proposed = propose(space, model, args.propose, seed=args.seed or 0)

@@ -127,7 +127,7 @@ def _space_row(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
     published = load("space", SPACES, name)
     shape = published.input_shape
-    space = published.deployed(args.resolution, shape.channels, published.num_classes)
+    space = published.with_input(args.resolution, shape.channels, published.num_classes)
     coarse = space.coarse() if isinstance(space, StagedSpace) else None  # without a supernet, no two stages
     row: dict[str, Any] = {
         "name": name,

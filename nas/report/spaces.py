@@ -14,7 +14,7 @@ def space_row(name: str, resolution: int, model: LatencyModel | None) -> dict[st
     The counts of the coarse stage are None for a space without a supernet.
     """
     published = load("space", SPACES, name)
-    space = published.deployed(resolution, published.input_shape.channels, published.num_classes)
+    space = published.with_input(resolution, published.input_shape.channels, published.num_classes)
     coarse = space.coarse() if isinstance(space, StagedSpace) else None
     row = {
         "name": name,

@@ -224,7 +224,7 @@ def make_plan(settings: SearchConfig) -> SearchPlan:
         settings,
         preset,
         dataset,
-        base.deployed(settings.resolution, CHANNELS, dataset.num_classes),
+        base.with_input(settings.resolution, CHANNELS, dataset.num_classes),
         model,
         latency_budget,
         proxy_resolution(preset, dataset.resolution, settings.proxy_resolution),

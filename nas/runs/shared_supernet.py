@@ -148,7 +148,7 @@ def payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
 def build_evaluator(given: dict[str, Any]) -> SupernetEvaluator:
     """Return the evaluator of a trained supernet; module-level, so that any worker can build it."""
     base: StagedSpace = load("space", SPACES, given["space"])
-    space = base.deployed(*given["deployed"]).proxy(*given["proxy"])
+    space = base.with_input(*given["deployed"]).proxy(*given["proxy"])
     val = jax.device_put(dict(given["images"]))
     images = SearchImages(x_train=val["x_val"][:0], y_train=val["y_val"][:0], **val)
     graph = nnx.graphdef(_abstract(space))

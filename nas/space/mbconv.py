@@ -116,7 +116,7 @@ class MBSpace(DecisionSpace):
             total *= each * len(stage.depths) if stage.shared_options else sum(each**depth for depth in stage.depths)
         return total
 
-    def deployed(self, resolution: int, channels: int, num_classes: int) -> "MBSpace":
+    def with_input(self, resolution: int, channels: int, num_classes: int) -> "MBSpace":
         """Return the space for square images of `resolution` px; early strides become 1 where images are small.
 
         `nas.space.scaling.drop_early_strides` says which.

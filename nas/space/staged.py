@@ -119,7 +119,7 @@ class StagedSpace(DecisionSpace):
             stages=tuple(stages),
         )
 
-    def deployed(self, resolution: int, channels: int, num_classes: int) -> "StagedSpace":
+    def with_input(self, resolution: int, channels: int, num_classes: int) -> "StagedSpace":
         """Return the space for square images of `resolution` px; early strides become 1 where images are small.
 
         `nas.space.scaling.drop_early_strides` says which.
@@ -148,7 +148,7 @@ class StagedSpace(DecisionSpace):
             features=scale_channels(self.features, width),
             hidden=scale_channels(self.hidden, width),
         )
-        return narrow.deployed(resolution, self.input_shape.channels, self.num_classes)
+        return narrow.with_input(resolution, self.input_shape.channels, self.num_classes)
 
     # ------------------------------------------------------------------------------------------- genotypes and specs
 

@@ -141,7 +141,7 @@ def test_proposals_span_the_space_and_can_be_filled_in(folder: Path, capsys: pyt
     found = json.loads(capsys.readouterr().out)
     expected = [row["expected"] for row in found["specs"]]
     assert len(expected) == 8 and expected == sorted(expected)
-    space = load("space", SPACES, "uib").deployed(224, 3, 1000)
+    space = load("space", SPACES, "uib").with_input(224, 3, 1000)
     model = Roofline("plain", 1.0, 1 / 31.2)
     ends = [compile_table(space, model).minimum()[0], compile_table(space, model).maximum()[0]]
     assert [expected[0], expected[-1]] == pytest.approx(ends)

@@ -63,7 +63,7 @@ def test_tables_equal_the_walk_over_kernels(member: tuple[MBSpace, tuple[int, ..
 @given(members(), st.sampled_from([16, 28, 64, 132, 192]))
 def test_deploying_commutes_with_decoding(member: tuple[MBSpace, tuple[int, ...]], side: int) -> None:
     space, genotype = member
-    assert space.deployed(side, 1, 10).decode(genotype) == with_input(space.decode(genotype), side, 1, 10)
+    assert space.with_input(side, 1, 10).decode(genotype) == with_input(space.decode(genotype), side, 1, 10)
 
 
 def test_sizes_are_the_published_ones() -> None:
