@@ -1,6 +1,6 @@
-"""The only package that imports Ray: batches of candidates on workers, and trials under Ray Tune.
+"""Work on Ray, in the only package that imports it: candidates evaluated on workers, and trials under Ray Tune.
 
-Ray and Tune read these variables as they are imported; what the environment already says is left alone.
+Ray and Tune read the variables below when they are imported; those that the environment has already are left alone.
 """
 
 import os

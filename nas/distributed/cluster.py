@@ -1,7 +1,7 @@
-"""A Ray cluster for one command: a quiet one of N workers on this machine, or one that runs already.
+"""A Ray cluster for one command: N workers started on this machine, or a cluster that runs already.
 
-Workers compute with a fixed number of threads and a fixed share of a GPU, whatever their number, so that it cannot
-change a result. XLA on a CPU takes its number of threads from NPROC (its flags have no effect on it, measured with
+Workers compute with a fixed number of threads and a fixed share of a GPU, so that the number of workers cannot change a
+result. XLA on a CPU takes its number of threads from NPROC (its flags have no effect on it, measured with
 jax 0.10.2); a worker gets it from its environment, before Python starts.
 """
 
@@ -23,10 +23,10 @@ from ray.exceptions import AuthenticationError
 
 from nas.errors import InvalidInput
 
-MOST_WORKERS = 1024
-SMALLEST_STORE = 80 * 2**20  # bytes; Ray asks for at least 75 MiB
-CONNECT_S = 5.0
-FOLDER = "nas-ray-"
+MAX_WORKERS = 1024
+MIN_STORE_BYTES = 80 * 2**20  # Ray asks for at least 75 MiB
+CONNECT_S = 5.0  # within which something must answer at an address
+FOLDER = "nas-ray-"  # begins the name of the folder for Ray's sockets and logs; the process id follows
 NEEDS_TOKEN = "asks for its token: set RAY_AUTH_MODE=token, with the token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
 THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -35,7 +35,7 @@ class Cluster:
     """A connection to Ray, closed by `close`; where Ray already runs in this process it is used and left running."""
 
     def __init__(self, workers: int, *, address: str | None = None, threads: int = 1, payload_bytes: int = 0) -> None:
-        """Start `workers` slots of `threads` threads here, or connect to `address` ("auto", "host:port").
+        """Start Ray with room for `workers` of `threads` threads here, or connect to `address` ("auto", "host:port").
 
         `payload_bytes` is what the object store must hold. `InvalidInput` where there is no cluster at `address`.
         """
@@ -52,13 +52,14 @@ class Cluster:
             self._start(address, payload_bytes)
 
     def _start(self, address: str | None, payload_bytes: int) -> None:
+        """Start Ray, or connect to it."""
         common: dict[str, Any] = {
             "log_to_driver": False, "configure_logging": False, "runtime_env": {"env_vars": self.environment}
         }  # fmt: skip
         if address is None:
             common |= {
                 "address": "local", "num_cpus": self.workers * self.threads, "include_dashboard": False,
-                "object_store_memory": SMALLEST_STORE + 2 * payload_bytes, "_temp_dir": self._folder,
+                "object_store_memory": MIN_STORE_BYTES + 2 * payload_bytes, "_temp_dir": self._folder,
             }  # fmt: skip
         else:
             common["address"] = address
@@ -82,7 +83,7 @@ class Cluster:
 
     @property
     def scratch(self) -> str:
-        """A folder on this machine for what nobody reads again; it goes with the cluster."""
+        """A folder on this machine for temporary files; it is removed with the cluster."""
         return os.path.join(self._folder or "", "scratch")
 
     @property
@@ -92,7 +93,7 @@ class Cluster:
         return 1 / -(-self.workers // gpus) if gpus else 0.0
 
     def options(self) -> dict[str, Any]:
-        """Return what a worker asks of Ray: processors, share of a GPU, environment."""
+        """Return the options of a Ray actor for one worker: processors, share of a GPU, environment."""
         return {
             "num_cpus": self.threads,
             "num_gpus": self.gpus_each,
@@ -123,12 +124,13 @@ def check(workers: int, address: str | None) -> None:
 
 
 def _check_workers(workers: int) -> None:
-    if not 1 <= workers <= MOST_WORKERS:
-        raise InvalidInput(f"the number of workers must lie between 1 and {MOST_WORKERS}, got {workers}")
+    """Raise `InvalidInput` for a number of workers out of range."""
+    if not 1 <= workers <= MAX_WORKERS:
+        raise InvalidInput(f"the number of workers must lie between 1 and {MAX_WORKERS}, got {workers}")
 
 
 def _check_answers(address: str) -> None:
-    """Raise where nobody listens at `address`, "host:port": Ray itself would try again for minutes."""
+    """Raise `InvalidInput` where nothing listens at `address`, "host:port": Ray itself would try again for minutes."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
     if host and port.isdecimal():
         try:
@@ -138,7 +140,8 @@ def _check_answers(address: str) -> None:
 
 
 def _asks_for_token(error: BaseException | None) -> bool:
-    """Return whether an error of Ray's goes back to a token that is missing or wrong; most only quote what it was."""
+    """Return whether an error of Ray's was caused by a token that is missing or wrong."""
+    # Ray raises other errors that have it as their cause, or merely quote its name in their text.
     while error is not None:
         if isinstance(error, AuthenticationError) or AuthenticationError.__name__ in str(error):
             return True
@@ -159,9 +162,10 @@ def _new_folder() -> str:
 
 
 def _environment(threads: int, scratch: str | None) -> dict[str, str]:
-    """Return the variables of a worker; on this machine, which has the folder `scratch`, it finds our modules as well.
+    """Return the environment variables of a worker.
 
-    There it also keeps what XLA compiled: a trial that goes on in another worker does not compile again.
+    With `scratch`, a folder on this machine, a worker also finds our modules, and shares what XLA compiled with the
+    others: a trial that goes on in another worker does not compile again.
     """
     found = dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     if scratch is not None:
@@ -171,13 +175,16 @@ def _environment(threads: int, scratch: str | None) -> dict[str, str]:
 
 
 def store_bytes(payload: Any) -> int:
-    """Return how many bytes `payload` takes in the object store; arrays are not copied to find out."""
-    buffers: list[pickle.PickleBuffer] = []
+    """Return how many bytes `payload` takes in the object store."""
+    buffers: list[pickle.PickleBuffer] = []  # protocol 5 hands arrays out here, without a copy
     head = pickle.dumps(payload, protocol=5, buffer_callback=buffers.append)
     return len(head) + sum(buffer.raw().nbytes for buffer in buffers)
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of an error's text that is not blank; of one that crossed processes, the error itself."""
+    """Return the last line of an error's text that is not blank.
+
+    Where an error crossed processes, its text is a traceback, whose last line is the error itself.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,7 +1,12 @@
-"""Batches of candidates evaluated by Ray actors, each of which holds the supernet: an `Executor` that survives workers.
+"""The executor on Ray: actors that each hold an evaluator, such as the supernet, and evaluate batches of candidates.
 
 A batch goes to one worker whole. A worker that dies is replaced and its batch tried again; a batch that fails several
-times is given up and reported. Which worker evaluates a batch, and how many there are, never shows in a result.
+times is given up and reported. Which worker evaluates a batch, and how many there are, never changes a result: batches
+are made by the caller, and results come back in the order of the batches.
+
+How it works: `evaluate` alternates between `_dispatch`, which fills the workers with batches, and `_collect`, which
+waits for one call to end. A worker is a `_WorkerHandle` with the calls that it was given, in order; the batches of one
+`evaluate` are a `_BatchQueue`.
 """
 
 import os
@@ -20,24 +25,24 @@ from nas.distributed.cluster import Cluster, last_line, store_bytes
 from nas.errors import InvalidInput
 from nas.protocols import Evaluator, Genotypes
 
-ATTEMPTS = 3  # of a batch, before it is given up
-AHEAD = 4  # batches per worker that may be started beyond the one whose result comes next
-PATIENCE_S = 300.0  # until the first worker must have built its evaluator
+ATTEMPTS = 3  # at a batch, before it is given up
+AHEAD = 4  # batches per worker that may be started beyond the one whose result is yielded next
+START_TIMEOUT_S = 300.0  # within which one worker at least must have built its evaluator
 Accuracies = NDArray[np.float64]  # [N]
 Build = Callable[[Any], Evaluator]
 
 
 @dataclass(frozen=True)
 class GivenUp:
-    """A batch left out: its number, counted over all batches of the executor, its size, and why, in one line."""
+    """A batch that was given up: its number, its size, and why, in one line."""
 
-    batch: int
+    batch: int  # counted over all batches that the executor ever got
     candidates: int
     error: str
 
 
-class _Worker:
-    """What runs in the process of a worker."""
+class _EvaluatorActor:
+    """The actor of a worker: what runs in its process."""
 
     def __init__(self) -> None:
         self.evaluator: Evaluator | None = None
@@ -54,44 +59,45 @@ class _Worker:
 
 
 @dataclass
-class _Job:
-    """The batches of one call: which wait, which failed how often, and the results that wait for their turn."""
+class _BatchQueue:
+    """The batches of one call of `evaluate`, by their index: which wait, which failed, and results not yet yielded."""
 
     batches: Sequence[Genotypes]
-    first: int  # number of its first batch
+    first: int  # number of the first batch among all that the executor ever got
     waiting: deque[int] = field(default_factory=deque)
     failures: Counter[int] = field(default_factory=Counter)
     results: dict[int, Accuracies | None] = field(default_factory=dict)
-    suspects: set[int] = field(default_factory=set)  # were on a worker that died, and are tried again alone
-    turn: int = 0  # the batch whose result comes next
+    suspects: set[int] = field(default_factory=set)  # were two on a worker that died; each is tried again alone
+    turn: int = 0  # the batch whose result is yielded next
 
     def __post_init__(self) -> None:
         self.waiting.extend(range(len(self.batches)))
 
 
 @dataclass(frozen=True)
-class _Call:
-    """Work that a worker was given: a batch of a job, or, without a job, to build its evaluator."""
+class _RemoteCall:
+    """A call sent to a worker: to evaluate a batch of `queue`, or, where that is None, to build its evaluator."""
 
     future: Any
-    job: _Job | None = None
+    queue: _BatchQueue | None = None
     number: int = -1
 
 
 @dataclass
-class _Slot:
-    """The place of one worker: the actor in it, its process id once its evaluator is built, its calls in order."""
+class _WorkerHandle:
+    """One worker of the executor; when its process dies, it gets another actor."""
 
     actor: Any = None
-    pid: int | None = None
-    calls: deque[_Call] = field(default_factory=deque)
+    pid: int | None = None  # of its process, once the evaluator is built: then the worker is ready
+    calls: deque[_RemoteCall] = field(default_factory=deque)  # not yet ended, in order
 
 
 class RayExecutor:
-    """Evaluates batches on `workers` actors; a context manager. `build(payload)` makes the evaluator of each.
+    """Evaluates batches on `workers` Ray actors; a context manager. `build(payload)` makes the evaluator of each.
 
-    `build` is a function of a module. The payload, arrays and plain data, goes into the object store once, and workers
-    see its arrays read-only without a copy. A worker computes with `threads` threads and its share of the GPUs.
+    `build` is a function at the top of a module, so that a worker can import it. The payload, arrays and plain data,
+    goes into Ray's object store once, and workers see its arrays read-only without a copy. A worker computes with
+    `threads` threads and its share of the GPUs.
     """
 
     def __init__(
@@ -110,15 +116,15 @@ class RayExecutor:
         self.given_up: list[GivenUp] = []
         self.lost_workers = 0
         self._attempts, self._build_failures, self._batches = attempts, 0, 0
-        self._running: dict[Any, _Slot] = {}  # by future
-        self._slots: list[_Slot] = []
+        self._running: dict[Any, _WorkerHandle] = {}  # the worker of every call that has not ended, by its future
+        self._handles: list[_WorkerHandle] = []
         self._build, self._started = build, time.monotonic()
         self._cluster = Cluster(workers, address=address, threads=threads, payload_bytes=store_bytes(payload))
         try:
             self._payload: Any = ray.put(payload)
-            self._slots = [_Slot() for _ in range(workers)]
-            for slot in self._slots:
-                self._fill(slot)
+            self._handles = [_WorkerHandle() for _ in range(workers)]
+            for worker in self._handles:
+                self._start_worker(worker)
         except BaseException:
             self.close()
             raise
@@ -131,7 +137,7 @@ class RayExecutor:
     @property
     def live_pids(self) -> tuple[int, ...]:
         """The process ids of the workers that are ready or at work."""
-        return tuple(slot.pid for slot in self._slots if slot.pid is not None)
+        return tuple(worker.pid for worker in self._handles if worker.pid is not None)
 
     @property
     def live_workers(self) -> int:
@@ -143,22 +149,22 @@ class RayExecutor:
 
         `InvalidInput` where the workers cannot build their evaluator, or none of them starts.
         """
-        job = _Job(batches, self._batches)
+        queue = _BatchQueue(batches, self._batches)
         self._batches += len(batches)
-        while job.turn < len(batches):
-            self._hand_out(job)
-            if job.turn in job.results:
-                job.turn += 1
-                yield job.results.pop(job.turn - 1)
+        while queue.turn < len(batches):
+            self._dispatch(queue)
+            if queue.turn in queue.results:
+                queue.turn += 1
+                yield queue.results.pop(queue.turn - 1)
             else:
                 self._collect()
 
     def close(self) -> None:
         """End the workers, and the cluster where it was started here. May be called again."""
-        for slot in self._slots:
-            if slot.actor is not None:
-                ray.kill(slot.actor)
-        self._slots, self._running = [], {}
+        for worker in self._handles:
+            if worker.actor is not None:
+                ray.kill(worker.actor)
+        self._handles, self._running = [], {}
         self._payload = None
         self._cluster.close()
 
@@ -170,91 +176,99 @@ class RayExecutor:
 
     # ------------------------------------------------------------------------------------------------------- workers
 
-    def _fill(self, slot: _Slot) -> None:
-        """Put a new actor into `slot`; it builds its evaluator at once."""
-        actor: Any = ray.remote(_Worker).options(**self._cluster.options(), max_restarts=0).remote()
-        slot.actor, slot.pid = actor, None
-        self._called(slot, _Call(actor.build.remote(self._build, self._payload)))
+    def _start_worker(self, worker: _WorkerHandle) -> None:
+        """Give `worker` a new actor, which builds its evaluator at once."""
+        actor: Any = ray.remote(_EvaluatorActor).options(**self._cluster.options(), max_restarts=0).remote()
+        worker.actor, worker.pid = actor, None
+        self._add_call(worker, _RemoteCall(actor.build.remote(self._build, self._payload)))
 
-    def _called(self, slot: _Slot, call: _Call) -> None:
-        slot.calls.append(call)
-        self._running[call.future] = slot
+    def _add_call(self, worker: _WorkerHandle, call: _RemoteCall) -> None:
+        """Note a call that has been sent to `worker`."""
+        worker.calls.append(call)
+        self._running[call.future] = worker
 
-    def _hand_out(self, job: _Job) -> None:
-        """Give every worker a batch, and while there are many a second one, which waits there for the first to end.
+    def _dispatch(self, queue: _BatchQueue) -> None:
+        """Send waiting batches to the workers that have room for them.
 
-        None goes far ahead of the result that comes next. A suspect is alone on its worker.
+        Every worker gets one batch. While many wait, it gets a second one too, so that it does not wait until
+        the result of the first has come back here; near the end it does not, so that no worker runs out of work beside
+        one with two batches. No batch is started far ahead of the one whose result is yielded next: a consumer that
+        stops early has wasted little. A suspect is alone on its worker: if that dies again, the batch has failed.
         """
-        last = job.turn + AHEAD * self.workers
-        for depth, kept in ((1, 0), (2, self.workers)):
-            for slot in self._slots:
-                if len(job.waiting) <= kept or job.waiting[0] >= last:
+        last = queue.turn + AHEAD * self.workers
+        for depth, kept_waiting in ((1, 0), (2, self.workers)):
+            for worker in self._handles:
+                if len(queue.waiting) <= kept_waiting or queue.waiting[0] >= last:
                     break
-                alone = job.waiting[0] in job.suspects or any(call.number in job.suspects for call in slot.calls)
-                if slot.pid is not None and len(slot.calls) < (1 if alone else depth):
-                    number = job.waiting.popleft()
-                    self._called(slot, _Call(slot.actor.accuracy.remote(job.batches[number]), job, number))
+                numbers = (queue.waiting[0], *(call.number for call in worker.calls))
+                alone = any(number in queue.suspects for number in numbers)
+                if worker.pid is not None and len(worker.calls) < (1 if alone else depth):
+                    number = queue.waiting.popleft()
+                    future = worker.actor.accuracy.remote(queue.batches[number])
+                    self._add_call(worker, _RemoteCall(future, queue, number))
 
     def _collect(self) -> None:
-        """Wait until a worker has something to tell, and take it in."""
+        """Wait until a call ends, for a second at most, and take in its result."""
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0)
         for future in done:
-            slot = self._running[future]
-            while future in self._running:  # a worker does its calls in order: those before are done too
-                self._take(slot)
-        if not done and self.live_workers == 0 and time.monotonic() - self._started > PATIENCE_S:
+            worker = self._running[future]
+            while future in self._running:  # a worker does its calls in order: those before it have ended too
+                self._take_result(worker)
+        if not done and self.live_workers == 0 and time.monotonic() - self._started > START_TIMEOUT_S:
             raise InvalidInput(
-                f"no worker was ready within {PATIENCE_S:.0f} s; see whether the cluster has free "
+                f"no worker was ready within {START_TIMEOUT_S:.0f} s; see whether the cluster has free "
                 f"processors for {self.workers} workers: {ray.available_resources()}"
             )
 
-    def _take(self, slot: _Slot) -> None:
-        """Take in the result of the first call of a worker, or its failure."""
-        call = slot.calls.popleft()
+    def _take_result(self, worker: _WorkerHandle) -> None:
+        """Take in the result of the first call of `worker`, or its failure."""
+        call = worker.calls.popleft()
         del self._running[call.future]
         try:
             value = ray.get(call.future)
-        except RayTaskError as error:  # raised in the worker, which lives on
-            self._failed(call, last_line(error))
-        except RayError as error:
-            self._lost(slot, call, f"the worker died: {str(error).splitlines()[0]}")
+        except RayTaskError as error:  # an exception in the evaluator; the worker lives on
+            self._on_failure(call, last_line(error))
+        except RayError as error:  # its process is gone
+            self._on_lost_worker(worker, call, f"the worker died: {str(error).splitlines()[0]}")
         else:
-            if call.job is None:
-                slot.pid, self._build_failures = value, 0
+            if call.queue is None:
+                worker.pid, self._build_failures = value, 0
             else:
-                call.job.results[call.number] = value
-        if slot.pid is None:
-            self._fill(slot)
+                call.queue.results[call.number] = value
+        if worker.pid is None:  # it died, or could not build its evaluator
+            self._start_worker(worker)
 
-    def _lost(self, slot: _Slot, call: _Call, error: str) -> None:
-        """Take back what the dead worker had: a batch that it had alone has failed, of two each is tried again alone.
+    def _on_lost_worker(self, worker: _WorkerHandle, call: _RemoteCall, error: str) -> None:
+        """Take back the batches of a worker that died.
 
-        Which of two to blame cannot be told: the result of the first may have been on its way when the second killed.
+        A batch that it had alone has failed. Of two batches, it cannot be known which one killed it: the result of the
+        first may have been on its way when the second did. So neither counts as failed; both become suspects, and
+        each is tried again alone.
         """
         self.lost_workers += 1
-        ray.kill(slot.actor)
-        slot.pid, self._started = None, time.monotonic()
-        if not slot.calls:
-            self._failed(call, error)
+        ray.kill(worker.actor)
+        worker.pid, self._started = None, time.monotonic()
+        if not worker.calls:
+            self._on_failure(call, error)
             return
-        for each in (*reversed(slot.calls), call):
+        for each in (*reversed(worker.calls), call):  # each goes to the front of the queue, so the first one is last
             self._running.pop(each.future, None)
-            if each.job is not None:
-                each.job.suspects.add(each.number)
-                each.job.waiting.appendleft(each.number)
-        slot.calls.clear()
+            if each.queue is not None:
+                each.queue.suspects.add(each.number)
+                each.queue.waiting.appendleft(each.number)
+        worker.calls.clear()
 
-    def _failed(self, call: _Call, error: str) -> None:
-        """Count a failure against the batch, which is given up after too many, or against building."""
-        job, number = call.job, call.number
-        if job is None:
+    def _on_failure(self, call: _RemoteCall, error: str) -> None:
+        """Count a failure: after `attempts` of them a batch is given up, and building an evaluator raises."""
+        queue, number = call.queue, call.number
+        if queue is None:
             self._build_failures += 1
             if self._build_failures >= self._attempts:
                 raise InvalidInput(f"the workers cannot build their evaluator: {error}")
             return
-        job.failures[number] += 1
-        if job.failures[number] < self._attempts:
-            job.waiting.appendleft(number)
+        queue.failures[number] += 1
+        if queue.failures[number] < self._attempts:
+            queue.waiting.appendleft(number)
         else:
-            job.results[number] = None
-            self.given_up.append(GivenUp(job.first + number, len(job.batches[number]), error))
+            queue.results[number] = None
+            self.given_up.append(GivenUp(queue.first + number, len(queue.batches[number]), error))

@@ -1,6 +1,6 @@
-"""Trials under Ray Tune: each the stand-alone training of one network, stopped early by a scheduler.
+"""Candidate re-training under Ray Tune: a trial trains one network alone, and a scheduler may stop it early.
 
-A trial resumes from its own folder and tells its known epochs again, so schedulers see the whole curve after any crash.
+A trial resumes from its own folder and reports its known epochs again, so schedulers see the whole curve after a crash.
 Tune's own snapshots are not used: they are pickles, which run code when they are read. With several machines the folder
 must lie on storage that all of them share.
 """
@@ -30,23 +30,26 @@ from nas.training.candidates import (
     Candidate,
     CandidateRow,
     CandidateTrainings,
-    Endings,
+    EndedTrials,
+    OnCandidateEpoch,
     RunRung,
-    Seen,
     TrialResult,
     check_scheduler,
     default_rungs,
-    halved,
-    table,
+    ranking_table,
+    run_halving,
 )
 from nas.training.trial import known_curve, train_until
 
 LOST_WORKERS = 3  # how often a trial may lose its worker and go on
-TIME = "epoch"
+TIME = "epoch"  # the key of what Tune calls time in the results of a trial
 
 
 class DecayRule(FIFOScheduler):
-    """Stops a trial whose curve, extrapolated, is unlikely to exceed the best accuracy that any trial has reached."""
+    """Scheduler that stops a trial whose learning curve is unlikely to exceed the best accuracy of any trial so far.
+
+    The curve is extrapolated by `nas.search.schedulers.learning_curve`.
+    """
 
     def __init__(self, epochs: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -54,6 +57,7 @@ class DecayRule(FIFOScheduler):
         self.curves: dict[str, dict[int, float]] = {}
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Return Tune's word for stopping or continuing the trial."""
         curve = self.curves.setdefault(trial.trial_id, {})
         curve[result[TIME]] = result["top1"]
         best = max(max(other.values()) for other in self.curves.values())
@@ -70,7 +74,8 @@ def asha(epochs: int, trials: int) -> Any:
 
 def median(epochs: int, trials: int) -> Any:
     """Return the rule that stops a trial below the median of the others' running means (Vizier, KDD 2017, 3.2.2)."""
-    never: Any = math.inf  # trials do not yield to others before there are enough to compare
+    # The rule would pause a trial until there are enough others to compare with; an infinite slice makes it run on.
+    never: Any = math.inf
     return MedianStoppingRule(time_attr=TIME, grace_period=max(1, epochs // 5), min_time_slice=never)
 
 
@@ -80,60 +85,63 @@ SCHEDULERS: dict[str, Callable[[int, int], Any]] = {
 
 
 class _TrialCallback(Callback):
-    """Takes in what trials report: every epoch goes to `seen`, an early stop to `endings`."""
+    """Passes on what trials report: every epoch to `on_epoch`, how a trial ended to `ended`."""
 
-    def __init__(self, seen: Seen, epochs: int, ended: Callable[[TrialResult], object]) -> None:
-        self.seen, self.epochs, self.ended = seen, epochs, ended
+    def __init__(self, on_epoch: OnCandidateEpoch, epochs: int, ended: Callable[[TrialResult], object]) -> None:
+        self.on_epoch, self.epochs, self.ended = on_epoch, epochs, ended
 
     def __reduce__(self) -> Any:
-        """Be anybody in Tune's snapshots, which nobody reads: what `seen` shows cannot be pickled."""
+        """Pickle as an empty callback: Tune pickles it into snapshots, which nobody reads, and `on_epoch` cannot be."""
         return Callback, ()
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Trial, result: dict[str, Any], **_: Any) -> None:
+        """Pass on an epoch of a trial; the last one, or an error in its place, ends it."""
         digest, epoch, top1 = trial.config["trial"]["digest"], result[TIME], result["top1"]
         if "error" in result:
             self.ended(TrialResult(digest, 0, 0.0, FAILED, result["error"]))
             return
-        self.seen(digest, epoch, top1)
+        self.on_epoch(digest, epoch, top1)
         if epoch == trial.config["trial"]["until"] or result.get("done"):
             self.ended(TrialResult(digest, epoch, top1, FINISHED if epoch == self.epochs else STOPPED))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **_: Any) -> None:
+        """Pass on the failure of a trial that raised, or that lost its worker too often."""
         error = last_line(trial.get_error() or RuntimeError("the worker was lost too often"))
         self.ended(TrialResult(trial.config["trial"]["digest"], 0, 0.0, FAILED, error))
 
 
 def _train(config: dict[str, Any], trials: CandidateTrainings) -> None:
-    """Run one trial, in its worker."""
+    """Train the candidate of one trial; Tune calls this in a worker."""
     trial = config["trial"]
     try:
         train_until(
-            ArchSpec.from_dict(trial["arch"]), trials.data, trials.settings, trials.of(trial["digest"]),
-            until=trial["until"], seen=lambda epoch, top1: tune.report({TIME: epoch, "top1": top1}),
+            ArchSpec.from_dict(trial["arch"]), trials.data, trials.config, trials.of(trial["digest"]),
+            until=trial["until"], on_epoch=lambda epoch, top1: tune.report({TIME: epoch, "top1": top1}),
         )  # fmt: skip
-    except InvalidInput as error:  # trying again would end in the same
+    except InvalidInput as error:  # the loss is no longer finite: as a result, since an error would be tried again
         tune.report({TIME: 0, "top1": 0.0, "error": str(error)})
     finally:
-        jax.clear_caches()  # the worker goes on with another architecture
+        jax.clear_caches()  # the worker goes on with another architecture, which has programs of its own
 
 
 class TuneRunner:
-    """Runs trials on the workers of a cluster."""
+    """Trains candidates as trials of Ray Tune on the workers of a cluster."""
 
-    def __init__(self, cluster: Cluster, trials: CandidateTrainings, seen: Seen) -> None:
-        self.cluster, self.trials, self.seen = cluster, trials, seen
+    def __init__(self, cluster: Cluster, trials: CandidateTrainings, on_epoch: OnCandidateEpoch) -> None:
+        self.cluster, self.trials, self.on_epoch = cluster, trials, on_epoch
 
     def rung(self) -> RunRung:
-        """Return the way to train the trials of a rung of synchronous halving on the workers."""
+        """Return the function that trains the candidates of a rung of synchronous halving on the workers."""
 
         def run(candidates: Sequence[Candidate], until: int) -> Iterator[TrialResult]:
             found: dict[str, TrialResult] = {}
             waiting = []
             for one in candidates:
-                curve = known_curve(self.trials.settings, self.trials.of(one.digest), until)
+                # A candidate whose folder has all epochs needs no worker: report its curve from here.
+                curve = known_curve(self.trials.config, self.trials.of(one.digest), until)
                 waiting += [] if curve else [one]
                 for epoch, top1 in enumerate(curve, start=1):
-                    self.seen(one.digest, epoch, top1)
+                    self.on_epoch(one.digest, epoch, top1)
                     found[one.digest] = TrialResult(one.digest, epoch, top1, self._state(epoch))
             if waiting:
                 self._fit(waiting, dict.fromkeys((one.digest for one in waiting), until), None, found.setdefault)
@@ -143,31 +151,35 @@ class TuneRunner:
         return run
 
     def scheduled(self, candidates: Sequence[Candidate], scheduler: Any) -> list[TrialResult]:
-        """Train all under a scheduler of Tune; trials that have ended already tell it their curves again."""
-        endings, epochs = Endings(self.trials.folder), self.trials.settings.epochs
-        until = {one.digest: endings.known[one.digest].epochs if one.digest in endings.known else epochs
+        """Train all candidates under a scheduler of Tune, and return how each ended.
+
+        A trial that ended in an earlier run is started again, up to the epoch where it ended: it trains nothing, but
+        reports its curve, which the scheduler needs to judge the others.
+        """
+        ended, epochs = EndedTrials(self.trials.folder), self.trials.config.epochs
+        until = {one.digest: ended.known[one.digest].epochs if one.digest in ended.known else epochs
                  for one in candidates}  # fmt: skip
-        if not all(one.digest in endings.known and self._ended(one, until[one.digest]) for one in candidates):
+        if not all(one.digest in ended.known and self._ended(one, until[one.digest]) for one in candidates):
             again = [one for one in candidates if until[one.digest] > 0]
-            self._fit(again, until, scheduler, lambda digest, trial_result: endings.add(trial_result))
-        return [endings.known[one.digest] for one in candidates]
+            self._fit(again, until, scheduler, lambda digest, trial_result: ended.add(trial_result))
+        return [ended.known[one.digest] for one in candidates]
 
     def _state(self, epoch: int) -> str:
-        return FINISHED if epoch == self.trials.settings.epochs else STOPPED
+        return FINISHED if epoch == self.trials.config.epochs else STOPPED
 
     def _ended(self, one: Candidate, until: int) -> bool:
-        """Whether nothing is left to do for a trial: it has failed, or its curve and weights are there."""
-        return until == 0 or bool(known_curve(self.trials.settings, self.trials.of(one.digest), until))
+        """Return whether nothing is left to do for a trial: it has failed, or its curve and weights are there."""
+        return until == 0 or bool(known_curve(self.trials.config, self.trials.of(one.digest), until))
 
     def _fit(
         self, candidates: Sequence[Candidate], until: dict[str, int], scheduler: Any,
         ended: Callable[[str, TrialResult], object],
     ) -> None:  # fmt: skip
-        """Run trials, each to its epoch, and pass on how each ended."""
+        """Train each candidate to its epoch `until`, and call `ended` with the digest and result of each."""
         configs = [{"digest": one.digest, "arch": one.arch.to_dict(), "until": until[one.digest]} for one in candidates]
         resources = {"cpu": self.cluster.threads, "gpu": self.cluster.gpus_each}
-        reporter = _TrialCallback(
-            self.seen, self.trials.settings.epochs, lambda trial_result: ended(trial_result.digest, trial_result)
+        callback = _TrialCallback(
+            self.on_epoch, self.trials.config.epochs, lambda trial_result: ended(trial_result.digest, trial_result)
         )
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(_train, trials=self.trials), resources),
@@ -177,7 +189,7 @@ class TuneRunner:
                 max_concurrent_trials=self.cluster.workers,
             ),
             run_config=tune.RunConfig(
-                name="trials", storage_path=self.cluster.scratch, verbose=0, callbacks=[reporter],
+                name="trials", storage_path=self.cluster.scratch, verbose=0, callbacks=[callback],
                 failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
             ),
         )  # fmt: skip
@@ -185,17 +197,19 @@ class TuneRunner:
 
 
 @contextmanager
-def _runner(trials: CandidateTrainings, seen: Seen, workers: int, address: str | None) -> Iterator[TuneRunner]:
+def _runner(
+    trials: CandidateTrainings, on_epoch: OnCandidateEpoch, workers: int, address: str | None
+) -> Iterator[TuneRunner]:
     with Cluster(workers, address=address, payload_bytes=trials.data.x_train.nbytes) as cluster:
-        yield TuneRunner(cluster, trials, seen)
+        yield TuneRunner(cluster, trials, on_epoch)
 
 
 @contextmanager
 def on_workers(
-    trials: CandidateTrainings, seen: Seen, *, workers: int, address: str | None = None
+    trials: CandidateTrainings, on_epoch: OnCandidateEpoch, *, workers: int, address: str | None = None
 ) -> Iterator[RunRung]:
-    """Give the way to train the trials of a rung on workers, here or on the cluster at `address`."""
-    with _runner(trials, seen, workers, address) as runner:
+    """Yield the function that trains the candidates of a rung on workers, here or on the cluster at `address`."""
+    with _runner(trials, on_epoch, workers, address) as runner:
         yield runner.rung()
 
 
@@ -207,17 +221,18 @@ def run_trials(
     workers: int = 1,
     address: str | None = None,
     rungs: tuple[int, ...] | None = None,
-    seen: Seen = lambda digest, epoch, top1: None,
+    on_epoch: OnCandidateEpoch = lambda digest, epoch, top1: None,
 ) -> list[CandidateRow]:
-    """Train the finalists on `workers` under the named scheduler and return the table, the best first.
+    """Train the candidates on `workers` under the named scheduler, and return the rows of finalists.csv, best first.
 
-    The halving's outcome is the same with any number of workers; that of the others depends on who comes first.
+    Synchronous halving gives the same result with any number of workers; under the other schedulers it depends on
+    which trial reports first.
     """
     check_scheduler(scheduler)
-    epochs = trials.settings.epochs
-    with _runner(trials, seen, workers, address) as runner:
+    epochs = trials.config.epochs
+    with _runner(trials, on_epoch, workers, address) as runner:
         if scheduler == HALVING:
-            trial_results = halved(candidates, rungs or default_rungs(candidates, trials), runner.rung())
+            trial_results = run_halving(candidates, rungs or default_rungs(candidates, trials), runner.rung())
         else:
             trial_results = runner.scheduled(candidates, SCHEDULERS[scheduler](epochs, len(candidates)))
-    return table(candidates, trial_results)
+    return ranking_table(candidates, trial_results)

@@ -26,7 +26,15 @@ from nas.runs.plan import SearchPlan
 from nas.runs.result_builder import as_accuracy
 from nas.search.schedulers import halving
 from nas.space.scaling import scale_down
-from nas.training.candidates import FAILED, Candidate, OpenTrainers, TrialResult, halved, in_process, trials_of
+from nas.training.candidates import (
+    FAILED,
+    Candidate,
+    OpenTrainers,
+    TrialResult,
+    in_process,
+    make_trainings,
+    run_halving,
+)
 from nas.training.loop import TrainingConfig
 
 COLUMNS = ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_top1"]
@@ -101,7 +109,7 @@ class CandidateRetraining:
         split = (plan.preset.validation_fraction, plan.settings.seed)
         batch = min(TrainingConfig.batch_size, round((1 - split[0]) * len(dataset.x_train)))
         settings = TrainingConfig(epochs=rungs[-1], batch_size=batch, seed=split[1])
-        trials = trials_of(
+        trials = make_trainings(
             [one.arch for one in candidates], dataset, settings, self.out / "finalists" / self.stage, split=split
         )
         curves: dict[str, dict[int, float]] = {}
@@ -115,7 +123,7 @@ class CandidateRetraining:
             )
 
         with self.trainers(trials, seen) as run_rung:
-            trial_results = halved(candidates, rungs, run_rung)
+            trial_results = run_halving(candidates, rungs, run_rung)
         ranking = CandidateRanking(
             tuple(supernet), tuple(candidates), tuple(trial_results), curves, len(trials.data.x_test)
         )

@@ -21,14 +21,14 @@ from nas.training.candidates import (
     Candidate,
     CandidateRow,
     CandidateTrainings,
-    Seen,
+    OnCandidateEpoch,
     check_scheduler,
     default_rungs,
-    halved,
-    in_turn,
-    opened,
-    table,
-    trials_of,
+    make_trainings,
+    open_folder,
+    ranking_table,
+    run_halving,
+    train_in_turn,
 )
 from nas.training.loop import TrainingConfig
 
@@ -81,9 +81,9 @@ def open_trainings(
     dataset, split = data_and_split(run)
     candidates = best_of_front(run, result, top)
     own = TrainingConfig(config.epochs, config.batch_size, config.optimizer, seed=split[1])
-    trainings = trials_of([one.arch for one in candidates], dataset, own, out, split=split)
-    about = {"scheduler": scheduler, "split": list(split), "settings": trainings.settings.to_dict()}
-    opened(out, candidates, dataset, about)
+    trainings = make_trainings([one.arch for one in candidates], dataset, own, out, split=split)
+    about = {"scheduler": scheduler, "split": list(split), "settings": trainings.config.to_dict()}
+    open_folder(out, candidates, dataset, about)
     return candidates, trainings
 
 
@@ -91,7 +91,7 @@ def train_candidates(
     candidates: Sequence[Candidate],
     trainings: CandidateTrainings,
     scheduler: str,
-    seen: Seen,
+    on_epoch: OnCandidateEpoch,
     *,
     workers: int | None = None,
     address: str | None = None,
@@ -101,7 +101,9 @@ def train_candidates(
         if scheduler != HALVING:
             raise InvalidInput(f"the scheduler {scheduler} runs under Ray: add --workers N")
         rungs = default_rungs(candidates, trainings)
-        return table(candidates, halved(candidates, rungs, in_turn(trainings, seen)))
+        return ranking_table(candidates, run_halving(candidates, rungs, train_in_turn(trainings, on_epoch)))
     from nas.distributed.trials import run_trials  # Ray is imported where it is asked for
 
-    return run_trials(candidates, trainings, scheduler=scheduler, workers=workers or 1, address=address, seen=seen)
+    return run_trials(
+        candidates, trainings, scheduler=scheduler, workers=workers or 1, address=address, on_epoch=on_epoch
+    )

@@ -1,7 +1,8 @@
-"""The finalists of a search trained alone, the weak ones stopped early: the folder, the stages, and the table.
+"""Candidate re-training: the top candidates of a search trained alone, the weak ones stopped early, and their ranking.
 
-Nothing here knows Ray. By default trials are halved synchronously (nas.search.schedulers.halving); how the trials of a rung are
-run, one after the other or on workers, is a `RunRung`. What is known lies in their folders: going on replays it.
+By default trials are stopped by synchronous successive halving (nas.search.schedulers.halving). How the trials of a
+rung are run, one after the other in this process or on workers, is a `RunRung`; Ray is in nas.distributed alone. Every
+trial keeps its learning curve in its folder, so going on replays what is known.
 """
 
 import csv
@@ -13,6 +14,8 @@ from dataclasses import asdict, astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from scipy.stats import kendalltau
 
 from nas.arch import ArchSpec
 from nas.data import Dataset, at_resolution
@@ -31,21 +34,21 @@ FINISHED, DROPPED, STOPPED, FAILED = "finished", "dropped", "stopped early", "fa
 
 @dataclass(frozen=True)
 class Candidate:
-    """One candidate: the network that is trained, its digest and costs as deployed, and what the supernet says."""
+    """One candidate: the proxy that is trained, with digest and latency of its target network."""
 
-    digest: str  # of the deployed network
-    arch: ArchSpec  # that is trained: the proxy
+    digest: str  # of the target network
+    arch: ArchSpec  # of the proxy
     latency: float
     latency_unit: str
-    supernet_top1: float
+    supernet_top1: float  # under shared weights, a fraction
 
 
 @dataclass(frozen=True)
 class CandidateTrainings:
-    """What all trials have in common; the data set is the `held_out_view` at the networks' resolution."""
+    """What the trainings of all candidates share: data, settings, folder."""
 
-    data: Dataset
-    settings: TrainingConfig
+    data: Dataset  # a `validation_view` at the networks' resolution
+    config: TrainingConfig
     folder: Path
 
     def of(self, digest: str) -> Path:
@@ -55,18 +58,18 @@ class CandidateTrainings:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended, or ended a rung: epochs, top-1 on validation images after them, in what way, and why."""
+    """How a trial ended, or how far it came in a rung."""
 
     digest: str
     epochs: int
-    top1: float
-    state: str
+    top1: float  # on validation images, after these epochs
+    state: str  # one of `FINISHED`, `DROPPED`, `STOPPED`, `FAILED`
     error: str = ""
 
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One line of finalists.csv."""
+    """One row of finalists.csv."""
 
     place: int  # among the trained
     digest: str
@@ -81,11 +84,10 @@ class CandidateRow:
     error: str
 
 
-Seen = Callable[[str, int, float], None]  # digest, epoch, top-1
-RunRung = Callable[[Sequence[Candidate], int], Iterator[TrialResult]]  # trains all to an epoch; outcomes in any order
-OpenTrainers = Callable[
-    [CandidateTrainings, Seen], AbstractContextManager[RunRung]
-]  # who trains: this process, or workers
+OnCandidateEpoch = Callable[[str, int, float], None]  # called with digest, epoch, top-1
+RunRung = Callable[[Sequence[Candidate], int], Iterator[TrialResult]]  # trains all to an epoch; results in any order
+# Opens what trains the candidates: this process (`in_process`), or workers (nas/distributed/trials.py).
+OpenTrainers = Callable[[CandidateTrainings, OnCandidateEpoch], AbstractContextManager[RunRung]]
 
 
 def check_scheduler(name: str) -> None:
@@ -94,8 +96,11 @@ def check_scheduler(name: str) -> None:
         raise unknown_name("scheduler", name, SCHEDULERS)
 
 
-def opened(folder: Path, candidates: Sequence[Candidate], dataset: Dataset, about: Mapping[str, Any]) -> None:
-    """Make `folder` that of these trials, or check that it is; `InvalidInput` names the first difference."""
+def open_folder(folder: Path, candidates: Sequence[Candidate], dataset: Dataset, about: Mapping[str, Any]) -> None:
+    """Make `folder` the folder of these trials, or check that it is; `InvalidInput` names the first difference.
+
+    `about` is what else must be equal for the trials to go on, beside candidates and data.
+    """
     identity = {"schema": SCHEMA, "version": VERSION, **about, "data": dataset.name, "data_digest": dataset.digest}
     identity["finalists"] = [one.digest for one in candidates]
     path = folder / "finalists.json"
@@ -103,21 +108,24 @@ def opened(folder: Path, candidates: Sequence[Candidate], dataset: Dataset, abou
         new_folder(folder)
         write_whole(path, dump_json(identity))
         return
-    there = read_json(path)
-    if not isinstance(there, dict) or there.get("schema") != SCHEMA:
+    stored = read_json(path)
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         raise InvalidInput(f"{path} is not of trained finalists; name another folder with --out")
-    for name in {**identity, **there}:
-        if there.get(name) != identity.get(name):
+    for name in {**identity, **stored}:
+        if stored.get(name) != identity.get(name):
             raise InvalidInput(
-                f"{folder} holds trials with another {name} ({there.get(name)!r}, not {identity.get(name)!r}); "
+                f"{folder} holds trials with another {name} ({stored.get(name)!r}, not {identity.get(name)!r}); "
                 "go on with the same or name another folder with --out"
             )
 
 
-def trials_of(
-    archs: Sequence[ArchSpec], dataset: Dataset, settings: TrainingConfig, folder: Path, *, split: tuple[float, int]
+def make_trainings(
+    archs: Sequence[ArchSpec], dataset: Dataset, config: TrainingConfig, folder: Path, *, split: tuple[float, int]
 ) -> CandidateTrainings:
-    """Return what the trials share; `split` is the search's validation fraction and seed. All networks have one input."""
+    """Return what the trainings of `archs` share; `split` is the search's validation fraction and seed.
+
+    `InvalidInput` where the networks differ in input or classes, or do not fit the data.
+    """
     inputs = {(arch.input_shape, arch.num_classes) for arch in archs}
     if len(inputs) != 1:
         raise InvalidInput(f"finalists must have the same input and classes, got {len(inputs)} different kinds")
@@ -125,38 +133,38 @@ def trials_of(
     if classes != dataset.num_classes:
         raise InvalidInput(f"the finalists have {classes} classes, but {dataset.name} has {dataset.num_classes}")
     view = validation_view(at_resolution(dataset, shape.height), *split)
-    if settings.batch_size > len(view.x_train):
-        raise InvalidInput(f"the batch size must be at most {len(view.x_train)}, got {settings.batch_size}")
-    return CandidateTrainings(view, settings, folder.resolve())
+    if config.batch_size > len(view.x_train):
+        raise InvalidInput(f"the batch size must be at most {len(view.x_train)}, got {config.batch_size}")
+    return CandidateTrainings(view, config, folder.resolve())
 
 
-def in_turn(trials: CandidateTrainings, seen: Seen) -> RunRung:
-    """Return the way to train the trials of a rung one after the other in this process."""
+def train_in_turn(trials: CandidateTrainings, on_epoch: OnCandidateEpoch) -> RunRung:
+    """Return the function that trains the candidates of a rung one after the other in this process."""
 
     def run(candidates: Sequence[Candidate], until: int) -> Iterator[TrialResult]:
         for one in candidates:
             try:
                 curve = train_until(
-                    one.arch, trials.data, trials.settings, trials.of(one.digest), until=until,
-                    seen=partial(seen, one.digest),
+                    one.arch, trials.data, trials.config, trials.of(one.digest), until=until,
+                    on_epoch=partial(on_epoch, one.digest),
                 )  # fmt: skip
-            except InvalidInput as error:  # a loss that is no longer finite
+            except InvalidInput as error:  # the loss is no longer finite: the other candidates go on
                 yield TrialResult(one.digest, 0, 0.0, FAILED, str(error))
             else:
-                whole = until == trials.settings.epochs
+                whole = until == trials.config.epochs
                 yield TrialResult(one.digest, until, curve[-1], FINISHED if whole else DROPPED)
 
     return run
 
 
 @contextmanager
-def in_process(trials: CandidateTrainings, seen: Seen) -> Iterator[RunRung]:
-    """Give the way to train in this process."""
-    yield in_turn(trials, seen)
+def in_process(trials: CandidateTrainings, on_epoch: OnCandidateEpoch) -> Iterator[RunRung]:
+    """Yield the function that trains the candidates of a rung in this process."""
+    yield train_in_turn(trials, on_epoch)
 
 
-def halved(candidates: Sequence[Candidate], steps: tuple[int, ...], run: RunRung) -> list[TrialResult]:
-    """Run synchronous halving over the rungs `steps` and return how each trial ended, the best first."""
+def run_halving(candidates: Sequence[Candidate], steps: tuple[int, ...], run: RunRung) -> list[TrialResult]:
+    """Run synchronous successive halving over the rungs `steps` (epochs); return how each trial ended, best first."""
     by_digest = {one.digest: one for one in candidates}
     state, trial_results = halving.init(tuple(by_digest), steps), {}
     while not state.done:
@@ -168,9 +176,10 @@ def halved(candidates: Sequence[Candidate], steps: tuple[int, ...], run: RunRung
     return [trial_results[place.trial] for place in state.left]
 
 
-def table(candidates: Sequence[Candidate], trial_results: Sequence[TrialResult]) -> list[CandidateRow]:
-    """Return the rows, the best first: longer runs, then higher top-1; failed trials last."""
+def ranking_table(candidates: Sequence[Candidate], trial_results: Sequence[TrialResult]) -> list[CandidateRow]:
+    """Return the rows of finalists.csv, best first: longer trainings, then higher top-1; failed trials last."""
     by_digest = {one.digest: one for one in candidates}
+    # Only top-1 after equally many epochs compare, so the number of epochs comes first.
     alone = _places({one.digest: (one.state != FAILED, one.epochs, one.top1) for one in trial_results})
     supernet = _places({one.digest: (one.supernet_top1,) for one in candidates})
     rows = []
@@ -178,23 +187,21 @@ def table(candidates: Sequence[Candidate], trial_results: Sequence[TrialResult])
         one, place, before = by_digest[trial_result.digest], alone[trial_result.digest], supernet[trial_result.digest]
         rows.append(
             CandidateRow(
-                place, one.digest, one.latency, one.latency_unit, one.supernet_top1, trial_result.top1, trial_result.epochs,
-                trial_result.state, before, before - place, trial_result.error,
+                place, one.digest, one.latency, one.latency_unit, one.supernet_top1, trial_result.top1,
+                trial_result.epochs, trial_result.state, before, before - place, trial_result.error,
             )
         )  # fmt: skip
     return rows
 
 
 def _places(keys: Mapping[str, tuple[float, ...]]) -> dict[str, int]:
-    """Return the place of each from 1 on, by descending key; equal ones share the best place of theirs."""
+    """Return the place of each name from 1 on, by descending key; equal keys share the best of their places."""
     ordered = sorted(keys.values(), reverse=True)
     return {name: 1 + ordered.index(key) for name, key in keys.items()}
 
 
 def kendall_tau(rows: Sequence[CandidateRow]) -> float | None:
-    """Return Kendall's tau-b between the supernet's places and those of the trained; None where one ranks all equal."""
-    from scipy.stats import kendalltau
-
+    """Return Kendall's tau-b between the supernet's ranking and that of the trained; None where one ranks all equal."""
     kept = [row for row in rows if row.state != FAILED]
     places = [[row.supernet_place for row in kept], [row.place for row in kept]]
     if any(len(set(one)) < 2 for one in places):
@@ -202,8 +209,8 @@ def kendall_tau(rows: Sequence[CandidateRow]) -> float | None:
     return float(kendalltau(*places).statistic)
 
 
-def table_lines(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Iterator[str]:
-    """Yield what a reader of the table must know."""
+def table_notes(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Iterator[str]:
+    """Yield sentences below the table: rank correlation with the supernet, standard error, what was stopped early."""
     tau = kendall_tau(rows)
     shown = "not defined: one of them ranks all equal" if tau is None else f"{tau:+.2f}"
     yield f"Kendall's tau between the supernet's ranking and this one: {shown} ({len(rows)} networks)"
@@ -216,8 +223,8 @@ def table_lines(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Ite
 
 
 def default_rungs(candidates: Sequence[Candidate], trials: CandidateTrainings) -> tuple[int, ...]:
-    """Return the epochs at which the halving of these finalists thins them out."""
-    return halving.rungs(trials.settings.epochs, len(candidates))
+    """Return the epochs after which successive halving drops some of these candidates."""
+    return halving.rungs(trials.config.epochs, len(candidates))
 
 
 def write_table(rows: Sequence[CandidateRow], folder: Path) -> None:
@@ -228,15 +235,15 @@ def write_table(rows: Sequence[CandidateRow], folder: Path) -> None:
     write_whole(folder / "finalists.csv", text.getvalue())
 
 
-class Endings:
-    """Which trials a scheduler stopped or finished, and when: the journal endings.jsonl of the folder."""
+class EndedTrials:
+    """The trials that a scheduler stopped or finished, as the journal endings.jsonl of the folder records them."""
 
     def __init__(self, folder: Path) -> None:
         self._journal = Journal(folder / "endings.jsonl")
         self.known = {record["digest"]: TrialResult(**record) for record in self._journal.records}
 
     def add(self, trial_result: TrialResult) -> None:
-        """Note how a trial ended; the first word stands."""
+        """Record how a trial ended; only its first end counts."""
         if trial_result.digest not in self.known:
             self._journal.append(asdict(trial_result))
             self.known[trial_result.digest] = trial_result

@@ -1,6 +1,7 @@
-"""Checkpoints of a training state by orbax: written while the work goes on, the last three kept, each with a digest.
+"""Checkpoints of a training state, by orbax: written in the background, the last three kept, each with a digest.
 
-One that is torn, truncated or altered is passed over for the one before.
+A checkpoint that is torn, truncated or altered does not match its digest, and the one before is used. That is safe
+because a step is a function of the state and of (seed, step): repeated steps give the same bytes.
 """
 
 import gc
@@ -22,43 +23,43 @@ from numpy.typing import NDArray
 
 from nas.files import CannotWrite
 
-KEPT = 3
-DIGEST = "sha256"  # of all arrays, beside them
+KEPT = 3  # newest checkpoints
+DIGEST = "sha256"  # name of the array that holds the digest of all others
 DISK_FULL = ("no space left", "quota exceeded", "file too large", "os error 28", "os error 27", "os error 122")
 
 
 class Checkpoints:
-    """A folder of numbered states, each a tree of arrays."""
+    """A folder of checkpoints, numbered by step; each holds a tree of arrays."""
 
     def __init__(self, folder: Path) -> None:
         """Open or create `folder`; what a killed process had not finished writing is removed."""
-        logging.getLogger("absl").setLevel(logging.CRITICAL)  # what fails is raised
-        self._folder, self._broken = folder.absolute(), set[int]()
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs there; what fails is raised as well
+        self._folder = folder.absolute()
+        self._broken = set[int]()  # steps whose checkpoints `latest` found to be damaged
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=True)
-        with self._writing():
+        with self._disk_errors():
             self._manager = ocp.CheckpointManager(
                 self._folder, options=options, item_handlers=ocp.StandardCheckpointHandler()
             )
 
     def save(self, step: int, state: Any) -> None:
-        """Begin to write the state, once the one before is written; `CannotWrite` where that one could not be.
+        """Begin to write the state, and return before it is written; the arrays may be donated or changed at once.
 
-        The arrays are copied first, so the caller may donate or change them.
+        Waits for the checkpoint before to be written; `CannotWrite` where that one could not be.
         """
+        # Orbax writes in threads of its own. It must not read buffers that the next training step has been given.
         arrays = [np.array(leaf, copy=True) for leaf in jax.tree.leaves(state)]
         stored = _named(arrays) | {DIGEST: np.frombuffer(_digest(arrays), np.uint8)}
-        with self._writing():
+        with self._disk_errors():
             self._manager.wait_until_finished()
-            self._forget_broken()
+            self._remove_broken()
             self._manager.save(step, args=ocp.args.StandardSave(stored))
 
     def latest(self, like: Any) -> tuple[int, Any] | None:
-        """Return (step, state) of the newest intact checkpoint, structured as `like`; None where there is none.
-
-        Its arrays are bound to no device, as fresh ones are: else a resumed run would compile other programs.
-        """
-        with self._writing():
+        """Return (step, state) of the newest intact checkpoint, structured as `like`; None where there is none."""
+        with self._disk_errors():
             self._manager.wait_until_finished()
+        # Leaves are stored by number, not by path: the types of states may be renamed. Their order must stay.
         leaves = jax.tree.leaves(like)
         abstract: dict[str, Any] = jax.tree.map(ocp.utils.to_shape_dtype_struct, _named(leaves))
         abstract[DIGEST] = jax.ShapeDtypeStruct((hashlib.sha256().digest_size,), np.uint8)
@@ -71,25 +72,27 @@ class Checkpoints:
 
     def _arrays(self, step: int, abstract: dict[str, Any]) -> list[Any] | None:
         """Return the arrays of a checkpoint, None where it is damaged."""
-        with _no_litter():
+        with _silenced_orbax():
             try:
                 restored = dict(self._manager.restore(step, args=ocp.args.StandardRestore(abstract)))
                 digest = np.asarray(restored.pop(DIGEST)).tobytes()
                 arrays = [np.asarray(restored[name]) for name in sorted(restored)]
                 if digest == _digest(arrays):
+                    # New arrays on the default device, as a fresh state has. Those that orbax restores are committed
+                    # to a device, and a resumed run would compile other programs for them.
                     return [jnp.array(array) for array in arrays]
-            except Exception:  # whatever a torn file makes orbax raise: the one before is used
+            except Exception:  # a torn file can make orbax raise anything; the checkpoint before is used
                 pass
-            gc.collect()
+            gc.collect()  # let what orbax dropped complain here, where it is silenced
         return None
 
     def close(self) -> None:
-        """Wait until all is written, and release the folder; `CannotWrite` where the last could not be written."""
-        with self._writing():
+        """Wait until all is written, and release the folder; `CannotWrite` where the last state could not be."""
+        with self._disk_errors():
             self._manager.close()
 
-    def _forget_broken(self) -> None:
-        """Remove what `latest` passed over: orbax saves no step below the newest that it finds."""
+    def _remove_broken(self) -> None:
+        """Remove the checkpoints that `latest` found damaged: orbax saves no step below the newest that it finds."""
         for step in self._broken:
             shutil.rmtree(self._folder / str(step), ignore_errors=True)
         if self._broken:
@@ -97,21 +100,21 @@ class Checkpoints:
             self._broken.clear()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Turn a full disk, which orbax reports in many ways, into the one line about it."""
+    def _disk_errors(self) -> Iterator[None]:
+        """Raise `CannotWrite` where the disk is full, which orbax reports by many types of errors."""
         try:
             yield
         except Exception as error:
             if isinstance(error, OSError):
                 raise CannotWrite(self._folder, error) from error
-            if any(words in str(error).lower() for words in DISK_FULL):
+            if any(phrase in str(error).lower() for phrase in DISK_FULL):
                 raise CannotWrite(self._folder, "no space left on the device") from error
             raise
 
 
 @contextmanager
-def _no_litter() -> Iterator[None]:
-    """Keep quiet about the coroutines and event loops that orbax drops where it fails to read."""
+def _silenced_orbax() -> Iterator[None]:
+    """Silence the warnings about coroutines and event loops that orbax leaves behind where it fails to read."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         with warnings.catch_warnings():
@@ -127,7 +130,7 @@ def _named(leaves: list[Any]) -> dict[str, Any]:
 
 
 def _digest(arrays: list[NDArray[Any]]) -> bytes:
-    """Return a digest of types, shapes and values."""
+    """Return the SHA-256 of the arrays' types, shapes and values."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())

@@ -1,4 +1,4 @@
-"""Where arrays of a training live: compute dtype, copies, batches sharded over local devices."""
+"""Placement of arrays on devices: compute dtype, copies with buffers of their own, batches sharded over devices."""
 
 from typing import Any
 
@@ -14,15 +14,16 @@ def compute_dtype() -> Any:
 
 
 def copy_arrays(tree: Any) -> Any:
-    """Return a copy of every array, with buffers of its own: made over the host, where nothing has to be compiled.
+    """Return a copy of every array with a buffer of its own, for programs that donate (and so invalidate) their inputs.
 
-    The copies are strongly typed; a weakly typed scalar would cost a program that takes it a second compilation.
+    Copies are made by way of the host, where nothing has to be compiled. They are strongly typed: a weakly typed scalar
+    would cost the program that takes it a second compilation.
     """
     return jax.tree.map(lambda array: jax.device_put(np.array(array)), tree)
 
 
 def device_sharding() -> NamedSharding | None:
-    """Return a sharding of batches over all local devices, None where there is one."""
+    """Return a sharding of batches over all local devices, None where there is one device only."""
     devices = jax.devices()
     if len(devices) == 1:
         return None
@@ -30,5 +31,5 @@ def device_sharding() -> NamedSharding | None:
 
 
 def replicated(tree: Any, devices: NamedSharding | None) -> Any:
-    """Return `tree` with a copy on each of the devices that batches are sharded over."""
+    """Return `tree` copied to each of the devices that batches are sharded over; as it is where `devices` is None."""
     return tree if devices is None else jax.device_put(tree, NamedSharding(devices.mesh, PartitionSpec()))

@@ -1,7 +1,7 @@
-"""Training of one architecture alone: recipe, normalisation statistics, test accuracy, checkpoints, resume.
+"""Training of one architecture alone: settings, loop, checkpoints, result files, resume.
 
-Here are the loop, the files and the clock; what they run is nas.training.step. Since a step is fixed by (seed, step), a
-training that was interrupted ends with the same bytes as one that was not.
+The loop, the files and the clock are here; the compiled programs are in nas.training.step. Since a step is fixed by
+(seed, step), a training that was interrupted ends with the same bytes as one that was not.
 """
 
 import hashlib
@@ -39,22 +39,22 @@ from nas.training.step import (
     ImageSplit,
     StepConfig,
     TrainState,
-    estimated_statistics,
+    estimate_statistics,
     image_splits,
     init_state,
     run_steps,
-    top1,
+    top1_accuracy,
 )
 
 SCHEMA, VERSION = "nas.training", 1
-DISPATCH_S = 5.0  # work per dispatch that is aimed at
-CHECKPOINT_S = 45.0  # with the longest chunk after it, a kill loses less than a minute
+DISPATCH_S = 5.0  # seconds of work that a dispatch should take
+CHECKPOINT_S = 45.0  # seconds between checkpoints; with the longest dispatch after it, a kill loses less than a minute
 MAX_DISPATCH_STEPS = 512  # the most steps per dispatch
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The recipe. The optimizer carries the peak learning rate and the weight decay (kernels only)."""
+    """Settings of a training. The optimizer carries the peak learning rate and the weight decay (of kernels only)."""
 
     epochs: int = 30
     batch_size: int = 128
@@ -83,7 +83,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training is, after a chunk of steps: means over the chunk's (augmented) training images."""
+    """Progress of a training after a dispatch: loss and top-1 are means over its (augmented) training images."""
 
     step: int
     steps: int
@@ -94,10 +94,10 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A trained network: its weights with stored statistics (running average over training) and its test accuracy."""
+    """A trained network with its test accuracy."""
 
     arch: ArchSpec
-    weights: Weights
+    weights: Weights  # running average over the training, with normalisation statistics
     accuracy: Accuracy
     steps: int
 
@@ -105,7 +105,7 @@ class TrainResult:
 def train(
     arch: ArchSpec,
     dataset: Dataset,
-    settings: TrainingConfig,
+    config: TrainingConfig,
     out: Path,
     progress: Callable[[TrainingProgress], None] = lambda _: None,
     *,
@@ -119,21 +119,21 @@ def train(
     random initialisation; `proxy_width` goes into the kind of accuracy. Raises `InvalidInput` where data, folder or
     weights do not fit, or where the loss is no longer finite.
     """
-    data = fitting(arch, dataset)
-    with _opened(out, _identity(arch, data, settings, initial_weights, proxy_width)):
+    data = dataset_for(arch, dataset)
+    with _opened(out, _identity(arch, data, config, initial_weights, proxy_width)):
         train_split, test_split = image_splits(data)
-        params, statistics = split_statistics(initialised(arch, settings.seed, initial_weights))
-        plan = TrainingPlan(arch, settings, data, train_split)
+        params, statistics = split_statistics(initial_params(arch, config.seed, initial_weights))
+        plan = TrainingPlan(arch, config, data, train_split)
         state = fit(plan, params, out / "checkpoints", progress)
-        batch = min(settings.batch_size, len(data.x_train))
-        weights = estimated_statistics(arch, state.average | statistics, train_split, batch)
-        accuracy = _accuracy(top1(arch, weights, test_split), arch, data, proxy_width)
+        batch = min(config.batch_size, len(data.x_train))
+        weights = estimate_statistics(arch, state.average | statistics, train_split, batch)
+        accuracy = _accuracy(top1_accuracy(arch, weights, test_split), arch, data, proxy_width)
         result = TrainResult(arch, weights, accuracy, plan.steps)
-        _write(result, settings, initial_weights is not None, out)
+        _write(result, config, initial_weights is not None, out)
     return result
 
 
-def fitting(arch: ArchSpec, dataset: Dataset) -> Dataset:
+def dataset_for(arch: ArchSpec, dataset: Dataset) -> Dataset:
     """Return `dataset` at the resolution of `arch`; `InvalidInput` where classes, channels or aspect do not fit."""
     height, width, channels = arch.input_shape
     if arch.num_classes != dataset.num_classes:
@@ -145,60 +145,60 @@ def fitting(arch: ArchSpec, dataset: Dataset) -> Dataset:
     return at_resolution(dataset, height)
 
 
-def initialised(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
-    """Return a random initialisation, residual blocks beginning as their skips, or `initial_weights` made whole.
+def initial_params(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
+    """Return the weights that a training starts from: `initial_weights`, which may lack statistics, or random ones.
 
-    The latter may lack the statistics.
+    In a random initialisation every residual block begins as the identity.
     """
     weights = get_weights(Network(arch, nnx.Rngs(seed)))
     if initial_weights is None:
         return zero_init_residuals(arch, weights)
     whole = split_statistics(weights)[1] | dict(initial_weights)
     check_weights(arch, whole)
-    return dict(copy_arrays({name: np.asarray(whole[name], np.float32) for name in weights}))  # training donates them
+    # A training donates its weights: copy them, so that those of the caller stay.
+    return dict(copy_arrays({name: np.asarray(whole[name], np.float32) for name in weights}))
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The steps of one training: how many, and which images each sees."""
+    """The steps of one training: how many, and which images each of them sees."""
 
     arch: ArchSpec
-    settings: TrainingConfig
+    config: TrainingConfig
     data: Dataset
     split: ImageSplit
 
     def __post_init__(self) -> None:
-        if self.settings.batch_size > len(self.data.x_train):
+        if self.config.batch_size > len(self.data.x_train):
             raise InvalidInput(
-                f"batch_size must be at most the {len(self.data.x_train)} training images, "
-                f"got {self.settings.batch_size}"
+                f"batch_size must be at most the {len(self.data.x_train)} training images, got {self.config.batch_size}"
             )
 
     @property
     def per_epoch(self) -> int:
         """Steps per epoch; images that do not fill a batch sit an epoch out."""
-        return len(self.data.x_train) // self.settings.batch_size
+        return len(self.data.x_train) // self.config.batch_size
 
     @property
     def steps(self) -> int:
         """Steps of the whole training."""
-        return self.settings.epochs * self.per_epoch
+        return self.config.epochs * self.per_epoch
 
     @property
     def step_config(self) -> StepConfig:
-        """What the compiled step depends on."""
-        s = self.settings
+        """The settings that the compiled step depends on."""
+        c = self.config
         return StepConfig(
-            self.arch, s.optimizer, self.steps, s.warmup_fraction, s.label_smoothing, s.ema_decay,
+            self.arch, c.optimizer, self.steps, c.warmup_fraction, c.label_smoothing, c.ema_decay,
             self.data.augmentation,
         )  # fmt: skip
 
     def rows(self, done: int, count: int) -> np.ndarray[Any, Any]:
-        """Return int32 [CHUNK_STEPS, batch]: the images of the `count` steps from step `done` on, then zeros."""
-        batch, per_epoch = self.settings.batch_size, self.per_epoch
-        rows = np.zeros((MAX_DISPATCH_STEPS, batch), np.int32)
+        """Return the image indices of `count` steps from step `done` on, then zeros: [MAX_DISPATCH_STEPS, batch]."""
+        batch, per_epoch = self.config.batch_size, self.per_epoch
+        rows = np.zeros((MAX_DISPATCH_STEPS, batch), np.int32)  # always of one shape: see `run_steps`
         for epoch in range(done // per_epoch, (done + count - 1) // per_epoch + 1):
-            indices = epoch_indices(self.settings.seed, epoch, len(self.data.x_train), batch)
+            indices = epoch_indices(self.config.seed, epoch, len(self.data.x_train), batch)
             first = epoch * per_epoch
             start, stop = max(done, first), min(done + count, first + per_epoch)
             rows[start - done : stop - done] = indices[start - first : stop - first]
@@ -208,19 +208,21 @@ class TrainingPlan:
 def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[TrainingProgress], None]) -> TrainState:
     """Return the state after all steps from `params` on, or from the newest checkpoint in `folder` if there is one.
 
-    `params` are donated. A chunk of steps takes about `DISPATCH_S`; between chunks there are progress and checkpoints.
+    `params` are donated. A dispatch of steps takes about `DISPATCH_S`; progress and checkpoints come between two.
     """
     step_config, steps = plan.step_config, plan.steps
     state = init_state(step_config, params)
     with closing(Checkpoints(folder)) as checkpoints:
         done, state = checkpoints.latest(state) or (0, state)
         saved, saved_at = done, time.monotonic()
-        count, compiled = 1, False  # the first dispatch compiles, so the second is the first that tells the speed
+        # The first dispatch, of one step, also compiles, so its time says nothing about the speed; the second has two
+        # steps. From then on the number grows towards `DISPATCH_S` of work, at most fourfold each time.
+        count, compiled = 1, False
         try:
             while done < steps:
                 started, count = time.monotonic(), min(count, steps - done)
                 rows = jax.device_put(plan.rows(done, count))
-                state, totals = run_steps(step_config, state, rows, count, plan.settings.seed, plan.split)
+                state, totals = run_steps(step_config, state, rows, count, plan.config.seed, plan.split)
                 loss, correct = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count
                 if not math.isfinite(loss):
@@ -228,11 +230,12 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
                 if time.monotonic() - saved_at > CHECKPOINT_S:
                     checkpoints.save(done, state)
                     saved, saved_at = done, time.monotonic()
-                progress(TrainingProgress(done, steps, loss, correct / plan.settings.batch_size, step_s))
+                progress(TrainingProgress(done, steps, loss, correct / plan.config.batch_size, step_s))
                 count = min(MAX_DISPATCH_STEPS, 4 * count, max(1, round(DISPATCH_S / step_s))) if compiled else 2
                 compiled = True
         except KeyboardInterrupt:
-            if not state.step.is_deleted() and int(state.step) > saved:  # deleted: the dispatch had just taken it
+            # Ctrl-C between the donation of the state and the assignment of the new one leaves no state to save.
+            if not state.step.is_deleted() and int(state.step) > saved:
                 checkpoints.save(int(state.step), state)
             raise
         if done > saved:
@@ -241,6 +244,7 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
 
 
 def _accuracy(fraction: float, arch: ArchSpec, data: Dataset, proxy_width: float) -> Accuracy:
+    """Return a top-1 on the test images as an accuracy with its kind."""
     images = len(data.x_test)
     kind = AccuracyKind(data.name, data.digest, arch.input_shape.height, proxy_width, TRAINED_ALONE)
     return Accuracy.of(fraction, images, kind)
@@ -249,11 +253,11 @@ def _accuracy(fraction: float, arch: ArchSpec, data: Dataset, proxy_width: float
 def _identity(
     arch: ArchSpec,
     data: Dataset,
-    settings: TrainingConfig,
+    config: TrainingConfig,
     initial_weights: Mapping[str, Any] | None,
     proxy_width: float,
 ) -> dict[str, Any]:
-    """Return what must be equal for a training to go on."""
+    """Return everything that a training depends on, the content of settings.json: it goes on where all is equal."""
     start = hashlib.sha256()
     for name, value in sorted((initial_weights or {}).items()):
         start.update(name.encode() + np.ascontiguousarray(value, np.float32).tobytes())
@@ -265,13 +269,13 @@ def _identity(
         "data_digest": data.digest,
         "initial_weights": None if initial_weights is None else start.hexdigest(),
         "proxy_width": proxy_width,
-        **settings.to_dict(),
+        **config.to_dict(),
     }
 
 
 @contextmanager
 def _opened(out: Path, identity: dict[str, Any]) -> Iterator[None]:
-    """Make `out` the folder of this training, or check that it is, and hold it."""
+    """Hold the lock of `out`, made the folder of this training, or checked to be it."""
     if not (out / "settings.json").exists():
         new_folder(out)
     with locked(out):
@@ -280,24 +284,25 @@ def _opened(out: Path, identity: dict[str, Any]) -> Iterator[None]:
 
 
 def _check_folder(out: Path, identity: dict[str, Any]) -> None:
-    """Write `identity` into a new folder, or compare it with what is there; `InvalidInput` names a difference."""
+    """Write `identity` into a new folder, or compare it with its file; `InvalidInput` names the first difference."""
     path = out / "settings.json"
     if not path.exists():
         new_folder(out)
         write_whole(path, dump_json(identity))
         return
-    there = read_json(path)
-    if not isinstance(there, dict) or there.get("schema") != SCHEMA:
+    stored = read_json(path)
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         raise InvalidInput(f"{path} is not of a training; name another folder with --out")
-    for name in {**identity, **there}:
-        if there.get(name) != identity.get(name):
+    for name in {**identity, **stored}:
+        if stored.get(name) != identity.get(name):
             raise InvalidInput(
-                f"{out} holds a training with {name} {there.get(name)!r}, not {identity.get(name)!r}; "
+                f"{out} holds a training with {name} {stored.get(name)!r}, not {identity.get(name)!r}; "
                 "go on with the same or name another folder with --out"
             )
 
 
-def _write(result: TrainResult, settings: TrainingConfig, inherited: bool, out: Path) -> None:
+def _write(result: TrainResult, config: TrainingConfig, inherited: bool, out: Path) -> None:
+    """Write arch.json, weights.safetensors and train.json."""
     save_arch(result.arch, out / "arch.json")
     save_weights(out / "weights.safetensors", result.weights, result.arch, "trained")
     about = {
@@ -305,7 +310,7 @@ def _write(result: TrainResult, settings: TrainingConfig, inherited: bool, out: 
         "version": VERSION,
         "digest": result.arch.digest,
         "arch": result.arch.to_dict(),
-        "settings": settings.to_dict(),
+        "settings": config.to_dict(),
         "steps": result.steps,
         "started_from": "inherited weights" if inherited else "random initialisation",
         "accuracy": result.accuracy.to_dict(),

@@ -1,4 +1,4 @@
-"""Losses that every training loop here shares."""
+"""The loss of every training on labels: cross entropy with label smoothing."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What every training loop here shares: loss, learning-rate schedule, optimizers, weight averaging, compute dtype.
+"""Optimizers of all trainings, as frozen settings that build optax transformations, and their cosine schedule.
 
 Parameters are any tree of arrays whose last key ends in the tensor's name (`weight`, `scale`, `bias`, `gamma`), such as
 the flat dictionary "2.0.expand.weight" -> array of a stand-alone network.
@@ -20,7 +20,7 @@ DECAYED = "weight"  # the one tensor name that weight decay acts on: kernels, ne
 
 
 class OptimizerConfig(Protocol):
-    """How weights follow gradients: frozen settings that build the optax transformation."""
+    """Settings of an optimizer, which build its optax transformation."""
 
     @property
     def learning_rate(self) -> float: ...
@@ -37,6 +37,7 @@ class AdamW:
     beta2: float = 0.999
 
     def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """Return the transformation with the learning rate of `schedule`."""
         return optax.adamw(schedule, self.beta1, self.beta2, weight_decay=self.weight_decay, mask=decay_mask)
 
 
@@ -59,6 +60,7 @@ class RMSProp:
         return cls(learning_rate=0.165 * batch_size / 256)
 
     def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """Return the transformation with the learning rate of `schedule`."""
         return optax.chain(
             optax.add_decayed_weights(self.weight_decay, decay_mask),
             optax.rmsprop(schedule, self.decay, self.eps, initial_scale=1.0, momentum=self.momentum),
@@ -77,7 +79,7 @@ def decay_mask(params: Params) -> Any:
 
 
 def cosine_schedule(peak: float, steps: int, warmup_fraction: float = 0.0) -> optax.Schedule:
-    """Return the rate at a step: up linearly over a fraction of `steps`, then a cosine to 0 after the last."""
+    """Return the learning rate by step: linear warm-up over a fraction of `steps`, then a cosine to 0 at the end."""
     if steps < 1 or not 0 <= warmup_fraction < 1:
         raise InvalidInput(
             f"a schedule needs at least 1 step and a warm-up fraction in [0, 1), got {steps} and {warmup_fraction}"
@@ -93,6 +95,6 @@ def cosine_schedule(peak: float, steps: int, warmup_fraction: float = 0.0) -> op
     return rate
 
 
-def make_optimizer(settings: OptimizerConfig, steps: int, warmup_fraction: float = 0.0) -> optax.GradientTransformation:
-    """Return the optimizer with a cosine schedule over `steps` with warm-up."""
-    return settings.build(cosine_schedule(settings.learning_rate, steps, warmup_fraction))
+def make_optimizer(config: OptimizerConfig, steps: int, warmup_fraction: float = 0.0) -> optax.GradientTransformation:
+    """Return the optimizer with a cosine schedule over `steps`, warm-up included."""
+    return config.build(cosine_schedule(config.learning_rate, steps, warmup_fraction))

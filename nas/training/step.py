@@ -1,4 +1,4 @@
-"""The compiled parts of training one network alone, as pure functions: step, chunk of steps, statistics, test accuracy.
+"""The compiled programs of a training, as pure functions: steps, normalisation statistics, top-1.
 
 The images stay on the device as uint8, one dispatch runs many steps, and what is random at a step follows from
 (seed, step). An architecture is a static argument: each is compiled once in a process, for all seeds and lengths.
@@ -26,16 +26,16 @@ STATISTICS_IMAGES = 8192  # at most so many training images give the stored norm
 
 
 class TrainState(NamedTuple):
-    """Everything that a step changes."""
+    """What a training carries from one step to the next."""
 
     step: Array
     params: Weights
-    average: Weights
+    average: Weights  # running average of the parameters, which is what a training ends with
     optimizer: optax.OptState
 
 
 class ImageSplit(NamedTuple):
-    """Images on the device, and what turns them into the network's input."""
+    """The images of one split on the device, with the channel statistics that normalise them."""
 
     x: Array  # uint8 [N, r, r, C]
     y: Array  # int32 [N]
@@ -43,7 +43,7 @@ class ImageSplit(NamedTuple):
     std: Array
 
     def inputs(self, images: Array, arch: ArchSpec) -> Array:
-        """Return [B, r, r, channels of `arch`] in the dtype that networks compute in."""
+        """Return uint8 images [B, r, r, C] as the input of `arch`: normalised, in the dtype of activations."""
         return to_input(images, self.mean, self.std, arch.input_shape.channels).astype(compute_dtype())
 
 
@@ -65,7 +65,7 @@ class StepConfig:
 
 
 def init_state(step_config: StepConfig, params: Weights) -> TrainState:
-    """Return the state before the first step; `params` become part of it."""
+    """Return the state before the first step; `params` become part of it, and are donated with it."""
     return TrainState(
         copy_arrays(np.int32(0)), params, copy_arrays(params), jax.jit(step_config.transform().init)(params)
     )
@@ -90,8 +90,8 @@ def train_step(
     """Return the state after one step on the images `rows` [B], its loss, and how many it classified correctly."""
     images = augment(jax.random.fold_in(key, state.step), split.x[rows], step_config.augmentation)
     x, y = split.inputs(images, step_config.arch), split.y[rows]
-    grade = jax.value_and_grad(partial(loss_and_correct, step_config.arch), has_aux=True)
-    (loss, correct), gradient = grade(state.params, x, y, step_config.label_smoothing)
+    gradient_of = jax.value_and_grad(partial(loss_and_correct, step_config.arch), has_aux=True)
+    (loss, correct), gradient = gradient_of(state.params, x, y, step_config.label_smoothing)
     updates, optimizer = step_config.transform().update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     average = ema_update(state.average, params, ema_decay(state.step, step_config.ema_decay))
@@ -102,10 +102,12 @@ def train_step(
 def run_steps(
     step_config: StepConfig, state: TrainState, rows: Array, count: int, seed: int, split: ImageSplit
 ) -> tuple[TrainState, tuple[Array, Array]]:
-    """Return the state after the first `count` of `rows` [S, B], and the sums of their losses and correct answers.
+    """Return the state after the first `count` steps on `rows` [S, B], and the sums of their losses and correct counts.
 
-    The count is an input of the program: one compilation serves chunks of every length. The state is donated.
+    The state is donated.
     """
+    # The number of steps is an input of the program, and `rows` always has the same length, so that one compilation
+    # serves dispatches of every length. That needs a `fori_loop`; a scan has a fixed number of steps.
     key = jax.random.key(seed)
 
     def body(i: Array, carry: tuple[TrainState, Array, Array]) -> tuple[TrainState, Array, Array]:
@@ -117,11 +119,10 @@ def run_steps(
     return state, (loss, correct)
 
 
-def estimated_statistics(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int) -> Weights:
-    """Return `weights` with the stored means and variances of training images as they are, not augmented.
+def estimate_statistics(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int) -> Weights:
+    """Return `weights` with normalisation statistics estimated on training images, not augmented.
 
-    One pass under batch statistics over up to `STATISTICS_IMAGES`; means and variances are pooled exactly over the
-    batches: the variance of all is the mean variance within batches plus the variance of the batches' means.
+    One pass under batch statistics over up to `STATISTICS_IMAGES` images.
     """
     rows = epoch_indices(0, 0, len(split.x), batch_size)[: max(1, STATISTICS_IMAGES // batch_size)]
     found = _pooled_moments(arch, weights, jax.device_put(rows), split)
@@ -131,12 +132,17 @@ def estimated_statistics(arch: ArchSpec, weights: Weights, split: ImageSplit, ba
 
 @partial(jax.jit, static_argnames="arch")
 def _pooled_moments(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Moments:
+    """Return the means and variances over all the images `rows` [batches, B], exactly.
+
+    Batches have equal sizes, so the variance of all is the mean of the variances within batches plus the variance of
+    the batches' means.
+    """
     network = merged(arch, weights)
     moments = jax.lax.map(lambda row: network.moments(split.inputs(split.x[row], arch)), rows)
     return {name: (mean.mean(0), var.mean(0) + mean.var(0)) for name, (mean, var) in moments.items()}
 
 
-def top1(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int = 256) -> float:
+def top1_accuracy(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int = 256) -> float:
     """Return the fraction of the images of `split` that the network with stored statistics classifies correctly."""
     count = len(split.x)
     rows = jnp.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
@@ -145,10 +151,11 @@ def top1(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int = 
 
 @partial(jax.jit, static_argnames="arch")
 def _count_correct(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Array:
+    """Return how many of the images `rows` [batches, B] are classified correctly; rows beyond the last do not count."""
     network, count = merged(arch, weights), len(split.x)
 
     def of_batch(row: Array) -> Array:
-        at = jnp.minimum(row, count - 1)  # the last batch is filled up, and the filling not counted
+        at = jnp.minimum(row, count - 1)  # the last batch is padded with the last image, which is not counted again
         correct = network(split.inputs(split.x[at], arch)).argmax(1) == split.y[at]
         return jnp.sum(correct & (row < count))
 

@@ -1,6 +1,6 @@
-"""One network trained alone to any epoch, measured on validation images after each: what a trial of a finalist runs.
+"""A trial of candidate re-training: one network trained alone to any epoch, with its top-1 after each.
 
-The recipe and its compiled step are those of `nas train`; the schedule spans the full length wherever a trial stops. A
+Settings and compiled steps are those of `nas train`, and the schedule spans the full length wherever a trial stops. A
 folder holds curve.jsonl, checkpoints and, at the full length, the weights. Stopping and going on changes no byte.
 """
 
@@ -21,70 +21,74 @@ from nas.nn.network import Weights, save_weights, split_statistics
 from nas.records.journal import Journal
 from nas.records.locks import locked
 from nas.training.checkpoints import Checkpoints
-from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, TrainingConfig, TrainingPlan, initialised
-from nas.training.step import TrainState, estimated_statistics, image_splits, init_state, run_steps, top1
+from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, TrainingConfig, TrainingPlan, initial_params
+from nas.training.step import TrainState, estimate_statistics, image_splits, init_state, run_steps, top1_accuracy
 
-ORPHAN_S = 60.0  # a worker may outlive a driver that was killed, by a little
-Seen = Callable[[int, float], None]  # an epoch, and the top-1 after it
+ORPHAN_S = 60.0  # how long to wait for a folder: a worker may outlive a driver that was killed, by a little
+OnEpoch = Callable[[int, float], None]  # called with an epoch, and the top-1 after it
 
 
 def validation_view(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """Return the training set alone, as a search splits it: what the search held out stands where the test set was."""
-    kept, val = split_for_search(dataset, fraction, seed)
+    """Return the data set with the search's validation images in place of the test images, which are not seen.
+
+    `fraction` and `seed` are those of the search's split of the training set.
+    """
+    train, val = split_for_search(dataset, fraction, seed)
     x, y = dataset.x_train, dataset.y_train
     digest = sha256(f"{dataset.digest} {fraction} {seed}".encode()).hexdigest()
-    return replace(dataset, x_train=x[kept], y_train=y[kept], x_test=x[val], y_test=y[val], digest=digest)
+    return replace(dataset, x_train=x[train], y_train=y[train], x_test=x[val], y_test=y[val], digest=digest)
 
 
 def train_until(
-    arch: ArchSpec, data: Dataset, settings: TrainingConfig, folder: Path, *, until: int, seen: Seen
+    arch: ArchSpec, data: Dataset, config: TrainingConfig, folder: Path, *, until: int, on_epoch: OnEpoch
 ) -> list[float]:
     """Train to the end of epoch `until`, from where `folder` stands, and return the top-1 after each epoch [until].
 
-    `data` is a `held_out_view` at the resolution of `arch`. `seen` is called for every epoch, known ones included.
+    `data` is a `validation_view` at the resolution of `arch`. `on_epoch` is called for every epoch, known ones
+    included, so that a scheduler sees the whole curve after a crash.
     Raises `InvalidInput` where the loss is no longer finite, or another process holds the folder for `ORPHAN_S`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ORPHAN_S):
-        curve = _Curve(Journal(folder / "curve.jsonl"), seen)
+        curve = _Curve(Journal(folder / "curve.jsonl"), on_epoch)
         for epoch in range(1, min(until, len(curve.known)) + 1):
-            seen(epoch, curve.known[epoch - 1])
-        if not known_curve(settings, folder, until):
-            _go_on(TrainingPlan(arch, settings, data, image_splits(data)[0]), curve, folder, until)
+            on_epoch(epoch, curve.known[epoch - 1])
+        if not known_curve(config, folder, until):
+            _continue(TrainingPlan(arch, config, data, image_splits(data)[0]), curve, folder, until)
     return curve.known[:until]
 
 
-def known_curve(settings: TrainingConfig, folder: Path, until: int) -> list[float]:
-    """Return the top-1 after each epoch [until] where `folder` holds all that `train_until` would do, else nothing."""
+def known_curve(config: TrainingConfig, folder: Path, until: int) -> list[float]:
+    """Return the top-1 after each epoch [until] where `train_until` would have nothing to do, else an empty list."""
     path = folder / "curve.jsonl"
     curve = [float(record["top1"]) for record in Journal(path).records] if path.exists() else []
-    whole = until < settings.epochs or (folder / "weights.safetensors").exists()
+    whole = until < config.epochs or (folder / "weights.safetensors").exists()
     return curve[:until] if whole and len(curve) >= until else []
 
 
 class _Curve:
-    """The accuracies so far, in the journal of the trial's folder."""
+    """The learning curve of a trial so far, kept in the journal of its folder."""
 
-    def __init__(self, journal: Journal, seen: Seen) -> None:
-        self.journal, self.seen = journal, seen
+    def __init__(self, journal: Journal, on_epoch: OnEpoch) -> None:
+        self.journal, self.on_epoch = journal, on_epoch
         self.known = [float(record["top1"]) for record in journal.records]
 
     def add(self, epoch: int, accuracy: float) -> None:
-        """Note the accuracy after an epoch, unless it is known."""
+        """Record the accuracy after an epoch, unless it is known."""
         if epoch > len(self.known):
             self.journal.append({"epoch": epoch, "top1": accuracy})
             self.known.append(accuracy)
-            self.seen(epoch, accuracy)
+            self.on_epoch(epoch, accuracy)
 
 
-def _go_on(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> None:
+def _continue(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> None:
     """Train from the newest checkpoint in `folder` to the end of epoch `until`; at the full length save the weights."""
-    arch, settings, val_split = plan.arch, plan.settings, image_splits(plan.data)[1]
-    params, statistics = split_statistics(initialised(arch, settings.seed, None))
+    arch, config, val_split = plan.arch, plan.config, image_splits(plan.data)[1]
+    params, statistics = split_statistics(initial_params(arch, config.seed, None))
     state = init_state(plan.step_config, params)
 
-    def measured(state: TrainState) -> Weights:
-        return estimated_statistics(arch, state.average | statistics, plan.split, settings.batch_size)
+    def weights_of(state: TrainState) -> Weights:
+        return estimate_statistics(arch, state.average | statistics, plan.split, config.batch_size)
 
     with closing(Checkpoints(folder / "checkpoints")) as checkpoints:
         done, state = checkpoints.latest(state) or (0, state)
@@ -92,14 +96,14 @@ def _go_on(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> None:
         for epoch in range(done // plan.per_epoch + 1, until + 1):
             state = _epoch(plan, state, epoch)
             if epoch > len(curve.known):
-                curve.add(epoch, top1(arch, measured(state), val_split))
+                curve.add(epoch, top1_accuracy(arch, weights_of(state), val_split))
             if epoch == until or time.monotonic() - saved > CHECKPOINT_S:
                 checkpoints.save(epoch * plan.per_epoch, state)
                 saved = time.monotonic()
-    if until == settings.epochs:
+    if until == config.epochs:
         save_arch(arch, folder / "arch.json")
-        save_weights(folder / "weights.safetensors", measured(state), arch, "trained")
-    jax.clear_caches()  # every network has programs of its own
+        save_weights(folder / "weights.safetensors", weights_of(state), arch, "trained")
+    jax.clear_caches()  # every network has compiled programs of its own
 
 
 def _epoch(plan: TrainingPlan, state: TrainState, epoch: int) -> TrainState:
@@ -108,7 +112,7 @@ def _epoch(plan: TrainingPlan, state: TrainState, epoch: int) -> TrainState:
     while done < last:
         count = min(MAX_DISPATCH_STEPS, last - done)
         rows = jax.device_put(plan.rows(done, count))
-        state, (loss, _) = run_steps(plan.step_config, state, rows, count, plan.settings.seed, plan.split)
+        state, (loss, _) = run_steps(plan.step_config, state, rows, count, plan.config.seed, plan.split)
         done += count
         if not bool(jnp.isfinite(loss)):
             raise InvalidInput(f"the loss is no longer finite at step {done}; lower the learning rate")

@@ -34,11 +34,11 @@ def cluster() -> Iterator[Cluster]:
 
 
 def batches(count: int, *, first: dict[int, int] | None = None) -> list[NDArray[np.int32]]:
-    """Return batches of 1 to 5 genotypes, all different; `first` puts a special gene first in some."""
+    """Return batches of 1 to 5 genotypes, all different; `first` puts a special option first in some."""
     rng = np.random.default_rng(0)
     made = [rng.integers(0, 9, (1 + i % 5, 6)).astype(np.int32) for i in range(count)]
-    for number, decision_index in (first or {}).items():
-        made[number][0, 0] = decision_index
+    for number, option in (first or {}).items():
+        made[number][0, 0] = option
     return made
 
 
@@ -156,7 +156,8 @@ def test_a_cluster_that_asks_for_its_token_is_named_with_the_remedy(
 DRIVER = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
-import numpy as np, evaluators
+import numpy as np
+from tests.support import evaluators
 from nas.distributed.executor import RayExecutor
 with RayExecutor(evaluators.weighted, {"weights": np.ones(6), "folder": ""}, workers=2) as executor:
     list(executor.evaluate([np.zeros((1, 6), np.int32)] * 4))

@@ -26,10 +26,10 @@ from nas.training.candidates import (
     CandidateRow,
     CandidateTrainings,
     TrialResult,
-    halved,
-    in_turn,
     kendall_tau,
-    table,
+    ranking_table,
+    run_halving,
+    train_in_turn,
 )
 from nas.training.loop import TrainingConfig
 from nas.training.optimizers import AdamW
@@ -50,7 +50,7 @@ FINALISTS = tuple(
 
 
 def trials_in(folder: Path) -> CandidateTrainings:
-    return finals.trials_of([one.arch for one in FINALISTS], images(), SETTINGS, folder, split=(0.2, 0))
+    return finals.make_trainings([one.arch for one in FINALISTS], images(), SETTINGS, folder, split=(0.2, 0))
 
 
 def quiet(digest: str, epoch: int, top1: float) -> None:
@@ -59,9 +59,9 @@ def quiet(digest: str, epoch: int, top1: float) -> None:
 
 @pytest.fixture(scope="module")
 def at_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[TrialResult], Path]:
-    """The finalists halved in this process, without a break."""
+    """The finalists trained by halving in this process, without a break."""
     folder = tmp_path_factory.mktemp("once")
-    return halved(FINALISTS, (2, 4), in_turn(trials_in(folder), quiet)), folder
+    return run_halving(FINALISTS, (2, 4), train_in_turn(trials_in(folder), quiet)), folder
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -93,12 +93,15 @@ def test_going_on_in_pieces_changes_no_byte(at_once: tuple[list[TrialResult], Pa
     trials = trials_in(tmp_path)
     seen: list[int] = []
     for one in FINALISTS[::-1]:
-        train_until(one.arch, trials.data, SETTINGS, trials.of(one.digest), until=1, seen=lambda *_: None)
+        train_until(one.arch, trials.data, SETTINGS, trials.of(one.digest), until=1, on_epoch=lambda *_: None)
     with (trials.of(FINALISTS[0].digest) / "curve.jsonl").open("a") as file:
         file.write('{"epoch": 2, "to')  # torn by a crash
-    assert halved(FINALISTS, (2, 4), in_turn(trials, lambda digest, epoch, top1: seen.append(epoch))) == trial_results
+    assert (
+        run_halving(FINALISTS, (2, 4), train_in_turn(trials, lambda digest, epoch, top1: seen.append(epoch)))
+        == trial_results
+    )
     assert files(tmp_path) == files(folder)
-    assert sorted(seen) == [1, 1, 1, 1, 2, 2, 2, 2, 3, 4]  # known epochs are told again
+    assert sorted(seen) == [1, 1, 1, 1, 2, 2, 2, 2, 3, 4]  # known epochs are reported again
 
 
 def test_two_do_not_train_one_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,35 +109,35 @@ def test_two_do_not_train_one_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     trials, one = trials_in(tmp_path), FINALISTS[0]
     trials.of(one.digest).mkdir(parents=True)
     with locked(trials.of(one.digest)), pytest.raises(InvalidInput, match="is working on"):
-        train_until(one.arch, trials.data, SETTINGS, trials.of(one.digest), until=1, seen=lambda *_: None)
+        train_until(one.arch, trials.data, SETTINGS, trials.of(one.digest), until=1, on_epoch=lambda *_: None)
 
 
 def test_the_table_ranks_and_says_what_changed(at_once: tuple[list[TrialResult], Path], tmp_path: Path) -> None:
-    rows = table(FINALISTS, at_once[0])
+    rows = ranking_table(FINALISTS, at_once[0])
     assert [row.place for row in rows] in ([1, 2, 3], [1, 2, 2])
     assert sorted(row.supernet_place for row in rows) == [1, 2, 3]
     assert all(row.gained == row.supernet_place - row.place for row in rows)
     best = TrialResult(FINALISTS[0].digest, 4, 0.9, FINISHED)
     others = [TrialResult(one.digest, 4, 1 - one.supernet_top1, FINISHED) for one in FINALISTS[1:]]
-    assert kendall_tau(table(FINALISTS, [best, *others])) == pytest.approx(-1)
+    assert kendall_tau(ranking_table(FINALISTS, [best, *others])) == pytest.approx(-1)
     finals.write_table(rows, tmp_path)
     with (tmp_path / "finalists.csv").open() as file:
         read = list(csv.DictReader(file))
     assert [row["digest"] for row in read] == [row.digest for row in rows]
-    failed = table(FINALISTS, [best, others[0], TrialResult(FINALISTS[2].digest, 0, 0.0, finals.FAILED, "why")])
+    failed = ranking_table(FINALISTS, [best, others[0], TrialResult(FINALISTS[2].digest, 0, 0.0, finals.FAILED, "why")])
     assert [row.error for row in failed] == ["", "", "why"]
     assert kendall_tau(failed[:1]) is None
 
 
 def test_a_folder_of_other_trials_is_refused(tmp_path: Path) -> None:
-    finals.opened(tmp_path, FINALISTS, images(), {"epochs": 4})
-    finals.opened(tmp_path, FINALISTS, images(), {"epochs": 4})
+    finals.open_folder(tmp_path, FINALISTS, images(), {"epochs": 4})
+    finals.open_folder(tmp_path, FINALISTS, images(), {"epochs": 4})
     with pytest.raises(InvalidInput, match=r"another epochs \(4, not 5\)"):
-        finals.opened(tmp_path, FINALISTS, images(), {"epochs": 5})
+        finals.open_folder(tmp_path, FINALISTS, images(), {"epochs": 5})
     with pytest.raises(UnknownName, match="did you mean 'asha'"):
         finals.check_scheduler("ahsa")
     with pytest.raises(InvalidInput, match="classes"):
-        finals.trials_of([network(8)], images(classes=2), SETTINGS, tmp_path, split=(0.2, 0))
+        finals.make_trainings([network(8)], images(classes=2), SETTINGS, tmp_path, split=(0.2, 0))
 
 
 # ------------------------------------------------------------------------------------------------------------ Ray Tune
@@ -154,7 +157,7 @@ Halved = tuple[list[CandidateRow], Path]
 
 @pytest.fixture(scope="module")
 def by_workers(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Halved:
-    """The finalists halved by two workers, without a break."""
+    """The finalists trained by halving by two workers, without a break."""
     from nas.distributed.trials import run_trials
 
     folder = tmp_path_factory.mktemp("workers")
@@ -164,7 +167,7 @@ def by_workers(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Halve
 def test_workers_do_what_one_process_does(by_workers: Halved, at_once: tuple[list[TrialResult], Path]) -> None:
     """Not to the last bit: this process computes with as many threads as there are cores, a worker with one."""
     rows, folder = by_workers
-    expected = {row.digest: row for row in table(FINALISTS, at_once[0])}
+    expected = {row.digest: row for row in ranking_table(FINALISTS, at_once[0])}
     assert [row.state for row in rows] == [FINISHED, DROPPED, DROPPED]
     assert all(abs(row.alone_top1 - expected[row.digest].alone_top1) < 0.1 for row in rows)
     assert sorted(files(folder)) == sorted(files(at_once[1]))
@@ -175,7 +178,7 @@ def test_one_worker_gives_the_bytes_of_two(by_workers: Halved, tmp_path: Path) -
 
     rows, folder = by_workers
     with on_workers(trials_in(tmp_path), lambda *_: None, workers=1) as run_rung:
-        assert table(FINALISTS, halved(FINALISTS, (2, 4), run_rung)) == rows
+        assert ranking_table(FINALISTS, run_halving(FINALISTS, (2, 4), run_rung)) == rows
     assert files(tmp_path) == files(folder)
 
 
@@ -189,7 +192,7 @@ def test_a_scheduler_of_tune_ends_every_trial(tmp_path: Path) -> None:
         with lock:  # which cannot be pickled, like a live display
             seen.append((digest, epoch, top1))
 
-    rows = run_trials(FINALISTS, trials, scheduler="asha", workers=2, seen=reporter)
+    rows = run_trials(FINALISTS, trials, scheduler="asha", workers=2, on_epoch=reporter)
     assert {(row.digest, row.epochs, row.alone_top1) for row in rows} <= set(seen)
     assert sorted(row.digest for row in rows) == sorted(one.digest for one in FINALISTS)
     assert rows[0].state == FINISHED and rows[0].epochs == 4
@@ -227,7 +230,8 @@ import sys
 import tests.distributed.test_trials as t
 from pathlib import Path
 from nas.distributed.trials import run_trials
-run_trials(t.FINALISTS, t.trials_in(Path(sys.argv[1])), workers=2, rungs=(2, 4), seen=lambda *e: print(e, flush=True))
+show = lambda *epoch: print(epoch, flush=True)
+run_trials(t.FINALISTS, t.trials_in(Path(sys.argv[1])), workers=2, rungs=(2, 4), on_epoch=show)
 """
 
 

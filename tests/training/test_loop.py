@@ -19,9 +19,9 @@ from nas.nn.network import Network, get_weights, load_weights
 from nas.ops import UIB, Conv, Head, Shape
 from nas.training import loop as train_module
 from nas.training.checkpoints import KEPT
-from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, fitting, train
+from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, dataset_for, train
 from nas.training.optimizers import AdamW, RMSProp
-from nas.training.step import estimated_statistics, image_splits, run_steps, top1
+from nas.training.step import estimate_statistics, image_splits, run_steps, top1_accuracy
 
 ARCH = ArchSpec(Shape(8, 8, 1), ((Conv(8), UIB(16, 32, 0, 3, 2)),), Head(), 10)
 SETTINGS = TrainingConfig(epochs=8, batch_size=32, optimizer=AdamW(0.01))
@@ -77,7 +77,7 @@ def test_written_weights_give_the_written_accuracy(trained: Trained, digits: Dat
     result, out, _ = trained
     weights, _ = load_weights(out / "weights.safetensors", ARCH)
     split = image_splits(digits)[1]
-    assert [top1(ARCH, weights, split, size) for size in (64, 200, 256)] == [result.accuracy.top1] * 3
+    assert [top1_accuracy(ARCH, weights, split, size) for size in (64, 200, 256)] == [result.accuracy.top1] * 3
 
 
 def interrupting(at_step: int) -> Callable[[TrainingProgress], None]:
@@ -129,8 +129,8 @@ def test_checkpoints_are_written_on_the_way(digits: Dataset, tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"settings": replace(SETTINGS, epochs=6)}, "a training with epochs 8, not 6"),
-        ({"settings": replace(SETTINGS, optimizer=RMSProp(0.1))}, "a training with optimizer 'AdamW', not 'RMSProp'"),
+        ({"config": replace(SETTINGS, epochs=6)}, "a training with epochs 8, not 6"),
+        ({"config": replace(SETTINGS, optimizer=RMSProp(0.1))}, "a training with optimizer 'AdamW', not 'RMSProp'"),
         ({"arch": replace(ARCH, padding="same")}, "a training with arch '"),
         ({"proxy_width": 0.5}, "a training with proxy_width 1.0, not 0.5"),
     ],
@@ -139,7 +139,7 @@ def test_folder_of_another_training_is_refused(
     trained: Trained, digits: Dataset, change: dict[str, Any], message: str
 ) -> None:
     _, out, _ = trained
-    arguments = {"arch": ARCH, "dataset": digits, "settings": SETTINGS, "out": out} | change
+    arguments = {"arch": ARCH, "dataset": digits, "config": SETTINGS, "out": out} | change
     with pytest.raises(InvalidInput, match=message):
         train(**arguments)
 
@@ -192,7 +192,7 @@ def test_inherited_weights_are_the_start(trained: Trained, digits: Dataset, tmp_
 def test_statistics_of_the_first_layer_are_those_of_all_its_outputs_at_once(digits: Dataset) -> None:
     fresh = get_weights(Network(ARCH, nnx.Rngs(0)))
     split = image_splits(digits)[0]
-    weights = estimated_statistics(ARCH, fresh, split, batch_size=96)
+    weights = estimate_statistics(ARCH, fresh, split, batch_size=96)
     raw = jax.lax.conv_general_dilated(
         split.inputs(split.x, ARCH).astype(jnp.float32), fresh["0.0.conv.weight"], (1, 1), [(1, 1), (1, 1)],
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
@@ -205,7 +205,7 @@ def test_statistics_of_the_first_layer_are_those_of_all_its_outputs_at_once(digi
 
 def test_data_are_resized_to_the_spec_and_grey_is_repeated(digits: Dataset) -> None:
     arch = replace(ARCH, input_shape=Shape(12, 12, 3))
-    data = fitting(arch, digits)
+    data = dataset_for(arch, digits)
     assert data.resolution == 12
     inputs = image_splits(data)[0].inputs(jnp.asarray(data.x_train[:2]), arch)
     assert inputs.shape == (2, 12, 12, 3)
