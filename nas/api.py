@@ -10,33 +10,92 @@
     export("runs/mine", "found.onnx")
 
 Wherever a network is asked for, an `ArchSpec` will do, a reference's name (`zoo()`), a spec file, or the folder of a
-run or training. Nothing heavy is imported before it is needed, so imports stand inside the functions here. Bad input
+run or training. Nothing heavy is imported before it is needed (`nas.registry.lazy`). Bad input
 raises `InvalidInput` or `UnknownName`. Names of spaces, targets, algorithms, data sets, costs, evaluators, exporters
 and runtimes are those of nas/registry.py, or "module:attribute".
 """
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from latency_models.target import list_targets, load_target, target_names
+from latency_models.target_file import target_toml
 from nas.arch import ArchSpec
-from nas.errors import InvalidInput
+from nas.data import load as load_data
+from nas.errors import InvalidInput, Stopped
+from nas.files import new_folder, read_json, write_whole
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter
+from nas.records.locks import locked
+from nas.records.networks import load_item
+from nas.records.results import result_of_run
+from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, SPACES, lazy
+from nas.registry import load as registered
+from nas.report.describe import describe as described
+from nas.report.describe import forest_row, target_rows, zoo_rows
+from nas.report.spaces import space_row
+from nas.runs.settings import SearchConfig
+from nas.zoo import ZOO
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from latency_models.calibration import calibrate as calibration_fit
+    from latency_models.calibration import measurements as measured_latencies
     from latency_models.calibration.calibrate import CalibrationReport
     from latency_models.target import Dtype
+    from nas.compare import compare as comparing
+    from nas.compare import files as comparison_files
     from nas.compare.compare import Comparison
+    from nas.distributed import cluster, executor
+    from nas.distributed import trials as distributed_trials
+    from nas.export import provenance as provenance_of
+    from nas.export import weights as weight_files
     from nas.export.calibration import Int8Calibration
+    from nas.measure import benchmark
     from nas.records.results import Result
     from nas.report.describe import Description
+    from nas.runs import front_training, joint_search, listing, multi_target, multi_target_settings, single_training
+    from nas.runs import load_run as run_data
     from nas.runs.load_run import RunData
     from nas.runs.multi_target import MultiTargetResult
+    from nas.search import loop as search_loop
+    from nas.search import strategy as strategies
     from nas.search.loop import OpenExecutor
+    from nas.supernet import presets
+    from nas.training import candidates as candidate_training
+    from nas.training import loop as training_loop
+    from nas.training import optimizers
     from nas.training.loop import TrainingProgress, TrainResult
+else:  # what is heavy is imported when it is first used
+    benchmark = lazy("nas.measure.benchmark")
+    calibration_fit = lazy("latency_models.calibration.calibrate")
+    candidate_training = lazy("nas.training.candidates")
+    cluster = lazy("nas.distributed.cluster")
+    comparing = lazy("nas.compare.compare")
+    comparison_files = lazy("nas.compare.files")
+    distributed_trials = lazy("nas.distributed.trials")
+    executor = lazy("nas.distributed.executor")
+    front_training = lazy("nas.runs.front_training")
+    joint_search = lazy("nas.runs.joint_search")
+    listing = lazy("nas.runs.listing")
+    measured_latencies = lazy("latency_models.calibration.measurements")
+    multi_target = lazy("nas.runs.multi_target")
+    multi_target_settings = lazy("nas.runs.multi_target_settings")
+    optimizers = lazy("nas.training.optimizers")
+    pd = lazy("pandas")
+    presets = lazy("nas.supernet.presets")
+    provenance_of = lazy("nas.export.provenance")
+    run_data = lazy("nas.runs.load_run")
+    search_loop = lazy("nas.search.loop")
+    single_training = lazy("nas.runs.single_training")
+    strategies = lazy("nas.search.strategy")
+    training_loop = lazy("nas.training.loop")
+    weight_files = lazy("nas.export.weights")
 
 Network = ArchSpec | str | Path
 OnStep = Callable[[Progress], object]  # returns True to stop
@@ -117,10 +176,9 @@ def search(
         "data": data, "data_dir": data_dir, "resolution": resolution, "preset": preset, "finalists": finalists,
         "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
     }  # fmt: skip
-    from nas.search.strategy import strategy
 
     shown = reporter or Callbacks(on_step, on_candidate)
-    if not strategy(algorithm).joint:
+    if not strategies.strategy(algorithm).joint:
         found = _search_targets(
             Path(out), config, [target],
             (() if latency_ms is None else (latency_ms,)), algorithm, trials, evaluator, False,
@@ -196,9 +254,6 @@ def resume(
 
     `more_trials` extends a finished search of another algorithm than joint, by so many trials per target.
     """
-    from nas.files import read_json
-    from nas.runs import joint_search, multi_target
-    from nas.runs.settings import SearchConfig
 
     folder, shown = Path(run), reporter or Callbacks(on_step, on_candidate)
     if not (folder / "experiment.json").exists():
@@ -220,20 +275,14 @@ def load(run: str | Path) -> "RunData":
 
     For a run of several targets name the folder of one: RUN/TARGET.
     """
-    from nas.runs.load_run import load_run
 
-    return load_run(Path(run))
+    return run_data.load_run(Path(run))
 
 
 def runs(folder: str | Path = "runs") -> "pd.DataFrame":
     """Return the runs below a folder, a row each, as `nas runs` lists them: path, kind, state, target, best so far."""
-    from dataclasses import asdict
 
-    import pandas as pd
-
-    from nas.runs.listing import runs_below
-
-    return pd.DataFrame([asdict(run) for run in runs_below(Path(folder))])
+    return pd.DataFrame([asdict(run) for run in listing.runs_below(Path(folder))])
 
 
 def finalists(
@@ -253,24 +302,16 @@ def finalists(
     Columns are those of finalists.csv, which is written into `out` (by default RUN-finalists). The same call goes on
     with what the folder holds. Schedulers other than "halving" run under Ray: give `workers`.
     """
-    from dataclasses import asdict
-
-    import pandas as pd
-
-    from nas.records.locks import locked
-    from nas.records.results import result_of_run
-    from nas.runs.front_training import open_trainings, train_candidates
-    from nas.training.candidates import write_table
 
     folder = Path(run)
     to = Path(out) if out is not None else folder.with_name(f"{folder.name}-finalists")
     config = _training_config(epochs, batch_size, learning_rate, 0)
-    candidates, trainings = open_trainings(folder, result_of_run(folder), top, config, scheduler, to)
+    candidates, trainings = front_training.open_trainings(folder, result_of_run(folder), top, config, scheduler, to)
     with locked(to):
-        rows = train_candidates(
+        rows = front_training.train_candidates(
             candidates, trainings, scheduler, lambda *_: None, workers=workers, address=ray_address
         )  # fmt: skip
-        write_table(rows, to)
+        candidate_training.write_table(rows, to)
     return pd.DataFrame([asdict(row) for row in rows])
 
 
@@ -281,11 +322,6 @@ def describe(
     network: Network, target: str = "edgetpu", *, latency_model: str = "default", forests: Sequence[str] = ()
 ) -> "Description":
     """Return what a network costs on a device, with a row per kernel; `forests` are files of forests to ask too."""
-    from dataclasses import replace
-
-    from latency_models.target import load_target
-    from nas.report.describe import describe as described
-    from nas.report.describe import forest_row
 
     arch = spec(network)
     description = described(arch, load_target(target).model(latency_model))
@@ -305,10 +341,6 @@ def predict(
     caution ("" where the prediction is as good as others). Per kernel: network, target, and the fields of
     `nas.report.describe.KernelRow`, with latency in ms.
     """
-    import pandas as pd
-
-    from latency_models.target import load_target, target_names
-    from nas.report.describe import describe as described
 
     named = [networks] if isinstance(networks, ArchSpec | str | Path) else list(networks)
     requested = [targets] if isinstance(targets, str) else list(targets)
@@ -352,32 +384,21 @@ def compare(
     See `nas.compare.compare.compare` for what may be an item. With `out`, the page, the tables and plots go into that
     new folder.
     """
-    from nas.compare.compare import compare as compared
-    from nas.compare.files import write
-    from nas.files import new_folder
 
-    comparison = compared(items, targets, latency_model, energy=energy)
+    comparison = comparing.compare(items, targets, latency_model, energy=energy)
     if out is not None:
-        write(comparison, new_folder(Path(out)))
+        comparison_files.write(comparison, new_folder(Path(out)))
     return comparison
 
 
 def targets() -> "pd.DataFrame":
     """Return the registered devices, a row each, as `nas targets --json` lists them."""
-    import pandas as pd
-
-    from latency_models.target import list_targets
-    from nas.report.describe import target_rows
 
     return pd.DataFrame(target_rows(list_targets()))
 
 
 def zoo() -> "pd.DataFrame":
     """Return the reference networks, a row each: costs, published accuracy and its source."""
-    import pandas as pd
-
-    from nas.report.describe import zoo_rows
-    from nas.zoo import ZOO
 
     return pd.DataFrame(zoo_rows(ZOO))
 
@@ -388,11 +409,6 @@ def spaces(target: str | None = None, *, resolution: int = 224) -> "pd.DataFrame
     Columns: name, resolution, num_classes, decisions, size, coarse_decisions, coarse_size (None without a supernet);
     with `target` also min_latency_ms and max_latency_ms.
     """
-    import pandas as pd
-
-    from latency_models.target import load_target
-    from nas.registry import SPACES
-    from nas.report.spaces import space_row
 
     model = load_target(target).model() if target else None
     return pd.DataFrame([space_row(name, resolution, model) for name in SPACES])
@@ -400,7 +416,6 @@ def spaces(target: str | None = None, *, resolution: int = 224) -> "pd.DataFrame
 
 def spec(network: Network) -> ArchSpec:
     """Return the architecture that `network` names."""
-    from nas.records.networks import load_item
 
     return network if isinstance(network, ArchSpec) else load_item(network)[0].arch
 
@@ -429,19 +444,15 @@ def train(
     `data` is by default that of the run that `network` names, else the digits. `out` is new, or holds the same
     training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would: `Stopped` is raised.
     """
-    from nas.data import load as load_data
-    from nas.errors import Stopped
-    from nas.runs.single_training import TrainingSubject, data_of_run, for_classes, proxy_subject
-    from nas.training.loop import train as trained
 
     name = "" if isinstance(network, ArchSpec) else str(network)
     if (proxy_resolution is not None or proxy_width is not None or from_supernet) and not proxy:
         raise InvalidInput("proxy_resolution, proxy_width and from_supernet go with proxy=True")
-    own, own_dir = data_of_run(name)
+    own, own_dir = single_training.data_of_run(name)
     dataset = load_data(data or own, Path(folder) if (folder := data_dir or (None if data else own_dir)) else None)
-    subject = TrainingSubject(for_classes(name, spec(network), dataset))
+    subject = single_training.TrainingSubject(single_training.for_classes(name, spec(network), dataset))
     if proxy:
-        subject = proxy_subject(
+        subject = single_training.proxy_subject(
             name, subject.arch, dataset, resolution=proxy_resolution, width=proxy_width, from_supernet=from_supernet
         )
 
@@ -449,7 +460,7 @@ def train(
         if on_step is not None and on_step(event) is True:
             raise Stopped(f"on_step stopped the training at step {event.step} of {event.steps}")
 
-    return trained(
+    return training_loop.train(
         subject.arch, dataset, _training_config(epochs, batch_size, learning_rate, seed), Path(out), step,
         initial_weights=subject.weights, proxy_width=subject.proxy_width,
     )  # fmt: skip
@@ -470,10 +481,6 @@ def export(
     random ones, and the file says so. With `calibration`, what `nas.export.calibration.load_calibration` returns, the
     file is int8.
     """
-    from nas.export.provenance import of_folder
-    from nas.export.weights import given_weights
-    from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS
-    from nas.registry import load as registered
 
     arch, path = spec(network), Path(out)
     name = form or next((form for form, ending in ENDINGS.items() if ending == path.suffix), "flax")
@@ -481,9 +488,9 @@ def export(
     source = Path(weights) if weights is not None else _training(network)
     if weights is not None and name == "json":
         raise InvalidInput("a spec holds no weights; leave weights out, or choose another format")
-    loaded, provenance = None, {} if isinstance(network, ArchSpec) else of_folder(Path(network))
+    loaded, provenance = None, {} if isinstance(network, ArchSpec) else provenance_of.folder_provenance(Path(network))
     if source is not None and name != "json":
-        loaded, of_weights = given_weights(source, arch)
+        loaded, of_weights = weight_files.read_weights(source, arch)
         provenance |= of_weights
     options = {} if calibration is None else {"calibration": calibration}
     return list(write(arch, path, weights=loaded, provenance=provenance, **options))
@@ -503,22 +510,13 @@ def measure(
 
     With `out`, a CSV that a later call goes on with, as `nas measure` writes it; without it nothing is kept.
     """
-    from dataclasses import asdict
-    from tempfile import TemporaryDirectory
-
-    import pandas as pd
-
-    from nas.measure.benchmark import BenchmarkConfig
-    from nas.measure.benchmark import measure as measured
-    from nas.registry import RUNTIMES
-    from nas.registry import load as registered
 
     named = [networks] if isinstance(networks, ArchSpec | str | Path) else list(networks)
     archs = {_label(network): spec(network) for network in named}
-    config = BenchmarkConfig(threads, batch, rounds, repeats)
+    config = benchmark.BenchmarkConfig(threads, batch, rounds, repeats)
     with TemporaryDirectory() as scratch:
         to = Path(out) if out is not None else Path(scratch) / "measurements.csv"
-        rows = measured(archs, registered("runtime", RUNTIMES, runtime), config, to, advance=lambda *_: None)
+        rows = benchmark.measure(archs, registered("runtime", RUNTIMES, runtime), config, to, advance=lambda *_: None)
     return pd.DataFrame([asdict(row) for row in rows])
 
 
@@ -534,17 +532,14 @@ def calibrate(
 
     `out` is by default NAME.toml; `like` names a target of similar byte widths, which then gives the data type.
     """
-    from latency_models.calibration.calibrate import calibrate as calibrated
-    from latency_models.calibration.measurements import read_measurements
-    from latency_models.target import load_target
-    from latency_models.target_file import target_toml
-    from nas.files import write_whole
 
     path = Path(out) if out is not None else Path(f"{name}.toml")
     if path.exists():
         raise InvalidInput(f"{path} exists; choose another name or file, or remove it")
     base = load_target(like) if like else None
-    report = calibrated(read_measurements(Path(measurements)), name, like=base, dtype=dtype)
+    report = calibration_fit.calibrate(
+        measured_latencies.read_measurements(Path(measurements)), name, like=base, dtype=dtype
+    )
     write_whole(path, target_toml(report.target))
     return report
 
@@ -555,10 +550,6 @@ def calibrate(
 def _search_jointly(
     out: Path, config: dict[str, Any], workers: int | None, address: str | None, reporter: ProgressReporter
 ) -> "Result":
-    from dataclasses import asdict
-
-    from nas.runs import joint_search
-    from nas.runs.settings import SearchConfig
 
     settings = SearchConfig(**config)
     trainers = _trainers(settings.preset, settings.finalists, workers, address)
@@ -571,14 +562,11 @@ def _search_targets(
     out: Path, config: dict[str, Any], targets: Sequence[str | None], latencies_ms: Sequence[float], algorithm: str,
     trials: int | None, evaluator: str, universal: bool, executor: "OpenExecutor", reporter: ProgressReporter,
 ) -> "MultiTargetResult":  # fmt: skip
-    from nas.runs import multi_target
-    from nas.runs.multi_target_settings import MultiTargetConfig, default_trials, per_target
-    from nas.runs.settings import SearchConfig
 
     base = SearchConfig(**(config | {"target": None, "latency_ms": None}))
-    count = default_trials(algorithm, base.preset) if trials is None else trials
-    each = per_target(base, targets, latencies_ms)
-    several = MultiTargetConfig(
+    count = multi_target_settings.default_trials(algorithm, base.preset) if trials is None else trials
+    each = multi_target_settings.per_target(base, targets, latencies_ms)
+    several = multi_target_settings.MultiTargetConfig(
         each, algorithm, count, universal=universal, evaluator=evaluator
     )  # fmt: skip
     if _begun(out, "request", several.to_dict()):
@@ -587,16 +575,12 @@ def _search_targets(
 
 
 def _named_results(found: "MultiTargetResult") -> "dict[str, Result]":
-    from nas.runs.multi_target_settings import UNIVERSAL
 
-    return found.results | ({UNIVERSAL: found.universal} if found.universal else {})
+    return found.results | ({multi_target_settings.UNIVERSAL: found.universal} if found.universal else {})
 
 
 def _begun(run: Path, key: str, requested: dict[str, Any]) -> bool:
     """Return whether the folder holds a run of what is `requested`; `InvalidInput` where it is of something else."""
-    import json
-
-    from nas.files import read_json
 
     path = run / "experiment.json"
     if not path.exists():
@@ -609,45 +593,35 @@ def _begun(run: Path, key: str, requested: dict[str, Any]) -> bool:
 
 def _executor(workers: int | None, address: str | None) -> "OpenExecutor":
     """Return what opens the evaluation of candidates: in this process, or by Ray where it is asked for."""
-    from nas.search.loop import in_process
 
     if workers is None and address is None:
-        return in_process
-    from nas.distributed.cluster import check
-    from nas.distributed.executor import RayExecutor
+        return search_loop.in_process
 
-    check(workers or 1, address)
-    return partial(RayExecutor, workers=workers or 1, address=address)
+    cluster.check(workers or 1, address)
+    return partial(executor.RayExecutor, workers=workers or 1, address=address)
 
 
 def _trainers(preset: str, finalists: int | None, workers: int | None, address: str | None) -> Any:
     """Return what opens the re-training of a joint search's candidates: in this process, or by Ray."""
-    from nas.supernet.presets import load_preset
-    from nas.training.candidates import in_process
 
     if workers is None and address is None:
-        return in_process
-    if load_preset(preset).with_finalists(finalists).finals is None:
+        return candidate_training.in_process
+    if presets.load_preset(preset).with_finalists(finalists).retraining is None:
         raise InvalidInput(
             f"workers of a joint search train finalists, and the preset {preset} has none: give finalists=N"
         )
-    from nas.distributed.cluster import check
-    from nas.distributed.trials import on_workers
 
-    check(workers or 1, address)
-    return partial(on_workers, workers=workers or 1, address=address)
+    cluster.check(workers or 1, address)
+    return partial(distributed_trials.on_workers, workers=workers or 1, address=address)
 
 
 def _training_config(epochs: int, batch_size: int, learning_rate: float | None, seed: int) -> Any:
-    from nas.training.loop import TrainingConfig
-    from nas.training.optimizers import AdamW
 
-    optimizer = AdamW() if learning_rate is None else AdamW(learning_rate=learning_rate)
-    return TrainingConfig(epochs, batch_size, optimizer, seed=seed)
+    optimizer = optimizers.AdamW() if learning_rate is None else optimizers.AdamW(learning_rate=learning_rate)
+    return training_loop.TrainingConfig(epochs, batch_size, optimizer, seed=seed)
 
 
 def _label(network: Network) -> str:
-    from nas.records.networks import load_item
 
     return network.name if isinstance(network, ArchSpec) else load_item(network)[0].name
 

@@ -83,3 +83,16 @@ def load(kind: str, members: dict[str, str], name: str) -> Any:
         raise InvalidInput(
             f"{kind} '{name}' cannot be imported: {error}; write it as package.module:ATTRIBUTE"
         ) from error
+
+
+def lazy(module: str) -> Any:
+    """Return a stand-in for a module, which is imported when one of its attributes is first asked for."""
+    return _LazyModule(module)
+
+
+class _LazyModule:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self._name), attribute)
