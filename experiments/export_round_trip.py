@@ -21,7 +21,7 @@ import numpy as np
 from experiments.export_networks import networks, scaled_weights
 from nas.arch import ArchSpec, load_arch, save_arch
 from nas.errors import InvalidInput
-from nas.export.calibration import calibration
+from nas.export.calibration import build_calibration
 from nas.export.flax import folder as flax_folder
 from nas.export.onnx import file as onnx_file
 from nas.export.onnx import int8_file as onnx_int8_file
@@ -65,14 +65,14 @@ def int8_points(folder: Path, data: str, data_dir: Path | None) -> list[tuple[st
 
     arch, dataset = load_arch(folder / "arch.json"), load(data, data_dir)
     weights, _ = load_weights(folder / "weights.safetensors", arch)
-    given = calibration(arch, dataset, check_images=len(dataset.y_test))
-    if given.labels is None:
+    given = build_calibration(arch, dataset, check_images=len(dataset.y_test))
+    if given.check_labels is None:
         raise InvalidInput(f"{data} has other classes than {folder}; name the data that it was trained on")
-    requested, rows = logits(arch, weights, given.check), []
+    requested, rows = logits(arch, weights, given.check_images), []
     for name, form in INT8.items():
         content, _ = form.content(arch, lambda tensor, _: weights[tensor], {}, given)
-        found = form.run(content, given.check)
-        top1 = [float((one.argmax(1) == given.labels).mean()) for one in (found, requested)]
+        found = form.run(content, given.check_images)
+        top1 = [float((one.argmax(1) == given.check_labels).mean()) for one in (found, requested)]
         rows.append((name, top1[0], top1[1], agreement(found, requested)))
     return rows
 

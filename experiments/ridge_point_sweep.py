@@ -50,7 +50,7 @@ from nas.compare.ridge_sweep import (
 )
 from nas.files import new_folder
 from nas.records.networks import PUBLISHED_KIND
-from nas.zoo import BASELINES, ZOO, published
+from nas.zoo import BASELINES, ZOO, published_accuracies
 
 MOBILEONE = {  # top-1 of Table 6; the squeeze-excite of S4 is left out
     "mobileone-s0": (mobileone((0.75, 1.0, 1.0, 2.0)), 0.714),
@@ -60,7 +60,7 @@ MOBILEONE = {  # top-1 of Table 6; the squeeze-excite of S4 is left out
 
 def table_6() -> list[SweptNetwork]:
     """Return the 15 networks of Table 6 that can be built, with its accuracies."""
-    own = [one for one in published() if one.series == "mobilenetv4-tab6"]
+    own = [one for one in published_accuracies() if one.series == "mobilenetv4-tab6"]
     names = [one.network if ZOO[one.network].width == one.width else f"{one.network}@{one.width:g}" for one in own]
     kind = PUBLISHED_KIND["mobilenetv4-tab6"]
     return [

@@ -6,6 +6,7 @@ from typing import Any
 
 from latency_models.target import load_target
 from nas.compare.compare import Comparison, records, ridge_candidates
+from nas.records.results import display_text
 from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import arch_number, page_data
 
@@ -33,7 +34,7 @@ def html(comparison: Comparison, title: str = "Networks compared") -> str:
     own = {entry.name for entry in comparison.entries if entry.source != "reference"}
     kinds = list(dict.fromkeys(candidate.kind for candidate in candidates))
     data["ridge"] = {
-        "kinds": kinds,
+        "kinds": [display_text(kind) for kind in kinds],
         "candidates": [
             {
                 "name": one.name,
@@ -111,7 +112,7 @@ def _regrets(comparison: Comparison) -> list[dict[str, Any]]:
             }
             for item, target in found.items()
         ]
-        matrices.append({"kind": kind, "columns": columns, "rows": matrix})
+        matrices.append({"kind": display_text(str(kind)), "columns": columns, "rows": matrix})
     return matrices
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from nas.compare.compare import Comparison, records
+from nas.records.results import display_text
 from nas.report.plot_style import COLOURS, GREY, figure_bytes, reference_colour, round_ticks, shortened
 from nas.search.pareto import non_dominated
 
@@ -74,7 +75,7 @@ def _plot_band(
     )  # fmt: skip
     total = upper + lower + 1.25
     figure.subplots_adjust(left=0.1, right=0.98, top=1 - 0.6 / total, bottom=0.55 / total)
-    title = f"Accuracy: {kind}" if kind else "Latency alone: no accuracy is known"
+    title = f"Accuracy: {display_text(kind)}" if kind else "Latency alone: no accuracy is known"
     figure.suptitle(title, fontsize=10, x=0.1, ha="left", y=1 - 0.12 / total)
     rows = comparison.rows
     for column in range(across):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from nas.compare.ridge_sweep import front_ranges
+from nas.records.results import display_text
 from nas.report.plot_style import figure_bytes, reference_colour, round_ticks, shortened
 
 PANELS = 4  # fronts side by side
@@ -50,7 +51,7 @@ def shown_points(points: Sequence[float]) -> list[float]:
 
 def _plot_fronts(figure: Any, rows: pd.DataFrame, kind: str) -> None:
     """Plot accuracy against latency at a few ridge points, the front as a line, networks on it with their numbers."""
-    figure.suptitle(f"Accuracy: {kind}", x=0.01, ha="left", fontsize=10)
+    figure.suptitle(f"Accuracy: {display_text(kind)}", x=0.01, ha="left", fontsize=10)
     numbers = {name: number for number, name in enumerate(_by_accuracy(rows)["name"], start=1)}
     points = shown_points(list(rows["ridge_point"].unique()))
     axes = figure.subplots(1, PANELS, sharey=True, squeeze=False)[0]

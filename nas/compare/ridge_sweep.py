@@ -18,7 +18,7 @@ from nas.errors import InvalidInput
 from nas.records.networks import PUBLISHED_KIND
 from nas.report.network_blocks import block_position
 from nas.search.pareto import non_dominated
-from nas.zoo import BASELINES, Series, find, parse_reference, reference
+from nas.zoo import BASELINES, Series, parse_reference, published_accuracy, reference
 
 RIDGE_POINTS = tuple(float(point) for point in range(0, 501, 5))  # MACs per byte, the range of the paper's Fig. 2
 LOW, HIGH = 5.0, 500.0  # where op costs are shown: below every CPU of the paper's Tab. 16, and above its accelerators
@@ -41,7 +41,7 @@ def published_candidates(names: Sequence[str] = BASELINES, series: Series = "aut
     """
     found = []
     for name in names:
-        top1 = find(*parse_reference(name), series).top1_percent / 100
+        top1 = published_accuracy(*parse_reference(name), series).top1_percent / 100
         found.append(SweptNetwork(name, reference(name), top1, PUBLISHED_KIND[series]))
     return found
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.compare.compare import Comparison, records
+from nas.records.results import display_text
 
 COLUMNS = 6  # targets side by side
 
@@ -43,7 +44,7 @@ def _networks(comparison: Comparison, targets: tuple[str, ...], last: bool) -> T
         counts = f"{row['macs']:,}", f"{row['params']:,}"
         table.add_row(Text(name), top1, kind, *times, fronts, *counts)
     if last:
-        table.caption = Text("\n".join(f"{letter} = {kind}" for kind, letter in letters.items()))
+        table.caption = Text("\n".join(f"{letter} = {display_text(kind)}" for kind, letter in letters.items()))
     return table
 
 
@@ -70,7 +71,9 @@ def _regret(comparison: Comparison, kind: str) -> Table:
     extra = {(row["item"], row["best_item"]): row["extra"] for row in records(rows)}
     for item, target in dict.fromkeys(zip(rows["item"], rows["found_for"], strict=True)):
         table.add_row(Text(f"{target}\n{item}"), *(percent(extra[item, best]) for best, _ in runs))
-    table.caption = Text(f"at equal or better accuracy ({kind}); blank where nothing found for the row reaches it")
+    table.caption = Text(
+        f"at equal or better accuracy ({display_text(kind)}); blank where nothing found for the row reaches it"
+    )
     return table
 
 

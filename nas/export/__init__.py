@@ -1,1 +1,1 @@
-"""Exporters: each writes an architecture, with weights or without, in one format."""
+"""Exporters: each writes an architecture, with weights or without, in one file format or folder."""

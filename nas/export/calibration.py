@@ -1,6 +1,6 @@
-"""Images that say how large the numbers inside a network are, for int8, and others on which int8 is held to float32.
+"""Images for int8 export: some to calibrate the ranges of the activations, others to check int8 against float32.
 
-Normalised as in training: by the mean and the deviation of the data set's own training images.
+They are normalised as in training: by the mean and the standard deviation of the data set's training images.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from nas.errors import InvalidInput
 
 CALIBRATION_IMAGES = 256
 CHECK_IMAGES = 512
-BATCH = 4  # at once: all tensors of the network are kept
+BATCH = 4  # images at once: all tensors of the network are kept
 LARGEST_NORMALISED = 1 << 28  # elements of normalised images held at once; a network of larger input gets fewer
 LARGEST_RESIZED = 1 << 30  # bytes of resized images held at once
 
@@ -26,9 +26,9 @@ Images = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Int8Calibration:
-    """Normalised images [N, H, W, C] for the ranges, others with their labels for the check.
+    """Normalised images [N, H, W, C]: `images` for the ranges of the activations, `check_images` for the check.
 
-    `labels` is None where the data set's classes are not as many as the network's.
+    `check_labels` is None where the data set has not as many classes as the network.
     """
 
     data: str
@@ -36,16 +36,16 @@ class Int8Calibration:
     mean: tuple[float, ...]  # in units of full scale, per channel of the data set
     std: tuple[float, ...]
     images: Images
-    check: Images
-    labels: NDArray[np.int32] | None
+    check_images: Images
+    check_labels: NDArray[np.int32] | None
 
     def batches(self) -> Iterator[Images]:
-        """Yield the images for the ranges, `BATCH` at a time."""
+        """Yield the calibration images, `BATCH` at a time."""
         for start in range(0, len(self.images), BATCH):
             yield self.images[start : start + BATCH]
 
     def provenance(self) -> dict[str, str]:
-        """Return what a file says of the data that it was quantised with."""
+        """Return the provenance of the quantisation for the metadata of a file: images and normalisation."""
         return {
             "calibration": f"{len(self.images)} training images of {self.data}",
             "calibration_data_digest": self.data_digest,
@@ -57,22 +57,22 @@ class Int8Calibration:
 def load_calibration(
     arch: ArchSpec, data: str, data_dir: Path | None = None, *, check_images: int = CHECK_IMAGES
 ) -> Int8Calibration:
-    """Return the calibration of `arch` with a data set named as in `nas.data.load`.
+    """Return the calibration images for `arch` from a data set named as in `nas.data.load`.
 
     Raises `InvalidInput` or `UnknownName` where there is no such data set or its images do not fit the network.
     """
-    return calibration(arch, load(data, data_dir), check_images=check_images)
+    return build_calibration(arch, load(data, data_dir), check_images=check_images)
 
 
-def calibration(arch: ArchSpec, dataset: Dataset, *, check_images: int = CHECK_IMAGES) -> Int8Calibration:
-    """Return the calibration of `arch` with `dataset`: training and test images, evenly spaced."""
+def build_calibration(arch: ArchSpec, dataset: Dataset, *, check_images: int = CHECK_IMAGES) -> Int8Calibration:
+    """Return evenly spaced training images of `dataset` for the ranges, and evenly spaced test images for the check."""
     height, width, channels = arch.input_shape
     if height != width:
         raise InvalidInput(f"the spec takes images of {height} x {width} pixels, but data sets have square ones")
     if dataset.channels not in (1, channels):
         raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
     most = max(1, LARGEST_NORMALISED // (height * width * channels))
-    resized = _spaced(len(dataset.x_train), LARGEST_RESIZED // (height * width * dataset.channels))
+    resized = _evenly_spaced(len(dataset.x_train), LARGEST_RESIZED // (height * width * dataset.channels))
     train = resize(dataset.x_train[resized], height)
     mean, std = channel_stats(replace(dataset, x_train=train))  # of the resized images, as in training
 
@@ -80,8 +80,8 @@ def calibration(arch: ArchSpec, dataset: Dataset, *, check_images: int = CHECK_I
         scaled = (images.astype(np.float32) / 255 - mean) / std
         return np.repeat(scaled, channels // dataset.channels, axis=-1).astype(np.float32)
 
-    rows = _spaced(len(train), min(CALIBRATION_IMAGES, most))
-    test_rows = _spaced(len(dataset.x_test), min(check_images, most))
+    rows = _evenly_spaced(len(train), min(CALIBRATION_IMAGES, most))
+    test_rows = _evenly_spaced(len(dataset.x_test), min(check_images, most))
     fits = dataset.num_classes == arch.num_classes
     return Int8Calibration(
         dataset.name, dataset.digest, tuple(map(float, mean)), tuple(map(float, std)),
@@ -90,6 +90,6 @@ def calibration(arch: ArchSpec, dataset: Dataset, *, check_images: int = CHECK_I
     )  # fmt: skip
 
 
-def _spaced(count: int, expected: int) -> NDArray[Any]:
-    """Return up to `requested` different numbers below `count`, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, expected)).astype(np.int64))
+def _evenly_spaced(count: int, most: int) -> NDArray[Any]:
+    """Return up to `most` different numbers below `count`, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

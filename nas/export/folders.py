@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all: made beside its place, then renamed."""
+"""A new folder written as a whole or not at all: made under another name beside its place, then renamed."""
 
 import shutil
 import tempfile
@@ -9,16 +9,16 @@ from pathlib import Path
 from nas.errors import InvalidInput
 
 
-def check_free_folder(out: Path) -> None:
+def check_new_folder(out: Path) -> None:
     """Raise `InvalidInput` unless `out` does not exist or is an empty folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} exists and is not empty; name another folder with --out, or remove it")
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """Give a new folder beside `out` to write into, which becomes `out` at the end; after an error nothing stays."""
-    folder = _new_beside(out)
+def atomic_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out` to write into; it becomes `out` in the end, unless an error occurs."""
+    folder = _new_folder_beside(out)
     try:
         yield folder
         folder.replace(out)
@@ -28,8 +28,8 @@ def whole_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _new_beside(out: Path) -> Path:
-    """Return a new empty folder beside `out`, which is made where it is to be."""
+def _new_folder_beside(out: Path) -> Path:
+    """Return a new empty folder beside `out`, whose parent folders are made where they are missing."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

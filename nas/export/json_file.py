@@ -1,15 +1,15 @@
-"""Export as JSON: the architecture alone, as every other command of this program reads it, and what is known of it."""
+"""Export as JSON: the architecture spec, without weights, that every other command reads, with metadata."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nas.arch import ArchSpec, arch_json
-from nas.export.atomic_write import card_of, check_free, deliver
-from nas.export.card import card
+from nas.export.atomic_write import card_path, check_new_files, write_together
+from nas.export.card import model_card
 from nas.export.provenance import metadata
 
-ABOUT_WEIGHTS = ("arch", "origin", "file")  # has no place in a file without weights
+KEYS_OF_WEIGHTS = ("arch", "origin", "file")  # of a provenance, left out of a file without weights
 LOADING = """
 from pathlib import Path
 from nas.arch import load_arch
@@ -20,16 +20,16 @@ arch = load_arch(Path("{name}"))
 def export(
     arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Write the spec to the new file `out`, its card beside it, and return what to say. Weights have no place in it."""
-    check_free(out)
-    said = {key: value for key, value in (provenance or {}).items() if key not in ABOUT_WEIGHTS}
-    said_of = {key: value for key, value in metadata(arch, said).items() if key != "spec.json"}
+    """Write the spec to the new file `out`, its card beside it, and return lines to print. Weights are left out."""
+    check_new_files(out)
+    known = {key: value for key, value in (provenance or {}).items() if key not in KEYS_OF_WEIGHTS}
+    about_spec = {key: value for key, value in metadata(arch, known).items() if key != "spec.json"}
     signature = "An architecture spec without weights"
-    text = card(out.name, arch, said, signature=signature, checked=[], loading=LOADING.format(name=out.name))
-    deliver({card_of(out): text, out: arch_json(arch, said_of)})
+    text = model_card(out.name, arch, known, signature=signature, checks=[], loading=LOADING.format(name=out.name))
+    write_together({card_path(out): text, out: arch_json(arch, about_spec)})
     left_out = ["a spec holds no weights: they were left out"] if weights is not None else []
     return [
         f"wrote {out}: {arch.macs:,} MACs, {arch.params:,} parameters, digest {arch.digest[:12]}",
-        f"wrote {card_of(out)}",
+        f"wrote {card_path(out)}",
         *left_out,
     ]

@@ -1,4 +1,4 @@
-"""The packages of the extra `export`, which a user may not have installed."""
+"""Check for the packages of the extra `export`, which a user may not have installed."""
 
 from importlib.util import find_spec
 
@@ -13,7 +13,7 @@ def installed(package: str) -> bool:
 
 
 def need(*packages: str) -> None:
-    """Raise `InvalidInput` with the remedy unless all `packages` are installed."""
+    """Raise `InvalidInput`, with the command that installs them, unless all `packages` are installed."""
     for package in packages:
         if not installed(package):
             raise InvalidInput(f"this needs the package {package}, which is not installed: {INSTALL}")

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: spec, where its weights come from, costs predicted and measured, versions."""
+"""Metadata of an exported file: spec, provenance of the weights, costs predicted and measured, versions."""
 
 import csv
 import io
@@ -12,26 +12,28 @@ from latency_models.target import list_targets
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import read_bytes, read_json
+from nas.records.results import FILE_KEYS, display_text
 
-OWN = "nas-engine"
+DISTRIBUTION = "nas-engine"  # this package
+BUDGET_KEY = FILE_KEYS["latency_budget"]  # in files of a run, and in the metadata of exported files
 
 
-def metadata(arch: ArchSpec, said: Mapping[str, str], *distributions: str) -> dict[str, str]:
+def metadata(arch: ArchSpec, provenance: Mapping[str, str], *distributions: str) -> dict[str, str]:
     """Return the metadata of a file: "spec.*", "provenance.*", "costs.*", "predicted_ms.TARGET" and "version.*"."""
     found = {"spec.digest": arch.digest, "spec.json": json.dumps(arch.to_dict(), sort_keys=True)}
-    found |= {f"provenance.{key}": value for key, value in said.items() if key != "arch"}
-    found |= {f"costs.{name}": str(value) for name, value in counted(arch).items()}
+    found |= {f"provenance.{key}": value for key, value in provenance.items() if key != "arch"}
+    found |= {f"costs.{name}": str(value) for name, value in exact_costs(arch).items()}
     found |= {f"predicted_ms.{name}": value for name, value in predicted_ms(arch).items()}
-    return found | {f"version.{name}": installed_version(name) for name in (*distributions, OWN)}
+    return found | {f"version.{name}": installed_version(name) for name in (*distributions, DISTRIBUTION)}
 
 
-def counted(arch: ArchSpec) -> dict[str, int]:
-    """Return the exact costs of one image."""
+def exact_costs(arch: ArchSpec) -> dict[str, int]:
+    """Return the costs of one image that do not depend on a device: MACs, parameters, peak activation elements."""
     return {"macs": arch.macs, "params": arch.params, "peak_activation_elements": arch.peak_activation_elements}
 
 
 def predicted_ms(arch: ArchSpec) -> dict[str, str]:
-    """Return the latency that each target's default model predicts, three digits, by name."""
+    """Return the latency that each target's default model predicts, three digits, by name of the target."""
     return {target.name: f"{target.model().predict_ms(arch):.3g}" for target in list_targets()}
 
 
@@ -43,11 +45,11 @@ def installed_version(distribution: str) -> str:
         return "from a source tree"
 
 
-def of_folder(folder: Path) -> dict[str, str]:
-    """Return what the folder of a training or of a run says of its weights; nothing where it is neither.
+def folder_provenance(folder: Path) -> dict[str, str]:
+    """Return the provenance that the folder of a training or of a search states; empty for any other folder.
 
-    Keys: run, seed, and where stated data, data_digest, accuracy with accuracy_kind; a run's accuracy is that of its
-    search, not of weights trained later: search_accuracy, search_accuracy_kind.
+    Keys: run, seed, and where stated data, data_digest, accuracy with accuracy_kind; a search's accuracy is not that of
+    weights trained later: search_accuracy, search_accuracy_kind.
     """
     stored = next((folder / name for name in ("train.json", "best.json") if (folder / name).is_file()), None)
     if stored is None:
@@ -63,23 +65,23 @@ def of_folder(folder: Path) -> dict[str, str]:
             "data": str(kind["data"]),
             "data_digest": str(kind["data_digest"]),
             f"{prefix}accuracy": f"{accuracy['top1']:.4f} ± {accuracy['standard_error']:.4f}",
-            f"{prefix}accuracy_kind": f"top-1 on {accuracy['pictures']:,} images of {kind['data']} at "
-            f"{kind['resolution']} px, {kind['how']}",
+            f"{prefix}accuracy_kind": f"top-1 on {accuracy[FILE_KEYS['images']]:,} images of {kind['data']} at "
+            f"{kind['resolution']} px, {display_text(kind['how'])}",
         }
         if not trained:
-            found |= {"target": str(data["target"]), "wanted_latency": f"{data['wanted_latency']:.4g}"}
+            found |= {"target": str(data["target"]), BUDGET_KEY: f"{data[BUDGET_KEY]:.4g}"}
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{stored} states no accuracy ({error!r}); run the search or training again") from error
     return found
 
 
-def measured(path: Path, arch: ArchSpec) -> dict[str, str]:
-    """Return the latency of `arch` in a CSV of nas measure; `InvalidInput` where it has none."""
+def measured_latency(path: Path, arch: ArchSpec) -> dict[str, str]:
+    """Return the latency of `arch` in a CSV of nas measure, and how it was measured; `InvalidInput` if it has none."""
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_bytes(path).decode(errors="replace"))))
     for row in rows:
         if row.get("digest") == arch.digest:
-            words = (
+            setup = (
                 f"{row.get('runtime')}, {row.get('threads')} threads, batch {row.get('batch')}, {row.get('machine')}"
             )
-            return {"measured_ms": str(row.get("latency_ms")), "measured_on": words}
+            return {"measured_ms": str(row.get("latency_ms")), "measured_on": setup}
     raise InvalidInput(f"{path} has no latency of this network ({arch.digest:.12}); measure it with: nas measure")

@@ -1,4 +1,4 @@
-"""Export as one int8 file: calibrated, run, and held to the float32 network on images new to the calibration."""
+"""Export as one int8 file: calibrate, write, run it, and compare it with the float32 network on other images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,26 +10,28 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.export.atomic_write import card_of, check_free, deliver
+from nas.export.atomic_write import card_path, check_new_files, write_together
 from nas.export.calibration import Int8Calibration
-from nas.export.card import card
+from nas.export.card import model_card
 from nas.export.lowering import Tensors
 from nas.export.packages import need
 from nas.export.provenance import metadata
-from nas.export.weights import about, declared, difference, logits
+from nas.export.weights import checked_weights, difference, logits, weights_messages
 
 TOLERANCE = 0.3  # largest root mean square of y - y* relative to that of y*; rounding gives 0.03 to 0.13
 
 
 @dataclass(frozen=True)
 class QuantisedFile:
-    """A format with int8 numbers: the packages that write and run it, and functions for both."""
+    """An int8 file format: the packages that write and run it, and functions for both."""
 
     packages: tuple[str, ...]  # as imported
     runtime_name: str
-    signature: str  # what goes in and out
+    signature: str  # inputs and outputs, for the model card
     check: Callable[[ArchSpec], None]  # `InvalidInput` for a network that the format cannot hold
-    content: Callable[[ArchSpec, Tensors, Mapping[str, str], Int8Calibration], tuple[bytes, str]]  # and what is int8
+    content: Callable[
+        [ArchSpec, Tensors, Mapping[str, str], Int8Calibration], tuple[bytes, str]
+    ]  # -> file, and which operators are int8
     run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it
 
@@ -37,7 +39,7 @@ class QuantisedFile:
         self, arch: ArchSpec, out: Path, *, calibration: Int8Calibration, weights: Mapping[str, Any] | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> list[str]:  # fmt: skip
-        """Write the new file `out` with its card and return what to say; as `SingleFile.export`, in int8.
+        """Write the new file `out` with its card and return lines to print; as `SingleFile.export`, in int8.
 
         The file is run on the check images: its error against the float32 network is at most `TOLERANCE`, else
         `InvalidInput` and nothing is written. How often both choose the same class is printed, and the top-1 of both
@@ -45,25 +47,25 @@ class QuantisedFile:
         """
         need(*self.packages)
         self.check(arch)
-        check_free(out)
-        weights, said = declared(arch, weights, provenance)
-        said |= calibration.provenance()
-        files = metadata(arch, said, *(package.replace("_", "-") for package in self.packages))
-        content, quantised = self.content(arch, lambda name, _: np.asarray(weights[name]), files, calibration)
-        found, expected = self.run(content, calibration.check), logits(arch, weights, calibration.check)
-        checked = [quantised, self._checked(found, expected, calibration)]
+        check_new_files(out)
+        weights, known = checked_weights(arch, weights, provenance)
+        known |= calibration.provenance()
+        described = metadata(arch, known, *(package.replace("_", "-") for package in self.packages))
+        content, quantised = self.content(arch, lambda name, _: np.asarray(weights[name]), described, calibration)
+        found, expected = self.run(content, calibration.check_images), logits(arch, weights, calibration.check_images)
+        checks = [quantised, self._check(found, expected, calibration)]
         loading = self.loading.format(name=out.name)
-        text = card(out.name, arch, said, signature=self.signature, checked=checked, loading=loading)
-        deliver({card_of(out): text, out: content})
+        text = model_card(out.name, arch, known, signature=self.signature, checks=checks, loading=loading)
+        write_together({card_path(out): text, out: content})
         return [
             f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {self.signature}",
-            f"wrote {card_of(out)}",
-            *about(said),
-            *checked,
+            f"wrote {card_path(out)}",
+            *weights_messages(known),
+            *checks,
         ]
 
-    def _checked(self, found: NDArray[Any], expected: NDArray[Any], calibration: Int8Calibration) -> str:
-        """Return the line about the check; `InvalidInput` where the logits are too far off."""
+    def _check(self, found: NDArray[Any], expected: NDArray[Any], calibration: Int8Calibration) -> str:
+        """Return a line with the result of the check; `InvalidInput` where the logits are too far off."""
         absolute, _ = difference(found, expected)
         error = relative_error(found, expected)
         if not error <= TOLERANCE:
@@ -76,9 +78,9 @@ class QuantisedFile:
             f"float32 on {agreement(found, expected):.2%}, largest difference of the logits {absolute:.1e}, "
             f"error {error:.3f}"
         )
-        if calibration.labels is None:
+        if calibration.check_labels is None:
             return line
-        top1 = [float((one.argmax(1) == calibration.labels).mean()) for one in (found, expected)]
+        top1 = [float((one.argmax(1) == calibration.check_labels).mean()) for one in (found, expected)]
         return f"{line}; top-1 {top1[0]:.2%} in int8, {top1[1]:.2%} in float32"
 
 

@@ -1,4 +1,4 @@
-"""Export as one file for a runtime, which loads it and must give the logits of the network: ONNX and TFLite alike."""
+"""Export as one float32 file for a runtime, which loads it and must give the logits of the network (ONNX, TFLite)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.export.atomic_write import card_of, check_free, deliver
-from nas.export.card import card
+from nas.export.atomic_write import card_path, check_new_files, write_together
+from nas.export.card import model_card
 from nas.export.lowering import Tensors
 from nas.export.packages import INSTALL, installed, need
 from nas.export.provenance import metadata
-from nas.export.weights import about, declared, difference, fixed_images, logits
+from nas.export.weights import checked_weights, difference, fixed_images, logits, weights_messages
 from nas.files import dump_json
 
 TOLERANCE = 1e-4  # largest max|y - y*|, and the same / max|y*|, between the written model and the network
@@ -24,13 +24,13 @@ SCALED_LOGITS = 10.0  # up to here logits are those of a network in use, and the
 
 @dataclass(frozen=True)
 class SingleFile:
-    """A format: the package (and its distribution) that writes it, the one that runs it, and functions for both."""
+    """A file format: the package that writes it, the one that runs it, and functions for both."""
 
     writer: str
     runtime: str
     runtime_name: str
-    signature: str  # what goes in and out
-    content: Callable[[ArchSpec, Tensors, Mapping[str, str]], bytes]  # with metadata
+    signature: str  # inputs and outputs, for the model card
+    content: Callable[[ArchSpec, Tensors, Mapping[str, str]], bytes]  # spec, weights, metadata -> file
     run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it
     metadata_beside: bool = False  # in NAME.json, where the format has no place for them
@@ -39,40 +39,40 @@ class SingleFile:
         self, arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> list[str]:  # fmt: skip
-        """Write the new file `out` and return what to say; weights and provenance as in nas.export.flax.folder.
+        """Write the new file `out` and return lines to print; weights and provenance as in nas.export.flax.folder.
 
         The runtime, where it is installed, loads the model and must give this package's logits for two images; else a
         line says that it was not verified. The same weights and provenance give the same bytes. `InvalidInput` where
         the writer is not installed, weights do not fit, `out` exists or logits differ; then nothing is written.
         """
         need(self.writer)
-        aside = [out.with_name(f"{out.name}.json")] if self.metadata_beside else []
-        check_free(out, *aside)
-        weights, said = declared(arch, weights, provenance)
-        content = self.bytes_of(arch, weights, said)
-        checked = self._checked(arch, weights, content)
+        beside = [out.with_name(f"{out.name}.json")] if self.metadata_beside else []
+        check_new_files(out, *beside)
+        weights, known = checked_weights(arch, weights, provenance)
+        content = self.bytes_of(arch, weights, known)
+        check = self._check(arch, weights, content)
         loading = self.loading.format(name=out.name)
-        text = card(out.name, arch, said, signature=self.signature, checked=[checked], loading=loading)
-        described = dict.fromkeys(aside, dump_json(self.metadata_of(arch, said)))
-        deliver({**described, card_of(out): text, out: content})
+        text = model_card(out.name, arch, known, signature=self.signature, checks=[check], loading=loading)
+        described = dict.fromkeys(beside, dump_json(self.metadata_of(arch, known)))
+        write_together({**described, card_path(out): text, out: content})
         return [
             f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {self.signature}",
-            *(f"wrote {path}" for path in (*aside, card_of(out))),
-            *about(said),
-            checked,
+            *(f"wrote {path}" for path in (*beside, card_path(out))),
+            *weights_messages(known),
+            check,
         ]
 
     def bytes_of(self, arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str]) -> bytes:
-        """Return the content of the file: spec, provenance and versions are in its metadata."""
-        said = self.metadata_of(arch, provenance)
-        return self.content(arch, lambda name, _: np.asarray(weights[name]), said)
+        """Return the content of the file, with spec, provenance and versions as its metadata."""
+        described = self.metadata_of(arch, provenance)
+        return self.content(arch, lambda name, _: np.asarray(weights[name]), described)
 
     def metadata_of(self, arch: ArchSpec, provenance: Mapping[str, str]) -> dict[str, str]:
-        """Return what the file says of itself."""
+        """Return the metadata of the file."""
         return metadata(arch, provenance, self.writer.replace("_", "-"))
 
-    def _checked(self, arch: ArchSpec, weights: Mapping[str, Any], content: bytes) -> str:
-        """Return the line about the check; `InvalidInput` where the logits differ."""
+    def _check(self, arch: ArchSpec, weights: Mapping[str, Any], content: bytes) -> str:
+        """Return a line with the result of the check; `InvalidInput` where the logits differ."""
         if not installed(self.runtime):
             return f"not verified: {self.runtime} is not installed; {INSTALL}"
         images = fixed_images(arch)

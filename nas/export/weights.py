@@ -1,4 +1,4 @@
-"""The weights that an exporter writes, where they come from, and the logits that the written model must give."""
+"""The weights that an exporter writes, their provenance, and the logits that the written model must give."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.export.provenance import of_folder
+from nas.export.provenance import folder_provenance
 from nas.nn.network import Network, abstract_network, check_weights, get_weights, load_weights, set_weights
 
 FILE = "weights.safetensors"  # in the folder of a training
@@ -20,40 +20,40 @@ BATCH = 64  # images at once
 SEED = 0  # of the random initialisation, and of the images of a check
 
 
-def given_weights(source: Path, arch: ArchSpec) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
-    """Return the weights of `arch` in the folder of a training, or in a file, and what is known of them."""
+def read_weights(source: Path, arch: ArchSpec) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    """Return the weights of `arch` in the folder of a training, or in a file, with their provenance."""
     path = source / FILE if source.is_dir() else source
     weights, origin = load_weights(path, arch)
-    trained = of_folder(path.parent) if (path.parent / "train.json").is_file() else {}
+    trained = folder_provenance(path.parent) if (path.parent / "train.json").is_file() else {}
     return weights, trained | {"arch": arch.digest, "origin": origin, "file": path.name}
 
 
-def declared(
+def checked_weights(
     arch: ArchSpec, weights: Mapping[str, Any] | None, provenance: Mapping[str, str] | None
 ) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """Return the weights to write and what is known of them: those given, or else a random initialisation.
+    """Return the weights to write with their provenance; where `weights` is None, a random initialisation.
 
-    `InvalidInput` where the given weights do not fit `arch`, have no origin, or were made for another spec: a proxy's,
-    above all, whose shapes may even fit.
+    `InvalidInput` where the weights do not fit `arch`, have no origin, or were made for another spec: above all for a
+    proxy, whose shapes may even fit.
     """
-    said = dict(provenance or {})
+    known = dict(provenance or {})
     if weights is None:
-        said |= {"arch": arch.digest, "origin": f"{RANDOM}, seed {SEED}"}
+        known |= {"arch": arch.digest, "origin": f"{RANDOM}, seed {SEED}"}
         weights = get_weights(Network(arch, nnx.Rngs(SEED)))
-    if said.get("arch") != arch.digest:
-        whose = f"{said['arch']:.12}" if "arch" in said else "unknown"
+    if known.get("arch") != arch.digest:
+        other = f"{known['arch']:.12}" if "arch" in known else "unknown"
         raise InvalidInput(
-            f"these weights are of another spec ({whose}, not {arch.digest:.12}); a proxy's weights are not the "
-            "deployed network's: train that one with nas train, or export without weights"
+            f"these weights are of another spec ({other}, not {arch.digest:.12}); a proxy's weights are not the "
+            "target network's: train that one with nas train, or export without weights"
         )
-    if not said.get("origin"):
+    if not known.get("origin"):
         raise InvalidInput("weights need an origin in their provenance, such as 'trained'")
     check_weights(arch, weights)
-    return weights, said
+    return weights, known
 
 
-def about(provenance: Mapping[str, str]) -> list[str]:
-    """Return what to say of the weights."""
+def weights_messages(provenance: Mapping[str, str]) -> list[str]:
+    """Return the lines to print about the weights: their origin, and a warning for a random initialisation."""
     untrained = [f"no weights were given: these are a {RANDOM}, and the model predicts nothing yet"]
     return [f"weights: {provenance['origin']}", *(untrained if RANDOM in provenance["origin"] else [])]
 
@@ -64,7 +64,7 @@ def fixed_images(arch: ArchSpec) -> NDArray[np.float32]:
 
 
 def logits(arch: ArchSpec, weights: Mapping[str, Any], images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits [N, classes] of this package's network, computed on the CPU."""
+    """Return the logits [N, classes] of this package's network for images [N, H, W, C], computed on the CPU."""
     with jax.default_device(jax.devices("cpu")[0]):
         network = abstract_network(arch)
         set_weights(network, weights)

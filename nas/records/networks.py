@@ -13,7 +13,16 @@ from nas.errors import InvalidInput, unknown_name
 from nas.files import read_json
 from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind, Result, accuracy_from, load_result, result_of_run
 from nas.space.scaling import with_input
-from nas.zoo import BASELINES, ZOO, Series, find, is_reference, parse_reference, published, reference
+from nas.zoo import (
+    BASELINES,
+    ZOO,
+    Series,
+    is_reference,
+    parse_reference,
+    published_accuracies,
+    published_accuracy,
+    reference,
+)
 
 if TYPE_CHECKING:
     from nas.arch import ArchSpec
@@ -64,15 +73,15 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """The kind of accuracy in words, "" without one."""
+        """The kind of accuracy as text, "" without one."""
         if self.accuracy:
             return kind_text(self.accuracy.kind)
         return "" if self.published_top1 is None else PUBLISHED_KIND["authors"]
 
 
 def kind_text(kind: AccuracyKind) -> str:
-    """Return the kind in words; the digest keeps two data sets of one name apart."""
-    return f"{kind.label()} (data {kind.data_digest[:8]})"
+    """Return the kind as a comparison stores it, with the digest of the data; `display_text` is for the reader."""
+    return f"{kind.stored_label()} (data {kind.data_digest[:8]})"
 
 
 def load_items(items: Sequence[str | Path]) -> list[Entry]:
@@ -108,7 +117,7 @@ def load_item(item: str | Path) -> list[Entry]:
         return [Entry(label, label, "spec", load_arch(path))]
     if is_reference(name):
         known = has_accuracy(name)
-        top1 = find(*parse_reference(name)).top1_percent / 100 if known else None
+        top1 = published_accuracy(*parse_reference(name)).top1_percent / 100 if known else None
         return [Entry(name, name, "reference", reference(name), published_top1=top1)]
     if path.suffix or len(path.parts) > 1:
         raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
@@ -117,7 +126,7 @@ def load_item(item: str | Path) -> list[Entry]:
 
 def has_accuracy(name: str, series: Series = "authors") -> bool:
     """Return whether an accuracy of this reference network is published, at its width and resolution."""
-    known = {(one.series, one.network, one.width, one.resolution) for one in published()}
+    known = {(one.series, one.network, one.width, one.resolution) for one in published_accuracies()}
     return (series, *parse_reference(name)) in known
 
 

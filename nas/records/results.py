@@ -23,6 +23,13 @@ SHOWN_AS = {  # phrases that files keep, so that old and new accuracies compare 
 FILE_KEYS = {"images": "pictures", "latency_budget": "wanted_latency"}  # field -> its key in files, that of release 0.1
 
 
+def display_text(stored: str) -> str:
+    """Return a phrase that files keep, such as `AccuracyKind.how`, in the words of the reports."""
+    for phrase, shown in SHOWN_AS.items():
+        stored = stored.replace(phrase, shown)
+    return stored
+
+
 @dataclass(frozen=True)
 class AccuracyKind:
     """What must be equal for two accuracies to be compared: data set, the network's input and width, how obtained."""
@@ -40,10 +47,7 @@ class AccuracyKind:
 
     def label(self) -> str:
         """Return the kind in plain words, for axes and tables."""
-        label = self.stored_label()
-        for stored, shown in SHOWN_AS.items():
-            label = label.replace(stored, shown)
-        return label
+        return display_text(self.stored_label())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from nas.arch import ArchSpec
 from nas.ops import KINDS
 from nas.protocols import LatencyModel
 from nas.records.networks import Entry
+from nas.records.results import display_text
 from nas.report.network_blocks import name_in_block, network_blocks
 from nas.report.page import rounded
 from nas.search.pareto import non_dominated
@@ -43,7 +44,7 @@ def page_data(
         "targets": [_target_data(name, model, (target_notes or {}).get(name, ())) for name, model in models.items()],
         "shown": list(range(len(models))),
         "first": first,
-        "kinds": kinds,
+        "kinds": [display_text(kind) for kind in kinds],
         "networks": [_network_data(entry, numbers[entry.arch], kinds, models) for entry in entries],
         "latency": [rounded(row) for row in latency],
         "fronts": [_front(entries, [row[target] for row in latency]) for target in range(len(models))],

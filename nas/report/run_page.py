@@ -15,7 +15,7 @@ from nas.errors import InvalidInput
 from nas.files import read_json, write_whole
 from nas.ops import Shape
 from nas.records.networks import Entry, load_item
-from nas.records.results import Result, load_result
+from nas.records.results import Result, display_text, load_result
 from nas.report.page import architecture_place, figure_place, page
 from nas.report.page_data import page_data
 from nas.report.run_curves import Record, Stages, read_stages, stage_curves, training_curves
@@ -191,7 +191,7 @@ def result_sentences(result: Result) -> list[str]:
         f"latency budget of {_number(result.latency_budget)} {result.latency_unit}. It is predicted by the latency "
         f"model '{result.latency_model}', not measured.",
         f"Top-1 accuracy: {accuracy.top1:.1%} ± {accuracy.standard_error:.1%} (one standard error) on "
-        f"{accuracy.images:,} images of {kind.data}; obtained with: {kind.how}.",
+        f"{accuracy.images:,} images of {kind.data}; obtained with: {display_text(kind.how)}.",
     ]
     if (shared := result.supernet_accuracy) not in (None, accuracy):
         sentences.append(f"With the supernet's shared weights it has {shared.top1:.1%} ± {shared.standard_error:.1%}.")

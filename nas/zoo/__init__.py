@@ -1,8 +1,8 @@
-"""Reference networks by name, as block tables with where each was published and its top-1; one file per family.
+"""Reference networks by name, with paper and published top-1, built from block tables: one file per family.
 
 A name may carry a width multiplier and a resolution: "mobilenetv2@0.75", "mobilenetv2@0.75,192px", "mixnet-s@160px".
-Weights in circulation differ in padding and epsilon; the specs here use symmetric padding and 1e-5 throughout, the form
-of the outside implementations that the golden logits come from. `dataclasses.replace` gives the other.
+Released weights differ in padding and epsilon; the specs here have symmetric padding and 1e-5 throughout, as have the
+outside implementations that the golden logits come from. `dataclasses.replace` changes them.
 """
 
 from collections.abc import Callable
@@ -15,22 +15,22 @@ from nas.ops import Shape
 from nas.zoo import accelerators, efficientnet, mobilenet_v4, mobilenets
 from nas.zoo.building import Builder, scaled_width
 from nas.zoo.mobilenets import mobilenet_v1, mobilenet_v2
-from nas.zoo.published import SERIES, Published, Series, find, published
+from nas.zoo.published import SERIES, PublishedAccuracy, Series, published_accuracies, published_accuracy
 
 __all__ = [
     "BASELINES",
     "SERIES",
     "ZOO",
-    "Published",
+    "PublishedAccuracy",
     "Reference",
     "Series",
     "ZooEntry",
-    "find",
     "is_reference",
     "mobilenet_v1",
     "mobilenet_v2",
     "parse_reference",
-    "published",
+    "published_accuracies",
+    "published_accuracy",
     "reference",
     "scaled_width",
 ]
@@ -47,7 +47,7 @@ class ZooEntry:
     top1_percent: float  # ImageNet-1k validation, as published
     top1_source: str
     width: float = 1.0  # width multiplier of the published form
-    widths: bool = False  # whether there are others
+    has_width_multipliers: bool = False
 
     def spec(self) -> ArchSpec:
         """Return the network as published: 3 channels, 1,000 classes."""
@@ -55,11 +55,11 @@ class ZooEntry:
 
 
 def _entry(name: str, build: Builder, paper: tuple[str, str], *, resolution: int = 224, width: float = 1.0,
-           widths: bool = False) -> ZooEntry:  # fmt: skip
-    top1 = find(name, width, resolution)
+           has_width_multipliers: bool = False) -> ZooEntry:  # fmt: skip
+    top1 = published_accuracy(name, width, resolution)
     title, number = paper
     url = f"https://arxiv.org/abs/{number}"
-    return ZooEntry(build, resolution, title, url, top1.top1_percent, top1.source, width, widths)
+    return ZooEntry(build, resolution, title, url, top1.top1_percent, top1.source, width, has_width_multipliers)
 
 
 _V1 = ("MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications", "1704.04861")
@@ -73,8 +73,8 @@ _EDGETPU = ("Accelerator-aware Neural Network Design using AutoML", "2003.02838"
 _MULTI = ("Discovering Multi-Hardware Mobile Models via Architecture Search", "2008.08178")
 
 
-def _scaling(name: str, build: Builder, paper: tuple[str, str], width: float = 1.0) -> ZooEntry:
-    return _entry(name, build, paper, width=width, widths=True)
+def _scalable_entry(name: str, build: Builder, paper: tuple[str, str], width: float = 1.0) -> ZooEntry:
+    return _entry(name, build, paper, width=width, has_width_multipliers=True)
 
 
 _MULTI_MAX, _MULTI_AVG = map(accelerators.multi_hardware, (accelerators.MULTI_MAX, accelerators.MULTI_AVG))
@@ -86,22 +86,22 @@ ZOO: dict[str, ZooEntry] = {
         name: _entry(name, build, _V4, resolution=resolution)
         for name, (build, resolution) in mobilenet_v4.NETWORKS.items()
     },
-    "mobilenetv1": _scaling("mobilenetv1", mobilenet_v1, _V1),
-    "mobilenetv2": _scaling("mobilenetv2", mobilenet_v2, _V2),
-    "mobilenetv3-large": _scaling("mobilenetv3-large", _V3_LARGE, _V3),
-    "mobilenetv3-small": _scaling("mobilenetv3-small", _V3_SMALL, _V3),
-    "mobilenet-multi-max": _scaling("mobilenet-multi-max", _MULTI_MAX, _MULTI, 1.5),
-    "mobilenet-multi-avg": _scaling("mobilenet-multi-avg", _MULTI_AVG, _MULTI, 1.5),
-    "mobilenet-edgetpu": _scaling("mobilenet-edgetpu", accelerators.mobilenet_edgetpu, _EDGETPU),
-    "mnasnet-b1": _scaling("mnasnet-b1", _MNAS_B1, _MNAS),
-    "mnasnet-a1": _scaling("mnasnet-a1", _MNAS_A1, _MNAS),
+    "mobilenetv1": _scalable_entry("mobilenetv1", mobilenet_v1, _V1),
+    "mobilenetv2": _scalable_entry("mobilenetv2", mobilenet_v2, _V2),
+    "mobilenetv3-large": _scalable_entry("mobilenetv3-large", _V3_LARGE, _V3),
+    "mobilenetv3-small": _scalable_entry("mobilenetv3-small", _V3_SMALL, _V3),
+    "mobilenet-multi-max": _scalable_entry("mobilenet-multi-max", _MULTI_MAX, _MULTI, 1.5),
+    "mobilenet-multi-avg": _scalable_entry("mobilenet-multi-avg", _MULTI_AVG, _MULTI, 1.5),
+    "mobilenet-edgetpu": _scalable_entry("mobilenet-edgetpu", accelerators.mobilenet_edgetpu, _EDGETPU),
+    "mnasnet-b1": _scalable_entry("mnasnet-b1", _MNAS_B1, _MNAS),
+    "mnasnet-a1": _scalable_entry("mnasnet-a1", _MNAS_A1, _MNAS),
     "mixnet-s": _entry("mixnet-s", efficientnet.mixnet_s, _MIX),
     **{
         name: _entry(name, efficientnet.efficientnet(scale), _EFFICIENT, resolution=scale.resolution)
         for name, scale in efficientnet.RELEASED.items()
     },
 }
-# What a comparison shows for scale: the networks of the size of a phone's.
+# The reference networks that a comparison adds to runs and specs: those of a size for phones.
 BASELINES = tuple(name for name in ZOO if not name.startswith("efficientnet") or name == "efficientnet-b0")
 
 
@@ -119,7 +119,7 @@ def is_reference(text: str) -> bool:
 
 
 def parse_reference(text: str) -> Reference:
-    """Return what "NAME", "NAME@WIDTH", "NAME@PXpx" or "NAME@WIDTH,PXpx" names, by default as published.
+    """Parse "NAME", "NAME@WIDTH", "NAME@PXpx" or "NAME@WIDTH,PXpx"; what is left out is as published.
 
     Raises `UnknownName` for an unknown name, `InvalidInput` where the part behind "@" is neither, or the network has no
     width multipliers.
@@ -128,7 +128,7 @@ def parse_reference(text: str) -> Reference:
     if name not in ZOO:
         raise unknown_name("reference network", name, ZOO)
     entry = ZOO[name]
-    given: dict[str, float] = {}
+    values: dict[str, float] = {}
     for option in options.split(",") if at else ():
         key, number = ("resolution", option.removesuffix("px")) if option.endswith("px") else ("width", option)
         kind: Callable[[str], float] = int if key == "resolution" else float
@@ -136,13 +136,13 @@ def parse_reference(text: str) -> Reference:
             value = kind(number)
         except ValueError:
             value = 0
-        if key in given or not 0 < value <= (16 if key == "width" else 1 << 14):
+        if key in values or not 0 < value <= (16 if key == "width" else 1 << 14):
             raise InvalidInput(f"'{text}' must be a name of nas zoo, or NAME@WIDTH,PXpx such as mobilenetv2@0.75,192px")
-        given[key] = value
-    width = given.get("width", entry.width)
-    if width != entry.width and not entry.widths:
+        values[key] = value
+    width = values.get("width", entry.width)
+    if width != entry.width and not entry.has_width_multipliers:
         raise InvalidInput(f"{name} has no width multipliers, got {width:g}; leave it out")
-    return Reference(name, width, int(given.get("resolution", entry.resolution)))
+    return Reference(name, width, int(values.get("resolution", entry.resolution)))
 
 
 def reference(
@@ -153,9 +153,9 @@ def reference(
     channels: int = 3,
     num_classes: int = 1000,
 ) -> ArchSpec:
-    """Return the network that `name` means, see `parse_reference`, for square images.
+    """Return the reference network `name`, see `parse_reference`, for square images.
 
-    `width` and `resolution` take the place of those in the name; by default the published ones.
+    `width` and `resolution` override those in the name.
     """
     found = parse_reference(name)
     if width is not None:

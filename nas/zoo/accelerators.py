@@ -12,7 +12,7 @@ from nas.zoo.building import Builder, scaled_width
 
 
 class BlockRow(NamedTuple):
-    """Kernel, stride, output channels and expansion of one block."""
+    """Kernel size, stride, output channels and expansion ratio of one block."""
 
     kernel_size: int
     stride: int
@@ -21,14 +21,14 @@ class BlockRow(NamedTuple):
 
 
 MULTI_MAX = (
-    BlockRow(3, 2, 32, 3), BlockRow(5, 2, 64, 6), *[BlockRow(3, 1, 64, 2)] * 2, BlockRow(5, 2, 128, 6), BlockRow(3, 1, 128, 4),
-    *[BlockRow(3, 1, 128, 3)] * 2, BlockRow(3, 1, 128, 6), BlockRow(3, 1, 128, 3), BlockRow(3, 2, 160, 6), BlockRow(5, 1, 160, 4),
-    BlockRow(3, 1, 160, 5), BlockRow(5, 1, 160, 4),
+    BlockRow(3, 2, 32, 3), BlockRow(5, 2, 64, 6), *[BlockRow(3, 1, 64, 2)] * 2, BlockRow(5, 2, 128, 6),
+    BlockRow(3, 1, 128, 4), *[BlockRow(3, 1, 128, 3)] * 2, BlockRow(3, 1, 128, 6), BlockRow(3, 1, 128, 3),
+    BlockRow(3, 2, 160, 6), BlockRow(5, 1, 160, 4), BlockRow(3, 1, 160, 5), BlockRow(5, 1, 160, 4),
 )  # fmt: skip
 MULTI_AVG = (
     BlockRow(3, 2, 32, 3), BlockRow(3, 1, 32, 2), BlockRow(5, 2, 64, 5), BlockRow(3, 1, 64, 3), BlockRow(3, 1, 64, 2),
-    BlockRow(3, 1, 64, 3), BlockRow(5, 2, 128, 6), *[BlockRow(3, 1, 128, 3)] * 3, BlockRow(3, 1, 160, 6), BlockRow(3, 1, 160, 4),
-    BlockRow(3, 2, 192, 6), *[BlockRow(5, 1, 192, 4)] * 3,
+    BlockRow(3, 1, 64, 3), BlockRow(5, 2, 128, 6), *[BlockRow(3, 1, 128, 3)] * 3, BlockRow(3, 1, 160, 6),
+    BlockRow(3, 1, 160, 4), BlockRow(3, 2, 192, 6), *[BlockRow(5, 1, 192, 4)] * 3,
 )  # fmt: skip
 EDGETPU_FUSED = (
     BlockRow(3, 2, 32, 8),
@@ -37,25 +37,25 @@ EDGETPU_FUSED = (
     *[BlockRow(3, 1, 48, 4)] * 3,
 )
 EDGETPU_DEPTHWISE = (
-    BlockRow(3, 2, 96, 8), *[BlockRow(3, 1, 96, 4)] * 3, BlockRow(3, 1, 96, 8), *[BlockRow(3, 1, 96, 4)] * 3, BlockRow(5, 2, 160, 8),
-    *[BlockRow(5, 1, 160, 4)] * 3, BlockRow(3, 1, 192, 8),
+    BlockRow(3, 2, 96, 8), *[BlockRow(3, 1, 96, 4)] * 3, BlockRow(3, 1, 96, 8), *[BlockRow(3, 1, 96, 4)] * 3,
+    BlockRow(5, 2, 160, 8), *[BlockRow(5, 1, 160, 4)] * 3, BlockRow(3, 1, 192, 8),
 )  # fmt: skip
-EDGETPU_BARE = len(EDGETPU_FUSED) + 4  # the one block that could have a residual and has none
+WITHOUT_RESIDUAL = len(EDGETPU_FUSED) + 4  # the one block of MobileNet-EdgeTPU that could have a residual and has none
 
 
 def multi_hardware(blocks: tuple[BlockRow, ...]) -> Builder:
     """Return the builder of a Multi-hardware network: the last 960 and 1280 grow with widths above 1."""
 
     def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
-        before, grown = scaled_width(32, width), max(width, 1.0)
-        ops: list[Op] = [Conv(before, stride=2)]
+        in_channels, grown = scaled_width(32, width), max(width, 1.0)
+        ops: list[Op] = [Conv(in_channels, stride=2)]
         for block in blocks:
             out = scaled_width(block.out, width)
-            residual = block.stride == 1 and out == before
+            residual = block.stride == 1 and out == in_channels
             ops.append(InvertedResidual(
-                out, before * block.expansion, block.kernel_size, block.stride, "relu", residual=residual
+                out, in_channels * block.expansion, block.kernel_size, block.stride, "relu", residual=residual
             ))  # fmt: skip
-            before = out
+            in_channels = out
         head = Head(scaled_width(1280, grown), hidden_norm=False)
         return ArchSpec(shape, (tuple(ops), (Conv(scaled_width(960, grown), 1),)), head, num_classes)
 
@@ -67,13 +67,13 @@ def mobilenet_edgetpu(shape: Shape, num_classes: int, width: float = 1.0) -> Arc
 
     The first block of the authors' table expands by 1, for which their code runs the 1x1 projection alone.
     """
-    before = scaled_width(16, width)
-    ops: list[Op] = [Conv(scaled_width(32, width), stride=2), Conv(before, 1, act="none")]
+    in_channels = scaled_width(16, width)
+    ops: list[Op] = [Conv(scaled_width(32, width), stride=2), Conv(in_channels, 1, act="none")]
     for i, block in enumerate((*EDGETPU_FUSED, *EDGETPU_DEPTHWISE)):
-        out, expanded = scaled_width(block.out, width), before * block.expansion
+        out, expanded = scaled_width(block.out, width), in_channels * block.expansion
         kind = FusedIB if i < len(EDGETPU_FUSED) else InvertedResidual
-        residual = block.stride == 1 and out == before and i != EDGETPU_BARE
+        residual = block.stride == 1 and out == in_channels and i != WITHOUT_RESIDUAL
         ops.append(kind(out, expanded, block.kernel_size, block.stride, "relu", residual=residual))
-        before = out
+        in_channels = out
     last = Conv(scaled_width(1280, max(width, 1.0)), 1)
     return ArchSpec(shape, (tuple(ops), (last,)), Head(), num_classes)

@@ -1,4 +1,4 @@
-"""What the block tables of the reference networks share: the builder's type, widths and stages of bottlenecks."""
+"""Common parts of the reference networks: the type of their builders, width multipliers, stages of bottlenecks."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,18 +12,18 @@ Stages = list[tuple[Op, ...]]
 
 
 class StageRow(NamedTuple):
-    """One stage of bottlenecks: the stride is the first one's, the squeeze-excite of each a share of its input."""
+    """One stage of bottlenecks: `stride` is that of its first block, `se_ratio` relates to the input of each block."""
 
     repeats: int
     kernel_size: int
     stride: int
     expansion: int
     out: int
-    excite: float = 0.0
+    se_ratio: float = 0.0
 
 
 class BlockStyle(NamedTuple):
-    """What all bottlenecks of a network have in common."""
+    """The activations and the gate that all bottlenecks of a network share."""
 
     act: Act
     se_act: Act = "relu"
@@ -37,8 +37,8 @@ def scaled_width(channels: int, width: float) -> int:
     return make_divisible(channels * width)
 
 
-def bottlenecks(rows: Sequence[StageRow], before: int, width: float, form: BlockStyle) -> Stages:
-    """Return a stage per row for an input of `before` channels, widths scaled.
+def bottlenecks(rows: Sequence[StageRow], in_channels: int, width: float, style: BlockStyle) -> Stages:
+    """Return a stage of bottlenecks per row for an input of `in_channels` channels, widths scaled.
 
     A stage never starts with a residual: the tables change the width or the stride there.
     """
@@ -46,11 +46,13 @@ def bottlenecks(rows: Sequence[StageRow], before: int, width: float, form: Block
     for row in rows:
         stage: list[Op] = []
         for i in range(row.repeats):
-            out, expanded = scaled_width(row.out, width), before * row.expansion if row.expansion > 1 else 0
-            squeezed = max(1, int(before * row.excite)) if row.excite else 0
-            gate = (form.se_act, form.se_gate) if squeezed else ()
+            out, expanded = scaled_width(row.out, width), in_channels * row.expansion if row.expansion > 1 else 0
+            se_channels = max(1, int(in_channels * row.se_ratio)) if row.se_ratio else 0
+            se_style = (style.se_act, style.se_gate) if se_channels else ()
             stride = 1 if i else row.stride
-            stage.append(InvertedResidual(out, expanded, row.kernel_size, stride, form.act, squeezed, i > 0, *gate))
-            before = out
+            stage.append(
+                InvertedResidual(out, expanded, row.kernel_size, stride, style.act, se_channels, i > 0, *se_style)
+            )
+            in_channels = out
         stages.append(tuple(stage))
     return stages

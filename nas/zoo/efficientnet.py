@@ -12,16 +12,17 @@ from nas.ops import Act, Conv, Head, InvertedResidual, MixConv, Op, Shape
 from nas.zoo.building import BlockStyle, Builder, StageRow, bottlenecks, scaled_width
 
 MNASNET_B1 = (
-    StageRow(1, 3, 1, 1, 16), StageRow(3, 3, 2, 3, 24), StageRow(3, 5, 2, 3, 40), StageRow(3, 5, 2, 6, 80), StageRow(2, 3, 1, 6, 96),
-    StageRow(4, 5, 2, 6, 192), StageRow(1, 3, 1, 6, 320),
+    StageRow(1, 3, 1, 1, 16), StageRow(3, 3, 2, 3, 24), StageRow(3, 5, 2, 3, 40), StageRow(3, 5, 2, 6, 80),
+    StageRow(2, 3, 1, 6, 96), StageRow(4, 5, 2, 6, 192), StageRow(1, 3, 1, 6, 320),
 )  # fmt: skip
 MNASNET_A1 = (
     StageRow(1, 3, 1, 1, 16), StageRow(2, 3, 2, 6, 24), StageRow(3, 5, 2, 3, 40, 0.25), StageRow(4, 3, 2, 6, 80),
     StageRow(2, 3, 1, 6, 112, 0.25), StageRow(3, 5, 2, 6, 160, 0.25), StageRow(1, 3, 1, 6, 320),
 )  # fmt: skip
 EFFICIENTNET_B0 = (
-    StageRow(1, 3, 1, 1, 16, 0.25), StageRow(2, 3, 2, 6, 24, 0.25), StageRow(2, 5, 2, 6, 40, 0.25), StageRow(3, 3, 2, 6, 80, 0.25),
-    StageRow(3, 5, 1, 6, 112, 0.25), StageRow(4, 5, 2, 6, 192, 0.25), StageRow(1, 3, 1, 6, 320, 0.25),
+    StageRow(1, 3, 1, 1, 16, 0.25), StageRow(2, 3, 2, 6, 24, 0.25), StageRow(2, 5, 2, 6, 40, 0.25),
+    StageRow(3, 3, 2, 6, 80, 0.25), StageRow(3, 5, 1, 6, 112, 0.25), StageRow(4, 5, 2, 6, 192, 0.25),
+    StageRow(1, 3, 1, 6, 320, 0.25),
 )  # fmt: skip
 
 
@@ -42,11 +43,11 @@ RELEASED = {
     "efficientnet-b5": Scale(1.6, 2.2, 456),
     "efficientnet-b6": Scale(1.8, 2.6, 528),
     "efficientnet-b7": Scale(2.0, 3.1, 600),
-}  # of the authors' code: rounded, not the powers that `compound` gives
+}  # of the authors' code: rounded, unlike the powers that `compound` returns
 
 
 def compound(phi: float) -> Scale:
-    """Return the paper's rule, section 4: depth 1.2^phi, width 1.1^phi and resolution 1.15^phi, MACs about 2^phi."""
+    """Return the compound scaling of section 4: depth 1.2^phi, width 1.1^phi, resolution 1.15^phi, MACs about 2^phi."""
     if not 0 <= phi <= 10:
         raise InvalidInput(f"the compound coefficient phi must lie between 0 and 10, got {phi}")
     return Scale(1.1**phi, 1.2**phi, round(224 * 1.15**phi))
@@ -78,45 +79,48 @@ def efficientnet(scale: Scale) -> Builder:
     return build
 
 
-class Mix(NamedTuple):
-    """One row of MixNet: repeats, kernel sizes, groups of expansion and projection, and so on as in `Row`."""
+class MixRow(NamedTuple):
+    """Repeated blocks of MixNet: kernel sizes, groups of the 1x1 convolutions, stride of the first block, widths."""
 
     repeats: int
-    kernels: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
     expand_groups: int
     project_groups: int
     stride: int
     expansion: int
     out: int
-    excite: float
+    se_ratio: float
     act: Act
 
 
 MIXNET_S = (
-    (Mix(1, (3,), 2, 2, 2, 6, 24, 0, "relu"), Mix(1, (3,), 2, 2, 1, 3, 24, 0, "relu")),
-    (Mix(1, (3, 5, 7), 1, 1, 2, 6, 40, 0.5, "swish"), Mix(3, (3, 5), 2, 2, 1, 6, 40, 0.5, "swish")),
-    (Mix(1, (3, 5, 7), 1, 2, 2, 6, 80, 0.25, "swish"), Mix(2, (3, 5), 1, 2, 1, 6, 80, 0.25, "swish")),
-    (Mix(1, (3, 5, 7), 2, 2, 1, 6, 120, 0.5, "swish"), Mix(2, (3, 5, 7, 9), 2, 2, 1, 3, 120, 0.5, "swish")),
-    (Mix(1, (3, 5, 7, 9, 11), 1, 1, 2, 6, 200, 0.5, "swish"), Mix(2, (3, 5, 7, 9), 1, 2, 1, 6, 200, 0.5, "swish")),
+    (MixRow(1, (3,), 2, 2, 2, 6, 24, 0, "relu"), MixRow(1, (3,), 2, 2, 1, 3, 24, 0, "relu")),
+    (MixRow(1, (3, 5, 7), 1, 1, 2, 6, 40, 0.5, "swish"), MixRow(3, (3, 5), 2, 2, 1, 6, 40, 0.5, "swish")),
+    (MixRow(1, (3, 5, 7), 1, 2, 2, 6, 80, 0.25, "swish"), MixRow(2, (3, 5), 1, 2, 1, 6, 80, 0.25, "swish")),
+    (MixRow(1, (3, 5, 7), 2, 2, 1, 6, 120, 0.5, "swish"), MixRow(2, (3, 5, 7, 9), 2, 2, 1, 3, 120, 0.5, "swish")),
+    (
+        MixRow(1, (3, 5, 7, 9, 11), 1, 1, 2, 6, 200, 0.5, "swish"),
+        MixRow(2, (3, 5, 7, 9), 1, 2, 1, 6, 200, 0.5, "swish"),
+    ),
 )
 
 
 def mixnet_s(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
     """Return MixNet-S, Fig. 6 of the paper."""
-    before = scaled_width(16, width)
-    first = InvertedResidual(before, 0, 3, 1, "relu", residual=True)
-    stages: list[tuple[Op, ...]] = [(Conv(before, 3, 2),), (first,)]
+    in_channels = scaled_width(16, width)
+    first = InvertedResidual(in_channels, 0, 3, 1, "relu", residual=True)
+    stages: list[tuple[Op, ...]] = [(Conv(in_channels, 3, 2),), (first,)]
     for rows in MIXNET_S:
         stage: list[Op] = []
         for row in rows:
             out = scaled_width(row.out, width)
             for i in range(row.repeats):
                 stride = 1 if i else row.stride
-                squeezed, residual = int(before * row.excite), stride == 1 and before == out
+                se_channels, residual = int(in_channels * row.se_ratio), stride == 1 and in_channels == out
                 stage.append(MixConv(
-                    out, before * row.expansion, row.kernels, stride, row.act, row.expand_groups, row.project_groups,
-                    squeezed, residual, row.act if squeezed else "relu",
+                    out, in_channels * row.expansion, row.kernel_sizes, stride, row.act, row.expand_groups,
+                    row.project_groups, se_channels, residual, row.act if se_channels else "relu",
                 ))  # fmt: skip
-                before = out
+                in_channels = out
         stages.append(tuple(stage))
     return ArchSpec(shape, (*stages, (Conv(scaled_width(1536, max(width, 1.0)), 1),)), Head(), num_classes)

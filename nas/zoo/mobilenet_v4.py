@@ -5,8 +5,8 @@ from nas.errors import InvalidInput
 from nas.ops import UIB, Act, Conv, FusedIB, Head, MobileMQA, Op, Shape
 from nas.zoo.building import Builder
 
-UIBRow = tuple[int, int, int, int, int]  # start depthwise, middle depthwise, expanded, out channels, stride
-Rows = tuple[tuple[UIBRow | MobileMQA, ...], ...]  # per stage its blocks
+UIBRow = tuple[int, int, int, int, int]  # kernel sizes of start and middle depthwise, expanded, out channels, stride
+StageRows = tuple[tuple[UIBRow | MobileMQA, ...], ...]  # the blocks of each stage
 
 # MobileNetV4, arXiv 2404.10518v2, Tab. 11, 12, 14, 15; attention from the authors' code (tensorflow/models). Hybrid-M
 # is the released form, which differs from the paper's Tab. 13.
@@ -15,11 +15,11 @@ _MQA_M4 = MobileMQA(heads=4, key_dim=64, value_dim=64)
 _MQA_L3 = MobileMQA(heads=8, key_dim=48, value_dim=48, kv_stride=2)
 _MQA_L4 = MobileMQA(heads=8, key_dim=64, value_dim=64)
 _V4_SMALL_FRONT = ((Conv(32, 3, 2), Conv(32, 1)), (Conv(96, 3, 2), Conv(64, 1)))
-_V4_S: Rows = (
+_V4_S: StageRows = (
     ((5, 5, 192, 96, 2), *[(0, 3, 192, 96, 1)] * 4, (3, 0, 384, 96, 1)),
     ((3, 3, 576, 128, 2), (5, 5, 512, 128, 1), (0, 5, 512, 128, 1), (0, 5, 384, 128, 1), *[(0, 3, 512, 128, 1)] * 2),
 )
-_V4_M: Rows = (
+_V4_M: StageRows = (
     ((3, 5, 192, 80, 2), (3, 3, 160, 80, 1)),
     (
         (3, 5, 480, 160, 2), *[(3, 3, 640, 160, 1)] * 2, (3, 5, 640, 160, 1), (3, 3, 640, 160, 1),
@@ -39,12 +39,12 @@ _V4_L_TAIL: tuple[UIBRow, ...] = (
     (5, 5, 768, 512, 2), *[(5, 5, 2048, 512, 1)] * 3, (5, 0, 2048, 512, 1), (5, 3, 2048, 512, 1),
     *[(5, 0, 2048, 512, 1)] * 2, (5, 3, 2048, 512, 1), (5, 5, 2048, 512, 1),
 )  # fmt: skip
-_V4_L: Rows = (
+_V4_L: StageRows = (
     _V4_L_FRONT,
     (*_V4_L_BODY, *[(5, 3, 768, 192, 1)] * 3, (3, 0, 768, 192, 1)),
     (*_V4_L_TAIL, *[(5, 0, 2048, 512, 1)] * 3),
 )
-_V4_HYBRID_M: Rows = (
+_V4_HYBRID_M: StageRows = (
     ((3, 5, 192, 80, 2), (3, 3, 160, 80, 1)),
     (
         (3, 5, 480, 160, 2), (0, 0, 320, 160, 1), (3, 3, 640, 160, 1), (3, 5, 640, 160, 1),
@@ -58,7 +58,7 @@ _V4_HYBRID_M: Rows = (
         (5, 0, 1024, 256, 1),
     ),
 )  # fmt: skip
-_V4_HYBRID_L: Rows = (
+_V4_HYBRID_L: StageRows = (
     _V4_L_FRONT,
     (*_V4_L_BODY, *(_MQA_L3, (5, 3, 768, 192, 1)) * 3, _MQA_L3, (3, 0, 768, 192, 1)),
     (*_V4_L_TAIL, *(_MQA_L4, (5, 0, 2048, 512, 1)) * 4),
@@ -67,7 +67,7 @@ _V4_HYBRID_L: Rows = (
 
 def mobilenet_v4(
     front: tuple[tuple[Op, ...], ...],
-    body: Rows,
+    body: StageRows,
     *,
     stem: int = 32,
     act: Act = "relu",

@@ -4,7 +4,7 @@ from nas.arch import ArchSpec
 from nas.ops import Act, Conv, Head, InvertedResidual, Op, SeparableConv, Shape, make_divisible
 from nas.zoo.building import Builder, scaled_width
 
-IRRow = tuple[int, int, int, int, Act, int]  # kernel, expanded, out channels, squeeze-excite (0 or 1), act, stride
+IRRow = tuple[int, int, int, int, Act, int]  # kernel size, expanded, out channels, squeeze-excite, act, stride
 
 # MobileNetV1, arXiv 1704.04861, Tab. 1: (channels, stride).
 _V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
@@ -41,16 +41,16 @@ def mobilenet_v1(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec
 
 def mobilenet_v2(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
     """Return MobileNetV2 with channel counts multiplied by `width`; the last 1280 grows only for widths above 1."""
-    before = scaled_width(32, width)
-    stages: list[tuple[Op, ...]] = [(Conv(before, 3, 2, "relu6"),)]
+    in_channels = scaled_width(32, width)
+    stages: list[tuple[Op, ...]] = [(Conv(in_channels, 3, 2, "relu6"),)]
     for expansion, channels, repeats, first_stride in _V2:
         out, stage = scaled_width(channels, width), []
         for i in range(repeats):
             stride = 1 if i else first_stride
-            expanded = make_divisible(before * expansion) if expansion > 1 else 0
+            expanded = make_divisible(in_channels * expansion) if expansion > 1 else 0
             # the skip follows the table, not rounded widths: a stage never starts with one
             stage.append(InvertedResidual(out, expanded, 3, stride, "relu6", residual=i > 0))
-            before = out
+            in_channels = out
         stages.append(tuple(stage))
     last = Conv(scaled_width(1280, max(width, 1.0)), 1, 1, "relu6")
     return ArchSpec(shape, (*stages, (last,)), Head(), num_classes)
@@ -64,17 +64,19 @@ def mobilenet_v3(table: tuple[tuple[IRRow, ...], ...], last: int, hidden: int) -
     """
 
     def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
-        base, before = 16, scaled_width(16, width)  # channels in front of the block: of the table, scaled
-        stages: list[tuple[Op, ...]] = [(Conv(before, 3, 2, "hswish"),)]
+        in_table, in_channels = 16, scaled_width(16, width)  # channels in front of the block: in the table, and scaled
+        stages: list[tuple[Op, ...]] = [(Conv(in_channels, 3, 2, "hswish"),)]
         for rows in table:
             stage: list[Op] = []
-            for kernel, expanded, out, excite, act, stride in rows:
-                wide, narrow = make_divisible(before * expanded / base), scaled_width(out, width)
-                squeeze = make_divisible(wide / 4) * excite
-                residual = stride == 1 and out == base
-                expand = 0 if expanded == base else wide
-                stage.append(InvertedResidual(narrow, expand, kernel, stride, act, squeeze, residual))
-                base, before = out, narrow
+            for kernel_size, expanded, out, excite, act, stride in rows:
+                wide, narrow = make_divisible(in_channels * expanded / in_table), scaled_width(out, width)
+                se_channels = make_divisible(wide / 4) * excite
+                residual = stride == 1 and out == in_table
+                expanded_channels = 0 if expanded == in_table else wide
+                stage.append(
+                    InvertedResidual(narrow, expanded_channels, kernel_size, stride, act, se_channels, residual)
+                )
+                in_table, in_channels = out, narrow
             stages.append(tuple(stage))
         head = Head(scaled_width(hidden, max(width, 1.0)), hidden_norm=False, act="hswish")
         return ArchSpec(shape, (*stages, (Conv(scaled_width(last, width), 1, 1, "hswish"),)), head, num_classes)

@@ -18,11 +18,11 @@ SERIES: tuple[Series, ...] = get_args(Series)
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedAccuracy:
     """One published accuracy on the validation images of ImageNet-1k.
 
-    The series says who trained: the network's own authors, or MobileNetV4's (arXiv 2404.10518, Tab. 6), who trained the
-    older networks again with a newer recipe. Accuracies of two series do not compare networks.
+    The series says who trained: the network's own authors, or those of MobileNetV4 (arXiv 2404.10518, Tab. 6), who
+    trained the older networks again with a newer recipe. Accuracies of different series must not be compared.
     """
 
     series: Series
@@ -34,20 +34,20 @@ class Published:
 
 
 @cache
-def published() -> tuple[Published, ...]:
+def published_accuracies() -> tuple[PublishedAccuracy, ...]:
     """Return all published accuracies."""
     text = files("nas.zoo").joinpath("published_top1.csv").read_text()
     found = []
     for row in csv.DictReader(text.splitlines()):
         series: Series = "authors" if row["series"] == "authors" else "mobilenetv4-tab6"
         numbers = float(row["width"]), int(row["resolution"]), float(row["top1_percent"])
-        found.append(Published(series, row["network"], *numbers, row["source"]))
+        found.append(PublishedAccuracy(series, row["network"], *numbers, row["source"]))
     return tuple(found)
 
 
-def find(network: str, width: float, resolution: int, series: Series = "authors") -> Published:
+def published_accuracy(network: str, width: float, resolution: int, series: Series = "authors") -> PublishedAccuracy:
     """Return the published accuracy of one network; `InvalidInput` where none is known."""
-    for one in published():
+    for one in published_accuracies():
         if (one.series, one.network, one.width, one.resolution) == (series, network, width, resolution):
             return one
     raise InvalidInput(f"no accuracy of {network} at width {width:g} and {resolution} px is known in series '{series}'")

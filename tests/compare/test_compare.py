@@ -17,10 +17,10 @@ from nas.compare.table import tables
 from nas.errors import InvalidInput, UnknownName
 from nas.ops import Shape
 from nas.records.networks import PUBLISHED_KIND
-from nas.records.results import load_result
+from nas.records.results import display_text, load_result
 from nas.search.pareto import hypervolume_2d, non_dominated
 from nas.zoo import BASELINES, reference
-from tests.support.run_folder import SPACE, accuracy_of, add_finalists, make_run, trained_alone
+from tests.support.run_folder import ALONE, SPACE, accuracy_of, add_finalists, make_run, trained_alone
 
 TARGETS = ["edgetpu", "pixel6-cpu"]
 SPEC = SPACE.decode(SPACE.sample(np.random.default_rng(5), 1)[0])
@@ -117,11 +117,7 @@ def test_a_run_with_finalists_stands_beside_equally_trained_ones(tmp_path: Path)
     other = add_finalists(make_run(tmp_path / "other", seed=1, target="pixel6-cpu"))
     found = compare([run, other], TARGETS)
     alone, shared = found.kinds
-    assert (
-        "trained alone for 4 epochs, validation images" in alone
-        and "supernet" in shared
-        and found.rows.duplicated(["name", "target"]).sum() == 0
-    )
+    assert ALONE in alone and "supernet" in shared and found.rows.duplicated(["name", "target"]).sum() == 0
     best = load_result(run / "best.json")
     mine = found.rows[(found.rows["item"] == "run") & (found.rows["target"] == "edgetpu")]
     trained, in_supernet = (mine[mine["accuracy_kind"] == kind] for kind in (alone, shared))
@@ -148,7 +144,7 @@ def test_the_tables_and_the_files_hold_it(everything: Comparison, tmp_path: Path
     console = Console(width=200, file=io.StringIO(), record=True)
     console.print(*tables(everything))
     shown = console.export_text()
-    names = ("first", "second", "mine", "trained", "mobilenetv1", *TARGETS, *everything.kinds)
+    names = ("first", "second", "mine", "trained", "mobilenetv1", *TARGETS, *map(display_text, everything.kinds))
     assert all(name in shown for name in names)
     paths = write(everything, tmp_path)
     assert {path.name for path in paths} == {

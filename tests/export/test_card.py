@@ -1,4 +1,4 @@
-"""Model cards and provenance: what is known of a network stands in its files, and beside them in words."""
+"""Model cards and metadata of exported files: provenance, accuracy, costs, versions."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,9 @@ from nas.arch import save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
 from nas.export import atomic_write
-from nas.export.card import card
+from nas.export.card import model_card
 from nas.export.flax import folder as flax_folder
-from nas.export.provenance import measured, metadata, of_folder
+from nas.export.provenance import folder_provenance, measured_latency, metadata
 from tests.export.test_export import SAME, provenance, some_weights
 from tests.support.run_folder import make_run
 
@@ -25,13 +25,14 @@ TRAINED = {
 }  # fmt: skip
 
 
-def of_network(said: dict[str, str]) -> str:
-    """A card of the small network."""
-    return card("a.onnx", SAME, said, signature="in to out", checked=["checked somewhere"], loading="\nload()\n")
+def card_of_network(provenance: dict[str, str]) -> str:
+    """Return a card of the small network."""
+    checks = ["checked somewhere"]
+    return model_card("a.onnx", SAME, provenance, signature="in to out", checks=checks, loading="\nload()\n")
 
 
-def test_a_card_says_what_is_known_and_what_is_not() -> None:
-    bare = of_network({"origin": "random initialisation, seed 0"})
+def test_a_card_states_what_is_known_and_what_is_not() -> None:
+    bare = card_of_network({"origin": "random initialisation, seed 0"})
     assert "none is known" in bare and "No latency of it was measured" in bare and "checked somewhere" in bare
     assert f"{SAME.params:,} parameters" in bare and SAME.digest in bare and "```python\nload()\n```" in bare
     assert all(f"| {name} |" in bare for name in target_names())
@@ -41,38 +42,38 @@ def test_a_card_says_what_is_known_and_what_is_not() -> None:
         "origin": "trained", "seed": "7", "input_mean": "0.28", "input_std": "0.32", "accuracy": "0.91 ± 0.01",
         "accuracy_kind": "top-1 on 9 images", "measured_ms": "3.5", "measured_on": "litert, 1 threads",
     }  # fmt: skip
-    whole = of_network(known)
+    whole = card_of_network(known)
     assert "0.91 ± 0.01 (top-1 on 9 images)" in whole and "Measured: 3.5 ms (litert, 1 threads)." in whole
     assert "mean 0.28 and std 0.32" in whole and "- seed: 7" in whole
 
 
 def test_a_card_shows_foreign_text_as_text() -> None:
-    text = of_network({"origin": "<script>`x`|\n# title", "run": "a\x1b[31m"})
+    text = card_of_network({"origin": "<script>`x`|\n# title", "run": "a\x1b[31m"})
     assert "<script>" not in text and "\x1b" not in text and "\n# title" not in text
 
 
 def test_provenance_of_a_training_and_of_a_run(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text(json.dumps(TRAINED))
-    found = of_folder(tmp_path)
+    found = folder_provenance(tmp_path)
     assert found["seed"] == "3" and found["accuracy"] == "0.9123 ± 0.0028" and found["data_digest"] == "d" * 64
     assert "10,000 images of digits at 16 px" in found["accuracy_kind"]
     (tmp_path / "train.json").write_text(json.dumps({"settings": {}}))
     with pytest.raises(InvalidInput, match="states no accuracy"):
-        of_folder(tmp_path)
+        folder_provenance(tmp_path)
     run = make_run(tmp_path / "run", count=3)
-    search = of_folder(run)
+    search = folder_provenance(run)
     assert search["run"] == "run" and "search_accuracy" in search and "accuracy" not in search and search["target"]
-    assert of_folder(tmp_path / "absent") == {}
+    assert folder_provenance(tmp_path / "absent") == {}
 
 
 def test_a_measured_latency_is_taken_by_digest(tmp_path: Path) -> None:
     rows = "arch,latency_ms,batch,runtime,threads,machine,digest\n"
     path = tmp_path / "times.csv"
     path.write_text(f"{rows}a,1.5,1,litert,1,host,{SAME.digest}\n")
-    assert measured(path, SAME) == {"measured_ms": "1.5", "measured_on": "litert, 1 threads, batch 1, host"}
+    assert measured_latency(path, SAME) == {"measured_ms": "1.5", "measured_on": "litert, 1 threads, batch 1, host"}
     path.write_text(rows)
     with pytest.raises(InvalidInput, match="nas measure"):
-        measured(path, SAME)
+        measured_latency(path, SAME)
 
 
 def test_metadata_holds_spec_costs_predictions_and_versions() -> None:
@@ -87,9 +88,9 @@ def test_metadata_holds_spec_costs_predictions_and_versions() -> None:
 def test_files_appear_together_or_not_at_all(tmp_path: Path) -> None:
     good, bad = tmp_path / "a", tmp_path / "absent" / "b"
     with pytest.raises(InvalidInput):
-        atomic_write.deliver({good: "text", bad: "text"})
+        atomic_write.write_together({good: "text", bad: "text"})
     assert not list(tmp_path.iterdir())
-    atomic_write.deliver({good: "text", tmp_path / "b": b"bytes"})
+    atomic_write.write_together({good: "text", tmp_path / "b": b"bytes"})
     assert good.read_text() == "text" and (tmp_path / "b").read_bytes() == b"bytes"
 
 

@@ -1,4 +1,4 @@
-"""Exports: the stand-alone model gives the network's logits where this package is absent, or nothing is written."""
+"""Export of stand-alone Flax models: without this package they give the network's logits, or nothing is written."""
 
 import ast
 import shutil
@@ -18,7 +18,7 @@ from nas.errors import InvalidInput
 from nas.export import json_file
 from nas.export.flax import folder as flax_folder
 from nas.files import dump_json, read_json, write_whole
-from nas.nn.network import Network, load_weights, set_weights, weight_shapes
+from nas.nn.network import MODULES, Network, load_weights, set_weights, weight_shapes
 from nas.ops import UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
 from nas.registry import EXPORTERS, load
 from nas.zoo import ZOO
@@ -69,14 +69,14 @@ runpy.run_path("model.py", run_name="__main__")
 
 
 def some_weights(arch: ArchSpec) -> dict[str, Any]:
-    """Weights of which every tensor, gamma and statistics included, changes the logits."""
+    """Return weights of which every tensor, gamma and statistics included, changes the logits."""
     rng = np.random.default_rng(1)
     sampled = {name: rng.normal(size=shape).astype(np.float32) for name, shape in weight_shapes(arch).items()}
     return {name: np.abs(value) + 0.5 if name.endswith(".var") else value for name, value in sampled.items()}
 
 
 def provenance(arch: ArchSpec) -> dict[str, str]:
-    """What the command line says of trained weights."""
+    """Return the provenance of trained weights."""
     return {"arch": arch.digest, "origin": "trained", "data": 'digits """ and \\ more'}
 
 
@@ -101,7 +101,7 @@ def test_the_model_runs_without_this_package_and_equals_the_network(tmp_path: Pa
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-def test_without_weights_a_random_initialisation_is_written_and_said(tmp_path: Path) -> None:
+def test_without_weights_a_random_initialisation_is_written_and_reported(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()  # an empty folder may be there
     lines = flax_folder.export(SAME, tmp_path / "out")
     assert "predicts nothing" in " ".join(lines)
@@ -150,20 +150,19 @@ def test_every_reference_has_a_model_with_one_call_per_op(name: str) -> None:
     arch = ZOO[name].spec()
     tree = ast.parse(flax_folder.model_source(arch, provenance(arch)))
     model = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Model")
-    calls = [
-        node.func.id for node in ast.iter_ops(model) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    ]
-    expected = [type(op).__name__ for _, op, _ in arch.iter_ops()]
-    assert [call for call in calls if call in set(expected)] == expected and calls.count("Head") == 1
+    calls = [node.func.id for node in ast.walk(model) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    expected = [MODULES[type(op)].__name__ for _, op, _ in arch.iter_ops()]
+    assert [call for call in calls if call in set(expected)] == expected and calls.count("HeadBlock") == 1
 
 
 def test_the_spec_is_written_whole_and_not_over_another(tmp_path: Path) -> None:
     out = tmp_path / "spec.json"
     lines = json_file.export(ARCH, out, weights={}, provenance={"seed": "7", "origin": "trained"})
     assert load_arch(out) == ARCH and ARCH.digest[:12] in lines[0] and "no weights" in lines[-1]
-    said = read_json(out)["metadata"]
-    assert said["spec.digest"] == ARCH.digest and said["provenance.seed"] == "7" and "provenance.origin" not in said
-    assert float(said["predicted_ms.pixel6-cpu"]) > 0
+    described = read_json(out)["metadata"]
+    assert described["spec.digest"] == ARCH.digest
+    assert described["provenance.seed"] == "7" and "provenance.origin" not in described
+    assert float(described["predicted_ms.pixel6-cpu"]) > 0
     text = (tmp_path / "spec.json.md").read_text()
     assert "seed: 7" in text and ARCH.digest in text and "load_arch" in text
     with pytest.raises(InvalidInput, match="exists"):

@@ -12,7 +12,7 @@ from nas.cli import main
 from nas.data import build_dataset
 from nas.errors import InvalidInput
 from nas.export import packages
-from nas.export.calibration import Int8Calibration, calibration
+from nas.export.calibration import Int8Calibration, build_calibration
 from nas.export.onnx import int8_file as onnx_int8_file
 from nas.export.quantised_file import QuantisedFile, agreement, relative_error
 from nas.export.tflite import edgetpu
@@ -47,8 +47,8 @@ SMALL = ArchSpec(
 SAFE = {name: op for name, op in EACH.items() if op.tag != "mobile_mqa" and getattr(op, "act", "") != "gelu"}
 
 
-def calm_weights(arch: ArchSpec) -> dict[str, Any]:
-    """Weights that keep the size of what passes, as trained ones do; every tensor has an effect."""
+def scaled_weights(arch: ArchSpec) -> dict[str, Any]:
+    """Return weights that keep the size of activations, as trained ones do; every tensor has an effect."""
     sampled, rng = some_weights(arch), np.random.default_rng(4)
     for name, value in sampled.items():
         kind = name.rpartition(".")[2]
@@ -61,22 +61,22 @@ def calm_weights(arch: ArchSpec) -> dict[str, Any]:
 
 
 class AnyRange(dict[str, tuple[float, float]]):
-    """The same range for every tensor: which operators a file has does not depend on it."""
+    """Ranges that are the same for every tensor: the operators of a file do not depend on them."""
 
     def __missing__(self, _: str) -> tuple[float, float]:
         return -1.0, 1.0
 
 
 def noise(arch: ArchSpec, count: int = 32) -> Int8Calibration:
-    """A calibration of normal numbers, for images of any size; checked on the same, so that none is out of range."""
+    """Return a calibration with normal numbers as images; checked on the same ones, so that none is out of range."""
     sampled = np.random.default_rng(5).normal(size=(count, *arch.input_shape)).astype(np.float32)
     return Int8Calibration("noise", "0" * 64, (0.0,), (1.0,), sampled, sampled, None)
 
 
-def int8_of(form: QuantisedFile, arch: ArchSpec, given: Int8Calibration) -> tuple[bytes, str]:
-    """The bytes of a file, and what of it is int8."""
-    weights = calm_weights(arch)
-    return form.content(arch, lambda name, _: np.asarray(weights[name]), {}, given)
+def int8_of(form: QuantisedFile, arch: ArchSpec, calibration: Int8Calibration) -> tuple[bytes, str]:
+    """Return the bytes of a file, and the text about its int8 operators."""
+    weights = scaled_weights(arch)
+    return form.content(arch, lambda name, _: np.asarray(weights[name]), {}, calibration)
 
 
 @pytest.fixture(params=FORMATS)
@@ -89,29 +89,31 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("op", SAFE)
 def test_each_op_in_int8_is_close_to_the_network(op: str, padding: Any) -> None:
     arch = of(SAFE[op], padding)
-    given, weights = noise(arch), calm_weights(arch)
-    expected = logits(arch, weights, given.check)
+    calibration, weights = noise(arch), scaled_weights(arch)
+    expected = logits(arch, weights, calibration.check_images)
     for form in FORMATS.values():
-        found = form.run(int8_of(form, arch, given)[0], given.check)
+        found = form.run(int8_of(form, arch, calibration)[0], calibration.check_images)
         assert relative_error(found, expected) <= ROUNDING
 
 
 def test_a_whole_network_is_close_and_what_is_not_is_refused(tmp_path: Path, name: str) -> None:
-    form, given = FORMATS[name], calibration(SMALL, images(resolution=12))
-    assert given.images.shape == (160, 16, 16, 3) and given.check.shape == (40, 16, 16, 3)
-    settings: dict[str, Any] = {"weights": calm_weights(SMALL), "provenance": provenance(SMALL), "calibration": given}
+    form, calibration = FORMATS[name], build_calibration(SMALL, images(resolution=12))
+    assert calibration.images.shape == (160, 16, 16, 3) and calibration.check_images.shape == (40, 16, 16, 3)
+    settings: dict[str, Any] = {"weights": scaled_weights(SMALL), "provenance": provenance(SMALL)}
+    settings["calibration"] = calibration
     out = tmp_path / f"a.{name}"
     lines = form.export(SMALL, out, **settings)
     assert "same class as float32 on" in lines[-1] and "in float32" in lines[-1] and lines[-2].startswith("int8: ")
     again = tmp_path / f"b.{name}"
     form.export(SMALL, again, **settings)
     assert out.read_bytes() == again.read_bytes()
-    said = metadata(out)
-    assert said["spec.digest"] == SMALL.digest and said["provenance.calibration"] == "160 training images of quarters"
-    assert len(said["provenance.input_mean"].split()) == 1
+    described = metadata(out)
+    assert described["spec.digest"] == SMALL.digest
+    assert described["provenance.calibration"] == "160 training images of quarters"
+    assert len(described["provenance.input_mean"].split()) == 1
     card = (tmp_path / f"a.{name}.md").read_text()
-    assert lines[-1] in card and given.provenance()["input_std"] in card
-    wrong = replace(form, run=lambda _, given: np.ones((len(given), 4), np.float32))
+    assert lines[-1] in card and calibration.provenance()["input_std"] in card
+    wrong = replace(form, run=lambda _, images: np.ones((len(images), 4), np.float32))
     with pytest.raises(InvalidInput, match="are off by"):
         wrong.export(SMALL, tmp_path / "c", **settings)
     with pytest.raises(InvalidInput, match="exists"):
@@ -120,9 +122,9 @@ def test_a_whole_network_is_close_and_what_is_not_is_refused(tmp_path: Path, nam
 
 
 def test_every_convolution_of_an_onnx_file_is_int8() -> None:
-    _, said = int8_of(FORMATS["onnx"], SMALL, noise(SMALL, 8))
+    _, text = int8_of(FORMATS["onnx"], SMALL, noise(SMALL, 8))
     convs = sum(kernel.kind in ("conv", "pointwise", "depthwise") for kernel in SMALL.kernels)
-    assert f"{convs + 6} of {convs + 6} Conv" in said  # two squeeze-excites of two each, and the head
+    assert f"{convs + 6} of {convs + 6} Conv" in text  # two squeeze-excites of two each, and the head
 
 
 @pytest.mark.parametrize("network", ZOO)
@@ -139,10 +141,10 @@ def test_each_operator_of_each_reference_is_one_that_the_edge_tpu_compiler_suppo
     used = set(operators(model))
     assert used <= edgetpu.supported_operators()
     assert {"CONV_2D", "FULLY_CONNECTED", "MEAN"} <= used
-    assert edgetpu.operators_in_words(operators(model)).startswith("int8: all")
+    assert edgetpu.operators_text(operators(model)).startswith("int8: all")
 
 
-def test_a_full_integer_file_has_whole_numbers_and_fixed_sizes_only() -> None:
+def test_a_full_integer_file_has_integers_and_fixed_sizes_only() -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(int8_of(FORMATS["tflite"], SMALL, noise(SMALL, 8))[0])
@@ -159,12 +161,14 @@ def test_a_full_integer_file_has_whole_numbers_and_fixed_sizes_only() -> None:
 def test_a_channel_of_zero_weights_keeps_its_bias() -> None:
     """The smallest scale of a weight follows the bias, which is whole steps of it."""
     arch = of(Conv(4, 1, act="none"))
-    weights, given = calm_weights(arch), noise(arch)
+    weights, calibration = scaled_weights(arch), noise(arch)
     weights["0.0.conv.weight"][:, 0] = 0
     weights["0.0.conv.bias"][0] = 3.0
     tflite = FORMATS["tflite"]
-    found = tflite.run(tflite.content(arch, lambda name, _: weights[name], {}, given)[0], given.check)
-    assert relative_error(found, logits(arch, weights, given.check)) <= ROUNDING
+    found = tflite.run(
+        tflite.content(arch, lambda name, _: weights[name], {}, calibration)[0], calibration.check_images
+    )
+    assert relative_error(found, logits(arch, weights, calibration.check_images)) <= ROUNDING
 
 
 def test_networks_that_the_edge_tpu_compiler_cannot_take_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -177,18 +181,18 @@ def test_networks_that_the_edge_tpu_compiler_cannot_take_are_refused_in_one_line
             tflite_int8_file.export(arch, tmp_path / "a", calibration=noise(arch, 2))
         assert "\n" not in str(error.value)
     with pytest.raises(InvalidInput, match="BATCH_MATMUL"):
-        edgetpu.operators_in_words(["CONV_2D", "BATCH_MATMUL"])
+        edgetpu.operators_text(["CONV_2D", "BATCH_MATMUL"])
     assert not list(tmp_path.iterdir())
 
 
-def test_pictures_that_do_not_fit_are_refused() -> None:
+def test_images_that_do_not_fit_are_refused() -> None:
     colour = build_dataset("colour", *(2 * [_colour(images().x_train, images().y_train)]))
     grey = replace(SMALL, input_shape=Shape(16, 16, 1))
     with pytest.raises(InvalidInput, match="takes 1 channels, but colour has 3"):
-        calibration(grey, colour)
+        build_calibration(grey, colour)
     with pytest.raises(InvalidInput, match="square"):
-        calibration(replace(SMALL, input_shape=Shape(16, 12, 3)), colour)
-    assert calibration(replace(SMALL, num_classes=7), colour, check_images=3).labels is None
+        build_calibration(replace(SMALL, input_shape=Shape(16, 12, 3)), colour)
+    assert build_calibration(replace(SMALL, num_classes=7), colour, check_images=3).check_labels is None
 
 
 def _colour(x: Any, y: Any) -> Any:
@@ -205,7 +209,7 @@ def test_measures_of_agreement() -> None:
     assert agreement(np.array([[0.0, 1], [1, 0]]), np.array([[0.0, 1], [0, 1]])) == 0.5
 
 
-def test_the_command_quantises_with_named_pictures(
+def test_the_command_quantises_with_a_named_data_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -64,7 +64,7 @@ def differences(arch: ArchSpec, batch: int = 3) -> list[float]:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """What the file says about itself."""
+    """Return the metadata of the file."""
     if path.suffix == ".onnx":
         import onnx
 
@@ -133,19 +133,19 @@ def test_normalisation_of_references_is_folded_into_the_convolutions(reference_n
     assert {k.name for k in weighty} <= {node.name for node in nodes}
 
 
-def test_the_file_says_what_it_is_and_is_the_same_twice(name: str, form: SingleFile, tmp_path: Path) -> None:
+def test_the_file_has_metadata_and_is_the_same_twice(name: str, form: SingleFile, tmp_path: Path) -> None:
     first, second = (tmp_path / f"{letter}.{name}" for letter in "ab")
     lines = form.export(SAME, first, weights=some_weights(SAME), provenance=provenance(SAME))
     form.export(SAME, second, weights=some_weights(SAME), provenance=provenance(SAME))
     assert first.read_bytes() == second.read_bytes()
     assert "weights: trained" in lines and "largest difference of the logits" in lines[-1]
-    said = metadata(first)
-    assert said["spec.digest"] == SAME.digest and said["provenance.origin"] == "trained"
-    assert ArchSpec.from_dict(json.loads(said["spec.json"])) == SAME
-    assert said[f"version.{form.writer.replace('_', '-')}"][0].isdecimal() and "version.nas-engine" in said
+    described = metadata(first)
+    assert described["spec.digest"] == SAME.digest and described["provenance.origin"] == "trained"
+    assert ArchSpec.from_dict(json.loads(described["spec.json"])) == SAME
+    assert described[f"version.{form.writer.replace('_', '-')}"][0].isdecimal() and "version.nas-engine" in described
 
 
-def test_without_weights_a_random_initialisation_is_written_and_said(
+def test_without_weights_a_random_initialisation_is_written_and_reported(
     name: str, form: SingleFile, tmp_path: Path
 ) -> None:
     out = tmp_path / f"a.{name}"
@@ -218,6 +218,6 @@ def test_the_file_of_a_run_names_it_and_its_seed(
     run = make_run(tmp_path / "run", count=3)
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxruntime" else name)
     assert main(["export", str(run), "--format", "onnx", "-o", str(tmp_path / "a.onnx")]) == 0
-    said = metadata(tmp_path / "a.onnx")
-    assert said["provenance.run"] == "run" and said["provenance.seed"].isdecimal()
-    assert "random initialisation" in said["provenance.origin"]
+    described = metadata(tmp_path / "a.onnx")
+    assert described["provenance.run"] == "run" and described["provenance.seed"].isdecimal()
+    assert "random initialisation" in described["provenance.origin"]

@@ -44,9 +44,9 @@ def test_the_program_runs_without_this_package_for_any_batch(arch: ArchSpec, tmp
 
 
 def test_the_same_weights_give_the_same_bytes_and_no_path(tmp_path: Path, root: Path) -> None:
-    said: dict[str, Any] = {"weights": some_weights(SAME), "provenance": provenance(SAME)}
+    settings: dict[str, Any] = {"weights": some_weights(SAME), "provenance": provenance(SAME)}
     for name in "ab":
-        stablehlo_file.export(SAME, tmp_path / name, **said)
+        stablehlo_file.export(SAME, tmp_path / name, **settings)
     program = (tmp_path / "a").read_bytes()
     assert program == (tmp_path / "b").read_bytes() and str(root).encode() not in program
     about = json.loads((tmp_path / "a.json").read_text())

@@ -33,7 +33,7 @@ MIXED = ArchSpec(
 
 
 def translated(arch: ArchSpec) -> TimmNetwork:
-    """The network in timm's words, with random weights."""
+    """Return the network translated to timm, with random weights."""
     weights = some_weights(arch)
     return timm_network(arch, lambda name, _: weights[name])
 
@@ -75,7 +75,7 @@ def _without_scale(op: Any) -> Any:
     return replace(op, layer_scale=False) if hasattr(op, "layer_scale") else op
 
 
-def test_strides_begin_stages_skips_and_activations_are_said() -> None:
+def test_block_strings_state_strides_skips_and_activations() -> None:
     network = translated(MIXED)
     assert network.arch_def == [
         ["dsa_r1_k3_s2_c8"],
@@ -146,7 +146,7 @@ def test_a_wrong_network_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert not list(tmp_path.iterdir())
 
 
-def test_a_builder_that_fails_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_builder_that_fails_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "build.py").write_text("raise SystemExit('first\\nlast')")
     with pytest.raises(InvalidInput, match="timm does not build this network: last"):
         timm_folder.run(tmp_path, np.zeros((1, 2, 2, 1), np.float32))

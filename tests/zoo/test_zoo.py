@@ -9,7 +9,17 @@ import pytest
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, UnknownName
 from nas.ops import UIB, Conv, Head, InvertedResidual, Kernel, MobileMQA, Shape
-from nas.zoo import SERIES, ZOO, find, is_reference, mobilenet_v1, mobilenet_v2, parse_reference, published, reference
+from nas.zoo import (
+    SERIES,
+    ZOO,
+    is_reference,
+    mobilenet_v1,
+    mobilenet_v2,
+    parse_reference,
+    published_accuracies,
+    published_accuracy,
+    reference,
+)
 from nas.zoo.efficientnet import RELEASED, Scale, compound, efficientnet
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "reference" / "golden"
@@ -99,18 +109,20 @@ def test_networks_of_table_6_have_its_counts(name: str, params_m: float, macs_g:
 
 
 def test_every_network_of_table_6_has_its_accuracy() -> None:
-    known = {(one.network, one.width, one.resolution) for one in published() if one.series == "mobilenetv4-tab6"}
+    known = {
+        (one.network, one.width, one.resolution) for one in published_accuracies() if one.series == "mobilenetv4-tab6"
+    }
     assert known == {tuple(parse_reference(name)) for name, *_ in TABLE_6}
 
 
 def test_published_accuracies_are_one_each_and_of_networks_that_can_be_built() -> None:
-    keys = [(one.series, one.network, one.width, one.resolution) for one in published()]
+    keys = [(one.series, one.network, one.width, one.resolution) for one in published_accuracies()]
     assert len(set(keys)) == len(keys)
-    for one in published():
+    for one in published_accuracies():
         assert one.series in SERIES and 40 < one.top1_percent < 85 and one.source
         assert parse_reference(f"{one.network}@{one.width},{one.resolution}px").network == one.network
     with pytest.raises(InvalidInput, match="no accuracy of mixnet-s at width 1 and 192 px is known"):
-        find("mixnet-s", 1.0, 192)
+        published_accuracy("mixnet-s", 1.0, 192)
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -201,7 +213,7 @@ def test_names_carry_width_and_resolution() -> None:
         ZOO["mobilenetv4-conv-s"].build(Shape(64, 64, 3), 10, 0.5)
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if ZOO[name].widths])
+@pytest.mark.parametrize("name", [name for name in ZOO if ZOO[name].has_width_multipliers])
 def test_costs_grow_with_the_width(name: str) -> None:
     ladder = [reference(name, width=width) for width in (0.5, 1.0, 1.5)]
     assert ladder[0].macs < ladder[1].macs < ladder[2].macs

@@ -1,7 +1,7 @@
 """Export as a folder with a stand-alone Flax model: model.py, weights.safetensors and arch.json.
 
-model.py needs jax, flax, numpy and safetensors, not this package. It is made of the sources of nas.nn.primitives,
-nas.nn.layers and nas.nn.blocks as they are, and of a class `Model` that is written out for the one architecture.
+model.py needs jax, flax, numpy and safetensors, not this package. It consists of copies of the sources of
+nas.nn.primitives, nas.nn.layers and nas.nn.blocks, and of a class `Model` that is generated for the one architecture.
 """
 
 import ast
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec, save_arch
 from nas.errors import InvalidInput
-from nas.export.card import card
-from nas.export.folders import check_free_folder, whole_folder
+from nas.export.card import model_card
+from nas.export.folders import atomic_folder, check_new_folder
 from nas.export.provenance import metadata
-from nas.export.weights import about, declared, difference, fixed_images, logits
+from nas.export.weights import checked_weights, difference, fixed_images, logits, weights_messages
 from nas.files import write_whole
 from nas.nn.network import MODULES, save_weights
 
@@ -46,32 +46,33 @@ logits = model(images)  # float32 [N, H, W, C]
 def export(
     arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Write the folder `out`, which must not exist or be empty, and return what to say.
+    """Write the folder `out`, which must not exist or be empty, and return lines to print.
 
-    `provenance` says in words where the weights come from; its entry "arch" must be the digest of the spec that they
-    were trained for, and its entry "origin" names them. Without weights it writes a random initialisation and says so.
-    The written model is run in a process of its own, without this package, and must give this package's logits. Whole
-    or not at all: `InvalidInput` where weights do not fit, the folder is taken or logits differ; then nothing stays.
+    `provenance` says where the weights come from: its entry "arch" must be the digest of the spec that they were
+    trained for, and its entry "origin" names them. Without weights, a random initialisation is written, and a line
+    says so. The written model is run in a process of its own, without this package, and must give this package's
+    logits. `InvalidInput` where weights do not fit, the folder is not empty or logits differ; then nothing is written.
     """
-    weights, said = declared(arch, weights, provenance)
-    check_free_folder(out)
-    with whole_folder(out) as folder:
-        save_weights(folder / "weights.safetensors", weights, arch, said["origin"])
+    weights, known = checked_weights(arch, weights, provenance)
+    check_new_folder(out)
+    with atomic_folder(out) as folder:
+        save_weights(folder / "weights.safetensors", weights, arch, known["origin"])
         save_arch(arch, folder / "arch.json")
-        write_whole(folder / "model.py", model_source(arch, metadata(arch, said, "jax", "flax") | said))
+        write_whole(folder / "model.py", model_source(arch, metadata(arch, known, "jax", "flax") | known))
         images = fixed_images(arch)
         absolute, relative = difference(run_model(folder, images), logits(arch, weights, images))
         if not relative <= TOLERANCE:
             raise InvalidInput(f"the exported model differs by {relative:.1e} from the network; nothing was written")
-        checked = (
+        check = (
             f"checked without this package: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
         )
-        text = card(out.name, arch, said, signature=SIGNATURE, checked=[checked], loading=LOADING.format(name=out.name))
+        loading = LOADING.format(name=out.name)
+        text = model_card(out.name, arch, known, signature=SIGNATURE, checks=[check], loading=loading)
         write_whole(folder / "README.md", text)
     return [
         f"wrote {out}: model.py, weights.safetensors, arch.json, README.md ({arch.params:,} parameters)",
-        *about(said),
-        f"{checked}; try: python {out}/model.py",
+        *weights_messages(known),
+        f"{check}; try: python {out}/model.py",
     ]
 
 
@@ -79,7 +80,7 @@ def export(
 
 
 def model_source(arch: ArchSpec, provenance: Mapping[str, str]) -> str:
-    """Return the text of model.py: what it is, the building blocks as they are, the model, a small main."""
+    """Return the text of model.py: a docstring, the copied layers and blocks, the class `Model`, and a small main."""
     head = _HEAD.format(
         name=_quotable(arch.name),
         shape=", ".join(str(size) for size in arch.input_shape),
@@ -100,7 +101,7 @@ def model_source(arch: ArchSpec, provenance: Mapping[str, str]) -> str:
 
 
 def _module_source(name: str) -> str:
-    """Return the source of a module of nas.nn without its imports from this package."""
+    """Return the source of a module of nas.nn, without its imports from this package, under a heading."""
     source = files("nas.nn").joinpath(*name.split("/")).read_text()
     own = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
     dropped = {
@@ -111,24 +112,25 @@ def _module_source(name: str) -> str:
     }
     kept = [line for number, line in enumerate(source.splitlines(), start=1) if number not in dropped]
     rule = "# " + "=" * 100
-    return "\n".join([rule, f"# {name}, as it is in the program that wrote this file", rule, "", *kept, ""])
+    return "\n".join([rule, f"# nas/nn/{name} of nas-engine, unchanged", rule, "", *kept, ""])
 
 
 def _stage_source(arch: ArchSpec, stage: int) -> str:
-    """Return one stage of the model: a list of constructor calls with plain numbers, and the shape behind each."""
+    """Return one stage of the model: a list of constructor calls with plain numbers, each with its output shape."""
     lines = ["            nnx.List(", "                ["]
     for position, op, shape in arch.iter_ops():
         if position.partition(".")[0] == str(stage):
             module: Callable[..., Any] = MODULES[type(op)]
             call = _call(module.__name__, {"in_channels": shape.channels} | asdict(op))
-            behind = " x ".join(str(size) for size in op.out_shape(shape))
-            lines.append(f"                    {call},  # {position}: {behind}")
+            shape_text = " x ".join(str(size) for size in op.out_shape(shape))
+            lines.append(f"                    {call},  # {position}: {shape_text}")
     return "\n".join([*lines, "                ]", "            ),"])
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> str:
-    given = ", ".join(f"{key}={_literal(value)}" for key, value in arguments.items())
-    return f"{name}({given}, **common)"
+    """Return a constructor call with these keyword arguments and those that all blocks share."""
+    keywords = ", ".join(f"{key}={_literal(value)}" for key, value in arguments.items())
+    return f"{name}({keywords}, **common)"
 
 
 def _literal(value: object) -> str:
@@ -140,7 +142,7 @@ def _quotable(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '\\"' else "_" for c in text)
 
 
-_HEAD = '''"""{name}: a stand-alone Flax model, images [N, {shape}] -> logits [N, {classes}], written by a program.
+_HEAD = '''"""{name}: a stand-alone Flax model, images [N, {shape}] -> logits [N, {classes}], written by nas-engine.
 
 Weights: {weights}.
 

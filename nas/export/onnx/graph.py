@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, NCHW, batch left open: https://onnx.ai/onnx/operators."""
+"""A network as an ONNX graph, NCHW, with a batch of any size: https://onnx.ai/onnx/operators."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from nas.ops import Act, Gate, Shape
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9  # the one of opset 20, so that runtimes of its time read the file
-INPUT, OUTPUT = "pictures", "logits"
+INPUT, OUTPUT = "pictures", "logits"  # names of the tensors, in files since release 0.1
 
 
 def onnx_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -23,7 +23,7 @@ def onnx_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) ->
 
 
 class OnnxGraph:
-    """The nodes and constants of one network while it is put together: a `lowering.Writer`."""
+    """The nodes and constants of an ONNX graph under construction: a `lowering.Writer`."""
 
     def __init__(self, arch: ArchSpec) -> None:
         self._arch = arch
@@ -31,7 +31,7 @@ class OnnxGraph:
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def constant(self, name: str, values: Any) -> str:
-        """Put numbers into the file, float32 unless they are whole numbers, and return their name."""
+        """Add a constant, int64 as it is and all else as float32, and return its name."""
         array = np.asarray(values)
         kept = array if array.dtype == np.int64 else array.astype(np.float32)
         self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(kept), name)
@@ -43,72 +43,72 @@ class OnnxGraph:
         return name
 
     def input(self, shape: Shape) -> Value:
-        """Return the images."""
+        """Return the input of the network."""
         return Value(INPUT, shape)
 
-    def conv(self, name: str, at: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
+    def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
         """Add a dense convolution with its activation."""
-        return self._conv(name, at, weight.transpose(3, 2, 0, 1), bias, act=act, stride=stride, groups=1)
+        return self._conv(name, x, weight.transpose(3, 2, 0, 1), bias, act=act, stride=stride, groups=1)
 
-    def depthwise(self, name: str, at: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
+    def depthwise(self, name: str, x: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
         """Add a depthwise convolution with its activation."""
         filters = weight.transpose(2, 0, 1)[:, None]
-        return self._conv(name, at, filters, bias, act=act, stride=stride, groups=at.shape.channels)
+        return self._conv(name, x, filters, bias, act=act, stride=stride, groups=x.shape.channels)
 
     def _conv(
-        self, name: str, at: Value, weight: Array, bias: Array | None, *, act: Act, stride: int, groups: int
+        self, name: str, x: Value, weight: Array, bias: Array | None, *, act: Act, stride: int, groups: int
     ) -> Value:
         """Add a convolution with weight [out, in / groups, k, k]."""
         out, _, kernel, _ = weight.shape
-        inputs = [at.name, self.constant(f"{name}.weight", weight)]
+        inputs = [x.name, self.constant(f"{name}.weight", weight)]
         if bias is not None:
             inputs.append(self.constant(f"{name}.bias", bias))
-        zeros = [pads(size, kernel, stride, self._arch.padding) for size in at.shape[:2]]
+        zeros = [pads(size, kernel, stride, self._arch.padding) for size in x.shape[:2]]
         before, after = zip(*zeros, strict=True)
         attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [*before, *after], "group": groups}
         done = self.node("Conv", name, *inputs, **attributes)
-        return Value(ACTS[act](self, done, f"{name}.{act}"), at.shape.strided(stride, out))
+        return Value(ACTS[act](self, done, f"{name}.{act}"), x.shape.strided(stride, out))
 
-    def affine(self, name: str, at: Value, factor: Array, bias: Array) -> Value:
+    def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
         """Add a multiplication and an addition per channel, as the one node that does both."""
         numbers = {"scale": factor, "bias": bias, "mean": np.zeros_like(bias), "var": np.ones_like(bias)}
         inputs = [self.constant(f"{name}.{key}", values) for key, values in numbers.items()]
-        return Value(self.node("BatchNormalization", name, at.name, *inputs, epsilon=0.0), at.shape)
+        return Value(self.node("BatchNormalization", name, x.name, *inputs, epsilon=0.0), x.shape)
 
-    def pool(self, name: str, at: Value) -> Value:
+    def pool(self, name: str, x: Value) -> Value:
         """Add the mean over all positions."""
-        return Value(self.node("GlobalAveragePool", name, at.name), Shape(1, 1, at.shape.channels))
+        return Value(self.node("GlobalAveragePool", name, x.name), Shape(1, 1, x.shape.channels))
 
-    def flatten(self, name: str, at: Value) -> Value:
-        """Return the 1 x 1 map as it is: its layers are convolutions here, and the logits are made flat at the end."""
-        return at
+    def flatten(self, name: str, x: Value) -> Value:
+        """Return the 1 x 1 map as it is: dense layers are convolutions here, and only the logits are flattened."""
+        return x
 
-    def dense(self, name: str, at: Value, weight: Array, bias: Array, *, act: Act) -> Value:
+    def dense(self, name: str, x: Value, weight: Array, bias: Array, *, act: Act) -> Value:
         """Add a fully connected layer with its activation, as a 1 x 1 convolution of a 1 x 1 map.
 
         ONNX Runtime packs the weights of a convolution for the processor and is faster with them than with Gemm: all of
         Conv-S takes 3 % less time for it, one image on one thread (experiments/benchmarks/export_speed.py).
         """
-        return self._conv(name, at, weight.T[:, :, None, None], bias, act=act, stride=1, groups=1)
+        return self._conv(name, x, weight.T[:, :, None, None], bias, act=act, stride=1, groups=1)
 
-    def gate(self, name: str, at: Value, gate: Gate) -> Value:
+    def gate(self, name: str, x: Value, gate: Gate) -> Value:
         """Add a gate's function."""
-        return Value(GATES[gate](self, at.name, name), at.shape)
+        return Value(GATES[gate](self, x.name, name), x.shape)
 
     def add(self, name: str, left: Value, right: Value) -> Value:
         """Add a sum."""
         return Value(self.node("Add", name, left.name, right.name), left.shape)
 
-    def multiply(self, name: str, at: Value, gate: Value) -> Value:
+    def multiply(self, name: str, x: Value, gate: Value) -> Value:
         """Add the product of a map and a 1 x 1 map."""
-        return Value(self.node("Mul", name, at.name, gate.name), at.shape)
+        return Value(self.node("Mul", name, x.name, gate.name), x.shape)
 
-    def split(self, name: str, at: Value, widths: Sequence[int]) -> list[Value]:
+    def split(self, name: str, x: Value, widths: Sequence[int]) -> list[Value]:
         """Add a split of the channels."""
         outputs = [f"{name}.{i}" for i in range(len(widths))]
         sizes = self.constant(f"{name}.widths", np.array(widths, np.int64))
-        self._nodes.append(helper.make_node("Split", [at.name, sizes], outputs, name, axis=1))
-        return [Value(o, at.shape._replace(channels=w)) for o, w in zip(outputs, widths, strict=True)]
+        self._nodes.append(helper.make_node("Split", [x.name, sizes], outputs, name, axis=1))
+        return [Value(o, x.shape._replace(channels=w)) for o, w in zip(outputs, widths, strict=True)]
 
     def concat(self, name: str, parts: Sequence[Value]) -> Value:
         """Add a concatenation of channels."""
@@ -120,28 +120,28 @@ class OnnxGraph:
         height, width, _ = query.shape
         size, depth, positions = key.shape.channels, value.shape.channels, height * width
         heads = query.shape.channels // size
-        queries = self._turned(f"{name}.query", query.name, (heads, size, positions), (heads * positions, size))
+        queries = self._transposed(f"{name}.query", query.name, (heads, size, positions), (heads * positions, size))
         keys = self._reshape(f"{name}.key.flat", key.name, (size, key.shape.height * key.shape.width))
         values = self._reshape(f"{name}.value.flat", value.name, (depth, value.shape.height * value.shape.width))
         values = self.node("Transpose", f"{name}.value.turned", values, perm=[0, 2, 1])
         weights = self.node("Softmax", f"{name}.softmax", self.node("MatMul", f"{name}.scores", queries, keys), axis=-1)
         mixed = self.node("MatMul", f"{name}.mix", weights, values)
-        whole = self._turned(f"{name}.mixed", mixed, (heads, positions, depth), (heads * depth, height, width))
+        whole = self._transposed(f"{name}.mixed", mixed, (heads, positions, depth), (heads * depth, height, width))
         return Value(whole, query.shape._replace(channels=heads * depth))
 
-    def _turned(self, name: str, at: str, sizes: tuple[int, ...], result: tuple[int, ...]) -> str:
-        """Add a view with three `sizes` behind the batch, the last two exchanged, as `result`."""
-        split = self._reshape(f"{name}.heads", at, sizes)
+    def _transposed(self, name: str, x: str, sizes: tuple[int, ...], result: tuple[int, ...]) -> str:
+        """Add a view with three `sizes` behind the batch, its last two axes exchanged, reshaped to `result`."""
+        split = self._reshape(f"{name}.heads", x, sizes)
         return self._reshape(
             f"{name}.joined", self.node("Transpose", f"{name}.turned", split, perm=[0, 1, 3, 2]), result
         )
 
-    def _reshape(self, name: str, at: str, sizes: Sequence[int]) -> str:
+    def _reshape(self, name: str, x: str, sizes: Sequence[int]) -> str:
         """Add a view with `sizes` behind the batch."""
-        return self.node("Reshape", name, at, self.constant(f"{name}.sizes", np.array([0, *sizes], np.int64)))
+        return self.node("Reshape", name, x, self.constant(f"{name}.sizes", np.array([0, *sizes], np.int64)))
 
     def model(self, last: Value, metadata: Mapping[str, str]) -> onnx.ModelProto:
-        """Return the file's content, whose logits are `last`."""
+        """Return the model whose logits are `last`."""
         height, width, channels = self._arch.input_shape
         images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", channels, height, width])
         logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", last.shape.channels])
@@ -153,27 +153,34 @@ class OnnxGraph:
         return model
 
 
-def _of_kind(kind: str, **attributes: Any) -> Callable[[OnnxGraph, str, str], str]:
-    return lambda graph, at, name: graph.node(kind, name, at, **attributes)
+def file_bytes(model: onnx.ModelProto) -> bytes:
+    """Return the model as the bytes of a file, the same ones every time; raises where it breaks the standard."""
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
-def _relu6(graph: OnnxGraph, at: str, name: str) -> str:
-    return graph.node("Clip", name, at, graph.constant("zero", 0.0), graph.constant("six", 6.0))
+def _node_of_kind(kind: str, **attributes: Any) -> Callable[[OnnxGraph, str, str], str]:
+    return lambda graph, x, name: graph.node(kind, name, x, **attributes)
 
 
-def _swish(graph: OnnxGraph, at: str, name: str) -> str:
-    return graph.node("Mul", name, at, graph.node("Sigmoid", f"{name}.sigmoid", at))
+def _relu6(graph: OnnxGraph, x: str, name: str) -> str:
+    return graph.node("Clip", name, x, graph.constant("zero", 0.0), graph.constant("six", 6.0))
+
+
+def _swish(graph: OnnxGraph, x: str, name: str) -> str:
+    return graph.node("Mul", name, x, graph.node("Sigmoid", f"{name}.sigmoid", x))
 
 
 ACTS: dict[Act, Callable[[OnnxGraph, str, str], str]] = {
-    "none": lambda graph, at, name: at,
-    "relu": _of_kind("Relu"),
+    "none": lambda graph, x, name: x,
+    "relu": _node_of_kind("Relu"),
     "relu6": _relu6,
-    "hswish": _of_kind("HardSwish"),
-    "gelu": _of_kind("Gelu"),
+    "hswish": _node_of_kind("HardSwish"),
+    "gelu": _node_of_kind("Gelu"),
     "swish": _swish,
 }  # graph, input, name of the node -> output
 GATES: dict[Gate, Callable[[OnnxGraph, str, str], str]] = {
-    "hard_sigmoid": _of_kind("HardSigmoid", alpha=1 / 6, beta=0.5),
-    "sigmoid": _of_kind("Sigmoid"),
+    "hard_sigmoid": _node_of_kind("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "sigmoid": _node_of_kind("Sigmoid"),
 }

@@ -1,7 +1,7 @@
 """A network as an int8 ONNX graph by ONNX Runtime's static quantisation: QDQ, weights per channel.
 
-https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Int8 activations and weights, as that
-page advises first.
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Activations and weights are int8, the
+first choice of that page.
 """
 
 import logging
@@ -19,7 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
 from nas.export.lowering import Tensors
-from nas.export.onnx.graph import INPUT, onnx_model
+from nas.export.onnx.graph import INPUT, file_bytes, onnx_model
 
 QUANTISED = ("Conv", "MatMul", "Add", "Mul", "GlobalAveragePool", "Concat", "Split", "Clip", "Relu")
 WEIGHTED = ("Conv",)
@@ -28,35 +28,33 @@ WEIGHTED = ("Conv",)
 def int8_model(
     arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
 ) -> tuple[bytes, str]:
-    """Return the file of `arch`, images float32 [N, C, H, W] -> logits [N, classes], and what of it is int8."""
+    """Return the file of `arch`, images float32 [N, C, H, W] -> logits [N, classes], and which nodes are int8."""
     floating = onnx_model(arch, tensors, metadata)
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _warnings_off():
         path = Path(folder, "int8.onnx")
         quantize_static(
-            floating, path, _Images(calibration), quant_format=QuantFormat.QDQ, per_channel=True,
+            floating, path, _CalibrationImages(calibration), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(QUANTISED),
         )  # fmt: skip
         model = onnx.load(path)
     model.producer_name, model.producer_version = floating.producer_name, ""
-    onnx.checker.check_model(model, full_check=True)
-    whole: bytes = model.SerializeToString(deterministic=True)
-    return whole, quantised_share(model)
+    return file_bytes(model), quantised_share(model)
 
 
 def quantised_share(model: onnx.ModelProto) -> str:
-    """Return in words how many nodes compute on int8 numbers: all their inputs come from a DequantizeLinear."""
+    """Return a text: how many nodes of each kind are int8, that is, get all inputs from a DequantizeLinear."""
     from_int8 = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    whole = {one.name for one in model.graph.initializer if one.data_type == onnx.TensorProto.INT64}  # sizes
+    sizes = {one.name for one in model.graph.initializer if one.data_type == onnx.TensorProto.INT64}
     done, all_nodes = Counter[str](), Counter[str]()
     for node in model.graph.node:
         if node.op_type in QUANTISED:
             all_nodes[node.op_type] += 1
-            done[node.op_type] += set(node.input) <= from_int8 | whole
+            done[node.op_type] += set(node.input) <= from_int8 | sizes
     counts = [f"{done[kind]} of {count} {kind}" for kind, count in all_nodes.items()]
     return f"int8: {', '.join(counts)}"
 
 
-class _Images(CalibrationDataReader):  # type: ignore[misc]
+class _CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
     """The calibration images, batch by batch, NCHW."""
 
     def __init__(self, calibration: Int8Calibration) -> None:
@@ -69,8 +67,8 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the advice to run a pre-processing that folds what is folded here already."""
+def _warnings_off() -> Iterator[None]:
+    """Silence the advice to run a pre-processing: it would fold what is folded already."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

@@ -13,8 +13,8 @@ from nas.export.quantised_file import QuantisedFile
 def content(
     arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
 ) -> tuple[bytes, str]:
-    """Return the bytes of the file, and what of it is int8."""
-    from nas.export.onnx.int8 import int8_model
+    """Return the bytes of the file, and which nodes are int8."""
+    from nas.export.onnx.int8 import int8_model  # onnx and onnxruntime may be missing
 
     return int8_model(arch, tensors, metadata, calibration)
 

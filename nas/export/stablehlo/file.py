@@ -1,4 +1,4 @@
-"""Export as one StableHLO program by jax.export, weights inside, batch left open: https://docs.jax.dev/en/latest/export.
+"""Export as one StableHLO program by jax.export, weights included, any batch: https://docs.jax.dev/en/latest/export.
 
 The file runs on CPU, GPU and TPU without this package. It has no place for metadata: NAME.json beside it holds them.
 """
@@ -20,7 +20,7 @@ from nas.nn.network import merged, weight_shapes
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 LOCATIONS = "jax_traceback_in_locations_limit"
-BATCH = "batch"  # the name of the open dimension
+BATCH = "batch"  # the name of the dimension of any size
 
 
 def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str]) -> bytes:
@@ -59,7 +59,7 @@ FORMAT = SingleFile(
     writer="jax",
     runtime="jax",
     runtime_name="jax.export",
-    signature="images [N, H, W, C] -> logits, float32, N left open",
+    signature="images [N, H, W, C] -> logits, float32, any N",
     content=content,
     run=run,
     loading="""

@@ -1,4 +1,4 @@
-"""What the Edge TPU compiler supports: the operators of edgetpu_ops.csv, on tensors of fixed size.
+"""Check that the Edge TPU compiler supports a network: the operators of edgetpu_ops.csv, on tensors of fixed size.
 
 Source of the table: "TensorFlow models on the Edge TPU", Supported operations, https://coral.ai/docs/edgetpu/models-intro
 (newest runtime; limitations in our words), with the operators' names in TFLite's schema. The page itself was read in
@@ -20,13 +20,13 @@ UNSUPPORTED_ACTS = ("gelu",)
 
 @cache
 def supported_operators() -> frozenset[str]:
-    """Return the operators that the compiler maps, as TFLite's schema names them."""
+    """Return the operators that the compiler supports, by their names in TFLite's schema."""
     text = files("nas.export.tflite").joinpath("edgetpu_ops.csv").read_text()
     return frozenset(row["tflite"] for row in csv.DictReader(text.splitlines()))
 
 
 def check_supported(arch: ArchSpec) -> None:
-    """Raise `InvalidInput` where `arch` has an op that is no sequence of the compiler's operators."""
+    """Raise `InvalidInput` where `arch` has an op that cannot be written with the supported operators."""
     named = [(f"op {position}", op) for position, op, _ in arch.iter_ops()]
     for where, op in named:
         if op.tag == "mobile_mqa":
@@ -43,8 +43,8 @@ def check_supported(arch: ArchSpec) -> None:
                 )
 
 
-def operators_in_words(operators: Sequence[str]) -> str:
-    """Return how many operators of which kind there are; `InvalidInput` where the compiler does not know one."""
+def operators_text(operators: Sequence[str]) -> str:
+    """Return a text with the number of operators of each kind; `InvalidInput` where one is not supported."""
     if unknown := sorted(set(operators) - supported_operators()):
         raise InvalidInput(f"the Edge TPU compiler does not support {unknown[0]}; nothing was written")
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(operators).items()))

@@ -12,21 +12,33 @@ from nas.export.single_file import SingleFile
 
 def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
     """Return the bytes of the file."""
-    from nas.export.tflite.graph import tflite_model
+    from nas.export.tflite.graph import tflite_model  # ai_edge_litert may be missing
 
     return tflite_model(arch, tensors, metadata)
 
 
 def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C]."""
-    from nas.export.tflite.graph import interpreter
+    from nas.export.tflite.graph import logits_of  # ai_edge_litert may be missing
 
-    one = interpreter(model, images)
-    one.invoke()
-    found: NDArray[np.float32] = one.get_tensor(one.get_output_details()[0]["index"])
-    return found
+    return logits_of(model, images)
 
 
+def loading_code(set_input: str) -> str:
+    """Return Python code that loads the file {name} and runs it; `set_input` is the part that sets the input tensor."""
+    return f"""
+from ai_edge_litert.interpreter import Interpreter
+network = Interpreter("{{name}}")
+network.allocate_tensors()
+{set_input.strip()}
+network.invoke()
+logits = network.get_tensor(network.get_output_details()[0]["index"])
+"""
+
+
+SET_FLOAT_INPUT = """
+network.set_tensor(network.get_input_details()[0]["index"], images)  # float32 [1, H, W, C]
+"""
 FORMAT = SingleFile(
     writer="ai_edge_litert",
     runtime="ai_edge_litert",
@@ -34,13 +46,6 @@ FORMAT = SingleFile(
     signature="images [N, H, W, C] -> logits, float32",
     content=content,
     run=run,
-    loading="""
-from ai_edge_litert.interpreter import Interpreter
-network = Interpreter("{name}")
-network.allocate_tensors()
-network.set_tensor(network.get_input_details()[0]["index"], images)  # float32 [1, H, W, C]
-network.invoke()
-logits = network.get_tensor(network.get_output_details()[0]["index"])
-""",
+    loading=loading_code(SET_FLOAT_INPUT),
 )
 export = FORMAT.export

@@ -1,4 +1,4 @@
-"""A network as a TFLite graph, NHWC, batch left open, written with the flatbuffer schema that ai-edge-litert carries.
+"""A network as a TFLite graph, NHWC, with a batch of any size, by the flatbuffer schema in ai-edge-litert.
 
 Format: https://github.com/google-ai-edge/LiteRT, tflite/schema/schema.fbs. No TensorFlow.
 """
@@ -18,21 +18,21 @@ from nas.export.lowering import Array, Tensors, Value, lower, pads
 from nas.ops import Act, Gate, Shape
 
 VERSION, IDENTIFIER = 3, b"TFL3"
-INPUT, OUTPUT = "pictures", "logits"
+INPUT, OUTPUT = "pictures", "logits"  # names of the tensors, in files since release 0.1
 METADATA = "nas-engine"  # the name of the entry that holds our metadata as JSON
-OPEN = -1  # the size of the batch
-OLD_CODES = 127  # operators beyond have no place in the schema's first field for them
-FUSED: dict[Act, int] = {
+ANY_SIZE = -1  # of the batch
+LAST_OLD_CODE = 127  # the schema's first field for the code of an operator goes no further
+FUSED_ACTS: dict[Act, int] = {
     "none": schema.ActivationFunctionType.NONE,
     "relu": schema.ActivationFunctionType.RELU,
     "relu6": schema.ActivationFunctionType.RELU6,
-}  # activations that are part of the operator in front of them
-KINDS = schema.BuiltinOperator
-TYPES = {
+}  # activations that are an option of the operator in front of them
+OPERATORS = schema.BuiltinOperator
+CONSTANT_TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "int32": schema.TensorType.INT32,
     "int8": schema.TensorType.INT8,
-}  # of constants
+}
 
 
 def tflite_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
@@ -42,13 +42,13 @@ def tflite_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) 
 
 
 class TfliteGraph:
-    """The operators, tensors and buffers of one network while it is put together: a `lowering.Writer`."""
+    """The operators, tensors and buffers of a TFLite graph under construction: a `lowering.Writer`."""
 
-    batch = OPEN
+    batch = ANY_SIZE
 
     def __init__(self, arch: ArchSpec) -> None:
         self._arch = arch
-        self._buffers = [schema.BufferT()]  # the first is that of all tensors without data
+        self._buffers = [schema.BufferT()]  # the first one belongs to all tensors without data
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
         self._kinds: list[int] = []  # of operators, each once
@@ -56,30 +56,30 @@ class TfliteGraph:
 
     def tensor(self, name: str, shape: Sequence[int], data: Array | None = None) -> str:
         """Add a tensor, with `data` a constant, and return its name."""
-        one = schema.TensorT()
-        one.name, one.shape, one.isVariable = name, [1 if size == OPEN else size for size in shape], False
-        one.shapeSignature = [*shape] if OPEN in shape else None
-        one.type = schema.TensorType.FLOAT32 if data is None else TYPES[data.dtype.name]
-        one.buffer = 0 if data is None else self.buffer(data.tobytes())
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.isVariable = name, [1 if size == ANY_SIZE else size for size in shape], False
+        tensor.shapeSignature = [*shape] if ANY_SIZE in shape else None
+        tensor.type = schema.TensorType.FLOAT32 if data is None else CONSTANT_TYPES[data.dtype.name]
+        tensor.buffer = 0 if data is None else self.buffer(data.tobytes())
         self._index[name] = len(self._tensors)
-        self._tensors.append(one)
+        self._tensors.append(tensor)
         return name
 
     def buffer(self, data: bytes) -> int:
-        """Add bytes and return their place."""
-        one = schema.BufferT()
-        one.data = np.frombuffer(data, np.uint8)
-        self._buffers.append(one)
+        """Add a buffer with these bytes and return its index."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(data, np.uint8)
+        self._buffers.append(buffer)
         return len(self._buffers) - 1
 
     def constant(self, name: str, values: Any) -> str:
-        """Put numbers into the file, float32 unless they are whole numbers, and return their name."""
+        """Add a constant, int64 as int32 and all else as float32, and return its name."""
         array = np.asarray(values)
         kept = array.astype(np.int32 if array.dtype == np.int64 else np.float32)
         return self.tensor(name, kept.shape, kept)
 
     def number(self, name: str, value: float) -> str:
-        """Put one number into the file and return its name."""
+        """Add a constant of one number and return its name."""
         return self.constant(name, [value])
 
     def node(self, kind: int, name: str, inputs: Sequence[str], shape: Sequence[int], options: Any = None) -> str:
@@ -89,66 +89,65 @@ class TfliteGraph:
 
     def nodes(self, kind: int, inputs: Sequence[str], outputs: Mapping[str, Sequence[int]], options: Any) -> None:
         """Add an operator with several outputs, name -> shape behind the batch."""
-        one = schema.OperatorT()
+        operator = schema.OperatorT()
         if kind not in self._kinds:
             self._kinds.append(kind)
-        one.opcodeIndex = self._kinds.index(kind)
-        one.inputs = [self._index[name] for name in inputs]
-        one.outputs = [self._index[self.tensor(name, (OPEN, *shape))] for name, shape in outputs.items()]
+        operator.opcodeIndex = self._kinds.index(kind)
+        operator.inputs = [self._index[name] for name in inputs]
+        operator.outputs = [self._index[self.tensor(name, (ANY_SIZE, *shape))] for name, shape in outputs.items()]
         if options is not None:
-            one.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
-            one.builtinOptions = options
-        self._operators.append(one)
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+            operator.builtinOptions = options
+        self._operators.append(operator)
 
     def input(self, shape: Shape) -> Value:
-        """Return the images."""
-        return Value(self.tensor(INPUT, (OPEN, *shape)), shape)
+        """Add the input of the network."""
+        return Value(self.tensor(INPUT, (ANY_SIZE, *shape)), shape)
 
-    def conv(self, name: str, at: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
+    def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
         """Add a dense convolution with its activation."""
         shift = np.zeros(weight.shape[-1]) if bias is None else bias
         options = schema.Conv2DOptionsT()
-        return self._conv(name, at, (weight.transpose(3, 0, 1, 2), shift), stride=stride, act=act, options=options)
+        return self._conv(name, x, (weight.transpose(3, 0, 1, 2), shift), stride=stride, act=act, options=options)
 
-    def depthwise(self, name: str, at: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
+    def depthwise(self, name: str, x: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
         """Add a depthwise convolution with its activation."""
         options = schema.DepthwiseConv2DOptionsT()
         options.depthMultiplier = 1
-        return self._conv(name, at, (weight[None], bias), stride=stride, act=act, options=options)
+        return self._conv(name, x, (weight[None], bias), stride=stride, act=act, options=options)
 
-    def _conv(
-        self, name: str, at: Value, numbers: tuple[Array, Array], *, stride: int, act: Act, options: Any
-    ) -> Value:
-        """Add a convolution of (weight [..., k, k, ...], bias), zeros around it as a node of their own if need be."""
+    def _conv(self, name: str, x: Value, numbers: tuple[Array, Array], *, stride: int, act: Act, options: Any) -> Value:
+        """Add a convolution of (weight [..., k, k, ...], bias), behind zero padding where TFLite's "same" differs."""
         weight, bias = numbers
         kernel = weight.shape[1]
-        expected, built_in = (
-            [pads(size, kernel, stride, padding) for size in at.shape[:2]] for padding in (self._arch.padding, "same")
+        padding, same = (
+            [pads(size, kernel, stride, kind) for size in x.shape[:2]] for kind in (self._arch.padding, "same")
         )
-        options.padding = schema.Padding.SAME if expected == built_in else schema.Padding.VALID
-        if expected != built_in:
-            at = self._padded(f"{name}.pad", at, expected)
+        options.padding = schema.Padding.SAME if padding == same else schema.Padding.VALID
+        if padding != same:
+            x = self._padded(f"{name}.pad", x, padding)
         options.strideH = options.strideW = stride
         options.dilationHFactor = options.dilationWFactor = 1
-        options.fusedActivationFunction = FUSED.get(act, FUSED["none"])
-        shape = self._strided(at.shape, kernel, stride, options.padding)._replace(channels=len(bias))
+        options.fusedActivationFunction = FUSED_ACTS.get(act, FUSED_ACTS["none"])
+        shape = self._strided(x.shape, kernel, stride, options.padding)._replace(channels=len(bias))
         dense = isinstance(options, schema.Conv2DOptionsT)
-        inputs = [at.name, *self.weight(name, at.name, (weight, bias), axis=0 if dense else 3)]
-        done = self.node(KINDS.CONV_2D if dense else KINDS.DEPTHWISE_CONV_2D, name, inputs, shape, options)
+        inputs = [x.name, *self.weight(name, x.name, (weight, bias), axis=0 if dense else 3)]
+        done = self.node(OPERATORS.CONV_2D if dense else OPERATORS.DEPTHWISE_CONV_2D, name, inputs, shape, options)
         return self._activated(f"{name}.{act}", Value(done, shape), act)
 
-    def weight(self, name: str, at: str, numbers: tuple[Array, Array], *, axis: int | None) -> list[str]:
-        """Put (weight, bias) of a layer into the file and return their names.
+    def weight(self, name: str, x: str, numbers: tuple[Array, Array], *, axis: int | None) -> list[str]:
+        """Add (weight, bias) of a layer as constants and return their names.
 
-        `at` is the layer's input and `axis` that of the weight's output channels, for who needs to know.
+        `x` is the layer's input and `axis` that of the weight's output channels; only int8 weights depend on them.
         """
         return [self.constant(f"{name}.{key}", values) for key, values in zip(("weight", "bias"), numbers, strict=True)]
 
-    def _padded(self, name: str, at: Value, zeros: Sequence[tuple[int, int]]) -> Value:
+    def _padded(self, name: str, x: Value, zeros: Sequence[tuple[int, int]]) -> Value:
+        """Add zeros before and after the rows and the columns."""
         rows, columns = (sum(pair) for pair in zeros)
-        shape = Shape(at.shape.height + rows, at.shape.width + columns, at.shape.channels)
+        shape = Shape(x.shape.height + rows, x.shape.width + columns, x.shape.channels)
         amounts = self.constant(f"{name}.zeros", np.array([(0, 0), *zeros, (0, 0)], np.int64))
-        return Value(self.node(KINDS.PAD, name, [at.name, amounts], shape, schema.PadOptionsT()), shape)
+        return Value(self.node(OPERATORS.PAD, name, [x.name, amounts], shape, schema.PadOptionsT()), shape)
 
     def _strided(self, shape: Shape, kernel_size: int, stride: int, padding: int) -> Shape:
         if padding == schema.Padding.SAME:
@@ -157,77 +156,77 @@ class TfliteGraph:
             (shape.height - kernel_size) // stride + 1, (shape.width - kernel_size) // stride + 1, shape.channels
         )
 
-    def _activated(self, name: str, at: Value, act: Act) -> Value:
-        """Add an activation that is no part of the operator in front of it."""
-        if act in FUSED:
-            return at
+    def _activated(self, name: str, x: Value, act: Act) -> Value:
+        """Add an activation, unless it is fused into the operator in front of it."""
+        if act in FUSED_ACTS:
+            return x
         if act == "hswish":
-            return self.hard_swish(name, at)
+            return self.hard_swish(name, x)
         if act == "gelu":
-            return Value(self.node(KINDS.GELU, name, [at.name], at.shape, schema.GeluOptionsT()), at.shape)
-        return self.multiply(name, at, self.gate(f"{name}.sigmoid", at, "sigmoid"))
+            return Value(self.node(OPERATORS.GELU, name, [x.name], x.shape, schema.GeluOptionsT()), x.shape)
+        return self.multiply(name, x, self.gate(f"{name}.sigmoid", x, "sigmoid"))
 
-    def hard_swish(self, name: str, at: Value) -> Value:
+    def hard_swish(self, name: str, x: Value) -> Value:
         """Add x * hard_sigmoid(x)."""
-        return Value(self.node(KINDS.HARD_SWISH, name, [at.name], at.shape, schema.HardSwishOptionsT()), at.shape)
+        return Value(self.node(OPERATORS.HARD_SWISH, name, [x.name], x.shape, schema.HardSwishOptionsT()), x.shape)
 
-    def affine(self, name: str, at: Value, factor: Array, bias: Array) -> Value:
+    def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
         """Add a multiplication and an addition per channel."""
-        times = Value(self.constant(f"{name}.factor", factor), at.shape)
-        plus = Value(self.constant(f"{name}.bias", bias), at.shape)
-        return self.add(name, self.multiply(f"{name}.times", at, times), plus)
+        times = Value(self.constant(f"{name}.factor", factor), x.shape)
+        plus = Value(self.constant(f"{name}.bias", bias), x.shape)
+        return self.add(name, self.multiply(f"{name}.times", x, times), plus)
 
-    def pool(self, name: str, at: Value) -> Value:
+    def pool(self, name: str, x: Value) -> Value:
         """Add the mean over all positions."""
         options = schema.ReducerOptionsT()
         options.keepDims = True
-        shape = Shape(1, 1, at.shape.channels)
+        shape = Shape(1, 1, x.shape.channels)
         axes = self.constant(f"{name}.axes", np.array([1, 2]))
-        return Value(self.node(KINDS.MEAN, name, [at.name, axes], shape, options), shape)
+        return Value(self.node(OPERATORS.MEAN, name, [x.name, axes], shape, options), shape)
 
-    def flatten(self, name: str, at: Value) -> Value:
+    def flatten(self, name: str, x: Value) -> Value:
         """Add a view of a 1 x 1 map as a vector."""
-        return Value(self._reshape(name, at.name, [at.shape.channels]), at.shape)
+        return Value(self._reshape(name, x.name, [x.shape.channels]), x.shape)
 
-    def dense(self, name: str, at: Value, weight: Array, bias: Array, *, act: Act) -> Value:
+    def dense(self, name: str, x: Value, weight: Array, bias: Array, *, act: Act) -> Value:
         """Add a fully connected layer with its activation."""
         options = schema.FullyConnectedOptionsT()
-        options.fusedActivationFunction = FUSED.get(act, FUSED["none"])
+        options.fusedActivationFunction = FUSED_ACTS.get(act, FUSED_ACTS["none"])
         out = weight.shape[1]
-        inputs = [at.name, *self.weight(name, at.name, (weight.T, bias), axis=None)]
-        done = Value(self.node(KINDS.FULLY_CONNECTED, name, inputs, [out], options), Shape(1, 1, out))
-        if act in FUSED:
+        inputs = [x.name, *self.weight(name, x.name, (weight.T, bias), axis=None)]
+        done = Value(self.node(OPERATORS.FULLY_CONNECTED, name, inputs, [out], options), Shape(1, 1, out))
+        if act in FUSED_ACTS:
             return done
         square = done._replace(name=self._reshape(f"{name}.map", done.name, done.shape))
         return self.flatten(f"{name}.flat", self._activated(f"{name}.{act}", square, act))
 
-    def gate(self, name: str, at: Value, gate: Gate) -> Value:
+    def gate(self, name: str, x: Value, gate: Gate) -> Value:
         """Add a gate's function; the hard sigmoid is ReLU6(x + 3) / 6."""
         if gate == "sigmoid":
-            return Value(self.node(KINDS.LOGISTIC, name, [at.name], at.shape), at.shape)
+            return Value(self.node(OPERATORS.LOGISTIC, name, [x.name], x.shape), x.shape)
         plus = schema.AddOptionsT()
-        plus.fusedActivationFunction = FUSED["relu6"]
-        inputs = [at.name, self.number(f"{name}.three", 3.0)]
-        clipped = Value(self.node(KINDS.ADD, f"{name}.clipped", inputs, at.shape, plus), at.shape)
-        return self.multiply(name, clipped, Value(self.number(f"{name}.sixth", 1 / 6), at.shape))
+        plus.fusedActivationFunction = FUSED_ACTS["relu6"]
+        inputs = [x.name, self.number(f"{name}.three", 3.0)]
+        clipped = Value(self.node(OPERATORS.ADD, f"{name}.clipped", inputs, x.shape, plus), x.shape)
+        return self.multiply(name, clipped, Value(self.number(f"{name}.sixth", 1 / 6), x.shape))
 
     def add(self, name: str, left: Value, right: Value) -> Value:
         """Add a sum."""
         inputs = [left.name, right.name]
-        return Value(self.node(KINDS.ADD, name, inputs, left.shape, schema.AddOptionsT()), left.shape)
+        return Value(self.node(OPERATORS.ADD, name, inputs, left.shape, schema.AddOptionsT()), left.shape)
 
-    def multiply(self, name: str, at: Value, gate: Value) -> Value:
+    def multiply(self, name: str, x: Value, gate: Value) -> Value:
         """Add a product, over all positions where `gate` is a 1 x 1 map."""
-        return Value(self.node(KINDS.MUL, name, [at.name, gate.name], at.shape, schema.MulOptionsT()), at.shape)
+        return Value(self.node(OPERATORS.MUL, name, [x.name, gate.name], x.shape, schema.MulOptionsT()), x.shape)
 
-    def split(self, name: str, at: Value, widths: Sequence[int]) -> list[Value]:
+    def split(self, name: str, x: Value, widths: Sequence[int]) -> list[Value]:
         """Add a split of the channels."""
         options = schema.SplitVOptionsT()
         options.numSplits = len(widths)
-        parts = {f"{name}.{i}": at.shape._replace(channels=width) for i, width in enumerate(widths)}
+        parts = {f"{name}.{i}": x.shape._replace(channels=width) for i, width in enumerate(widths)}
         sizes = self.constant(f"{name}.widths", np.array(widths, np.int64))
         axis = self.constant(f"{name}.axis", np.array(3))
-        self.nodes(KINDS.SPLIT_V, [at.name, sizes, axis], parts, options)
+        self.nodes(OPERATORS.SPLIT_V, [x.name, sizes, axis], parts, options)
         return [Value(part, shape) for part, shape in parts.items()]
 
     def concat(self, name: str, parts: Sequence[Value]) -> Value:
@@ -235,7 +234,7 @@ class TfliteGraph:
         options = schema.ConcatenationOptionsT()
         options.axis = 3
         shape = parts[0].shape._replace(channels=sum(part.shape.channels for part in parts))
-        return Value(self.node(KINDS.CONCATENATION, name, [part.name for part in parts], shape, options), shape)
+        return Value(self.node(OPERATORS.CONCATENATION, name, [part.name for part in parts], shape, options), shape)
 
     def attention(self, name: str, query: Value, key: Value, value: Value) -> Value:
         """Add multi-query attention: the queries of all heads are the rows of one matrix product."""
@@ -246,21 +245,21 @@ class TfliteGraph:
         values = self._reshape(f"{name}.value.rows", value.name, (columns, depth))
         across, softmax, along = schema.BatchMatMulOptionsT(), schema.SoftmaxOptionsT(), schema.BatchMatMulOptionsT()
         across.adjY, softmax.beta = True, 1.0
-        scores = self.node(KINDS.BATCH_MATMUL, f"{name}.scores", [queries, keys], (rows, columns), across)
-        weights = self.node(KINDS.SOFTMAX, f"{name}.softmax", [scores], (rows, columns), softmax)
-        mixed = self.node(KINDS.BATCH_MATMUL, f"{name}.mix", [weights, values], (rows, depth), along)
+        scores = self.node(OPERATORS.BATCH_MATMUL, f"{name}.scores", [queries, keys], (rows, columns), across)
+        weights = self.node(OPERATORS.SOFTMAX, f"{name}.softmax", [scores], (rows, columns), softmax)
+        mixed = self.node(OPERATORS.BATCH_MATMUL, f"{name}.mix", [weights, values], (rows, depth), along)
         shape = query.shape._replace(channels=rows * depth // (query.shape.height * query.shape.width))
         return Value(self._reshape(f"{name}.mix.map", mixed, shape), shape)
 
-    def _reshape(self, name: str, at: str, sizes: Sequence[int]) -> str:
+    def _reshape(self, name: str, x: str, sizes: Sequence[int]) -> str:
         """Add a view with `sizes` behind the batch."""
         options = schema.ReshapeOptionsT()
         options.newShape = [self.batch, *sizes]
         shape = self.constant(f"{name}.sizes", np.array([self.batch, *sizes], np.int64))
-        return self.node(KINDS.RESHAPE, name, [at, shape], sizes, options)
+        return self.node(OPERATORS.RESHAPE, name, [x, shape], sizes, options)
 
     def model(self, last: Value, metadata: Mapping[str, str]) -> bytes:
-        """Return the file's content, whose logits are `last`."""
+        """Return the file of the model whose logits are `last`."""
         self._tensors[self._index[last.name]].name = OUTPUT
         graph, model, entry = schema.SubGraphT(), schema.ModelT(), schema.MetadataT()
         graph.name, graph.tensors, graph.operators = "network", self._tensors, self._operators
@@ -274,9 +273,9 @@ class TfliteGraph:
         return bytes(builder.Output())
 
     def code(self, kind: int) -> Any:
-        """Return the entry of an operator in the list of those that the model uses."""
+        """Return the entry of an operator in the model's list of operator codes."""
         code = schema.OperatorCodeT()
-        code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, min(kind, OLD_CODES), 1
+        code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, min(kind, LAST_OLD_CODE), 1
         return code
 
 
@@ -289,10 +288,18 @@ def read_metadata(content: bytes) -> dict[str, str]:
 
 
 def interpreter(model: bytes, images: NDArray[np.float32], threads: int = 1) -> Any:
-    """Return LiteRT's interpreter of the model, given the images [N, H, W, C] as its input."""
-    one = Interpreter(model_content=model, num_threads=threads)
-    place = one.get_input_details()[0]["index"]
-    one.resize_tensor_input(place, images.shape)
-    one.allocate_tensors()
-    one.set_tensor(place, images)
-    return one
+    """Return LiteRT's interpreter of the model, with the images [N, H, W, C] as its input."""
+    network = Interpreter(model_content=model, num_threads=threads)
+    index = network.get_input_details()[0]["index"]
+    network.resize_tensor_input(index, images.shape)
+    network.allocate_tensors()
+    network.set_tensor(index, images)
+    return network
+
+
+def logits_of(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C]."""
+    network = interpreter(model, images)
+    network.invoke()
+    found: NDArray[np.float32] = network.get_tensor(network.get_output_details()[0]["index"])
+    return found

@@ -1,4 +1,4 @@
-"""A network as a full-integer TFLite graph: int8 in and out, per-channel weights, batch 1, for the Edge TPU compiler.
+"""A network as a full-integer TFLite graph: int8 input and output, weights per channel, batch 1, for the Edge TPU.
 
 Scheme: Jacob et al., arXiv 1712.05877, section 2, with symmetric weights per channel as in
 https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec. Every operator is one of
@@ -6,7 +6,7 @@ edgetpu_ops.csv; hard-swish is x * (relu6(x + 3) * 1/6).
 """
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,32 +17,41 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.export.lowering import Array, Tensors, Value, lower
-from nas.export.tflite.graph import KINDS, OPEN, TfliteGraph
-from nas.export.tflite.range_observer import Range
+from nas.export.tflite.graph import ANY_SIZE, OPERATORS, TfliteGraph
+from nas.export.tflite.range_observer import Range, observed_ranges
 from nas.ops import Gate
 
 LOW, HIGH = -128, 127
 LARGEST_BIAS = 1 << 30  # steps; int32 holds twice as many
-SMALLEST_SCALE = 1e-9  # of what is 0 on all calibration images
-GATE: Range = (0.0, 255 / 256)  # of a logistic: LiteRT wants the scale 1/256
+SMALLEST_SCALE = 1e-9  # of a tensor that is 0 on all calibration images
+LOGISTIC_RANGE: Range = (0.0, 255 / 256)  # LiteRT wants the scale 1/256
 VERSIONS: Mapping[int, int] = {
-    KINDS.CONV_2D: 3, KINDS.DEPTHWISE_CONV_2D: 3, KINDS.FULLY_CONNECTED: 4, KINDS.ADD: 2, KINDS.MUL: 2,
-    KINDS.MEAN: 2, KINDS.PAD: 2, KINDS.LOGISTIC: 2, KINDS.CONCATENATION: 2, KINDS.SLICE: 2,
+    OPERATORS.CONV_2D: 3, OPERATORS.DEPTHWISE_CONV_2D: 3, OPERATORS.FULLY_CONNECTED: 4, OPERATORS.ADD: 2,
+    OPERATORS.MUL: 2, OPERATORS.MEAN: 2, OPERATORS.PAD: 2, OPERATORS.LOGISTIC: 2, OPERATORS.CONCATENATION: 2,
+    OPERATORS.SLICE: 2,
 }  # fmt: skip
-# of an operator with int8 tensors, tensorflow/lite/tools/versioning/op_version.cc; 1 for others
+# versions of operators with int8 tensors, tensorflow/lite/tools/versioning/op_version.cc; 1 for others
+
+
+def calibrated_model(
+    arch: ArchSpec, tensors: Tensors, batches: Iterable[NDArray[np.float32]], metadata: Mapping[str, str]
+) -> bytes:
+    """Return the file of `arch` as `int8_model`, with the ranges of its tensors on `batches` of images [N, H, W, C]."""
+    return int8_model(arch, tensors, observed_ranges(arch, tensors, batches), metadata)
 
 
 def int8_model(arch: ArchSpec, tensors: Tensors, ranges: dict[str, Range], metadata: Mapping[str, str]) -> bytes:
     """Return the file of `arch`: images int8 [1, H, W, C] -> logits int8 [1, classes]; see `lowering.lower`.
 
-    `ranges` are those of `observing.ranges`; the network is one that passes `edgetpu.check_supported`.
+    `ranges` holds the range of every tensor by name, as from `observed_ranges`; the network must pass
+    `edgetpu.check_supported`.
     """
     graph = Int8Graph(arch, ranges)
     return graph.model(lower(arch, tensors, graph), metadata)
 
 
 class Int8Graph(TfliteGraph):
-    """The operators of one network in whole numbers while it is put together."""
+    """The operators of a full-integer TFLite graph under construction: a `lowering.Writer`."""
 
     batch = 1
 
@@ -53,96 +62,99 @@ class Int8Graph(TfliteGraph):
 
     def tensor(self, name: str, shape: Sequence[int], data: Array | None = None) -> str:
         """Add a tensor: a constant as it is, anything else int8 with the scale of its range."""
-        fixed = [self.batch if size == OPEN else size for size in shape]
+        fixed = [self.batch if size == ANY_SIZE else size for size in shape]
         super().tensor(name, fixed, data)
         if data is None:
-            self._quantised(name, *_scale(*self._ranges[name]))
+            self._quantise(name, *_scale(*self._ranges[name]))
         return name
 
-    def _quantised(self, name: str, scales: Any, zero: int, axis: int = 0, kind: int = schema.TensorType.INT8) -> None:
-        one, numbers = self._tensors[self._index[name]], schema.QuantizationParametersT()
+    def _quantise(self, name: str, scales: Any, zero: int, axis: int = 0, kind: int = schema.TensorType.INT8) -> None:
+        """Set type, scale (or one per index of `axis`) and zero point of a tensor that was added."""
+        tensor, numbers = self._tensors[self._index[name]], schema.QuantizationParametersT()
         numbers.scale = np.atleast_1d(np.asarray(scales, np.float32))
         numbers.zeroPoint = np.full(len(numbers.scale), zero, np.int64)
         numbers.quantizedDimension = axis
-        one.type, one.quantization = kind, numbers
+        tensor.type, tensor.quantization = kind, numbers
         if np.ndim(scales) == 0:
             self._scales[name] = float(scales), zero
 
-    def _as(self, name: str, like: str) -> str:
-        """Give the tensor `name` the range of `like`, before it is added."""
+    def _copy_range(self, name: str, like: str) -> str:
+        """Give the tensor `name`, before it is added, the range of the tensor `like`; return the name."""
         self._ranges[name] = self._ranges[like]
         return name
 
-    def weight(self, name: str, at: str, numbers: tuple[Array, Array], *, axis: int | None) -> list[str]:
-        """Put the weight, int8 with a scale per index of `axis`, and the bias, int32, into the file.
+    def weight(self, name: str, x: str, numbers: tuple[Array, Array], *, axis: int | None) -> list[str]:
+        """Add the weight, int8 with a scale per index of `axis`, and the bias, int32, as constants; return their names.
 
-        Without `axis` the weight has one scale: per channel, a fully connected layer is newer than the compiler.
+        Without `axis` the weight has one scale: the compiler does not know fully connected layers with one per channel.
         """
         weight, bias = numbers
         others = tuple(i for i in range(weight.ndim) if i != axis)
-        largest, offset = (np.abs(weight).max(None if axis is None else others), np.abs(bias))
-        fitting = (offset if axis is not None else offset.max()) / (self._scales[at][0] * LARGEST_BIAS)
-        scales = np.maximum(np.maximum(largest / HIGH, fitting), SMALLEST_SCALE).astype(np.float32).astype(np.float64)
-        spread = scales if axis is None else np.expand_dims(scales, others)
+        largest, largest_bias = (np.abs(weight).max(None if axis is None else others), np.abs(bias))
+        for_bias = (largest_bias if axis is not None else largest_bias.max()) / (self._scales[x][0] * LARGEST_BIAS)
+        scales = np.maximum(np.maximum(largest / HIGH, for_bias), SMALLEST_SCALE).astype(np.float32).astype(np.float64)
+        broadcast = scales if axis is None else np.expand_dims(scales, others)
         names = [f"{name}.weight", f"{name}.bias"]
-        super().tensor(names[0], weight.shape, np.clip(np.rint(weight / spread), -HIGH, HIGH).astype(np.int8))
-        self._quantised(names[0], scales, 0, axis or 0)
-        steps = scales * self._scales[at][0]
+        super().tensor(names[0], weight.shape, np.clip(np.rint(weight / broadcast), -HIGH, HIGH).astype(np.int8))
+        self._quantise(names[0], scales, 0, axis or 0)
+        steps = scales * self._scales[x][0]
         super().tensor(names[1], bias.shape, np.rint(bias / steps).astype(np.int32))
-        self._quantised(names[1], steps, 0, kind=schema.TensorType.INT32)
+        self._quantise(names[1], steps, 0, kind=schema.TensorType.INT32)
         return names
 
     def number(self, name: str, value: float) -> str:
-        """Put one number into the file, exactly: HIGH steps."""
+        """Add a constant of one number, exactly: `HIGH` steps."""
         super().tensor(name, [1], np.array([HIGH], np.int8))
-        self._quantised(name, value / HIGH, 0)
+        self._quantise(name, value / HIGH, 0)
         return name
 
-    def _padded(self, name: str, at: Value, zeros: Sequence[tuple[int, int]]) -> Value:
-        self._as(name, at.name)
-        return super()._padded(name, at, zeros)
+    def _padded(self, name: str, x: Value, zeros: Sequence[tuple[int, int]]) -> Value:
+        """Add zeros before and after the rows and the columns; the range stays."""
+        self._copy_range(name, x.name)
+        return super()._padded(name, x, zeros)
 
-    def _reshape(self, name: str, at: str, sizes: Sequence[int]) -> str:
-        self._as(name, at)
-        return super()._reshape(name, at, sizes)
+    def _reshape(self, name: str, x: str, sizes: Sequence[int]) -> str:
+        """Add a view with `sizes` behind the batch; the range stays."""
+        self._copy_range(name, x)
+        return super()._reshape(name, x, sizes)
 
-    def hard_swish(self, name: str, at: Value) -> Value:
+    def hard_swish(self, name: str, x: Value) -> Value:
         """Add x * hard_sigmoid(x)."""
-        return self.multiply(name, at, self.gate(f"{name}.gate", at, "hard_sigmoid"))
+        return self.multiply(name, x, self.gate(f"{name}.gate", x, "hard_sigmoid"))
 
-    def gate(self, name: str, at: Value, gate: Gate) -> Value:
+    def gate(self, name: str, x: Value, gate: Gate) -> Value:
         """Add a gate's function; the hard sigmoid is relu6(x + 3) / 6."""
-        self._ranges[name] = GATE
+        self._ranges[name] = LOGISTIC_RANGE
         if gate == "sigmoid":
-            return super().gate(name, at, gate)
+            return super().gate(name, x, gate)
         self._ranges[f"{name}.clipped"], self._ranges[name] = (0.0, 6.0), (0.0, 1.0)
-        return super().gate(name, at, gate)
+        return super().gate(name, x, gate)
 
-    def affine(self, name: str, at: Value, factor: Array, bias: Array) -> Value:
-        """Refuse: only attention has a normalisation of its own."""
+    def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
+        """Raise `InvalidInput`: only attention has a normalisation without a convolution, and it has no int8 form."""
         raise InvalidInput(f"{name}: a normalisation without a convolution has no int8 form here")
 
     def concat(self, name: str, parts: Sequence[Value]) -> Value:
-        """Add a concatenation of channels, whose parts all get the range of the whole."""
+        """Add a concatenation of channels; all parts get the range of the result."""
         for part in parts:
-            self._quantised(self._as(part.name, name), *_scale(*self._ranges[name]))
+            self._quantise(self._copy_range(part.name, name), *_scale(*self._ranges[name]))
         return super().concat(name, parts)
 
-    def split(self, name: str, at: Value, widths: Sequence[int]) -> list[Value]:
+    def split(self, name: str, x: Value, widths: Sequence[int]) -> list[Value]:
         """Add a slice for each share of the channels."""
         found, start = [], 0
         for i, width in enumerate(widths):
-            shape = at.shape._replace(channels=width)
-            part = self._as(f"{name}.{i}", at.name)
+            shape = x.shape._replace(channels=width)
+            part = self._copy_range(f"{name}.{i}", x.name)
             begin = self.constant(f"{part}.begin", np.array([0, 0, 0, start]))
             size = self.constant(f"{part}.size", np.array([self.batch, *shape]))
-            self.node(KINDS.SLICE, part, [at.name, begin, size], shape, schema.SliceOptionsT())
+            self.node(OPERATORS.SLICE, part, [x.name, begin, size], shape, schema.SliceOptionsT())
             found.append(Value(part, shape))
             start += width
         return found
 
     def code(self, kind: int) -> Any:
-        """Return the entry of an operator, with the version that has int8."""
+        """Return the entry of an operator code, with the version that has int8."""
         entry = super().code(kind)
         entry.version = VERSIONS.get(kind, 1)
         return entry
@@ -155,26 +167,27 @@ def _scale(low: float, high: float) -> tuple[float, int]:
 
 
 def operators(model: bytes) -> list[str]:
-    """Return the operators of a file in their order, as the schema names them."""
-    names = {value: name for name, value in vars(KINDS).items() if isinstance(value, int)}
-    read = schema.ModelT.InitFromPackedBuf(model)
-    return [names[read.operatorCodes[one.opcodeIndex].builtinCode] for one in read.subgraphs[0].operators]
+    """Return the names of the operators of a file in their order, as in the schema."""
+    names = {value: name for name, value in vars(OPERATORS).items() if isinstance(value, int)}
+    content = schema.ModelT.InitFromPackedBuf(model)
+    codes = [names[code.builtinCode] for code in content.operatorCodes]
+    return [codes[operator.opcodeIndex] for operator in content.subgraphs[0].operators]
 
 
-def logits_of(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def int8_logits_of(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C], each alone."""
-    one = Interpreter(model_content=model, num_threads=1)
-    one.allocate_tensors()
-    (inputs,), (outputs,) = one.get_input_details(), one.get_output_details()
+    network = Interpreter(model_content=model, num_threads=1)
+    network.allocate_tensors()
+    (inputs,), (outputs,) = network.get_input_details(), network.get_output_details()
     found = []
     for image in quantised(images, *inputs["quantization"]):
-        one.set_tensor(inputs["index"], image[None])
-        one.invoke()
-        found.append(one.get_tensor(outputs["index"])[0])
+        network.set_tensor(inputs["index"], image[None])
+        network.invoke()
+        found.append(network.get_tensor(outputs["index"])[0])
     scale, zero = outputs["quantization"]
     return ((np.array(found, np.float32) - zero) * scale).astype(np.float32)
 
 
 def quantised(numbers: Array, scale: float, zero: int) -> Array:
-    """Return float numbers as int8."""
+    """Return float numbers as int8 numbers of this scale and zero point."""
     return np.clip(np.rint(numbers / scale) + zero, LOW, HIGH).astype(np.int8)

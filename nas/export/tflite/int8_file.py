@@ -1,4 +1,4 @@
-"""Export as one full-integer TFLite file for LiteRT and the Edge TPU compiler, checked in LiteRT; see tflite_int8."""
+"""Export as one full-integer TFLite file for the Edge TPU compiler, checked in LiteRT; see nas.export.tflite.int8."""
 
 from collections.abc import Mapping
 
@@ -9,42 +9,38 @@ from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
 from nas.export.lowering import Tensors
 from nas.export.quantised_file import QuantisedFile
-from nas.export.tflite.edgetpu import check_supported, operators_in_words
+from nas.export.tflite.edgetpu import check_supported, operators_text
+from nas.export.tflite.file import loading_code
 
 
 def content(
     arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
 ) -> tuple[bytes, str]:
-    """Return the bytes of the file, and what its operators are."""
-    from nas.export.tflite.int8 import int8_model, operators
-    from nas.export.tflite.range_observer import ranges
+    """Return the bytes of the file, and a text about its operators."""
+    from nas.export.tflite.int8 import calibrated_model, operators  # ai_edge_litert may be missing
 
-    model = int8_model(arch, tensors, ranges(arch, tensors, calibration.batches()), metadata)
-    return model, operators_in_words(operators(model))
+    model = calibrated_model(arch, tensors, calibration.batches(), metadata)
+    return model, operators_text(operators(model))
 
 
 def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C], one after the other."""
-    from nas.export.tflite.int8 import logits_of
+    from nas.export.tflite.int8 import int8_logits_of  # ai_edge_litert may be missing
 
-    return logits_of(model, images)
+    return int8_logits_of(model, images)
 
 
+SET_INT8_INPUT = """
+index, (scale, zero) = (network.get_input_details()[0][key] for key in ("index", "quantization"))
+network.set_tensor(index, (images / scale + zero).round().clip(-128, 127).astype("int8"))  # normalised, [1, H, W, C]
+"""
 FORMAT = QuantisedFile(
     packages=("ai_edge_litert",),
     runtime_name="LiteRT",
-    signature="images int8 [1, H, W, C] -> logits int8, whole numbers throughout (weights per channel)",
+    signature="images int8 [1, H, W, C] -> logits int8, integers throughout (weights per channel)",
     check=check_supported,
     content=content,
     run=run,
-    loading="""
-from ai_edge_litert.interpreter import Interpreter
-network = Interpreter("{name}")
-network.allocate_tensors()
-place, (scale, zero) = (network.get_input_details()[0][key] for key in ("index", "quantization"))
-network.set_tensor(place, (images / scale + zero).round().clip(-128, 127).astype("int8"))  # normalised, [1, H, W, C]
-network.invoke()
-logits = network.get_tensor(network.get_output_details()[0]["index"])
-""",
+    loading=loading_code(SET_INT8_INPUT),
 )
 export = FORMAT.export

@@ -1,4 +1,4 @@
-"""A network in timm's words: block strings and settings, and the weights under timm's names; no torch.
+"""Translate a network to timm without torch: block strings, settings, and the weights under timm's names.
 
 timm, https://github.com/huggingface/pytorch-image-models, 1.0: the strings of models/_efficientnet_builder.py, the
 names of models/_efficientnet_blocks.py. A new op is one function and one line here.
@@ -21,14 +21,14 @@ Array = NDArray[np.float32]
 ACT_CODES: dict[Act, str] = {"relu": "re", "relu6": "r6", "hswish": "hs", "swish": "sw"}
 ACT_NAMES: dict[Act, str] = {"relu": "relu", "relu6": "relu6", "hswish": "hard_swish", "swish": "swish", "gelu": "gelu"}
 STEM_KERNEL, STEM_STRIDE = 3, 2
-LARGEST_STRIDE = 32  # timm dilates behind
-ROUNDED_TO = 8  # timm rounds expanded channels to multiples
-INSTEAD = "timm has no word for it; choose onnx or flax"
+LARGEST_STRIDE = 32  # in all; beyond it timm dilates instead
+EXPANDED_MULTIPLE = 8  # timm rounds expanded channels to multiples of it
+INSTEAD = "timm has no block string for it; choose onnx or flax"
 
 
 @dataclass
 class TimmNetwork:
-    """What timm builds: its class, block strings per stage, settings; the tensors under timm's names."""
+    """A network as timm builds it: class, block strings per stage and settings, and the tensors under timm's names."""
 
     kind: str
     act: Act
@@ -39,7 +39,7 @@ class TimmNetwork:
     tensors: dict[str, Array] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return network.json without provenance."""
+        """Return the content of network.json, without provenance."""
         return {
             "class": self.kind,
             "arch_def": self.arch_def,
@@ -51,32 +51,33 @@ class TimmNetwork:
 
 
 def timm_network(arch: ArchSpec, tensors: Tensors) -> TimmNetwork:
-    """Return the network of `arch`; `InvalidInput` names the first op that timm cannot build."""
+    """Return `arch` and its weights translated to timm; `InvalidInput` names the first op that timm cannot build."""
     return _Translation(arch, tensors).network()
 
 
 class _Translation:
-    """One network on its way into timm's words."""
+    """The translation of one network: `found` fills up with block strings, settings and tensors."""
 
     def __init__(self, arch: ArchSpec, tensors: Tensors) -> None:
         self.arch, self._tensors = arch, tensors
-        self.iter_ops = list(arch.iter_ops())
+        self.arch_ops = list(arch.iter_ops())
         self._check()
         kind = "MobileNetV3" if arch.head.hidden else "EfficientNet"
-        self.found = TimmNetwork(kind, getattr(self.iter_ops[0][1], "act", "relu"), arch.norm_eps)
+        self.found = TimmNetwork(kind, getattr(self.arch_ops[0][1], "act", "relu"), arch.norm_eps)
         scaled = [
-            getattr(op, "layer_scale", None) for _, op, _ in self.iter_ops if isinstance(op, ops.UIB | ops.MobileMQA)
+            getattr(op, "layer_scale", None) for _, op, _ in self.arch_ops if isinstance(op, ops.UIB | ops.MobileMQA)
         ]
         self.layer_scale = kind == "MobileNetV3" and any(scaled)  # of all such blocks or of none
 
     def _check(self) -> None:
-        position, stem, _ = self.iter_ops[0]
+        """Raise `InvalidInput` where the stem is not timm's, or the strides multiply to more than `LARGEST_STRIDE`."""
+        position, stem, _ = self.arch_ops[0]
         if not isinstance(stem, ops.Conv) or (stem.kernel_size, stem.stride) != (STEM_KERNEL, STEM_STRIDE):
             raise InvalidInput(
                 f"op {position} must be a 3 x 3 convolution of stride 2, timm's stem; choose onnx or flax"
             )
         total = 1
-        for _, op, _ in self.iter_ops:
+        for _, op, _ in self.arch_ops:
             total *= getattr(op, "stride", 1)
         if total > LARGEST_STRIDE:
             raise InvalidInput(
@@ -84,16 +85,16 @@ class _Translation:
             )
 
     def network(self) -> TimmNetwork:
-        """Return the translation."""
+        """Return the translated network."""
         arch, found, head = self.arch, self.found, self.arch.head
         found.settings = {
             "num_classes": arch.num_classes, "in_chans": arch.input_shape.channels, "fix_stem": True,
-            "stem_size": self.iter_ops[0][1].out_shape(arch.input_shape).channels,
+            "stem_size": self.arch_ops[0][1].out_shape(arch.input_shape).channels,
             "pad_type": "" if arch.padding == "symmetric" else "same",
         }  # fmt: skip
         self.dense("0.0.conv", "conv_stem", window=True)
         self.norm("0.0.conv", "bn1")
-        body = self.iter_ops[1:]
+        body = self.arch_ops[1:]
         if not head.hidden and (last := self._last_pointwise()):
             body = body[:-1]
             found.settings["num_features"] = self.arch.final_feature_map.channels
@@ -109,13 +110,13 @@ class _Translation:
         return found
 
     def _last_pointwise(self) -> str:
-        """Return the position of a last 1 x 1 convolution that timm has as its head, "" where there is none."""
-        position, op, _ = self.iter_ops[-1]
+        """Return the position of a last 1 x 1 convolution, which is part of timm's head, "" where there is none."""
+        position, op, _ = self.arch_ops[-1]
         fits = isinstance(op, ops.Conv) and (op.kernel_size, op.stride, op.act) == (1, 1, self.found.act)
-        return position if fits and len(self.iter_ops) > 2 else ""  # timm needs a block too
+        return position if fits and len(self.arch_ops) > 2 else ""  # timm needs a block too
 
     def _blocks(self, body: Sequence[tuple[str, Op, Shape]]) -> None:
-        """Translate all blocks; timm strides in the first block of a stage only, so a stride begins a new one."""
+        """Translate all blocks; timm strides in the first block of a stage only, so a stride begins a new stage."""
         stage = None
         for position, op, shape in body:
             first = position.partition(".")[0]
@@ -124,9 +125,10 @@ class _Translation:
                 stage = first
             strings = self.found.arch_def[-1]
             place = f"blocks.{len(self.found.arch_def) - 1}.{len(strings)}"
-            strings.append(BLOCKS[type(op)](self, op, shape, (position, place)))
+            strings.append(BLOCK_STRINGS[type(op)](self, op, shape, (position, place)))
 
     def _head(self, head: ops.Head) -> None:
+        """Translate a head with a hidden layer."""
         if head.act != self.found.act:
             raise InvalidInput(f"the head's activation {head.act} is not the stem's {self.found.act}; {INSTEAD}")
         self.found.settings |= {"num_features": head.hidden, "head_norm": head.hidden_norm, "head_bias": True}
@@ -146,20 +148,20 @@ class _Translation:
         return np.asarray(self._tensors(name, ()), np.float32)
 
     def put(self, name: str, values: Array) -> None:
-        """Keep a tensor under timm's name."""
+        """Add a tensor under timm's name."""
         self.found.tensors[name] = np.ascontiguousarray(values, np.float32)
 
     def dense(self, ours: str, theirs: str, *, window: bool = False, factor: Array | None = None) -> None:
-        """Put a dense convolution [k, k, in, out] or [in, out] as [out, in, k, k]."""
+        """Add a dense convolution [k, k, in, out] or [in, out] as [out, in, k, k]."""
         weight = self.get(f"{ours}.weight") * (1 if factor is None else factor)
         self.put(f"{theirs}.weight", weight.transpose(3, 2, 0, 1) if window else weight.T[:, :, None, None])
 
     def depthwise(self, ours: str, theirs: str) -> None:
-        """Put a depthwise convolution [k, k, C] as [C, 1, k, k]."""
+        """Add a depthwise convolution [k, k, C] as [C, 1, k, k]."""
         self.put(f"{theirs}.weight", self.get(f"{ours}.weight").transpose(2, 0, 1)[:, None])
 
     def norm(self, ours: str | Sequence[str], theirs: str, *, gamma: Array | None = None) -> None:
-        """Put a normalisation, or those of parts side by side, with a layer scale folded in where one is given."""
+        """Add a normalisation, or several side by side, with the layer scale `gamma` folded in where there is one."""
         names = [ours] if isinstance(ours, str) else ours
         for key, name in (("scale", "weight"), ("bias", "bias"), ("mean", "running_mean"), ("var", "running_var")):
             values = np.concatenate([self.get(f"{one}.{key}") for one in names])
@@ -167,16 +169,16 @@ class _Translation:
         self.found.tensors[f"{theirs}.num_batches_tracked"] = np.zeros((), np.int64)
 
     def scale(self, place: str, gamma: Array | None, channels: int) -> Array | None:
-        """Put a block's layer scale where timm has one, and return what must be folded in front of it."""
+        """Add a block's layer scale where timm's block has one; else return it, to be folded into a layer."""
         if not self.layer_scale:
             return gamma
         self.put(f"{place}.layer_scale.gamma", np.ones(channels, np.float32) if gamma is None else gamma)
         return None
 
-    # ----------------------------------------------------------------------------------------------------------- words
+    # ------------------------------------------------------------------------------------------- parts of block strings
 
     def act(self, act: Act, position: str) -> str:
-        """Return the word for a block's activation, "" for the network's own."""
+        """Return the part for a block's activation, "" where it is that of the whole network."""
         if act == self.found.act:
             return ""
         if act not in ACT_CODES:
@@ -184,19 +186,19 @@ class _Translation:
         return f"_n{ACT_CODES[act]}"
 
     def skip(self, op: Any, shape: Shape) -> str:
-        """Return the word against a residual that timm would add by itself."""
+        """Return the part that keeps timm from adding a residual, "" where it would add none or the block has one."""
         return "" if op.residual or op.out_shape(shape) != shape else "_noskip"
 
     def expansion(self, expanded: int, channels: int, position: str) -> str:
-        """Return the word for the expanded channels, which timm computes from a ratio."""
-        if expanded % ROUNDED_TO:
+        """Return the part for the expanded channels: their ratio to the input channels."""
+        if expanded % EXPANDED_MULTIPLE:
             raise InvalidInput(
                 f"op {position} expands to {expanded} channels, timm to multiples of 8; choose onnx or flax"
             )
         return f"_e{expanded / channels:.17g}"
 
     def excite(self, op: Any, ratio_of: int, names: tuple[str, str]) -> str:
-        """Return the word for a squeeze-excite and put its tensors; all of a network must be of one kind."""
+        """Return the part for squeeze-excite and add its tensors; all of a network must be of one kind."""
         position, place = names
         if not op.se_channels:
             return ""
@@ -210,10 +212,10 @@ class _Translation:
         return f"_se{op.se_channels / ratio_of:.17g}"
 
 
-Names = tuple[str, str]  # position here, place there
+Names = tuple[str, str]  # of a block: its position in the architecture, its name in timm
 
 
-def _conv(to: _Translation, op: ops.Conv, _: Shape, names: Names) -> str:
+def _conv_string(to: _Translation, op: ops.Conv, _: Shape, names: Names) -> str:
     position, place = names
     if op.act == "none":
         raise InvalidInput(f"op {position} is a convolution without activation; {INSTEAD}")
@@ -222,7 +224,7 @@ def _conv(to: _Translation, op: ops.Conv, _: Shape, names: Names) -> str:
     return f"cn_r1_k{op.kernel_size}_s{op.stride}_c{op.out_channels}{to.act(op.act, position)}"
 
 
-def _fused_ib(to: _Translation, op: ops.FusedIB, shape: Shape, names: Names) -> str:
+def _fused_ib_string(to: _Translation, op: ops.FusedIB, shape: Shape, names: Names) -> str:
     position, place = names
     to.dense(f"{position}.expand", f"{place}.conv_exp", window=op.kernel_size > 1)
     to.norm(f"{position}.expand", f"{place}.bn1")
@@ -235,7 +237,7 @@ def _fused_ib(to: _Translation, op: ops.FusedIB, shape: Shape, names: Names) -> 
     return f"er_r1_k{op.kernel_size}_s{op.stride}{expansion}_c{op.out_channels}{end}"
 
 
-def _uib(to: _Translation, op: ops.UIB, shape: Shape, names: Names) -> str:
+def _uib_string(to: _Translation, op: ops.UIB, shape: Shape, names: Names) -> str:
     position, place = names
     for kernel, ours, theirs in ((op.start_dw, "start_dw", "dw_start"), (op.middle_dw, "middle_dw", "dw_mid")):
         if kernel:
@@ -251,7 +253,7 @@ def _uib(to: _Translation, op: ops.UIB, shape: Shape, names: Names) -> str:
     return f"uir_r1_a{op.start_dw}_k{op.middle_dw}_s{op.stride}{expansion}_c{op.out_channels}{end}"
 
 
-def _separable_conv(to: _Translation, op: ops.SeparableConv, _: Shape, names: Names) -> str:
+def _separable_conv_string(to: _Translation, op: ops.SeparableConv, _: Shape, names: Names) -> str:
     position, place = names
     to.depthwise(f"{position}.depthwise", f"{place}.conv_dw")
     to.norm(f"{position}.depthwise", f"{place}.bn1")
@@ -260,7 +262,7 @@ def _separable_conv(to: _Translation, op: ops.SeparableConv, _: Shape, names: Na
     return f"dsa_r1_k{op.kernel_size}_s{op.stride}_c{op.out_channels}{to.act(op.act, position)}"
 
 
-def _inverted_residual(to: _Translation, op: ops.InvertedResidual, shape: Shape, names: Names) -> str:
+def _inverted_residual_string(to: _Translation, op: ops.InvertedResidual, shape: Shape, names: Names) -> str:
     position, place = names
     wide = op.expanded_channels or shape.channels
     layers = ["conv_dw", "conv_pw"] if not op.expanded_channels else ["conv_pw", "conv_dw", "conv_pwl"]
@@ -281,7 +283,7 @@ def _inverted_residual(to: _Translation, op: ops.InvertedResidual, shape: Shape,
     return f"{kind}_s{op.stride}_c{op.out_channels}{excite}{to.act(op.act, position)}{to.skip(op, shape)}"
 
 
-def _mobile_mqa(to: _Translation, op: ops.MobileMQA, shape: Shape, names: Names) -> str:
+def _mobile_mqa_string(to: _Translation, op: ops.MobileMQA, shape: Shape, names: Names) -> str:
     position, place = names
     if op.key_dim != op.value_dim:
         raise InvalidInput(f"op {position} has {op.key_dim} key and {op.value_dim} value channels; {INSTEAD}")
@@ -298,16 +300,16 @@ def _mobile_mqa(to: _Translation, op: ops.MobileMQA, shape: Shape, names: Names)
     return f"mqa_r1_k3_h{op.heads}_s1_v{op.kv_stride}_d{op.key_dim}_c{shape.channels}{skip}"
 
 
-def _mixconv(_: _Translation, __: ops.MixConv, ___: Shape, names: Names) -> str:
-    raise InvalidInput(f"op {names[0]} is mixconv; this export has no words for it: choose onnx or flax")
+def _mixconv_string(_: _Translation, __: ops.MixConv, ___: Shape, names: Names) -> str:
+    raise InvalidInput(f"op {names[0]} is mixconv; this export has no block string for it: choose onnx or flax")
 
 
-BLOCKS: dict[type[Op], Callable[[_Translation, Any, Shape, Names], str]] = {
-    ops.Conv: _conv,
-    ops.FusedIB: _fused_ib,
-    ops.UIB: _uib,
-    ops.SeparableConv: _separable_conv,
-    ops.InvertedResidual: _inverted_residual,
-    ops.MixConv: _mixconv,
-    ops.MobileMQA: _mobile_mqa,
-}  # translation, op, input, names -> block string
+BLOCK_STRINGS: dict[type[Op], Callable[[_Translation, Any, Shape, Names], str]] = {
+    ops.Conv: _conv_string,
+    ops.FusedIB: _fused_ib_string,
+    ops.UIB: _uib_string,
+    ops.SeparableConv: _separable_conv_string,
+    ops.InvertedResidual: _inverted_residual_string,
+    ops.MixConv: _mixconv_string,
+    ops.MobileMQA: _mobile_mqa_string,
+}  # (translation, op, input shape, names) -> block string, with the tensors added to the translation

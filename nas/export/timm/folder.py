@@ -1,6 +1,6 @@
-"""Export for PyTorch users as a folder that timm builds from: network.json, model.safetensors, build.py, README.md.
+"""Export for PyTorch as a folder from which timm builds the network: network.json, model.safetensors, build.py.
 
-Written without torch; where torch and timm are installed, timm's network must give this package's logits.
+It is written without torch; where torch and timm are installed, timm's network must give this package's logits.
 """
 
 import json
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.export.card import card
-from nas.export.folders import check_free_folder, whole_folder
+from nas.export.card import model_card
+from nas.export.folders import atomic_folder, check_new_folder
 from nas.export.packages import installed
 from nas.export.provenance import metadata
 from nas.export.timm.blocks import timm_network
-from nas.export.weights import about, declared, difference, fixed_images, logits
+from nas.export.weights import checked_weights, difference, fixed_images, logits, weights_messages
 from nas.files import dump_json, write_whole
 
 TOLERANCE = 1e-4  # largest max|y - y*| / max|y*|
@@ -40,26 +40,31 @@ METADATA_KEY = "nas.export"  # one key only: safetensors does not fix the order 
 def export(
     arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Write the folder `out`, which must not exist or be empty, and return what to say; arguments as in flax_file.
+    """Write the folder `out`, which must not exist or be empty, and return lines to print; see nas.export.flax.folder.
 
-    Whole or not at all: `InvalidInput` where timm has no block for an op, weights do not fit or logits differ.
+    `InvalidInput` where timm has no block for an op, weights do not fit or logits differ; then nothing is written.
     """
-    weights, said = declared(arch, weights, provenance)
-    check_free_folder(out)
-    content = contents(arch, weights, said)
-    with whole_folder(out) as folder:
+    weights, known = checked_weights(arch, weights, provenance)
+    check_new_folder(out)
+    content = contents(arch, weights, known)
+    with atomic_folder(out) as folder:
         for name, one in content.items():
             write_whole(folder / name, one)
-        checked = _checked(arch, weights, folder)
-        text = card(out.name, arch, said, signature=SIGNATURE, checked=[checked], loading=LOADING.format(name=out.name))
+        check = _check(arch, weights, folder)
+        loading = LOADING.format(name=out.name)
+        text = model_card(out.name, arch, known, signature=SIGNATURE, checks=[check], loading=loading)
         write_whole(folder / "README.md", text)
-    return [f"wrote {out}: {', '.join(content)}, README.md ({arch.params:,} parameters)", *about(said), checked]
+    return [
+        f"wrote {out}: {', '.join(content)}, README.md ({arch.params:,} parameters)",
+        *weights_messages(known),
+        check,
+    ]
 
 
-def contents(arch: ArchSpec, weights: Mapping[str, Any], said: Mapping[str, str]) -> dict[str, bytes | str]:
-    """Return the files but the card, name -> content; the same weights give the same bytes."""
+def contents(arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str]) -> dict[str, bytes | str]:
+    """Return all files but the card, name -> content; the same weights give the same bytes."""
     network = timm_network(arch, lambda name, _: np.asarray(weights[name]))
-    described = metadata(arch, said, "safetensors")
+    described = metadata(arch, provenance, "safetensors")
     stored = {METADATA_KEY: json.dumps(described, sort_keys=True)}
     return {
         "network.json": dump_json(network.to_dict() | {"input_size": list(arch.input_shape), "metadata": described}),
@@ -68,8 +73,8 @@ def contents(arch: ArchSpec, weights: Mapping[str, Any], said: Mapping[str, str]
     }
 
 
-def _checked(arch: ArchSpec, weights: Mapping[str, Any], folder: Path) -> str:
-    """Return the line about the check; `InvalidInput` where the logits differ."""
+def _check(arch: ArchSpec, weights: Mapping[str, Any], folder: Path) -> str:
+    """Return a line with the result of the check; `InvalidInput` where the logits differ."""
     if not (installed("torch") and installed("timm")):
         return "not verified: torch and timm are not installed; with them, this export would be run"
     images = fixed_images(arch)
@@ -81,10 +86,10 @@ def _checked(arch: ArchSpec, weights: Mapping[str, Any], folder: Path) -> str:
 
 def run(folder: Path, images: NDArray[np.float32], python: str = sys.executable) -> NDArray[np.float32]:
     """Return the logits [N, classes] of timm's network in `folder`, run by `python`; `InvalidInput` where it fails."""
-    with tempfile.TemporaryDirectory() as place:
-        before, after = Path(place, "images.npy"), Path(place, "logits.npy")
-        np.save(before, images)
-        command = [python, "-B", str(folder.resolve() / "build.py"), str(before), str(after)]
+    with tempfile.TemporaryDirectory() as temporary:
+        images_file, logits_file = Path(temporary, "images.npy"), Path(temporary, "logits.npy")
+        np.save(images_file, images)
+        command = [python, "-B", str(folder.resolve() / "build.py"), str(images_file), str(logits_file)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as error:
@@ -92,5 +97,5 @@ def run(folder: Path, images: NDArray[np.float32], python: str = sys.executable)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise InvalidInput(f"timm does not build this network: {last}; nothing was written")
-        found: NDArray[np.float32] = np.load(after, allow_pickle=False)
+        found: NDArray[np.float32] = np.load(logits_file, allow_pickle=False)
     return found
