@@ -1,4 +1,4 @@
-"""Image-classification data for search and training: `load` a data set by name or path, split it, batch it, feed it.
+"""Image-classification data for search and training: data sets by name or path, splits, batches, augmentation.
 
 Nothing is ever downloaded and nothing is ever unpickled. Importing this package imports numpy at most; scikit-learn,
 Pillow and jax are imported inside the functions that need them.

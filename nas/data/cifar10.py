@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 + 10,000 colour 32 x 32 images of ten kinds of things.
+"""CIFAR-10: 50,000 training and 10,000 test images of ten classes, 32 x 32 pixels in colour.
 
 Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/cifar.html, which publishes the MD5 below and the binary format.
 """
@@ -67,7 +67,7 @@ def _read_npz(folder: Path) -> Parts | None:
 
 
 def _npz_notes(archives: list[Archive]) -> tuple[str, ...]:
-    """Return what a reader of results must know of the `archives`."""
+    """Return the notes on the origin of the `archives`, by their SHA-256."""
     unknown = [archive.path.name for archive in archives if archive.sha256 not in REENCODED_SHA256]
     notes = [f"{', '.join(unknown)}: not known to this project by SHA-256; taken as it is"] if unknown else []
     return (*notes, REENCODED_NOTE) if len(unknown) < len(archives) else tuple(notes)
@@ -114,7 +114,7 @@ def parse_records(data: bytes, source: str) -> Labelled:
 
 
 def _join(pieces: list[Labelled]) -> Labelled:
-    """Return the `pieces` of the training set as one."""
+    """Return the `pieces` of the training set joined."""
     try:
         return Labelled(np.concatenate([piece.x for piece in pieces]), np.concatenate([piece.y for piece in pieces]))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The `Dataset` value, and `build_dataset`, the one door through which arrays of any origin become one."""
+"""The data set of every loader: `Dataset`, and `build_dataset`, which checks arrays of any origin and makes one."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +16,7 @@ Labels = npt.NDArray[np.int32]
 
 
 class Labelled(NamedTuple):
-    """Images [N, H, W] or [N, H, W, C] and their labels [N], as they came or as they were checked."""
+    """Images [N, H, W] or [N, H, W, C] with their labels [N], before or after the checks of `build_dataset`."""
 
     x: Array
     y: Array
@@ -24,20 +24,22 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images vary: shifted up to a fraction of their side in both directions, mirrored left to right."""
+    """How training images are augmented: shifted by up to a fraction of their side, and mirrored left to right."""
 
     shift_px_fraction: float = 0.125
     flip: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a shift that could move a image out of sight."""
+        """Refuse a shift that could move an image out of sight."""
         if not 0 <= self.shift_px_fraction <= 0.5:
             raise InvalidInput(f"shift_px_fraction must lie between 0 and 0.5, got {self.shift_px_fraction}")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Square images of two or more classes, for training and for test; made by `build_dataset`, arrays read-only.
+    """A classification data set: square images of two or more classes, for training and for test.
+
+    `build_dataset` makes it; its arrays are read-only.
 
     `digest` is the SHA-256 over the shapes and bytes of the four arrays; `notes` says in sentences what a reader of
     results must know (a test set that was split off, files of unknown origin).
@@ -79,7 +81,7 @@ def build_dataset(
     test_fraction: float = 0.1,
     notes: tuple[str, ...] = (),
 ) -> Dataset:
-    """Return the checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
+    """Return a checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
 
     Images: uint8, other integers within 0..255, or floats within [0, 1] (scaled to 0..255); `class_names` defaults
     to the labels in digits. Raises `InvalidInput`, which begins with `name`, for anything that cannot be used.
@@ -88,7 +90,7 @@ def build_dataset(
     num_classes = _class_count(name, train.y, smallest=2 if test else 3)
     if test is None:
         train, test = _split_off(train, test_fraction)
-        notes += (f"no test set came with the data: a fixed stratified {test_fraction:.0%} of it was held out as one",)
+        notes += (f"no test set came with the data: a fixed stratified {test_fraction:.0%} of it was set aside as one",)
     else:
         test = _checked(name, "test", test)
         _check_same_kind(name, train, test)
@@ -129,7 +131,7 @@ def _checked_images(what: str, x: Array) -> Images:
 
 
 def _as_bytes(what: str, x: Array) -> Array:
-    """Return images that are not uint8 in the range 0..255, floats rounded to the nearest whole value."""
+    """Return images of another type in the range 0..255; floats within [0, 1] are scaled and rounded."""
     if x.dtype.kind not in "iuf":
         raise InvalidInput(f"{what} must be uint8, or floats within [0, 1], got {x.dtype}")
     if not np.isfinite(x).all():
@@ -189,10 +191,10 @@ def _digest(arrays: tuple[Array, ...]) -> str:
 
 
 def split_for_search(dataset: Dataset, validation_fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Return (train, held-out) indices into the training set: stratified, ascending, together all of it.
+    """Return (train, validation) indices into the training set: stratified, ascending, together all of it.
 
-    The validation part is for the search's reward; the test set is never touched. `InvalidInput` unless the fraction
-    lies between 0 and 1, both excluded.
+    The validation images are for the search's rewards; the test set is never touched. `InvalidInput` unless the
+    fraction lies between 0 and 1, both excluded.
     """
     if not 0 < validation_fraction < 1:
         raise InvalidInput(f"the validation fraction must lie between 0 and 1 (such as 0.1), got {validation_fraction}")

@@ -17,7 +17,7 @@ TEST_IMAGES = 360
 
 
 def load_digits(folder: Path) -> Dataset:
-    """Return the digits; `folder` is not looked at."""
+    """Return the digits that come with scikit-learn; `folder` is not used."""
     from sklearn import datasets
 
     bunch = datasets.load_digits()

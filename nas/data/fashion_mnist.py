@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 60,000 + 10,000 grey 28 x 28 images of clothes.
+"""Fashion-MNIST: 60,000 training and 10,000 test images of ten classes of clothes, 28 x 28 pixels in grey.
 
 Xiao, Rasul and Vollgraf, 2017, https://arxiv.org/abs/1708.07747; files, licence (MIT) and the MD5 sums below:
 https://github.com/zalandoresearch/fashion-mnist#get-the-data

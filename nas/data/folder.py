@@ -14,7 +14,7 @@ DEFAULT_RESOLUTION_PX = 64
 
 
 class Listing(NamedTuple):
-    """The images below one folder of class folders: their files and labels, and what was left out."""
+    """The image files below one folder of class folders, their labels, and how many other files were left out."""
 
     files: list[Path]
     labels: list[int]
@@ -48,7 +48,10 @@ def load_folder(folder: Path, resolution: int | None = None) -> Dataset:
 
 
 def _find_parts(folder: Path) -> tuple[Path, Path | None]:
-    """Return the folders of training and of test class folders; a `train` that holds images is a class of its own."""
+    """Return the folders of the training and the test classes, None for the latter where there is none.
+
+    A folder `train` that holds images instead of class folders is itself a class.
+    """
     train = folder / "train"
     if not train.is_dir() or not _subfolders(train):
         return folder, None
@@ -56,7 +59,7 @@ def _find_parts(folder: Path) -> tuple[Path, Path | None]:
 
 
 def _items(folder: Path) -> list[Path]:
-    """Return what lies in `folder` and is not hidden, sorted."""
+    """Return the sorted paths in `folder`, hidden ones left out."""
     try:
         return sorted(item for item in folder.iterdir() if not item.name.startswith("."))
     except OSError as error:
@@ -92,7 +95,7 @@ def _list_images(folder: Path, names: tuple[str, ...]) -> Listing:
         listing.labels.extend([names.index(name)] * len(files))
         left_out += len(items) - len(files)
     if not listing.files:
-        raise InvalidInput(f"{folder} holds no class folders; add them, or remove it to have a test set held out")
+        raise InvalidInput(f"{folder} holds no class folders; add them, or remove it to have a test set split off")
     return listing._replace(left_out=left_out)
 
 

@@ -1,4 +1,4 @@
-"""Files of published data sets that the user put on disk: where they are looked for and how they are checked."""
+"""Files of published data sets on the user's disk: the folder where they are looked up, and the check of their MD5."""
 
 import os
 from hashlib import md5
@@ -23,7 +23,7 @@ def read_published(path: Path, published_md5: str) -> bytes:
 
 
 def missing(title: str, folder: Path, requested: str) -> InvalidInput:
-    """Return the error for a data set whose files are not in `folder`; `requested` says which to put there."""
+    """Return the error for a data set whose files are not in `folder`; `requested` names the files to put there."""
     return InvalidInput(
         f"{title} is not in {folder}: put {requested} there, or name their folder with NAS_DATA_DIR; "
         "nothing is downloaded for you"

@@ -15,14 +15,14 @@ KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names")
 
 
 class Archive(NamedTuple):
-    """The arrays of one .npz file that go by one of `KEYS`, and the SHA-256 of the file."""
+    """The arrays of one .npz file whose keys are in `KEYS`, and the SHA-256 of the file."""
 
     path: Path
     arrays: dict[str, Array]
     sha256: str
 
     def has(self, part: str) -> bool:
-        """Say whether any array of the `part` "train" or "test" is there."""
+        """Return whether any array of the `part` "train" or "test" is there."""
         return f"x_{part}" in self.arrays or f"y_{part}" in self.arrays
 
     def labelled(self, part: str) -> Labelled:
@@ -37,7 +37,7 @@ class Archive(NamedTuple):
 
 
 def read_archive(path: Path) -> Archive:
-    """Return the arrays of the .npz file `path`, never unpickling; `InvalidInput` for any other or a broken file."""
+    """Return the arrays of the .npz file `path`, never unpickling; `InvalidInput` where it is no such file."""
     data = read_bytes(path)
     if not data.startswith(b"PK"):
         raise InvalidInput(f"{path} is not an .npz file; write it with numpy.savez")

@@ -1,4 +1,4 @@
-"""The way of the images to the network: resized once on the host, then augmented and normalised inside the step.
+"""The input pipeline: images are resized once on the host, then augmented and normalised inside the training step.
 
 Images stay uint8 [N, r, r, C] until the step that uses them: a quarter of the memory of float32, and the padding of
 `augment` is black in every data set.
@@ -40,7 +40,7 @@ def resize(images: Images, resolution: int) -> Images:
 
 
 def at_resolution(dataset: Dataset, resolution: int) -> Dataset:
-    """Return `dataset` with all images resized to `resolution` pixels; a note says so where it changes them."""
+    """Return `dataset` with all images resized to `resolution` pixels, which is then added to its notes."""
     if dataset.resolution == resolution:
         return dataset
     return build_dataset(
@@ -56,7 +56,8 @@ def at_resolution(dataset: Dataset, resolution: int) -> Dataset:
 def channel_stats(dataset: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return the mean and the standard deviation [C] of the training pixels, in units of full scale (255 = 1).
 
-    Computed exactly, in whole numbers; a deviation below one grey level (1/255) counts as one.
+    Sums are exact, in whole numbers; a deviation below one grey level (1/255) counts as one, so that a channel without
+    contrast is not blown up.
     """
     images, channels = dataset.x_train, dataset.channels
     total, total_of_squares = np.zeros(channels, dtype=np.int64), np.zeros(channels, dtype=np.int64)
@@ -86,7 +87,7 @@ def to_input(batch: jax.Array, mean: Any, std: Any, channels: int) -> jax.Array:
 
 
 def augment(key: jax.Array, batch: jax.Array, augmentation: Augmentation) -> jax.Array:
-    """Return `batch` [B, H, W, C] with each image shifted (filled with 0) and mirrored at random, as `key` fixes.
+    """Return `batch` [B, H, W, C] with each image shifted (and filled with 0) and mirrored at random.
 
     Pure, for use under `jit` and `vmap`; `augmentation` is static. Meant for uint8, before `to_input`.
     """

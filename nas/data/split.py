@@ -1,4 +1,4 @@
-"""Which image goes where: stratified splits and epoch orders, fixed by their seeds on every machine and version.
+"""Stratified splits and epoch orders, fixed by their seeds on every machine and for every version of numpy.
 
 Orders come from the raw stream of numpy's PCG64, which numpy promises never to change (NEP 19), unlike its `shuffle`.
 """
@@ -14,14 +14,14 @@ Indices = npt.NDArray[np.int32]
 
 
 def permutation(n: int, *seed: int) -> Indices:
-    """Return the order of 0..n-1 that the non-negative numbers `seed` fix."""
+    """Return a permutation of 0..n-1, fixed by the non-negative numbers `seed`."""
     if min(seed) < 0:
         raise InvalidInput(f"a seed must be 0 or larger, got {min(seed)}")
     return np.argsort(np.random.PCG64(list(seed)).random_raw(n), kind="stable").astype(np.int32)
 
 
 def stratified_split(labels: npt.NDArray[Any], validation: int, seed: int) -> tuple[Indices, Indices]:
-    """Return (kept, held-out) indices into `labels` [N], each ascending; together they are 0..N-1.
+    """Return (train, validation) indices into `labels` [N], each ascending; together they are 0..N-1.
 
     Every class gives its proportional share of the `validation` indices (largest remainders are rounded up, ties to the
     lower label), but at least one, and keeps at least one; every class needs two or more.
@@ -29,6 +29,7 @@ def stratified_split(labels: npt.NDArray[Any], validation: int, seed: int) -> tu
     counts = np.bincount(labels)
     quota = counts * (validation / len(labels))
     share = np.floor(quota).astype(np.int64)
+    # Largest remainders: what rounding down left over goes to the classes with the largest fractional parts.
     by_remainder = np.argsort(share - quota, kind="stable")
     share[by_remainder[: max(0, validation - int(share.sum()))]] += 1
     share = np.clip(share, 1, counts - 1)
@@ -40,9 +41,9 @@ def stratified_split(labels: npt.NDArray[Any], validation: int, seed: int) -> tu
 
 
 def epoch_indices(seed: int, epoch: int, n: int, batch: int) -> Indices:
-    """Return int32 [n // batch, batch]: the batches of one epoch over `n` images, from (seed, epoch) alone.
+    """Return the batches of one epoch over `n` images as indices [n // batch, batch], from (seed, epoch) alone.
 
-    No index comes twice; the n % batch images left over sit this epoch out, others in the next.
+    No index comes twice. The n % batch images left over are not seen in this epoch; the next leaves out others.
     """
     if not 1 <= batch <= n:
         raise InvalidInput(f"the batch must be from 1 to the {n} training images, got {batch}")

@@ -1,1 +1,4 @@
-"""Runtimes that nas.measure.benchmark can time: each loads a network with random numbers for weights and runs it on this host."""
+"""Latency measured on this host: the benchmark loop, and one file per runtime that it can time.
+
+A runtime loads networks with random weights, since only their speed counts, and runs them here.
+"""

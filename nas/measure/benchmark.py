@@ -1,7 +1,7 @@
-"""Latency of networks on this host: warmed up, interleaved over rounds, written to a CSV that can be gone on with.
+"""Benchmark of networks on this host: warm-up, rounds that interleave networks, and a CSV that a later call extends.
 
 Networks are measured in groups. Within a group every round runs each network `repeats` times, one network after the
-other, so that a clock that drifts and other load hit all of a group alike. A runtime is given; see nas.measure.
+other, so that a clock that drifts and other load hit all of a group alike.
 
 The latency is the smallest median of a round. Against the median of the rounds' medians it repeats better: 4 networks
 in ONNX Runtime on 2 cores with other work on them (load average 2 to 4), the standard deviation of the latency over
@@ -32,20 +32,20 @@ from nas.errors import InvalidInput
 from nas.files import read_bytes, write_whole
 
 NS_PER_MS = 1e6
-SETTLING_RUNS = 3  # untimed, before each turn: another network had the caches
-WARM_UP_RUNS = 5  # at once, until two medians in a row agree
-WARM_UP_AGREEMENT = 0.05
-WARM_UP_LIMIT = 20  # times WARM_UP_RUNS
-WIDE_SPREAD = 0.10
-BUSY_LOAD_PER_CORE = 0.25
+SETTLING_RUNS = 3  # untimed, before each turn: the caches hold another network
+WARM_UP_RUNS = 5  # at once, until the medians of two such turns agree
+WARM_UP_AGREEMENT = 0.05  # relative
+WARM_UP_LIMIT = 20  # turns at most
+WIDE_SPREAD = 0.10  # of a network's runs, relative, above which a caution is given
+BUSY_LOAD_PER_CORE = 0.25  # load average, above which a caution is given
 
-Timed = Callable[[int], Sequence[float]]  # number of runs -> milliseconds of each
+Timed = Callable[[int], Sequence[float]]  # a loaded network: number of runs -> milliseconds of each
 Loader = Callable[[ArchSpec], Timed]
-Advance = Callable[[int, int, str], None]  # steps done, steps in all, what is being done
+Advance = Callable[[int, int, str], None]  # called with steps done, steps in all, what is being done
 
 
 class Runtime(Protocol):
-    """What runs networks: loads them one by one, then times runs of any of them."""
+    """A runtime to be timed: loads networks one by one, then times runs of any of them."""
 
     @property
     def name(self) -> str: ...
@@ -54,7 +54,7 @@ class Runtime(Protocol):
 
 
 def timed_runs(run: Callable[[], object]) -> Timed:
-    """Return what times runs of `run`, which must have finished its work when it returns."""
+    """Return a function that times `run`, which must have finished its work when it returns."""
 
     def timed(runs: int) -> list[float]:
         times = []
@@ -69,9 +69,10 @@ def timed_runs(run: Callable[[], object]) -> Timed:
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """How networks are timed: `rounds` times `repeats` runs each, of `batch` images on `threads` threads.
+    """Settings of a benchmark: `rounds` times `repeats` runs each, of `batch` images on `threads` threads.
 
-    `group` networks are in memory at once and take turns: other load hits them alike, and an interruption loses them.
+    `group` networks are in memory at once and take turns: other load hits them alike, and an interruption loses their
+    measurements.
     """
 
     threads: int = 1
@@ -109,9 +110,9 @@ CONDITIONS = ("runtime", "threads", "batch", "machine", "versions")  # columns t
 
 
 def measure(
-    archs: Mapping[str, ArchSpec], runtime: Runtime, settings: BenchmarkConfig, out: Path, *, advance: Advance
+    archs: Mapping[str, ArchSpec], runtime: Runtime, config: BenchmarkConfig, out: Path, *, advance: Advance
 ) -> list[BenchmarkRow]:
-    """Measure what `out` does not hold yet, and return the rows of `archs` (label -> architecture) in their order.
+    """Measure the networks that `out` does not hold yet; return the rows of `archs` (label -> architecture) in order.
 
     `out` is written after every group, so an interruption loses one group at most. `InvalidInput` where `out` holds
     rows of other conditions, or cannot be written.
@@ -119,19 +120,19 @@ def measure(
     if not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
         why = "cannot be written" if out.parent.is_dir() else "does not exist"
         raise InvalidInput(f"cannot write {out}: the folder {out.parent} {why}; name another with --out")
-    blank = _blank_row(runtime, settings)
-    known = {row.digest: row for row in _earlier(out, blank)}
+    blank = _blank_row(runtime, config)
+    known = {row.digest: row for row in _earlier_rows(out, blank)}
     missing = [*{a.digest: (label, a) for label, a in archs.items() if a.digest not in known}.values()]
-    steps_each = 1 + settings.rounds
-    for start in range(0, len(missing), settings.group):
-        group = missing[start : start + settings.group]
+    steps_each = 1 + config.rounds
+    for start in range(0, len(missing), config.group):
+        group = missing[start : start + config.group]
 
         def report(step: int, state: str, before: int = start * steps_each) -> None:
             advance(before + step, len(missing) * steps_each, state)
 
-        times = _time_group(group, runtime, settings, report)
+        times = _time_group(group, runtime, config, report)
         for (label, arch), rounds in zip(group, times, strict=True):
-            latency_ms, spread = summarised(rounds)
+            latency_ms, spread = summarise(rounds)
             known[arch.digest] = replace(blank, arch=label, latency_ms=latency_ms, spread=spread, digest=arch.digest)
         write_measurements(out, known.values())
     return [known[arch.digest] for arch in archs.values()]
@@ -140,28 +141,28 @@ def measure(
 def _time_group(
     group: Sequence[tuple[str, ArchSpec]],
     runtime: Runtime,
-    settings: BenchmarkConfig,
+    config: BenchmarkConfig,
     report: Callable[[int, str], None],
 ) -> list[list[list[float]]]:
-    """Return the milliseconds of every run: a list per network of lists per round."""
-    with runtime.open(threads=settings.threads, batch=settings.batch) as load:
+    """Return the milliseconds of every run, by network, round and run."""
+    with runtime.open(threads=config.threads, batch=config.batch) as load:
         networks = []
         for i, (label, arch) in enumerate(group):
             report(i, f"loading {label}")
             networks.append(load(arch))
             warm_up(networks[-1])
         times: list[list[list[float]]] = [[] for _ in networks]
-        for done in range(settings.rounds):
-            report(len(group) * (1 + done), f"round {done + 1} of {settings.rounds}, {len(group)} networks each")
+        for done in range(config.rounds):
+            report(len(group) * (1 + done), f"round {done + 1} of {config.rounds}, {len(group)} networks each")
             for i, timed in enumerate(networks):
                 timed(SETTLING_RUNS)
-                times[i].append([*timed(settings.repeats)])
-        report(len(group) * (1 + settings.rounds), f"{len(group)} networks measured")
+                times[i].append([*timed(config.repeats)])
+        report(len(group) * (1 + config.rounds), f"{len(group)} networks measured")
     return times
 
 
 def warm_up(timed: Timed) -> None:
-    """Run until two medians in a row agree, or for so long that they never will."""
+    """Run untimed until the medians of two turns in a row agree, or `WARM_UP_LIMIT` turns are over."""
     before = median(timed(WARM_UP_RUNS))
     for _ in range(WARM_UP_LIMIT):
         now = median(timed(WARM_UP_RUNS))
@@ -170,10 +171,11 @@ def warm_up(timed: Timed) -> None:
         before = now
 
 
-def summarised(rounds: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Return (latency, spread) of the times [rounds][runs]: the smallest median of a round; see the file's head.
+def summarise(rounds: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return (latency, spread) of the times [rounds][runs].
 
-    The spread is the interquartile range of all runs relative to their median, 0 for a single run.
+    The latency is the smallest median of a round, for the reasons in the module's docstring. The spread is the
+    interquartile range of all runs relative to their median, 0 for a single run.
     """
     runs = [time for times in rounds for time in times]
     if len(runs) == 1:
@@ -219,14 +221,14 @@ def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     return rows
 
 
-def _blank_row(runtime: Runtime, settings: BenchmarkConfig) -> BenchmarkRow:
-    """Return a row that holds the conditions alone."""
+def _blank_row(runtime: Runtime, config: BenchmarkConfig) -> BenchmarkRow:
+    """Return a row with the conditions of this benchmark, and no network yet."""
     return BenchmarkRow(
-        "", 0.0, settings.batch, 0.0, runtime.name, settings.threads, machine_name(), runtime.versions(), ""
+        "", 0.0, config.batch, 0.0, runtime.name, config.threads, machine_name(), runtime.versions(), ""
     )
 
 
-def _earlier(path: Path, blank: BenchmarkRow) -> list[BenchmarkRow]:
+def _earlier_rows(path: Path, blank: BenchmarkRow) -> list[BenchmarkRow]:
     """Return the rows that `path` holds already; `InvalidInput` where their conditions differ from those of `blank`."""
     rows = read_measurements(path) if path.exists() else []
     for row, name in product(rows, CONDITIONS):
@@ -252,16 +254,16 @@ def machine_name() -> str:
     return f"{model}, {os.cpu_count()} cores"
 
 
-def busy() -> str | None:
-    """Return one line where other work on this machine will disturb a measurement, else None."""
+def busy_caution() -> str | None:
+    """Return a line of caution where other work on this machine will disturb a measurement, else None."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load <= BUSY_LOAD_PER_CORE * cores:
         return None
     return f"caution: the machine is busy (load average {load:.1f} on {cores} cores); latencies may come out too high"
 
 
-def wide(rows: Sequence[BenchmarkRow]) -> str | None:
-    """Return one line where runs scattered too far for a measurement to be trusted, else None."""
+def spread_caution(rows: Sequence[BenchmarkRow]) -> str | None:
+    """Return a line of caution where runs scattered too far for a measurement to be trusted, else None."""
     scattered = [row for row in rows if row.spread > WIDE_SPREAD]
     if not scattered:
         return None

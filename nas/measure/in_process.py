@@ -1,4 +1,4 @@
-"""A runtime of the extra `export` that runs in this process."""
+"""The runtimes that run in this process; their packages come with the extra `export`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from nas.measure.benchmark import Loader, Timed
 
 @dataclass(frozen=True)
 class InProcessRuntime:
-    """A `measure.Runtime`: the packages that it needs, what tells its version, and what loads a network."""
+    """A `Runtime` in this process: its packages, a function that returns its version, and one that loads a network."""
 
     name: str
     packages: tuple[str, ...]
@@ -26,5 +26,5 @@ class InProcessRuntime:
 
     @contextmanager
     def open(self, *, threads: int, batch: int) -> Iterator[Loader]:
-        """Yield what loads networks."""
+        """Yield the function that loads networks."""
         yield partial(self.load, threads, batch)

@@ -1,4 +1,7 @@
-"""LiteRT on the CPU (XNNPACK), float32: https://ai.google.dev/edge/litert; the file of nas.export.tflite.graph."""
+"""The runtime LiteRT on the CPU (XNNPACK), float32: https://ai.google.dev/edge/litert.
+
+Networks are those of nas.export.tflite.graph. The package is imported where it is used: it is an optional dependency.
+"""
 
 from importlib.metadata import version
 
@@ -9,6 +12,7 @@ from nas.measure.random_weights import random_images, random_tensor
 
 
 def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
+    """Return `arch` with random weights, ready to be timed."""
     from nas.export.tflite.graph import interpreter, tflite_model
 
     model = tflite_model(arch, random_tensor, {})

@@ -1,4 +1,7 @@
-"""Numbers to fill a network with where only its speed counts: cheap, and of a scale that makes no subnormal numbers."""
+"""Random weights and images for networks of which only the speed counts.
+
+Their scale keeps activations in the range of normal floats: subnormal ones would be slow.
+"""
 
 import math
 
@@ -8,11 +11,11 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 
 CONSTANTS = {"scale": 1.0, "var": 1.0, "gamma": 1.0, "bias": 0.0, "mean": 0.0}  # by the last part of a tensor's name
-DEPTHWISE_RANK = 3  # [k, k, C]: every output channel sees one input channel
+DEPTHWISE_RANK = 3  # of weights [k, k, C], where every output channel has one input channel
 
 
 def random_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the tensor `name` of nas.nn.network: weights are normal with He's deviation, the same ones every time."""
+    """Return the tensor `name` of nas.nn.network, the same one every time; weights are normal by He's rule."""
     kind = name.rpartition(".")[2]
     if kind in CONSTANTS:
         return np.full(shape, CONSTANTS[kind], np.float32)
@@ -21,5 +24,5 @@ def random_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def random_images(arch: ArchSpec, batch: int) -> NDArray[np.float32]:
-    """Return images [batch, H, W, C], normal, the same ones every time."""
+    """Return images [batch, H, W, C] of normal numbers, the same ones every time."""
     return np.random.default_rng(1).standard_normal((batch, *arch.input_shape), dtype=np.float32)

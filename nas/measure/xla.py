@@ -1,4 +1,4 @@
-"""XLA on the CPU, float32: the Flax network of nas.nn, compiled ahead of time, in a process of its own.
+"""The runtime XLA on the CPU, float32: the Flax network of nas.nn, compiled ahead of time, in a process of its own.
 
 XLA takes its number of threads from NPROC when it starts (the thread settings in XLA_FLAGS have no effect in jax 0.10),
 hence the process. The depthwise convolution is the sum of shifted products of nas.nn.primitives, four times as fast on
@@ -23,7 +23,7 @@ END_TIMEOUT_S = 10
 
 
 class Xla:
-    """Runs networks in a process that is started for them."""
+    """The `Runtime` that runs networks in a process started for them."""
 
     name = "xla"
 
@@ -33,7 +33,7 @@ class Xla:
 
     @contextmanager
     def open(self, *, threads: int, batch: int) -> Iterator[Loader]:
-        """Yield what loads networks into a new process, which ends with this context."""
+        """Yield the function that loads networks into a new process, which ends with this context."""
         ours, theirs = get_context("spawn").Pipe()
         process = get_context("spawn").Process(target=_serve, args=(theirs, threads, batch), daemon=True)
         process.start()
@@ -49,13 +49,13 @@ class Xla:
         try:
             yield load
         finally:
-            ours.close()  # the process ends where it finds nobody to answer
+            ours.close()  # the process ends when the other side of its pipe is closed
             process.join(END_TIMEOUT_S)
             process.kill()
 
 
 def _ask(connection: Connection, question: Any) -> Any:
-    """Return the answer of the other process."""
+    """Send a question to the other process and return its answer."""
     try:
         connection.send(question)
         return connection.recv()
@@ -64,8 +64,8 @@ def _ask(connection: Connection, question: Any) -> Any:
 
 
 def _serve(connection: Connection, threads: int, batch: int) -> None:
-    """Answer until the other side is gone: a spec as dictionary is loaded, (index, runs) are times in ms."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the asking process stops this one
+    """Answer questions until the pipe is closed: a spec (a dict) is loaded, (index, runs) gives times."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks also ends this one
     os.environ |= {"NPROC": str(threads), "JAX_PLATFORMS": "cpu"}  # jax is not imported yet
     networks: list[Timed] = []
     try:
@@ -82,7 +82,8 @@ def _serve(connection: Connection, threads: int, batch: int) -> None:
 
 
 def _loaded(arch: ArchSpec, batch: int) -> Timed:
-    import jax
+    """Return `arch` with random weights, compiled, ready to be timed."""
+    import jax  # after NPROC is set, and only in the process that runs networks
 
     from nas.nn.network import merged, weight_shapes
 

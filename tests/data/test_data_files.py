@@ -47,7 +47,7 @@ def test_float_pixels_are_scaled_without_loss(convert: Callable[[Any], Any], tmp
     np.testing.assert_array_equal(dataset.x_train, values["x_train"])
 
 
-def test_pictures_without_a_channel_axis_and_wide_integers(tmp_path: Path) -> None:
+def test_images_without_a_channel_axis_and_wide_integers(tmp_path: Path) -> None:
     values = arrays()
     flat = {**values, "x_train": values["x_train"][..., 0].astype(np.int64), "x_test": values["x_test"][..., 0]}
     assert load(save(tmp_path, flat)).digest == small().digest
@@ -58,7 +58,7 @@ def test_npz_without_a_test_set_holds_one_out(tmp_path: Path) -> None:
     path = save(tmp_path, {"x_train": values["x_train"], "y_train": values["y_train"]})
     dataset = load(path)
     assert np.bincount(dataset.y_train).tolist() == [18] * 3 and np.bincount(dataset.y_test).tolist() == [2] * 3
-    assert "a fixed stratified 10% of it was held out" in dataset.notes[0]
+    assert "a fixed stratified 10% of it was set aside" in dataset.notes[0]
     assert load(path).digest == dataset.digest
 
 
@@ -116,7 +116,7 @@ def test_missing_key(key: str, tmp_path: Path) -> None:
 
 def test_no_key_at_all(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"lacks x_train and y_train; .* it has none of them"):
-        load(save(tmp_path, {"pictures": X}))
+        load(save(tmp_path, {"images": X}))
 
 
 def test_a_class_too_rare_to_hold_out(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert load(str(tmp_path), resolution=4).class_names == ("plane", "train")
 
 
-def test_one_colour_picture_makes_all_colour(tmp_path: Path) -> None:
+def test_one_colour_image_makes_all_colour(tmp_path: Path) -> None:
     class_folders(tmp_path, mode="L")
     for index, mode in enumerate(("RGBA", "P", "CMYK", "1", "LA")):
         image(tmp_path / "cat" / f"more{index}.tif", 255, "RGB" if mode == "LA" else mode)

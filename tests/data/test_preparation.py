@@ -70,7 +70,7 @@ def test_negative_seeds_are_refused() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**40), epoch=st.integers(0, 1000), n=st.integers(1, 200), data=st.data())
-def test_epochs_visit_each_picture_at_most_once(seed: int, epoch: int, n: int, data: st.DataObject) -> None:
+def test_epochs_visit_each_image_at_most_once(seed: int, epoch: int, n: int, data: st.DataObject) -> None:
     batch = data.draw(st.integers(1, n))
     indices = epoch_indices(seed, epoch, n, batch)
     assert indices.shape == (n // batch, batch) and indices.dtype == np.int32
@@ -95,7 +95,7 @@ def test_batches_that_do_not_fit(batch: int) -> None:
 AUGMENT: Any = jax.jit(augment, static_argnums=2)
 
 
-def test_resize_agrees_with_pillow_where_it_shrinks_and_keeps_flat_pictures() -> None:
+def test_resize_agrees_with_pillow_where_it_shrinks_and_keeps_flat_images() -> None:
     x = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1), dtype=np.uint8)
     ours = resize(x, 8)
     theirs = [np.asarray(Image.fromarray(p[..., 0]).resize((8, 8), Image.Resampling.BILINEAR)) for p in x]
@@ -125,7 +125,7 @@ def test_channel_stats_and_input_standardise() -> None:
     np.testing.assert_allclose(x.std((0, 1, 2)), 1, atol=1e-5)
 
 
-def test_flat_pictures_do_not_divide_by_zero() -> None:
+def test_flat_images_do_not_divide_by_zero() -> None:
     flat = Labelled(np.full((4, 2, 2), 9, np.uint8), np.array([0, 0, 1, 1]))
     mean, std = channel_stats(build_dataset("flat", flat, flat))
     np.testing.assert_allclose([mean[0], std[0]], [9 / 255, 1 / 255], rtol=1e-6)

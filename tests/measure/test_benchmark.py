@@ -27,7 +27,7 @@ from nas.measure.benchmark import (
     Loader,
     measure,
     read_measurements,
-    summarised,
+    summarise,
     warm_up,
     write_measurements,
 )
@@ -157,11 +157,11 @@ def test_warming_up_ends_when_medians_agree_or_never_will() -> None:
 
 @given(st.lists(st.lists(st.floats(0.1, 100), min_size=1, max_size=7), min_size=1, max_size=7), st.floats(0.5, 2))
 def test_the_latency_is_the_median_of_the_quietest_round(rounds: list[list[float]], factor: float) -> None:
-    latency, spread = summarised(rounds)
+    latency, spread = summarise(rounds)
     assert min(map(min, rounds)) <= latency <= min(map(max, rounds)) and spread >= 0
     worse = [*rounds, [latency + 1] * 3]  # a round under other load changes nothing
-    assert summarised(worse)[0] == latency
-    scaled = summarised([[time * factor for time in times] for times in rounds])
+    assert summarise(worse)[0] == latency
+    scaled = summarise([[time * factor for time in times] for times in rounds])
     assert scaled == pytest.approx((latency * factor, spread), abs=1e-3)
 
 
