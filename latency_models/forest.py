@@ -46,7 +46,7 @@ def feature_names() -> tuple[str, ...]:
 def features_of(archs: Sequence[ArchSpec], batches: Sequence[int]) -> Array:
     """Return the features [N, P] of networks at their batch sizes, counted on the kernels alone.
 
-    MACs and activation elements are those of the whole batch, as is the largest map that a kernel writes.
+    MACs and activation elements are those of the whole batch, as is the largest feature map that a kernel writes.
     """
     workload = Workload.of(archs, batches, ELEMENTS)
     kernels = [kernel for arch in archs for kernel in arch.kernels]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
 from nas.protocols import Decision, Genotypes, Proposer
-from nas.space.genotypes import canonical
+from nas.space.genotypes import canonical, keys
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,6 @@ def with_results(state: S, genotypes: Genotypes, objectives: NDArray[np.float64]
         genotypes=np.concatenate([state.genotypes, np.asarray(genotypes, np.int32)]),
         objectives=np.concatenate([state.objectives.reshape(len(state), width), values]),
     )
-
-
-def keys(genotypes: Genotypes) -> list[bytes]:
-    """Return one hashable key per row of genotypes [N, D]."""
-    rows = np.ascontiguousarray(genotypes, np.int32)
-    return [row.tobytes() for row in rows]
 
 
 def first_new(candidates: Genotypes, seen: set[bytes], count: int) -> Genotypes:

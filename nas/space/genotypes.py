@@ -31,6 +31,12 @@ def sample(decisions: Sequence[Decision], rng: np.random.Generator, count: int) 
     return canonical(decisions, rng.integers(0, sizes, size=(count, len(sizes)), dtype=np.int32))
 
 
+def keys(genotypes: NDArray[np.integer[Any]]) -> list[bytes]:
+    """Return one hashable key per row of genotypes [N, D]."""
+    rows = np.ascontiguousarray(genotypes, np.int32)
+    return [row.tobytes() for row in rows]
+
+
 class DecisionSpace(ABC):
     """Base of search spaces that list their choices as `all_decisions`: decisions by name, batches of genotypes."""
 

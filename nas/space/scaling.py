@@ -42,7 +42,7 @@ def scale_channels(channels: int, width: float) -> int:
 
 
 def with_input(arch: ArchSpec, resolution: int, channels: int, num_classes: int) -> ArchSpec:
-    """Return `arch` for square images of `resolution` px; early strides become 1 for a last map of at least 4x4."""
+    """Return `arch` for square images of `resolution` px; early strides become 1 for a final feature map of 4x4."""
     ops = [op for stage in arch.stages for op in stage]
     strides = drop_early_strides(resolution, [getattr(op, "stride", 1) for op in ops])
     restrided = iter(

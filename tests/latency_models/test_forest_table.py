@@ -70,13 +70,13 @@ def test_the_sum_that_follows_a_forest_ranks_as_it_does() -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> str:
-    """A forest in a file, with a held-out error."""
+    """A forest in a file, with a cross-validated error."""
     path = tmp_path / "device.forest.json"
     path.write_text(forest_text(Forest("latency", 1, 40, FOREST.features, FOREST.trees, 4.25)))
     return str(path)
 
 
-def test_a_forest_keeps_its_held_out_error_in_its_file_and_an_older_file_has_none(file: str) -> None:
+def test_a_forest_keeps_its_cross_validated_error_in_its_file_and_an_older_file_has_none(file: str) -> None:
     assert load_forest(Path(file)).cross_validated_mape_percent == 4.25
     assert "held-out error 4.2 % (MAPE) on 40 measured networks" in load_forest(Path(file)).error_note
     Path(file).write_text(forest_text(FOREST))
@@ -85,7 +85,7 @@ def test_a_forest_keeps_its_held_out_error_in_its_file_and_an_older_file_has_non
 
 
 @pytest.mark.parametrize("value", ["-1", '"small"', "NaN"])
-def test_a_broken_held_out_error_is_one_line(file: str, value: str) -> None:
+def test_a_broken_cross_validated_error_is_one_line(file: str, value: str) -> None:
     Path(file).write_text(Path(file).read_text().replace("4.25", value, 1))
     with pytest.raises(InvalidInput, match="held_out_mape_percent must be a number of at least 0"):
         load_forest(Path(file))

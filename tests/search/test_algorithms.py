@@ -20,9 +20,9 @@ from nas.search.algorithms.swarm import Swarm
 from nas.search.constraints.bounds import Bounded
 from nas.search.pareto import non_dominated
 from nas.search.strategy import strategy
-from nas.search.trials import from_json, keys, mutated, to_json
+from nas.search.trials import from_json, mutated, to_json
 from nas.space.cost_table import MACS, PARAMS, compile_table
-from nas.space.genotypes import canonical
+from nas.space.genotypes import canonical, keys
 from tests.support.tabular import Tabular, free
 from tests.support.tiny import SPACE as TINY
 

@@ -1,4 +1,4 @@
-"""Laws of staged spaces: genotypes and specs round trip, cost terms cover the network, proxies commute with decoding."""
+"""Laws of staged spaces: genotypes and specs round trip, cost terms are the network, proxies commute with decoding."""
 
 from dataclasses import replace
 from typing import Any
@@ -105,7 +105,7 @@ def test_uib_represents_every_block_type_of_the_conv_models() -> None:
     ("resolution", "kept"),
     [(224, (2, 2, 2, 2, 2)), (128, (2,) * 5), (64, (1, 2, 2, 2, 2)), (28, (1, 1, 2, 2, 2)), (16, (1, 1, 1, 2, 2))],
 )
-def test_early_strides_go_until_the_last_map_has_four_pixels(resolution: int, kept: tuple[int, ...]) -> None:
+def test_early_strides_go_until_the_final_feature_map_has_four_pixels(resolution: int, kept: tuple[int, ...]) -> None:
     assert drop_early_strides(resolution, (2,) * 5) == kept
 
 

@@ -11,7 +11,7 @@ from nas.nn.layers import Depthwise, Linear, Norm, Normalise
 
 
 class MobileMQABlock(nnx.Module):
-    """Multi-query attention over the positions of a map with one key and one value head, arXiv 2404.10518, Eq. 2."""
+    """Mobile multi-query attention: one key and one value head over all positions, arXiv 2404.10518, Eq. 2."""
 
     def __init__(
         self,

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.protocols import Genotypes, Proposer
-from nas.search.trials import Trials, first_new, keys, no_trials, proposals, with_results
-from nas.space.genotypes import canonical
+from nas.search.trials import Trials, first_new, no_trials, proposals, with_results
+from nas.space.genotypes import canonical, keys
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.protocols import Genotypes, Proposer
-from nas.search.trials import Trials, keys, no_trials, proposals, with_results
-from nas.space.genotypes import canonical
+from nas.search.trials import Trials, no_trials, proposals, with_results
+from nas.space.genotypes import canonical, keys
 
 
 @dataclass(frozen=True)

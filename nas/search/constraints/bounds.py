@@ -6,7 +6,7 @@ them. How, from top to bottom of this file:
 1. Sampling. Importance sampling with exponential tilting (rare-event sampling; Siegmund 1976, Annals of Statistics
    4(4)): genotypes are sampled with probability proportional to exp(-weights . costs), exactly, by variable elimination
    (nas/search/constraints/elimination.py). With the right weights a good part of the samples is feasible; choosing
-   among the feasible ones with the inverse probabilities restores the distribution that is wanted: every decision
+   among the feasible ones with the inverse probabilities restores the target distribution: every decision
    uniform, given the bounds. Bounds on maxima (peak memory) forbid single options and are exact without weights.
 2. Repair of offspring: path relinking (Glover 1997) towards a feasible sample, which ends there at the latest.
 3. Feasibility. A feasible genotype is looked for among the samples, then by local search. That there is none is proved
@@ -27,9 +27,8 @@ from nas.protocols import Decision, Genotypes, SearchSpace
 from nas.search.constraints.elimination import Step, eliminate, elimination_order
 from nas.search.constraints.elimination import sample as sample_steps
 from nas.search.constraints.repair import neighbours
-from nas.search.trials import keys
 from nas.space.cost_table import CostTable, Term, within
-from nas.space.genotypes import canonical, sample
+from nas.space.genotypes import canonical, keys, sample
 
 Limit = tuple[CostTable, float]  # a cost over the space and its upper bound
 
@@ -374,8 +373,8 @@ def newton_weights(weights: NDArray[np.float64], ratios: NDArray[np.float64]) ->
     """Return the weights [M] >= 0 after a Newton step that moves the mean ratios half a deviation below 1.
 
     `ratios` [N, M] are costs over bounds of samples under the present `weights`. Let Z(w) be the sum of
-    exp(-w . ratios) over all genotypes and m the means that are wanted. log Z(w) + w . m is convex, its gradient is m
-    less the mean ratios under w, and its Hessian is their covariance; so its minimum over w >= 0 has the wanted means,
+    exp(-w . ratios) over all genotypes and m the target means. log Z(w) + w . m is convex, its gradient is m
+    less the mean ratios under w, and its Hessian is their covariance; so its minimum over w >= 0 has the target means,
     or lower ones with weight 0 where a bound does not bind. The samples give gradient and Hessian.
     """
     # In units of standard deviations, so that costs of any scale count alike; 1e-6 keeps the covariance regular.
