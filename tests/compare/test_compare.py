@@ -17,7 +17,7 @@ from nas.compare.table import tables
 from nas.errors import InvalidInput, UnknownName
 from nas.ops import Shape
 from nas.records.networks import PUBLISHED_KIND
-from nas.records.results import display_text, load_result
+from nas.records.results import TRAINED_ALONE, display_text, load_result
 from nas.search.pareto import hypervolume_2d, non_dominated
 from nas.zoo import BASELINES, reference
 from tests.support.run_folder import ALONE, SPACE, accuracy_of, add_finalists, make_run, trained_alone
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_run(path / "first")
     make_run(path / "second", seed=1)
     save_arch(SPEC, path / "mine.json")
-    training(path / "trained", SPEC, how="trained alone, test pictures", width=1, resolution=224)
+    training(path / "trained", SPEC, how=TRAINED_ALONE, width=1, resolution=224)
     return path
 
 
@@ -108,7 +108,7 @@ def test_two_inputs_have_references_each_and_a_wide_one_none(tmp_path: Path) -> 
 
 
 def test_a_proxy_trained_alone_is_named_as_one(tmp_path: Path) -> None:
-    folder = training(tmp_path / "small", SPEC, how="trained alone, test pictures", width=0.25)
+    folder = training(tmp_path / "small", SPEC, how=TRAINED_ALONE, width=0.25)
     assert any("small was trained as a proxy" in note for note in compare([folder], ["rpi5"]).notes)
 
 

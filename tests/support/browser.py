@@ -32,7 +32,7 @@ def installed() -> str | None:
 
 
 class Browser:
-    """One page in a browser; `errors` collects what goes to its console as an error, and every request it makes."""
+    """A browser with one page; `errors` collects the errors in its console, `requests` the addresses it asks for."""
 
     def __init__(self, program: str, home: Path) -> None:
         self.errors: list[str] = []
@@ -95,7 +95,7 @@ class Browser:
                 return dict(answer["result"])
 
     def open(self, path: Path, width: int, height: int = 900, *, dark: bool = False) -> None:
-        """Open a file in a window of so many pixels, and wait until its figures are drawn."""
+        """Open a file in a window of so many pixels, and wait until it is loaded."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -136,7 +136,7 @@ class Browser:
         self.call("Input.dispatchKeyEvent", {"type": "keyUp", **values})
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """Write a image of the window, or of the `whole` page, as PNG."""
+        """Write a screenshot of the window, or of the `whole` page, as PNG."""
         result = self.call("Page.captureScreenshot", {"captureBeyondViewport": whole} | self._clip(whole))
         path.write_bytes(base64.b64decode(result["data"]))
 

@@ -1,4 +1,4 @@
-"""Evaluators that test workers: what they return is known, and certain genotypes make them fail."""
+"""Evaluators for tests of workers: their accuracies are known, and certain genotypes make them fail."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from nas.protocols import Evaluator
 
-KILL_ONCE, KILL, RAISE, SLEEP, GPU = 90, 91, 92, 93, 94  # a first gene that makes a batch special
+KILL_ONCE, KILL, RAISE, SLEEP, GPU = 90, 91, 92, 93, 94  # a first decision index that triggers an effect
 
 
 class Weighted:
-    """The sum of the genes, weighted; or a batch's special effect."""
+    """An evaluator whose accuracy is the weighted sum of the decision indices, unless the batch triggers an effect."""
 
     def __init__(self, payload: dict[str, Any]) -> None:
         self.payload = payload
@@ -42,7 +42,10 @@ class Weighted:
 
 
 class Compiled:
-    """Sums over long float32 products by XLA, whose order depends on the number of threads; and that number, first."""
+    """An evaluator that sums long float32 products by XLA, in an order that depends on the number of threads.
+
+    The first value that it returns is that number.
+    """
 
     def __init__(self, payload: dict[str, Any]) -> None:
         import jax

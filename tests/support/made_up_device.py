@@ -17,7 +17,7 @@ TOGETHER = replace(APART, name="together", kind_memory_efficiency=(), overlap=Tr
 
 
 def sampled(count: int, seed: int) -> tuple[ArchSpec, ...]:
-    """Random networks of the once-for-all space."""
+    """Return random networks of the once-for-all space."""
     return tuple(OFA.decode(tuple(map(int, g))) for g in OFA.sample(np.random.default_rng(seed), count))
 
 

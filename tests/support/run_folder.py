@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from latency_models.target import load_target, target_names
 from nas.arch import ArchSpec, save_arch
 from nas.ops import Shape
-from nas.records.results import Accuracy, AccuracyKind, Result, load_result, save_result
+from nas.records.results import SUPERNET, Accuracy, AccuracyKind, Result, load_result, save_result, trained_for
 from nas.search.pareto import non_dominated
 from nas.space.choices import stage
 from nas.space.staged import StagedSpace
@@ -34,20 +34,20 @@ MODEL = load_target(TARGET).model()
 VALIDATION = 500  # images
 
 
-def kind(how: str = "supernet weights, held-out pictures", width: float = 0.5) -> AccuracyKind:
-    """The kind of accuracy of the run: a proxy's."""
+def kind(how: str = SUPERNET, width: float = 0.5) -> AccuracyKind:
+    """Return the kind of accuracy of the run: that of a proxy."""
     return AccuracyKind("digits", "0" * 64, 16, width, how)
 
 
 def accuracy_of(arch: ArchSpec, rng: np.random.Generator) -> Accuracy:
-    """A made-up accuracy that grows with size, a multiple of 1 / `VALIDATION`."""
+    """Return a made-up accuracy that grows with size, a multiple of 1 / `VALIDATION`."""
     top1 = 0.97 - 0.25 * (1e8 / arch.macs) ** 0.7 + rng.normal(0, 0.01)
     top1 = round(float(np.clip(top1, 0, 1)) * VALIDATION) / VALIDATION
     return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / VALIDATION)), VALIDATION, kind())
 
 
 def result_of(arch: ArchSpec, genotype: tuple[int, ...], accuracy: Accuracy, **changes: Any) -> Result:
-    """A result with true costs."""
+    """Return a result with true costs."""
     body: dict[str, Any] = {
         "space": SPACE.name,
         "target": TARGET,
@@ -84,7 +84,7 @@ def make_run(run: Path, *, seed: int = 0, finished: bool = True, count: int = 40
     arch = SPACE.decode(best)
     fine = SPACE.fine(arch)
     stages: list[tuple[str, StagedSpace, int]] = [("coarse", SPACE.coarse(), 12), ("fine", fine, 12 if finished else 3)]
-    lines = [line for name, space, chunks in stages for line in journal_of(name, space, chunks, rng)]
+    lines = [line for name, space, length in stages for line in journal_of(name, space, length, rng)]
     (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     coarse = SPACE.coarse().sample(rng, 1)[0]
     shape = SPACE.coarse().decode(coarse)
@@ -100,13 +100,13 @@ def make_run(run: Path, *, seed: int = 0, finished: bool = True, count: int = 40
     return run
 
 
-ALONE = "trained alone for 4 epochs, held-out pictures"
+ALONE = trained_for(epochs=4)
 
 
 def add_finalists(run: Path, *, count: int = 3) -> Path:
-    """Let a finished run have chosen by training alone: of `count` finalists after 4 epochs, and one after 1 only.
+    """Rewrite a finished run as one that trained finalists alone: `count` for 4 epochs, and one for 1 epoch only.
 
-    What it found is the best of these, and the worst in the supernet.
+    The result is the best of these, and the worst in the supernet.
     """
     best = load_result(run / "best.json")
     known = Accuracy(0.9, float(np.sqrt(0.9 * 0.1 / VALIDATION)), VALIDATION, kind(ALONE))
@@ -152,8 +152,8 @@ def write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
         csv.writer(file).writerows([header, *rows])
 
 
-def journal_of(name: str, space: StagedSpace, chunks: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """The journal of one stage in which the policy slowly prefers one option."""
+def journal_of(name: str, space: StagedSpace, records: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return the journal of one stage in which the policy gradually prefers one option."""
     decisions = [{"name": d.name, "options": [list(o) if isinstance(o, tuple) else o for o in d.options]}
                  for d in space.decisions]  # fmt: skip
     expected = space.sample(rng, 1)[0]
@@ -161,15 +161,15 @@ def journal_of(name: str, space: StagedSpace, chunks: int, rng: np.random.Genera
     lines: list[dict[str, Any]] = [
         {"stage": name, "decisions": decisions, "target_latency": middle, "latency_unit": "ms"}
     ]
-    for chunk in range(chunks):
-        done = (chunk + 1) / 12
+    for record in range(records):
+        done = (record + 1) / 12
         policy = [softened(len(d.options), int(w), done, rng) for d, w in zip(space.decisions, expected, strict=True)]
         argmax = space.canonical(np.array([[int(np.argmax(row)) for row in policy]]))[0]
         lines.append(
             {
-                "stage": name, "step": 20 * (chunk + 1), "steps": 240,
+                "stage": name, "step": 20 * (record + 1), "steps": 240,
                 "loss": 2.3 * (1 - 0.8 * done), "train_top1": 0.1 + 0.8 * done, "entropy": 1 - 0.7 * done, "beta": 0.1,
-                "sampled_latency": middle * (1.1 - 0.1 * done) if chunk else None, "argmax": [int(i) for i in argmax],
+                "sampled_latency": middle * (1.1 - 0.1 * done) if record else None, "argmax": [int(i) for i in argmax],
                 "argmax_latency": MODEL.predict_ms(space.decode(argmax)), "argmax_reward_top1": 0.1 + 0.75 * done,
                 "policy": [row.tolist() for row in policy],
             }
@@ -185,6 +185,6 @@ def softened(count: int, expected: int, done: float, rng: np.random.Generator) -
 
 
 def trained_alone(accuracy: Accuracy, **changes: Any) -> dict[str, Any]:
-    """The JSON form of an accuracy, with some fields of its kind replaced."""
+    """Return the JSON form of an accuracy, with some fields of its kind replaced."""
     body = accuracy.to_dict()
     return body | {"kind": body["kind"] | changes}

@@ -15,7 +15,7 @@ GATES = st.sampled_from(["hard_sigmoid", "sigmoid"])
 
 @st.composite
 def ops(draw: st.DrawFn, channels: int) -> Op:
-    """Any op on a map of `channels`, its residual drawn only where input and output agree."""
+    """Draw any op on a map of `channels`, with a residual only where input and output agree."""
     stride, out, act = draw(STRIDES), draw(CHANNELS | st.just(channels)), draw(ACTS)
     residual = stride == 1 and out == channels and draw(st.booleans())
     kind = draw(st.sampled_from([Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MixConv, MobileMQA]))
@@ -42,14 +42,14 @@ def ops(draw: st.DrawFn, channels: int) -> Op:
 
 @st.composite
 def archs(draw: st.DrawFn, max_ops: int = 5, max_side: int = 9) -> ArchSpec:
-    """A small random network: up to `max_ops` ops of any type in up to three stages, sides up to `max_side` pixels."""
+    """Draw a small network: up to `max_ops` ops of any type in up to three stages, sides up to `max_side` pixels."""
     shape = Shape(draw(st.integers(1, max_side)), draw(st.integers(1, max_side)), draw(CHANNELS))
     stages: list[list[Op]] = [[]]
-    at = shape
+    last_shape = shape
     for _ in range(draw(st.integers(1, max_ops))):
-        op = draw(ops(at.channels))
+        op = draw(ops(last_shape.channels))
         stages[-1].append(op)
-        at = op.out_shape(at)
+        last_shape = op.out_shape(last_shape)
         if len(stages) < 3 and draw(st.booleans()):
             stages.append([])
     return ArchSpec(

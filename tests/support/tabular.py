@@ -1,4 +1,4 @@
-"""A space without networks: decisions and tables of costs, for tests of what sees genotypes only."""
+"""A search space without networks, for tests of code that sees genotypes only: decisions and tables of costs."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from nas.space.cost_table import CostTable, Term
 
 @dataclass(frozen=True)
 class Tabular:
-    """Decisions with numbers for options. What would decode a genotype is missing."""
+    """Decisions whose options are numbers; there is no `decode`."""
 
     decisions: tuple[Decision, ...]
     name: str = "tabular"
@@ -22,11 +22,11 @@ class Tabular:
         return tuple(len(decision.options) for decision in self.decisions)
 
     def grid(self) -> NDArray[np.int32]:
-        """Every genotype [N, D], inactive options included."""
+        """Return every genotype [N, D], inactive options included."""
         return np.stack(np.meshgrid(*map(np.arange, self.sizes), indexing="ij"), -1).reshape(-1, len(self.sizes))
 
     def table(self, terms: dict[tuple[int, ...], object], name: str = "cost", combiner: Combiner = "sum") -> CostTable:
-        """Return the cost that adds these terms, or takes their maximum."""
+        """Return the cost that is the sum of these terms, or their maximum."""
         arrays = tuple(Term(scope, np.asarray(values, float)) for scope, values in terms.items())
         return CostTable(name, combiner, 0.0, arrays, self.sizes)
 

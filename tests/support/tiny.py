@@ -39,7 +39,7 @@ PRESET = replace(
 
 
 def latency_range(settings: SearchConfig) -> tuple[float, float]:
-    """Return what latencies the space of `settings` reaches, also where theirs is out of reach."""
+    """Return the smallest and largest latency that the space reaches, also where the budget of `settings` is beyond."""
     try:
         return make_plan(settings).reachable
     except InvalidInput as error:

@@ -36,7 +36,7 @@ FORMAT = SingleFile(
     loading="""
 import onnxruntime
 session = onnxruntime.InferenceSession("{name}", providers=["CPUExecutionProvider"])
-logits, = session.run(None, {{"pictures": images}})  # float32 [N, C, H, W]
+logits, = session.run(None, {{session.get_inputs()[0].name: images}})  # float32 [N, C, H, W]
 """,
 )
 export = FORMAT.export
