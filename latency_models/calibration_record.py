@@ -56,6 +56,7 @@ def parse_calibration(data: Any, where: str) -> CalibrationRecord:
 
 
 def _real(value: Any, where: str, least: float = 0.0, most: float = math.inf) -> float:
+    """Return a finite number from `least` to `most`; `InvalidInput` for anything else."""
     if type(value) not in (int, float) or not (math.isfinite(value) and least <= value <= most):
         bounds = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of at least {least:g}"
         raise InvalidInput(f"{where} must be a finite number {bounds}, got {value!r:.60}")
@@ -67,6 +68,7 @@ def _correlation(value: Any, where: str) -> float | None:
 
 
 def _range(value: Any, where: str) -> tuple[float, float]:
+    """Return the numbers in a list of the smallest and the largest; `InvalidInput` for anything else."""
     if not (isinstance(value, list) and len(value) == 2):
         raise InvalidInput(f"{where} must be a list of the smallest and the largest, got {value!r:.60}")
     low, high = (_real(item, where) for item in value)

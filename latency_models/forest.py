@@ -201,6 +201,7 @@ def _tree(data: Any, where: str) -> Tree:
 
 
 def _finite(item: Any) -> bool:
+    """Return whether a JSON value is a finite number."""
     try:
         return type(item) in (int, float) and math.isfinite(item)
     except OverflowError:  # a whole number beyond every float

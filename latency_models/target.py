@@ -255,6 +255,7 @@ def parse_target(name: str, toml: str, where: str) -> Target:
 
 
 def _of_file(path: Path) -> Target:
+    """Return the target in a file of the user."""
     return parse_target(path.stem, _decoded(read_bytes(path), str(path)), str(path))
 
 
@@ -269,11 +270,13 @@ def _folder() -> list[Any]:
 
 @cache
 def _registered(name: str) -> Target:
+    """Return the target in a file of this package."""
     path = files("latency_models").joinpath("targets", f"{name}.toml")
     return parse_target(name, _decoded(path.read_bytes(), str(path)), f"{name}.toml")
 
 
 def _decoded(data: bytes, where: str) -> str:
+    """Return the text in UTF-8 `data`; `InvalidInput` where it is none."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -281,6 +284,7 @@ def _decoded(data: bytes, where: str) -> str:
 
 
 def _number(table: Any, field: str, where: str) -> SourcedValue[float]:
+    """Return the sourced value under the key `field`, checked against the range that this key allows."""
     positive = field in POSITIVE or field in POSITIVE_OPTIONAL
     return number(table, field, where, positive=positive, most=1.0 if field in SHARES else math.inf)
 

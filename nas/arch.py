@@ -167,6 +167,7 @@ def arch_json(arch: ArchSpec, metadata: Mapping[str, str] | None = None) -> str:
 
 
 def _op_from_dict(data: Any, where: str) -> Op:
+    """Return the op of a JSON form; `where` names its place for errors."""
     if not isinstance(data, dict) or not isinstance(data.get("op"), str):
         raise InvalidInput(f"{where} must be an object with a field 'op', got {data!r:.60}")
     if data["op"] not in OPS:
@@ -175,6 +176,7 @@ def _op_from_dict(data: Any, where: str) -> Op:
 
 
 def _typed(cls: type[OpT], data: Any, where: str) -> OpT:
+    """Return the op of class `cls` with the fields in `data`, each checked for its type; keys as in `FILE_KEYS`."""
     if not isinstance(data, dict):
         raise InvalidInput(f"{where} must be an object, got {data!r:.60}")
     known = {FILE_KEYS.get(f.name, f.name): f for f in fields(cls)}
@@ -197,6 +199,7 @@ def _field(expected: Any, value: Any, where: str) -> Any:
 
 
 def _of_type(expected: Any, value: Any, where: str) -> Any:
+    """Return `value` after checking that it is of the plain type `expected`; a whole number is a float too."""
     ok = type(value) in (int, float) if expected is float else type(value) is expected
     if not ok:
         raise InvalidInput(f"{where} must be of type {expected.__name__}, got {value!r:.60}")
@@ -204,6 +207,7 @@ def _of_type(expected: Any, value: Any, where: str) -> Any:
 
 
 def _check_keys(data: Mapping[str, Any], required: set[str], known: set[str], where: str) -> None:
+    """Raise where a required key is missing or a key is unknown."""
     if missing := sorted(required - set(data)):
         raise InvalidInput(f"{where} lacks the field '{missing[0]}'")
     if extra := sorted(set(data) - known):

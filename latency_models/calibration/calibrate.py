@@ -237,6 +237,7 @@ def _energy(networks: Sequence[Measurement], workload: Workload, fitted: Fit, mo
 
 
 def _energy_rows(energy: EnergyFit) -> tuple[tuple[str, SourcedValue[float]], ...]:
+    """Return the coefficients of the energy model as the sourced values of a target."""
     source = f"fit on {energy.networks} measured energies, cross-validated MAPE {energy.scores.mape_percent:.1f} %"
     values = {"power_w": energy.power_w, "pj_per_mac": energy.pj_per_mac, "pj_per_byte": energy.pj_per_byte}
     return tuple((name, SourcedValue(float(f"{value:.6g}"), source, "fitted")) for name, value in values.items())

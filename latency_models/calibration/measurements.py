@@ -104,6 +104,7 @@ def _arch(name: str, where: str, folder: Path) -> ArchSpec:
 
 
 def _positive(text: str, where: str) -> float:
+    """Return the number in a cell; `InvalidInput` where it is not positive and finite."""
     try:
         value = float(text)
     except ValueError:

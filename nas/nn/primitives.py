@@ -77,6 +77,7 @@ def _shift_and_add(padded: Array, weight: Array, stride: int, out: tuple[int, in
 
 
 def _cpu_depthwise(x: Array, weight: Array, stride: int, padding: Padding) -> Array:
+    """Return `depthwise` as a sum of shifted products, in float32."""
     k = weight.shape[0]
     (h, *ph), (w, *pw) = (_pads(size, k, stride, padding) for size in x.shape[1:3])
     padded = jnp.pad(x.astype(jnp.float32), ((0, 0), ph, pw, (0, 0)))
@@ -92,6 +93,7 @@ def _spread(g: Array, x_shape: tuple[int, ...], k: int, stride: int, padding: Pa
     for size in x_shape[1:3]:
         out, low, _ = _pads(size, k, stride, padding)
         before = k - 1 - low
+        # zeros before, zeros after (so that the convolution ends at the size of x), zeros between neighbours
         config.append((before, size + k - 1 - before - ((out - 1) * stride + 1), stride - 1))
     return lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)])
 
@@ -147,6 +149,8 @@ def _depthwise_fwd(x: Array, weight: Array, stride: int, padding: Padding) -> tu
 
 
 def _depthwise_bwd(stride: int, padding: Padding, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    """Return the gradients of x and weight of a depthwise convolution from that of its output."""
+
     def cpu(x: Array, weight: Array, g: Array) -> tuple[Array, Array]:
         dw = _cpu_depthwise_dw(x, g, weight.shape[0], stride, padding)
         return _cpu_depthwise_dx(x.shape, weight, g, stride, padding).astype(x.dtype), dw.astype(weight.dtype)
@@ -180,6 +184,7 @@ def _conv2d_fwd(x: Array, weight: Array, stride: int, padding: Padding) -> tuple
 
 
 def _cpu_conv2d_bwd(x: Array, weight: Array, g: Array, stride: int, padding: Padding) -> tuple[Array, Array]:
+    """Return the gradients of x and weight: one matrix product per tap, and a convolution of stride 1."""
     k = weight.shape[0]
     (h, *ph), (w, *pw) = (_pads(size, k, stride, padding) for size in x.shape[1:3])
     padded, flat = jnp.pad(x, ((0, 0), ph, pw, (0, 0))), g.reshape(-1, g.shape[-1])
@@ -192,6 +197,8 @@ def _cpu_conv2d_bwd(x: Array, weight: Array, g: Array, stride: int, padding: Pad
 
 
 def _conv2d_bwd(stride: int, padding: Padding, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    """Return the gradients of x and weight of a convolution from that of its output."""
+
     def other(x: Array, weight: Array, g: Array) -> tuple[Array, Array]:
         dx, dw = jax.vjp(partial(_lax_conv, stride=stride, padding=padding), x, weight)[1](g)
         return dx, dw
@@ -233,6 +240,7 @@ def batch_norm(x: Array, scale: Array, bias: Array, eps: float = 1e-5) -> Array:
 
 
 def _batch_norm_fwd(x: Array, scale: Array, bias: Array, eps: float) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+    """Return the normalised x, and what the backward pass needs: centred x, scale, bias, 1 / standard deviation."""
     x32 = x.astype(jnp.float32)
     centred = x32 - x32.mean((0, 1, 2))
     inv = lax.rsqrt(jnp.square(centred).mean((0, 1, 2)) + eps)

@@ -26,6 +26,7 @@ class MobileMQA(Op):
         return shape
 
     def kernels(self, shape: Shape) -> list[Kernel]:
+        """Return the kernels: norm, query, keys, values, attention, output."""
         channels, heads, positions = shape.channels, self.heads, shape.height * shape.width
         query = conv("query", shape, heads * self.key_dim, 1, 1, norm=False)
         keys, values = self.shared_head("key", shape, self.key_dim), self.shared_head("value", shape, self.value_dim)

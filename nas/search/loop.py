@@ -195,6 +195,7 @@ def _initial_state(task: SearchTask) -> Any:
 
 
 def _genotypes(record: Record, journal: Journal) -> Genotypes:
+    """Return the genotypes [N, D] in a record of the journal; `InvalidInput` where it is none of a round."""
     asked = np.asarray(record["asked"], np.int32)
     if asked.ndim != 2 or len(asked) != len(record["accuracy"]):
         raise InvalidInput(f"{journal.path} has a round of '{record['stage']}' that is none; start a new run")
@@ -218,6 +219,7 @@ def _after_round(
 
 
 def _progress(task: SearchTask, history: SearchHistory, done: int, rate: float, workers: int) -> Progress:
+    """Return the event that reports the state of the search; `rate` is in candidates per second."""
     best = float(history.accuracies[history.best]) if len(history.accuracies) else None
     left = (task.trials - done) / rate
     return Progress(task.name, done, task.trials, argmax_top1=best, seconds_left=left, per_second=rate, workers=workers)

@@ -116,6 +116,7 @@ def unit_of(name: str, model: Roofline) -> tuple[str, float]:
 
 
 def _table(space: SearchSpace, name: str, model: Roofline, energy: Energy | None) -> Column:
+    """Return the column of a registered cost, from its cost table."""
     check_names([name], energy is not None)
     cost = cost_column(name).cost(model, energy)
     assert cost is not None
@@ -124,6 +125,7 @@ def _table(space: SearchSpace, name: str, model: Roofline, energy: Energy | None
 
 
 def _forest_column(space: SearchSpace, path: str) -> Column:
+    """Return the column of the predictions of the forest in a file."""
     forest = load_forest(Path(path))
     return Column(path, heading_of(path, forest), ForestTable.of(space, forest, forest_name(path)))
 

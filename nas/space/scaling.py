@@ -64,6 +64,7 @@ def scale_down(arch: ArchSpec, resolution: int, width: float) -> ArchSpec:
 
 
 def _scale_op(op: Op, width: float) -> Op:
+    """Return the op with all its channel counts times `width`."""
     changed = {
         name: scale_channels(getattr(op, name), width)
         for name in ("out_channels", "expanded_channels", "se_channels", "key_dim", "value_dim")

@@ -58,6 +58,7 @@ class StagedSpace(DecisionSpace):
                 )
 
     def _filter_options(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Return the options of every choice of filters, by its name."""
         stages = [(f"stage{s}.filters", choices.filters) for s, choices in enumerate(self.stages)]
         return [("stem.filters", self.stem_filters), ("fused.filters", self.fused_filters), *stages]
 
