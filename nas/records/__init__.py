@@ -1,1 +1,1 @@
-"""What lies in a run folder, read and written: results, journal, locks, and the networks that a name or path stands for."""
+"""Files of a run folder, read and written: results, journal, lock, and the networks that a name or path stands for."""

@@ -1,4 +1,7 @@
-"""The journal of a run: one JSON object per line, appended and flushed to the disk, readable after any crash."""
+"""The journal of a run: one JSON object per line, appended and flushed to the disk, readable after any crash.
+
+An append that is cut short leaves a torn last line and nothing else, so that what came before can always be read.
+"""
 
 import json
 import os
@@ -14,9 +17,9 @@ Record = dict[str, Any]
 
 
 def read_journal(path: Path) -> tuple[list[Record], bool]:
-    """Return the records in `path`, none where it is missing, and whether the file holds just these.
+    """Return the records in `path`, none where it is missing, and whether the file holds these and nothing else.
 
-    A torn last line, the mark of a crash or of a write under way, is left out; a broken one before is `InvalidInput`.
+    A torn last line, left by a crash or by a write under way, is ignored; a broken one before it is `InvalidInput`.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -38,7 +41,7 @@ def read_journal(path: Path) -> tuple[list[Record], bool]:
 
 
 class Journal:
-    """An append-only file of records; a torn last line, the mark of a crash, is dropped when it is opened."""
+    """An append-only file of records; a torn last line, left by a crash, is removed when the journal is opened."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the journal at `path`; a broken line before the last one is `InvalidInput`."""
@@ -48,7 +51,7 @@ class Journal:
             self._write()
 
     def append(self, record: Record) -> None:
-        """Add one record; it is on the disk when this returns. `CannotWrite` where it is not, the rest as it was."""
+        """Add one record, which is on the disk when this returns. On `CannotWrite` the file stays as it was."""
         try:
             with open(self.path, "ab", buffering=0) as file:
                 end = file.seek(0, os.SEEK_END)
@@ -63,21 +66,24 @@ class Journal:
             raise CannotWrite(self.path, error) from error
         self.records.append(record)
 
-    def keep(self, keeps: Callable[[Record], bool]) -> None:
-        """Drop all records but those for which `keeps` is true: a resumed run forgets what came after its checkpoint."""
-        kept = [record for record in self.records if keeps(record)]
+    def keep(self, condition: Callable[[Record], bool]) -> None:
+        """Remove all records but those that meet `condition`: a resumed run drops those after its checkpoint."""
+        kept = [record for record in self.records if condition(record)]
         if len(kept) < len(self.records):
             self.records = kept
             self._write()
 
     def _write(self) -> None:
+        """Write the file anew from `records`."""
         write_whole(self.path, b"".join(map(_line, self.records)))
 
 
 def _write_all(file: int, data: bytes) -> None:
+    """Write `data` to a file descriptor; one call of `os.write` may take a part only."""
     while data:
         data = data[os.write(file, data) :]
 
 
 def _line(record: Record) -> bytes:
+    """Return the line of a record."""
     return json.dumps(record, allow_nan=False).encode() + b"\n"

@@ -1,7 +1,8 @@
-"""One process per run folder: a lock on a file in it, which ends with the process, however that ends (flock(2)).
+"""Locks of run folders, so that one process works on a folder: flock(2) on a file in it.
 
-The file names its holder for the message that a second process gets; it is removed when the work is done. A file that a
-kill left behind holds no lock, so the next process takes it over. Where the file system knows no locks, there are none.
+The lock ends with the process, however that ends. The file names its holder, for the message that a second process
+gets, and is removed when the work is done. A file that a kill left behind is not locked, so the next process takes it
+over. On a file system without locks nothing is locked.
 """
 
 import errno
@@ -17,17 +18,17 @@ from pathlib import Path
 from nas.errors import InvalidInput
 from nas.files import LOCK, CannotWrite, remove_temporaries
 
-PATIENCE_S = 0.5  # a look at the lock by `holder` keeps it for microseconds
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # of flock on some file systems
+PATIENCE_S = 0.5  # to wait for a lock: `holder` takes it too, for microseconds
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # from flock where a file system has no locks
 
 
 @contextmanager
 def locked(run: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """Hold the existing folder `run`; `InvalidInput` names the process and the host that still hold it in the end.
+    """Hold the lock of the existing folder `run`; `InvalidInput` names the holder if it is locked after `patience_s`.
 
-    Temporary files of writers that were killed are removed.
+    Temporary files that killed writers left are removed.
     """
-    with _opened(run / LOCK, patience_s) as file:
+    with _locked_file(run / LOCK, patience_s) as file:
         os.ftruncate(file, 0)
         with suppress(OSError):  # a full disk: then the message names no process
             os.write(file, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
@@ -44,7 +45,7 @@ def holder(run: Path) -> str | None:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _words(file)
+        return _holder_name(file)
     except OSError:
         return None
     finally:
@@ -53,19 +54,19 @@ def holder(run: Path) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path, patience_s: float) -> Iterator[int]:
-    """Open the file and lock it, so that the path still leads to it; remove it at the end."""
+def _locked_file(path: Path, patience_s: float) -> Iterator[int]:
+    """Open and lock the file at `path`; remove it at the end."""
     until = time.monotonic() + patience_s
     while True:
         file = _create(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            words = _words(file)
+            name = _holder_name(file)
             os.close(file)
             if time.monotonic() > until:
                 raise InvalidInput(
-                    f"{words} is working on {path.parent}; wait for it (nas watch {path.parent}), or stop it"
+                    f"{name} is working on {path.parent}; wait for it (nas watch {path.parent}), or stop it"
                 ) from None
             time.sleep(PATIENCE_S / 10)
             continue
@@ -73,9 +74,10 @@ def _opened(path: Path, patience_s: float) -> Iterator[int]:
             if error.errno not in NO_LOCKS:
                 os.close(file)
                 raise
-        if _leads_to(path, file):
+        if _is_file_at(path, file):
             break
-        os.close(file)  # its holder removed it between our opening and our locking
+        # Its holder removed it between our opening and our locking: we hold a lock that nobody else can see.
+        os.close(file)
     try:
         yield file
     finally:
@@ -85,19 +87,22 @@ def _opened(path: Path, patience_s: float) -> Iterator[int]:
 
 
 def _create(path: Path) -> int:
+    """Open the lock file, created where it is missing."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise CannotWrite(path, error) from error
 
 
-def _leads_to(path: Path, file: int) -> bool:
+def _is_file_at(path: Path, file: int) -> bool:
+    """Return whether the open `file` is the one at `path`."""
     with suppress(OSError):
         return os.path.samestat(os.stat(path), os.fstat(file))
     return False
 
 
-def _words(file: int) -> str:
+def _holder_name(file: int) -> str:
+    """Return the process and host that a lock file names."""
     try:
         stored = json.loads(os.pread(file, 1000, 0))
         return f"process {stored['pid']} on {stored['host']}"

@@ -1,4 +1,8 @@
-"""What a comparison compares: runs with their fronts, trained networks, spec files and published reference networks."""
+"""The networks that a name, a file or a folder stands for: runs with their fronts, trainings, specs, references.
+
+`arch_of` returns the one architecture that a command line names; `load_item` all the entries of an item to compare,
+with their accuracies.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -25,10 +29,7 @@ from nas.zoo import (
 )
 
 if TYPE_CHECKING:
-    from nas.arch import ArchSpec
-
-if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # imported where a table is read: `nas describe` and `nas zoo` need none
 
 Source = Literal["run", "spec", "reference"]
 PUBLISHED_KIND = {
@@ -36,21 +37,19 @@ PUBLISHED_KIND = {
     "mobilenetv4-tab6": "ImageNet-1k top-1 of arXiv 2404.10518 Tab. 6, each at its own resolution",
 }
 VALIDATION_IMAGES = 50_000  # of ImageNet-1k: arXiv 1409.0575, section 3.1
-UNIVERSAL = (
-    "universal"  # folder of the network for all targets of a run for several, see nas.runs.multi_target_settings
-)
-EVERY_REFERENCE = "zoo"  # an item that stands for all references of a phone's size
+UNIVERSAL = "universal"  # folder of the network for all targets of a run; as in nas.runs.multi_target_settings
+EVERY_REFERENCE = "zoo"  # the item that stands for all baselines
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One architecture to compare. `item` is the run, file or network that it came from, `name` its own label.
+    """One architecture to compare, with its accuracy where one is known.
 
-    An accuracy is a fraction `top1` with its standard error; only those of one `kind` compare, "" where none is known.
+    Accuracies compare only where their `kind` is the same.
     """
 
-    item: str
-    name: str
+    item: str  # the run, file or network that it came from
+    name: str  # its own label
     source: Source
     arch: ArchSpec
     accuracy: Accuracy | None = None
@@ -66,7 +65,7 @@ class Entry:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy; of a published one what 50,000 validation images give."""
+        """The standard error of the accuracy; of a published one, that over 50,000 validation images."""
         if self.accuracy:
             return self.accuracy.standard_error
         return float(np.sqrt(self.top1 * (1 - self.top1) / VALIDATION_IMAGES))
@@ -85,20 +84,20 @@ def kind_text(kind: AccuracyKind) -> str:
 
 
 def load_items(items: Sequence[str | Path]) -> list[Entry]:
-    """Return what all `items` stand for; items with the same label get a number. Raises as `load_item`."""
+    """Return the entries of all `items`; items with the same label get a number. Raises as `load_item`."""
     groups: list[list[Entry]] = []
     for item in dict.fromkeys(map(str, items)):
         if item == EVERY_REFERENCE and not Path(item).exists():
             groups += [load_item(name) for name in BASELINES if name not in set(map(str, items))]
-        elif parts := _parts_of_run(Path(item)):
-            groups += [load_item(part) for part in parts]
+        elif folders := _target_folders(Path(item)):
+            groups += [load_item(folder) for folder in folders]
         else:
             groups.append(load_item(item))
     return _numbered(groups)
 
 
 def load_item(item: str | Path) -> list[Entry]:
-    """Return what one item of a comparison stands for: a run has its result and its front, all else one entry.
+    """Return the entries of one item to compare: of a run its result and its front, of anything else one.
 
     A run is a folder with experiment.json, or the part RUN/TARGET of a run for several targets. Raises `InvalidInput`
     or `UnknownName` in one line for what is none of these.
@@ -141,56 +140,57 @@ def load_trained(folder: Path) -> tuple[ArchSpec, Accuracy]:
 
 
 def baselines(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
-    """Return the reference networks for each input and number of classes that occurs, and what to say of them.
+    """Return the baselines, reference networks for each input and number of classes in `entries`, and notes on them.
 
     They have no accuracy: what they reach at that input and on that data is not known.
     """
     own = [entry.arch for entry in entries if entry.source != "reference"]
     taken = {entry.name for entry in entries}
-    deployments = list(dict.fromkeys((arch.input_shape, arch.num_classes) for arch in own))
+    inputs = list(dict.fromkeys((arch.input_shape, arch.num_classes) for arch in own))
     found, notes = [], []
-    for shape, classes in deployments:
-        words = f"{shape.height}x{shape.width}x{shape.channels}, {classes:,} classes"
+    for shape, classes in inputs:
+        described = f"{shape.height}x{shape.width}x{shape.channels}, {classes:,} classes"
         if shape.height != shape.width:
-            notes.append(f"no references for {words}: they take square images")
+            notes.append(f"no references for {described}: they take square images")
             continue
         for name in BASELINES:
             arch = with_input(reference(name), shape.height, shape.channels, classes)
-            label = name if len(deployments) == 1 else f"{name} at {shape.height} px"
+            label = name if len(inputs) == 1 else f"{name} at {shape.height} px"
             if label in taken:
                 label += f", {classes:,} classes"
             found.append(Entry(label, label, "reference", arch))
-        notes.append(f"references rebuilt for {words}: latency only")
+        notes.append(f"references rebuilt for {described}: latency only")
     return found, tuple(notes)
 
 
 def proxy_notes(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """Return a warning for every network that was trained as a proxy: what was trained has the proxy's latency."""
+    """Return a warning for every network that was trained as a proxy, which has the latency of the proxy."""
     return tuple(
-        f"{entry.name} was trained as a proxy: its latency is that of the small network, not of a deployed one"
+        f"{entry.name} was trained as a proxy: its latency is that of the small network, not of a target network"
         for entry in entries
         if entry.accuracy and entry.accuracy.kind.width != 1 and entry.accuracy.kind.how == TRAINED_ALONE
     )
 
 
-def _is_part(path: Path) -> bool:
-    """Return whether `path` is RUN/TARGET, the part for one target of a run for several."""
+def _is_target_folder(path: Path) -> bool:
+    """Return whether `path` is RUN/TARGET, the folder of one target in a run for several."""
     return (path / "best.json").exists() and (path.resolve().parent / "experiment.json").exists()
 
 
-def _parts_of_run(run: Path) -> list[Path]:
-    """Return the parts of a run for several targets, nothing for any other path."""
+def _target_folders(run: Path) -> list[Path]:
+    """Return the folders of the targets in a run for several, an empty list for any other path."""
     if not (run / "experiment.json").exists() or (run / "best.json").exists():
         return []
     return sorted(path.parent for path in run.glob("*/best.json"))
 
 
 def _of_run(run: Path, label: str) -> list[Entry]:
-    part = _is_part(run)
-    result = load_result(run / "best.json") if part else result_of_run(run)
-    if part and label == UNIVERSAL:
+    """Return the entries of a run: its result, its re-trained candidates, its front."""
+    of_several = _is_target_folder(run)
+    result = load_result(run / "best.json") if of_several else result_of_run(run)
+    if of_several and label == UNIVERSAL:
         result = replace(result, target=UNIVERSAL)
-    label = f"{run.resolve().parent.name}/{label}" if part else label
+    label = f"{run.resolve().parent.name}/{label}" if of_several else label
     return [_of_result(label, result), *_finalists(run, label, result), *_front(run, label, result)]
 
 
@@ -199,24 +199,24 @@ def _of_result(label: str, result: Result) -> Entry:
 
 
 def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
-    """Yield the finalists that were trained alone for as long as the run's best one, whose accuracy is of that kind."""
+    """Yield the candidates that were trained alone for as long as the result, whose accuracy is of that kind."""
     own, shared = result.accuracy, result.supernet_accuracy
     if shared is None or shared.kind == own.kind:
         return
-    table = _read(run / "finalists.csv", {"epochs": int, "top1": float, "pictures": int})
+    table = _read_table(run / "finalists.csv", {"epochs": int, "top1": float, "pictures": int})
     last = table[table["epochs"] == table.loc[table["digest"] == result.arch.digest, "epochs"].max()]
-    last = last.drop_duplicates("digest")  # the winner of the coarse stage stands in the contest of the fine one too
+    last = last.drop_duplicates("digest")  # the best of the coarse stage is ranked among those of the fine one too
     for digest, spec, top1, images in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
-        arch = _member(run, digest, spec, top1)
+        arch = _arch_of_row(run, digest, spec, top1)
         if arch != result.arch:
             accuracy, name = Accuracy.of(top1, images, own.kind), f"{label}/{digest[:8]} alone"
             yield Entry(label, name, "run", arch, accuracy, chosen=False, found_for=result.target)
 
 
 def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
-    """Yield the other specs of the run's front, all with accuracies under shared weights.
+    """Yield the other networks of the run's front, all with accuracies under shared weights.
 
-    Where the best one was chosen by another accuracy, it comes first with that under shared weights: it need not be on
+    Where the result was chosen by another accuracy, it comes first, with that under shared weights: it need not be on
     this front.
     """
     best, found_for = result.supernet_accuracy or result.accuracy, result.target
@@ -224,17 +224,17 @@ def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
         yield Entry(label, f"{label} in the supernet", "run", result.arch, best, found_for=found_for)
     if not (run / "front.csv").exists():
         return
-    table = _read(run / "front.csv", {"top1": float, "standard_error": float})
+    table = _read_table(run / "front.csv", {"top1": float, "standard_error": float})
     members = zip(table["digest"], table["spec"], table["top1"], table["standard_error"], strict=True)
     for digest, spec, top1, standard_error in members:
-        arch = _member(run, digest, spec, top1)
+        arch = _arch_of_row(run, digest, spec, top1)
         if arch != result.arch:
             accuracy = Accuracy(top1, standard_error, best.images, best.kind)
             yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False, found_for=found_for)
 
 
-def _read(path: Path, numbers: dict[str, type]) -> "pd.DataFrame":
-    """Return a table of a run's networks with the columns digest, spec and `numbers`."""
+def _read_table(path: Path, numbers: dict[str, type]) -> "pd.DataFrame":
+    """Return a CSV of a run's networks with the columns digest, spec and `numbers` (name -> type)."""
     import pandas as pd
 
     try:
@@ -244,7 +244,8 @@ def _read(path: Path, numbers: dict[str, type]) -> "pd.DataFrame":
         raise InvalidInput(f"{path} is no table of a run's networks ({error}); run the search again") from error
 
 
-def _member(run: Path, digest: str, spec: str, top1: float) -> ArchSpec:
+def _arch_of_row(run: Path, digest: str, spec: str, top1: float) -> ArchSpec:
+    """Return the architecture of a row of a table; `InvalidInput` where spec and row do not match."""
     arch = load_arch(run / str(spec))
     if arch.digest != digest or not 0 <= top1 <= 1:
         raise InvalidInput(f"a table in {run} and {spec} do not match, or the accuracy is none: the files were altered")
@@ -252,7 +253,7 @@ def _member(run: Path, digest: str, spec: str, top1: float) -> ArchSpec:
 
 
 def _numbered(groups: Sequence[Sequence[Entry]]) -> list[Entry]:
-    """Return all entries in one list; items with the same label get a number."""
+    """Return all entries in one list; items that share a label get numbers."""
     entries: list[Entry] = []
     labels = [group[0].item for group in groups]
     for i, group in enumerate(groups):
@@ -261,17 +262,14 @@ def _numbered(groups: Sequence[Sequence[Entry]]) -> list[Entry]:
     return entries
 
 
-def arch_of(text: str) -> "ArchSpec":
-    """Return the architecture that `text` names. Raises `UnknownName` where it is neither a name nor a path."""
-    from nas.arch import load_arch
-    from nas.records.results import result_of_run
-    from nas.zoo import ZOO, is_reference, reference
+def arch_of(text: str) -> ArchSpec:
+    """Return the architecture of a reference's name, a spec file, or the folder of a run or training.
 
+    Raises `UnknownName` where `text` is neither a name nor a path.
+    """
     if is_reference(text):
         return reference(text)
     if is_training(text):
-        from nas.records.networks import load_trained
-
         return load_trained(Path(text))[0]
     if os.path.isdir(text):
         return result_of_run(Path(text)).arch

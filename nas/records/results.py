@@ -1,4 +1,4 @@
-"""What a search or a training leaves behind, as typed data with a strict JSON form: accuracies, results, run folders.
+"""Results of searches and trainings: accuracies with their kind, and `Result`, typed data with a strict JSON form.
 
 A run folder holds `experiment.json` (settings), `journal.jsonl`, `checkpoints/`, `coarse.json` and `best.json`,
 `front.csv` with the specs in `specs/`, `evaluated.csv` and `report.html`. No file holds a clock or a host.
@@ -32,21 +32,21 @@ def display_text(stored: str) -> str:
 
 @dataclass(frozen=True)
 class AccuracyKind:
-    """What must be equal for two accuracies to be compared: data set, the network's input and width, how obtained."""
+    """The kind of an accuracy: two compare only where data, input and width of the network, and method are equal."""
 
     data: str  # name of the data set
     data_digest: str  # SHA-256 of its arrays
     resolution: int  # px of the images that the network saw
-    width: float  # of the proxy; 1 for the deployed network itself
+    width: float  # of the proxy; 1 for the target network itself
     how: str  # how it was obtained: `SUPERNET`, `TRAINED_ALONE` or `trained_for(epochs)`
 
     def stored_label(self) -> str:
-        """Return the kind as the column accuracy_kind of a CSV has it, in the words of release 0.1."""
+        """Return the kind as text for the column accuracy_kind of CSV files, which keep the wording of release 0.1."""
         network = "deployed network" if self.width == 1 else f"proxy of width {self.width:g}"
         return f"{self.data}, {network} at {self.resolution} px, {self.how}"
 
     def label(self) -> str:
-        """Return the kind in plain words, for axes and tables."""
+        """Return the kind as text for axes and tables."""
         return display_text(self.stored_label())
 
 
@@ -65,12 +65,12 @@ class Accuracy:
 
     @classmethod
     def of(cls, top1: float, images: int, kind: AccuracyKind) -> "Accuracy":
-        """Return a share of correct answers with the standard error of a binomial proportion."""
+        """Return the accuracy `top1` with the standard error of a binomial proportion over `images`."""
         return cls(top1, math.sqrt(top1 * (1 - top1) / images), images, kind)
 
 
 def trained_for(epochs: int) -> str:
-    """Return how an accuracy was obtained: by a training alone of so many epochs, on validation images."""
+    """Return the `AccuracyKind.how` of a network trained alone for `epochs` epochs, on validation images."""
     return f"trained alone for {epochs} epochs, held-out pictures"
 
 
@@ -84,7 +84,7 @@ def accuracy_from(data: Any) -> Accuracy:
 
 @dataclass(frozen=True)
 class Result:
-    """One architecture that a search found, with its predicted costs and how each number was obtained."""
+    """The result of a search: one architecture with its accuracy and its predicted costs."""
 
     arch: ArchSpec
     space: str
@@ -98,8 +98,12 @@ class Result:
     params: int
     peak_activation_bytes: int
     weight_bytes: int
-    accuracy: Accuracy  # by which it was chosen: under shared weights, or as the best finalist, trained alone
-    supernet_accuracy: Accuracy | None  # under shared weights; None where the stage's supernet cannot be it
+    accuracy: (
+        Accuracy  # by which it was chosen: under shared weights, or of candidate re-training
+    )
+    supernet_accuracy: (
+        Accuracy | None
+    )  # under shared weights; None where its stage's supernet does not hold it
     proxy_resolution: int
     proxy_width: float
     converged: bool
@@ -127,7 +131,7 @@ class Result:
         if data.get("version") != VERSION:
             raise InvalidInput(f"result version {data.get('version')!r} is not supported; this release reads {VERSION}")
         keys = {f.name: FILE_KEYS.get(f.name, f.name) for f in fields(cls)}
-        data = {"supernet_accuracy": None} | data  # unknown in files of before there were finalists
+        data = {"supernet_accuracy": None} | data  # files that were written before candidates were re-trained lack it
         if set(data) - {"schema", "version", "digest"} != set(keys.values()):
             wrong = sorted(set(keys.values()) ^ (set(data) - {"schema", "version", "digest"}))
             raise InvalidInput(f"the result lacks or has in excess the field '{wrong[0]}'; run the search again")
@@ -154,7 +158,7 @@ def save_result(result: Result, path: Path) -> None:
 
 
 def load_result(path: Path) -> Result:
-    """Return the result in `path` (`best.json`, `coarse.json`); one clear line where it holds none."""
+    """Return the result in `path` (`best.json`, `coarse.json`); `InvalidInput` where it holds none."""
     try:
         return Result.from_dict(read_json(path))
     except (InvalidInput, LookupError) as error:
@@ -163,7 +167,7 @@ def load_result(path: Path) -> Result:
 
 
 def result_of_run(run: Path) -> Result:
-    """Return the best result of the run folder `run`; says so where the run has not finished or is none."""
+    """Return the result of the run folder `run`; `InvalidInput` where it has not finished or is no run."""
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
     if not (run / "best.json").exists():
@@ -173,7 +177,7 @@ def result_of_run(run: Path) -> Result:
 
 
 def _refuse_several(run: Path) -> None:
-    """Raise where `run` holds one result per target, in folders of its own."""
+    """Raise where `run` has one result per target, each in a folder of its own."""
     stored = read_json(run / "experiment.json")
     targets = stored.get("targets", []) if isinstance(stored, dict) else []
     folders = [run / target for target in targets]
