@@ -80,7 +80,7 @@ from latency_models.roofline import Roofline
 from latency_models.sourced_values import SourcedValue
 from latency_models.target import Dtype, Target, load_target
 from latency_models.target_file import target_toml
-from nas.cli.calibrating import NO_MACS
+from nas.cli.tables.calibration import NO_MACS
 from nas.files import write_whole
 from nas.ops import KINDS, Kind
 from nas.zoo import reference

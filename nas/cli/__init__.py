@@ -1,4 +1,8 @@
-"""The command line `nas`: names to objects, print, exit status. Everything heavy is imported inside the commands."""
+"""The command line `nas`: parse the flags, run the command, print its errors in one line, return an exit status.
+
+The flags of a command (nas/cli/flags) are imported when its name is read, and what it does (nas/cli/commands) once its
+flags are parsed and checked: `nas --help` and a mistyped flag need not wait for jax.
+"""
 
 import gc
 import os
@@ -6,31 +10,16 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pkgutil import resolve_name
 from types import FrameType
 
-from nas.cli.arguments import Parser
+import nas
+from nas.cli.parser import build_parser
 from nas.errors import InvalidInput, UnknownName
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-
-
-def build_parser() -> Parser:
-    """Return the parser of all commands; each command puts its function into the namespace as `run`."""
-    from nas.cli import calibrating, comparing, finalists, listing, measuring, networks, runs, searching, training
-
-    parser = Parser(
-        prog="nas",
-        description="Hardware-aware neural architecture search for on-device networks.",
-        epilog="nas COMMAND --help explains one command.",
-    )
-    parser.add_argument("--version", action="store_true", help="print the version and leave")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    groups = (searching, runs, training, finalists, networks, comparing, calibrating, measuring, listing)
-    for group in groups:
-        group.add_commands(commands)
-    return parser
 
 
 def program() -> int:
@@ -44,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` and return the exit status: 0, 2 for bad input, 130 where the user stopped it."""
     with _terminated_like_interrupted():
         try:
-            _run(argv)
+            _run(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
             return 0
         except (InvalidInput, UnknownName) as error:
@@ -56,23 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return BROKEN_PIPE
 
 
-def _run(argv: Sequence[str] | None) -> None:
-    args = build_parser().parse_args(argv)
+def _run(argv: Sequence[str]) -> None:
+    args = build_parser(argv).parse_args(argv)
     if args.version:
-        print(f"nas {_version()}")
+        print(f"nas {nas.__version__}")
         return
     if args.command is None:
         raise InvalidInput("a command is missing; nas --help lists them")
-    args.run(args)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("nas-engine")
-    except PackageNotFoundError:
-        return "from a source tree that is not installed"
+    args.check(args)
+    resolve_name(args.run)(args)
 
 
 def _complain(message: str, status: int) -> int:

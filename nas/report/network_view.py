@@ -1,101 +1,18 @@
-"""One network block by block with its costs on one device: a table for a terminal, a plot (PNG, SVG), a page (HTML)."""
+"""One network block by block with its costs on one device, written to a file: a plot (PNG, SVG) or a page (HTML)."""
 
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Literal
 
-from rich.table import Table
-from rich.text import Text
-
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import write_whole
-from nas.ops import Kernel, Kind
 from nas.records.networks import Entry
-from nas.report.network_blocks import HEAD, NetworkBlock, name_in_block
-from nas.report.network_summary import BlockCost, block_costs, title, totals_text
+from nas.report.network_summary import title
 from nas.report.page import architecture_place, page
 from nas.report.page_data import page_data
-
-KIND_STYLES: dict[Kind, str] = {
-    "conv": "bright_cyan", "pointwise": "bright_blue", "depthwise": "green", "dense": "white", "matmul": "magenta",
-    "pool": "yellow", "elementwise": "bright_black",
-}  # fmt: skip
-BAR_WIDTH = 10  # characters
-EIGHTHS = " ▏▎▍▌▋▊▉"
-
-
-def network_table(arch: ArchSpec, model: Roofline) -> Table:
-    """Return the network as a rich table: a row per block with its kernels in colour, its share of MACs and of time."""
-    costs = block_costs(arch, model)
-    largest = max(max(cost.macs_share, cost.time_share) for cost in costs)
-    table = Table(title=title(arch, model), title_justify="left", caption_justify="left", pad_edge=False)
-    for name in ("stage", "block", "kernels", "output"):
-        table.add_column(name, overflow="fold")
-    for name in ("MACs", "of MACs", model.unit, "of time"):
-        table.add_column(name, justify="right" if name in ("MACs", model.unit) else "left", no_wrap=True)
-    stage = ""
-    for cost in costs:
-        block = cost.block
-        if stage and block.stage != stage:
-            table.add_section()
-        first, stage = block.stage != stage, block.stage
-        shape = "x".join(map(str, block.out_shape)) if block.tag != HEAD else f"{arch.num_classes:,} classes"
-        table.add_row(
-            stage.removeprefix("stage ") if first else "",
-            Text(short_description(block)),
-            kernel_labels(cost),
-            shape,
-            f"{cost.macs / 1e6:,.2f} M",
-            bar(cost.macs_share, largest),
-            f"{cost.time:.4f}",
-            bar(cost.time_share, largest),
-        )
-    table.caption = "\n".join(totals_text(arch, model))
-    return table
-
-
-def short_description(block: NetworkBlock) -> str:
-    """Return the description of a block without kernel sizes and channels: "UIB ExtraDW s2"."""
-    if block.tag == HEAD:
-        return "head"
-    name, *rest = block.description.split(", ")
-    name = " ".join(word for word in name.split() if not (word.startswith("k") and word[1:2].isdigit()))
-    return " ".join([name, *(word for word in rest if word in ("skip", "squeeze-excite") or word[0] == "s")])
-
-
-def kernel_labels(cost: BlockCost) -> Text:
-    """Return the labels of a block's kernels in order, each in the colour of its kind."""
-    text = Text()
-    for kernel in cost.kernels:
-        if text:
-            text.append(" ")
-        text.append(kernel_label(kernel), style=KIND_STYLES[kernel.kind])
-    return text
-
-
-def kernel_label(kernel: Kernel) -> str:
-    """Return size, output channels and stride of a kernel in short: "dw5/2", "1x1-96", "3x3-32/2", "fc-1280", "+"."""
-    stride, out = f"/{kernel.stride}" if kernel.stride > 1 else "", kernel.out_shape.channels
-    labels: dict[Kind, str] = {
-        "conv": f"{kernel.kernel_size}x{kernel.kernel_size}-{out}{stride}",
-        "pointwise": f"1x1-{out}{stride}",
-        "depthwise": f"dw{kernel.kernel_size}{stride}",
-        "dense": f"fc-{out}",
-        "pool": "pool",
-        "matmul": name_in_block(kernel),
-        "elementwise": "+" if name_in_block(kernel) == "add" else name_in_block(kernel),
-    }
-    return labels[kernel.kind]
-
-
-def bar(share: float, largest: float) -> str:
-    """Return a bar of characters, `BAR_WIDTH` long where `share` is `largest`, and the share in percent."""
-    full, eighths = divmod(round(8 * BAR_WIDTH * share / (largest or 1)), 8)
-    blocks = ("█" * full + EIGHTHS[eighths].strip()).ljust(BAR_WIDTH)
-    return f"{blocks} {share:6.1%}"
 
 
 def write(arch: ArchSpec, model: Roofline, path: Path) -> None:

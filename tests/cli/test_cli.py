@@ -18,7 +18,9 @@ from rich.console import Console
 
 from nas.arch import ArchSpec, load_arch, save_arch
 from nas.cli import main
-from nas.cli.live import LiveReporter, duration, summary
+from nas.cli.console import duration
+from nas.cli.live import LiveReporter
+from nas.cli.tables.search_result import summary
 from nas.ops import Conv, Head, Shape
 from nas.progress import Progress, ProgressReporter
 from nas.records.results import Result, load_result
@@ -189,7 +191,7 @@ def test_train_again_with_other_flags_is_refused(trained: tuple[Path, Path, str]
 
 
 def test_train_takes_the_proxy_of_the_run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nas.training.loop
+    import nas.cli.commands.train
 
     seen: list[Any] = []
 
@@ -197,7 +199,7 @@ def test_train_takes_the_proxy_of_the_run(finished: Path, tmp_path: Path, monkey
         seen.extend([arch, more["proxy_width"]])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nas.train, "train", stand_in)
+    monkeypatch.setattr(nas.cli.commands.train, "train", stand_in)
     assert main(["train", str(finished), "--proxy", "--out", str(tmp_path / "t")]) == 130
     result = load_result(finished / "best.json")
     assert seen == [scale_down(result.arch, result.proxy_resolution, result.proxy_width), result.proxy_width]
@@ -229,7 +231,7 @@ def test_export_flax_takes_the_weights_of_a_training(
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[SearchConfig]:
     """Replace the search by one that makes a synthetic run; the list gets the settings it was called with."""
-    import nas.runs.joint_search
+    from nas.runs import joint_search
 
     seen: list[SearchConfig] = []
 
@@ -249,8 +251,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[SearchConfig]:
     def resume(run: Path, watch: ProgressReporter, **_: Any) -> Result:
         return load_result(run / "best.json")
 
-    monkeypatch.setattr(nas.experiment, "search", search)
-    monkeypatch.setattr(nas.experiment, "resume", resume)
+    monkeypatch.setattr(joint_search, "search", search)
+    monkeypatch.setattr(joint_search, "resume", resume)
     return seen
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from nas.arch import load_arch
 from nas.cli import main
-from nas.cli.finalists import chosen
 from nas.errors import InvalidInput
 from nas.records.locks import locked
 from nas.records.results import result_of_run
+from nas.runs.front_training import best_of_front
 from nas.space.scaling import scale_down
 from tests.support.run_folder import SPACE, make_run
 from tests.support.tiny import images
@@ -29,7 +29,7 @@ def test_the_best_of_the_front_within_the_latency_are_taken(run: Path) -> None:
     result = result_of_run(run)
     with (run / "front.csv").open() as file:
         rows = {row["digest"]: row for row in csv.DictReader(file)}
-    found = chosen(run, result, 3)
+    found = best_of_front(run, result, 3)
     assert 1 <= len(found) <= 3
     assert all(one.latency <= result.latency_budget * 1.01 for one in found)
     within = sorted(
@@ -38,18 +38,18 @@ def test_the_best_of_the_front_within_the_latency_are_taken(run: Path) -> None:
     assert [one.supernet_top1 for one in found] == within[::-1][:3]
     assert all(one.arch.input_shape.height == result.proxy_resolution for one in found)
     with pytest.raises(InvalidInput, match="nothing on the front"):
-        chosen(run, replace(result, latency_budget=1e-6), 3)
+        best_of_front(run, replace(result, latency_budget=1e-6), 3)
 
 
 def test_altered_runs_are_refused(run: Path) -> None:
     result = result_of_run(run)
-    spec = run / "specs" / f"{chosen(run, result, 1)[0].digest[:12]}.json"
+    spec = run / "specs" / f"{best_of_front(run, result, 1)[0].digest[:12]}.json"
     spec.write_text(next(path for path in sorted(run.glob("specs/*.json")) if path != spec).read_text())
     with pytest.raises(InvalidInput, match="a file was altered"):
-        chosen(run, result, 1)
+        best_of_front(run, result, 1)
     (run / "front.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InvalidInput, match="not the front of a search"):
-        chosen(run, result, 1)
+        best_of_front(run, result, 1)
 
 
 def test_bad_requests_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +83,7 @@ def test_a_whole_one_on_pictures_of_8_px(run: Path, tmp_path: Path, capsys: pyte
     assert "is working on" in capsys.readouterr().err
     with (tmp_path / "out" / "finalists.csv").open() as file:
         (row,) = csv.DictReader(file)
-    (one,) = chosen(run, result_of_run(run), 1)
+    (one,) = best_of_front(run, result_of_run(run), 1)
     assert (row["digest"], row["state"]) == (one.digest, "finished")
     deployed = load_arch(run / "specs" / f"{one.digest[:12]}.json")
     trained = load_arch(next((tmp_path / "out").glob("trials/*/arch.json")))

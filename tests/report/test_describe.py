@@ -17,9 +17,11 @@ from latency_models.target import abstract_target, list_targets, load_target
 from nas.arch import ArchSpec
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.report.describe import describe, description_table, forest_row, target_rows, target_table, zoo_rows, zoo_table
+from nas.report.describe import describe, forest_row, target_rows, zoo_rows
+from nas.report.describe_tables import description_table, target_table, zoo_table
 from nas.report.network_summary import block_costs
-from nas.report.network_view import bar, network_table, write
+from nas.report.network_table import bar, network_table
+from nas.report.network_view import write
 from nas.zoo import ZOO, reference
 from tests.support.strategies import archs
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nas.cli import main
-from nas.cli.runs import ending, watch
+from nas.cli.commands.watch import watch
+from nas.cli.tables.runs import ending
 from nas.errors import InvalidInput
 from nas.records.locks import locked
 from nas.records.results import load_result

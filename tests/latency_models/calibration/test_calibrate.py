@@ -21,7 +21,7 @@ from latency_models.target import load_target, parse_target, target_names
 from latency_models.target_file import target_toml
 from latency_models.workload import Workload
 from nas.arch import ArchSpec
-from nas.cli.calibrating import NO_MACS
+from nas.cli.tables.calibration import NO_MACS
 from nas.errors import InvalidInput
 from nas.ops import KINDS
 from nas.registry import SPACES, load

@@ -1,0 +1,66 @@
+"""Types of arguments: each returns the value in a text, or states what must hold and what came."""
+
+import argparse
+import math
+from collections.abc import Callable
+
+LARGEST_SEED = 2**31 - 1
+
+
+def positive(text: str) -> float:
+    """Return the positive finite number in `text`."""
+    return _checked(text, float, lambda value: value > 0, "positive and finite")
+
+
+def positives(text: str) -> tuple[float, ...]:
+    """Return the positive finite numbers in the comma-separated `text`."""
+    return tuple(positive(part.strip()) for part in text.split(","))
+
+
+def non_negative(text: str) -> float:
+    """Return the finite number of at least 0 in `text`."""
+    return _checked(text, float, lambda value: value >= 0, "0 or more and finite")
+
+
+def share(text: str) -> float:
+    """Return the number above 0 and up to 1 in `text`."""
+    return _checked(text, float, lambda value: 0 < value <= 1, "above 0 and at most 1")
+
+
+def count(text: str) -> int:
+    """Return the whole number of at least 1 in `text`; 1_000 and 4e6 are numbers too."""
+    value = _checked(text, float, lambda value: value >= 1 and value == int(value), "a whole number of at least 1")
+    return int(text) if text.isdecimal() else int(value)
+
+
+def additional(text: str) -> int:
+    """Return the whole number of at least 1 in `text`, "+200" say."""
+    return count(text.removeprefix("+"))
+
+
+def whole(text: str) -> int:
+    """Return the whole number of at least 0 in `text`."""
+    return int(_checked(text, int, lambda value: value >= 0, "a whole number of at least 0"))
+
+
+def seed(text: str) -> int:
+    """Return the whole number from 0 to `LARGEST_SEED` in `text`."""
+    return int(_checked(text, int, lambda value: 0 <= value <= LARGEST_SEED, f"a whole number, 0 to {LARGEST_SEED}"))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in the comma-separated `text`."""
+    found = tuple(part.strip() for part in text.split(","))
+    if not all(found) or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"must be different names with commas between them, got '{text}'")
+    return found
+
+
+def _checked(text: str, kind: Callable[[str], float], holds: Callable[[float], bool], words: str) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and holds(value)):
+        raise argparse.ArgumentTypeError(f"must be {words}, got '{text}'")
+    return value

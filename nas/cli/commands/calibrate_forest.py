@@ -1,0 +1,41 @@
+"""nas calibrate --model forest: a random forest from a table of measurements, beside simpler forms."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from latency_models.calibration.forest_fit import ForestReport, forest_of
+from latency_models.calibration.measurements import read_measurements
+from latency_models.forest import forest_text
+from nas.cli.new_target import new_file
+from nas.cli.output import show
+from nas.errors import InvalidInput
+from nas.files import write_whole
+
+FOREST_SUFFIX = ".forest.json"
+
+
+def run(args: argparse.Namespace) -> None:
+    """Grow and write a forest."""
+    path = new_file(args, FOREST_SUFFIX, "forest")
+    if given := [flag for flag, value in (("--like", args.like), ("--dtype", args.dtype)) if value is not None]:
+        raise InvalidInput(f"{given[0]} belongs to a roofline; a forest counts elements, so it has no use for it")
+    report = forest_of(read_measurements(Path(args.measurements)), args.of or "latency")
+    write_whole(path, forest_text(report.forest))
+    show(args, forest_json(report, path), "nas.cli.tables.forest:forest_tables", report, path)
+
+
+def forest_json(report: ForestReport, path: Path) -> dict[str, Any]:
+    """Return a forest and its errors as plain JSON values."""
+    forest = report.forest
+    return {
+        "file": str(path),
+        "of": forest.of,
+        "unit": forest.unit,
+        "batch": forest.batch,
+        "networks": forest.networks,
+        "range": list(report.range),
+        "features": len(forest.features),
+        "trees": len(forest.trees),
+        "scores": {form: vars(each) for form, each in report.scores.items()},
+    }

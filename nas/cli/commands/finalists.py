@@ -1,0 +1,94 @@
+"""nas finalists: the best of a search trained alone, beside their accuracies in the supernet, under a live display."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+
+from nas.cli.console import aligned_table, console, latency_text
+from nas.cli.folders import run_folder
+from nas.cli.live import LiveReporter
+from nas.errors import InvalidInput
+from nas.records.locks import locked
+from nas.records.results import Result, result_of_run
+from nas.runs.front_training import open_trainings, train_candidates
+from nas.search.schedulers.halving import epochs
+from nas.training.candidates import (
+    HALVING,
+    Candidate,
+    CandidateRow,
+    OnCandidateEpoch,
+    check_scheduler,
+    default_rungs,
+    table_notes,
+    write_table,
+)
+from nas.training.loop import TrainingConfig
+from nas.training.optimizers import AdamW
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, then print the table. Started again with the same flags and folder, it goes on."""
+    folder = run_folder(args.folder)
+    check_scheduler(args.scheduler)
+    if args.workers is None and args.ray_address is None and args.scheduler != HALVING:
+        raise InvalidInput(f"the scheduler {args.scheduler} runs under Ray: add --workers N")
+    result = result_of_run(folder)
+    out = Path(args.out) if args.out else folder.with_name(f"{folder.name}-finalists")
+    optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
+    config = TrainingConfig(args.epochs, args.batch_size, optimizer)
+    candidates, trainings = open_trainings(folder, result, args.top, config, args.scheduler, out)
+    rungs = default_rungs(candidates, trainings) if args.scheduler == HALVING else (args.epochs,)
+    try:
+        with locked(out), LiveReporter() as reporter:
+            reporter.plan(_plan(candidates, result, args, out))
+            rows = train_candidates(
+                candidates, trainings, args.scheduler, _progress(candidates, rungs, reporter),
+                workers=args.workers, address=args.ray_address,
+            )  # fmt: skip
+            write_table(rows, out)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("the same command goes on from the last checkpoints") from stop
+    console().print(_table(rows))
+    for line in table_notes(rows, trainings):
+        console().print(line, markup=False)
+    console().print(f"wrote {out}/finalists.csv, curves and weights in {out}/trials", markup=False)
+
+
+def _progress(candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter: LiveReporter) -> OnCandidateEpoch:
+    """Return what shows an epoch: of all epochs that may come, and the best accuracy so far."""
+    steps = epochs(len(candidates), rungs)
+    known: dict[str, dict[int, float]] = {}
+
+    def on_epoch(digest: str, epoch: int, top1: float) -> None:
+        known.setdefault(digest, {})[epoch] = top1
+        done = sum(map(len, known.values()))
+        best = max(max(curve.values()) for curve in known.values())
+        reporter.advance("finalists", done, steps, f"{digest[:8]} epoch {epoch}: {top1:.1%}, best {best:.1%}")
+
+    return on_epoch
+
+
+def _plan(candidates: Sequence[Candidate], result: Result, args: argparse.Namespace, out: Path) -> list[str]:
+    where = f"on {args.workers or 1} Ray workers" if args.workers or args.ray_address else "in this process"
+    side = result.proxy_resolution
+    return [
+        f"{len(candidates)} finalists within {result.latency_budget:.4g} {result.latency_unit} on {result.target}",
+        f"trained as proxies of width {result.proxy_width:g} at {side} px, up to {args.epochs} epochs, {where}",
+        f"scheduler {args.scheduler}, measured on the validation images of the search, into {out}",
+    ]
+
+
+def _table(rows: Sequence[CandidateRow]) -> Table:
+    found = aligned_table(
+        "finalists trained alone", ["place", "network", "state"], ["epochs", "latency", "supernet", "alone", "gained"]
+    )
+    for row in map(asdict, rows):
+        found.add_row(
+            str(row["place"]), row["digest"][:12], row["error"] or row["state"], str(row["epochs"]),
+            latency_text(row["latency"], row["latency_unit"]), f"{row['supernet_top1']:.2%}",
+            f"{row['alone_top1']:.2%}", f"{row['gained']:+d}",
+        )  # fmt: skip
+    return found

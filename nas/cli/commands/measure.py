@@ -1,0 +1,75 @@
+"""nas measure: the latency of networks on this host, as a CSV that nas calibrate reads."""
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from nas.arch import ArchSpec
+from nas.cli.console import aligned_table, console
+from nas.cli.live import LiveReporter
+from nas.errors import InvalidInput
+from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, measure, read_table, spread_caution
+from nas.records.networks import arch_of, is_run, is_training
+from nas.registry import RUNTIMES, load
+from nas.zoo import is_reference
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure what the CSV does not hold yet, and print the rows of the networks that were named."""
+    runtime = load("runtime", RUNTIMES, args.runtime)
+    config = BenchmarkConfig(args.threads, args.batch, args.rounds, args.repeats, args.group)
+    out = Path(args.out)
+    archs = dict(networks(args.specs, out))
+    shown = console()
+    if caution := busy_caution():
+        shown.print(caution, markup=False)
+    try:
+        with LiveReporter() as reporter:
+            rows = measure(archs, runtime, config, out, advance=lambda *state: reporter.advance("measure", *state))
+    except KeyboardInterrupt as stop:
+        kept = f"{out} has what was measured" if out.exists() else "nothing was measured yet"
+        raise KeyboardInterrupt(f"{kept}; the same command goes on") from stop
+    shown.print(measurement_table(rows))
+    if caution := spread_caution(rows):
+        shown.print(caution, markup=False)
+    one = rows[0]
+    shown.print(f"{one.versions}; threads: {one.threads}; images per run: {one.batch}; {one.machine}", markup=False)
+    shown.print(f"wrote {out}", markup=False)
+
+
+def networks(texts: Sequence[str], out: Path) -> Iterator[tuple[str, ArchSpec]]:
+    """Yield (label, architecture) of what `texts` name; the label is a name, or a path relative to the folder of `out`.
+
+    Raises `InvalidInput` where there is no such spec, or where a CSV lacks the column arch.
+    """
+    for text in texts:
+        for one in _listed(text) if text.endswith(".csv") else [text]:
+            arch = arch_of(one)
+            yield one if is_reference(one) else os.path.relpath(_spec_file(one), out.parent), arch
+
+
+def _listed(text: str) -> Iterator[str]:
+    """Yield the networks in the column arch of a CSV; its paths are relative to its own folder."""
+    rows = read_table(Path(text), ["arch"])
+    if not rows:
+        raise InvalidInput(f"{text} lists no networks; write some with: nas calibrate --propose")
+    for name in (row["arch"].strip() for row in rows):
+        yield name if is_reference(name) else os.path.join(os.path.dirname(text), name)
+
+
+def _spec_file(text: str) -> str:
+    """Return the file that holds the spec of what `text` names."""
+    name = "arch.json" if is_training(text) else "best.json" if is_run(text) else ""
+    return os.path.join(text, name) if name else text
+
+
+def measurement_table(rows: Sequence[BenchmarkRow]) -> Table:
+    """Return the rows as a rich table."""
+    table = aligned_table("latency on this host", ("network",), ("latency ms", "spread"))
+    for row in rows:
+        table.add_row(Text(row.arch), f"{row.latency_ms:.3f}", f"{row.spread:.1%}")
+    return table

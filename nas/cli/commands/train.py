@@ -1,0 +1,73 @@
+"""nas train: one network, or its proxy, trained alone under a live display."""
+
+import argparse
+from pathlib import Path
+
+from nas.cli.console import console, duration
+from nas.cli.flags.train import check_out, out_folder
+from nas.cli.live import LiveReporter
+from nas.data import Dataset, load
+from nas.errors import InvalidInput
+from nas.files import CannotWrite
+from nas.records.networks import arch_of
+from nas.runs.single_training import TrainingSubject, data_of_run, for_classes, proxy_subject
+from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, train
+from nas.training.optimizers import AdamW
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, then print the test accuracy. Started again with the same flags and folder, it goes on."""
+    arch = arch_of(args.spec)
+    data, own_dir = (args.data, None) if args.data else data_of_run(args.spec)
+    data_dir, out = args.data_dir or own_dir, out_folder(args, data)
+    check_out(out)
+    dataset = load(data, Path(data_dir) if data_dir else None)
+    subject = TrainingSubject(for_classes(args.spec, arch, dataset))
+    if args.proxy:
+        subject = proxy_subject(
+            args.spec, subject.arch, dataset,
+            resolution=args.proxy_resolution, width=args.proxy_width, from_supernet=args.from_supernet,
+        )  # fmt: skip
+    optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
+    config = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed)
+    try:
+        with LiveReporter() as reporter:
+            reporter.plan(_plan(subject, dataset, config.epochs, out))
+            result = train(
+                subject.arch, dataset, config, out, lambda event: reporter.advance(*_state(event)),
+                initial_weights=subject.weights, proxy_width=subject.proxy_width,
+            )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("the same command goes on from the last checkpoint") from stop
+    except CannotWrite as error:
+        raise InvalidInput(f"{error}; then the same command goes on from the last checkpoint") from error
+    console().print(_summary(result, out), markup=False)
+
+
+def _plan(subject: TrainingSubject, dataset: Dataset, epochs: int, out: Path) -> list[str]:
+    arch = subject.arch
+    side, _, channels = arch.input_shape
+    network = "target network" if subject.proxy_width == 1 else f"proxy of width {subject.proxy_width:g}"
+    start = "random weights" if subject.weights is None else "the supernet's weights"
+    return [
+        f"network: {arch.name}, {network}, {side} px, {channels} channels, {arch.num_classes} classes",
+        f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
+        f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test images",
+        f"{epochs} epochs from {start}, into {out}",
+    ]
+
+
+def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
+    left = duration(event.step_s * (event.steps - event.step))
+    return "train", event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}, {left} left"
+
+
+def _summary(result: TrainResult, out: Path) -> str:
+    accuracy = result.accuracy
+    error = f"+- {100 * accuracy.standard_error:.2f} points (standard error, {accuracy.images:,} images)"
+    return (
+        f"test top-1 {accuracy.top1:.2%} {error}\n"
+        f"of: {accuracy.kind.label()}\n"
+        f"wrote {out}/arch.json, weights.safetensors, train.json\n"
+        f"next: nas compare {out} --targets edgetpu"
+    )

@@ -1,0 +1,67 @@
+"""nas calibrate: its flags, which of them go together, and which of its three tasks they ask for."""
+
+import argparse
+
+from nas.cli.argument_types import count, seed
+from nas.cli.flags.shared import IMAGENET_PX, add_json
+from nas.errors import InvalidInput
+
+DESCRIPTION = """\
+Fit a target of your own, or a random forest, to measured latencies. With
+--propose, write networks that are worth measuring for it instead."""
+EXAMPLE = "nas calibrate measured.csv --name my-phone --like pixel6-cpu"
+TO_MEASURE = "to-measure"  # the folder that proposals go to
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags, group by group."""
+    _add_fit(parser.add_argument_group("what to fit"))
+    proposals = parser.add_argument_group("what to measure")
+    proposals.add_argument("--propose", type=count, metavar="N", help="write N networks worth measuring instead")
+    proposals.add_argument("--space", metavar="S", help="space to propose from (default: uib)")
+    proposals.add_argument("--resolution", type=count, metavar="N", help=f"px of proposals (default: {IMAGENET_PX})")
+    proposals.add_argument("--seed", type=seed, metavar="S", help="of proposals (default: 0)")
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--out", metavar="PATH", help=f"new file (default: NAME.toml), or folder ({TO_MEASURE})")
+    add_json(output)
+    parser.set_defaults(check=check)
+
+
+def _add_fit(flags: argparse._ActionsContainer) -> None:
+    flags.add_argument(
+        "measurements", nargs="?", metavar="MEASUREMENTS.csv",
+        help="columns arch (spec beside the file, or a reference network) and latency_ms; optional batch, energy_mj, "
+        "runtime, threads, machine",
+    )  # fmt: skip
+    flags.add_argument("--name", metavar="N", help="name of the new target")
+    flags.add_argument("--like", metavar="T", help="target that gives byte widths, free kinds and a first guess")
+    flags.add_argument("--dtype", metavar="D", help="int8, fp16 or fp32 (default: fp32, or that of --like)")
+    flags.add_argument(
+        "--model", choices=("roofline", "forest"), default="roofline",
+        help="forest: a random forest in NAME.forest.json, from 20 networks up (default: roofline, a target)",
+    )  # fmt: skip
+    flags.add_argument("--of", choices=("latency", "energy"), help="what a forest predicts (default: latency)")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other, and choose what runs: a fit, a forest, or proposals."""
+    if args.propose is not None:
+        _check_proposals(args)
+        args.run = "nas.cli.commands.calibrate_proposals:run"
+        return
+    proposals = {"--space": args.space, "--resolution": args.resolution, "--seed": args.seed}
+    if given := [flag for flag, value in proposals.items() if value is not None]:
+        raise InvalidInput(f"{given[0]} belongs to --propose N; a fit has no use for it")
+    if args.measurements is None:
+        raise InvalidInput("name a CSV file of measurements, or give --propose N for networks worth measuring")
+    if args.model == "forest":
+        args.run = "nas.cli.commands.calibrate_forest:run"
+    elif args.of is not None:
+        raise InvalidInput("--of belongs to --model forest; a target holds latency, and energy where it was measured")
+
+
+def _check_proposals(args: argparse.Namespace) -> None:
+    if args.measurements is not None or args.name is not None:
+        raise InvalidInput("--propose N measures nothing: it goes without a CSV file and without --name")
+    if args.model == "forest" or args.of is not None:
+        raise InvalidInput("--propose N fits nothing: it goes without --model forest and without --of")

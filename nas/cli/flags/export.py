@@ -1,0 +1,26 @@
+"""nas export: its flags."""
+
+import argparse
+
+from nas.cli.flags.shared import add_data_dir, add_spec
+
+DESCRIPTION = "Write a network as a file for use elsewhere, and check it by running it."
+EXAMPLE = "nas export mobilenetv4-conv-s --format json --out conv-s.json"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags, group by group."""
+    network = parser.add_argument_group("what to export")
+    add_spec(network)
+    network.add_argument("--weights", metavar="W", help="folder of a training, or its weights.safetensors")
+    network.add_argument("--measured", metavar="CSV", help="latency of the network, by nas measure, for its model card")
+    int8 = parser.add_argument_group("quantisation")
+    int8.add_argument("--quantize", metavar="Q", help="int8, for onnx and tflite; needs --calibration")
+    int8.add_argument("--calibration", metavar="D", help="images for int8: name, .npz file or folder")
+    add_data_dir(int8)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--format", default="json", metavar="F",
+        help="json: the spec; flax: code and weights; stablehlo; onnx; tflite; timm: block strings and weights",
+    )  # fmt: skip
+    output.add_argument("-o", "--out", metavar="PATH", help="new file or folder (default: NAME.FORMAT or NAME-flax)")

@@ -1,0 +1,27 @@
+"""nas resume: its flags."""
+
+import argparse
+
+from nas.cli.argument_types import additional
+from nas.cli.flags.shared import add_search_workers
+from nas.cli.folders import run_folder
+
+DESCRIPTION = """\
+Go on with a search that was stopped, from its journal and checkpoints; the
+result is the same as without the stop."""
+EXAMPLE = "nas resume runs/uib-edgetpu-digits-quick-s0"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags, group by group."""
+    parser.add_argument_group("what to resume").add_argument("folder", metavar="RUN", help="folder of the run")
+    parser.add_argument_group("budget").add_argument(
+        "--budget", type=additional, metavar="+N", help="extend a finished run by N trials per target"
+    )
+    add_search_workers(parser.add_argument_group("where it runs"))
+    parser.set_defaults(check=check)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse what is no folder of a run."""
+    run_folder(args.folder)

@@ -1,0 +1,139 @@
+"""nas search: its flags, which of them go together, and what their defaults are."""
+
+import argparse
+from pathlib import Path
+
+from nas.cli.argument_types import count, names, positive, positives, seed, share, whole
+from nas.cli.flags.shared import IMAGENET_PX, Container, add_data, add_device, add_search_workers, device_flags
+from nas.cli.folders import check_new_folder, default_folder
+from nas.errors import InvalidInput
+
+DESCRIPTION = """\
+Search a space for the network of highest accuracy within a latency budget on a
+device, and within whatever other bounds are given. A search that was stopped
+goes on with nas resume."""
+EXAMPLE = "nas search --target edgetpu --latency-ms 0.8"
+JOINT = "joint"  # the algorithm that trains the weights and its policy together
+PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
+OF_ALGORITHMS = ("trials", "source", "universal")  # flags that the joint search has no use for
+OF_WEIGHTS = ("space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags, group by group."""
+    _add_subject(parser.add_argument_group("what to search for"))
+    _add_constraints(parser.add_argument_group("constraints"))
+    data = parser.add_argument_group("data")
+    add_data(data, default="digits")
+    parser.set_defaults(data="digits")
+    data.add_argument(
+        "--resolution", type=count, default=IMAGENET_PX, metavar="N",
+        help=f"input of the target network in px (default: {IMAGENET_PX})",
+    )  # fmt: skip
+    _add_budget(parser.add_argument_group("algorithm and budget"))
+    add_search_workers(parser.add_argument_group("where it runs"))
+    parser.add_argument_group("output").add_argument(
+        "--out", metavar="DIR", help="folder of the run (default: runs/SPACE-TARGET-DATA-PRESET-sSEED)"
+    )
+    defaults = {name: parser.get_default(name) for name in OF_WEIGHTS}
+    parser.set_defaults(check=check, defaults=defaults)
+
+
+def _add_subject(flags: Container) -> None:
+    flags.add_argument("--space", metavar="S", help="see nas spaces (default: uib; uib_smoke for smoke)")
+    add_device(flags)
+    flags.add_argument(
+        "--minimize", type=names, default=(), metavar="A,B",
+        help="further costs of front.csv: energy, memory, flash, macs, params or FILE.forest.json",
+    )  # fmt: skip
+    flags.add_argument(
+        "--universal", action="store_true", help="also one network for all targets, of least worst regret"
+    )
+
+
+def _add_constraints(flags: Container) -> None:
+    budget = flags.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--latency-ms", type=positives, metavar="X",
+        help="latency budget (default: the latency of mobilenetv4-conv-s); one per target",
+    )  # fmt: skip
+    budget.add_argument("--latency-ratio", type=positive, metavar="X", help="the same, relative to mobilenetv4-conv-s")
+    flags.add_argument("--max-params", type=count, metavar="N", help="hard bound on the parameters")
+    flags.add_argument("--max-macs", type=count, metavar="N", help="hard bound on the MACs")
+    flags.add_argument("--max-memory-kb", type=positive, metavar="X", help="hard bound on activations alive at once")
+    flags.add_argument("--max-flash-kb", type=positive, metavar="X", help="hard bound on the bytes of weights")
+    flags.add_argument("--max-energy-mj", type=positive, metavar="X", help="hard bound on the energy of a batch")
+    flags.add_argument(
+        "--bound", action="append", default=[], metavar="FILE.forest.json:MAX",
+        help="hard bound on what a forest predicts, kept by checked repair; may be repeated",
+    )  # fmt: skip
+
+
+def _add_budget(flags: Container) -> None:
+    flags.add_argument(
+        "--algorithm", default=JOINT, metavar="A",
+        help="joint: weights and policy together (default); over a supernet trained once: reinforce, random, "
+        "regularized-evolution, nsga2, local-search, swarm, gaussian-process, hybrid",
+    )  # fmt: skip
+    flags.add_argument(
+        "--preset", default="quick", metavar="P", help="smoke, quick, standard or paper (default: quick)"
+    )
+    flags.add_argument("--trials", type=count, metavar="N", help="per target and stage (default: by the preset)")
+    flags.add_argument(
+        "--finalists", type=whole, metavar="N",
+        help="joint: N candidates of the coarse stage, N/3 of the fine, trained alone (standard: 18; else 0)",
+    )  # fmt: skip
+    flags.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
+    flags.add_argument(
+        "--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is that of the target network"
+    )
+    flags.add_argument(
+        "--from", dest="source", metavar="RUN", help="search with the supernet of this run, train nothing"
+    )
+    flags.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other, a folder that cannot be had, and targets of no known name."""
+    device_flags(args)
+    if args.algorithm == JOINT:
+        _check_joint(args)
+    check_new_folder(out_folder(args))
+    from nas.cli.names import check_targets  # numpy, which --help does without
+
+    check_targets(targets_of(args))
+
+
+def _check_joint(args: argparse.Namespace) -> None:
+    """Refuse what belongs to other algorithms beside the joint search."""
+    given = [name for name in OF_ALGORITHMS if getattr(args, name)]
+    if given:
+        flag = {"source": "from"}.get(given[0], given[0]).replace("_", "-")
+        raise InvalidInput(f"--{flag} goes with an --algorithm over a supernet trained once, nsga2 say, not with joint")
+    if len(args.latency_ms or ()) > 1 or "," in (args.target or ""):
+        raise InvalidInput("the joint search trains for one target; for several choose an --algorithm, nsga2 say")
+
+
+def targets_of(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of the targets, none for an abstract device."""
+    target = device_flags(args)
+    try:
+        return names(target) if target is not None else ()
+    except argparse.ArgumentTypeError as error:
+        raise InvalidInput(f"--target {error}") from error
+
+
+def space_of(args: argparse.Namespace) -> str:
+    """Return the space asked for, or the one that belongs to the preset."""
+    space: str = args.space or PRESET_SPACES.get(args.preset, "uib")
+    return space
+
+
+def out_folder(args: argparse.Namespace) -> Path:
+    """Return the folder of the run; without --out it is named after the settings that matter."""
+    if args.out:
+        return Path(args.out)
+    target = device_flags(args)
+    device = "-".join(Path(name).stem for name in target.split(",")) if target else f"ridge{args.ridge_point:g}"
+    algorithm = () if args.algorithm == JOINT else (args.algorithm,)
+    return default_folder(space_of(args), device, Path(args.data).stem, args.preset, *algorithm, f"s{args.seed}")

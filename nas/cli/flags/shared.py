@@ -1,0 +1,80 @@
+"""Flags that several commands take, and what they mean together."""
+
+import argparse
+from typing import TypeAlias
+
+from nas.cli.argument_types import count, non_negative, positive
+from nas.errors import InvalidInput
+
+Container: TypeAlias = argparse._ActionsContainer  # a parser, or a group of its flags
+SPEC_OR_RUN = "reference network (nas zoo; NAME@WIDTH,PXpx too), JSON spec, or folder of a run or training"
+IMAGENET_PX = 224  # side of a target network's images, where no flag says
+
+
+def add_spec(flags: Container) -> None:
+    """Add the network that a command is about."""
+    flags.add_argument("spec", metavar="SPEC|RUN", help=SPEC_OR_RUN)
+
+
+def add_json(flags: Container) -> None:
+    """Add the flag for scripts."""
+    flags.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+
+def add_data(flags: Container, *, default: str) -> None:
+    """Add the flags that name the images; --data stays None where it is not given, `default` says what that means."""
+    flags.add_argument("--data", metavar="D", help=f"name, .npz file or folder (default: {default})")
+    add_data_dir(flags)
+
+
+def add_data_dir(flags: Container) -> None:
+    """Add the flag that says where published data sets lie."""
+    flags.add_argument("--data-dir", metavar="DIR", help="where published files lie (NAS_DATA_DIR, ~/.cache/nas)")
+
+
+def add_latency_model(flags: Container) -> None:
+    """Add the flag that chooses how a target predicts latency."""
+    flags.add_argument("--latency-model", default="default", metavar="M", help="default, or plain-roofline")
+
+
+def add_device(flags: Container, *, default: str | None = "edgetpu") -> None:
+    """Add the flags that name the device whose latency counts; `device_flags` checks that they go together."""
+    stated = f" (default: {default})" if default else ""
+    flags.add_argument("--target", metavar="T", help=f"device, see nas targets, or a .toml file of your own{stated}")
+    flags.add_argument("--ridge-point", type=non_negative, metavar="X", help="abstract device instead, MACs per byte")
+    flags.add_argument(
+        "--peak-gmacs-per-s", type=positive, metavar="P", help="of the abstract device: latencies in ms, not ratios"
+    )
+    add_latency_model(flags)
+    flags.set_defaults(default_target=default)
+
+
+def device_flags(args: argparse.Namespace) -> str | None:
+    """Return the target that `args` name, None for an abstract device or none; refuse flags that contradict."""
+    if args.ridge_point is None:
+        if args.peak_gmacs_per_s is not None:
+            raise InvalidInput("--peak-gmacs-per-s belongs to --ridge-point; give both, or --target alone")
+        target: str | None = args.target or args.default_target
+        return target
+    if args.target is not None:
+        raise InvalidInput("--target and --ridge-point exclude each other; give one")
+    if args.latency_model != "default":
+        raise InvalidInput("--latency-model belongs to --target; --ridge-point is the plain roofline already")
+    return None
+
+
+def add_training(flags: Container, *, epochs: str = "") -> None:
+    """Add the flags of a training's length and steps; `epochs` says what its number is of."""
+    flags.add_argument("--epochs", type=count, default=30, metavar="N", help=f"{epochs}(default: 30)")
+    flags.add_argument("--batch-size", type=count, default=128, metavar="N", help="images per step (default: 128)")
+    flags.add_argument(
+        "--learning-rate", type=positive, metavar="X", help="peak of the schedule (default: AdamW's own)"
+    )
+
+
+def add_search_workers(flags: Container) -> None:
+    """Add the flags that say who evaluates the candidates of a search."""
+    flags.add_argument(
+        "--workers", type=count, metavar="N", help="Ray processes that evaluate candidates; joint: that train finalists"
+    )
+    flags.add_argument("--ray-address", metavar="ADDR", help="of a Ray cluster to do that on")

@@ -1,0 +1,66 @@
+"""nas train: its flags, and which of them go together."""
+
+import argparse
+from pathlib import Path
+
+from nas.cli.argument_types import count, seed, share
+from nas.cli.flags.shared import add_data, add_spec, add_training
+from nas.cli.folders import base_name, check_new_folder, default_folder, holds_run
+from nas.errors import InvalidInput
+
+DESCRIPTION = """\
+Train one network alone and measure its top-1 on the test images. Started again
+with the same flags and folder, it goes on where it was stopped."""
+EXAMPLE = "nas train mobilenetv4-conv-s --data digits --proxy --epochs 30"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags, group by group."""
+    network = parser.add_argument_group("what to train")
+    add_spec(network)
+    network.add_argument("--proxy", action="store_true", help="train the small proxy, not the target network")
+    network.add_argument(
+        "--proxy-resolution", type=count, metavar="N", help="px of the proxy (default: that of the run)"
+    )
+    network.add_argument("--proxy-width", type=share, metavar="W", help="its width (default: that of the run)")
+    network.add_argument(
+        "--from-supernet", action="store_true", help="start from the weights of the run's supernet; needs --proxy"
+    )
+    add_data(parser.add_argument_group("data"), default="that of the run, else digits")
+    budget = parser.add_argument_group("budget")
+    add_training(budget)
+    budget.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
+    parser.add_argument_group("output").add_argument(
+        "--out", metavar="DIR", help="new folder, or one to go on with (default: runs/train-NAME-DATA-sN)"
+    )
+    parser.set_defaults(check=check)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other, a network or data set of no known name, and an occupied folder."""
+    if args.from_supernet and not (args.proxy and holds_run(args.spec)):
+        raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
+    changed = args.proxy_resolution is not None or args.proxy_width is not None
+    if changed and (not args.proxy or args.from_supernet):
+        raise InvalidInput("--proxy-resolution and --proxy-width go with --proxy, and not with --from-supernet")
+    from nas.cli.names import check_data, check_network  # numpy, which --help does without
+
+    check_network(args.spec)
+    if args.out:
+        check_out(Path(args.out))
+    if args.data:
+        check_data(args.data)
+
+
+def out_folder(args: argparse.Namespace, data: str) -> Path:
+    """Return the folder of a training on `data`; without --out it is named after the settings that matter."""
+    if args.out:
+        return Path(args.out)
+    proxy = ["proxy"] if args.proxy else []
+    return default_folder("train", base_name(args.spec), *proxy, Path(data).stem, f"s{args.seed}")
+
+
+def check_out(folder: Path) -> None:
+    """Refuse a folder that can neither be made nor holds a training to go on with."""
+    if not (folder / "settings.json").exists():
+        check_new_folder(folder)

@@ -1,0 +1,43 @@
+"""What the tasks of nas calibrate share: the new file of a target or forest, and the target it is to be like."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from latency_models.calibration.calibrate import BYTES
+from latency_models.target import Target, list_targets, load_target
+from nas.errors import InvalidInput
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def new_file(args: argparse.Namespace, suffix: str, kind: str) -> Path:
+    """Return the file to write, refused where something is there or the name is taken."""
+    if args.name is None and args.out is None:
+        raise InvalidInput(f"the new {kind} needs a name: --name my-phone")
+    path = Path(args.out or f"{args.name}{suffix}")
+    if not path.name.endswith(suffix):
+        raise InvalidInput(f"a {kind} is a {suffix} file, so -o must end so, got {path}")
+    stem = path.name.removesuffix(suffix)
+    name = args.name or stem
+    if not NAME.fullmatch(name) or name.endswith(suffix):
+        raise InvalidInput(f"--name must be letters, digits, '.', '_' and '-' without {suffix}, got '{name}'")
+    if args.name and stem != args.name:
+        raise InvalidInput(f"a {kind} is named after its file: --name {args.name} and -o {path} contradict; give one")
+    if taken := [target.name for target in list_targets() if name in (target.name, *target.aliases)]:
+        raise InvalidInput(f"the name '{name}' is taken by the target {taken[0]} of this engine; choose another --name")
+    if path.exists():
+        raise InvalidInput(f"{path} exists; choose another --name or -o, or remove it")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"there is no folder {path.parent} for {path}; make it, or name another with -o")
+    return path
+
+
+def like_and_dtype(args: argparse.Namespace) -> tuple[Target | None, Any]:
+    """Return the target that --like names, None without it, and the data type."""
+    if args.dtype is not None and args.dtype not in BYTES:
+        raise InvalidInput(f"--dtype must be one of {', '.join(BYTES)}, got '{args.dtype}'")
+    if args.dtype is not None and args.like is not None:
+        raise InvalidInput("--like gives the data type already; give --dtype or --like, not both")
+    return load_target(args.like) if args.like else None, args.dtype or "fp32"

@@ -1,0 +1,21 @@
+"""Networks worth measuring, as a table."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from nas.cli.console import aligned_table
+
+
+def proposals_table(rows: Sequence[Mapping[str, Any]], table: Path) -> Group:
+    """Return the proposed networks, a row each, and what to do with the CSV `table`."""
+    shown = aligned_table("networks worth measuring", ("spec",), ("M MACs", "kernels", "against the fastest"))
+    least = min(row["expected"] for row in rows)
+    for row in rows:
+        times = f"{row['expected'] / least:.2f} x"
+        shown.add_row(row["arch"], f"{row['macs'] / 1e6:,.0f}", str(row["kernels"]), times)
+    todo = Text(f"measure them, fill in latency_ms of {table}, then: nas calibrate {table} --name NAME")
+    return Group(shown, todo)
