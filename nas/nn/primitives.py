@@ -107,8 +107,8 @@ def _cpu_depthwise_dx(x_shape: tuple[int, ...], weight: Array, g: Array, stride:
 def _cpu_depthwise_dw(x: Array, g: Array, k: int, stride: int, padding: Padding) -> Array:
     """Return the weight gradient [k,k,C]: for each tap the sum over images and pixels of (shifted x) * g.
 
-    A loop over the images keeps one accumulator [H',k,C] for each kernel row; one fused loop adds to it the products
-    of all output columns, written out as W' terms. So x and g come from cache and the inner loop runs over C,
+    A loop over the images keeps one accumulator [H',k,C] for each row of the window; one fused loop adds to it the
+    products of all output columns, written out as W' terms. So x and g come from cache and the inner loop runs over C,
     vectorised; as sums over N, H, W the taps would be k*k passes over memory that XLA does not vectorise. The image
     of the next turn travels in the carry: indexed inside the fused loop, its position is read again for every element,
     and that keeps LLVM from vectorising.

@@ -291,7 +291,7 @@ class StagedSpace(DecisionSpace):
         return (self.block(genotype, s, i) if active else None), size._replace(channels=channels)
 
     def _head_kernels(self, genotype: Genotype, size: Shape) -> Sequence[Kernel]:
-        """Return the kernels of the 1x1 feature layer and of the head, on a last feature map of this size."""
+        """Return the kernels of the 1x1 feature layer and of the head, on a final feature map of this size."""
         filters = scale_channels(self._filters(genotype, len(self.stages) - 1), self.width)
         features = Conv(self.features, 1, 1, self.act)
         head = Head(self.hidden, True, self.act).classify(size._replace(channels=self.features), self.num_classes)

@@ -213,7 +213,7 @@ def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
     low, high = latency_range(settings)
     space = make_plan(replace(settings, latency_ms=low)).space
     least = compile_table(space, WEIGHTS).minimum()[0] * load_target("pixel6-cpu").model().bytes_per_weight / 1024
-    monkeypatch.setattr(bounds, "CUTS", 0)
+    monkeypatch.setattr(bounds, "MAX_CUTS", 0)
     nearest = r"the nearest takes [\d.]+% (more|less) than (\w+ [<>]= [\d.]+) in space"
     words = rf"none found that keeps flash_kb <= .*, nor a proof that there is none: {nearest} 'tiny'; loosen \2"
     with pytest.raises(InvalidInput, match=words):
