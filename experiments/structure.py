@@ -4,11 +4,12 @@ Prints one table: what the packages nas, search_spaces and latency_models looked
 `git archive` into a temporary folder), and what they look like now (all files that git tracks or would track):
 
 - modules that lie flat in nas/, and levels of the import contract in pyproject.toml;
-- import cycles, where imports inside functions and under `if TYPE_CHECKING` count like all others: between rooms (each
-  folder is one; so is each module that lies flat in nas/ or latency_models/) and between modules. A cycle here is a
-  largest set of which each reaches each other. Names that a registry imports from a string are not seen;
-- arrows: pairs of rooms of which one imports the other, and the same with coarser nodes (each module flat in nas/, each
-  folder of nas/ with all below it, latency_models, search_spaces);
+- import cycles, where imports inside functions and under `if TYPE_CHECKING` count like all others: between packages
+  (each folder of nas/ with all below it, each module that lies flat in nas/, latency_models, search_spaces) and between
+  modules. A cycle here is a largest set of which each reaches each other. Names that a registry imports from a string,
+  and modules that `nas.registry.lazy` stands in for outside of `if TYPE_CHECKING`, are not seen;
+- arrows: pairs of packages of which one imports the other, and the same with finer nodes (each folder, and each module
+  that lies flat in nas/ or latency_models/);
 - import statements inside functions, and those under `if TYPE_CHECKING`;
 - class names that two or more modules define;
 - repeated runs: pairs of places of 6 or more equal lines in a row, without blank lines, comments, imports and lines of
@@ -16,7 +17,7 @@ Prints one table: what the packages nas, search_spaces and latency_models looked
 - words of the old dialect, as whole words, also within names (held_out, HeldOut), in the code, its tests, its pages,
   the studies that lie flat in experiments/ and the documents. A word that is odd only as a name is counted in names
   alone: identifiers, paths of modules, text between backticks. Old names that stand as quoted keys, because files on
-  disk have them, are counted apart; names of data files are not counted.
+  disk have them, are counted apart, as are phrases that files keep; names of data files are not counted.
 
 Command: python -m experiments.structure [--base REV] [--verbose] [--json]
 """
@@ -35,7 +36,7 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import combinations, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -117,9 +118,12 @@ WORDS = (
 FILE_KEYS = frozenset(
     {
         "pictures", "eval_pictures", "wanted_latency", "held_out_fraction", "held_out_mape_percent", "idle_fraction",
-        "idle_steps", "landed", "verdict", "told", "gene", "genes",
+        "idle_steps", "landed", "verdict", "told", "gene", "genes", "cheapest", "dearest",
     }
 )  # fmt: skip
+
+# Phrases of values that files on disk keep, so that old and new accuracies compare (nas/records/results.py).
+FILE_PHRASES = ("held-out pictures", "test pictures", "held-out error")
 
 READ_FOR_WORDS = (*PACKAGES, "tests", "docs")
 SUFFIXES = (".py", ".md", ".js", ".html")
@@ -182,7 +186,8 @@ def python_vocabulary(module: "Module") -> Vocabulary:
                 elif re.fullmatch(r"[A-Za-z_][\w.:]*", node.value) and not DATA_FILE.fullmatch(node.value):
                     said.add_code(node.value)
                 else:
-                    said.add_prose(node.value)
+                    said.keys += [phrase for phrase in FILE_PHRASES if phrase in node.value]
+                    said.add_prose(reduce(lambda text, phrase: text.replace(phrase, " "), FILE_PHRASES, node.value))
             continue
         if isinstance(node, ast.keyword) and node.arg == "slots":  # @dataclass(slots=True) is Python's own word
             continue
@@ -459,8 +464,8 @@ def stretches(numbers: Sequence[int]) -> list[tuple[int, int]]:
 LABELS = {
     "flat_modules": "modules that lie flat in nas/",
     "contract_levels": "levels of the import contract",
-    "room_cycles": "import cycles between rooms",
-    "rooms_in_cycles": "  rooms in them",
+    "room_cycles": "import cycles between packages",
+    "rooms_in_cycles": "  packages in them",
     "module_cycles": "import cycles between modules",
     "modules_in_cycles": "  modules in them",
     "local_imports": "imports inside functions",
@@ -496,7 +501,7 @@ def survey(root: Path, paths: Sequence[str]) -> Survey:
     own = [(module, each) for module, each in local if imported(each.statement, module, graph.keys())]
     typed = [(module, each) for module, each in found if each.type_only]
     flat = [module.path for module in modules if module.folder == "nas"]
-    room_cycles, module_cycles, repeats = cycles(rooms), cycles(graph), repeated_runs(modules)
+    room_cycles, module_cycles, repeats = cycles(nodes), cycles(graph), repeated_runs(modules)
     doubled = doubled_classes(modules)
     room_arrows, node_arrows = arrows(rooms), arrows(nodes)
     files = {path: vocabulary(root, path) for path in read_for_words(paths)}
