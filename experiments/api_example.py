@@ -1,9 +1,9 @@
-"""The whole way in Python, without a notebook: search, predict, compare, export.
+"""Example of the Python API: search, predict, compare and export.
 
     python -m experiments.api_example [--run RUN] [--out FOLDER]   (4 minutes; with a finished RUN seconds)
 
 Without --run, it first searches a network for an Edge TPU on the embedded digits, as `nas search` does by default. The
-folder gets compare.html to look at, the tables as CSV and JSON, images, and the spec that was found.
+folder gets the page compare.html, the tables as CSV and JSON, plots, and the spec that was found.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The networks of the export experiments, and weights for them that a check can trust."""
+"""Networks for the checks of exports, and random weights for them that give logits of size 1."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,7 +20,7 @@ def networks(names: Sequence[str], count: int, seed: int, resolution: int | None
 
 
 def scaled_weights(arch: ArchSpec, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Return weights of which every tensor changes the logits, and logits of size 1."""
+    """Return random weights of which every tensor changes the logits, scaled to logits of size 1 on `images`."""
     rng, weights = np.random.default_rng(1), {}
     for name, shape in weight_shapes(arch).items():
         kind = name.rpartition(".")[2]

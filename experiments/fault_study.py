@@ -1,18 +1,18 @@
-"""Does a run that was killed, or ran out of disk, end with the bytes of one that was not?
+"""Study: a run that was killed, or ran out of disk space, ends with the same files as an uninterrupted one.
 
 Question: kill -9 at random points of every phase, then `nas resume` to the end: are best.json and front.csv the same
 bytes as those of an uninterrupted run? The same after a full disk, under a checkpoint and under an append to the
 journal; and is a second process on a folder at work refused?
 
-Set-up: `--preset smoke`, with a checkpoint after every chunk of steps, where a search takes one every 20 s. A point is
-a record of the phase in the journal, drawn at random, and a random part of the time until the next one: so it falls
-into compiled steps, evaluations, appends and checkpoints that are being written. The full disk is a tmpfs of a few
-megabytes that is filled from outside, or RLIMIT_FSIZE where mounting is not permitted. Compilations come from a cache.
+Set-up: `--preset smoke`, with a checkpoint after every dispatch of steps, where a search takes one every 20 s. A point
+is a random record of the phase in the journal, and a random part of the time until the next one: so it falls into
+compiled steps, evaluations, appends and checkpoints that are being written. The full disk is a tmpfs of a few megabytes
+that is filled from outside, or RLIMIT_FSIZE where mounting is not permitted. Compilations come from a cache.
 
 Command: python -m experiments.fault_study [--kills 20] --out DIR
          [--phases coarse,fine,front,supernet,nsga2,evolution,tune]
 
-What came out, on 2 cores, other work beside it:
+Results, on 2 cores with other work beside it:
 
 coarse       20 of 20 runs with the same bytes
 fine         20 of 20
@@ -21,7 +21,7 @@ nsga2        20 of 20
 tune         20 of 20
 front        3 of 3, evolution 2 of 2, with fewer kills
 
-These were with stages of 24 steps and a larger space; with those of today 4 of 4 in each of the seven phases.
+These were with stages of 24 steps and a larger space; with the present ones 4 of 4 in each of the seven phases.
 
 disk full (tmpfs, in the fine stage, checkpoints on and off): status 2, "nas: cannot write .../run/checkpoints/fine: no
     space left on the device; make space there, nothing is lost; then go on with: nas resume .../run"; in both cases
@@ -29,8 +29,8 @@ disk full (tmpfs, in the fine stage, checkpoints on and off): status 2, "nas: ca
 two processes on one folder: status 2, "nas: process 4100 on HOST is working on .../twice; wait for it (nas watch
     .../twice), or stop it"; the first ended well
 
-On the way it showed that a resumed run compiled other programs than an uninterrupted one, as restored arrays were bound
-to a device; they no longer are.
+The study also showed that a resumed run compiled other programs than an uninterrupted one, as restored arrays were
+bound to a device; they no longer are.
 """
 
 import argparse
@@ -57,30 +57,32 @@ LAUNCH = """
 import sys
 import nas.runs.joint_search, nas.runs.shared_supernet, nas.training.loop
 from nas.cli import main
-nas.runs.joint_search.CHECKPOINT_SECONDS = nas.runs.shared_supernet.CHECKPOINT_SECONDS = nas.training.loop.CHECKPOINT_S = float(sys.argv[1])
+seconds = float(sys.argv[1])
+nas.runs.joint_search.CHECKPOINT_SECONDS = nas.runs.shared_supernet.CHECKPOINT_SECONDS = seconds
+nas.training.loop.CHECKPOINT_S = seconds
 sys.exit(main(sys.argv[2:]))
 """
 JOINT = ("search", "--preset", "smoke")
-SEARCHED = "SEARCHED"
+SEARCHED = "SEARCHED"  # in a command: the folder of a finished search
 TUNE = ("finalists", SEARCHED, "--top", "3", "--epochs", "6", "--workers", "2")
 NSGA2, EVOLUTION = ((*JOINT, "--algorithm", name, "--trials", "48") for name in ("nsga2", "regularized-evolution"))
-SECONDS = 1200.0  # the longest that a command may take
+TIMEOUT_S = 1200.0  # of a command
 POLL_S = 0.005  # between two looks at a journal
-FULL = 48 << 20  # bytes of the small disk
+DISK_BYTES = 48 << 20  # of the small disk
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of a run: the command that begins the run, and the records that tell how far the phase is."""
+    """A phase of a run: the command that starts the run, and the journal records that show how far the phase is."""
 
     command: tuple[str, ...]  # SEARCHED stands for the folder of a finished search
     stages: tuple[str, ...]
-    results: tuple[str, ...] = SAME  # files below the run folder, equal bytes wanted
+    results: tuple[str, ...] = SAME  # files below the run folder that must have equal bytes
     journals: str = "journal.jsonl"  # below the run folder, as a pattern
-    resumed_by: tuple[str, ...] = ("resume",)  # and the run folder; () for the command that began it
+    resumed_by: tuple[str, ...] = ("resume",)  # and the run folder; () for the command that started it
 
-    def over(self, searched: Path) -> "Phase":
-        """Return the phase with the folder of a finished search in its place."""
+    def with_searched(self, searched: Path) -> "Phase":
+        """Return the phase with the folder of a finished search in place of `SEARCHED`."""
         return replace(self, command=tuple(str(searched) if word == SEARCHED else word for word in self.command))
 
 
@@ -110,10 +112,10 @@ def start(arguments: tuple[str, ...], *, checkpoint_s: float = 0.0, most: int | 
 
 
 def finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Return the exit status and the lines of `nas` on standard error."""
-    _, errors = process.communicate(timeout=SECONDS)
-    said = [line for line in errors.splitlines() if line.startswith("nas: ")]
-    return process.returncode, "\n".join(said) if said else errors[-500:]
+    """Wait for the end of `nas` and return its exit status and the lines that it wrote to standard error."""
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+    lines = [line for line in errors.splitlines() if line.startswith("nas: ")]
+    return process.returncode, "\n".join(lines) if lines else errors[-500:]
 
 
 def records_of(run: Path, phase: Phase) -> int:
@@ -127,7 +129,7 @@ def records_of(run: Path, phase: Phase) -> int:
 
 def reached(run: Path, phase: Phase, count: int, process: "subprocess.Popen[str]") -> bool:
     """Wait until the journals hold `count` records of `phase`; False where the process ends before."""
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + TIMEOUT_S
     while records_of(run, phase) < count:
         if process.poll() is not None or time.monotonic() > until:
             return False
@@ -151,9 +153,9 @@ class Reference:
             for name, seen in times.items():
                 seen += [time.monotonic()] * (records_of(run, phases[name]) - len(seen))
             time.sleep(POLL_S)
-        status, said = finished(process)
+        status, message = finished(process)
         if status:
-            raise SystemExit(f"the uninterrupted run failed: {said}")
+            raise SystemExit(f"the uninterrupted run failed: {message}")
         return cls(run, times)
 
     def point(self, name: str, rng: np.random.Generator) -> tuple[int, float]:
@@ -164,22 +166,23 @@ class Reference:
 
 
 def killed_and_resumed(phase: Phase, reference: Reference, run: Path, record: int, seconds: float) -> str:
-    """Kill a run so many seconds after a record of a phase, go on with it, and return what came of it."""
+    """Kill a run `seconds` after its record number `record` of a phase, resume it, and return the result as text."""
     process = start((*phase.command, "--out", str(run)))
     if not reached(run, phase, record, process):
         return f"the run ended before its record {record}: {finished(process)[1]}"
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGKILL)
     finished(process)
-    again = (*phase.resumed_by, str(run)) if phase.resumed_by else (*phase.command, "--out", str(run))
-    return resumed(run, reference, phase.results, again) or f"same bytes; killed {seconds:.3f} s after record {record}"
+    command = (*phase.resumed_by, str(run)) if phase.resumed_by else (*phase.command, "--out", str(run))
+    wrong = resumed(run, reference, phase.results, command)
+    return wrong or f"same bytes; killed {seconds:.3f} s after record {record}"
 
 
-def resumed(run: Path, reference: Reference, results: tuple[str, ...], again: tuple[str, ...]) -> str:
-    """Go on with a run by the command `again` and return what differs from the uninterrupted one, "" for nothing."""
-    status, said = finished(start(again))
+def resumed(run: Path, reference: Reference, results: tuple[str, ...], command: tuple[str, ...]) -> str:
+    """Resume a run with `command` and return what differs from the uninterrupted one, "" for nothing."""
+    status, message = finished(start(command))
     if status:
-        return f"FAILED: resume ended with status {status}: {said}"
+        return f"FAILED: resume ended with status {status}: {message}"
     wrong = [file for file in results if not filecmp.cmp(run / file, reference.run / file, shallow=False)]
     return f"FAILED: {', '.join(wrong)} differ" if wrong else ""
 
@@ -191,7 +194,7 @@ def resumed(run: Path, reference: Reference, results: tuple[str, ...], again: tu
 def small_disk(folder: Path) -> Iterator[bool]:
     """Mount a small file system on `folder`; False where that is not permitted."""
     folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={FULL}", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
         yield mounted
@@ -209,7 +212,7 @@ def fill(path: Path, left: int) -> None:
 
 
 def full_disk(reference: Reference, folder: Path, *, under_checkpoint: bool) -> str:
-    """Let the disk run full in the fine stage and return what came of it."""
+    """Let the disk run full in the fine stage, resume, and return the result as text."""
     checkpoint_s = 0.0 if under_checkpoint else 1e9
     with small_disk(folder) as mounted:
         run, ballast = folder / "run", folder / "ballast"
@@ -221,28 +224,29 @@ def full_disk(reference: Reference, folder: Path, *, under_checkpoint: bool) -> 
         else:
             journal = (reference.run / "journal.jsonl").stat().st_size
             process = start(command, checkpoint_s=checkpoint_s, most=2 * journal if under_checkpoint else journal // 2)
-        status, said = finished(process)
+        status, message = finished(process)
         ballast.unlink(missing_ok=True)
         differs = resumed(run, reference, SAME, ("resume", str(run)))
     how = "tmpfs" if mounted else "RLIMIT_FSIZE"
-    return f"{how}: status {status}, '{said.replace(str(folder), '...')}'; {differs or 'resumed to the same bytes'}"
+    return f"{how}: status {status}, '{message.replace(str(folder), '...')}'; {differs or 'resumed to the same bytes'}"
 
 
 def two_processes(reference: Reference, run: Path) -> str:
-    """Resume a run that is at work, and return what was said; then let the first end."""
+    """Resume a run that another process works on, let the first end, and return the result as text."""
     process = start((*JOINT, "--out", str(run)))
     reached(run, PHASES["coarse"], 2, process)
-    status, said = finished(start(("resume", str(run))))
+    status, message = finished(start(("resume", str(run))))
     finished(process)
     same = all(filecmp.cmp(run / file, reference.run / file, shallow=False) for file in SAME)
-    return f"status {status}, '{said.replace(str(run.parent), '...')}'; the first ended {'well' if same else 'ILL'}"
+    first = "well" if same else "WITH OTHER BYTES"
+    return f"status {status}, '{message.replace(str(run.parent), '...')}'; the first ended {first}"
 
 
 # ------------------------------------------------------------------------------------------------------------- study
 
 
 def study(out: Path, names: list[str], kills: int, seed: int) -> None:
-    """Run all and print a line each."""
+    """Run all phases and print a line for each."""
     os.environ |= {
         "JAX_COMPILATION_CACHE_DIR": str(out.absolute() / "xla"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -250,7 +254,7 @@ def study(out: Path, names: list[str], kills: int, seed: int) -> None:
     }
     if any(SEARCHED in PHASES[name].command for name in names):
         finished(start((*JOINT, "--out", str(out / "searched"))))
-    phases = {name: PHASES[name].over(out / "searched") for name in names}
+    phases = {name: PHASES[name].with_searched(out / "searched") for name in names}
     references: dict[tuple[str, ...], Reference] = {}
     for number, command in enumerate(dict.fromkeys(phase.command for phase in phases.values())):
         mine = {name: phase for name, phase in phases.items() if phase.command == command}
@@ -265,11 +269,11 @@ def study(out: Path, names: list[str], kills: int, seed: int) -> None:
             shutil.rmtree(run, ignore_errors=True)
         print(f"{name}: {kills - failed} of {kills} runs with the same bytes", flush=True)
     if JOINT in references:
-        others(references[JOINT], out)
+        other_faults(references[JOINT], out)
 
 
-def others(reference: Reference, out: Path) -> None:
-    """Print what full disks and a second process do."""
+def other_faults(reference: Reference, out: Path) -> None:
+    """Print what happens with full disks and with a second process."""
     checks: dict[str, Callable[[], str]] = {
         "disk full under a checkpoint": lambda: full_disk(reference, out / "full-checkpoint", under_checkpoint=True),
         "disk full under the journal": lambda: full_disk(reference, out / "full-journal", under_checkpoint=False),

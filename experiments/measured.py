@@ -1,6 +1,6 @@
-"""Which networks were measured on real devices, as architecture specs of this engine, and how long did they take?
+"""The published measurements in experiments/data as architecture specs of this engine with their latencies.
 
-Question: what do the published measurements in experiments/data hold for the prediction and calibration of latency?
+Prints per device how many networks were measured, their range of latencies, and how well MACs alone rank them.
 Command: python -m experiments.measured   (4 seconds)
 
 The decoded specs are the networks that were measured, as far as counts can tell (tests/space/test_mbconv.py):
@@ -14,7 +14,7 @@ The decoded specs are the networks that were measured, as far as counts can tell
   66 and 2.9; 43.4 and 2.04 (44, 2.4) at width 0.75; 52.3 and 2.04 (65, 2.0) minimalistic. Not settled.
 - FD-MobileNet and EfficientFormer are left out: there is no builder of them. MobileNetV1 has no times.
 
-What came out. MACs rank the Titan's batches of 64 images (.99), and hardly its single images (.29):
+Result. MACs rank the Titan's batches of 64 images (.99), and hardly its single images (.29):
 
 device                   n  batch       ms of a batch    millions of MACs  rho(MACs)
 zcu102                1498      1       1.68 to 22.56     74.80 to 656.13      0.861
@@ -146,7 +146,7 @@ def all_specs(which: str) -> tuple[ArchSpec, ...]:
 
 
 def from_mbconv(column: str, *, batch: int, ms: Callable[[float], float]) -> Measured:
-    """Return a column of the Accel-NASBench table, rows without a figure left out."""
+    """Return a column of the Accel-NASBench table, rows without a value left out."""
     pairs = [(row, spec) for row, spec in zip(rows_of(MBCONV_TABLE), all_specs("mbconv"), strict=True) if row[column]]
     latency = np.array([ms(float(row[column])) for row, _ in pairs])
     return Measured(tuple(spec for _, spec in pairs), tuple(row["id"] for row, _ in pairs), latency, batch)
@@ -161,11 +161,11 @@ def from_ofa(column: str, *, batch: int) -> Measured:
 
 def from_pixel(device: str, precision: str) -> Measured:
     """Return the MobileNets of one phone's big core in the Pixel table."""
-    requested = (device, precision)
+    device_key = (device, precision)
     rows = [
         row
         for row in rows_of(PIXEL_TABLE)
-        if (row["device"], row["precision"]) == requested and row["model"] in FAMILIES
+        if (row["device"], row["precision"]) == device_key and row["model"] in FAMILIES
     ]
     names = tuple(f"{row['model']} {row['width']} {row['resolution']}" for row in rows)
     latency = np.array([float(row["latency_ms"]) for row in rows])
@@ -197,14 +197,14 @@ DEVICES: dict[str, Callable[[], Measured]] = {
 
 
 def measured(device: str) -> Measured:
-    """Return what was measured on `device`; `UnknownName` where it is none of `DEVICES`."""
+    """Return the networks measured on `device`; `UnknownName` where it is none of `DEVICES`."""
     if device not in DEVICES:
         raise unknown_name("measured device", device, DEVICES)
     return DEVICES[device]()
 
 
 def counted_macs(arch: ArchSpec) -> int:
-    """Return MACs as the Accel-NASBench column counts: 4 more per normalised element, and what a pool adds, divides."""
+    """Return MACs as the Accel-NASBench column counts: plus 4 per normalised element, and the operations of a pool."""
     total = arch.macs
     for kernel in arch.kernels:
         if kernel.kind == "pool":

@@ -1,7 +1,7 @@
-"""ONNX Runtime on one thread, timed by what its thread used of the processor: for a machine that others load.
+"""Runtime for nas measure: ONNX Runtime on one thread, in processor time of the thread instead of wall-clock time.
 
-Wall-clock medians on such a machine say how long a network waited. Time that the thread ran leaves the waiting out; it
-does not leave out what shared caches and sibling threads cost: the proof stays a quiet machine and its clock.
+On a machine with other load, wall-clock medians include the time that a network waits for the processor. Processor time
+leaves it out, but not the cost of shared caches and sibling threads: reliable numbers need an otherwise idle machine.
 Command: nas measure SPEC --runtime experiments.processor_time:RUNTIME
 """
 
@@ -29,15 +29,15 @@ def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     content = onnx_model(arch, random_tensor, {}).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     images = np.ascontiguousarray(random_images(arch, batch).transpose(0, 3, 1, 2))
-    feeds = {session.get_inputs()[0].name: images}
+    inputs = {session.get_inputs()[0].name: images}
 
     def run(count: int) -> list[float]:
-        found = []
+        times_ms = []
         for _ in range(count):
-            began = time.thread_time_ns()
-            session.run(None, feeds)
-            found.append((time.thread_time_ns() - began) / 1e6)
-        return found
+            start = time.thread_time_ns()
+            session.run(None, inputs)
+            times_ms.append((time.thread_time_ns() - start) / 1e6)
+        return times_ms
 
     return run
 

@@ -1,15 +1,15 @@
-"""Does the search find better networks than chance, and does the supernet rank them right? (Fashion-MNIST, edgetpu)
+"""Study: does the search beat random architectures, and does the supernet rank well? (Fashion-MNIST, edgetpu)
 
-Question: the networks that 3 search seeds find, against 16 random architectures of the whole space that take the same
+Question: the networks that 3 search seeds find are compared with 16 random architectures of the whole space of the same
 predicted latency (within 1 %): the proxies of all are trained alone with one recipe and 2 seeds, and ranked by their
-mean test top-1. Beside it stands Kendall's tau between those 16 accuracies and what a supernet over the whole space,
-trained under a uniform policy, says of them. Random architectures are drawn uniformly, moved onto the latency by exact
-repair, and are canonical (inactive decisions at option 0).
+mean test top-1. Also, Kendall's tau between those 16 accuracies and the accuracies in a supernet over the whole space,
+trained under a uniform policy. Random architectures are uniform samples, moved onto the latency by exact repair, and
+are canonical (inactive decisions at option 0).
 
 Command: python -m experiments.ranking_study --data fashion-mnist --data-dir DIR --out runs/study [--epochs 4]
-Every search and training has a folder of its own under --out: a study that was stopped goes on where it was.
+Every search and training has a folder of its own under --out: a study that was stopped is resumed.
 
-What came out, on 2 cores without a GPU: trained for as long as the search trained its finalists, the found networks are
+Results, on 2 cores without a GPU: trained for as long as the search trained its finalists, the found networks are
 in the top quarter: mean rank 3.7, and 4.75 was the limit. After half of that they are not (6.7). Test top-1 of the
 proxies (width 0.25), mean of 2 seeds, of 19 networks.
 
@@ -37,8 +37,8 @@ The same networks with `--epochs 2`:
     found, seeds 1, 2, 0   .8410 .8306 .8236   ranks 4, 11, 16: mean 10.3
     all found, all random  .8317 and .8322 in the mean
 
-All found networks land within 0.8 % of the latency. Two trainings of one network differ with a standard deviation of
-.0035 (4 passes, the seeds' own means taken out), .005 (2) or .007 (1), the means of random networks among each other
+All found networks are within 0.8 % of the latency budget. Two trainings of one network differ with a standard deviation
+of .0035 (4 passes, the seeds' own means taken out), .005 (2) or .007 (1), the means of random networks among each other
 with .0046 after 4 passes: so places next to each other mean little, the top seven lie within .0008, and the claim is
 about the mean of three. The two seeds rank the 19 with a Kendall's tau of .29 (4 passes) and .48 (2).
 experiments/data/ranking_study/ holds what was found, for `--found`: open-s* of the first two tables, found-s* of the
@@ -49,8 +49,8 @@ there, and so had the one good network found by supernets alone; the bad ones ha
 that: among the 12 coarse finalists of seeds 0 and 1, trained alone for one pass, the supernet's tau is -.31 and .26,
 among the 6 fine ones -.86 and .14. Nor can the coarse stage: with its fixed blocks (IB k3 e4) a network at this latency
 has 145 to 165 M MACs, the random ones of the whole space 160 to 220 M. One pass alone does see it. So two thirds of the
-coarse finalists are drawn from the whole space at random, and the winner keeps its place unless a fine finalist is
-better at full length (nas/runs/finalists.py): of the three searches two end with an open coarse finalist, one with a fine
+coarse finalists are random samples of the whole space, and the best one is kept unless a fine finalist is better at
+full length (nas/runs/finalists.py): of the three searches two end with an open coarse finalist, one with a fine
 candidate around such a one. Without that last rule seed 1 would have taken a fine candidate (.8589) that was ahead
 after 2 passes of 4.
 
@@ -81,7 +81,7 @@ import numpy as np
 from flax import nnx
 from scipy.stats import kendalltau
 
-from experiments.watching import Lines
+from experiments.line_reporter import LineReporter
 from nas.arch import ArchSpec, load_arch
 from nas.data import at_resolution, channel_stats, epoch_indices, split_for_search
 from nas.data.split import permutation
@@ -101,19 +101,15 @@ from nas.training.loop import TrainingConfig, train
 
 
 def found(settings: SearchConfig, seeds: list[int], out: Path) -> list[Result]:
-    """Search once per seed, or read what is there."""
+    """Return the results of one search per seed; finished ones are read."""
     results = []
     for seed in seeds:
-        run = out / f"search-s{seed}"
-        go = resume(run, Lines()) if run.exists() else search(replace(settings, seed=seed), run, Lines())
-        results.append(go)
-        print(f"search seed {seed}: {go.latency:.4g} {go.latency_unit}, wanted {go.latency_budget:.4g}", flush=True)
+        run, reporter = out / f"search-s{seed}", LineReporter()
+        result = resume(run, reporter) if run.exists() else search(replace(settings, seed=seed), run, reporter)
+        results.append(result)
+        latency = f"{result.latency:.4g} {result.latency_unit}"
+        print(f"search seed {seed}: {latency}, budget {result.latency_budget:.4g}", flush=True)
     return results
-
-
-def given(files: list[Path]) -> list[ArchSpec]:
-    """Return the specs in `files`, found by searches before."""
-    return [load_arch(file) for file in files]
 
 
 def random_genotypes(plan: SearchPlan, count: int, seed: int) -> list[Genotype]:
@@ -122,7 +118,7 @@ def random_genotypes(plan: SearchPlan, count: int, seed: int) -> list[Genotype]:
     flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
     sampled: list[Genotype] = []
     while len(sampled) < count:
-        scores = flat + 1e-3 * rng.standard_normal(flat.shape)  # ties between equally near moves fall at random
+        scores = flat + 1e-3 * rng.standard_normal(flat.shape)  # breaks ties between equally near moves at random
         satisfied = repair(plan.space, plan.space.sample(rng, 1)[0], scores, constraints)
         if satisfied is not None:
             genotype = tuple(int(g) for g in plan.space.canonical(np.array([satisfied]))[0])
@@ -164,7 +160,7 @@ def _training(out: Path, arch: ArchSpec, seed: int) -> Path:
 
 
 def supernet_top1(plan: SearchPlan, genotypes: list[Genotype], steps: int, out: Path) -> list[float]:
-    """Return what a supernet over the whole space says of `genotypes`, after `steps` x 2 updates, policy uniform."""
+    """Return accuracies of `genotypes` in a supernet of the whole space, after `steps` x 2 updates, policy uniform."""
     file = out / "supernet.json"
     if file.exists():
         return list(read_json(file))
@@ -223,22 +219,23 @@ def main() -> None:
         target=args.target, data=args.data, data_dir=args.data_dir, preset=args.preset, finalists=args.finalists,
         proxy_resolution=args.proxy_resolution,
     )  # fmt: skip
-    sought = given(args.found) or [result.arch for result in found(settings, args.seeds, args.out)]
+    searched = [load_arch(file) for file in args.found]
+    searched = searched or [result.arch for result in found(settings, args.seeds, args.out)]
     plan = make_plan(settings)
     genotypes = random_genotypes(plan, args.random, 0)
-    archs = sought + [plan.space.decode(g) for g in genotypes]
-    said = supernet_top1(plan, genotypes, args.supernet_steps, args.out)
+    archs = searched + [plan.space.decode(g) for g in genotypes]
+    in_supernet = supernet_top1(plan, genotypes, args.supernet_steps, args.out)
     train_proxies(plan, archs, args.train_seeds, args.epochs, args.out, args.workers)
     top1 = np.array([trained_top1(arch, args.train_seeds, args.out) for arch in archs])
     rank = (-top1).argsort().argsort() + 1
-    names = [f"found {i}" for i in range(len(sought))] + [f"random {i}" for i in range(len(genotypes))]
+    names = [f"found {i}" for i in range(len(searched))] + [f"random {i}" for i in range(len(genotypes))]
     print(f"\n{'network':10s} {'latency':>8s} {'MACs M':>7s} {'top-1':>7s} {'rank':>4s}")
     for i in np.argsort(rank):
         latency = plan.model.predict_ms(archs[i])
         print(f"{names[i]:10s} {latency:8.4f} {archs[i].macs / 1e6:7.1f} {top1[i]:7.4f} {rank[i]:4d}")
-    mean, most = rank[: len(sought)].mean(), len(archs) / 4
-    print(f"\nmean rank of the found: {mean:.1f} of {len(archs)}; the top quarter ends at {most:.2f}")
-    tau = kendalltau(said, top1[len(sought) :])
+    mean, limit = rank[: len(searched)].mean(), len(archs) / 4
+    print(f"\nmean rank of the found: {mean:.1f} of {len(archs)}; the top quarter ends at {limit:.2f}")
+    tau = kendalltau(in_supernet, top1[len(searched) :])
     print(f"Kendall's tau of a uniformly trained supernet over the {len(genotypes)} random ones: {tau.statistic:.2f}")
 
 

@@ -1,17 +1,17 @@
-"""Which targets does a calibration on their published measurements make better, and which keep their figures?
+"""Study: which targets does a calibration on their published measurements improve, and which keep their values?
 
-Question: the default figures of most targets are a peak, a bandwidth and a floor or a time per kernel, fitted on few
+Question: the default values of most targets are a peak, a bandwidth and a floor or a time per kernel, fitted on few
 networks. Does the kind-aware fit of `nas calibrate` predict networks that it has not seen better?
 Command: python -m experiments.refit_targets [--write] [--targets T ...]   (half a minute of one core)
 
 A target takes the fit (`--write`) where
 - there are at least 10 networks,
-- its held-out error is below that of plain roofline, plain + floor, MACs only and kernel count,
-- it is below that of the figures before on the same networks: for Table 6, their stated leave-one-out error on 11, and
-- the kinds of kernels to which the fit attributes no time hold less than a tenth of the MACs of MobileNetV4-Conv-S:
+- its cross-validated error is below that of plain roofline, plain + floor, MACs only and kernel count,
+- it is below that of the earlier values on the same networks: for Table 6, their stated leave-one-out error on 11, and
+- the kinds of kernels to which the fit attributes no time have less than a tenth of the MACs of MobileNetV4-Conv-S:
   a search buys what is free.
 
-What came out, held out (leaving one out below 30 networks, else 10 folds, 3 times); rho, Kendall's tau, MAPE in %:
+Results, cross-validated (leaving one out below 30 networks, else 10 folds, 3 times); rho, Kendall's tau, MAPE in %:
 
 target              n  kind-aware roofline   plain + floor         plain roofline        MACs only
 pixel6-cpu         15  0.996  0.986   5.2    0.993  0.966   6.1    0.993  0.966   5.7    0.993  0.966  13.5
@@ -27,15 +27,15 @@ nvidia-a100      1500  1.000  0.989   0.7    0.993  0.935   4.0    0.993  0.935 
 titan-rtx        1500  0.899  0.806   3.1    0.310  0.210  10.0    0.313  0.212  18.8    0.284  0.192  10.1
 pixel1-cpu         53  0.997  0.963   4.3    0.991  0.942   7.9    0.991  0.942   7.7    0.992  0.943   8.6
 
-same networks       n  before     fit  MAPE %, held out
-pixel6-cpu         11     5.7     9.8  keeps its figures: 9.8 % on 11 networks, 5.7 % before
-s23-cpu            11     8.1    12.9  keeps its figures: 12.9 % on 11 networks, 8.1 % before
-pixel4-dsp         11     8.8    11.0  keeps its figures: 11.0 % on 11 networks, 8.8 % before
-pixel8-edgetpu     11     7.9    11.7  keeps its figures: 11.7 % on 11 networks, 7.9 % before
-pixel7-gpu         11    13.0    22.1  keeps its figures: 22.1 % on 11 networks, 13.0 % before
+same networks       n  before     fit  MAPE %, cross-validated
+pixel6-cpu         11     5.7     9.8  keeps its values: 9.8 % on 11 networks, 5.7 % before
+s23-cpu            11     8.1    12.9  keeps its values: 12.9 % on 11 networks, 8.1 % before
+pixel4-dsp         11     8.8    11.0  keeps its values: 11.0 % on 11 networks, 8.8 % before
+pixel8-edgetpu     11     7.9    11.7  keeps its values: 11.7 % on 11 networks, 7.9 % before
+pixel7-gpu         11    13.0    22.1  keeps its values: 22.1 % on 11 networks, 13.0 % before
 s23-gpu            11     5.1     3.3  takes the fit
-iphone13-ane       11     8.0    11.1  keeps its figures: 11.1 % on 11 networks, 8.0 % before
-pixel3-cpu          6    12.6     4.0  keeps its figures: 6 networks are too few
+iphone13-ane       11     8.0    11.1  keeps its values: 11.1 % on 11 networks, 8.0 % before
+pixel3-cpu          6    12.6     4.0  keeps its values: 6 networks are too few
 zcu102-dpu       1498    19.5     2.2  takes the fit
 nvidia-a100      1500       -     0.7  takes the fit
 titan-rtx        1500       -     3.1  takes the fit
@@ -48,13 +48,13 @@ pixel4-dsp        347.3  13       0.911      0.919             0.962  0.758
 pixel8-edgetpu    433.8  15       0.910      0.943             0.973  0.857
 
 So of the seven columns of Table 6 one takes the fit: 11 to 15 networks are few for rates of every kind. s23-gpu gains
-little on all 15, which hold two networks with attention: the figures before are off by 5.1 % (stated) on 11 and by
+little on all 15, which hold two networks with attention: the earlier values are off by 5.1 % (stated) on 11 and by
 13.8 % on the other four, 7.4 % together, the fit by 7.1 %. On zcu102-dpu the gain is large, but the only measured
 convolution that is neither pointwise nor depthwise is the stem, the same in all networks: its time cannot be told from
-the floor. Such kinds get the common rate, and the floor the rest, which leaves all held-out errors as they were (the
-floor rose from 0.29 to 0.56 ms, the rate of such convolutions by 1.5 in compute and by 10 in bandwidth). The
-Titan's single images are ranked nearly as well by counting kernels (.891, 3.1 %). At the published ridge points,
-plain Eq. 1 does not rank these networks better than MACs on three of four devices; the paper ranks others, and more.
+the floor. Such kinds get the common rate, and the floor the rest, which leaves all cross-validated errors as they were
+(the floor rose from 0.29 to 0.56 ms, the rate of such convolutions by 1.5 in compute and by 10 in bandwidth). The
+Titan's single images are ranked nearly as well by counting kernels (.891, 3.1 %). At the published ridge points, plain
+Eq. 1 does not rank these networks better than MACs on three of four devices; the paper ranks others, and more.
 
 Tried and left out: a larger least coefficient per kind, relative to the plain roofline fitted to the same networks, in
 both terms of kinds that multiply. MAPE in % on 200 unseen networks, fitted on 50, means of 4 draws: at least 0.001 (as
@@ -108,18 +108,18 @@ TYPICAL = "mobilenetv4-conv-s"
 
 @dataclass(frozen=True)
 class Case:
-    """A target, where its measurements come from, and what its file says first."""
+    """A target, the source of its measurements, and the title of its file."""
 
     target: str
     device: str  # in `experiments.measured.DEVICES`
     source: str
     dtype: Dtype = "fp32"
-    unit: str | None = None  # of a target that there was none of
-    title: str = ""  # first line of its file; that of the file there where empty
+    unit: str | None = None  # of a target that did not exist before
+    title: str = ""  # first line of its file; where empty, that of the present file
 
     @property
     def like(self) -> Target | None:
-        """The target as it was, without efficiencies of kinds; None for one that there was none of."""
+        """The target before the fit, without efficiencies of kinds; None for one that did not exist."""
         if self.unit is not None:
             return None
         return replace(load_target(self.target), kind_efficiency=(), kind_memory_efficiency=())
@@ -163,7 +163,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Refit:
-    """A calibration beside the figures that the target had."""
+    """A calibration, and the values that the target had before."""
 
     case: Case
     data: Measured
@@ -175,7 +175,7 @@ class Refit:
 
     @cached_property
     def same(self) -> tuple[int, float]:
-        """Networks that the figures before are judged on, and the held-out error of the fit on them in percent."""
+        """The number of networks on which both are compared, and the fit's cross-validated error on them in percent."""
         if self.case.target not in STATED_PERCENT:
             return len(self.data.specs), self.report.scores[KIND_AWARE].mape_percent
         names = fitted_networks()
@@ -184,7 +184,7 @@ class Refit:
 
     @property
     def before_percent(self) -> float | None:
-        """Error of the figures before on the same networks: as stated where these were part of their fit."""
+        """The error of the earlier values on the same networks: as stated, where these were part of their fit."""
         if self.case.unit is not None:
             return None
         stated = STATED_PERCENT.get(self.case.target)
@@ -197,7 +197,7 @@ class Refit:
 
     @property
     def reason_to_keep(self) -> str:
-        """Why the fit is not taken; empty where it is."""
+        """The reason why the fit is not taken; empty where it is."""
         validation = self.report.scores
         own, best = validation[KIND_AWARE].mape_percent, min(validation, key=lambda form: validation[form].mape_percent)
         if len(self.data.specs) < FEW:
@@ -233,7 +233,7 @@ def mape_percent(model: Roofline, data: Measured) -> float:
 
 
 def unpriced(report: CalibrationReport) -> tuple[Kind, ...]:
-    """Return the kinds of measured kernels whose compute and memory both take the least time that a fit gives."""
+    """Return the kinds of measured kernels whose compute and memory both take the smallest time that a fit allows."""
     calibration = report.target.calibration
     assert calibration is not None
     fastest = zip(KINDS, *efficiencies(report.model), strict=True)
@@ -242,21 +242,22 @@ def unpriced(report: CalibrationReport) -> tuple[Kind, ...]:
 
 
 def target_of(refit: Refit) -> Target:
-    """Return the calibrated target with what the file before says of the device, and the measurements as source."""
+    """Return the calibrated target with the device data of its earlier file, and the measurements as its source."""
     report, like = refit.report, refit.case.like
     count, error = len(refit.data.specs), report.scores[KIND_AWARE].mape_percent
     source = (
-        f"fit on {count} networks of {refit.case.source}, held-out MAPE {error:.1f} %; experiments/refit_targets.py"
+        f"fit on {count} networks of {refit.case.source}, cross-validated MAPE {error:.1f} %; "
+        "experiments/refit_targets.py"
     )
 
-    def sourced(figure: SourcedValue[float]) -> SourcedValue[float]:
-        return replace(figure, source=source) if figure.confidence == "fitted" else figure
+    def sourced(value: SourcedValue[float]) -> SourcedValue[float]:
+        return replace(value, source=source) if value.confidence == "fitted" else value
 
-    def of_kind(kind: Kind, figure: SourcedValue[float]) -> tuple[Kind, SourcedValue[float]]:
+    def of_kind(kind: Kind, value: SourcedValue[float]) -> tuple[Kind, SourcedValue[float]]:
         if kind not in refit.unpriced:
-            return kind, sourced(figure)
+            return kind, sourced(value)
         return kind, SourcedValue(
-            figure.value, f"a bound, as no time can be attributed to such kernels; {source}", "estimated"
+            value.value, f"a bound, as no time can be attributed to such kernels; {source}", "estimated"
         )
 
     target = report.target
@@ -305,7 +306,7 @@ def print_published() -> None:
 
 
 def scores_line(refit: Refit) -> str:
-    """Return the held-out scores of the forms in one line."""
+    """Return the cross-validated scores of the forms in one line."""
     line = f"{refit.case.target:16}{len(refit.data.specs):5}"
     for form in FORMS:
         each = refit.report.scores[form]
@@ -314,32 +315,32 @@ def scores_line(refit: Refit) -> str:
     return line.rstrip()
 
 
-def outcome_line(refit: Refit) -> str:
-    """Return the error before and now, and what follows, in one line."""
+def result_line(refit: Refit) -> str:
+    """Return the errors before and after, and whether the target takes the fit, in one line."""
     reason, case = refit.reason_to_keep, refit.case
     before = "-" if refit.before_percent is None else f"{refit.before_percent:.1f}"
-    words = f"{'keeps its figures' if case.unit is None else 'none'}: {reason}" if reason else "takes the fit"
-    return f"{case.target:16}{refit.same[0]:5}{before:>8}{refit.same[1]:8.1f}  {words}"
+    decision = f"{'keeps its values' if case.unit is None else 'none'}: {reason}" if reason else "takes the fit"
+    return f"{case.target:16}{refit.same[0]:5}{before:>8}{refit.same[1]:8.1f}  {decision}"
 
 
 def main() -> None:
-    """Print the held-out scores and what follows for each target; with --write, write the files."""
+    """Print the cross-validated scores and the decision for each target; with --write, write the files."""
     parser = argparse.ArgumentParser(description="targets from published measurements")
     parser.add_argument("--targets", nargs="*", choices=[case.target for case in CASES], metavar="T")
     parser.add_argument("--write", action="store_true", help="write the targets that take the fit")
     args = parser.parse_args()
     print(f"{'target':16}{'n':>5}" + "".join(f"  {form:20}" for form in FORMS.values()).rstrip())
-    outcome = []
+    results = []
     for case in CASES:
         if args.targets and case.target not in args.targets:
             continue
         refit = Refit(case, measured(case.device))
         print(scores_line(refit), flush=True)
-        outcome.append(outcome_line(refit))
+        results.append(result_line(refit))
         if args.write and not refit.reason_to_keep:
             write_whole(FOLDER / f"{case.target}.toml", text_of(refit))
-    print(f"\n{'same networks':16}{'n':>5}{'before':>8}{'fit':>8}  MAPE %, held out")
-    print("\n".join(outcome))
+    print(f"\n{'same networks':16}{'n':>5}{'before':>8}{'fit':>8}  MAPE %, cross-validated")
+    print("\n".join(results))
     print_published()
 
 

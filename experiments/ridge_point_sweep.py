@@ -1,11 +1,11 @@
-"""At which ridge points is each MobileNetV4 on the front of accuracy against roofline latency, and where does time go?
+"""Study: at which ridge points is each MobileNetV4 on the front of accuracy against roofline latency?
 
 Question: MobileNetV4 (arXiv 2404.10518v2, section 3, Fig. 2 and 3) says that its networks are mostly Pareto-optimal
 whatever the ridge point, since cheap early layers pay at low ridge points and few weights late at high ones. Does that
 follow from Eq. 1 and our own lowering of the networks, one byte per element, ridge points from 0 to 500 MACs/byte?
 Command: python -m experiments.ridge_point_sweep --out DIR
 
-What came out:
+Result:
 
 Table 6, which trained the older networks again:
 network                          top-1 %  on the front at ridge points
@@ -28,7 +28,7 @@ mobilenetv4-hybrid-l                83.4  0 to 500
 So all five MobileNetV4 are on the front at every ridge point from 0 to 500 (steps of 5), among the 15 of 25 networks
 that our ops can build; the FastViT, EfficientViT, ConvNext and NextViT are not there to beat them. With the accuracies
 of each network's own authors and 16 networks it is so too; EfficientNet-B0 is on that front up to 75, MobileNetV3-Large
-up to 210, MobileNet-EdgeTPU (an 8-bit accuracy) from 85. Where the time goes (Conv-S): at ridge point 5 the first fifth
+up to 210, MobileNet-EdgeTPU (an 8-bit accuracy) from 85. Time per part (Conv-S): at ridge point 5 the first fifth
 of its ops takes 32.5 %, the last fifth 16.3 %; at 500 17.9 and 39.9 %, its head alone 31.2 %. MobileNetV2's first fifth
 grows instead, from 25.9 to 42.2 %: its wide early maps move bytes. 5 seconds.
 """
@@ -78,11 +78,11 @@ def print_fronts(candidates: list[SweptNetwork]) -> None:
         print(f"{candidate.name:32}{100 * candidate.top1:8.1f}  {ranges_text(ranges[candidate.name])}")
 
 
-def print_costs(candidates: list[SweptNetwork]) -> None:
-    """Print the share of the time in the first fifth of the ops, in the last fifth and in the dearest op."""
+def print_op_costs(candidates: list[SweptNetwork]) -> None:
+    """Print the share of the time in the first fifth of the ops, in the last fifth and in the costliest op."""
     costs = op_costs(candidates)
     print(f"\nshare of the time in %{'':10}{f'ridge point {LOW:g}':>24}{f'ridge point {HIGH:g}':>30}")
-    print(f"{'network':32}" + f"{'first 1/5':>10}{'last 1/5':>10}{'dearest':>10}" * 2)
+    print(f"{'network':32}" + f"{'first 1/5':>10}{'last 1/5':>10}{'largest':>10}" * 2)
     for name, own in costs.groupby("name", sort=False):
         line = f"{name:32}"
         for _, here in own.groupby("ridge_point"):
@@ -93,13 +93,13 @@ def print_costs(candidates: list[SweptNetwork]) -> None:
 
 
 def main() -> None:
-    """Print the fronts of both series and the costs, and write tables and images."""
+    """Print the fronts of both series and the costs, and write tables and plots."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="new folder for the tables and images")
+    parser.add_argument("--out", type=Path, required=True, help="new folder for the tables and plots")
     folder = new_folder(parser.parse_args().out)
     for name, candidates in {"table-6": table_6(), "authors": published_candidates(BASELINES)}.items():
         print_fronts(candidates)
-        print_costs(candidates)
+        print_op_costs(candidates)
         for path in write_ridge_sweep(candidates, new_folder(folder / name)):
             print(f"wrote {path}")
 

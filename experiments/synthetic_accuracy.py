@@ -1,4 +1,4 @@
-"""A made-up accuracy for studies of search: smooth and saturating in the architecture, other weights for every seed."""
+"""Synthetic accuracy for studies of search: a smooth, saturating function of the architecture, different per seed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 
 from nas.space.staged import StagedSpace
 
-LOWEST, HIGHEST, BEND = 0.55, 0.80, 2.0  # the synthetic accuracy of the smallest and the largest, and how it saturates
+LOWEST, HIGHEST = 0.55, 0.80  # synthetic accuracy of the smallest and of the largest architecture
+SATURATION = 2.0  # rate of the exponential between them
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What every option of a space adds to the quality, between 0 for the smallest architecture and 1 for the largest.
+class SyntheticQuality:
+    """The share of every option in the quality of an architecture, which is 0 for the smallest and 1 for the largest.
 
-    Filters and expansions count by their logarithm, blocks with falling weight, depthwise kernels by their size and by
-    chance; all weights differ by a random factor. The same numbers serve every view of the space.
+    Filters and expansions count by their logarithm, further blocks less and less, depthwise kernels by their size and
+    at random; all weights differ by a random factor. The same numbers hold in every view of the space.
     """
 
     weights: dict[str, float]
     largest: float
 
     @classmethod
-    def of(cls, space: StagedSpace, seed: int) -> "Worth":
-        """Draw the weights."""
+    def of(cls, space: StagedSpace, seed: int) -> "SyntheticQuality":
+        """Return the quality with the random weights of a seed."""
         rng = np.random.default_rng([seed, 77])
         weights: dict[str, float] = {}
         for decision in space.all_decisions:
@@ -45,17 +46,17 @@ class Worth:
         return cls(weights, float(sum(row.max() for row in gains) + fixed))
 
     def tables(self, space: StagedSpace) -> tuple[list[NDArray[np.float64]], float]:
-        """Return what each option of each decision adds [O], and what the choices with one option add."""
+        """Return the share of each option [O] per decision, and the sum of the shares of decisions with one option."""
         gains, fixed = [], 0.0
         for decision in space.all_decisions:
             values = np.array([self._of(decision.name, option) for option in decision.options]) / self.largest
             if len(values) > 1:
                 gains.append(values)
-            elif self._counts(space, decision.name):
+            elif self._always_counts(space, decision.name):
                 fixed += float(values[0])
         return gains, fixed
 
-    def _counts(self, space: StagedSpace, name: str) -> bool:
+    def _always_counts(self, space: StagedSpace, name: str) -> bool:
         decision = next(decision for decision in space.all_decisions if decision.name == name)
         return decision.condition is None or not name.endswith(".dw")  # an inactive block's depthwise adds nothing
 
@@ -68,10 +69,10 @@ class Worth:
 
 
 def _size(name: str, option: float) -> float:
-    """Return how much an option adds before its weight: the logarithm, of a depth blocks with falling weight."""
+    """Return the size of an option before its weight: the logarithm, for a depth a sum of falling terms."""
     return 0.5 * sum(0.8**i for i in range(int(option))) if name.endswith(".depth") else float(np.log(option))
 
 
 def top1_of(quality: Array) -> Array:
-    """Return the accuracy of a quality: rising, ever more slowly."""
-    return LOWEST + (HIGHEST - LOWEST) * (1 - jnp.exp(-BEND * quality)) / (1 - np.exp(-BEND))
+    """Return the accuracy for a quality; it saturates."""
+    return LOWEST + (HIGHEST - LOWEST) * (1 - jnp.exp(-SATURATION * quality)) / (1 - np.exp(-SATURATION))

@@ -1,10 +1,10 @@
-"""How well do the targets' latency models reproduce the measurements they were fitted on, and which kernels must cost?
+"""Study: errors of the targets' latency models on the measurements they were fitted on, by which kernels are free.
 
-Question: the figures of seven targets were fitted on 11 convolutional networks of MobileNetV4's Table 6 (arXiv
+Question: the values of seven targets were fitted on 11 convolutional networks of MobileNetV4's Table 6 (arXiv
 2404.10518v2). Do they hold on our own lowering of those networks, and should additions and pools be priced?
 Command: python -m experiments.target_fit_check   (1 second)
 
-What came out:
+Result:
 
 networks of the fits
 target            n  MAPE %    rho | plain: MAPE %    rho  best peak
@@ -40,7 +40,7 @@ So additions are priced and pools are not (`free_kinds = ["pool"]`): each device
 leave-one-out error (5.7, 8.1, 8.8, 7.9, 13, 5.1, 8.0 %), with the stated rank correlations but for pixel4-dsp and
 pixel7-gpu, which rank better in sample. The plain roofline at the published ridge points does as well on the CPUs, far
 worse on DSP and EdgeTPU. `best peak` is where its scale in milliseconds comes from. These are the fits on the 11
-networks; experiments/refit_targets.py says which targets have other figures by now.
+networks; experiments/refit_targets.py lists the targets that have other values by now.
 """
 
 import csv
@@ -70,7 +70,7 @@ COLUMNS = {
 FIRST_FITS = {
     "s23-gpu": Roofline("s23-gpu", 769, 15.3, time_per_kernel_us=21.2, free_kinds=("pool",)),
     "zcu102-dpu": Roofline("zcu102-dpu", 158, 3.96),
-}  # models of targets that were calibrated since, as they were before
+}  # the first models of targets that were calibrated since
 STATED_PERCENT = {
     "pixel6-cpu": 5.7,
     "s23-cpu": 8.1,
@@ -142,7 +142,7 @@ def compared(
 
 
 def agreement(model: Roofline, networks: dict[str, ArchSpec], column: str) -> str:
-    """Return mean absolute error in percent and Spearman's rho of `model` as text; a dash where too few count."""
+    """Return mean absolute error in percent and Spearman's rho of `model` as text; a dash for too few networks."""
     predicted, measured = compared(model, networks, column)
     error = f"{100 * np.mean(np.abs(predicted / measured - 1)):.1f}" if len(measured) else "-"
     rho = f"{np.corrcoef(ranks(measured), ranks(predicted))[0, 1]:.3f}" if len(measured) > 4 else "-"

@@ -1,20 +1,20 @@
-"""Does a search on a Ray cluster of two nodes give the bytes of one process, also when a node dies in the midst of it?
+"""Study: a search on a Ray cluster of two nodes gives the same files as one process, also when a node is killed.
 
-Question: `--ray-address` on a cluster that runs already: the same best.json and front.csv as without workers, and as
-when one of the two nodes is killed (all its processes, SIGKILL) after a few rounds of the first stage.
+Question: with `--ray-address` of a running cluster, are best.json and front.csv the same bytes as without workers? Also
+where one of the two nodes is killed (all its processes, SIGKILL) after a few rounds of the first stage?
 
 Set-up: two nodes of one processor each on this machine, started by `ray start` (`--head` and `--address`), with the
-cluster's token. `nas search --preset smoke --space uib --algorithm nsga2 --trials 500`, for which Ray has to evaluate
-as long as the study needs.
+cluster's token. `nas search --preset smoke --space uib --algorithm nsga2 --trials 500`, long enough to kill a
+node during it.
 
 Command: python -m experiments.two_nodes --out DIR
 
-What came out, 3 minutes on 2 cores:
+Result, 3 minutes on 2 cores:
 
     two nodes: the same bytes; 2 workers to the end
     a node killed: the same bytes; 1 worker at the end
 
-The same was tried once with the nodes in two network namespaces, a link between them, with the same end.
+Once it was run with the nodes in two linked network namespaces, with the same result.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def node(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a node at once; may be called again."""
+    """Kill a node, unless it has ended."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -67,7 +67,7 @@ def rounds(out: Path) -> int:
     return journal.read_text().count("/coarse") if journal.exists() else 0
 
 
-def ended(process: "subprocess.Popen[str]") -> str:
+def output_of(process: "subprocess.Popen[str]") -> str:
     """Return what a search printed; `SystemExit` where it failed."""
     printed = process.communicate()[0]
     if process.returncode:
@@ -88,19 +88,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     out = parser.parse_args().out
     out.mkdir(parents=True)
-    ended(search(out / "alone"))
+    output_of(search(out / "alone"))
     address = f"127.0.0.1:{PORT}"
-    there = ("--workers", "2", "--ray-address", address)
+    on_cluster = ("--workers", "2", "--ray-address", address)
     with node("--head", f"--port={PORT}", "--include-dashboard=false"):
         time.sleep(15)
         with node(f"--address={address}") as second:
             time.sleep(15)
-            report("two nodes", out / "two", out / "alone", ended(search(out / "two", *there)))
-            process = search(out / "killed", *there)
+            report("two nodes", out / "two", out / "alone", output_of(search(out / "two", *on_cluster)))
+            process = search(out / "killed", *on_cluster)
             while rounds(out / "killed") < ROUNDS and process.poll() is None:
                 time.sleep(0.05)
             kill(second)
-            report("a node killed", out / "killed", out / "alone", ended(process))
+            report("a node killed", out / "killed", out / "alone", output_of(process))
 
 
 if __name__ == "__main__":

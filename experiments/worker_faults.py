@@ -1,19 +1,19 @@
-"""Does a search lose anything when its workers are killed in the middle of their batches?
+"""Study: no result is lost or changed when workers are killed while they evaluate.
 
     python -m experiments.worker_faults [--kills 10] [--workers 2] [--seed 0]
 
 Batches of 16 candidates are evaluated by Ray workers on a supernet with random weights (space of a few blocks, images
-of 16 px), first undisturbed; then again, as often as workers are to be killed, and each time one that is evaluating is
-killed (SIGKILL) at a random moment. Asked is whether every result is there, bit for bit.
+of 16 px), first without faults; then again, once per kill, and each time one worker that is evaluating is killed
+(SIGKILL) at a random moment. Is every result there, bit for bit?
 
-What came out (4 minutes on 2 cores that other work kept busy):
+Result (4 minutes on 2 cores that other work kept busy):
 
 10 workers killed, 10 losses noticed
 80 of 80 batches equal to the undisturbed ones, bit for bit
 0 batches given up
 
-A batch that is on a dying worker three times is given up, as poison; a first form of this study killed every one or two
-seconds whatever was done by then, while each new worker compiled for longer, and lost two of eight batches that way.
+A batch whose worker dies three times is given up. A first version of this study killed a worker every one or two
+seconds, before new workers had compiled, and lost two of eight batches that way.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from nas.space.staged import StagedSpace
 
 BATCH = 16
 IMAGES = 256
-LATEST_S = 0.5  # after a result
+LATEST_S = 0.5  # of a kill, after a result
 SPACE = StagedSpace(
     name="small",
     input_shape=Shape(16, 16, 3),
@@ -77,12 +77,12 @@ def payload_of(seed: int) -> dict[str, Any]:
     return {"params": params, "x": x, "y": rng.integers(0, 10, IMAGES).astype(np.int32)}
 
 
-def disturbed(executor: RayExecutor, batches: Sequence[NDArray[np.int32]], rng: random.Random) -> list[Any]:
-    """Return the results of all batches while one worker, at work, is killed at a random moment."""
-    when, found = rng.randrange(len(batches) - 2 * executor.workers), []
+def with_a_kill(executor: RayExecutor, batches: Sequence[NDArray[np.int32]], rng: random.Random) -> list[Any]:
+    """Return the results of all batches, while one busy worker is killed at a random moment."""
+    kill_after, found = rng.randrange(len(batches) - 2 * executor.workers), []
     for number, result in enumerate(executor.evaluate(batches)):
         found.append(result)
-        if number == when:
+        if number == kill_after:
             time.sleep(rng.uniform(0, LATEST_S))
             os.kill(rng.choice(executor.live_pids), signal.SIGKILL)
     return found
@@ -98,11 +98,11 @@ def main() -> None:
     rng, moments = np.random.default_rng(options.seed), random.Random(options.seed)
     batches = [SPACE.sample(rng, BATCH) for _ in range(4 * options.workers)]
     with RayExecutor(supernet, payload_of(options.seed), workers=options.workers) as executor:
-        requested = list(executor.evaluate(batches))
+        expected = list(executor.evaluate(batches))
         found = [
             pair
             for _ in range(options.kills)
-            for pair in zip(disturbed(executor, batches, moments), requested, strict=True)
+            for pair in zip(with_a_kill(executor, batches, moments), expected, strict=True)
         ]
         equal = sum(one.tobytes() == other.tobytes() for one, other in found if one is not None and other is not None)
         print(f"{options.kills} workers killed, {executor.lost_workers} losses noticed")

@@ -1,14 +1,14 @@
-"""How soon does a first candidate come where few keep the bounds, and how soon the proof that none does?
+"""Benchmark: time to a first candidate where few satisfy the bounds, and to the proof that none does.
 
     nice -n 5 python -m experiments.benchmarks.bounds [--rounds 5]
 
-The space is uib with all decisions, 1.5e25 architectures. One bound: the latency that a share of 3 million random
-architectures keeps, on two targets. Several: pixel6-cpu and edgetpu latency, parameters, and at least so many MACs (an
-upper bound on their negative), which asks for opposite things. Milliseconds of processor time, medians over rounds,
-each with a new `Bounded`, cost tables at hand: the first candidate or the refusal; 100 more; 100 random architectures
-moved inside.
+The space is uib with all decisions, 1.5e25 architectures. One bound: a latency that only a small share of 3 million
+random architectures satisfies, on two targets. Several: pixel6-cpu and edgetpu latency, parameters, and at least so
+many MACs (an upper bound on their negative), which conflict. Milliseconds of processor time, medians over rounds, each
+with a new `Bounded`, cost tables compiled before: the first candidate or the refusal; 100 more; 100 random
+architectures moved inside.
 
-What came out on one core; on the clock, with the machine four times overbooked, the first candidates took 77 to 109 ms
+Results on one core; in wall-clock time, with a load of four per core, the first candidates took 77 to 109 ms
 under one bound, and candidates and proofs 0.5 to 0.8 s under several:
 
 bounds                                         answer  first ms  100 more ms  100 moved ms
@@ -44,7 +44,7 @@ LEAST_MACS = (6e7, 1.2e8, 1.6e8, 2e8)
 
 
 def seconds(limits: tuple[Limit, ...], seed: int) -> tuple[str, list[float]]:
-    """Return the answer and the seconds that each step towards it took."""
+    """Return the answer and the seconds of each step."""
     rng = np.random.default_rng(seed)
     outside = SPACE.sample(rng, 100)
     marks = [time.process_time()]

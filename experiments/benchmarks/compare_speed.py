@@ -1,14 +1,15 @@
-"""How long does it take to compare 20 specs on 12 targets, after imports?
+"""Benchmark: time to compare 20 specs on 12 targets, after imports.
 
     python -m experiments.benchmarks.compare_speed [--specs 20] [--targets 12] [--rounds 5]
 
-`compare` reads the spec files, rebuilds the references beside them, and makes all tables. `page` and `tables` are what
-is made of a comparison: the HTML page, and the tables of a terminal. `iter_ops` is the reference path for the same
-latencies alone, kernel by kernel (`predict_ms`), for scale; `arrays` gives them at once (`latency_models.kernel_times.kernel_times`),
-and must give the same numbers. The sum of compare, page and tables should stay under 2 s. Images are not in it.
+`compare` reads the spec files, rebuilds the references beside them, and makes all tables. `page` and `tables` are made
+from a comparison: the HTML page, and the tables of a terminal. `iter_ops` is the reference path for the same latencies
+alone, kernel by kernel (`predict_ms`), for scale; `arrays` gives them at once
+(`latency_models.kernel_times.kernel_times`), and must give the same numbers. The sum of compare, page and tables should
+stay under 2 s. Plots are not included.
 
-On one core, with other work running: compare 0.26 s, page 0.38 s, tables 0.08 s, together 0.72 s, 3.8 times the walk;
-the latencies alone 0.015 s, 0.08 times the walk.
+On one core, with other work running: compare 0.26 s, page 0.38 s, tables 0.08 s, together 0.72 s, 3.8 times the
+reference path; the latencies alone 0.015 s, 0.08 times it.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from nas.compare.page import html  # noqa: E402
 from nas.compare.table import tables  # noqa: E402
 from search_spaces.uib import SPACE  # noqa: E402
 
-AIM_S = 2.0
+LIMIT_S = 2.0
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
         first = compare(paths, names)
         everything = [entry.arch for entry in first.entries]
 
-        def walk() -> list[list[float]]:
+        def reference_path() -> list[list[float]]:
             return [[model.predict_ms(arch) for arch in everything] for model in (one.model() for one in devices)]
 
         def arrays() -> list[list[float]]:
@@ -58,15 +59,15 @@ def main() -> None:
             models = [one.model() for one in devices]
             return [totals(columns, kernel_times(columns, model)[0], model) for model in models]
 
-        assert arrays() == walk()
+        assert arrays() == reference_path()
         runs = {"compare": lambda: compare(paths, names), "page": lambda: html(first), "tables": lambda: tables(first)}
-        times = interleaved({**runs, "arrays": arrays, "walk": walk}, options.rounds)
+        times = interleaved({**runs, "arrays": arrays, "reference": reference_path}, options.rounds)
     print(f"{len(archs)} specs and {len(everything) - len(archs)} references on {len(devices)} targets, one core")
-    base = times["walk"].median_s
+    base = times["reference"].median_s
     rows = [[name, f"{time.median_s:.3f}", f"{time.median_s / base:.2f}"] for name, time in times.items()]
-    print_table(["step", "s", "of the walk"], rows)
+    print_table(["step", "s", "/ reference"], rows)
     total = sum(times[name].median_s for name in runs)
-    print(f"compare + page + tables: {total:.2f} s, {total / AIM_S:.0%} of the {AIM_S:g} s aimed at")
+    print(f"compare + page + tables: {total:.2f} s, {total / LIMIT_S:.0%} of the {LIMIT_S:g} s allowed")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""How many candidates a second does a cost table score on one core, and how many the walk over their kernels?
+"""Benchmark: candidates per second that a cost table scores on one core, and the same kernel by kernel.
 
     python -m experiments.benchmarks.cost_table [--chips edgetpu s23-gpu] [--batch 65536]
 
 The second chip is a calibrated one: an efficiency per kernel kind, of the peak and of the bandwidth. A table does not
-know the form that filled it, so both must score as fast.
+depend on the form of the model, so both must be as fast.
 
 The spaces are those of the search: the coarse one, the fine one around the architecture in the middle of the coarse
 one, and all decisions at once. `CostTable.score` looks up batches of candidates; the reference path decodes each and
 adds up its kernels (`decode`, `predict_ms`). Both are medians of the same run, measured in turn, and must agree.
 
-On one core (no GPU), millions of candidates a second by the table, and the ratio to the walk: edgetpu 44.7 coarse
-(34,693), 30.8 fine (23,996), 6.2 all decisions at once (5,042); s23-gpu, which is calibrated, 47.4, 34.9 and 7.4. The
-aim of 1 M is met by each, and the form makes nothing slower.
+On one core (no GPU), millions of candidates a second by the table, and the ratio to the reference path: edgetpu 44.7
+coarse (34,693), 30.8 fine (23,996), 6.2 all decisions at once (5,042); s23-gpu, which is calibrated, 47.4, 34.9 and
+7.4. The aim of 1 M is met by each, and the form makes nothing slower.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from nas.registry import LATENCY_MODELS, SPACES, load  # noqa: E402
 from nas.space.cost_table import compile_table  # noqa: E402
 from nas.space.staged import StagedSpace  # noqa: E402
 
-WALKED = 50  # candidates of the reference path
+REFERENCE_CANDIDATES = 50  # candidates of the reference path
 AIM = 1_000_000  # candidates a second
 
 
@@ -36,14 +36,14 @@ def row(space: StagedSpace, model: Roofline, batch: int, rounds: int) -> list[st
     """Return the line of the table for one space."""
     table = compile_table(space, model)
     genotypes = space.sample(np.random.default_rng(0), batch)
-    few = [tuple(genotype) for genotype in genotypes[:WALKED].tolist()]
+    few = [tuple(genotype) for genotype in genotypes[:REFERENCE_CANDIDATES].tolist()]
 
-    def walk() -> list[float]:
+    def reference_path() -> list[float]:
         return [model.predict_ms(space.decode(genotype)) for genotype in few]
 
-    np.testing.assert_allclose(table.score(genotypes[:WALKED]), walk(), rtol=1e-9)
-    times = interleaved({"table": lambda: table.score(genotypes), "walk": walk}, rounds)
-    fast, slow = batch / times["table"].median_s, WALKED / times["walk"].median_s
+    np.testing.assert_allclose(table.score(genotypes[:REFERENCE_CANDIDATES]), reference_path(), rtol=1e-9)
+    times = interleaved({"table": lambda: table.score(genotypes), "reference": reference_path}, rounds)
+    fast, slow = batch / times["table"].median_s, REFERENCE_CANDIDATES / times["reference"].median_s
     entries = sum(term.values.size for term in table.terms)
     sizes = [str(len(space.decisions)), str(len(table.terms)), f"{entries:,}"]
     return [space.name, *sizes, f"{fast:,.0f}", f"{fast / AIM:.1f}", f"{slow:,.0f}", f"{fast / slow:,.0f}"]

@@ -1,4 +1,4 @@
-"""Speed of exported networks, one thread, against the same network exported by timm through PyTorch.
+"""Benchmark: speed of exported networks, one thread, against the same network exported by timm through PyTorch.
 
     python -m experiments.benchmarks.export_speed --python PYTHON_WITH_TIMM [--network mobilenetv4-conv-s]
 
@@ -33,7 +33,7 @@ from nas.measure.random_weights import random_images, random_tensor
 from nas.nn.network import weight_shapes
 from nas.zoo import reference
 
-ALLOWED = 1.05  # what is left of the noise
+MAX_RATIO = 1.05  # above 1 for what noise remains
 LITERT = "ai-edge-litert"
 WARM = 4  # runs after loading that do not count
 EXPORT = """
@@ -79,8 +79,8 @@ def loaded(name: str, model: bytes, images: np.ndarray) -> Callable[[], np.ndarr
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    feeds = {session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
-    return lambda: np.asarray(session.run(None, feeds)[0])
+    inputs = {session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
+    return lambda: np.asarray(session.run(None, inputs)[0])
 
 
 def median_ms(loads: Mapping[str, Callable[[], Callable[[], object]]], rounds: int, repeats: int) -> dict[str, float]:
@@ -109,17 +109,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     args = parser.parse_args()
     arch = reference(args.network)
-    images, said = random_images(arch, 1), {"arch": arch.digest, "origin": "drawn for a benchmark"}
+    images, provenance = random_images(arch, 1), {"arch": arch.digest, "origin": "random, for a benchmark"}
     weights = {name: random_tensor(name, shape) for name, shape in weight_shapes(arch).items()}
     with tempfile.TemporaryDirectory() as place:
-        for file, content in contents(arch, weights, said).items():
+        for file, content in contents(arch, weights, provenance).items():
             write_whole(Path(place, file), content)
         files = {
             f"PyTorch, {name}": of_timm(Path(place), args.python, arch.input_shape, name)
             for name in ("trace.onnx", "dynamo.onnx", "litert-torch.tflite")
         }
-    files["this package, onnx"] = onnx_file.FORMAT.bytes_of(arch, weights, said)
-    files["this package, tflite"] = tflite_file.FORMAT.bytes_of(arch, weights, said)
+    files["this package, onnx"] = onnx_file.FORMAT.bytes_of(arch, weights, provenance)
+    files["this package, tflite"] = tflite_file.FORMAT.bytes_of(arch, weights, provenance)
     loads = {name: partial(loaded, name, model, images) for name, model in files.items()}
     logits = {name: load()() for name, load in loads.items()}
     worst = max(difference(one, logits["this package, onnx"])[1] for one in logits.values())
@@ -130,7 +130,7 @@ def main() -> None:
     for name, latency in found.items():
         peer = min(found[other] for other in found if other.startswith("PyTorch") and other[-4:] == name[-4:])
         print(f"{name:28s} {latency:8.3f} ms, ratio to PyTorch's fastest of this format {latency / peer:.3f}")
-        slow |= name.startswith("this package") and latency > ALLOWED * peer
+        slow |= name.startswith("this package") and latency > MAX_RATIO * peer
     sys.exit(slow)
 
 

@@ -1,10 +1,10 @@
-"""How well do few measured networks calibrate a latency model, beside counting MACs, kernels, or the plain roofline?
+"""Benchmark: latency models calibrated on few networks, against the plain roofline and counts of MACs or kernels.
 
 Question: fitted on N random networks of a measured table, how well are the others predicted, and does the 90 % interval
 hold 90 % of them?
 Command: python -m experiments.benchmarks.few_sample_latency   (1.5 minutes of one core)
 
-What came out, baselines of single devices left out; where predictions do not vary at all, no rank is given (n/a):
+Results, baselines of single devices left out; where predictions do not vary at all, no rank is given (n/a):
 
 device                n  form                       rho  Kendall  MAPE %  in 10 %  covered %     +- %
 zcu102                5  kind-aware roofline      0.971    0.891     6.7       83         75     31.0
@@ -77,8 +77,8 @@ pixel1: other V2     10  kernel count              n/a      n/a     65.3        
 pixel1: MobileNetV3  10  kernel count             0.588    0.501    49.6       10
 pixel1: MnasNet-A1   10  kernel count              n/a      n/a     58.9        8
 
-The intervals at 5 are of before Student's t lost two degrees of freedom (latency_models/calibration/validation.py). With
---sizes 5 6 7 8 9 --seeds 16, percent covered on zcu102, a100, titan 1 and titan 64, and the mean half-width: at 5
+The intervals at 5 are from before Student's t lost two degrees of freedom (latency_models/calibration/validation.py).
+With --sizes 5 6 7 8 9 --seeds 16, percent covered on zcu102, a100, titan 1 and titan 64, and the mean half-width: at 5
 86, 87, 91, 91 (+- 22.7); at 6 88, 84, 87, 95 (16.2); at 7 88, 88, 89, 89; at 8 95, 95, 89, 96 (12.8); at 9 94, 93, 90,
 91 (13.2). One cell of 20, the A100 at 6, stays below 85.
 
@@ -144,13 +144,13 @@ def workload_of(data: Measured, rows: Sequence[int] | Rows | None = None) -> Wor
 
 
 def random_draws(device: str, count: int, seeds: int) -> Iterator[Line]:
-    """Yield how each form does when fitted on `count` random networks and tested on all others."""
+    """Yield the scores of each form when fitted on `count` random networks and tested on all others."""
     data = measured(device)
     whole, latency_ms = workload_of(data), data.latency_ms
-    draws = [np.random.default_rng(seed).permutation(len(latency_ms)) for seed in range(seeds)]
+    orders = [np.random.default_rng(seed).permutation(len(latency_ms)) for seed in range(seeds)]
     for form, fitter in FITTERS.items():
         each, covered, widths = [], [], []
-        for order in draws:
+        for order in orders:
             seen, unseen = order[:count], order[count:]
             predicted = fitter(whole, latency_ms, seen).predict(whole)[unseen]
             each.append(scores(predicted, latency_ms[unseen]))
@@ -163,7 +163,7 @@ def random_draws(device: str, count: int, seeds: int) -> Iterator[Line]:
 
 
 def leaving_one_out(device: str) -> Iterator[Line]:
-    """Yield how each form predicts a network of a small table from all others."""
+    """Yield the scores of each form when it predicts each network of a small table from all others."""
     data = measured(device)
     whole = workload_of(data)
     for form, fitter in FITTERS.items():
@@ -173,7 +173,7 @@ def leaving_one_out(device: str) -> Iterator[Line]:
 
 
 def pixel1(seeds: int) -> Iterator[Line]:
-    """Yield how each form, fitted on ten MobileNetV2 points, predicts the others, MobileNetV3 and MnasNet-A1."""
+    """Yield the scores of each form, fitted on ten MobileNetV2 points, on the others, MobileNetV3 and MnasNet-A1."""
     data = measured("pixel1-cpu")
     whole = workload_of(data)
     v2, v3, mnasnet = (
@@ -193,7 +193,7 @@ def pixel1(seeds: int) -> Iterator[Line]:
 
 
 def mean_line(lines: Sequence[Line], name: str, count: int, form: str) -> Line:
-    """Return the mean over devices."""
+    """Return the line with the mean over devices."""
     each = [line for line in lines if line.form == form and line.count == count]
     covered, widths = ([getattr(line, field) for line in each] for field in ("coverage_percent", "half_width_percent"))
     interval = [None if None in values else float(np.mean(values)) for values in (covered, widths)]

@@ -1,9 +1,9 @@
-"""Does a random forest predict latencies better than a ridge regression or a kind-aware roofline, given many networks?
+"""Benchmark: latency predicted by a random forest, a ridge regression and a kind-aware roofline from many networks.
 
 Question: grown on N random networks of a measured table, how well are the others predicted?
 Command: python -m experiments.benchmarks.forest   (7 seconds of one core)
 
-What came out, means of 3 seeds on all networks that were not seen; R2 is of milliseconds:
+Results, means of 3 seeds on all networks that were not seen; R2 is of milliseconds:
 
 device      n  form                      R2     rho  MAPE %
 zcu102    100  random forest         0.8433  0.9717    6.05

@@ -1,4 +1,4 @@
-"""Is the NSGA-II here worse than pymoo's on the problems of its literature, made discrete?
+"""Benchmark: this NSGA-II against pymoo's on the usual test problems, made discrete.
 
     nice -n 5 python -m experiments.benchmarks.multi_objective [--seeds 31] [--evaluations 10000] [--problems zdt1]
 
@@ -12,7 +12,7 @@ continuous problem. Per measure and problem a one-sided Mann-Whitney test asks w
 has Holm's p-values over the 12 comparisons with one peer. Shown are medians over seeds. The last line times the sort
 of 5,000 random points of two objectives, here and there in turn.
 
-What came out of 31 seeds and 10,000 evaluations (5.5 minutes of processor time on one core). Before Holm's correction
+Results of 31 seeds and 10,000 evaluations (5.5 minutes of processor time on one core). Before Holm's correction
 one of the 24 comparisons is below .05: IGD+ on ZDT4 against the paper's settings. How children are rounded and mutants
 clipped here was chosen on ZDT1, ZDT2, ZDT4 and DTLZ2 with seeds 100 to 102, so these four are no unseen problems:
 
@@ -93,20 +93,20 @@ class Grid:
     decisions: tuple[Decision, ...]
 
     def feasible(self, genotypes: Genotypes) -> NDArray[np.bool_]:
-        """Return that all are."""
+        """Return True for every genotype."""
         return np.ones(len(genotypes), bool)
 
     def draw(self, rng: np.random.Generator, count: int) -> Genotypes:
-        """Return uniform genotypes; repeats are beyond chance in 101 ** 10."""
+        """Return uniform genotypes; repeats are practically impossible among 101 ** 10."""
         return sample(self.decisions, rng, count)
 
     def repaired(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes:
-        """Return them as they are."""
+        """Return the genotypes unchanged."""
         return genotypes
 
 
 class Discrete(Problem):  # type: ignore[misc]
-    """A problem of pymoo over level indices."""
+    """A problem of pymoo whose variables are indices of levels."""
 
     def __init__(self, name: str) -> None:
         """Take the problem's variables, ranges and objectives."""
@@ -179,7 +179,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def compared(names: Sequence[str], seeds: int, evaluations: int) -> bool:
+def compare_all(names: Sequence[str], seeds: int, evaluations: int) -> bool:
     """Print a table for each peer and return whether ours is worse nowhere."""
     rows: dict[str, list[list[str]]] = {name: [] for name in PEERS}
     p_values: dict[str, list[float]] = {name: [] for name in PEERS}
@@ -214,8 +214,8 @@ def sort_times(rounds: int = 15) -> None:
     times = interleaved(
         {"ours": lambda: ranks(points, (True, True)), "pymoo": lambda: NonDominatedSorting().do(points)}, rounds
     )
-    words = ", ".join(f"{name} {1e3 * timing.median_s:.1f} ms" for name, timing in times.items())
-    print(f"sort of 5,000 points of two objectives into {len(fronts)} layers: {words}")
+    timings = ", ".join(f"{name} {1e3 * timing.median_s:.1f} ms" for name, timing in times.items())
+    print(f"sort of 5,000 points of two objectives into {len(fronts)} layers: {timings}")
 
 
 def main() -> None:
@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=10_000)
     parser.add_argument("--problems", default=",".join(PROBLEMS))
     options = parser.parse_args()
-    fine = compared(options.problems.split(","), options.seeds, options.evaluations)
+    fine = compare_all(options.problems.split(","), options.seeds, options.evaluations)
     print("worse in none" if fine else "worse somewhere, see the last column")
     sort_times()
 

@@ -1,4 +1,4 @@
-"""How fast are the CPU primitives, forward and with gradients, against plain lax and PyTorch eager?
+"""Benchmark: the CPU primitives, forward and with gradients, against plain lax and PyTorch eager.
 
     python -m experiments.benchmarks.primitives
 
@@ -33,7 +33,7 @@ REPEATS = 7
 
 
 def best(run: Callable[[], Any]) -> float:
-    """Milliseconds of the fastest of REPEATS runs, after one that compiles."""
+    """Return the milliseconds of the fastest of `REPEATS` runs, after one that compiles."""
     run()
     times = []
     for _ in range(REPEATS):
@@ -44,7 +44,7 @@ def best(run: Callable[[], Any]) -> float:
 
 
 def jax_times(function: Callable[..., Array], args: list[Array]) -> tuple[float, float]:
-    """Forward, and forward with the gradients of all arguments."""
+    """Return the milliseconds of the forward pass, and of it with the gradients of all arguments."""
     forward = jax.jit(function)
 
     @jax.jit

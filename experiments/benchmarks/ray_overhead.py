@@ -1,4 +1,4 @@
-"""What do Ray workers cost, and how do they scale, on work that takes no processor?
+"""Benchmark: overhead and scaling of Ray workers, on work that takes no processor time.
 
     python -m experiments.benchmarks.ray_overhead [--rounds 5] [--candidates 2048]
 
@@ -8,7 +8,7 @@ less 1. "scaling": candidates per second with N workers over N times those with 
 worker. The last column is processor time of the driver. Workers are started once, those that a round does not use are
 idle. Medians over rounds, which alternate.
 
-What came out on 2 cores, quiet, with the defaults:
+Results on 2 otherwise idle cores, with the defaults:
 
 workers  candidates/s  over the work  scaling  driver ms/batch
 1                 891           2.5%   100.0%             1.88
@@ -17,7 +17,7 @@ workers  candidates/s  over the work  scaling  driver ms/batch
 8               6,761           4.0%    94.9%             1.23
 16             13,012           4.6%    91.3%             1.07
 
-So at most the 5 % that are aimed at, and more than 90 % of linear, up to 16 workers. With other work on the machine (a
+So at most the 5 % that are the goal, and more than 90 % of linear, up to 16 workers. With other work on the machine (a
 load of 20 to 40): 7.8 % over the work with one worker, 15.5 % with 16, scaling 87 %. There a batch waits for a
 processor, at its start and at its end.
 """

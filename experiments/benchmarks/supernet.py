@@ -1,16 +1,17 @@
-"""How fast is the supernet's step against a static network of the same size, PyTorch's, and the machine's peak?
+"""Benchmark: the supernet's training step against a static network of the same size, PyTorch, and the machine's peak.
 
     python -m experiments.benchmarks.supernet [--resolution 28] [--batch 64] [--threads N] [--chip edgetpu]
 
-The supernet is the search's own program (`nas.supernet.joint.compile_steps`), run on architectures that are drawn at random
-and on a few whose policy is pinned; the static networks are those few, each trained by `nas.training.step.train_step`
-with the same loss, optimizer and batch, without averaged weights and augmentation; PyTorch runs the same networks in
-eager mode. The coarse space is all of `uib` with fixed blocks, the fine one lies around its architecture of the middle
-that has the reference's latency on the chip. All are measured in turn, so that other load hits all alike; a figure is
-the median of the rounds, then the mean over the networks. A step counts 3 MACs for each MAC of a forward pass.
-The peak is that of a large matrix product, in float32 on a CPU and bfloat16 elsewhere, the bandwidth that of a large
-copy, both of the same run. The roofline of a step is 3 times the sum over the forward kernels of
-max(MACs / peak, bytes / bandwidth): activations in the dtype of the step, normalisation and activation fused for free.
+The supernet is the search's own program (`nas.supernet.joint.compile_steps`), run on architectures that are drawn at
+random and on a few whose policy is pinned; the static networks are those few, each trained by
+`nas.training.step.train_step` with the same loss, optimizer and batch, without averaged weights and augmentation;
+PyTorch runs the same networks in eager mode. The coarse space is all of `uib` with fixed blocks, the fine one lies
+around its architecture of the middle that has the reference's latency on the chip. All are measured in turn, so that
+other load hits all alike; a figure is the median of the rounds, then the mean over the networks. A step counts 3 MACs
+for each MAC of a forward pass. The peak is that of a large matrix product, in float32 on a CPU and bfloat16 elsewhere,
+the bandwidth that of a large copy, both of the same run. The roofline of a step is 3 times the sum over the forward
+kernels of max(MACs / peak, bytes / bandwidth): activations in the dtype of the step, normalisation and activation fused
+for free.
 
 On 2 cores without a GPU (jax 0.10.2, torch 2.13.0, peak 88.4 GMACs/s, 52 GB/s, 3 rounds), ms of a step of 64 images,
 the thousand draws that each step prices included:
@@ -67,12 +68,12 @@ ENDLESS = 1 << 24  # controller steps of a stage whose policy never starts to le
 TRAINING, EVALUATED, EVAL_BATCH = 1024, 1000, 125  # images
 STILL = Augmentation(0.0, False)
 Run = Callable[[], object]
-Row = tuple[str, list[str], list[ArchSpec] | None]  # what the table says, the runs it averages, the networks they ran
+Row = tuple[str, list[str], list[ArchSpec] | None]  # name in the table, the runs it averages, their networks
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all programs of this benchmark share: the plan, random images, and the rows of one dispatch."""
+    """The common inputs of all programs: the plan, random images, and the rows of one dispatch."""
 
     plan: SearchPlan
     images: SearchImages
@@ -96,7 +97,7 @@ class Setting:
 
 
 class SupernetRun:
-    """The search's program over one space, with its state, on whatever architectures the policy is made to draw."""
+    """The search's program over one space, with its state; the policy is set to sample given architectures."""
 
     def __init__(self, setting: Setting, space: StagedSpace, averages: bool) -> None:
         self.stage, self.setting = setting.stage(space, averages), setting
@@ -160,19 +161,19 @@ class StaticRun:
 
             return jnp.sum(lax.map(of_batch, jnp.arange(EVALUATED).reshape(-1, EVAL_BATCH)))
 
-        self._steps, self._right, self._splits = jax.jit(steps, donate_argnums=0), jax.jit(correct), (split, val)
+        self._steps, self._correct, self._splits = jax.jit(steps, donate_argnums=0), jax.jit(correct), (split, val)
 
     def train(self) -> None:
         """Run the steps of one dispatch."""
         self.carry = jax.block_until_ready(self._steps(self.carry, self.rows, self._splits[0]))
 
     def evaluate(self) -> int:
-        """Return how many images the network gets right, with the statistics of each batch."""
-        return int(self._right(self.carry[1], self._splits[1]))
+        """Return how many images the network classifies correctly, with the statistics of each batch."""
+        return int(self._correct(self.carry[1], self._splits[1]))
 
 
 def make_setting(options: argparse.Namespace) -> Setting:
-    """Return the plan and random images; the speed does not depend on what they show."""
+    """Return the plan and random images; the speed does not depend on their content."""
     plan = make_plan(
         SearchConfig(
             target=options.chip, preset="standard", proxy_resolution=options.resolution, proxy_width=options.width
@@ -188,8 +189,8 @@ def make_setting(options: argparse.Namespace) -> Setting:
     return Setting(plan, images, rows, options.genotypes, options.averages)
 
 
-def coarse_winner(plan: SearchPlan) -> ArchSpec:
-    """Return the coarse architecture that exact repair makes of the space's middle."""
+def repaired_middle(plan: SearchPlan) -> ArchSpec:
+    """Return the coarse architecture in the middle of the space, moved onto the latency budget by exact repair."""
     coarse = plan.space.coarse()
     sizes = [len(decision.options) for decision in coarse.decisions]
     found = repair(coarse, [n // 2 for n in sizes], np.zeros((len(sizes), max(sizes))), plan.constraints(coarse))
@@ -219,7 +220,7 @@ def machine_sizes() -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Machine:
-    """What one matrix product and one copy of this run reach."""
+    """The MACs and bytes per second that one matrix product and one copy of this run reach."""
 
     macs_per_s: float
     bytes_per_s: float
@@ -271,18 +272,18 @@ class Case:
             self.add_peers()
 
     def add(self, name: str, runs: Iterable[Run], *, evaluate: bool = False) -> None:
-        """Take one run for each of the pinned networks."""
+        """Add one run for each of the pinned networks."""
         named = {f"{self.name} {name} {'evaluation ' if evaluate else ''}{i}": run for i, run in enumerate(runs)}
         (self.evaluations if evaluate else self.steps).update(named)
         (self.evaluation_rows if evaluate else self.step_rows).append((name, list(named), self.archs))
 
     def add_once(self, name: str, run: Run) -> None:
-        """Take a run of no particular network."""
+        """Add a run of no particular network."""
         self.steps[f"{self.name} {name}"] = run
         self.step_rows.append((name, [f"{self.name} {name}"], None))
 
     def add_peers(self) -> None:
-        """Take PyTorch's runs of the pinned networks."""
+        """Add PyTorch's runs of the pinned networks."""
         p, preset, rows = self.setting.images, self.setting.plan.preset, self.setting.rows
         optimizer = preset.optimizer
         assert isinstance(optimizer, AdamW)
@@ -329,7 +330,7 @@ class Case:
         print_table([f"evaluations on {EVALUATED:,} images", "networks/s", "/ static"], body)
 
     def masked(self) -> str:
-        """Return how much a masked supernet computes in vain, in words."""
+        """Return a text: how many MACs a masked supernet computes, as a multiple of those of the networks."""
         sizes = (".filters", ".expansion")
         decision_indices = [i for i, d in enumerate(self.proxy.decisions) if d.name.endswith(sizes)]
         widest = np.array(self.genotypes)
@@ -347,8 +348,8 @@ def main() -> None:
     if torch is not None:
         torch.set_num_threads(threads)
     setting = make_setting(options)
-    winner = coarse_winner(setting.plan)
-    spaces = {"fine": setting.plan.space.fine(winner), "coarse": setting.plan.space.coarse()}
+    middle = repaired_middle(setting.plan)
+    spaces = {"fine": setting.plan.space.fine(middle), "coarse": setting.plan.space.coarse()}
     print(f"{jax.devices()[0].device_kind}, {threads} threads, {compute_dtype()}; jax {jax.__version__}, "
           f"{'no torch here: no peer' if torch is None else f'torch {torch.__version__}'}")  # fmt: skip
     print(f"proxy: {options.resolution} px, width {options.width:g}, batch {options.batch}; "

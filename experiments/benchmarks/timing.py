@@ -1,4 +1,4 @@
-"""What the benchmarks here share: threads, interleaved measurements, tables."""
+"""Common parts of the benchmarks: threads, interleaved measurements, tables."""
 
 import os
 import statistics
@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-SLOW_S = 2.0  # a first run that takes longer is told
+SLOW_S = 2.0  # a first run that takes longer is reported
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one run: the first, which compiles, and the median, least and most of the later ones."""
+    """Seconds of one run: of the first, which compiles, and the median, minimum and maximum of the later ones."""
 
     first_s: float
     median_s: float
-    least_s: float
-    most_s: float
+    min_s: float
+    max_s: float
 
     @property
     def compile_s(self) -> float:
@@ -43,7 +43,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
-    """Time every run once, then all of them in turn `rounds` times, so that what else loads the machine hits all."""
+    """Time every run once, then all in turn `rounds` times, so that other load on the machine affects all alike."""
     first: dict[str, float] = {}
     for name, run in runs.items():
         first[name] = seconds(run)

@@ -1,4 +1,4 @@
-"""PyTorch's side of the benchmarks: networks of an `ArchSpec` in eager mode, channels last. Imports torch.
+"""The networks of the benchmarks in PyTorch: an `ArchSpec` in eager mode, channels last. Imports torch.
 
 Ops of the UIB space only. Normalisation takes the statistics of the batch, as ours does; the optimizer is PyTorch's
 fused AdamW at a constant rate, which costs what ours with a schedule costs or less.
@@ -16,7 +16,7 @@ from nas.ops import UIB, Conv, FusedIB, Op
 
 
 class Residual(nn.Sequential):  # type: ignore[misc,unused-ignore]
-    """Layers around which the input is added."""
+    """Layers with a residual connection."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + super().forward(x)
