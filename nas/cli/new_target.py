@@ -3,10 +3,9 @@
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
-from latency_models.calibration.calibrate import BYTES
-from latency_models.target import Target, list_targets, load_target
+from latency_models.target import Dtype, Target, list_targets, load_target
 from nas.errors import InvalidInput
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -34,10 +33,10 @@ def new_file(args: argparse.Namespace, suffix: str, kind: str) -> Path:
     return path
 
 
-def like_and_dtype(args: argparse.Namespace) -> tuple[Target | None, Any]:
+def like_and_dtype(args: argparse.Namespace) -> tuple[Target | None, Dtype]:
     """Return the target that --like names, None without it, and the data type."""
-    if args.dtype is not None and args.dtype not in BYTES:
-        raise InvalidInput(f"--dtype must be one of {', '.join(BYTES)}, got '{args.dtype}'")
+    if args.dtype is not None and args.dtype not in get_args(Dtype):
+        raise InvalidInput(f"--dtype must be one of {', '.join(get_args(Dtype))}, got '{args.dtype}'")
     if args.dtype is not None and args.like is not None:
         raise InvalidInput("--like gives the data type already; give --dtype or --like, not both")
     return load_target(args.like) if args.like else None, args.dtype or "fp32"

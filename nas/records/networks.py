@@ -4,13 +4,12 @@
 with their accuracies.
 """
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-import numpy as np
 
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
@@ -61,14 +60,14 @@ class Entry:
     def top1(self) -> float:
         """The accuracy as a fraction, NaN where none is known."""
         known = self.accuracy.top1 if self.accuracy else self.published_top1
-        return np.nan if known is None else known
+        return math.nan if known is None else known
 
     @property
     def standard_error(self) -> float:
         """The standard error of the accuracy; of a published one, that over 50,000 validation images."""
         if self.accuracy:
             return self.accuracy.standard_error
-        return float(np.sqrt(self.top1 * (1 - self.top1) / VALIDATION_IMAGES))
+        return math.sqrt(self.top1 * (1 - self.top1) / VALIDATION_IMAGES)
 
     @property
     def kind(self) -> str:

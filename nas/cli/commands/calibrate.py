@@ -7,6 +7,7 @@ from typing import Any
 from latency_models.calibration.calibrate import CalibrationReport, calibrate
 from latency_models.calibration.measurements import read_measurements
 from latency_models.target_file import target_toml
+from nas.cli.flags.calibrate import TARGET_SUFFIX
 from nas.cli.new_target import like_and_dtype, new_file
 from nas.cli.output import show
 from nas.files import write_whole
@@ -15,7 +16,7 @@ from nas.report.describe import target_rows
 
 def run(args: argparse.Namespace) -> None:
     """Fit and write a target."""
-    path = new_file(args, ".toml", "target")
+    path = new_file(args, TARGET_SUFFIX, "target")
     like, dtype = like_and_dtype(args)
     report = calibrate(read_measurements(Path(args.measurements)), path.stem, like=like, dtype=dtype)
     write_whole(path, target_toml(report.target))

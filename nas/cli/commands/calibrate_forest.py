@@ -7,19 +7,15 @@ from typing import Any
 from latency_models.calibration.forest_fit import ForestReport, forest_of
 from latency_models.calibration.measurements import read_measurements
 from latency_models.forest import forest_text
+from nas.cli.flags.calibrate import FOREST_SUFFIX
 from nas.cli.new_target import new_file
 from nas.cli.output import show
-from nas.errors import InvalidInput
 from nas.files import write_whole
-
-FOREST_SUFFIX = ".forest.json"
 
 
 def run(args: argparse.Namespace) -> None:
     """Grow and write a forest."""
     path = new_file(args, FOREST_SUFFIX, "forest")
-    if given := [flag for flag, value in (("--like", args.like), ("--dtype", args.dtype)) if value is not None]:
-        raise InvalidInput(f"{given[0]} belongs to a roofline; a forest counts elements, so it has no use for it")
     report = forest_of(read_measurements(Path(args.measurements)), args.of or "latency")
     write_whole(path, forest_text(report.forest))
     show(args, forest_json(report, path), "nas.cli.tables.forest:forest_tables", report, path)

@@ -67,7 +67,7 @@ def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTa
         raise InvalidInput(f"--finalists goes with joint; after a search by {args.algorithm}: nas finalists RUN")
     source = None
     if args.source is not None:
-        other, source = multi_target.borrowed(Path(args.source))
+        other, source = multi_target.supernet_of_run(Path(args.source))
         base = _with_weights_of(args, base, other.settings[0])
     settings = per_target(base, targets_of(args) or [None], args.latency_ms or ())
     trials = args.trials or default_trials(args.algorithm, base.preset)

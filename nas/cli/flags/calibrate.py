@@ -1,16 +1,20 @@
 """nas calibrate: its flags, which of them go together, and which of its three tasks they ask for."""
 
 import argparse
+from pathlib import Path
 
 from nas.cli.argument_types import count, seed
 from nas.cli.flags.shared import IMAGENET_PX, add_json
 from nas.errors import InvalidInput
+from nas.files import read_bytes
 
 DESCRIPTION = """\
 Fit a target of your own, or a random forest, to measured latencies. With
 --propose, write networks that are worth measuring for it instead."""
 EXAMPLE = "nas calibrate measured.csv --name my-phone --like pixel6-cpu"
 TO_MEASURE = "to-measure"  # the folder that proposals go to
+TARGET_SUFFIX = ".toml"
+FOREST_SUFFIX = ".forest.json"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +48,7 @@ def _add_fit(flags: argparse._ActionsContainer) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse flags that contradict each other, and choose what runs: a fit, a forest, or proposals."""
+    """Choose what runs, a fit, a forest or proposals, and refuse what can be refused before scipy is imported."""
     if args.propose is not None:
         _check_proposals(args)
         args.run = "nas.cli.commands.calibrate_proposals:run"
@@ -54,10 +58,19 @@ def check(args: argparse.Namespace) -> None:
         raise InvalidInput(f"{given[0]} belongs to --propose N; a fit has no use for it")
     if args.measurements is None:
         raise InvalidInput("name a CSV file of measurements, or give --propose N for networks worth measuring")
+    if args.model == "roofline" and args.of is not None:
+        raise InvalidInput("--of belongs to --model forest; a target holds latency, and energy where it was measured")
+    from nas.cli.new_target import like_and_dtype, new_file  # imports numpy, which --help does without
+
     if args.model == "forest":
         args.run = "nas.cli.commands.calibrate_forest:run"
-    elif args.of is not None:
-        raise InvalidInput("--of belongs to --model forest; a target holds latency, and energy where it was measured")
+        new_file(args, FOREST_SUFFIX, "forest")
+        if given := [flag for flag, value in (("--like", args.like), ("--dtype", args.dtype)) if value is not None]:
+            raise InvalidInput(f"{given[0]} belongs to a roofline; a forest counts elements, so it has no use for it")
+    else:
+        new_file(args, TARGET_SUFFIX, "target")
+        like_and_dtype(args)
+    read_bytes(Path(args.measurements))
 
 
 def _check_proposals(args: argparse.Namespace) -> None:

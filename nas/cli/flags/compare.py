@@ -37,8 +37,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse a sweep without a folder, and a folder that cannot be had."""
+    """Refuse a sweep without a folder, a folder that cannot be had, and targets of no known name."""
     if args.ridge_sweep and not args.out:
         raise InvalidInput("--ridge-sweep writes a table and a plot; name a new folder for them with --out")
     if args.out:
         check_new_folder(Path(args.out))
+    if args.targets != ("all",):
+        from latency_models.target import load_target  # imports numpy, which --help does without
+
+        for name in args.targets:
+            load_target(name)

@@ -1,12 +1,14 @@
 """nas train: its flags, and which of them go together."""
 
 import argparse
+import os
 from pathlib import Path
 
 from nas.cli.argument_types import count, seed, share
 from nas.cli.flags.shared import add_data, add_spec, add_training
 from nas.cli.folders import base_name, check_new_folder, default_folder, holds_run
 from nas.errors import InvalidInput
+from nas.registry import DATA_SETS
 
 DESCRIPTION = """\
 Train one network alone and measure its top-1 on the test images. Started again
@@ -37,19 +39,27 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse flags that contradict each other, a network or data set of no known name, and an occupied folder."""
+    """Refuse flags that contradict each other, a network or data of no known name, and an occupied folder."""
     if args.from_supernet and not (args.proxy and holds_run(args.spec)):
         raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
     changed = args.proxy_resolution is not None or args.proxy_width is not None
     if changed and (not args.proxy or args.from_supernet):
         raise InvalidInput("--proxy-resolution and --proxy-width go with --proxy, and not with --from-supernet")
-    from nas.cli.names import check_data, check_network  # numpy, which --help does without
+    from nas.records.networks import arch_of  # imports the zoo, which --help does without
 
-    check_network(args.spec)
+    arch_of(args.spec)
     if args.out:
         check_out(Path(args.out))
     if args.data:
-        check_data(args.data)
+        _check_data(args.data)
+
+
+def _check_data(text: str) -> None:
+    """Refuse what is neither the name of a data set nor a file or folder that exists."""
+    if text not in DATA_SETS and ":" not in text and not os.path.exists(os.path.expanduser(text)):
+        from nas.data import load  # imports numpy
+
+        load(text)  # raises the line that says what is wrong
 
 
 def out_folder(args: argparse.Namespace, data: str) -> Path:
