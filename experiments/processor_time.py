@@ -1,7 +1,7 @@
 """Runtime for nas measure: ONNX Runtime on one thread, in processor time of the thread instead of wall-clock time.
 
 On a machine with other load, wall-clock medians include the time that a network waits for the processor. Processor time
-leaves it out, but not the cost of shared caches and sibling threads: reliable numbers need an otherwise idle machine.
+leaves it out, but not the cost of shared caches and sibling threads: reliable numbers need an unloaded machine.
 Command: nas measure SPEC --runtime experiments.processor_time:RUNTIME
 """
 

@@ -50,9 +50,9 @@ pixel8-edgetpu    433.8  15       0.910      0.943             0.973  0.857
 So of the seven columns of Table 6 one takes the fit: 11 to 15 networks are few for rates of every kind. s23-gpu gains
 little on all 15, which hold two networks with attention: the earlier values are off by 5.1 % (stated) on 11 and by
 13.8 % on the other four, 7.4 % together, the fit by 7.1 %. On zcu102-dpu the gain is large, but the only measured
-convolution that is neither pointwise nor depthwise is the stem, the same in all networks: its time cannot be told from
-the floor. Such kinds get the common rate, and the floor the rest, which leaves all cross-validated errors as they were
-(the floor rose from 0.29 to 0.56 ms, the rate of such convolutions by 1.5 in compute and by 10 in bandwidth). The
+convolution that is neither pointwise nor depthwise is the stem, the same in all networks: its time cannot be separated
+from the floor. Such kinds get the common rate, and the floor the rest, which leaves all cross-validated errors as they
+were (the floor rose from 0.29 to 0.56 ms, the rate of such convolutions by 1.5 in compute and by 10 in bandwidth). The
 Titan's single images are ranked nearly as well by counting kernels (.891, 3.1 %). At the published ridge points, plain
 Eq. 1 does not rank these networks better than MACs on three of four devices; the paper ranks others, and more.
 

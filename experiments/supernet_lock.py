@@ -42,6 +42,7 @@ from experiments.target_lock import (
     LockResult,
     StageArrays,
     line,
+    named_rewards,
     search,
     start,
 )
@@ -113,7 +114,7 @@ def main() -> None:
         plans = [
             replace(base, latency_budget=float(np.exp(low + float(s) * (high - low)))) for s in args.shares.split(",")
         ]
-        for reward in args.rewards.split(","):
+        for reward in named_rewards(args.rewards):
             started, rows = time.monotonic(), []
             for plan in plans:
                 source = AccuracySource(supernet.learn, supernet.top1, SyntheticQuality.of(plan.space, 0))

@@ -193,6 +193,12 @@ REWARDS: dict[str, Learn] = {
 }
 
 
+def named_rewards(text: str) -> list[str]:
+    """Return the names of rewards in a list with commas, in any case."""
+    names = {name.lower(): name for name in REWARDS}
+    return [names[name.lower()] for name in text.split(",")]
+
+
 def _choices(stage: StageArrays) -> reinforce.DecisionArrays:
     return reinforce.DecisionArrays(stage.exists, stage.condition_index, stage.condition_option)  # type: ignore[arg-type]
 
@@ -395,7 +401,7 @@ def main() -> None:
         table_of_runs(args.runs)
         return
     print(LEGEND, HEAD, sep="\n", flush=True)
-    names = args.rewards.split(",")
+    names = named_rewards(args.rewards)
     results = study(args.devices.split(","), args.preset, names, args.seeds)
     print(HEAD)
     for reward in names:

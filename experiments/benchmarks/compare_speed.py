@@ -3,8 +3,8 @@
     python -m experiments.benchmarks.compare_speed [--specs 20] [--targets 12] [--rounds 5]
 
 `compare` reads the spec files, rebuilds the references beside them, and makes all tables. `page` and `tables` are made
-from a comparison: the HTML page, and the tables of a terminal. `iter_ops` is the reference path for the same latencies
-alone, kernel by kernel (`predict_ms`), for scale; `arrays` gives them at once
+from a comparison: the HTML page, and the tables of a terminal. `reference` computes the same latencies alone, kernel by
+kernel (`predict_ms`), for scale; `arrays` gives them at once
 (`latency_models.kernel_times.kernel_times`), and must give the same numbers. The sum of compare, page and tables should
 stay under 2 s. Plots are not included.
 

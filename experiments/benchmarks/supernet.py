@@ -2,16 +2,15 @@
 
     python -m experiments.benchmarks.supernet [--resolution 28] [--batch 64] [--threads N] [--chip edgetpu]
 
-The supernet is the search's own program (`nas.supernet.joint.compile_steps`), run on architectures that are drawn at
-random and on a few whose policy is pinned; the static networks are those few, each trained by
-`nas.training.step.train_step` with the same loss, optimizer and batch, without averaged weights and augmentation;
-PyTorch runs the same networks in eager mode. The coarse space is all of `uib` with fixed blocks, the fine one lies
-around its architecture of the middle that has the reference's latency on the chip. All are measured in turn, so that
-other load hits all alike; a figure is the median of the rounds, then the mean over the networks. A step counts 3 MACs
-for each MAC of a forward pass. The peak is that of a large matrix product, in float32 on a CPU and bfloat16 elsewhere,
-the bandwidth that of a large copy, both of the same run. The roofline of a step is 3 times the sum over the forward
-kernels of max(MACs / peak, bytes / bandwidth): activations in the dtype of the step, normalisation and activation fused
-for free.
+The supernet is the search's own program (`nas.supernet.joint.compile_steps`), run on random architectures and on a few
+to which the policy is pinned; the static networks are those few, each trained by `nas.training.step.train_step` with
+the same loss, optimizer and batch, without averaged weights and augmentation; PyTorch runs the same networks in eager
+mode. The coarse space is all of `uib` with fixed blocks, the fine one lies around its architecture of the middle that
+has the reference's latency on the chip. All are measured in turn, so that other load affects all alike; each number is
+the median of the rounds, then the mean over the networks. A step counts 3 MACs for each MAC of a forward pass. The peak
+is that of a large matrix product, in float32 on a CPU and bfloat16 elsewhere, the bandwidth that of a large copy, both
+of the same run. The roofline of a step is 3 times the sum over the forward kernels of max(MACs / peak, bytes /
+bandwidth): activations in the dtype of the step, normalisation and activation fused for free.
 
 On 2 cores without a GPU (jax 0.10.2, torch 2.13.0, peak 88.4 GMACs/s, 52 GB/s, 3 rounds), ms of a step of 64 images,
 the thousand draws that each step prices included:

@@ -153,7 +153,7 @@ def test_proposals_span_the_space_and_can_be_filled_in(folder: Path, capsys: pyt
     refused(["calibrate", "todo/specs.csv", "--name", "mine"], "line 2: latency_ms must be positive", capsys)
 
 
-def test_proposals_are_told_by_their_seed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_proposals_depend_on_the_seed_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert main(["calibrate", "--propose", "6", "--space", "mbconv_imagenet", "--seed", seed, "--out", out]) == 0
     capsys.readouterr()

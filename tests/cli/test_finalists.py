@@ -64,7 +64,7 @@ def test_bad_requests_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Cap
         assert error.count("\n") == 1 and words in error
 
 
-def test_a_whole_one_on_pictures_of_8_px(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_command_on_images_of_8_px(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import numpy as np
 
     from nas.data import load

@@ -17,7 +17,7 @@ S23_GPU = next(case for case in CASES if case.target == "s23-gpu")
 
 
 @pytest.mark.parametrize("name", CALIBRATED)
-def test_a_calibrated_target_predicts_its_networks_within_its_stated_figures(name: str) -> None:
+def test_a_calibrated_target_predicts_its_networks_within_its_stated_errors(name: str) -> None:
     """What a fit has seen it predicts better than what it has not; nine in ten lie within the interval."""
     data, target = measured(DEVICES[name]), load_target(name)
     known, model = target.calibration, target.model()
@@ -51,12 +51,12 @@ def test_a_kind_without_time_keeps_a_target_from_being_made() -> None:
     assert not (FOLDER / "pixel1-cpu.toml").exists()
 
 
-def test_the_default_target_keeps_its_figures_and_too_few_networks_are_said() -> None:
+def test_the_default_target_keeps_its_values_and_too_few_networks_are_a_reason() -> None:
     edgetpu = load_target("edgetpu")
     assert edgetpu.name in KEPT and edgetpu.calibration is None
     assert edgetpu.launch_overhead_ms is not None
-    figures = (edgetpu.peak_gmacs_per_s.value, edgetpu.bandwidth_gb_per_s.value, edgetpu.launch_overhead_ms.value)
-    assert figures == (3811, 103, 0.61)
+    values = (edgetpu.peak_gmacs_per_s.value, edgetpu.bandwidth_gb_per_s.value, edgetpu.launch_overhead_ms.value)
+    assert values == (3811, 103, 0.61)
     few = next(case for case in CASES if case.target == "pixel3-cpu")
     refit = Refit(few, measured("pixel3-cpu"))
     assert refit.report.scores[KIND_AWARE].mape_percent < (refit.before_percent or 0)

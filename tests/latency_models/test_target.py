@@ -166,7 +166,7 @@ def test_an_endless_ridge_point_is_the_byte_count(arch: ArchSpec, bandwidth: flo
 
 
 @given(arch=convolutions(), peak=POSITIVE, bandwidth=POSITIVE, overhead=st.floats(0, 10), times=st.floats(0.01, 100))
-def test_a_faster_device_divides_the_time_above_the_floor(
+def test_a_faster_device_divides_the_time_above_the_launch_overhead(
     arch: ArchSpec, peak: float, bandwidth: float, overhead: float, times: float
 ) -> None:
     slow = Roofline("slow", peak, bandwidth)
@@ -267,7 +267,7 @@ def test_a_bad_peak_is_one_line(peak: float) -> None:
         Roofline("mine", peak, 1.0)
 
 
-def test_weights_beyond_the_chip_are_said() -> None:
+def test_weights_beyond_the_chip_have_a_caution() -> None:
     model = load_target("coral-edgetpu").model()
     assert model.caution(reference("mobilenetv2")) is None
     assert "lower bound" in (model.caution(reference("mobilenetv4-conv-l")) or "")

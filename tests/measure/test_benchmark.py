@@ -234,7 +234,7 @@ def test_specs_runs_and_lists_are_measured_under_paths_relative_to_the_file(
     assert main(["measure", "out/m.csv", "-o", "out/m.csv"]) == 0  # what it wrote is a list itself
 
 
-def test_a_busy_machine_and_scattered_runs_are_said_in_one_line_each(
+def test_a_busy_machine_and_scattered_runs_get_one_line_each(
     tmp_path: Path, fake: Fake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_arch(small(1), tmp_path / "a.json")
@@ -309,7 +309,7 @@ def test_each_runtime_times_a_network(name: str, tmp_path: Path) -> None:
         assert row.machine.endswith("cores") and {"xla": "jax "}.get(name, name) in row.versions
 
 
-def test_without_the_package_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_the_package_the_message_names_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda _: None)
     with pytest.raises(InvalidInput, match=r"pip install '\.\[export\]'"):
         measure({"a": small(1)}, load("runtime", RUNTIMES, "onnxruntime"), SETTINGS, tmp_path / "m.csv", advance=silent)

@@ -10,7 +10,7 @@ import pytest
 
 from latency_models.target import target_names
 from nas.errors import InvalidInput
-from nas.records.results import load_result
+from nas.records.results import FILE_KEYS, load_result
 from nas.report.run_curves import read_stages
 from nas.report.run_page import write_report
 from tests.support.run_folder import make_run
@@ -134,7 +134,7 @@ def test_trials_over_a_supernet_trained_once_are_charts(tmp_path: Path) -> None:
 def test_finalists_stand_in_a_table_where_there_were_any(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     assert "Finalists" not in read(run).text
-    head = "stage,digest,spec,epochs,top1,pictures,supernet_top1\n"
+    head = f"stage,digest,spec,epochs,top1,{FILE_KEYS['images']},supernet_top1\n"
     rows = [
         "fine,aaaaaaaaaa,x,3,0.81,500,0.9\n",
         "fine,bbbbbbbbbb,x,3,0.823,500,0.7\n",

@@ -71,7 +71,7 @@ def by_name(root: Path) -> dict[str, Run]:
     return {str(Path(run.path).relative_to(root)): run for run in runs_below(root)}
 
 
-def test_states_and_figures_of_all_kinds(root: Path) -> None:
+def test_states_and_numbers_of_all_kinds(root: Path) -> None:
     found = by_name(root)
     states = {name: (run.kind, run.state) for name, run in found.items()}
     assert states == {

@@ -52,7 +52,7 @@ def test_encode_gives_the_canonical_genotype(member: tuple[MBSpace, tuple[int, .
 
 
 @given(members())
-def test_tables_equal_the_walk_over_kernels(member: tuple[MBSpace, tuple[int, ...]]) -> None:
+def test_tables_equal_the_sum_over_kernels(member: tuple[MBSpace, tuple[int, ...]]) -> None:
     space, genotype = member
     arch = space.decode(genotype)
     for cost in COSTS:

@@ -225,7 +225,7 @@ def test_like_gives_widths_free_kinds_and_what_is_not_measured() -> None:
     assert report.model.bytes_per_weight == 1 and "pool" not in dict(report.model.kind_efficiency)
 
 
-def test_beyond_the_measured_is_said() -> None:
+def test_predictions_beyond_the_measured_range_have_a_caution() -> None:
     report = calibrate(table(times(APART, SEEN[:20])), "mine")
     assert report.model.caution(SEEN[0]) is None
     assert "outside the measured" in (report.model.caution(reference("mobilenetv4-conv-l")) or "")
@@ -234,7 +234,7 @@ def test_beyond_the_measured_is_said() -> None:
 
 
 @pytest.mark.parametrize("model", [APART, replace(TOGETHER, batch=8)], ids=["apart", "batch"])
-def test_tables_equal_the_walk_over_kernels(model: Roofline) -> None:
+def test_tables_equal_the_sum_over_kernels(model: Roofline) -> None:
     space = load("space", SPACES, "uib").coarse()
     genotypes = space.sample(np.random.default_rng(0), 5)
     for cost in (model, Energy("energy", model, 2.0, 5.0, 40.0)):
@@ -252,7 +252,7 @@ def test_energy_of_a_known_device_is_recovered() -> None:
     np.testing.assert_allclose([report.target.energy_model().predict_mj(arch) for arch in UNSEEN], expected, rtol=0.02)
 
 
-def test_a_target_without_energy_says_so() -> None:
+def test_a_target_without_energy_values_is_refused() -> None:
     with pytest.raises(InvalidInput, match="has no energy coefficients"):
         load_target("rpi5").energy_model()
 
