@@ -10,14 +10,19 @@ import tomllib
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from latency_models.target import load_target, target_names
 from nas import registry
-from nas.cli import main
+from nas.cli import INTERRUPTED, main
 from nas.cli.commands import COMMANDS
 from nas.cli.parser import build_parser
+from nas.runs import joint_search, multi_target
+from nas.runs.multi_target_settings import MultiTargetConfig
+from nas.runs.plan import SearchPlan, make_plan
+from nas.runs.settings import SearchConfig
 from nas.search.strategy import strategy
 from nas.supernet.presets import PRESETS, SMOKE
 from nas.zoo import ZOO
@@ -36,16 +41,19 @@ SHORTER = {  # added to commands where tests run them: the last of equal flags c
 }
 
 
-def shown(program: str) -> list[tuple[str, list[str]]]:
-    """Return the commands of a program in the shell blocks and the tables of results, with their pages."""
+def shown(program: str, *, dialogues: bool = True) -> list[tuple[str, list[str]]]:
+    """Return the commands of a program in the blocks and the tables of results, with their pages.
+
+    Those of `dialogues`, of blocks that show what is printed, are refused.
+    """
     found = []
     for name, page in PAGES.items():
         blocks = [command for block in page.blocks if block.language in SHELL for command in block.commands]
         cells = [
             command for *_, cell in page.claims for code in re.findall("`(.+?)`", cell) for command in commands_of(code)
         ]
-        dialogues = [words for command, _ in page.dialogues for words in commands_of(command)]
-        found += [(name, words) for words in (*blocks, *cells, *dialogues) if words[0] == program]
+        refused = [words for command, _ in page.dialogues for words in commands_of(command) if dialogues]
+        found += [(name, words) for words in (*blocks, *cells, *refused) if words[0] == program]
     return found
 
 
@@ -76,27 +84,54 @@ def test_a_command_parses_and_names_what_exists(page: str, words: list[str]) -> 
         assert data in (*registry.DATA_SETS, "fashionmnist") or data.endswith(("/", ".npz"))
 
 
+def can_be_planned(words: list[str]) -> bool:
+    """Return whether a command is a search that needs no file which a reader would have."""
+    of_readers = re.compile(r".*(/$|\.toml$|\.npz$|\.forest\.json|^fashion-mnist$|^--from$)")
+    return words[1] == "search" and not any(map(of_readers.match, words))
+
+
+SEARCHES = {label(words): words for _, words in shown("nas", dialogues=False) if can_be_planned(words)}
+
+
+@pytest.mark.parametrize("words", SEARCHES.values(), ids=SEARCHES)
+def test_a_search_has_a_plan(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its constraints can be met on its devices; what the plan says is not carried out."""
+    plans: list[SearchPlan] = []
+
+    def begin(config: SearchConfig | MultiTargetConfig, *_: object, **__: object) -> NoReturn:
+        plans.extend(map(make_plan, config.settings if isinstance(config, MultiTargetConfig) else [config]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(joint_search, "search", begin)
+    monkeypatch.setattr(multi_target, "specialise", begin)
+    monkeypatch.chdir(tmp_path)
+    assert main(words[1:]) == INTERRUPTED and plans
+
+
 def _names(args: argparse.Namespace, *fields: str) -> list[str]:
     """Return the names, parted at commas, that the command gives in some of its fields."""
-    given = [value for field in fields if isinstance(value := getattr(args, field, None), str)]
-    return [name for value in given for name in value.split(",")]
+    given = [getattr(args, field, None) or () for field in fields]
+    return [name for value in given for name in (value.split(",") if isinstance(value, str) else value)]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_and_flags_in_the_running_text_exist(page: str) -> None:
+    every = {flag for command in COMMANDS for flag in flags_of(command)}
     for code in PAGES[page].inline:
-        words = code.split()
-        if words[0] != "nas" or len(words) < 2 or words[1] in ("COMMAND", "--help", "..."):
-            continue
-        assert words[1] in COMMANDS, code
-        flags = {flag for action in build_parser(words[1:])._actions for flag in _flags_of(action, words[1])}
-        assert {word for word in words if word.startswith("--")} <= flags, code
+        program, *words = code.split()
+        if program.startswith("--"):
+            assert program in every, code
+        elif program == "nas" and words and words[0] not in ("COMMAND", "..."):
+            assert words[0] in (*COMMANDS, "--help"), code
+            assert {word for word in words if word.startswith("--")} <= flags_of(words[0]), code
 
 
-def _flags_of(action: argparse.Action, command: str) -> list[str]:
-    """Return the flags of a command, where `action` has the parsers of all."""
-    parsers = action.choices if isinstance(action, argparse._SubParsersAction) else {}
-    return [flag for own in parsers[command]._actions for flag in own.option_strings] if command in parsers else []
+def flags_of(command: str) -> set[str]:
+    """Return the flags of a command, or of the program."""
+    parser = build_parser([command])
+    subparsers = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    (own,) = [each.choices.get(command, parser) for each in subparsers]
+    return {flag for action in own._actions for flag in action.option_strings}
 
 
 @pytest.mark.parametrize("page", PAGES)
