@@ -18,7 +18,6 @@ and runtimes are those of nas/registry.py, or "module:attribute".
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -51,8 +50,6 @@ if TYPE_CHECKING:
     from nas.compare import compare as comparing
     from nas.compare import files as comparison_files
     from nas.compare.compare import Comparison
-    from nas.distributed import cluster, executor
-    from nas.distributed import trials as distributed_trials
     from nas.export import provenance as provenance_of
     from nas.export import weights as weight_files
     from nas.export.calibration import Int8Calibration
@@ -61,12 +58,11 @@ if TYPE_CHECKING:
     from nas.report.describe import Description
     from nas.runs import front_training, joint_search, listing, multi_target, multi_target_settings, single_training
     from nas.runs import load_run as run_data
+    from nas.runs import workers as run_workers
     from nas.runs.load_run import RunData
     from nas.runs.multi_target import MultiTargetResult
-    from nas.search import loop as search_loop
     from nas.search import strategy as strategies
     from nas.search.loop import OpenExecutor
-    from nas.supernet import presets
     from nas.training import candidates as candidate_training
     from nas.training import loop as training_loop
     from nas.training import optimizers
@@ -75,11 +71,8 @@ else:  # what is heavy is imported when it is first used
     benchmark = lazy("nas.measure.benchmark")
     calibration_fit = lazy("latency_models.calibration.calibrate")
     candidate_training = lazy("nas.training.candidates")
-    cluster = lazy("nas.distributed.cluster")
     comparing = lazy("nas.compare.compare")
     comparison_files = lazy("nas.compare.files")
-    distributed_trials = lazy("nas.distributed.trials")
-    executor = lazy("nas.distributed.executor")
     front_training = lazy("nas.runs.front_training")
     joint_search = lazy("nas.runs.joint_search")
     listing = lazy("nas.runs.listing")
@@ -88,10 +81,9 @@ else:  # what is heavy is imported when it is first used
     multi_target_settings = lazy("nas.runs.multi_target_settings")
     optimizers = lazy("nas.training.optimizers")
     pd = lazy("pandas")
-    presets = lazy("nas.supernet.presets")
     provenance_of = lazy("nas.export.provenance")
     run_data = lazy("nas.runs.load_run")
-    search_loop = lazy("nas.search.loop")
+    run_workers = lazy("nas.runs.workers")
     single_training = lazy("nas.runs.single_training")
     strategies = lazy("nas.search.strategy")
     training_loop = lazy("nas.training.loop")
@@ -182,7 +174,7 @@ def search(
         found = _search_targets(
             Path(out), config, [target],
             (() if latency_ms is None else (latency_ms,)), algorithm, trials, evaluator, False,
-            _executor(workers, ray_address), shown,
+            run_workers.open_executor(workers, ray_address), shown,
         )  # fmt: skip
         return next(iter(found.results.values()))
     if trials is not None or evaluator != "supernet":
@@ -235,7 +227,7 @@ def specialise(
     }  # fmt: skip
     found = _search_targets(
         Path(out), config, targets, latencies_ms, algorithm, trials, evaluator, universal,
-        _executor(workers, ray_address), reporter or Callbacks(on_step, on_candidate),
+        run_workers.open_executor(workers, ray_address), reporter or Callbacks(on_step, on_candidate),
     )  # fmt: skip
     return _named_results(found)
 
@@ -254,7 +246,6 @@ def resume(
 
     `more_trials` extends a finished search of another algorithm than joint, by so many trials per target.
     """
-
     folder, shown = Path(run), reporter or Callbacks(on_step, on_candidate)
     if not (folder / "experiment.json").exists():
         raise InvalidInput(f"{folder} is no run folder: it has no experiment.json")
@@ -263,10 +254,10 @@ def resume(
         if more_trials:
             raise InvalidInput(f"{folder} is a joint search: more_trials goes with runs of another algorithm")
         config = SearchConfig.from_dict(stored.get("settings"))
-        trainers = _trainers(config.preset, config.finalists, workers, ray_address)
+        trainers = run_workers.open_trainers(workers, ray_address, config.preset, config.finalists)
         result = joint_search.resume(folder, shown, trainers=trainers)
         return {result.target: result}
-    executor = _executor(workers, ray_address)
+    executor = run_workers.open_executor(workers, ray_address)
     return _named_results(multi_target.resume(folder, shown, workers=executor, more=more_trials))
 
 
@@ -275,13 +266,11 @@ def load(run: str | Path) -> "RunData":
 
     For a run of several targets name the folder of one: RUN/TARGET.
     """
-
     return run_data.load_run(Path(run))
 
 
 def runs(folder: str | Path = "runs") -> "pd.DataFrame":
     """Return the runs below a folder, a row each, as `nas runs` lists them: path, kind, state, target, best so far."""
-
     return pd.DataFrame([asdict(run) for run in listing.runs_below(Path(folder))])
 
 
@@ -322,7 +311,6 @@ def describe(
     network: Network, target: str = "edgetpu", *, latency_model: str = "default", forests: Sequence[str] = ()
 ) -> "Description":
     """Return what a network costs on a device, with a row per kernel; `forests` are files of forests to ask too."""
-
     arch = spec(network)
     description = described(arch, load_target(target).model(latency_model))
     return replace(description, forests=tuple(forest_row(path, arch) for path in forests))
@@ -384,7 +372,6 @@ def compare(
     See `nas.compare.compare.compare` for what may be an item. With `out`, the page, the tables and plots go into that
     new folder.
     """
-
     comparison = comparing.compare(items, targets, latency_model, energy=energy)
     if out is not None:
         comparison_files.write(comparison, new_folder(Path(out)))
@@ -393,13 +380,11 @@ def compare(
 
 def targets() -> "pd.DataFrame":
     """Return the registered devices, a row each, as `nas targets --json` lists them."""
-
     return pd.DataFrame(target_rows(list_targets()))
 
 
 def zoo() -> "pd.DataFrame":
     """Return the reference networks, a row each: costs, published accuracy and its source."""
-
     return pd.DataFrame(zoo_rows(ZOO))
 
 
@@ -409,14 +394,12 @@ def spaces(target: str | None = None, *, resolution: int = 224) -> "pd.DataFrame
     Columns: name, resolution, num_classes, decisions, size, coarse_decisions, coarse_size (None without a supernet);
     with `target` also min_latency_ms and max_latency_ms.
     """
-
     model = load_target(target).model() if target else None
     return pd.DataFrame([space_row(name, resolution, model) for name in SPACES])
 
 
 def spec(network: Network) -> ArchSpec:
     """Return the architecture that `network` names."""
-
     return network if isinstance(network, ArchSpec) else load_item(network)[0].arch
 
 
@@ -444,7 +427,6 @@ def train(
     `data` is by default that of the run that `network` names, else the digits. `out` is new, or holds the same
     training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would: `Stopped` is raised.
     """
-
     name = "" if isinstance(network, ArchSpec) else str(network)
     if (proxy_resolution is not None or proxy_width is not None or from_supernet) and not proxy:
         raise InvalidInput("proxy_resolution, proxy_width and from_supernet go with proxy=True")
@@ -510,7 +492,6 @@ def measure(
 
     With `out`, a CSV that a later call goes on with, as `nas measure` writes it; without it nothing is kept.
     """
-
     named = [networks] if isinstance(networks, ArchSpec | str | Path) else list(networks)
     archs = {_label(network): spec(network) for network in named}
     config = benchmark.BenchmarkConfig(threads, batch, rounds, repeats)
@@ -532,7 +513,6 @@ def calibrate(
 
     `out` is by default NAME.toml; `like` names a target of similar byte widths, which then gives the data type.
     """
-
     path = Path(out) if out is not None else Path(f"{name}.toml")
     if path.exists():
         raise InvalidInput(f"{path} exists; choose another name or file, or remove it")
@@ -550,9 +530,8 @@ def calibrate(
 def _search_jointly(
     out: Path, config: dict[str, Any], workers: int | None, address: str | None, reporter: ProgressReporter
 ) -> "Result":
-
     settings = SearchConfig(**config)
-    trainers = _trainers(settings.preset, settings.finalists, workers, address)
+    trainers = run_workers.open_trainers(workers, address, settings.preset, settings.finalists)
     if _begun(out, "settings", asdict(settings)):
         return joint_search.resume(out, reporter, trainers=trainers)
     return joint_search.search(settings, out, reporter, trainers=trainers)
@@ -575,13 +554,11 @@ def _search_targets(
 
 
 def _named_results(found: "MultiTargetResult") -> "dict[str, Result]":
-
     return found.results | ({multi_target_settings.UNIVERSAL: found.universal} if found.universal else {})
 
 
 def _begun(run: Path, key: str, requested: dict[str, Any]) -> bool:
     """Return whether the folder holds a run of what is `requested`; `InvalidInput` where it is of something else."""
-
     path = run / "experiment.json"
     if not path.exists():
         return False
@@ -591,38 +568,12 @@ def _begun(run: Path, key: str, requested: dict[str, Any]) -> bool:
     return True
 
 
-def _executor(workers: int | None, address: str | None) -> "OpenExecutor":
-    """Return what opens the evaluation of candidates: in this process, or by Ray where it is asked for."""
-
-    if workers is None and address is None:
-        return search_loop.in_process
-
-    cluster.check(workers or 1, address)
-    return partial(executor.RayExecutor, workers=workers or 1, address=address)
-
-
-def _trainers(preset: str, finalists: int | None, workers: int | None, address: str | None) -> Any:
-    """Return what opens the re-training of a joint search's candidates: in this process, or by Ray."""
-
-    if workers is None and address is None:
-        return candidate_training.in_process
-    if presets.load_preset(preset).with_finalists(finalists).retraining is None:
-        raise InvalidInput(
-            f"workers of a joint search train finalists, and the preset {preset} has none: give finalists=N"
-        )
-
-    cluster.check(workers or 1, address)
-    return partial(distributed_trials.on_workers, workers=workers or 1, address=address)
-
-
 def _training_config(epochs: int, batch_size: int, learning_rate: float | None, seed: int) -> Any:
-
     optimizer = optimizers.AdamW() if learning_rate is None else optimizers.AdamW(learning_rate=learning_rate)
     return training_loop.TrainingConfig(epochs, batch_size, optimizer, seed=seed)
 
 
 def _label(network: Network) -> str:
-
     return network.name if isinstance(network, ArchSpec) else load_item(network)[0].name
 
 

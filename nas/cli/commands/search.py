@@ -10,23 +10,23 @@ from nas.cli.flags.shared import device_flags
 from nas.cli.folders import resumable
 from nas.cli.live import LiveReporter
 from nas.cli.tables.search_result import print_multi_target, summary
-from nas.cli.workers import executor, trainers
 from nas.errors import InvalidInput
 from nas.runs import joint_search, multi_target
-from nas.runs.multi_target_settings import MultiTargetConfig, default_trials, per_target
+from nas.runs.multi_target_settings import SUPERNET, MultiTargetConfig, default_trials, per_target
 from nas.runs.settings import SearchConfig
+from nas.runs.workers import open_executor, open_trainers
 
 
 def run(args: argparse.Namespace) -> None:
     """Search, then print what was found."""
     config, out = search_config(args), out_folder(args)
     if args.algorithm == JOINT:
-        by = trainers(args, config)
+        by = open_trainers(args.workers, args.ray_address, config.preset, config.finalists)
         with resumable(out), LiveReporter() as reporter:
             result = joint_search.search(config, out, reporter, trainers=by)
         console().print(summary(result, out))
         return
-    several, workers = multi_target_config(args, config), executor(args)
+    several, workers = multi_target_config(args, config), open_executor(args.workers, args.ray_address)
     source = Path(args.source) if args.source else None
     with resumable(out), LiveReporter() as reporter:
         found = multi_target.specialise(several, out, reporter, workers=workers, source=source)
@@ -71,7 +71,9 @@ def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTa
         base = _with_weights_of(args, base, other.settings[0])
     settings = per_target(base, targets_of(args) or [None], args.latency_ms or ())
     trials = args.trials or default_trials(args.algorithm, base.preset)
-    return MultiTargetConfig(settings, args.algorithm, trials, universal=args.universal, source=source)
+    return MultiTargetConfig(
+        settings, args.algorithm, trials, universal=args.universal, source=source, evaluator=args.evaluator or SUPERNET
+    )
 
 
 def _with_weights_of(args: argparse.Namespace, base: SearchConfig, other: SearchConfig) -> SearchConfig:

@@ -15,7 +15,7 @@ goes on with nas resume."""
 EXAMPLE = "nas search --target edgetpu --latency-ms 0.8"
 JOINT = "joint"  # the algorithm that trains the weights and its policy together
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
-OF_ALGORITHMS = ("trials", "source", "universal")  # flags that the joint search has no use for
+OF_ALGORITHMS = ("trials", "source", "universal", "evaluator")  # flags that the joint search has no use for
 OF_WEIGHTS = ("space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed")
 
 
@@ -78,6 +78,10 @@ def _add_budget(flags: Container) -> None:
     flags.add_argument(
         "--preset", default="quick", metavar="P", help="smoke, quick, standard or paper (default: quick)"
     )
+    flags.add_argument(
+        "--evaluator", metavar="E",
+        help="what gives candidates their accuracy instead of a supernet trained once: module:ATTRIBUTE",
+    )  # fmt: skip
     flags.add_argument("--trials", type=count, metavar="N", help="per target and stage (default: by the preset)")
     flags.add_argument(
         "--finalists", type=whole, metavar="N",
