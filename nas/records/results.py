@@ -98,12 +98,8 @@ class Result:
     params: int
     peak_activation_bytes: int
     weight_bytes: int
-    accuracy: (
-        Accuracy  # by which it was chosen: under shared weights, or of candidate re-training
-    )
-    supernet_accuracy: (
-        Accuracy | None
-    )  # under shared weights; None where its stage's supernet does not hold it
+    accuracy: Accuracy  # by which it was chosen: under shared weights, or of candidate re-training
+    supernet_accuracy: Accuracy | None  # under shared weights; None where its stage's supernet does not hold it
     proxy_resolution: int
     proxy_width: float
     converged: bool

@@ -1,4 +1,4 @@
-"""Where candidates get their accuracy from: a supernet trained once, or an evaluator of somebody's own.
+"""Sources of evaluators, which give candidates their accuracy: a supernet trained once, or one of the user's own.
 
 An `EvaluatorSource` says how to build the `Evaluator` (nas/protocols.py) in this process or in any worker, on how many
 images it takes accuracies, and how they are obtained, which is part of the kind of every accuracy.
@@ -20,7 +20,7 @@ def space_payload(plan: SearchPlan, weights: shared_supernet.Weights | None) -> 
     """Return what identifies the space of a plan: its name, and the input of target networks and proxies."""
     return {
         "space": plan.settings.space,
-        "deployed": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
+        "target_input": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
         "proxy": (plan.proxy_resolution, plan.proxy_width),
     }
 
@@ -35,7 +35,7 @@ class EvaluatorSource:
 
     build: Build
     images: Callable[[SearchPlan], int]  # on which accuracies are taken
-    how: str  # such as "supernet weights, held-out pictures"; accuracies of other words are not compared
+    how: str  # the `AccuracyKind.how` of its accuracies, such as `results.SUPERNET`
     payload: Callable[[SearchPlan, Any], Payload] = space_payload
     trains_supernet: bool = False  # a run trains one first, and payload gets its weights
 
@@ -50,8 +50,8 @@ def evaluator_source(name: str) -> EvaluatorSource:
 
 SUPERNET = EvaluatorSource(
     shared_supernet.build_evaluator,
-    shared_supernet.evaluated_images,
+    shared_supernet.evaluation_image_count,
     results.SUPERNET,
-    shared_supernet.payload,
+    shared_supernet.evaluator_payload,
     trains_supernet=True,
 )

@@ -1,13 +1,15 @@
-"""The finalists of a joint search: a stage's best candidates trained alone; the last one standing is its answer.
+"""Candidate re-training in a joint search: the top candidates of a stage are trained alone, and the best is its answer.
 
-Shared weights rank roughly, and prefer what shares well. So each stage sends candidates into synchronous successive
-halving (nas/search/schedulers/halving.py): all proxies are trained alone from scratch, the best third goes on from where it was.
-The images are those of the search: what was held out for rewards decides, the test set is never seen.
+Shared weights rank roughly, and prefer networks that share well. So each stage sends candidates into synchronous
+successive halving (nas/search/schedulers/halving.py): all proxies are trained alone from scratch, and the best third
+goes on from where it was. Images are those of the search: accuracies are taken on its validation set, and the test set
+is never seen.
 
-Two thirds of the coarse stage's finalists are drawn from the whole space at random. Its own blocks are all alike (IB
-k3 e4), so at one latency it sees sizes that dearer or cheaper blocks would not be at their best with; and a supernet
-that prefers the wrong sizes cannot keep these out. The sizes of the winner are what the fine stage is about, and its
-own depthwise options defend their place against the candidates of that stage.
+Two thirds of the coarse stage's candidates are sampled from the whole space at random. The coarse space itself has
+blocks that are all alike (IB k3 e4), so at one latency it shows sizes that may not be the best for cheaper or more
+expensive blocks; and a supernet that prefers wrong sizes cannot keep the random ones out. The sizes of the best one are
+those that the fine stage searches with, and it takes part again, with its own depthwise options, among that stage's
+candidates.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,63 +44,65 @@ COLUMNS = ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_to
 
 @dataclass(frozen=True)
 class CandidateRanking:
-    """How a stage's finalists ended, the winner first, and what each reached after each epoch."""
+    """The ranking of a stage's candidates after they were trained alone."""
 
-    deployed: tuple[ArchSpec, ...]
-    candidates: tuple[Candidate, ...]  # their proxies, in the same order
-    trial_results: tuple[TrialResult, ...]
+    target_networks: tuple[ArchSpec, ...]
+    candidates: tuple[Candidate, ...]  # with their proxies, in the same order
+    trial_results: tuple[TrialResult, ...]  # best first
     curves: dict[str, dict[int, float]]  # digest -> epoch -> top-1
-    images: int
+    images: int  # on which accuracies were taken
 
     @property
     def winner(self) -> ArchSpec:
-        """The deployed network that was left."""
-        return next(arch for arch in self.deployed if arch.digest == self.trial_results[0].digest)
+        """The target network of the best candidate."""
+        return next(arch for arch in self.target_networks if arch.digest == self.trial_results[0].digest)
 
     @property
-    def words(self) -> str:
-        """How the winner won, in one sentence."""
+    def description(self) -> str:
+        """How the winner was found, as a note of best.json, whose wording stays that of release 0.1."""
         best = self.trial_results[0]
         return (
-            f"the best of {len(self.trial_results)} candidates whose proxies were trained alone, the better ones longer: "
-            f"{best.top1:.2%} of {self.images:,} validation images after {best.epochs} epochs"
+            f"the best of {len(self.trial_results)} candidates whose proxies were trained alone, the better ones "
+            f"longer: {best.top1:.2%} of {self.images:,} held-out pictures after {best.epochs} epochs"
         )
 
     def accuracy(self, plan: SearchPlan) -> Accuracy:
-        """Return what the winner's proxy reached on the validation images."""
+        """Return the accuracy of the winner's proxy on the validation images."""
         best = self.trial_results[0]
         return as_accuracy(plan, round(best.top1 * self.images), self.images, trained_for(best.epochs))
 
-    def against(self, incumbent: "CandidateRanking") -> "CandidateRanking":
-        """Return the verdict with the winner of another contest of the same length entered, by what it reached there.
+    def with_incumbent(self, incumbent: "CandidateRanking") -> "CandidateRanking":
+        """Return the ranking with the winner of another one of the same length in it, at the accuracy it reached there.
 
-        It is not trained again: that would end the same. Where they are equal it is placed before the others.
+        It is not trained again: that would give the same weights. It is placed before candidates that equal it.
         """
         best, digest = incumbent.trial_results[0], incumbent.winner.digest
         trial_results = sorted((best, *self.trial_results), key=lambda one: (-one.epochs, -one.top1))
         candidate = next(one for one in incumbent.candidates if one.digest == digest)
         return CandidateRanking(
-            (incumbent.winner, *self.deployed), (candidate, *self.candidates), tuple(trial_results),
+            (incumbent.winner, *self.target_networks), (candidate, *self.candidates), tuple(trial_results),
             {digest: incumbent.curves[digest]} | self.curves, self.images,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CandidateRetraining:
-    """The trainings of the finalists of the stage `stage`: for how many epochs, in which run folder, and who trains."""
+    """The re-training of one stage's candidates: its settings, and `run`, which does it."""
 
     stage: str
-    rungs: tuple[int, ...]  # epochs
+    rungs: tuple[int, ...]  # epochs after which a third goes on
     plan: SearchPlan
-    out: Path
+    out: Path  # the run folder
     trainers: OpenTrainers = in_process
 
     def run(
         self, supernet: Mapping[ArchSpec, float], reporter: ProgressReporter, incumbent: CandidateRanking | None = None
     ) -> CandidateRanking | None:
-        """Train the proxies of deployed networks, given with the supernet's top-1, NaN where it cannot tell.
+        """Train the proxies of target networks alone, and return their ranking.
 
-        Goes on from what the folder holds. A `incumbent` takes part by what it won before; None where nobody opposes.
+        `supernet` holds the networks with their top-1 under shared weights, NaN where that is not known. The winner of
+        the ranking `incumbent` takes part without being trained again. None where there is one network only. Goes on
+        from what the run folder holds.
         """
         if not supernet:
             return incumbent
@@ -108,53 +112,57 @@ class CandidateRetraining:
         candidates = [self._candidate(arch, top1) for arch, top1 in supernet.items()]
         split = (plan.preset.validation_fraction, plan.settings.seed)
         batch = min(TrainingConfig.batch_size, round((1 - split[0]) * len(dataset.x_train)))
-        settings = TrainingConfig(epochs=rungs[-1], batch_size=batch, seed=split[1])
+        config = TrainingConfig(epochs=rungs[-1], batch_size=batch, seed=split[1])
         trials = make_trainings(
-            [one.arch for one in candidates], dataset, settings, self.out / "finalists" / self.stage, split=split
+            [one.arch for one in candidates], dataset, config, self.out / "finalists" / self.stage, split=split
         )
         curves: dict[str, dict[int, float]] = {}
         steps = halving.epochs(len(candidates), rungs)
 
-        def seen(digest: str, epoch: int, top1: float) -> None:
+        def on_epoch(digest: str, epoch: int, top1: float) -> None:
             curves.setdefault(digest, {})[epoch] = top1
             best = max(max(curve.values()) for curve in curves.values())
             reporter.progress(
                 Progress(f"{self.stage} finalists", sum(map(len, curves.values())), steps, argmax_top1=best)
             )
 
-        with self.trainers(trials, seen) as run_rung:
+        with self.trainers(trials, on_epoch) as run_rung:
             trial_results = run_halving(candidates, rungs, run_rung)
         ranking = CandidateRanking(
             tuple(supernet), tuple(candidates), tuple(trial_results), curves, len(trials.data.x_test)
         )
-        return ranking.against(incumbent) if incumbent else ranking
+        return ranking.with_incumbent(incumbent) if incumbent else ranking
 
     def _candidate(self, arch: ArchSpec, top1: float) -> Candidate:
+        """Return the candidate of a target network, with its proxy."""
         plan, model = self.plan, self.plan.model
         proxy = scale_down(arch, plan.proxy_resolution, plan.proxy_width)
         return Candidate(arch.digest, proxy, model.predict_ms(arch), model.unit, top1)
 
 
 def top_candidates(
-    genotypes: Sequence[Genotype], counts: dict[Genotype, int], origins: dict[Genotype, str], most: int
+    genotypes: Sequence[Genotype], counts: dict[Genotype, int], origins: dict[Genotype, str], limit: int
 ) -> list[Genotype]:
-    """Return up to `most` of `genotypes`: each origin in turn sends its best by `counts`, so that none crowds out."""
-    teams: dict[str, list[Genotype]] = {}
+    """Return the top candidates, up to `limit`: the best by `counts` of every origin in turn.
+
+    So no origin can crowd out the others: the policy's architectures are many and alike.
+    """
+    by_origin: dict[str, list[Genotype]] = {}
     for genotype in genotypes:
-        teams.setdefault(origins[genotype], []).append(genotype)
-    ranked = [sorted(team, key=lambda genotype: -counts[genotype]) for team in teams.values()]
+        by_origin.setdefault(origins[genotype], []).append(genotype)
+    ranked = [sorted(group, key=lambda genotype: -counts[genotype]) for group in by_origin.values()]
     rounds = (genotype for row in zip_longest(*ranked) for genotype in row if genotype is not None)
-    return list(islice(rounds, most))
+    return list(islice(rounds, limit))
 
 
 def write_finalists(out: Path, stages: dict[str, CandidateRanking]) -> None:
-    """Write `candidates.csv`, a row per stage, architecture and rung it was seen at, and their specs in `specs/`."""
+    """Write `finalists.csv`, a row per stage, architecture and rung that it reached, and their specs in `specs/`."""
     (out / "specs").mkdir(exist_ok=True)
 
     def rows() -> Iterator[tuple[str, str, str, int, float, int, float]]:
         for stage, ranking in stages.items():
             rungs = sorted({one.epochs for one in ranking.trial_results if one.state != FAILED})
-            for arch, one in zip(ranking.deployed, ranking.candidates, strict=True):
+            for arch, one in zip(ranking.target_networks, ranking.candidates, strict=True):
                 spec, curve = f"specs/{arch.digest[:12]}.json", ranking.curves.get(arch.digest, {})
                 save_arch(arch, out / spec)
                 for epochs in rungs:

@@ -1,4 +1,4 @@
-"""The front of a finished search: which architectures around the policy are evaluated, and the files that hold them."""
+"""The front of a search: which architectures are evaluated after its stages, and the CSV files with all of them."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,27 +22,30 @@ from nas.search.pareto import non_dominated
 from nas.space.cost_table import MACS, PARAMS, compile_table, within
 from nas.space.staged import StagedSpace
 
-POOL_DRAWS = 8192  # of which those on the target
-POOL_SHARE = 64  # of each origin at most are evaluated for a stage's finalists
-POLICY_SHARE = 0.5  # of the evaluated architectures; the neighbours of the first one fill the rest
+POOL_SAMPLES = 8192  # of policy and space each, of which those are kept that satisfy the constraints
+POOL_LIMIT = 64  # of each origin that are evaluated at most, to choose candidates for re-training
+POLICY_SHARE = 0.5  # of the evaluated architectures; neighbours of the first one fill the rest
 COLUMNS = ["digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params", "accuracy_kind"]
 
 
 def front_candidates(
-    space: StagedSpace, policy: reinforce.Policy, first: dict[Genotype, str], count: int, seed: int
+    space: StagedSpace, policy: reinforce.Policy, initial: dict[Genotype, str], count: int, seed: int
 ) -> dict[Genotype, str]:
-    """Return up to `count` distinct architectures with origins: the `first`, policy samples, neighbours."""
-    found, chosen = dict(first), next(iter(first))
+    """Return up to `count` distinct architectures with their origins: `initial`, samples of the policy, neighbours.
+
+    Neighbours are those of the first of `initial`. A small space is filled up with random ones.
+    """
+    found, chosen = dict(initial), next(iter(initial))
     count = min(count, space.size())
 
-    def add(genotypes: np.ndarray, origin: str, most: int) -> None:
+    def add(genotypes: np.ndarray, origin: str, limit: int) -> None:
         for row in space.canonical(genotypes):
-            if len(found) >= most:
+            if len(found) >= limit:
                 return
             found.setdefault(tuple(int(g) for g in row), origin)
 
-    draws = reinforce.ask(policy, jax.random.fold_in(jax.random.key(seed), 2), 4 * count)
-    add(np.asarray(draws), "policy", len(first) + int(POLICY_SHARE * count))
+    samples = reinforce.ask(policy, jax.random.fold_in(jax.random.key(seed), 2), 4 * count)
+    add(np.asarray(samples), "policy", len(initial) + int(POLICY_SHARE * count))
     rng = np.random.default_rng([seed, 3])
     for moves in (1, 2):
         add(rng.permutation(neighbours(space, chosen, moves)), "neighbour", count)
@@ -51,54 +54,55 @@ def front_candidates(
     return found
 
 
-def on_target(
+def satisfying_candidates(
     space: StagedSpace, constraints: Constraints, policy: reinforce.Policy, chosen: Genotype, seed: int
 ) -> dict[Genotype, str]:
-    """Return distinct architectures that keep `constraints`, with their origin: the chosen one, policy and uniform draws.
+    """Return distinct architectures that satisfy `constraints`, with their origin: the chosen one, policy, uniform.
 
-    The uniform ones are there because a policy that has settled draws little but its favourites.
+    Uniform samples are among them because a policy that has converged samples the same few architectures.
     """
     found: dict[Genotype, str] = {chosen: "argmax"}
     key = jax.random.fold_in(jax.random.key(seed), 4)
-    by_policy = np.asarray(reinforce.ask(policy, key, POOL_DRAWS))
-    uniform = space.sample(np.random.default_rng([seed, 5]), POOL_DRAWS)
-    for origin, draws in (("policy", by_policy), ("uniform", uniform)):
-        rows = space.canonical(draws[constraints.violation(draws) == 0])
+    by_policy = np.asarray(reinforce.ask(policy, key, POOL_SAMPLES))
+    uniform = space.sample(np.random.default_rng([seed, 5]), POOL_SAMPLES)
+    for origin, samples in (("policy", by_policy), ("uniform", uniform)):
+        rows = space.canonical(samples[constraints.violation(samples) == 0])
         fresh = list(dict.fromkeys(tuple(int(g) for g in row) for row in rows))
-        found |= dict.fromkeys([genotype for genotype in fresh if genotype not in found][:POOL_SHARE], origin)
+        found |= dict.fromkeys([genotype for genotype in fresh if genotype not in found][:POOL_LIMIT], origin)
     return found
 
 
-def open_candidates(space: StagedSpace, constraints: Constraints, count: int, seed: int) -> list[Genotype]:
-    """Return up to `count` distinct architectures of the whole space that keep `constraints`, drawn at random.
+def random_candidates(space: StagedSpace, constraints: Constraints, count: int, seed: int) -> list[Genotype]:
+    """Return up to `count` distinct random architectures of `space` that satisfy `constraints`.
 
-    Uniform draws that happen to keep it, and where they are too few, draws that keep its tables by construction.
+    They are uniform samples that happen to satisfy them; where these are too few, samples that keep the bounds of the
+    cost tables by construction are added.
     """
     rng = np.random.default_rng([seed, 6])
-    draws = space.sample(rng, POOL_DRAWS)
-    draws = draws[constraints.violation(draws) == 0]
-    if len(draws) < count:
-        with suppress(InvalidInput):  # then nothing is found that keeps all of it
-            draws = np.concatenate([draws, Bounded(space, upper_bounds(constraints)).draw(rng, 4 * count)])
-    kept = space.canonical(draws)[constraints.satisfied_by(draws)] if len(draws) else draws
+    samples = space.sample(rng, POOL_SAMPLES)
+    samples = samples[constraints.violation(samples) == 0]
+    if len(samples) < count:
+        with suppress(InvalidInput):  # no architecture keeps all bounds: there are fewer candidates, or none
+            samples = np.concatenate([samples, Bounded(space, upper_bounds(constraints)).draw(rng, 4 * count)])
+    kept = space.canonical(samples)[constraints.satisfied_by(samples)] if len(samples) else samples
     return list(dict.fromkeys(tuple(int(g) for g in row) for row in kept))[:count]
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """What the evaluation after the fine stage gave: correct answers out of `images`, and the origins."""
+class FrontEvaluation:
+    """The evaluation of architectures after the last stage: correct answers out of `images`, and their origins."""
 
     correct: dict[Genotype, int]
-    origin: dict[Genotype, str]
+    origin: dict[Genotype, str]  # "argmax", "policy", "neighbour", ..., or the stage that evaluated it
     images: int
     kind: AccuracyKind
 
 
-def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: Evaluated) -> None:
+def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: FrontEvaluation) -> None:
     """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs.
 
-    None on the front is beaten in accuracy, latency and the costs of `settings.minimize` together; the last columns,
-    memory, flash, energy where it is calibrated and what forests predict, are there to look at or to choose by.
+    Dominance counts accuracy, latency and the costs of `settings.minimize`. The last columns (memory, flash, energy
+    where it is calibrated, predictions of forests) are further costs to look at or to choose by.
     """
     counts, images = evaluated.correct, evaluated.images
     genotypes = np.array(list(counts), np.int32)

@@ -1,7 +1,12 @@
-"""One search as typed data, from settings to a finished run folder: coarse stage, fine stage, front, result.
+"""The joint search, from settings to a finished run folder: coarse stage, fine stage, front, result.
 
-Every step is resumable: a stage goes on from its last checkpoint, the front from the journal. Clocks decide when a
-checkpoint is written and what time is left, never what is computed: the same seed gives the same bytes.
+In each stage a supernet and a policy are trained together (nas/supernet/joint.py). The coarse stage chooses filters and
+depths, with all blocks alike; the fine stage the blocks of the network that the coarse one chose. Where the preset says
+so, candidates of a stage are trained alone, and the best of them is its answer (nas/runs/finalists.py).
+
+Every step is resumable: a stage goes on from its last checkpoint, the evaluation of candidates from the journal.
+Clocks decide when a checkpoint is written and what time is left, never what is computed: the same seed gives the same
+bytes.
 """
 
 import platform
@@ -28,8 +33,9 @@ from nas.records.results import Accuracy, Result, load_result, save_result
 from nas.report.run_page import write_report
 from nas.runs.batches import BatchSampler
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
-from nas.runs.front import Evaluated, front_candidates, on_target, open_candidates, write_front
+from nas.runs.front import FrontEvaluation, front_candidates, random_candidates, satisfying_candidates, write_front
 from nas.runs.plan import TOLERANCE, SearchPlan, make_plan
+from nas.runs.plan_text import describe_plan
 from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result, save_inherited
 from nas.runs.settings import SearchConfig
 from nas.search.algorithms import reinforce
@@ -46,24 +52,24 @@ from nas.training.devices import device_sharding, replicated
 SCHEMA = "nas.experiment"
 VERSION = 1
 CHECKPOINT_SECONDS = 20.0
-PROGRESS_IMAGES = 256  # held out, for the accuracy that progress shows
-POOLS = {"coarse": "coarse pool", "fine": "front"}  # from which a stage's finalists come
-FOLLOW = {"coarse": ("finalists", "checkpoints/fine"), "fine": ("finalists/fine",)}  # a stage; folders
+PROGRESS_IMAGES = 256  # of the validation set, for the accuracy that progress shows
+POOLS = {"coarse": "coarse pool", "fine": "front"}  # stage -> the evaluation from which its candidates are taken
+FOLLOW = {"coarse": ("finalists", "checkpoints/fine"), "fine": ("finalists/fine",)}  # stage -> folders made from it
 PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
 def search(
-    settings: SearchConfig, out: Path, reporter: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process
+    config: SearchConfig, out: Path, reporter: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process
 ) -> Result:
-    """Search as `settings` say, into the new folder `out`, and return the result; see `nas.records.results` for the files.
+    """Search as `config` says, into the new folder `out`, and return the result; nas.records.results lists the files.
 
-    `trainers` opens what trains the finalists, where there are any: this process, or workers (nas/distributed/trials.py).
-    Raises `InvalidInput` or `UnknownName` before any work where the settings cannot be met.
+    `trainers` opens what trains candidates alone, where the preset asks for that: this process, or workers
+    (nas/distributed/trials.py). Raises `InvalidInput` or `UnknownName` before any work where `config` cannot be met.
     """
-    plan = make_plan(settings)
+    plan = make_plan(config)
     new_folder(out)
     with locked(out):
-        new_folder(out)  # still: nobody came between
+        new_folder(out)  # again: another process may have used it before we had the lock
         _store(plan, out)
         return _JointSearchRun(plan, out, reporter or SilentReporter(), trainers).finish()
 
@@ -74,18 +80,18 @@ def _store(plan: SearchPlan, out: Path) -> None:
     versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
     stored = {
         "schema": SCHEMA, "version": VERSION, "settings": asdict(plan.settings), "data": identity,
-        "versions": versions, "plan": plan.lines(), "forests": plan.forest_digests,
+        "versions": versions, "plan": describe_plan(plan), "forests": plan.forest_digests,
     }  # fmt: skip
     write_whole(out / "experiment.json", dump_json(stored))
 
 
 def resume(run: Path, reporter: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process) -> Result:
-    """Go on with the search in the folder `run`, and return its result; a finished one is just read."""
+    """Go on with the search in the folder `run`, and return its result; that of a finished one is only read."""
     stored = stored_run(run)
-    if _reported(run):
+    if _is_finished(run):
         return load_result(run / "best.json")
     with locked(run):
-        return _go_on(run, stored, reporter or SilentReporter(), trainers)
+        return _continue(run, stored, reporter or SilentReporter(), trainers)
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -98,17 +104,17 @@ def stored_run(run: Path) -> dict[str, Any]:
     return stored
 
 
-def _reported(run: Path) -> bool:
-    """Return whether the search in `run` is finished and its report is of the end."""
+def _is_finished(run: Path) -> bool:
+    """Return whether the search in `run` has its result, and a report that is no older."""
     best, report = run / "best.json", run / "report.html"
     return best.exists() and report.exists() and report.stat().st_mtime_ns >= best.stat().st_mtime_ns
 
 
-def _go_on(run: Path, stored: dict[str, Any], reporter: ProgressReporter, trainers: OpenTrainers) -> Result:
-    """Do what is left of the search in `run`, which this process holds."""
+def _continue(run: Path, stored: dict[str, Any], reporter: ProgressReporter, trainers: OpenTrainers) -> Result:
+    """Do what is left of the search in `run`, whose lock this process holds."""
     if (run / "best.json").exists():
         result = load_result(run / "best.json")
-        write_report(run)  # a kill came between the two files
+        write_report(run)  # the process was killed between the two files
         return result
     plan = make_plan(SearchConfig.from_dict(stored.get("settings")))
     if stored.get("data", {}).get("digest") != plan.dataset.digest:
@@ -120,24 +126,24 @@ def _go_on(run: Path, stored: dict[str, Any], reporter: ProgressReporter, traine
 
 @dataclass(frozen=True)
 class _FinishedStage:
-    """A stage that is done: its final state, over which space, and the architecture it chose."""
+    """A stage that is trained: its final state, and the architecture that it chose."""
 
     stage: joint.JointStage
-    space: StagedSpace  # deployed
-    graph: Any
+    space: StagedSpace  # of target networks
+    graph: Any  # of the supernet: nnx.GraphDef
     state: joint.SearchState
-    genotype: Genotype  # what the policy chose, or the finalists
-    satisfied: bool  # the repair reached the goal
-    ranking: CandidateRanking | None = None  # of its finalists, where there were any
+    genotype: Genotype  # chosen by the policy, or by candidate re-training
+    satisfied: bool  # whether it satisfies the constraints
+    ranking: CandidateRanking | None = None  # of its candidates, where they were trained alone
 
     @property
     def arch(self) -> ArchSpec:
-        """What the stage chose; its finalists may have come from outside of its space."""
+        """The architecture that the stage chose; one that was trained alone may lie outside of the stage's space."""
         return self.ranking.winner if self.ranking else self.space.decode(self.genotype)
 
 
 class _JointSearchRun:
-    """The work on one run folder; every method can be entered again after a crash."""
+    """The work on one run folder; every method can be called again after a crash, and goes on from what is there."""
 
     def __init__(self, plan: SearchPlan, out: Path, reporter: ProgressReporter, trainers: OpenTrainers) -> None:
         self.plan, self.out, self.reporter, self.trainers = plan, out, reporter, trainers
@@ -146,8 +152,8 @@ class _JointSearchRun:
         self.sampler = BatchSampler(plan)
 
     def finish(self) -> Result:
-        """Run what is left and return the result; after Ctrl-C the report shows what there is."""
-        self.reporter.plan(self.plan.lines())
+        """Do what is left and return the result; after Ctrl-C the report shows what there is so far."""
+        self.reporter.plan(describe_plan(self.plan))
         try:
             return self.search()
         except KeyboardInterrupt:
@@ -160,28 +166,30 @@ class _JointSearchRun:
         coarse = self.stage("coarse", 0, plan.space.coarse(), None)
         retraining, counts = plan.preset.retraining, dict[Genotype, int]()
         if retraining:
-            pool = on_target(
+            pool = satisfying_candidates(
                 coarse.space, coarse.stage.constraints, coarse.state.policy, coarse.genotype, plan.settings.seed
             )
             counts = self.evaluate("coarse pool", coarse, pool)
-            sampled = open_candidates(plan.space, plan.constraints(plan.space), retraining.random, plan.settings.seed)
+            sampled = random_candidates(plan.space, plan.constraints(plan.space), retraining.random, plan.settings.seed)
             coarse = self.retrain(coarse, retraining.rungs, counts, retraining.coarse - len(sampled), sampled)
         chosen = coarse.arch
         if not (self.out / "coarse.json").exists():
             save_result(self.result(coarse, counts), self.out / "coarse.json")
-        jax.clear_caches()  # the coarse programs are done with: their code is hundreds of megabytes
+        jax.clear_caches()  # the coarse programs are not needed again, and their code is hundreds of megabytes
         fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
-        first = {fine.genotype: "argmax"}
-        if retraining:  # the coarse answer stays in the running
-            first.setdefault(fine.space.encode(chosen), "coarse")
-        candidates = front_candidates(fine.space, fine.state.policy, first, plan.preset.front_size, plan.settings.seed)
+        initial = {fine.genotype: "argmax"}
+        if retraining:  # the network of the coarse stage takes part too
+            initial.setdefault(fine.space.encode(chosen), "coarse")
+        candidates = front_candidates(
+            fine.space, fine.state.policy, initial, plan.preset.front_size, plan.settings.seed
+        )
         counts = self.evaluate("front", fine, candidates)
         if retraining:
             fine = self.retrain(fine, retraining.rungs, counts, retraining.fine, incumbent=coarse.ranking)
-        if verdicts := {one.stage.name: one.ranking for one in (coarse, fine) if one.ranking}:
-            write_finalists(self.out, verdicts)
+        if rankings := {one.stage.name: one.ranking for one in (coarse, fine) if one.ranking}:
+            write_finalists(self.out, rankings)
         result, shared = self.result(fine, counts), self.supernet_accuracy(fine, counts)
-        evaluated = Evaluated(counts, self.origins("front"), shared.images, shared.kind)
+        evaluated = FrontEvaluation(counts, self.origins("front"), shared.images, shared.kind)
         write_front(self.out, fine.space, plan, evaluated)
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
         save_result(result, self.out / "best.json")
@@ -191,7 +199,10 @@ class _JointSearchRun:
     # ------------------------------------------------------------------------------------------------------ stages
 
     def stage(self, name: str, number: int, space: StagedSpace, parent: Params | None) -> _FinishedStage:
-        """Train one stage to its end, from its last checkpoint if it has one."""
+        """Train one stage over `space` to its end, from its last checkpoint if it has one, and choose an architecture.
+
+        `parent` are the weights of the stage before, of which this one inherits slices.
+        """
         plan = self.plan
         budget = {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
         stage = joint.JointStage(
@@ -208,6 +219,7 @@ class _JointSearchRun:
                 state = self.train(stage, space, graph, step, state, checkpoints)
         finally:
             checkpoints.close()
+        # The policy's choice is projected to the constraints: the most likely architecture that satisfies them.
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
         if name == "coarse":
@@ -227,11 +239,12 @@ class _JointSearchRun:
         state: joint.SearchState,
         checkpoints: Checkpoints,
     ) -> joint.SearchState:
-        """Run the controller steps from `first` on, chunk by chunk, with journal, progress and checkpoints."""
+        """Run the controller steps from step `first` on; each dispatch gives a record, progress, maybe a checkpoint."""
         name, budget = stage.name, stage.budget
+        # What was written after the checkpoint, here and by what follows from this stage, will be computed again.
         self.journal.keep(lambda record: _before(record, name, first))
-        for follows in FOLLOW[name]:  # from what this stage finds
-            shutil.rmtree(self.out / follows, ignore_errors=True)
+        for folder in FOLLOW[name]:
+            shutil.rmtree(self.out / folder, ignore_errors=True)
         if first == 0:
             decisions = [{"name": d.name, "options": list(d.options)} for d in space.decisions]
             unit = self.plan.model.unit
@@ -279,7 +292,7 @@ class _JointSearchRun:
         done: int,
         evaluator: SupernetEvaluator,
     ) -> Record:
-        """Return the journal's line after a chunk; a loss that is no number ends the run with one line."""
+        """Return the journal record after step `done`; `InvalidInput` where the loss is no longer finite."""
         loss = float(np.asarray(report.loss).mean())
         if not np.isfinite(loss):
             raise InvalidInput(f"the supernet's loss is {loss} at {stage.name} step {done}; start with another --seed")
@@ -307,7 +320,11 @@ class _JointSearchRun:
     # -------------------------------------------------------------------------------------------------------- data
 
     def rows(self, stage: joint.JointStage, step: int, count: int, devices: Any) -> tuple[jax.Array, jax.Array]:
-        """Return training indices [count, updates, batch] and validation ones [count, reward_batch] from `step` on."""
+        """Return the images of `count` controller steps from `step` on, as indices on the device.
+
+        Training indices are [count, updates, batch], validation indices [count, reward_batch].
+        """
+        # A seed has four streams of batches: training and rewards of each stage.
         updates, seed = stage.budget.updates, self.plan.settings.seed * 4 + stage.number * 2
         train = self.sampler.train_batches(seed, step * updates, count * updates)
         val = self.sampler.reward_batches(seed + 1, step, count)
@@ -318,7 +335,9 @@ class _JointSearchRun:
     def evaluator(self, stage: joint.JointStage, graph: Any) -> SupernetEvaluator:
         """Return the stage's evaluator over at most `eval_images` validation images, compiled once."""
         if stage.name not in self.evaluators:
-            evaluator = SupernetEvaluator(stage.space, graph, self.sampler.evaluated, self.plan.preset.eval_batch)
+            evaluator = SupernetEvaluator(
+                stage.space, graph, self.sampler.evaluation_images, self.plan.preset.eval_batch
+            )
             self.evaluators[stage.name] = evaluator
         return self.evaluators[stage.name]
 
@@ -329,13 +348,16 @@ class _JointSearchRun:
         return evaluator
 
     def supernet_accuracy(self, finished: _FinishedStage, counts: dict[Genotype, int]) -> Accuracy:
-        """Return the accuracy of a stage's genotype under shared weights, where it is known from `counts`."""
+        """Return the accuracy of a stage's genotype under shared weights, from `counts` where it is known."""
         evaluator = self.final_evaluator(finished)
         correct = counts.get(finished.genotype) or evaluator.correct(np.array(finished.genotype))
         return as_accuracy(self.plan, correct, evaluator.count)
 
     def evaluate(self, name: str, finished: _FinishedStage, candidates: dict[Genotype, str]) -> dict[Genotype, int]:
-        """Evaluate `candidates` (with their origins) by the supernet: how many images each gets right."""
+        """Return how many images each of `candidates` (genotype -> origin) classifies correctly under shared weights.
+
+        Each is recorded in the journal under the stage `name`, and not evaluated again.
+        """
         evaluator = self.final_evaluator(finished)
         done = {tuple(r["genotype"]): int(r["correct"]) for r in self.journal.records if r["stage"] == name}
         began = time.monotonic()
@@ -360,19 +382,22 @@ class _JointSearchRun:
         return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
 
     def retrain(
-        self, finished: _FinishedStage, rungs: tuple[int, ...], counts: dict[Genotype, int], most: int,
+        self, finished: _FinishedStage, rungs: tuple[int, ...], counts: dict[Genotype, int], limit: int,
         sampled: Sequence[Genotype] = (), incumbent: CandidateRanking | None = None,
     ) -> _FinishedStage:  # fmt: skip
-        """Return the stage with what wins among `most` of those evaluated, the `sampled`, and the `incumbent` before."""
+        """Train candidates alone, and return the stage with the best of them as its choice.
+
+        They are up to `limit` of the evaluated ones (`counts`), and those `sampled` from the whole space. The
+        `incumbent` of the stage before takes part by what it reached there.
+        """
         plan, stage, decode = self.plan, finished.stage, finished.space.decode
-        constraints = with_search_budget(
-            stage.constraints, plan.constraints(plan.space)
-        )  # not the nearest that the stage can reach
+        # The latency budget of the search itself: the stage's own may be the nearest that its space can reach.
+        constraints = with_search_budget(stage.constraints, plan.constraints(plan.space))
         satisfied = {decode(one): one for one in counts if constraints.satisfied_by(np.array([one]))[0]}
         fresh = [genotype for arch, genotype in satisfied.items() if not incumbent or arch != incumbent.winner]
-        sent = top_candidates(fresh, counts, self.origins(POOLS[stage.name]), most)
+        sent = top_candidates(fresh, counts, self.origins(POOLS[stage.name]), limit)
         images = self.final_evaluator(finished).count
-        supernet = dict.fromkeys(map(plan.space.decode, sampled), np.nan)
+        supernet = dict.fromkeys(map(plan.space.decode, sampled), np.nan)  # the stage's supernet may not hold them
         supernet |= {decode(genotype): counts[genotype] / images for genotype in sent}
         ranking = CandidateRetraining(stage.name, rungs, plan, self.out, self.trainers).run(
             supernet, self.reporter, incumbent
@@ -385,7 +410,7 @@ class _JointSearchRun:
     # ------------------------------------------------------------------------------------------------------ results
 
     def result(self, finished: _FinishedStage, counts: dict[Genotype, int]) -> Result:
-        """Return the chosen architecture of a stage with all its costs; `counts` as above."""
+        """Return the chosen architecture of a stage with all its costs; `counts` are those of `evaluate`."""
         shared, ranking = self.supernet_accuracy(finished, counts), finished.ranking
         own = ranking.accuracy(self.plan) if ranking else shared
         inside = finished.arch == finished.space.decode(finished.genotype)
@@ -394,17 +419,17 @@ class _JointSearchRun:
         return build_result(plan, finished.arch, own, shared if inside else None, entropy=entropy, notes=notes)
 
     def notes(self, finished: _FinishedStage, latency: float, entropy: float) -> Iterator[str]:
-        """Yield what a reader of the result must know."""
+        """Yield the notes of a result. Files of results keep them: their wording stays that of release 0.1."""
         plan = self.plan
         if entropy > CONVERGED_ENTROPY:
             yield f"not converged: the policy's entropy is {entropy:.0%} of a uniform one's; use a longer preset"
         if abs(latency / plan.latency_budget - 1) > TOLERANCE or not finished.satisfied:
             yield (
-                f"this stage could not land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all "
-                f"bounds: the nearest it found takes {latency:.4g}"
+                f"this stage could not land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} "
+                f"and keep all bounds: the nearest it found takes {latency:.4g}"
             )
         if finished.ranking:
-            yield finished.ranking.words
+            yield finished.ranking.description
         yield from plan.remarks(finished.arch)
 
 

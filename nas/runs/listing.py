@@ -1,6 +1,7 @@
-"""What the run folders below a folder hold, from their files alone: state, target, how far they are, the best so far.
+"""Listing of run folders from their files alone: state, target, progress, and the best architecture so far.
 
-A run at work holds its lock (nas.records.locks). Kinds of runs that this release does not know are told as far as they can be.
+A running process holds the lock of its folder (nas.records.locks). Of runs of another release, what can be read is
+listed.
 """
 
 import os
@@ -15,7 +16,7 @@ from nas.records.journal import Record, read_journal
 from nas.records.locks import holder
 
 State = Literal["running", "finished", "interrupted", "broken"]
-DEEPEST = 5  # folders below the one that is looked through
+MAX_DEPTH = 5  # levels of folders that are searched for runs
 TRAINING = "nas.training"
 DONE = "done"  # the stage of the last record of a run over a supernet that is trained once
 MARKS = ("experiment.json", "settings.json")  # a folder with one of them is a run
@@ -23,7 +24,10 @@ MARKS = ("experiment.json", "settings.json")  # a folder with one of them is a r
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder; None where nothing is known. `latency` and `top1` are those of the best architecture so far."""
+    """The summary of one run folder; None where nothing is known.
+
+    `latency` and `top1` are those of the best architecture so far.
+    """
 
     path: str
     kind: str  # "search", "training", or the name of an algorithm
@@ -46,12 +50,12 @@ def runs_below(root: Path) -> list[Run]:
     """Return the runs in `root` and in the folders below it, by path; `InvalidInput` where `root` is no folder."""
     if not root.is_dir():
         raise InvalidInput(f"there is no folder {root}; name the one that holds the runs: nas runs DIR")
-    return [read_run(path) for path in _folders(root)]
+    return [read_run(path) for path in _run_folders(root)]
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    """Yield the run folders, and those of single targets inside them."""
-    deepest = len(root.parts) + DEEPEST
+def _run_folders(root: Path) -> Iterator[Path]:
+    """Yield the run folders below `root`, and inside them those of single targets."""
+    deepest = len(root.parts) + MAX_DEPTH
     for folder, names, files in os.walk(root):
         names[:] = (
             sorted(name for name in names if not name.startswith(".")) if len(Path(folder).parts) < deepest else []
@@ -62,19 +66,20 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def read_run(path: Path) -> Run:
-    """Return what is known of the run folder `path`; one whose files cannot be read is "broken", with the reason."""
-    at_work = holder(path)
+    """Return the summary of the run folder `path`; where its files cannot be read it is "broken", with the reason."""
+    running = holder(path)
     try:
         training = not (path / MARKS[0]).exists()
         run = _training(path) if training else _search(path)
     except InvalidInput as error:
-        return Run(str(path), "unknown", "broken", at_work, note=str(error))
-    if at_work is not None:
-        return replace(run, state="running", holder=at_work)
+        return Run(str(path), "unknown", "broken", running, note=str(error))
+    if running is not None:
+        return replace(run, state="running", holder=running)
     return run
 
 
 def _search(path: Path) -> Run:
+    """Return the summary of a search of any kind."""
     stored = _object(path / MARKS[0])
     settings, records = _part(stored, "settings"), read_journal(path / "journal.jsonl")[0]
     config = _part(stored, "request")
@@ -92,10 +97,10 @@ def _search(path: Path) -> Run:
 
 
 def _progress(run: Run, records: list[Record]) -> Run:
-    """Return `run` with what the last records of its journal say."""
+    """Return `run` with the progress that the last records of its journal show."""
     staged = [record for record in records if "stage" in record]
     for record in staged[::-1]:
-        if "argmax_latency" in record:  # of the controller, whatever was evaluated since
+        if "argmax_latency" in record:  # the newest of the controller; evaluations may have followed it
             run = replace(
                 run,
                 latency=_number(record.get("argmax_latency")),
@@ -108,9 +113,9 @@ def _progress(run: Run, records: list[Record]) -> Run:
         return run
     units = [record["latency_unit"] for record in staged if "latency_unit" in record]
     last = staged[-1]
-    mine = [record for record in staged if record["stage"] == last["stage"]]
-    accuracies = [a for record in mine for a in record.get("accuracy") or [] if a is not None]
-    step = last.get("step") if "step" in last else sum(len(record.get("asked") or [0]) for record in mine)
+    of_stage = [record for record in staged if record["stage"] == last["stage"]]
+    accuracies = [a for record in of_stage for a in record.get("accuracy") or [] if a is not None]
+    step = last.get("step") if "step" in last else sum(len(record.get("asked") or [0]) for record in of_stage)
     return replace(
         run,
         stage=str(last["stage"]),
@@ -122,6 +127,7 @@ def _progress(run: Run, records: list[Record]) -> Run:
 
 
 def _best(run: Run, best: dict[str, Any]) -> Run:
+    """Return `run` with the numbers of its best.json."""
     accuracy = _part(best, "accuracy")
     return replace(
         run,
@@ -133,6 +139,7 @@ def _best(run: Run, best: dict[str, Any]) -> Run:
 
 
 def _training(path: Path) -> Run:
+    """Return the summary of a training of one network."""
     stored = _object(path / "settings.json")
     if stored.get("schema") != TRAINING:
         raise InvalidInput(f"{path}/settings.json is not of a training")
@@ -153,6 +160,7 @@ def _training(path: Path) -> Run:
 
 
 def _object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`."""
     value = read_json(path)
     if not isinstance(value, dict):
         raise InvalidInput(f"{path} holds no object")
@@ -160,6 +168,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _part(stored: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the object under a key, an empty one where it is something else."""
     value = stored.get(name)
     return value if isinstance(value, dict) else {}
 

@@ -1,4 +1,4 @@
-"""A run folder as data frames: its result, its front, all that was evaluated, and its history, each row with its spec."""
+"""A run folder as data frames: result, front, all evaluated networks, and history, each row with its spec."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

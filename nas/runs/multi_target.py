@@ -1,8 +1,9 @@
-"""One supernet, many targets: the run folder of searches over weights that are trained once.
+"""Search for many targets over a supernet that is trained once: the run folder, from training to results.
 
-The weights hold the whole space, train once and serve every target (nas/supernet/sandwich.py); the stages of a target search them
-(nas/runs/stages.py). A run of one target has its results in its folder, a run of several in a folder per target, each in the
-form that every run has. All is resumed from one journal: training from its last checkpoint, a search by replay.
+The weights hold the whole space and serve every target (nas/supernet/sandwich.py); the stages of each target search
+over them (nas/runs/stages.py). A run for one target has its results in its folder, a run for several in a folder per
+target, each in the form that every run has. All is resumed from one journal: the training from its last checkpoint, a
+search by replay.
 """
 
 import platform
@@ -23,7 +24,7 @@ from nas.records.results import Result, load_result, save_result
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
 from nas.runs.evaluators import evaluator_source
-from nas.runs.front import Evaluated, write_front
+from nas.runs.front import FrontEvaluation, write_front
 from nas.runs.multi_target_settings import (
     SCHEMA,
     TARGET_SCHEMA,
@@ -33,9 +34,10 @@ from nas.runs.multi_target_settings import (
     make_plans,
 )
 from nas.runs.plan import TOLERANCE, SearchPlan
-from nas.runs.regret import read_table, table
+from nas.runs.plan_text import describe_plans
+from nas.runs.regret import read_regret_table, regret_table
 from nas.runs.result_builder import as_accuracy, build_result, save_inherited
-from nas.runs.stages import MinimaxRegret, SingleTarget, Stages, StagesResult, for_all, proposer
+from nas.runs.stages import MinimaxRegret, SingleTarget, StageRunner, StagesResult, bounded_proposer, search_universal
 from nas.search.loop import OpenExecutor, Pool, in_process
 from nas.search.strategy import strategy
 from nas.space.staged import StagedSpace
@@ -46,12 +48,12 @@ DONE = "done"  # the journal's record of a finished run
 
 @dataclass(frozen=True)
 class MultiTargetResult:
-    """What a run found: a result per target, and what one network for all would lose, if that was asked."""
+    """The results of a run: one per target and, where it was asked for, that of one network for all targets."""
 
-    results: dict[str, Result]  # name of the target -> result, in the order asked
-    folders: dict[str, Path]
+    results: dict[str, Result]  # name of the target -> result, in the order of the configuration
+    folders: dict[str, Path]  # name of the target -> folder
     universal: Result | None = None
-    regrets: dict[str, Any] = field(default_factory=dict)  # as in universal.json
+    regrets: dict[str, Any] = field(default_factory=dict)  # the content of universal.json
 
 
 def specialise(
@@ -62,20 +64,21 @@ def specialise(
     workers: OpenExecutor = in_process,
     source: Path | None = None,
 ) -> MultiTargetResult:
-    """Search as `config` says, into the new folder `out`. `source` is a run whose weights are copied, see `borrowed`.
+    """Search as `config` says, into the new folder `out`, and return the results.
 
-    `workers` opens the executor that evaluates candidates; no result depends on it.
-    Raises `InvalidInput` or `UnknownName` before any work where the request cannot be met.
+    `source` is a run whose supernet is copied instead of trained, see `supernet_of_run`. `workers` opens the executor
+    that evaluates candidates; no result depends on it. Raises `InvalidInput` or `UnknownName` before any work where
+    `config` cannot be met.
     """
     plans = make_plans(config)
     for objective, space in _objectives(config, plans):
-        _ = proposer(objective, space).start  # bounds that nothing keeps are told before the training
+        _ = bounded_proposer(objective, space).start  # bounds that nothing keeps are reported before the training
     if source is not None:
         _check_data(source, plans[0])
         shared_supernet.read(source / shared_supernet.FILE, plans[0])
     new_folder(out)
     with locked(out):
-        new_folder(out)  # still: nobody came between
+        new_folder(out)  # again: another process may have used it before we had the lock
         if source is not None:
             write_whole(out / shared_supernet.FILE, read_bytes(source / shared_supernet.FILE))
         write_whole(out / "experiment.json", dump_json(_stored(config, plans)))
@@ -85,11 +88,11 @@ def specialise(
 def resume(
     run: Path, reporter: ProgressReporter | None = None, *, workers: OpenExecutor = in_process, more: int = 0
 ) -> MultiTargetResult:
-    """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target first."""
+    """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target of a finished run."""
     stored = stored_run(run)
     config = MultiTargetConfig.from_dict(stored.get("request"))
     if _finished(run, config) and not more:
-        return load_specialised(run, config)
+        return load_results(run, config)
     with locked(run):
         if more and not _finished(run, config):
             raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
@@ -111,8 +114,8 @@ def stored_run(run: Path) -> dict[str, Any]:
     return stored
 
 
-def borrowed(run: Path) -> tuple[MultiTargetConfig, str]:
-    """Return the request of a run whose supernet another may use, and the SHA-256 of its weights."""
+def supernet_of_run(run: Path) -> tuple[MultiTargetConfig, str]:
+    """Return the configuration of a run whose supernet another run may use, and the SHA-256 of its weights."""
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
     if not isinstance(stored := read_json(run / "experiment.json"), dict) or stored.get("schema") == "nas.experiment":
@@ -125,31 +128,34 @@ def borrowed(run: Path) -> tuple[MultiTargetConfig, str]:
     return config, shared_supernet.digest(run / shared_supernet.FILE)
 
 
-def load_specialised(run: Path, config: MultiTargetConfig) -> MultiTargetResult:
-    """Return what a finished run found, from its files."""
+def load_results(run: Path, config: MultiTargetConfig) -> MultiTargetResult:
+    """Return the results of a finished run from its files."""
     folders = _folders(run, config)
     results = {name: load_result(folder / "best.json") for name, folder in folders.items()}
     if not config.universal:
         return MultiTargetResult(results, folders)
     universal = load_result(run / UNIVERSAL / "best.json")
-    return MultiTargetResult(results, folders, universal, read_table(run / "universal.json", config.names))
+    return MultiTargetResult(results, folders, universal, read_regret_table(run / "universal.json", config.names))
 
 
 def _folders(run: Path, config: MultiTargetConfig) -> dict[str, Path]:
-    """Return where the results of each target go."""
+    """Return the folder of the results of each target."""
     return {name: run if len(config.names) == 1 else run / name for name in config.names}
 
 
 def _finished(run: Path, config: MultiTargetConfig) -> bool:
+    """Return whether the journal of the run ends with the record of a finished one."""
     records = read_journal(run / "journal.jsonl")[0]
     return bool(records) and records[-1] == _done(config)
 
 
 def _done(config: MultiTargetConfig) -> dict[str, Any]:
+    """Return the last record of a finished run; more trials make it another one."""
     return {"stage": DONE, "trials": config.trials, "more_trials": config.more_trials}
 
 
 def _check_data(run: Path, plan: SearchPlan) -> None:
+    """Raise where the data set is not the one that `run` was made on."""
     if stored_run(run).get("data", {}).get("digest") != plan.dataset.digest:
         raise InvalidInput(f"the data set '{plan.settings.data}' has changed since {run} began; start a new run")
 
@@ -164,42 +170,24 @@ def _stored(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[st
         "request": config.to_dict(),
         "data": {"name": plans[0].dataset.name, "digest": plans[0].dataset.digest},
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
-        "plan": _lines(config, plans),
+        "plan": describe_plans(config, plans),
     }
-
-
-def _lines(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str]:
-    """Return the plan of a run in words."""
-    unit = plans[0].model.unit
-    targets = [f"target {name}: at most {plan.latency_budget:.4g} {plan.model.unit} on {plan.target}; reachable "
-               f"{plan.reachable[0]:.4g} to {plan.reachable[1]:.4g} {unit}"
-               for name, plan in zip(config.names, plans, strict=True)]  # fmt: skip
-    training = shared_supernet.sandwich_training(plans[0])
-    weights = f"supernet of the whole space: {training.steps} steps of the sandwich rule, batch {plans[0].preset.batch}"
-    if config.source is not None:
-        weights = f"supernet: the weights with SHA-256 {config.source:.12}, trained before"
-    if not evaluator_source(config.evaluator).trains_supernet:
-        weights = f"evaluator {config.evaluator}: no supernet is trained"
-    search = f"{config.algorithm}: {config.trials} trials of filters and depths, then of blocks, per target"
-    seed = f"preset {plans[0].preset.name}; seed {plans[0].settings.seed}"
-    one_for_all = ["then one network for all targets, of least worst regret"] if config.universal else []
-    return [*plans[0].lines(joint=False), *targets, weights, search, *one_for_all, seed]
 
 
 def _objectives(
     config: MultiTargetConfig, plans: tuple[SearchPlan, ...]
 ) -> Iterator[tuple[SingleTarget | MinimaxRegret, StagedSpace]]:
-    """Yield what will be searched for, and in which space first."""
+    """Yield the objectives of the searches, each with the space that it begins in."""
     if strategy(config.algorithm).projects:
         return
     targets = tuple(map(SingleTarget, plans))
-    yield from ((target, target.whole.coarse()) for target in targets)
+    yield from ((target, target.full_space.coarse()) for target in targets)
     if config.universal:
-        yield MinimaxRegret(targets), targets[0].whole
+        yield MinimaxRegret(targets), targets[0].full_space
 
 
 class _MultiTargetRun:
-    """The work on one run folder; it can be entered again after a crash."""
+    """The work on one run folder; after a crash it is done again, and goes on from what is there."""
 
     def __init__(
         self,
@@ -216,26 +204,26 @@ class _MultiTargetRun:
         self.images = self.source.images(plans[0])
 
     def finish(self) -> MultiTargetResult:
-        """Do what is left: train, search for each target, then for all; write each result when it is there."""
-        self.reporter.plan(_lines(self.config, self.plans))
+        """Do what is left: train, search for each target, then for all; write every result when it is known."""
+        self.reporter.plan(describe_plans(self.config, self.plans))
         weights = self.weights() if self.source.trains_supernet else None
         payload = partial(self.source.payload, self.plans[0], weights)
         pool = Pool(lambda: self.workers(self.source.build, payload()), self.config.batch)
-        stages, seed = Stages(self.config, pool, self.journal, self.reporter), self.plans[0].settings.seed
+        stages, seed = StageRunner(self.config, pool, self.journal, self.reporter), self.plans[0].settings.seed
         try:
             found = []
             for (name, folder), plan in zip(self.folders.items(), self.plans, strict=True):
                 found.append(stages.search(name, SingleTarget(plan), seed))
                 self.write_target(folder, plan, found[-1], weights)
             if self.config.universal:
-                self.universal(stages, found, weights)
+                self.search_universal(stages, found, weights)
         finally:
             pool.close()
         self.journal.append(_done(self.config))
-        return load_specialised(self.out, self.config)
+        return load_results(self.out, self.config)
 
     def weights(self) -> shared_supernet.Weights:
-        """Return the supernet's weights, trained now where no earlier start got that far."""
+        """Return the supernet's weights, which are trained first where no earlier start of the run did that."""
         path = self.out / shared_supernet.FILE
         if not path.exists():
             shared_supernet.train(self.plans[0], self.out, self.journal, self.reporter)
@@ -247,11 +235,11 @@ class _MultiTargetRun:
     def write_target(
         self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights | None
     ) -> None:
-        """Write the results of one target in the form of every run folder."""
+        """Write the results of one target, in the form that every run folder has."""
         folder.mkdir(exist_ok=True)
         correct = {genotype: round(top1 * self.images) for genotype, top1 in found.accuracy.items()}
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
-        write_front(folder, plan.space, plan, Evaluated(correct, found.origin, self.images, kind))
+        write_front(folder, plan.space, plan, FrontEvaluation(correct, found.origin, self.images, kind))
         save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
         self.write_network(folder, plan, found, weights)
 
@@ -269,14 +257,14 @@ class _MultiTargetRun:
         write_report(folder)
 
     def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype) -> Result:
-        """Return one architecture of a search with all its costs."""
+        """Return one architecture that a search evaluated, with all its costs."""
         accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.images), self.images, self.source.how)
         arch = plan.space.decode(genotype)
         notes = [*self.notes(plan, found), *plan.remarks(arch)]
         return build_result(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes)
 
     def notes(self, plan: SearchPlan, found: StagesResult) -> Iterator[str]:
-        """Yield what a reader of the result must know."""
+        """Yield the notes of a result. Files of results keep them: their wording stays that of release 0.1."""
         config = self.config
         more = config.trials + config.more_trials
         stages = f"{config.trials} trials of filters and depths, {more} of blocks"
@@ -292,11 +280,13 @@ class _MultiTargetRun:
         if found.name == UNIVERSAL and self.config.universal:
             yield f"one network for {', '.join(config.names)}; the latency here is that on the first"
 
-    def universal(self, stages: Stages, found: list[StagesResult], weights: shared_supernet.Weights | None) -> None:
-        """Search the network of least worst regret, and write it with the table of what every network loses."""
+    def search_universal(
+        self, stages: StageRunner, found: list[StagesResult], weights: shared_supernet.Weights | None
+    ) -> None:
+        """Search for the network of minimax regret, and write it with the table of the regrets of all networks."""
         targets = tuple(map(SingleTarget, self.plans))
-        searched, known = for_all(stages, targets, found, self.plans[0].settings.seed)
+        searched, known = search_universal(stages, targets, found, self.plans[0].settings.seed)
         objective, accuracy = MinimaxRegret(targets), searched.accuracy
         rows = {one.name: objective.row(known, one.best, accuracy[one.best]) for one in (*found, searched)}
         self.write_network(self.out / UNIVERSAL, self.plans[0], searched, weights)
-        write_whole(self.out / "universal.json", dump_json(table(self.config.names, rows)))
+        write_whole(self.out / "universal.json", dump_json(regret_table(self.config.names, rows)))

@@ -1,6 +1,6 @@
-"""What is asked of searches over a supernet trained once: targets, algorithm, trials. Typed data, checked, and as JSON.
+"""The settings of a search for many targets over a supernet trained once: typed data, checked, and as JSON.
 
-One request is one run folder. Its targets share everything but the device and the latency budget.
+One configuration is one run folder. Its targets share everything but the device and the latency budget.
 """
 
 import re
@@ -33,11 +33,11 @@ class MultiTargetConfig:
     more_trials: int = 0  # per target, in its fine stage: what `nas resume --budget` added
     universal: bool = False
     source: str | None = None  # SHA-256 of the weights that came from another run; None: trained here
-    evaluator: str = SUPERNET  # what gives candidates their accuracy, of `nas.registry.EVALUATORS`
+    evaluator: str = SUPERNET  # of `nas.registry.EVALUATORS`, or "module:attribute"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the targets are called, on the screen and as folders."""
+        """The names of the targets, for the screen and for folders."""
         return tuple(map(target_name, self.settings))
 
     @property
@@ -57,20 +57,20 @@ class MultiTargetConfig:
 
     @classmethod
     def from_dict(cls, data: Any) -> "MultiTargetConfig":
-        """Return the request stored as `data`; `InvalidInput` where it is none."""
+        """Return the configuration in the JSON form `data`; `InvalidInput` where it is none."""
         if not isinstance(data, dict) or {"evaluator", *data} != {f.name for f in fields(cls)}:
             raise InvalidInput("the stored request is malformed; start a new run")
         return cls(**{**data, "settings": tuple(map(SearchConfig.from_dict, data["settings"]))})
 
 
-def target_name(settings: SearchConfig) -> str:
-    """Return a name for the device of `settings`, in letters that any file system takes."""
-    if settings.target is None:
-        name = f"ridge{settings.ridge_point:g}"
-    elif ":" in settings.target:  # "module:attribute"
-        name = settings.target.rpartition(":")[2]
+def target_name(config: SearchConfig) -> str:
+    """Return a name for the target of `config`, of characters that every file system takes."""
+    if config.target is None:
+        name = f"ridge{config.ridge_point:g}"
+    elif ":" in config.target:  # "module:attribute"
+        name = config.target.rpartition(":")[2]
     else:
-        name = Path(settings.target).stem
+        name = Path(config.target).stem
     return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)
 
 
@@ -88,12 +88,12 @@ def per_target(
             f"--latency-ms must have one latency per target or be left out, got {len(latencies)} for {len(targets)} "
             "targets"
         )
-    latency_budget: Sequence[float | None] = latencies or [None] * len(targets)
-    return tuple(replace(base, target=t, latency_ms=ms) for t, ms in zip(targets, latency_budget, strict=True))
+    budgets: Sequence[float | None] = latencies or [None] * len(targets)
+    return tuple(replace(base, target=t, latency_ms=ms) for t, ms in zip(targets, budgets, strict=True))
 
 
 def check(config: MultiTargetConfig) -> None:
-    """Raise the one line that says what is wrong with `config`, before any work."""
+    """Raise `InvalidInput` or `UnknownName`, in one line, for a configuration that cannot be carried out."""
     used = strategy(config.algorithm)
     if used.joint:
         raise InvalidInput("the joint search trains for one target; for several choose an --algorithm, nsga2 say")
@@ -113,13 +113,13 @@ def check(config: MultiTargetConfig) -> None:
         raise InvalidInput("--universal needs several targets; name them with --target a,b")
     if config.universal and used.projects:
         raise InvalidInput(
-            f"--universal needs an algorithm without a target lock, such as nsga2; '{config.algorithm}' locks on the latency "
-            "of one target"
+            f"--universal needs an algorithm without a target lock, such as nsga2; '{config.algorithm}' locks on the "
+            "latency of one target"
         )
 
 
 def make_plans(config: MultiTargetConfig) -> tuple[SearchPlan, ...]:
-    """Return the plan for each target, or raise the one line that says why there is none."""
+    """Return the plan for each target; raises as `check` and `make_plan` do."""
     check(config)
     plans = tuple(map(make_plan, config.settings))
     if len({plan.target for plan in plans}) < len(plans):

@@ -1,6 +1,6 @@
-"""From what a user asks to what will be done: settings, the targets and spaces they name, checked before any work.
+"""The plan of a search: everything that its settings name, loaded and checked before any work.
 
-The specs, costs and latencies of a search are always those of the deployed network; its accuracies those of the proxy.
+Specs, costs and latencies of a search are always those of target networks, accuracies those of their proxies.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,44 +33,47 @@ from nas.supernet.presets import Preset, load_preset, proxy_resolution
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
-CHANNELS = 3  # of the deployed network; grey images are repeated
-TOLERANCE = 0.01  # of the latency
+CHANNELS = 3  # of the input of target networks; grey images are repeated
+TOLERANCE = 0.01  # of the latency constraint, relative
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A hard upper bound on a cost of the deployed network, in the unit that a user gives it in."""
+    """A hard upper bound on a cost of the target network, in the unit that a user gives it in."""
 
-    setting: str  # the field of `Settings`
-    words: str  # what it counts
+    setting: str  # the field of `SearchConfig`
+    unit: str  # with what is counted: "KB of weights"
     cost: Cost
-    most: float
-    per_unit: float = 1.0  # what the cost counts in one unit of `most`
+    most: float  # in this unit
+    per_unit: float = 1.0  # how much of what the cost counts makes one unit
 
     @property
     def limit(self) -> float:
-        """The bound in the unit of the cost."""
+        """The bound in the unit of the cost itself."""
         return self.most * self.per_unit
 
-    def shown(self, value: float) -> str:
-        """Return a cost in the unit of the bound, rounded up to 4 digits where it is no whole number."""
-        mine = value / self.per_unit
-        if mine == int(mine):
-            return f"{int(mine):,}"
-        step = 10.0 ** (np.floor(np.log10(mine)) - 3)
-        return f"{np.ceil(mine / step) * step:,.10g}"
+    def format(self, value: float) -> str:
+        """Return a cost in the unit of the bound as text; one that is no whole number is rounded up to 4 digits.
+
+        Rounded up, so that a bound at the least cost, as a message names it, can be kept.
+        """
+        in_unit = value / self.per_unit
+        if in_unit == int(in_unit):
+            return f"{int(in_unit):,}"
+        step = 10.0 ** (np.floor(np.log10(in_unit)) - 3)
+        return f"{np.ceil(in_unit / step) * step:,.10g}"
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """A search ready to start: everything the settings name, loaded and checked."""
+    """A search that is ready to start: its settings, and everything they name, loaded and checked."""
 
     settings: SearchConfig
     preset: Preset
     dataset: Dataset
-    space: StagedSpace  # deployed, all decisions
+    space: StagedSpace  # of target networks, with all decisions
     model: Roofline
-    latency_budget: float  # latency in the model's unit
+    latency_budget: float  # in the model's unit
     proxy_resolution: int
     proxy_width: float
 
@@ -80,7 +83,10 @@ class SearchPlan:
         return self.model.name
 
     def constraints(self, space: StagedSpace) -> Constraints:
-        """Return what an architecture of `space` must keep; a stage that cannot reach it aims at its nearest point."""
+        """Return the constraints on architectures of `space`, a view of the whole space that a stage searches.
+
+        A view may not reach the latency or a bound: then its nearest value takes the place of what cannot be met.
+        """
         latency = compile_table(space, self.model)
         target = float(np.clip(self.latency_budget, latency.minimum()[0], latency.maximum()[0]))
         limits = [(table, max(bound, table.minimum()[0])) for table, bound in self.limits(space)]
@@ -93,7 +99,7 @@ class SearchPlan:
 
     @property
     def forest_digests(self) -> dict[str, str]:
-        """What identifies each forest that counts in this search."""
+        """The digest of each forest that this search uses, by its path."""
         paths = (*(bound.path for bound in self.forests), *self.settings.minimize)
         return {path: digest(path) for path in paths if path.endswith(SUFFIX)}
 
@@ -101,8 +107,8 @@ class SearchPlan:
         """Return the costs over `space` that front.csv has beside latency, MACs and parameters."""
         s = self.settings
         energy = known_energy(s)
-        asked = (name for name in s.minimize if name not in ("latency", "macs", "params"))
-        names = dict.fromkeys((*known_costs(energy), *(bound.path for bound in self.forests), *asked))
+        requested = (name for name in s.minimize if name not in ("latency", "macs", "params"))
+        names = dict.fromkeys((*known_costs(energy), *(bound.path for bound in self.forests), *requested))
         return columns(space, tuple(names), self.model, energy)
 
     def limits(self, space: StagedSpace) -> list[tuple[CostTable, float]]:
@@ -111,9 +117,10 @@ class SearchPlan:
 
     @cached_property
     def bounds(self) -> tuple[Bound, ...]:
-        """What hard bounds the settings ask for."""
+        """The hard bounds that the settings ask for."""
         s, (memory, flash) = self.settings, (unit_of(name, self.model)[1] for name in ("memory", "flash"))
-        asked: list[tuple[str, str, Callable[[], Cost], float | None, float]] = [
+        # (setting, unit, cost, value, how much makes one unit); costs are made only for those that are set
+        settable: list[tuple[str, str, Callable[[], Cost], float | None, float]] = [
             ("max_params", "parameters", lambda: PARAMS, s.max_params, 1.0),
             ("max_macs", "MACs", lambda: MACS, s.max_macs, 1.0),
             ("max_memory_kb", "KB of activations at once", lambda: PEAK_ACTIVATION, s.max_memory_kb, memory),
@@ -121,13 +128,13 @@ class SearchPlan:
             ("max_energy_mj", "mJ a batch", lambda: energy_model(s), s.max_energy_mj, 1.0),
         ]
         return tuple(
-            Bound(setting, words, cost(), most, per_unit)
-            for setting, words, cost, most, per_unit in asked
+            Bound(setting, unit, cost(), most, per_unit)
+            for setting, unit, cost, most, per_unit in settable
             if most is not None
         )
 
     def remarks(self, arch: ArchSpec) -> Iterator[str]:
-        """Yield what a reader must know of the predictions for `arch`."""
+        """Yield notes on the predictions for `arch`: energy, bounded forests, what the latency model does not know."""
         if self.settings.max_energy_mj is not None:
             yield f"predicted energy: {energy_model(self.settings).predict_mj(arch):.4g} mJ a batch"
         yield from (bound.remark(arch) for bound in self.forests)
@@ -144,101 +151,74 @@ class SearchPlan:
         """Return the space of proxies that the supernet trains."""
         return space.proxy(self.proxy_resolution, self.proxy_width)
 
-    def lines(self, *, joint: bool = True) -> list[str]:
-        """Return the plan in words, without `joint` only what a search over a supernet trained once shares with it."""
-        unit, s, p = self.model.unit, self.settings, self.preset
-        low, high = self.reachable
-        coarse = self.space.coarse()
-        asked = s.latency_ms is not None or s.latency_ratio is not None
-        source = "as asked" if asked else f"that of {REFERENCE} rebuilt for {s.resolution} px"
-        aim = f"target {self.target}: {self.latency_budget:.4g} {unit} ({source}); reachable {low:.4g} to {high:.4g} {unit}"
-        lines = [
-            f"space {s.space}: {self.space.size():.3g} architectures, coarse stage {coarse.size():,}",
-            f"deployed network: {s.resolution} px, {CHANNELS} channels, {self.dataset.num_classes} classes",
-            *([aim] if joint else []),
-            f"data {self.dataset.name}: {len(self.dataset.y_train):,} training images, of which "
-            f"{p.validation_fraction:.0%} are held out for rewards; the test set is not seen",
-            f"proxy trained by the supernet: {self.proxy_resolution} px, width {self.proxy_width:g}; "
-            "accuracies are the proxy's, costs and latency the deployed network's",
-        ]
-        if joint:
-            lines.append(
-                f"preset {p.name}: coarse {p.coarse.steps} and fine {p.fine.steps} controller steps, "
-                f"{p.coarse.updates} weight updates each, batch {p.batch}; seed {s.seed}"
-            )
-            lines += p.retraining.description() if p.retraining else ()
-        lines += [f"hard bound: at most {bound.most:,} {bound.words}" for bound in self.bounds]
-        lines += [bound.description for bound in self.forests]
-        if s.minimize:
-            lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(s.minimize)}")
-        return lines + [f"data note: {note}" for note in self.dataset.notes]
 
-
-def load_model(settings: SearchConfig, num_classes: int) -> Roofline:
-    """Return the latency model of the settings' target or abstract device."""
-    if settings.ridge_point is None:
-        if settings.peak_gmacs_per_s is not None:
+def load_model(config: SearchConfig, num_classes: int) -> Roofline:
+    """Return the latency model of the configured target or abstract device."""
+    if config.ridge_point is None:
+        if config.peak_gmacs_per_s is not None:
             raise InvalidInput("--peak-gmacs-per-s goes with --ridge-point; give both, or a --target")
-        build = load("latency model", LATENCY_MODELS, settings.latency_model)
-        model: Roofline = build(load_target(settings.target or "edgetpu"))
+        build = load("latency model", LATENCY_MODELS, config.latency_model)
+        model: Roofline = build(load_target(config.target or "edgetpu"))
         return model
-    if settings.target is not None:
-        raise InvalidInput(f"give either --target {settings.target} or --ridge-point, not both")
-    return abstract_target(settings.ridge_point, settings.peak_gmacs_per_s, scale(settings, num_classes))
+    if config.target is not None:
+        raise InvalidInput(f"give either --target {config.target} or --ridge-point, not both")
+    return abstract_target(config.ridge_point, config.peak_gmacs_per_s, reference_network(config, num_classes))
 
 
-def energy_model(settings: SearchConfig) -> Energy:
-    """Return the energy of a batch on the settings' target; `InvalidInput` where nothing is known of it."""
-    if settings.target is None:
+def energy_model(config: SearchConfig) -> Energy:
+    """Return the energy model of the configured target; `InvalidInput` where it has none."""
+    if config.target is None:
         raise InvalidInput("--max-energy-mj needs a --target with energy coefficients; an abstract device has none")
-    return load_target(settings.target).energy_model()
+    return load_target(config.target).energy_model()
 
 
-def known_energy(settings: SearchConfig) -> Energy | None:
-    """Return the energy of a batch on the settings' target, None where nothing is known of it."""
-    target = load_target(settings.target) if settings.target and settings.ridge_point is None else None
+def known_energy(config: SearchConfig) -> Energy | None:
+    """Return the energy model of the configured target, None where it has none."""
+    target = load_target(config.target) if config.target and config.ridge_point is None else None
     return target.energy_model() if target and target.energy else None
 
 
-def scale(settings: SearchConfig, num_classes: int) -> ArchSpec:
-    """Return the reference network, rebuilt for the deployed resolution, channels and classes."""
-    return with_input(reference(REFERENCE), settings.resolution, CHANNELS, num_classes)
+def reference_network(config: SearchConfig, num_classes: int) -> ArchSpec:
+    """Return the reference network for the resolution, channels and classes of target networks."""
+    return with_input(reference(REFERENCE), config.resolution, CHANNELS, num_classes)
 
 
-def make_plan(settings: SearchConfig) -> SearchPlan:
-    """Return the plan for `settings`, or raise the one line that says why there is none."""
-    _check_numbers(settings)
-    preset = load_preset(settings.preset).with_finalists(settings.finalists)
-    base = load("space", SPACES, settings.space)
+def make_plan(config: SearchConfig) -> SearchPlan:
+    """Return the plan for `config`; `InvalidInput` or `UnknownName`, in one line, where it cannot be carried out."""
+    _check_numbers(config)
+    preset = load_preset(config.preset).with_finalists(config.finalists)
+    base = load("space", SPACES, config.space)
     if not isinstance(base, StagedSpace):
         raise InvalidInput(
-            f"space '{settings.space}' has no supernet here, so it cannot be searched: it is for prediction and "
+            f"space '{config.space}' has no supernet here, so it cannot be searched: it is for prediction and "
             "calibration; search a staged space, uib say"
         )
-    if settings.target is not None and settings.ridge_point is None:
-        load_target(settings.target)  # a typo is answered before any data is read
-    dataset = load_data(settings.data, Path(settings.data_dir) if settings.data_dir else None)
-    model = load_model(settings, dataset.num_classes)
-    latency_budget = _latency_budget(settings, model, dataset.num_classes)
+    if config.target is not None and config.ridge_point is None:
+        load_target(config.target)  # so that a typo is reported before any data is read
+    dataset = load_data(config.data, Path(config.data_dir) if config.data_dir else None)
+    model = load_model(config, dataset.num_classes)
+    latency_budget = _latency_budget(config, model, dataset.num_classes)
     plan = SearchPlan(
-        settings,
+        config,
         preset,
         dataset,
-        base.with_input(settings.resolution, CHANNELS, dataset.num_classes),
+        base.with_input(config.resolution, CHANNELS, dataset.num_classes),
         model,
         latency_budget,
-        proxy_resolution(preset, dataset.resolution, settings.proxy_resolution),
-        preset.proxy_width if settings.proxy_width is None else settings.proxy_width,
+        proxy_resolution(preset, dataset.resolution, config.proxy_resolution),
+        preset.proxy_width if config.proxy_width is None else config.proxy_width,
     )
+    # Build what the search will need, for the errors alone: they are reported before any work.
     plan.proxy(plan.space)
-    check_names(settings.minimize, known_energy(settings) is not None)
-    plan.columns(plan.space.coarse())  # a file that holds no forest is answered before any work
+    check_names(config.minimize, known_energy(config) is not None)
+    plan.columns(plan.space.coarse())
     _check_reach(plan)
     return plan
 
 
-def _check_numbers(settings: SearchConfig) -> None:
-    for name, value in asdict(settings).items():
+def _check_numbers(config: SearchConfig) -> None:
+    """Raise `InvalidInput` for a number out of range."""
+    for name, value in asdict(config).items():
         if isinstance(value, float) and not np.isfinite(value):
             raise InvalidInput(f"{name} must be a finite number, got {value}")
         if (
@@ -247,18 +227,19 @@ def _check_numbers(settings: SearchConfig) -> None:
             and value <= 0
         ):
             raise InvalidInput(f"{name} must be positive, got {value}")
-    if settings.seed < 0:
-        raise InvalidInput(f"the seed must be 0 or larger, got {settings.seed}")
+    if config.seed < 0:
+        raise InvalidInput(f"the seed must be 0 or larger, got {config.seed}")
 
 
-def _latency_budget(settings: SearchConfig, model: Roofline, num_classes: int) -> float:
-    given, other = settings.latency_ms, settings.latency_ratio
+def _latency_budget(config: SearchConfig, model: Roofline, num_classes: int) -> float:
+    """Return the latency budget in the unit of `model`, by default the latency of the reference network."""
+    budget, other_unit = config.latency_ms, config.latency_ratio
     flags = ("--latency-ms", "--latency-ratio")
     if model.unit != "ms":
-        given, other, flags = other, given, flags[::-1]
-    if other is not None:
+        budget, other_unit, flags = other_unit, budget, flags[::-1]
+    if other_unit is not None:
         raise InvalidInput(f"latencies on '{model.name}' are in {model.unit}: give {flags[0]} instead of {flags[1]}")
-    return model.predict_ms(scale(settings, num_classes)) if given is None else given
+    return model.predict_ms(reference_network(config, num_classes)) if budget is None else budget
 
 
 def _check_reach(plan: SearchPlan) -> None:
@@ -267,15 +248,15 @@ def _check_reach(plan: SearchPlan) -> None:
     where = f"space '{plan.settings.space}' at {plan.settings.resolution} px on '{plan.target}'"
     if not low * (1 - TOLERANCE) <= plan.latency_budget <= high * (1 + TOLERANCE):
         raise InvalidInput(
-            f"the latency must lie between {low:.4g} and {high:.4g} {unit} for {where}, got {plan.latency_budget:.4g} {unit}; "
-            "ask for one in that range"
+            f"the latency must lie between {low:.4g} and {high:.4g} {unit} for {where}, "
+            f"got {plan.latency_budget:.4g} {unit}; ask for one in that range"
         )
     for bound, (table, limit) in zip(plan.bounds, plan.limits(plan.space), strict=True):
-        least, most = (bound.shown(extreme()[0]) for extreme in (table.minimum, table.maximum))
+        least, most = (bound.format(extreme()[0]) for extreme in (table.minimum, table.maximum))
         if limit < table.minimum()[0]:
             raise InvalidInput(
                 f"{bound.setting} must be at least {least} for {where}, got {bound.most:,}; networks there have "
-                f"{least} to {most} {bound.words}"
+                f"{least} to {most} {bound.unit}"
             )
     if plan.bounds:
         _check_together(plan)
@@ -284,13 +265,14 @@ def _check_reach(plan: SearchPlan) -> None:
 
 def _check_together(plan: SearchPlan) -> None:
     """Raise where latency and hard bounds cannot be kept together: with a proof, or with the nearest miss."""
+    # Tables in the units of the user, under the names of the flags: the message of `Bounded` quotes both.
     limits = [
         (table.in_units(bound.setting.removeprefix("max_"), bound.per_unit), bound.most)
         for bound, (table, _) in zip(plan.bounds, plan.limits(plan.space), strict=True)
     ]
     latency = compile_table(plan.space, plan.model).in_units(unit_of("latency", plan.model)[0], 1.0)
-    named = Constraints(latency, float(np.clip(plan.latency_budget, *plan.reachable)), TOLERANCE, tuple(limits))
+    constraints = Constraints(latency, float(np.clip(plan.latency_budget, *plan.reachable)), TOLERANCE, tuple(limits))
     try:
-        _ = Bounded(plan.space, upper_bounds(named)).start
+        _ = Bounded(plan.space, upper_bounds(constraints)).start
     except InvalidInput as error:
         raise InvalidInput(f"on '{plan.target}', {error}") from error

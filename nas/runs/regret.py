@@ -1,14 +1,14 @@
-"""What one network for several targets loses on each of them, and the network that loses least.
+"""Regret of one network that serves several targets, and the network of minimax regret.
 
-The regret of a network on a target, in points of top-1 as a fraction: the best accuracy of any evaluated network that
-keeps the latency asked for there and all other bounds, less its own. On one target the most is possible, and there
-every network loses most. So of those that keep the bounds of all targets the most accurate has the least worst regret,
-and a search for it minimises the error under all bounds together.
+The regret of a network on a target, a difference of top-1 as a fraction: the best accuracy of any evaluated network
+that keeps the latency budget there and all other bounds, less its own. The target on which the best accuracy is largest
+gives every network its worst regret. So among the networks that keep the bounds of all targets, the most accurate one
+has the least worst regret, and a search for it minimises the error under all bounds together.
 
 MobileNetV4 (arXiv 2404.10518, section 3) calls its networks "mostly Pareto-optimal" on all devices. That is another
 property: the smallest network of a space has it everywhere, and a good network on one device may leave latency unused
-on another. As an objective it leads to small networks, and to latencies at which little was evaluated; so it is told
-of each network instead (`Known.on_front`).
+on another. As an objective it leads to small networks, and to latencies at which little was evaluated; so it is
+reported of each network instead (`EvaluatedNetworks.on_front`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,38 +29,44 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class EvaluatedNetworks:
-    """All evaluated networks: latencies [N, T] on all targets, which keep a target's bounds [N, T], accuracies [N]."""
+    """All evaluated networks, N of them, on T targets."""
 
-    latencies: Floats
-    kept: NDArray[np.bool_]
-    accuracies: Floats
+    latencies: Floats  # [N, T]
+    kept: NDArray[np.bool_]  # [N, T]: whether the bounds of the target are kept
+    accuracies: Floats  # [N]
 
     def regrets(self, accuracies: Floats) -> Floats:
-        """Return the regrets [M, T] of networks with these accuracies [M]; below 0 for what no network kept."""
+        """Return the regrets [M, T] of networks with these accuracies [M].
+
+        Where no evaluated network keeps the bounds of a target, the best accuracy there counts as 0.
+        """
         possible = np.where(self.kept, self.accuracies[:, None], 0.0).max(0, initial=0.0)
         return np.asarray(possible - np.asarray(accuracies)[:, None])
 
     def on_front(self, latencies: Floats, accuracies: Floats) -> NDArray[np.bool_]:
-        """Return on which targets no known network is at most as slow and more accurate [M, T]."""
+        """Return on which targets networks are on the front [M, T]: none is at least as fast and more accurate."""
         columns = zip(self.latencies.T, latencies.T, strict=True)
         best = np.stack([best_within(known, self.accuracies, own) for known, own in columns], 1)
         return np.asarray(best <= np.asarray(accuracies)[:, None])
 
     def least_regret(self, latency_budget: Floats) -> int:
-        """Return the network of least worst regret that keeps all bounds; of equal ones the quickest in the mean."""
+        """Return the index of the network of least worst regret that keeps all bounds.
+
+        Of equal ones it is the one of the lowest mean latency, relative to the budgets.
+        """
         shares = (self.latencies / latency_budget).mean(1)
         return int(np.lexsort((np.arange(len(shares)), shares, -self.accuracies, ~self.kept.all(1)))[0])
 
 
 def best_within(latencies: Floats, accuracies: Floats, bounds: Floats) -> Floats:
-    """Return the best accuracy [M] among points [N] with at most these latencies [M]; 0 where there is none."""
+    """Return the best accuracy [M] among networks [N] whose latencies are within `bounds` [M]; 0 for none."""
     order = np.argsort(latencies, kind="stable")
     best = np.concatenate([[0.0], np.maximum.accumulate(accuracies[order])])
     return np.asarray(best[np.searchsorted(latencies[order], bounds * (1 + SLACK), side="right")])
 
 
 class RegretRow(NamedTuple):
-    """What one network loses; arrays are [T]."""
+    """The regrets of one network on T targets; arrays are [T]."""
 
     digest: str
     top1: float
@@ -70,8 +76,8 @@ class RegretRow(NamedTuple):
     on_front: NDArray[np.bool_]
 
 
-def table(targets: Sequence[str], rows: Mapping[str, RegretRow]) -> dict[str, Any]:
-    """Return the JSON form of what networks, by name, lose on the targets."""
+def regret_table(targets: Sequence[str], rows: Mapping[str, RegretRow]) -> dict[str, Any]:
+    """Return the content of universal.json: the regrets of networks, by name, on the targets."""
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -93,19 +99,21 @@ def table(targets: Sequence[str], rows: Mapping[str, RegretRow]) -> dict[str, An
     }
 
 
-def read_table(path: Path, targets: Sequence[str]) -> dict[str, Any]:
-    """Return the table for `targets` in `path`; `InvalidInput` where it is none of this release, or was altered."""
+def read_regret_table(path: Path, targets: Sequence[str]) -> dict[str, Any]:
+    """Return the table of regrets in `path`; `InvalidInput` where it is none of this release, or was altered."""
     data: dict[str, Any] = read_json(path)
     try:
-        whole = table(targets, {one["name"]: _row(one, targets) for one in data["networks"]}) == data
+        intact = regret_table(targets, {one["name"]: _row(one, targets) for one in data["networks"]}) == data
     except (KeyError, TypeError, ValueError):
-        whole = False
-    if not whole:
+        intact = False
+    if not intact:
         raise InvalidInput(f"{path} is no table of regrets of this release; search with --from and --universal again")
     return data
 
 
 def _row(one: Mapping[str, Any], targets: Sequence[str]) -> RegretRow:
+    """Return the row with the JSON form `one`."""
+
     def column(name: str, kind: type) -> NDArray[Any]:
         return np.array([one[name][target] for target in targets], kind)
 

@@ -1,4 +1,4 @@
-"""What a search under a plan leaves of one architecture: its accuracy with its kind, all its costs, its weights."""
+"""Builds the results of a search: accuracies with their kind, one architecture with all its costs, its weights."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says
 
 
 def as_accuracy(plan: SearchPlan, correct: int, images: int, how: str = SUPERNET) -> Accuracy:
-    """Return a count of correct answers by a proxy, by default under shared weights, as an accuracy with its kind."""
+    """Return the accuracy, with its kind, of a proxy that classifies `correct` of `images` correctly."""
     kind = AccuracyKind(plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width, how)
     return Accuracy.of(correct / images, images, kind)
 
@@ -34,8 +34,8 @@ def build_result(
 ) -> Result:
     """Return `arch` as the result of a search under `plan`, with all its costs.
 
-    `accuracy` is what it was chosen by, `supernet` that under shared weights, None where they cannot be it. `entropy`
-    is that of the policy as a fraction of a uniform one's, 0 where no policy chose.
+    `accuracy` is the one it was chosen by; `supernet` that under shared weights, None where the supernet does not hold
+    the architecture. `entropy` is that of the policy as a fraction of a uniform one's, 0 where no policy chose.
     """
     model = plan.model
     others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target}
@@ -65,9 +65,10 @@ def build_result(
 
 
 def save_inherited(path: Path, params: dict[str, Any], space: StagedSpace, genotype: Sequence[int]) -> None:
-    """Write the weights of one proxy, cut from the supernet over `space`, for `nas train --proxy --from-supernet`.
+    """Write the weights of one proxy, slices of a supernet over `space`: for `nas train --proxy --from-supernet`.
 
-    `params` are the supernet's arrays by name, on a device or in memory.
+    `params` are the supernet's arrays by name, on a device or in memory. Normalisation statistics, which a supernet has
+    not, are written as mean 0 and variance 1.
     """
     arch = space.decode(genotype)
     weights = network_weights(params, space, genotype)

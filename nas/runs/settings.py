@@ -1,4 +1,4 @@
-"""What a user asks of a search, as typed data: the content of `experiment.json`."""
+"""The settings of a search as typed data, which experiment.json stores."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -8,7 +8,7 @@ from nas.errors import InvalidInput, unknown_name
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Everything a search depends on, as the user gave it; stored in `experiment.json`."""
+    """Settings of a search: everything it depends on, as the user gave it."""
 
     space: str = "uib"
     target: str | None = "edgetpu"
@@ -35,10 +35,12 @@ class SearchConfig:
 
     @classmethod
     def from_dict(cls, data: Any) -> "SearchConfig":
-        """Return the settings stored as `data`; `InvalidInput` names a field that is not one."""
+        """Return the settings in the JSON form `data`; `InvalidInput` names a field that does not exist."""
         known = {f.name for f in fields(cls)}
         if not isinstance(data, dict) or (set(data) - known):
             wrong = sorted(set(data) - known)[0] if isinstance(data, dict) else repr(data)[:40]
             raise InvalidInput(f"the stored settings are malformed: {unknown_name('field', wrong, known)}")
-        given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-        return cls(**given)
+        kwargs: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        return cls(**kwargs)

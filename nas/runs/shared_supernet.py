@@ -1,4 +1,4 @@
-"""The trained weights of a supernet in a run folder: their training from checkpoints, their file, their evaluator."""
+"""The supernet that a run for many targets trains once: its training, its file of weights, its evaluator."""
 
 import hashlib
 import time
@@ -30,11 +30,11 @@ FILE = "supernet.safetensors"
 STAGE = "supernet"  # of its records in the journal
 CHECKPOINT_SECONDS = 20.0
 Weights = dict[str, np.ndarray[Any, Any]]
-STREAM_STRIDE = 4  # streams of images per seed, as in the joint search; the training takes the first
+STREAM_STRIDE = 4  # streams of batches per seed, as in the joint search; the training takes the first of them
 
 
 def sandwich_training(plan: SearchPlan) -> SandwichTraining:
-    """Return the training that a plan asks for; its target plays no part in it."""
+    """Return the sandwich training of a plan; it does not depend on the target."""
     return SandwichTraining(plan.proxy(plan.space), plan.preset, plan.dataset.augmentation, plan.settings.seed)
 
 
@@ -47,14 +47,14 @@ def train(plan: SearchPlan, run: Path, journal: Journal, reporter: ProgressRepor
         step, state = checkpoints.latest(state) or (0, state)
         journal.keep(lambda record: record["stage"] == STAGE and record["step"] <= step)
         if step < training.steps:
-            state = _steps(training, sampler, (step, state), checkpoints, journal, reporter)
+            state = _train_steps(training, sampler, (step, state), checkpoints, journal, reporter)
     finally:
         checkpoints.close()
     save(state.params, run / FILE)
-    jax.clear_caches()  # the program of the training is done with: its code is hundreds of megabytes
+    jax.clear_caches()  # the program of the training is not needed again, and its code is hundreds of megabytes
 
 
-def _steps(
+def _train_steps(
     training: SandwichTraining,
     sampler: BatchSampler,
     start: tuple[int, SandwichState],
@@ -62,6 +62,7 @@ def _steps(
     journal: Journal,
     reporter: ProgressReporter,
 ) -> SandwichState:
+    """Return the state after all steps from `start`, (step, state), on; each dispatch gives a record and progress."""
     first, state = start
     devices = device_sharding()
     run_steps = compile_steps(training, devices)
@@ -83,7 +84,7 @@ def _steps(
 
 
 def _record(report: SandwichMetrics, done: int, steps: int, journal: Journal) -> None:
-    """Write the journal's line after a chunk; a loss that is no number ends the run with one line."""
+    """Write the journal record after step `done`; `InvalidInput` where the loss is no longer finite."""
     largest, smallest, *others = np.asarray(report.loss, np.float64).mean(0).tolist()
     if not np.isfinite([largest, smallest, *others]).all():
         raise InvalidInput(f"the supernet's loss is no number at step {done}; start with another --seed")
@@ -118,13 +119,13 @@ def digest(path: Path) -> str:
 
 
 def _shapes(space: StagedSpace) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every array of the supernet over `space`, without drawing one."""
+    """Return the shape of every array of the supernet over `space`, without making any of them."""
     flat = nnx.to_flat_state(nnx.state(_abstract(space), nnx.Param))
     return {".".join(map(str, path)): tuple(variable.get_value().shape) for path, variable in flat}
 
 
 def _abstract(space: StagedSpace) -> Supernet:
-    """Return the supernet with shapes for arrays."""
+    """Return the supernet over `space` with shapes in place of arrays."""
     model: Supernet = nnx.eval_shape(lambda: Supernet(space, np.random.default_rng(0)))
     return model
 
@@ -132,12 +133,12 @@ def _abstract(space: StagedSpace) -> Supernet:
 # ------------------------------------------------------------------------------------------------------- the evaluator
 
 
-def payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
-    """Return all that `build_evaluator` needs, as a tree of numpy arrays and plain data."""
-    val = BatchSampler(plan).evaluated
+def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
+    """Return everything that `build_evaluator` needs, as numpy arrays and plain data that can be sent to workers."""
+    val = BatchSampler(plan).evaluation_images
     return {
         "space": plan.settings.space,
-        "deployed": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
+        "target_input": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
         "proxy": (plan.proxy_resolution, plan.proxy_width),
         "batch": plan.preset.eval_batch,
         "weights": weights,
@@ -145,20 +146,21 @@ def payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
     }
 
 
-def build_evaluator(given: dict[str, Any]) -> SupernetEvaluator:
-    """Return the evaluator of a trained supernet; module-level, so that any worker can build it."""
-    base: StagedSpace = load("space", SPACES, given["space"])
-    space = base.with_input(*given["deployed"]).proxy(*given["proxy"])
-    val = jax.device_put(dict(given["images"]))
+def build_evaluator(payload: dict[str, Any]) -> SupernetEvaluator:
+    """Return the evaluator of a trained supernet, in any process: `payload` is that of `evaluator_payload`."""
+    base: StagedSpace = load("space", SPACES, payload["space"])
+    space = base.with_input(*payload["target_input"]).proxy(*payload["proxy"])
+    val = jax.device_put(dict(payload["images"]))
+    # An evaluator needs no training images.
     images = SearchImages(x_train=val["x_val"][:0], y_train=val["y_val"][:0], **val)
     graph = nnx.graphdef(_abstract(space))
-    evaluator = SupernetEvaluator(space, graph, images, given["batch"])
-    evaluator.params = jax.device_put(dict(given["weights"]))
+    evaluator = SupernetEvaluator(space, graph, images, payload["batch"])
+    evaluator.params = jax.device_put(dict(payload["weights"]))
     return evaluator
 
 
-def evaluated_images(plan: SearchPlan) -> int:
-    """Return on how many validation images the evaluator takes accuracies."""
+def evaluation_image_count(plan: SearchPlan) -> int:
+    """Return the number of validation images that the evaluator takes accuracies on: whole batches."""
     val = split_for_search(plan.dataset, plan.preset.validation_fraction, plan.settings.seed)[1]
     images = min(len(val), plan.preset.eval_images)
     batch = min(plan.preset.eval_batch, images)

@@ -1,10 +1,10 @@
-"""Searches over one trained supernet: filters and depths first, then the blocks of what was found.
+"""Searches in stages over a trained supernet: filters and depths first, then the blocks of the network found.
 
-The stages of MobileNetV4 (arXiv 2404.10518, section 6.1) as searches alone: the weights hold the whole space, so a
-stage is a view of it, its candidates are whole architectures, and no target needs weights of its own. What a search is
-after is an `Aim`: one target's latency, or the least worst regret over several. The search for several has one stage,
-the whole space: it begins with what the searches for each have evaluated, and two stages from scratch find less than
-that (experiments/universal.py).
+These are the stages of MobileNetV4 (arXiv 2404.10518, section 6.1) without training: the weights hold the whole space,
+so a stage is a view of it, its candidates are whole architectures, and no target needs weights of its own. An
+`Objective` says what is searched for: the best network for one target, or the least worst regret over several. The
+search for several has one stage, the whole space. It begins with everything that the searches for each target have
+evaluated; two stages from scratch find less than that (experiments/universal.py).
 """
 
 from collections.abc import Sequence
@@ -36,36 +36,37 @@ Floats = NDArray[np.float64]
 
 
 class Objective(Protocol):
-    """What a search is after, in genotypes [N, D] of the whole space."""
+    """Interface of what a search optimises, in genotypes [N, D] of the full space."""
 
     @property
-    def whole(self) -> StagedSpace: ...
+    def full_space(self) -> StagedSpace: ...
     def limits(self, space: StagedSpace) -> list[Limit]: ...  # hard bounds over a view of the space
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats: ...  # [N, M], all minimised
 
 
 @dataclass(frozen=True)
 class SingleTarget:
-    """The most accurate network within the latency budget.
+    """The objective of one target: the most accurate network within the latency budget.
 
-    An algorithm of several objectives gets the front of error, latency and the costs of `settings.minimize`.
+    An algorithm of several objectives gets error, latency and the costs of `settings.minimize`.
     """
 
     plan: SearchPlan
 
     @property
-    def whole(self) -> StagedSpace:
-        """The space of deployed networks."""
+    def full_space(self) -> StagedSpace:
+        """The space of target networks, with all decisions."""
         return self.plan.space
 
     @cached_property
     def latency(self) -> CostTable:
-        """The latency over the whole space."""
-        return compile_table(self.whole, self.plan.model)
+        """The cost table of the latency over the full space."""
+        return compile_table(self.full_space, self.plan.model)
 
     def limits(self, space: StagedSpace) -> list[Limit]:
         """Return the latency budget and the hard bounds over `space`."""
-        latency_budget = max(self.plan.latency_budget, self.plan.reachable[0])  # a plan accepts what is 1 % below
+        # A plan accepts a budget of 1 % below what is reachable, which a hard bound cannot be.
+        latency_budget = max(self.plan.latency_budget, self.plan.reachable[0])
         return [(compile_table(space, self.plan.model), latency_budget), *self.plan.limits(space)]
 
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats:
@@ -74,27 +75,27 @@ class SingleTarget:
 
     @cached_property
     def costs(self) -> list[Column]:
-        """What is made small beside the error."""
+        """The costs that are minimised beside the error."""
         names = dict.fromkeys(("latency", *self.plan.settings.minimize))
-        return columns(self.whole, tuple(names), self.plan.model, known_energy(self.plan.settings))
+        return columns(self.full_space, tuple(names), self.plan.model, known_energy(self.plan.settings))
 
 
 @dataclass(frozen=True)
 class MinimaxRegret:
-    """The network whose worst regret over all targets is least: the most accurate that keeps all bounds.
+    """The objective of several targets: the network whose worst regret over all of them is least.
 
-    See nas/runs/regret.py.
+    That is the most accurate one that keeps the bounds of all targets: see nas/runs/regret.py.
     """
 
     targets: tuple[SingleTarget, ...]
 
     @property
-    def whole(self) -> StagedSpace:
-        """The space of deployed networks."""
-        return self.targets[0].whole
+    def full_space(self) -> StagedSpace:
+        """The space of target networks, with all decisions."""
+        return self.targets[0].full_space
 
     def latencies(self, genotypes: Genotypes) -> Floats:
-        """Return the latencies [N, T]."""
+        """Return the latencies [N, T] on all targets."""
         return np.stack([target.latency.score(genotypes) for target in self.targets], 1)
 
     def limits(self, space: StagedSpace) -> list[Limit]:
@@ -106,36 +107,41 @@ class MinimaxRegret:
         return (1 - accuracies)[:, None]
 
     def known(self, genotypes: Genotypes, accuracies: Floats) -> EvaluatedNetworks:
-        """Return what is known of evaluated networks on every target."""
-        each = np.stack([kept(target, genotypes) for target in self.targets], 1)
+        """Return evaluated networks with their latencies, and which bounds they keep, on every target."""
+        each = np.stack([within_limits(target, genotypes) for target in self.targets], 1)
         return EvaluatedNetworks(self.latencies(genotypes), each, accuracies)
 
     def row(self, known: EvaluatedNetworks, genotype: Genotype, accuracy: float) -> RegretRow:
-        """Return what a network loses on every target."""
+        """Return the row of a network in the table of regrets, against all `known` networks."""
         rows, top1 = np.array([genotype], np.int32), np.array([accuracy])
         here = self.known(rows, top1)
         front = known.on_front(here.latencies, top1)[0]
         return RegretRow(
-            self.whole.decode(genotype).digest, accuracy, here.latencies[0], known.regrets(top1)[0], here.kept[0], front
+            self.full_space.decode(genotype).digest,
+            accuracy,
+            here.latencies[0],
+            known.regrets(top1)[0],
+            here.kept[0],
+            front,
         )
 
 
 @dataclass(frozen=True)
 class StagesResult:
-    """What a search evaluated and chose, in genotypes of the whole space; `coarse` is what its first stage chose."""
+    """The result of a search in stages, in genotypes of the full space."""
 
     name: str
-    coarse: Genotype
+    coarse: Genotype  # chosen by the first stage
     best: Genotype
-    accuracy: dict[Genotype, float]
+    accuracy: dict[Genotype, float]  # of everything that was evaluated
     origin: dict[Genotype, str]  # the stage that evaluated it first
     entropy: float = 0.0  # of the policy in the fine stage, 0 where no policy chose
     satisfied: bool = True
 
 
 @dataclass(frozen=True)
-class Stages:
-    """Runs the stages of any aim: request, accuracies, journal and display are those of the run."""
+class StageRunner:
+    """Runs the stages of any objective, with the configuration, accuracies, journal and progress of one run."""
 
     config: MultiTargetConfig
     pool: Pool
@@ -144,16 +150,16 @@ class Stages:
 
     @cached_property
     def strategy(self) -> Strategy:
-        """How the algorithm is used."""
+        """The way the configured algorithm is built and used."""
         return strategy(self.config.algorithm)
 
     def search(self, name: str, objective: Objective, seed: int) -> StagesResult:
-        """Search filters and depths, then the blocks of the best; resumed from the journal where that holds a part."""
+        """Search filters and depths, then the blocks of the best; what the journal holds is replayed, not repeated."""
         config = self.config
-        coarse_space = objective.whole.coarse()
-        coarse = self._stage(f"{name}/{COARSE}", objective, coarse_space, config.trials, seed)
-        fine_space = objective.whole.fine(objective.whole.decode(coarse.best))
-        fine = self._stage(f"{name}/{FINE}", objective, fine_space, config.trials + config.more_trials, seed)
+        coarse_space = objective.full_space.coarse()
+        coarse = self._run_stage(f"{name}/{COARSE}", objective, coarse_space, config.trials, seed)
+        fine_space = objective.full_space.fine(objective.full_space.decode(coarse.best))
+        fine = self._run_stage(f"{name}/{FINE}", objective, fine_space, config.trials + config.more_trials, seed)
         accuracy = {**coarse.accuracy, **fine.accuracy}
         origin = dict.fromkeys(fine.accuracy, FINE) | dict.fromkeys(coarse.accuracy, COARSE)
         best = fine.best if self.strategy.projects else self._better(objective, coarse, fine)
@@ -161,25 +167,25 @@ class Stages:
         return replace(fine, name=name, coarse=coarse.best, best=best, accuracy=accuracy, origin=origin)
 
     def refine(self, name: str, objective: Objective, found: Sequence[StagesResult], seed: int) -> StagesResult:
-        """Search the whole space with the trials of two stages, from what `found` evaluated that keeps the limits."""
-        genotypes, accuracies = all_known(found)
-        usable = kept(objective, genotypes)
+        """Search the full space with the trials of two stages, from what `found` evaluated within the limits."""
+        genotypes, accuracies = all_evaluated(found)
+        usable = within_limits(objective, genotypes)
         start = WarmStart(genotypes[usable], accuracies[usable])
         trials = 2 * self.config.trials + self.config.more_trials
-        refined = self._stage(f"{name}/{WHOLE}", objective, objective.whole, trials, seed, start)
+        refined = self._run_stage(f"{name}/{WHOLE}", objective, objective.full_space, trials, seed, start)
         return replace(refined, name=name, origin=dict.fromkeys(refined.accuracy, WHOLE))
 
     @staticmethod
     def _better(objective: Objective, *stages: StagesResult) -> Genotype:
-        """Return the better of what the stages chose; the fine one may not have found what the coarse one had.
+        """Return the better of the architectures that the stages chose: the fine stage may not have found one as good.
 
-        A coarse one that came near a limit without keeping it is not in the running.
+        Those that keep all limits come first: a coarse one may only have come near to a limit.
         """
         rows = np.array([stage.best for stage in stages])
         values = objective.objectives(rows, np.array([stage.accuracy[stage.best] for stage in stages]))
-        return stages[int(np.lexsort((*values.T[::-1], ~kept(objective, rows)))[0])].best
+        return stages[int(np.lexsort((*values.T[::-1], ~within_limits(objective, rows)))[0])].best
 
-    def _stage(
+    def _run_stage(
         self,
         name: str,
         objective: Objective,
@@ -188,62 +194,64 @@ class Stages:
         seed: int,
         start: WarmStart | None = None,
     ) -> StagesResult:
+        """Search over `space`, a view of the full space, and return what it evaluated and chose."""
         algorithm = self._algorithm(objective, space)
-        embed = embedding(objective.whole, space)
+        embed = embedding(objective.full_space, space)
         task = SearchTask(name, algorithm, embed, objective.objectives, trials, self.config.asked, seed, start)
-        ran = run(task, self.pool, self.journal, self.reporter)
-        accuracy = dict(zip(map(tuple, ran.genotypes.tolist()), ran.accuracies.tolist(), strict=True))
+        history = run(task, self.pool, self.journal, self.reporter)
+        accuracy = dict(zip(map(tuple, history.genotypes.tolist()), history.accuracies.tolist(), strict=True))
         if not self.strategy.projects:
-            best = _best(name, ran)
+            best = _best_genotype(name, history)
             return StagesResult(name, best, best, accuracy, {})
-        choice = algorithm.chosen(ran.state)
+        # A policy is projected to the constraints at the end; what it chose may not have been evaluated yet.
+        choice = algorithm.chosen(history.state)
         best = tuple(embed(np.array([choice.genotype], np.int32))[0].tolist())
         accuracy[best] = evaluate(f"{name}/chosen", best, self.pool, self.journal)
         return StagesResult(name, best, best, accuracy, {}, choice.entropy, choice.satisfied)
 
     def _algorithm(self, objective: Objective, space: StagedSpace) -> Any:
-        """Return the algorithm over a view of the space, its size fit for the trials it gets."""
+        """Return the algorithm over a view of the full space, with a population that suits the number of trials."""
         config = self.config
 
         def constraints() -> Constraints:
             assert isinstance(objective, SingleTarget)  # `check` refuses a policy for several targets
             return objective.plan.constraints(space)
 
-        problem = Problem(space, lambda: proposer(objective, space), constraints, config.trials, config.asked)
-        return _sized(self.strategy.build(problem), config.trials)
+        problem = Problem(space, lambda: bounded_proposer(objective, space), constraints, config.trials, config.asked)
+        return _with_smaller_population(self.strategy.build(problem), config.trials)
 
 
-def for_all(
-    stages: Stages, targets: tuple[SingleTarget, ...], found: Sequence[StagesResult], seed: int
+def search_universal(
+    stages: StageRunner, targets: tuple[SingleTarget, ...], found: Sequence[StagesResult], seed: int
 ) -> tuple[StagesResult, EvaluatedNetworks]:
-    """Search the network of least worst regret, after `found` for each target; return it and all that is known then.
+    """Search for the network of minimax regret after the searches for each target (`found`).
 
-    What is chosen is the best of everything that was evaluated, by whichever search.
+    Return it with all evaluated networks: it is the best of everything that any of the searches evaluated.
     """
     objective = MinimaxRegret(targets)
     searched = stages.refine(UNIVERSAL, objective, found, seed)
-    genotypes, accuracies = all_known([*found, searched])
+    genotypes, accuracies = all_evaluated([*found, searched])
     known = objective.known(genotypes, accuracies)
     best = tuple(genotypes[known.least_regret(np.array([target.plan.latency_budget for target in targets]))].tolist())
     accuracy = dict(zip(map(tuple, genotypes.tolist()), accuracies.tolist(), strict=True))
     return replace(searched, best=best, accuracy=accuracy), known
 
 
-def proposer(objective: Objective, space: StagedSpace) -> Bounded:
-    """Return the part of `space` that keeps the limits. A coarse view that cannot reach one comes as near as it can."""
+def bounded_proposer(objective: Objective, space: StagedSpace) -> Bounded:
+    """Return the part of `space` that keeps the limits. A coarse view that cannot reach one gets its nearest value."""
     limits = objective.limits(space)
-    if space.name == objective.whole.coarse().name:
+    if space.name == objective.full_space.coarse().name:
         limits = [(table, max(bound, table.minimum()[0])) for table, bound in limits]
     return Bounded(space, tuple(limits))
 
 
-def kept(objective: Objective, genotypes: Genotypes) -> NDArray[np.bool_]:
-    """Return which genotypes [N, D] of the whole space keep all limits, as the proposer sees them."""
-    return within(Bounded(objective.whole, tuple(objective.limits(objective.whole))).limits, genotypes)
+def within_limits(objective: Objective, genotypes: Genotypes) -> NDArray[np.bool_]:
+    """Return which genotypes [N, D] of the full space keep all limits, by the same tables as the proposer."""
+    return within(Bounded(objective.full_space, tuple(objective.limits(objective.full_space))).limits, genotypes)
 
 
-def _sized(algorithm: SearchAlgorithm[Any], trials: int) -> SearchAlgorithm[Any]:
-    """Return the algorithm with a population small enough for several generations of them."""
+def _with_smaller_population(algorithm: SearchAlgorithm[Any], trials: int) -> SearchAlgorithm[Any]:
+    """Return the algorithm with a population small enough for several generations within `trials`."""
     population = getattr(algorithm, "population", None)
     if population is None:
         return algorithm
@@ -254,13 +262,14 @@ def _sized(algorithm: SearchAlgorithm[Any], trials: int) -> SearchAlgorithm[Any]
     return replace(algorithm, **changes)  # type: ignore[type-var]
 
 
-def _best(name: str, ran: SearchHistory) -> Genotype:
-    if not len(ran.accuracies):
+def _best_genotype(name: str, history: SearchHistory) -> Genotype:
+    """Return the best evaluated genotype; `InvalidInput` where none could be evaluated."""
+    if not len(history.accuracies):
         raise InvalidInput(f"{name}: none of the candidates could be evaluated; see the lines above")
-    return tuple(ran.genotypes[ran.best].tolist())
+    return tuple(history.genotypes[history.best].tolist())
 
 
-def all_known(found: Sequence[StagesResult]) -> tuple[Genotypes, Floats]:
-    """Return every architecture that these searches evaluated, once [N, D], and its accuracy [N]."""
+def all_evaluated(found: Sequence[StagesResult]) -> tuple[Genotypes, Floats]:
+    """Return all architectures that the searches evaluated, each once [N, D], and their accuracies [N]."""
     accuracy = {genotype: value for one in found for genotype, value in one.accuracy.items()}
     return np.array(list(accuracy), np.int32), np.array(list(accuracy.values()))

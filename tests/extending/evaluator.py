@@ -27,7 +27,7 @@ class LogMacs:
 def build(payload: dict[str, Any]) -> LogMacs:
     """Return the evaluator; every worker imports this function and calls it with the run's payload."""
     published: StagedSpace = load("space", SPACES, payload["space"])
-    return LogMacs(published.with_input(*payload["deployed"]))
+    return LogMacs(published.with_input(*payload["target_input"]))
 
 
 LOG_MACS = EvaluatorSource(build, images=lambda plan: 1000, how="logarithm of the MACs, no image seen")

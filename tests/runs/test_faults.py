@@ -262,7 +262,7 @@ def test_a_full_disk_under_a_checkpoint_is_one_line(tmp_path: Path, monkeypatch:
 # ---------------------------------------------------------------------------------------------------- preset smoke
 
 
-def test_the_smoke_preset_has_a_space_that_lands_where_it_is_asked_to() -> None:
+def test_the_smoke_preset_has_a_space_that_reaches_its_latency_budget() -> None:
     plan = make_plan(SearchConfig(space="uib_smoke", preset="smoke"))
     assert plan.proxy_resolution == plan.dataset.resolution == 8  # nothing is resized
     coarse = plan.space.coarse()

@@ -21,9 +21,10 @@ from nas.records.journal import Journal
 from nas.records.results import SUPERNET, load_result
 from nas.report.describe import describe
 from nas.runs import joint_search
-from nas.runs.front import open_candidates
+from nas.runs.front import random_candidates
 from nas.runs.joint_search import resume, search
 from nas.runs.plan import make_plan
+from nas.runs.plan_text import describe_plan
 from nas.runs.settings import SearchConfig
 from nas.search.constraints import bounds
 from nas.search.constraints.bounds import Bounded
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 TINY = replace(
     PRESET,
-    finals=RetrainingBudget(2, 1, open=2, rungs=(1, 2)),  # what wins the coarse stage is not in its space
+    retraining=RetrainingBudget(2, 1, random=2, rungs=(1, 2)),  # what wins the coarse stage is not in its space
 )
 RESULT_FILES = (
     "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
@@ -126,10 +127,10 @@ def _check_files(run: Path, settings: SearchConfig) -> None:
     coarse = load_result(run / "coarse.json")
     assert coarse.arch.digest == finalists.loc[finalists["epochs"].idxmax(), "digest"]
     for one in (coarse, result):
-        assert one.accuracy.kind.how == "trained alone for 2 epochs, validation images" and one.accuracy.images == 32
+        assert one.accuracy.kind.how == "trained alone for 2 epochs, held-out pictures" and one.accuracy.images == 32
     assert coarse.supernet_accuracy is None  # its depthwise options are not the coarse stage's
     last = finalists[finalists["stage"] == "fine"]
-    final = last[last["epochs"] == 2]  # the champion of the coarse stage, and the one it was left with
+    final = last[last["epochs"] == 2]  # the best of the coarse stage, and the last one beside it
     assert len(final) == 2 and coarse.arch.digest in set(final["digest"])
     assert result.arch.digest == final.loc[final["top1"].idxmax(), "digest"]
     assert result.accuracy.top1 == final["top1"].max()
@@ -140,13 +141,13 @@ def _check_files(run: Path, settings: SearchConfig) -> None:
     assert (run / "report.html").read_text().startswith("<!")
 
 
-def test_open_candidates_keep_all_that_is_asked(settings: SearchConfig) -> None:
+def test_random_candidates_satisfy_all_constraints(settings: SearchConfig) -> None:
     plan = make_plan(replace(with_mid_latency(settings), max_params=40_000))
     constraints = plan.constraints(plan.space)
-    found = open_candidates(plan.space, constraints, 5, 0)
+    found = random_candidates(plan.space, constraints, 5, 0)
     assert 1 < len(found) <= 5 and len(set(found)) == len(found)
     assert constraints.satisfied_by(np.array(found)).all() and constraints.violation(np.array(found)).max() == 0
-    assert open_candidates(plan.space, constraints, 5, 0) == found != open_candidates(plan.space, constraints, 5, 1)
+    assert random_candidates(plan.space, constraints, 5, 0) == found != random_candidates(plan.space, constraints, 5, 1)
 
 
 def test_a_changed_data_set_is_not_resumed(settings: SearchConfig, tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ def forest_file(folder: Path, settings: SearchConfig) -> tuple[str, float]:
     return str(path), float(np.quantile(ForestTable.of(plan.space, forest, "joules").score(near), 0.3))
 
 
-def test_a_search_lands_under_several_bounds_and_a_forest(settings: SearchConfig, tmp_path: Path) -> None:
+def test_a_search_satisfies_several_bounds_and_a_forest(settings: SearchConfig, tmp_path: Path) -> None:
     settings = bounded(replace(settings, target=with_energy(tmp_path)))
     path, most = forest_file(tmp_path, settings)
     settings = replace(settings, forest_bounds=(f"{path}:{most!r}",), minimize=("energy", "flash", path))
@@ -302,7 +303,7 @@ def test_what_is_said_to_be_the_least_is_a_bound_that_can_be_kept(settings: Sear
         (table, limit), (bound,) = plan.limits(plan.space)[0], plan.bounds
         assert table.minimum()[0] <= least * bound.per_unit <= 1.001 * table.minimum()[0]
         assert limit == pytest.approx(1.2 * least * bound.per_unit) and any(
-            "hard bound" in line for line in plan.lines()
+            "hard bound" in line for line in describe_plan(plan)
         )
 
 
@@ -320,7 +321,7 @@ def test_bounds_count_the_bytes_of_the_target(settings: SearchConfig) -> None:
     assert SearchConfig.from_dict(stored).max_memory_kb is None  # a file of before these bounds
 
 
-def test_energy_is_told_where_it_is_bounded(settings: SearchConfig, tmp_path: Path) -> None:
+def test_energy_is_noted_where_it_is_bounded(settings: SearchConfig, tmp_path: Path) -> None:
     settings = replace(with_mid_latency(replace(settings, target=with_energy(tmp_path))), max_energy_mj=1e6)
     plan = make_plan(settings)
     arch = plan.space.decode(plan.limits(plan.space)[0][0].minimum()[1])

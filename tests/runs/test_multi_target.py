@@ -165,7 +165,7 @@ def test_costs_to_minimise_are_objectives_beside_error_and_latency(base: SearchC
     np.testing.assert_allclose(SingleTarget(plan).objectives(genotypes, np.full(5, 0.25)), latency_budget, rtol=1e-12)
 
 
-def test_the_network_for_all_is_told_with_what_every_network_loses(two: tuple[Path, MultiTargetResult]) -> None:
+def test_the_network_for_all_is_written_with_the_regrets_of_every_network(two: tuple[Path, MultiTargetResult]) -> None:
     run, found = two
     data = json.loads((run / "universal.json").read_text())
     assert data == found.regrets and data["targets"] == list(TARGETS)
@@ -264,7 +264,7 @@ def test_a_target_added_later_gets_what_it_would_have_got_at_once(
     two: tuple[Path, MultiTargetResult], config_of: Callable[..., MultiTargetConfig], tmp_path: Path
 ) -> None:
     run, found = two
-    _, digest = multi_target.borrowed(run)
+    _, digest = multi_target.supernet_of_run(run)
     late = config_of(TARGETS[1], source=digest)
     added = multi_target.specialise(late, tmp_path / "late", workers=Shuffled, source=run)
     assert added.results == {TARGETS[1]: found.results[TARGETS[1]]}
@@ -291,7 +291,7 @@ def test_what_no_worker_could_evaluate_is_left_out(
     two: tuple[Path, MultiTargetResult], config_of: Callable[..., MultiTargetConfig], tmp_path: Path
 ) -> None:
     run, _ = two
-    config = config_of(TARGETS[0], source=multi_target.borrowed(run)[1])
+    config = config_of(TARGETS[0], source=multi_target.supernet_of_run(run)[1])
     lines: list[str] = []
     reporter = SilentReporter()
     reporter.say = lines.append  # type: ignore[method-assign]
@@ -308,7 +308,7 @@ def test_every_kind_of_algorithm_searches_the_same_weights(
     two: tuple[Path, MultiTargetResult], config_of: Callable[..., MultiTargetConfig], tmp_path: Path, algorithm: str
 ) -> None:
     run, _ = two
-    config = config_of(TARGETS[0], algorithm=algorithm, source=multi_target.borrowed(run)[1])
+    config = config_of(TARGETS[0], algorithm=algorithm, source=multi_target.supernet_of_run(run)[1])
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     result = multi_target.specialise(config, whole, source=run).results[TARGETS[0]]
     if algorithm == "reinforce":
@@ -398,7 +398,7 @@ def test_ray_workers_change_no_byte(
     executor = pytest.importorskip("nas.distributed.executor")
     monkeypatch.setattr(evaluators, "SUPERNET", replace(evaluators.SUPERNET, build=BUILD))  # importable by workers
     run, _ = two
-    config = config_of(TARGETS[1], source=multi_target.borrowed(run)[1])
+    config = config_of(TARGETS[1], source=multi_target.supernet_of_run(run)[1])
     for number in (1, 2):
         out = tmp_path / str(number)
         multi_target.specialise(config, out, workers=partial(executor.RayExecutor, workers=number), source=run)

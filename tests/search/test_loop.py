@@ -16,7 +16,7 @@ from nas.progress import Progress, SilentReporter
 from nas.protocols import Genotypes
 from nas.records.journal import Journal
 from nas.registry import ALGORITHMS, load
-from nas.runs.regret import EvaluatedNetworks, RegretRow, read_table, table
+from nas.runs.regret import EvaluatedNetworks, RegretRow, read_regret_table, regret_table
 from nas.search.constraints.bounds import Bounded
 from nas.search.loop import InProcessExecutor, Pool, SearchHistory, SearchTask, WarmStart, evaluate, run
 from nas.search.strategy import strategy
@@ -250,9 +250,9 @@ def test_a_table_of_another_release_or_altered_is_refused_in_one_line(tmp_path: 
     row = RegretRow(
         "a", 0.5, np.array([1.0, 2.0]), np.array([0.1, -0.2]), np.array([True, False]), np.array([True, True])
     )
-    path.write_text(dump_json(table(["x", "y"], {"x": row})))
-    assert read_table(path, ["x", "y"])["networks"][0]["worst_regret"] is None  # it cannot be used on y
+    path.write_text(dump_json(regret_table(["x", "y"], {"x": row})))
+    assert read_regret_table(path, ["x", "y"])["networks"][0]["worst_regret"] is None  # it cannot be used on y
     assert part in path.read_text()
     path.write_text(path.read_text().replace(part, other))
     with pytest.raises(InvalidInput, match="no table of regrets of this release"):
-        read_table(path, ["x", "y"])
+        read_regret_table(path, ["x", "y"])

@@ -14,7 +14,7 @@ from nas.zoo import reference
 
 
 @given(st.integers(1, 40), st.sets(st.integers(1, 30), min_size=1, max_size=4))
-def test_the_epochs_told_are_those_that_halving_runs(candidates: int, epochs: set[int]) -> None:
+def test_the_epochs_counted_are_those_that_halving_runs(candidates: int, epochs: set[int]) -> None:
     budget = RetrainingBudget(candidates, 1, rungs=tuple(sorted(epochs)))
     state, done, trained = halving.init(tuple(map(str, range(candidates))), budget.rungs), 0, 0
     while not state.done:
@@ -26,7 +26,7 @@ def test_the_epochs_told_are_those_that_halving_runs(candidates: int, epochs: se
 
 
 @given(st.dictionaries(st.integers(0, 99), st.tuples(st.integers(0, 9), st.sampled_from("abc"))), st.integers(1, 12))
-def test_each_origin_sends_its_best_entrants(found: dict[int, tuple[int, str]], most: int) -> None:
+def test_each_origin_sends_its_best_candidates(found: dict[int, tuple[int, str]], most: int) -> None:
     counts: dict[Genotype, int] = {(i,): count for i, (count, _) in found.items()}
     origins: dict[Genotype, str] = {(i,): origin for i, (_, origin) in found.items()}
     sent = top_candidates(list(counts), counts, origins, most)
@@ -48,14 +48,14 @@ def test_a_preset_takes_finalists_enough_for_a_choice() -> None:
         QUICK.with_finalists(5)
 
 
-def test_words_name_who_is_trained_how_long() -> None:
+def test_the_description_names_who_is_trained_how_long() -> None:
     coarse, fine = RetrainingBudget(12, 4, random=8, rungs=(1, 4)).description()
     assert coarse.endswith("12 trained alone, 8 of them sampled from the whole space, 12 to epoch 1, then 4 to epoch 4")
     assert fine.endswith("4 more against the best of those, 4 to epoch 1, then 2 to epoch 4")
 
 
 def ranking_of(names: list[str], reached: list[tuple[int, float]], curve: dict[int, float]) -> CandidateRanking:
-    """A contest over reference networks, that ended with `reached` in this order."""
+    """A ranking of reference networks, which ended with `reached` in this order."""
     archs = [reference(name) for name in names]
     trial_results = [TrialResult(arch.digest, *end, "finished") for arch, end in zip(archs, reached, strict=True)]
     candidates = [Candidate(arch.digest, arch, 1.0, "ms", 0.5) for arch in archs]
@@ -65,12 +65,12 @@ def ranking_of(names: list[str], reached: list[tuple[int, float]], curve: dict[i
 
 
 @pytest.mark.parametrize(("top1", "keeps"), [(0.79, True), (0.8, True), (0.81, False)])
-def test_a_champion_keeps_its_place_unless_it_is_beaten_at_full_length(top1: float, keeps: bool) -> None:
+def test_an_incumbent_keeps_its_place_unless_it_is_beaten_at_full_length(top1: float, keeps: bool) -> None:
     incumbent = ranking_of(["mobilenetv1", "mobilenetv2"], [(4, 0.8), (1, 0.95)], {1: 0.1, 4: 0.8})
     fine = ranking_of(["mobilenetv3-small", "mobilenetv3-large"], [(4, top1), (2, 0.9)], {1: 0.9})
-    final = fine.against(incumbent)
+    final = fine.with_incumbent(incumbent)
     assert final.winner == reference("mobilenetv1" if keeps else "mobilenetv3-small")
-    assert [one.epochs for one in final.trial_results] == [4, 4, 2] and len(final.deployed) == len(
+    assert [one.epochs for one in final.trial_results] == [4, 4, 2] and len(final.target_networks) == len(
         final.candidates
     ) == 3
-    assert final.curves[incumbent.winner.digest] == {1: 0.1, 4: 0.8} and "the best of 3 candidates" in final.words
+    assert final.curves[incumbent.winner.digest] == {1: 0.1, 4: 0.8} and "the best of 3 candidates" in final.description

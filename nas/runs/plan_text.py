@@ -1,0 +1,72 @@
+"""Plans as text: the lines that are printed before a run starts, and stored in experiment.json."""
+
+from nas.runs.evaluators import evaluator_source
+from nas.runs.multi_target_settings import MultiTargetConfig
+from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
+from nas.runs.shared_supernet import sandwich_training
+
+
+def describe_plan(plan: SearchPlan) -> list[str]:
+    """Return the lines about a joint search."""
+    config, preset = plan.settings, plan.preset
+    requested = config.latency_ms is not None or config.latency_ratio is not None
+    source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {config.resolution} px"
+    target = f"target {plan.target}: {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}"
+    budget = [
+        f"preset {preset.name}: coarse {preset.coarse.steps} and fine {preset.fine.steps} controller steps, "
+        f"{preset.coarse.updates} weight updates each, batch {preset.batch}; seed {config.seed}",
+        *(preset.retraining.description() if preset.retraining else ()),
+    ]
+    space, network, data, proxy = _subject(plan)
+    return [space, network, target, data, proxy, *budget, *_constraints(plan)]
+
+
+def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str]:
+    """Return the lines about searches over an evaluator that all targets share."""
+    first = plans[0]
+    targets = [
+        f"target {name}: at most {plan.latency_budget:.4g} {plan.model.unit} on {plan.target}; {_reachable(plan)}"
+        for name, plan in zip(config.names, plans, strict=True)
+    ]
+    search = f"{config.algorithm}: {config.trials} trials of filters and depths, then of blocks, per target"
+    universal = ["then one network for all targets, of least worst regret"] if config.universal else []
+    seed = f"preset {first.preset.name}; seed {first.settings.seed}"
+    return [*_subject(first), *_constraints(first), *targets, _evaluator(config, first), search, *universal, seed]
+
+
+def _reachable(plan: SearchPlan) -> str:
+    """Return the range of latencies in the space."""
+    low, high = plan.reachable
+    return f"reachable {low:.4g} to {high:.4g} {plan.model.unit}"
+
+
+def _subject(plan: SearchPlan) -> tuple[str, str, str, str]:
+    """Return a line each on space, target networks, data and proxies."""
+    config, data = plan.settings, plan.dataset
+    return (
+        f"space {config.space}: {plan.space.size():.3g} architectures, coarse stage {plan.space.coarse().size():,}",
+        f"target network: {config.resolution} px, {CHANNELS} channels, {data.num_classes} classes",
+        f"data {data.name}: {len(data.y_train):,} training images, of which {plan.preset.validation_fraction:.0%} are "
+        "the validation set for rewards; the test set is not seen",
+        f"proxy trained by the supernet: {plan.proxy_resolution} px, width {plan.proxy_width:g}; "
+        "accuracies are the proxy's, costs and latency the target network's",
+    )
+
+
+def _constraints(plan: SearchPlan) -> list[str]:
+    """Return lines on hard bounds, on the costs of the front, and on the data."""
+    lines = [f"hard bound: at most {bound.most:,} {bound.unit}" for bound in plan.bounds]
+    lines += [bound.description for bound in plan.forests]
+    if plan.settings.minimize:
+        lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(plan.settings.minimize)}")
+    return lines + [f"data note: {note}" for note in plan.dataset.notes]
+
+
+def _evaluator(config: MultiTargetConfig, plan: SearchPlan) -> str:
+    """Return the line on where accuracies come from."""
+    if not evaluator_source(config.evaluator).trains_supernet:
+        return f"evaluator {config.evaluator}: no supernet is trained"
+    if config.source is not None:
+        return f"supernet: the weights with SHA-256 {config.source:.12}, trained before"
+    steps = sandwich_training(plan).steps
+    return f"supernet of the whole space: {steps} steps of the sandwich rule, batch {plan.preset.batch}"
