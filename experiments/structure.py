@@ -123,7 +123,7 @@ FILE_KEYS = frozenset(
 )  # fmt: skip
 
 # Phrases of values that files on disk keep, so that old and new accuracies compare (nas/records/results.py).
-FILE_PHRASES = ("held-out pictures", "test pictures", "held-out error")
+FILE_PHRASES = ("held-out pictures", "test pictures", "held-out error", "pictures of")
 
 READ_FOR_WORDS = (*PACKAGES, "tests", "docs")
 SUFFIXES = (".py", ".md", ".js", ".html")

@@ -8,7 +8,6 @@ interface is nas/api.py; READ FIRST for the engine inside: nas/protocols.py.
 
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +62,8 @@ class _Package(ModuleType):
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 20 ms that nothing else needs
+
     try:
         return version("nas-engine")
     except PackageNotFoundError:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from latency_models.target import list_targets
 from nas.arch import ArchSpec
 from nas.export.provenance import BUDGET_KEY, exact_costs, predicted_ms
+from nas.records.results import display_text
 
 PROVENANCE_KEYS = ("origin", "run", "seed", "data", "data_digest", "target", BUDGET_KEY, "file", "calibration",
         "calibration_data_digest")  # fmt: skip
@@ -70,7 +71,7 @@ def _plain(text: str) -> str:
 def _accuracy(provenance: Mapping[str, str]) -> list[str]:
     """Return the known accuracies, each with its kind."""
     known = [
-        f"- {provenance[key]} ({_plain(provenance[f'{key}_kind'])}){note}"
+        f"- {provenance[key]} ({_plain(display_text(provenance[f'{key}_kind']))}){note}"
         for key, note in (("accuracy", ""), ("search_accuracy", "; an estimate of the search, not of these weights"))
         if key in provenance
     ]

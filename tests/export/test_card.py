@@ -56,7 +56,7 @@ def test_provenance_of_a_training_and_of_a_run(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text(json.dumps(TRAINED))
     found = folder_provenance(tmp_path)
     assert found["seed"] == "3" and found["accuracy"] == "0.9123 ± 0.0028" and found["data_digest"] == "d" * 64
-    assert "10,000 images of digits at 16 px" in found["accuracy_kind"]
+    assert "10,000 pictures of digits at 16 px" in found["accuracy_kind"]
     (tmp_path / "train.json").write_text(json.dumps({"settings": {}}))
     with pytest.raises(InvalidInput, match="states no accuracy"):
         folder_provenance(tmp_path)
