@@ -149,8 +149,8 @@ def test_the_example_runs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 # ----------------------------------------------------------------------------------------------- runs, events, training
 
 FOREIGN = {
-    "space": "tests.extending.space:SPACE", "target": "tests.extending.target:CHIP", "algorithm": "random", "trials": 24, "resolution": 96,
-    "evaluator": "tests.extending.evaluator:LOG_MACS", "latency_ms": 0.1,
+    "space": "tests.extending.space:SPACE", "target": "tests.extending.target:CHIP", "algorithm": "random",
+    "evaluator": "tests.extending.evaluator:LOG_MACS", "trials": 24, "resolution": 96, "latency_ms": 0.1,
 }  # fmt: skip
 
 
