@@ -36,9 +36,8 @@ def test_all_targets_are_in_the_wheel(installed: Path, tmp_path: Path) -> None:
 
 
 def test_the_files_of_pages_are_in_the_wheel(root: Path, installed: Path, tmp_path: Path) -> None:
-    files = {
-        path.name for path in (root / "nas" / "report" / "page").iterdir() if path.suffix in (".js", ".css", ".html")
-    }
+    page = Path("nas", "report", "page")
+    files = {path.name for path in (root / page).iterdir() if path.suffix in (".js", ".css", ".html")}
     assert (installed / "nas" / "py.typed").exists()
     assert len(files) > 5 and files <= {path.name for path in (installed / page).iterdir()}
     run(installed, tmp_path, "describe", "mobilenetv2", "--out", "drawn.html")
