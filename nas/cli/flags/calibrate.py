@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from nas.cli.argument_types import count, seed
-from nas.cli.flags.shared import IMAGENET_PX, add_json
+from nas.cli.flags.shared import IMAGENET_PX, Container, add_json
 from nas.errors import InvalidInput
 from nas.files import read_bytes
 
@@ -31,7 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(check=check)
 
 
-def _add_fit(flags: argparse._ActionsContainer) -> None:
+def _add_fit(flags: Container) -> None:
     flags.add_argument(
         "measurements", nargs="?", metavar="MEASUREMENTS.csv",
         help="columns arch (spec beside the file, or a reference network) and latency_ms; optional batch, energy_mj, "

@@ -22,11 +22,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="onnxruntime, litert or xla, float32 (default: onnxruntime)",
     )  # fmt: skip
     place.add_argument("--threads", type=count, default=1, metavar="N", help="(default: 1)")
-    budget = parser.add_argument_group("budget")
-    budget.add_argument("--batch", type=count, default=1, metavar="N", help="images per run (default: 1)")
-    budget.add_argument("--rounds", type=count, default=40, metavar="N", help="turns of each network (default: 40)")
-    budget.add_argument("--repeats", type=count, default=5, metavar="N", help="timed runs per turn (default: 5)")
-    budget.add_argument(
+    timing = parser.add_argument_group("how it is measured")
+    timing.add_argument("--batch", type=count, default=1, metavar="N", help="images per run (default: 1)")
+    timing.add_argument("--rounds", type=count, default=40, metavar="N", help="turns of each network (default: 40)")
+    timing.add_argument("--repeats", type=count, default=5, metavar="N", help="timed runs per turn (default: 5)")
+    timing.add_argument(
         "--group", type=count, default=32, metavar="N", help="networks in memory at once, taking turns (default: 32)"
     )
     parser.add_argument_group("output").add_argument(
