@@ -24,7 +24,7 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are augmented: shifted by up to a fraction of their side, and mirrored left to right."""
+    """Augmentation of training images: shifts by up to a fraction of their side, and mirroring left to right."""
 
     shift_px_fraction: float = 0.125
     flip: bool = False

@@ -131,7 +131,7 @@ class RayExecutor:
 
     @property
     def workers(self) -> int:
-        """How many workers there should be."""
+        """The number of workers that there should be."""
         return self._cluster.workers
 
     @property
@@ -141,7 +141,7 @@ class RayExecutor:
 
     @property
     def live_workers(self) -> int:
-        """How many workers are ready or at work; the others are starting."""
+        """The number of workers that are ready or at work; the others are starting."""
         return len(self.live_pids)
 
     def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[Accuracies | None]:

@@ -165,6 +165,7 @@ class TuneRunner:
         return [ended.known[one.digest] for one in candidates]
 
     def _state(self, epoch: int) -> str:
+        """Return the state of a trial that ended after `epoch`."""
         return FINISHED if epoch == self.trials.config.epochs else STOPPED
 
     def _ended(self, one: Candidate, until: int) -> bool:
@@ -200,6 +201,7 @@ class TuneRunner:
 def _runner(
     trials: CandidateTrainings, on_epoch: OnCandidateEpoch, workers: int, address: str | None
 ) -> Iterator[TuneRunner]:
+    """Yield a runner on a cluster of its own, which ends with the context."""
     with Cluster(workers, address=address, payload_bytes=trials.data.x_train.nbytes) as cluster:
         yield TuneRunner(cluster, trials, on_epoch)
 

@@ -194,6 +194,7 @@ def _of_run(run: Path, label: str) -> list[Entry]:
 
 
 def _of_result(label: str, result: Result) -> Entry:
+    """Return the entry of a result."""
     return Entry(label, label, "run", result.arch, result.accuracy, found_for=result.target)
 
 

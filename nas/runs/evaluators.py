@@ -27,7 +27,7 @@ def space_payload(plan: SearchPlan, weights: shared_supernet.Weights | None) -> 
 
 @dataclass(frozen=True)
 class EvaluatorSource:
-    """How a run gets its evaluator.
+    """A way for a run to get its evaluator.
 
     `build` is a function at module level: a worker imports it and calls it with the payload, a tree of numpy arrays and
     plain data. Genotypes are those of the whole space of the plan; `images` [count] gives the standard errors.

@@ -59,7 +59,7 @@ class CandidateRanking:
 
     @property
     def description(self) -> str:
-        """How the winner was found, as a note of best.json, whose wording stays that of release 0.1."""
+        """A note on how the winner was found. Files of results keep it: its wording stays that of release 0.1."""
         best = self.trial_results[0]
         return (
             f"the best of {len(self.trial_results)} candidates whose proxies were trained alone, the better ones "

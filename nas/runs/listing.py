@@ -174,8 +174,10 @@ def _part(stored: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
+    """Return `value` as a float, None where it is no number."""
     return float(value) if isinstance(value, int | float) else None
 
 
 def _text(value: Any) -> str | None:
+    """Return `value` as text, None for None."""
     return None if value is None else str(value)

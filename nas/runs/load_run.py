@@ -28,7 +28,7 @@ STEP_COLUMNS = (
 
 @dataclass(frozen=True)
 class RunData:
-    """What a finished run found.
+    """The data of a finished run.
 
     `front` and `evaluated` are front.csv and evaluated.csv with a column `arch` (an `ArchSpec` per row). `history` has
     a row per report of the controller (stage, step, the argmax architecture and its numbers), or per trial of a search
@@ -115,6 +115,7 @@ def _candidates(folder: Path, space: StagedSpace) -> Iterator[ArchSpec]:
 
 
 def _history(folder: Path, space: StagedSpace) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `RunData.history`, in the order of the journal."""
     records, prefix = _records(folder)
     decoders, trial = _stages(folder, space), 0
     whole = {name: _embedded(space, decode) for name, decode in _views(folder, space).items()}
@@ -139,5 +140,6 @@ def _views(folder: Path, space: StagedSpace) -> dict[str, StagedSpace]:
 
 
 def _embedded(space: StagedSpace, view: StagedSpace) -> Decoder:
+    """Return the function from a genotype of `view` to the architecture of the whole space."""
     embed = embedding(space, view)
     return lambda genotype: space.decode(tuple(embed(np.array([genotype], np.int32))[0].tolist()))

@@ -1,4 +1,4 @@
-"""What `nas train` trains: a target network as it is, or a proxy of it, from random or from inherited weights."""
+"""The network that `nas train` trains: a target network or a proxy of it, from random or from inherited weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from nas.zoo import is_reference
 
 @dataclass(frozen=True)
 class TrainingSubject:
-    """What is trained: the target network, or a proxy of it; `weights` to start from, None for random ones."""
+    """The network to train, a target network or a proxy; `weights` to start from, None for random ones."""
 
     arch: ArchSpec
     proxy_width: float = 1.0

@@ -1,4 +1,4 @@
-"""Who evaluates the candidates of a search, and who trains its finalists: this process, or Ray where it is asked for.
+"""Executors and trainers of a search: this process evaluates and trains candidates, or Ray where it is asked for.
 
 Ray is imported only then. `InvalidInput` where it cannot be had as asked, so that this is reported before any work.
 """
@@ -14,7 +14,7 @@ from nas.training.candidates import OpenTrainers
 
 
 def open_executor(workers: int | None, address: str | None) -> OpenExecutor:
-    """Return who evaluates candidates: `workers` Ray processes here or on the cluster at `address`, or this process."""
+    """Return what opens the executor: `workers` Ray processes here or on the cluster at `address`, or this process."""
     if workers is None and address is None:
         return loop.in_process
     from nas.distributed.cluster import check
@@ -25,7 +25,7 @@ def open_executor(workers: int | None, address: str | None) -> OpenExecutor:
 
 
 def open_trainers(workers: int | None, address: str | None, preset: str, finalists: int | None) -> OpenTrainers:
-    """Return who trains the finalists of a joint search; `InvalidInput` where there will be none for workers."""
+    """Return what opens the trainers of a joint search's candidates; `InvalidInput` where workers would have none."""
     if workers is None and address is None:
         return candidates.in_process
     if load_preset(preset).with_finalists(finalists).retraining is None:

@@ -44,7 +44,7 @@ from nas.training.optimizers import make_optimizer
 
 
 class SearchState(NamedTuple):
-    """What a stage carries from one step to the next: shared weights, their optimizer, the policy."""
+    """The state that a stage carries from one step to the next: shared weights, their optimizer, the policy."""
 
     params: Params
     optimizer: Any

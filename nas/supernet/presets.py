@@ -48,6 +48,7 @@ class RetrainingBudget:
         )
 
     def _rungs(self, candidates: int) -> str:
+        """Return how many candidates go on to each rung, as text."""
         steps = zip(halving.alive(candidates, self.rungs), self.rungs, strict=True)
         return ", then ".join(f"{alive} to epoch {rung}" for alive, rung in steps)
 

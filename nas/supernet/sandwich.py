@@ -39,7 +39,7 @@ STREAM = 2  # separates the random numbers from those of the joint search's stag
 
 
 class SandwichState(NamedTuple):
-    """What the training carries from one step to the next."""
+    """The state that the training carries from one step to the next."""
 
     params: Params
     optimizer: Any

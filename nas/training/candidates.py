@@ -45,7 +45,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CandidateTrainings:
-    """What the trainings of all candidates share: data, settings, folder."""
+    """The trainings of all candidates: the data, settings and folder that they share."""
 
     data: Dataset  # a `validation_view` at the networks' resolution
     config: TrainingConfig
@@ -58,7 +58,7 @@ class CandidateTrainings:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended, or how far it came in a rung."""
+    """The result of a trial: how it ended, or how far it came in a rung."""
 
     digest: str
     epochs: int

@@ -26,7 +26,7 @@ STATISTICS_IMAGES = 8192  # at most so many training images give the stored norm
 
 
 class TrainState(NamedTuple):
-    """What a training carries from one step to the next."""
+    """The state that a training carries from one step to the next."""
 
     step: Array
     params: Weights
@@ -49,7 +49,7 @@ class ImageSplit(NamedTuple):
 
 @dataclass(frozen=True)
 class StepConfig:
-    """What the compiled program of a training step depends on; one compilation serves all seeds."""
+    """The settings that the compiled training step depends on; one compilation serves all seeds."""
 
     arch: ArchSpec
     optimizer: OptimizerConfig
