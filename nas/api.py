@@ -30,7 +30,7 @@ from nas.errors import InvalidInput, Stopped
 from nas.files import new_folder, read_json, write_whole
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter
 from nas.records.locks import locked
-from nas.records.networks import load_item
+from nas.records.networks import UNIVERSAL, load_item
 from nas.records.results import result_of_run
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, SPACES, lazy
 from nas.registry import load as registered
@@ -554,7 +554,7 @@ def _search_targets(
 
 
 def _named_results(found: "MultiTargetResult") -> "dict[str, Result]":
-    return found.results | ({multi_target_settings.UNIVERSAL: found.universal} if found.universal else {})
+    return found.results | ({UNIVERSAL: found.universal} if found.universal else {})
 
 
 def _begun(run: Path, key: str, requested: dict[str, Any]) -> bool:

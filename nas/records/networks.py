@@ -36,7 +36,7 @@ PUBLISHED_KIND = {
     "mobilenetv4-tab6": "ImageNet-1k top-1 of arXiv 2404.10518 Tab. 6, each at its own resolution",
 }
 VALIDATION_IMAGES = 50_000  # of ImageNet-1k: arXiv 1409.0575, section 3.1
-UNIVERSAL = "universal"  # folder of the network for all targets of a run; as in nas.runs.multi_target_settings
+UNIVERSAL = "universal"  # folder of the network for all targets of a run
 EVERY_REFERENCE = "zoo"  # the item that stands for all baselines
 
 

@@ -20,6 +20,7 @@ from nas.progress import ProgressReporter, SilentReporter
 from nas.protocols import Genotype
 from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
+from nas.records.networks import UNIVERSAL
 from nas.records.results import Result, load_result, save_result
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
@@ -28,7 +29,6 @@ from nas.runs.front import FrontEvaluation, write_front
 from nas.runs.multi_target_settings import (
     SCHEMA,
     TARGET_SCHEMA,
-    UNIVERSAL,
     VERSION,
     MultiTargetConfig,
     make_plans,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidInput
+from nas.records.networks import UNIVERSAL
 from nas.registry import EVALUATORS, load
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
@@ -19,7 +20,6 @@ from nas.supernet.presets import load_preset
 SCHEMA = "nas.specialise"
 TARGET_SCHEMA = "nas.specialise.target"  # of the folder of one of several targets
 VERSION = 1
-UNIVERSAL = "universal"  # the folder of the network for all targets
 SUPERNET = "supernet"  # the evaluator of every run that names no other
 
 

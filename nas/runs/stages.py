@@ -19,7 +19,8 @@ from nas.errors import InvalidInput
 from nas.progress import ProgressReporter
 from nas.protocols import Genotype, Genotypes, SearchAlgorithm
 from nas.records.journal import Journal
-from nas.runs.multi_target_settings import UNIVERSAL, MultiTargetConfig
+from nas.records.networks import UNIVERSAL
+from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import SearchPlan, known_energy
 from nas.runs.regret import EvaluatedNetworks, RegretRow
 from nas.search.constraints.bounds import Bounded, Limit

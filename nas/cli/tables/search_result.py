@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.cli.console import aligned_table, latency_text
+from nas.records.networks import UNIVERSAL
 from nas.records.results import Accuracy, Result
 from nas.runs.multi_target import MultiTargetResult
-from nas.runs.multi_target_settings import UNIVERSAL
 
 FILES = (
     ("best.json", "the architecture with all its numbers"),
