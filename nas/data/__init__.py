@@ -29,7 +29,13 @@ def load(name_or_path: str, data_dir: Path | None = None, *, resolution: int | N
     if resolution is not None and not 1 <= resolution <= 1024:
         raise InvalidInput(f"resolution must be from 1 to 1024 pixels, got {resolution}")
     if name_or_path in DATA_SETS or _is_address(name_or_path):
-        dataset: Dataset = registry.load("data set", DATA_SETS, name_or_path)(data_folder(data_dir))
+        loader = registry.load("data set", DATA_SETS, name_or_path)
+        found = loader(data_folder(data_dir)) if callable(loader) else loader
+        if not isinstance(found, Dataset):
+            raise InvalidInput(
+                f"the data set '{name_or_path}' must be a function that returns a Dataset, got {type(found).__name__}"
+            )
+        dataset = found
     else:
         dataset = _load_path(name_or_path, resolution)
     return dataset if resolution is None else at_resolution(dataset, resolution)

@@ -70,6 +70,7 @@ def specialise(
     that evaluates candidates; no result depends on it. Raises `InvalidInput` or `UnknownName` before any work where
     `config` cannot be met.
     """
+    evaluator_source(config.evaluator)  # one that is none is refused before any work
     plans = make_plans(config)
     for objective, space in _objectives(config, plans):
         _ = bounded_proposer(objective, space).start  # bounds that nothing keeps are reported before the training

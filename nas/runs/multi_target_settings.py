@@ -11,7 +11,6 @@ from typing import Any
 
 from nas.errors import InvalidInput
 from nas.records.networks import UNIVERSAL
-from nas.registry import EVALUATORS, load
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
 from nas.search.strategy import strategy
@@ -97,7 +96,6 @@ def check(config: MultiTargetConfig) -> None:
     used = strategy(config.algorithm)
     if used.joint:
         raise InvalidInput("the joint search trains for one target; for several choose an --algorithm, nsga2 say")
-    load("evaluator", EVALUATORS, config.evaluator)
     if config.trials < 1 or config.more_trials < 0:
         raise InvalidInput(f"the trials must be 1 or more, got {min(config.trials, config.more_trials)}")
     if not used.projects and any(one.forest_bounds for one in config.settings):

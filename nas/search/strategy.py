@@ -56,6 +56,10 @@ def strategy(name: str) -> Strategy:
     found = load("algorithm", ALGORITHMS, name)
     if isinstance(found, Strategy):
         return found
+    if not callable(found):
+        raise InvalidInput(
+            f"the algorithm '{name}' must be a Strategy or be called with a Proposer, got {type(found).__name__}"
+        )
     return Strategy(lambda problem: found(problem.proposer()))
 
 

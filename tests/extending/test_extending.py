@@ -11,6 +11,7 @@ import pytest
 from latency_models.target import load_target
 from nas import api
 from nas.arch import load_arch
+from nas.cli import main
 from nas.data import load as load_data
 from nas.errors import InvalidInput
 from nas.registry import SPACES, load
@@ -110,3 +111,18 @@ def test_the_recipes_of_the_documentation_are_these_files(root: Path) -> None:
 def test_a_space_is_data() -> None:
     assert load("space", SPACES, f"{HERE}.space:SPACE") is SPACE
     assert SPACE.coarse().size() == 2 * 2 * 2 * (3 * 2) * (3 * 3) and SPACE.size() > 10**6
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind"),
+    [("--target", "target"), ("--data", "data set"), ("--minimize", "cost"), ("--algorithm", "algorithm"),
+     ("--evaluator", "evaluator"), ("--space", "space")],
+)  # fmt: skip
+def test_what_is_none_of_its_kind_is_one_line(
+    flag: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = f"{HERE}.target:CHIP" if flag in ("--space", "--minimize", "--algorithm") else f"{HERE}.space:SPACE"
+    flags = [] if flag == "--algorithm" else ["--algorithm", "random"]
+    assert main(["search", *flags, flag, wrong, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{kind} '{wrong}'" in error and not (tmp_path / "run").exists()
