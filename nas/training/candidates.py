@@ -15,16 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import kendalltau
-
 from nas.arch import ArchSpec
 from nas.data import Dataset, at_resolution
 from nas.errors import InvalidInput, unknown_name
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.records.journal import Journal
+from nas.registry import lazy
 from nas.search.schedulers import halving
 from nas.training.loop import TrainingConfig
 from nas.training.trial import train_until, validation_view
+
+stats = lazy("scipy.stats")  # takes 0.3 s to import, and most searches train no candidates alone
 
 SCHEMA, VERSION = "nas.finalists", 1
 HALVING = "halving"
@@ -206,7 +207,7 @@ def kendall_tau(rows: Sequence[CandidateRow]) -> float | None:
     places = [[row.supernet_place for row in kept], [row.place for row in kept]]
     if any(len(set(one)) < 2 for one in places):
         return None
-    return float(kendalltau(*places).statistic)
+    return float(stats.kendalltau(*places).statistic)
 
 
 def table_notes(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Iterator[str]:

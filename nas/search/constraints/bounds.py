@@ -20,15 +20,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog, nnls
 
 from nas.errors import InvalidInput
 from nas.protocols import Decision, Genotypes, SearchSpace
+from nas.registry import lazy
 from nas.search.constraints.elimination import Step, eliminate, elimination_order
 from nas.search.constraints.elimination import sample as sample_steps
 from nas.search.constraints.repair import neighbours
 from nas.space.cost_table import CostTable, Term, within
 from nas.space.genotypes import canonical, keys, sample
+
+optimize = lazy("scipy.optimize")  # takes 0.3 s to import, and few searches need it
 
 Limit = tuple[CostTable, float]  # a cost over the space and its upper bound
 
@@ -388,7 +390,7 @@ def newton_weights(weights: NDArray[np.float64], ratios: NDArray[np.float64]) ->
         optimum = np.maximum(at + surplus / covariance[0], 0)
     else:
         factor = np.linalg.cholesky(covariance)
-        optimum = nnls(factor.T, factor.T @ at + np.linalg.solve(factor, surplus))[0]
+        optimum = optimize.nnls(factor.T, factor.T @ at + np.linalg.solve(factor, surplus))[0]
     # The quadratic model is local, and its samples are few: limit the step.
     step = optimum - at
     return np.asarray(at + step * min(1, MAX_NEWTON_STEP / max(float(np.linalg.norm(step)), 1e-9))) / deviations
@@ -401,7 +403,7 @@ def matrix_game(payoffs: NDArray[np.float64]) -> tuple[NDArray[np.float64], floa
     every row, weights >= 0 that sum to 1.
     """
     rows, columns = payoffs.shape
-    answer = linprog(
+    answer = optimize.linprog(
         c=np.array([*np.zeros(columns), -1.0]),  # the variables are the weights and v, of which -v is minimised
         A_ub=np.hstack([-payoffs, np.ones((rows, 1))]),
         b_ub=np.zeros(rows),
