@@ -247,8 +247,8 @@ def read_for_words(paths: Iterable[str]) -> list[str]:
     def counts(path: str) -> bool:
         top, _, rest = path.partition("/")
         flat_study = top == "experiments" and "/" not in rest and path.endswith(".py")
-        wanted = path == "README.md" or flat_study or (top in READ_FOR_WORDS and path.endswith(SUFFIXES))
-        return wanted and not path.startswith("tests/data/") and path not in NOT_READ
+        is_read = path == "README.md" or flat_study or (top in READ_FOR_WORDS and path.endswith(SUFFIXES))
+        return is_read and not path.startswith("tests/data/") and path not in NOT_READ
 
     return [path for path in paths if counts(path)]
 
