@@ -1,0 +1,97 @@
+"""What a network takes as its input and what its outputs mean: `InputSpec`, and `Signature`, that with the class names.
+
+A training and a run save the signature; every export states it. The `ArchSpec` beside it knows shapes only.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.errors import InvalidInput
+
+Fit = Literal["crop", "pad", "squash"]  # how an image that is not square becomes square
+FITS: tuple[str, ...] = get_args(Fit)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How an image becomes the input of a network: [1, height, width, channels] of (pixel / 255 - mean) / std.
+
+    `crop` takes the centre of what covers the input, `pad` shows all of the image on `background`, `squash` changes its
+    proportions. Transparent pixels are laid on `background`. Grey images count as colour ones of equal channels where
+    the network takes three.
+    """
+
+    height: int
+    width: int
+    channels: int  # 1: grey, 3: colour
+    mean: tuple[float, ...]  # per channel, in units of full scale (255 = 1)
+    std: tuple[float, ...]
+    fit: Fit = "crop"
+    resampling: Literal["bilinear"] = "bilinear"  # antialiased, as Pillow's BILINEAR
+    background: int = 255  # grey level, 0 (black) to 255 (white)
+    colour_order: Literal["RGB", "grey"] = "RGB"
+    layout: Literal["NHWC"] = "NHWC"  # of the network here; an exporter says where its format differs
+
+    def __post_init__(self) -> None:
+        """Refuse sizes, channels and normalisations that no image can have."""
+        if min(self.height, self.width) < 1 or self.channels not in (1, 3):
+            raise InvalidInput(
+                f"an input must be at least 1 x 1 px with 1 or 3 channels, got {self.height} x {self.width} with "
+                f"{self.channels}"
+            )
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise InvalidInput(f"an input of {self.channels} channels needs a mean and a std for each of them")
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise InvalidInput(f"means must be finite and stds positive, got {self.mean} and {self.std}")
+        if self.fit not in FITS:
+            raise InvalidInput(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
+        if not 0 <= self.background <= 255:
+            raise InvalidInput(f"background must be a grey level from 0 to 255, got {self.background}")
+
+    def normalised(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return `pixels` [N, H, W, 1 or channels] as the input [N, H, W, channels], float32."""
+        if pixels.shape[-1] not in (1, self.channels):
+            raise InvalidInput(f"the network takes {self.channels} channels, but the images have {pixels.shape[-1]}")
+        scaled = pixels.astype(np.float32) / np.float32(255)
+        return ((scaled - np.float32(self.mean)) / np.float32(self.std)).astype(np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "InputSpec":
+        """Return the input in the JSON form `data`; `InvalidInput` where it is none."""
+        known = {field.name for field in fields(cls)}
+        if not isinstance(data, Mapping) or set(data) - known:
+            raise InvalidInput(f"an input must be an object of the fields {', '.join(sorted(known))}")
+        try:
+            values = {**data, "mean": tuple(map(float, data["mean"])), "std": tuple(map(float, data["std"]))}
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(f"the description of the input is malformed ({error})") from error
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The input of a network and the names of its classes, in the order of its outputs."""
+
+    input: InputSpec
+    class_names: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, which stands in train.json of a training and in signature.json of a run."""
+        return {"input": self.input.to_dict(), "class_names": list(self.class_names)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Signature":
+        """Return the signature in the JSON form `data`, whose other keys do not matter."""
+        names = data.get("class_names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InvalidInput("class_names must be a list of texts")
+        return cls(InputSpec.from_dict(data.get("input")), tuple(names))
