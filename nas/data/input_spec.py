@@ -57,8 +57,9 @@ class InputSpec:
         """Return `pixels` [N, H, W, 1 or channels] as the input [N, H, W, channels], float32."""
         if pixels.shape[-1] not in (1, self.channels):
             raise InvalidInput(f"the network takes {self.channels} channels, but the images have {pixels.shape[-1]}")
-        scaled = pixels.astype(np.float32) / np.float32(255)
-        return ((scaled - np.float32(self.mean)) / np.float32(self.std)).astype(np.float32)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        normalised: npt.NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return normalised
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
