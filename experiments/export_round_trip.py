@@ -26,6 +26,7 @@ from nas.export.calibration import build_calibration
 from nas.export.flax import folder as flax_folder
 from nas.export.onnx import file as onnx_file
 from nas.export.onnx import int8_file as onnx_int8_file
+from nas.export.options import DEFAULT
 from nas.export.quantised_file import agreement
 from nas.export.stablehlo import file as stablehlo_file
 from nas.export.tflite import file as tflite_file
@@ -69,7 +70,7 @@ def int8_points(folder: Path, data: str, data_dir: Path | None) -> list[tuple[st
         raise InvalidInput(f"{data} has other classes than {folder}; name the data that it was trained on")
     expected, rows = logits(arch, weights, calibration.check_images), []
     for name, form in INT8_FORMATS.items():
-        content, _ = form.content(arch, lambda tensor, _: weights[tensor], {}, calibration)
+        content, _ = form.content(arch, lambda tensor, _: weights[tensor], {}, calibration, DEFAULT)
         found = form.run(content, calibration.check_images)
         top1 = [float((one.argmax(1) == calibration.check_labels).mean()) for one in (found, expected)]
         rows.append((name, top1[0], top1[1], agreement(found, expected)))

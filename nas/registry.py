@@ -49,7 +49,7 @@ ALGORITHMS = {  # SearchAlgorithm called with a Proposer, or a nas.search.strate
     "gaussian-process": "nas.search.algorithms.gaussian_process:GaussianProcess",
     "hybrid": "nas.search.algorithms.hybrid:Hybrid",
 }
-EXPORTERS = {  # function (arch, path, *, weights, provenance) -> lines to print
+EXPORTERS = {  # function (arch, path, *, weights, provenance) -> lines to print; see also FILE_OPTIONS
     "json": "nas.export.json_file:export",
     "flax": "nas.export.flax.folder:export",
     "onnx": "nas.export.onnx.file:export",
@@ -61,6 +61,9 @@ ENDINGS = {name: f".{name}" for name in ("json", "onnx", "stablehlo", "tflite")}
 INT8_EXPORTERS = {  # each takes a `calibration` too (nas.export.calibration.Int8Calibration)
     "onnx": "nas.export.onnx.int8_file:export",
     "tflite": "nas.export.tflite.int8_file:export",
+}
+FILE_OPTIONS = {  # field of nas.export.options.FileOptions -> formats whose exporters take it, as `options`
+    "opset": ("onnx",),
 }
 RUNTIMES = {  # nas.measure.benchmark.Runtime
     "onnxruntime": "nas.measure.onnx_runtime:RUNTIME",

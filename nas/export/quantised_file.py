@@ -14,6 +14,7 @@ from nas.export.atomic_write import card_path, check_new_files, write_together
 from nas.export.calibration import Int8Calibration
 from nas.export.card import model_card
 from nas.export.lowering import Tensors
+from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import need
 from nas.export.provenance import metadata
 from nas.export.weights import checked_weights, difference, logits, weights_messages
@@ -30,14 +31,14 @@ class QuantisedFile:
     signature: str  # inputs and outputs, for the model card
     check: Callable[[ArchSpec], None]  # `InvalidInput` for a network that the format cannot hold
     content: Callable[
-        [ArchSpec, Tensors, Mapping[str, str], Int8Calibration], tuple[bytes, str]
+        [ArchSpec, Tensors, Mapping[str, str], Int8Calibration, FileOptions], tuple[bytes, str]
     ]  # -> file, and which operators are int8
     run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it
 
     def export(
         self, arch: ArchSpec, out: Path, *, calibration: Int8Calibration, weights: Mapping[str, Any] | None = None,
-        provenance: Mapping[str, str] | None = None,
+        provenance: Mapping[str, str] | None = None, options: FileOptions = DEFAULT,
     ) -> list[str]:  # fmt: skip
         """Write the new file `out` with its card and return lines to print; as `SingleFile.export`, in int8.
 
@@ -51,7 +52,8 @@ class QuantisedFile:
         weights, known = checked_weights(arch, weights, provenance)
         known |= calibration.provenance()
         described = metadata(arch, known, *(package.replace("_", "-") for package in self.packages))
-        content, quantised = self.content(arch, lambda name, _: np.asarray(weights[name]), described, calibration)
+        tensors: Tensors = lambda name, _: np.asarray(weights[name])  # noqa: E731
+        content, quantised = self.content(arch, tensors, described, calibration, options)
         found, expected = self.run(content, calibration.check_images), logits(arch, weights, calibration.check_images)
         checks = [quantised, self._check(found, expected, calibration)]
         loading = self.loading.format(name=out.name)

@@ -13,6 +13,7 @@ from nas.errors import InvalidInput
 from nas.export.atomic_write import card_path, check_new_files, write_together
 from nas.export.card import model_card
 from nas.export.lowering import Tensors
+from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import INSTALL, installed, need
 from nas.export.provenance import metadata
 from nas.export.weights import checked_weights, difference, fixed_images, logits, weights_messages
@@ -30,14 +31,16 @@ class SingleFile:
     runtime: str
     runtime_name: str
     signature: str  # inputs and outputs, for the model card
-    content: Callable[[ArchSpec, Tensors, Mapping[str, str]], bytes]  # spec, weights, metadata -> file
+    content: Callable[
+        [ArchSpec, Tensors, Mapping[str, str], FileOptions], bytes
+    ]  # spec, weights, metadata, options -> file
     run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it
     metadata_beside: bool = False  # in NAME.json, where the format has no place for them
 
     def export(
         self, arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
-        provenance: Mapping[str, str] | None = None,
+        provenance: Mapping[str, str] | None = None, options: FileOptions = DEFAULT,
     ) -> list[str]:  # fmt: skip
         """Write the new file `out` and return lines to print; weights and provenance as in nas.export.flax.folder.
 
@@ -49,7 +52,7 @@ class SingleFile:
         beside = [out.with_name(f"{out.name}.json")] if self.metadata_beside else []
         check_new_files(out, *beside)
         weights, known = checked_weights(arch, weights, provenance)
-        content = self.bytes_of(arch, weights, known)
+        content = self.bytes_of(arch, weights, known, options)
         check = self._check(arch, weights, content)
         loading = self.loading.format(name=out.name)
         text = model_card(out.name, arch, known, signature=self.signature, checks=[check], loading=loading)
@@ -62,10 +65,12 @@ class SingleFile:
             check,
         ]
 
-    def bytes_of(self, arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str]) -> bytes:
+    def bytes_of(
+        self, arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str], options: FileOptions = DEFAULT
+    ) -> bytes:
         """Return the content of the file, with spec, provenance and versions as its metadata."""
         described = self.metadata_of(arch, provenance)
-        return self.content(arch, lambda name, _: np.asarray(weights[name]), described)
+        return self.content(arch, lambda name, _: np.asarray(weights[name]), described, options)
 
     def metadata_of(self, arch: ArchSpec, provenance: Mapping[str, str]) -> dict[str, str]:
         """Return the metadata of the file."""

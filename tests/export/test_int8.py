@@ -14,6 +14,7 @@ from nas.errors import InvalidInput
 from nas.export import packages
 from nas.export.calibration import Int8Calibration, build_calibration
 from nas.export.onnx import int8_file as onnx_int8_file
+from nas.export.options import FileOptions
 from nas.export.quantised_file import QuantisedFile, agreement, relative_error
 from nas.export.tflite import edgetpu
 from nas.export.tflite import int8_file as tflite_int8_file
@@ -232,3 +233,20 @@ def test_the_command_quantises_with_a_named_data_set(
     monkeypatch.setattr(packages, "find_spec", lambda _: None)
     assert main([*command, "--calibration", "digits", "-o", "b"]) == 2
     assert "pip install" in capsys.readouterr().err and not Path("b").exists()
+
+
+def test_an_int8_onnx_file_keeps_the_opset_and_needs_one_with_scales_per_channel() -> None:
+    arch, weights = of(EACH["conv-1x1-stride"]), scaled_weights(of(EACH["conv-1x1-stride"]))
+
+    def opset_of(asked: int | None) -> int:
+        import onnx
+
+        options = FileOptions(opset=asked)
+        content, _ = onnx_int8_file.content(
+            arch, lambda name, _: np.asarray(weights[name]), {}, noise(arch, 4), options
+        )
+        return int(onnx.load_from_string(content).opset_import[0].version)
+
+    assert [opset_of(asked) for asked in (None, 17)] == [13, 17]
+    with pytest.raises(InvalidInput, match="DequantizeLinear needs ONNX opset 13"):
+        opset_of(12)

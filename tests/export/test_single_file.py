@@ -14,6 +14,7 @@ from nas.cli import main
 from nas.errors import InvalidInput
 from nas.export import lowering, packages
 from nas.export.onnx import file as onnx_file
+from nas.export.options import FileOptions
 from nas.export.single_file import SingleFile
 from nas.export.tflite import file as tflite_file
 from nas.export.weights import difference, logits
@@ -221,3 +222,56 @@ def test_the_file_of_a_run_names_it_and_its_seed(
     described = metadata(tmp_path / "a.onnx")
     assert described["provenance.run"] == "run" and described["provenance.seed"].isdecimal()
     assert "random initialisation" in described["provenance.origin"]
+
+
+def opset_and_ir(content: bytes) -> tuple[int, int]:
+    """Return the opset and the IR version of an ONNX file."""
+    import onnx
+
+    model = onnx.load_from_string(content)
+    return model.opset_import[0].version, model.ir_version
+
+
+ONNX_OPSETS = {"conv": (14, 7), "inverted-plain": (13, 7), "uib": (13, 7), "mqa": (13, 7), "fused": (20, 9)}
+
+
+@pytest.mark.parametrize("op", ONNX_OPSETS)
+def test_an_onnx_file_has_the_lowest_opset_that_its_operators_need(op: str) -> None:
+    arch = of(EACH[op])
+    content = onnx_file.FORMAT.bytes_of(arch, some_weights(arch), provenance(arch))
+    assert opset_and_ir(content) == ONNX_OPSETS[op]
+
+
+@pytest.mark.parametrize(("op", "opset"), [("conv", 11), ("fused", 13), ("fused", 17), ("mqa", 11), ("mixconv", 13)])
+def test_operators_that_an_older_opset_lacks_are_composed_of_others(op: str, opset: int) -> None:
+    arch = of(EACH[op])
+    weights, images = some_weights(arch), np.random.default_rng(2).normal(size=(2, *arch.input_shape)).astype("f4")
+    content = onnx_file.FORMAT.bytes_of(arch, weights, provenance(arch), FileOptions(opset=opset))
+    assert opset_and_ir(content)[0] == opset
+    assert difference(onnx_file.run(content, images), logits(arch, weights, images))[1] <= 1e-5
+
+
+def test_an_opset_that_cannot_be_is_refused_with_the_operator_and_the_lowest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_arch(of(EACH["mixconv"]), tmp_path / "mix.json")
+    command = ["export", str(tmp_path / "mix.json"), "-o", str(tmp_path / "x"), "--format"]
+    for flags, expected in (
+        (["onnx", "--opset", "12"], "operator Split needs ONNX opset 13"),
+        (["onnx", "--opset", "99"], "knows opsets up to"),
+        (["tflite", "--opset", "13"], "no option opset; it goes with onnx"),
+    ):
+        assert main([*command, *flags]) == 2
+        assert expected in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mix.json"]
+    assert (
+        main(["export", str(tmp_path / "mix.json"), "-o", str(tmp_path / "x"), "--format", "onnx", "--opset", "15"])
+        == 0
+    )
+    assert opset_and_ir((tmp_path / "x").read_bytes()) == (15, 8)
+
+
+def test_mobilenet_v2_is_read_by_runtimes_of_opset_13() -> None:
+    arch = reference("mobilenetv2", width=0.35, resolution=96)
+    model = onnx_file.content(arch, lambda _, shape: np.ones(shape, np.float32), {})
+    assert opset_and_ir(model) == (13, 7)

@@ -9,6 +9,7 @@ from nas.arch import ArchSpec
 from nas.cli.folders import base_name
 from nas.errors import InvalidInput, unknown_name
 from nas.export.calibration import load_calibration
+from nas.export.options import FileOptions, exporter_arguments
 from nas.export.provenance import folder_provenance, measured_latency
 from nas.records.networks import arch_of, is_training
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, load
@@ -23,6 +24,7 @@ def run(args: argparse.Namespace) -> None:
         options["calibration"] = load_calibration(
             arch, args.calibration, Path(args.data_dir) if args.data_dir else None
         )
+    options |= exporter_arguments(args.format, FileOptions(opset=args.opset))
     weights, provenance = _weights(args, arch)
     if args.measured:
         provenance |= measured_latency(Path(args.measured), arch)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from nas.cli.argument_types import count
 from nas.cli.flags.shared import add_data_dir, add_spec
 
 DESCRIPTION = "Write a network as a file for use elsewhere, and check it by running it."
@@ -23,4 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--format", default="json", metavar="F",
         help="json: the spec; flax: code and weights; stablehlo; onnx; tflite; timm: block strings and weights",
     )  # fmt: skip
+    output.add_argument(
+        "--opset", type=count, metavar="N", help="of onnx (default: the lowest that its operators need, at least 13)"
+    )
     output.add_argument("-o", "--out", metavar="PATH", help="new file or folder (default: NAME.FORMAT or NAME-flax)")

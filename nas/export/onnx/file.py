@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.lowering import Tensors
+from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
 
 
-def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
+def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], options: FileOptions = DEFAULT) -> bytes:
     """Return the bytes of the file, which passes ONNX's checker."""
     from nas.export.onnx.graph import file_bytes, onnx_model  # onnx may be missing
 
-    return file_bytes(onnx_model(arch, tensors, metadata))
+    return file_bytes(onnx_model(arch, tensors, metadata, options))
 
 
 def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:

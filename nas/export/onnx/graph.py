@@ -1,6 +1,7 @@
 """A network as an ONNX graph, NCHW, with a batch of any size: https://onnx.ai/onnx/operators."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,25 +9,33 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from nas.arch import ArchSpec
+from nas.errors import InvalidInput
 from nas.export.lowering import Array, Tensors, Value, lower, pads
+from nas.export.options import DEFAULT, FileOptions
 from nas.ops import Act, Gate, Shape
 
-OPSET = 20  # the first with Gelu
-IR_VERSION = 9  # the one of opset 20, so that runtimes of its time read the file
+FIRST_OPSET = {"Split": 13, "DequantizeLinear": 13, "HardSwish": 14, "Gelu": 20}  # with the operator as written here
+FIRST_OF_OTHERS = 11  # of all other operators here: Clip with its limits as inputs
+USUAL_OPSET = 13  # read by the runtimes in use; a file has a higher one only where its operators need it
 INPUT, OUTPUT = "pictures", "logits"  # names of the tensors, in files since release 0.1
 
 
-def onnx_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """Return the model of `arch`: images [N, C, H, W] -> logits [N, classes], float32; see `lowering.lower`."""
-    graph = OnnxGraph(arch)
+def onnx_model(
+    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], options: FileOptions = DEFAULT
+) -> onnx.ModelProto:
+    """Return the model of `arch`: images [N, C, H, W] -> logits [N, classes], float32; see `lowering.lower`.
+
+    `InvalidInput` where an operator of the network does not exist in the opset that `options` ask for.
+    """
+    graph = OnnxGraph(arch, options)
     return graph.model(lower(arch, tensors, graph), metadata)
 
 
 class OnnxGraph:
     """The nodes and constants of an ONNX graph under construction: a `lowering.Writer`."""
 
-    def __init__(self, arch: ArchSpec) -> None:
-        self._arch = arch
+    def __init__(self, arch: ArchSpec, options: FileOptions = DEFAULT) -> None:
+        self._arch, self._opset = arch, options.opset
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
@@ -41,6 +50,10 @@ class OnnxGraph:
         """Add a node with one output, which has the node's name, and return that name."""
         self._nodes.append(helper.make_node(kind, inputs, [name], name, **attributes))
         return name
+
+    def has(self, kind: str) -> bool:
+        """Return whether an operator exists in the opset of the file; each does where none was asked for."""
+        return self._opset is None or self._opset >= FIRST_OPSET[kind]
 
     def input(self, shape: Shape) -> Value:
         """Return the input of the network."""
@@ -147,10 +160,28 @@ class OnnxGraph:
         logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", last.shape.channels])
         self.node("Flatten", OUTPUT, last.name)
         graph = helper.make_graph(self._nodes, "network", [images], [logits], list(self._constants.values()))
-        opsets = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nas-engine")
+        opsets = [helper.make_opsetid("", opset_for(self._nodes, self._opset))]
+        oldest_ir = helper.find_min_ir_version_for(opsets)  # so that runtimes of the opset's time read the file
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=oldest_ir, producer_name="nas-engine")
         helper.set_model_props(model, dict(sorted(metadata.items())))
         return model
+
+
+def opset_for(nodes: Iterable[onnx.NodeProto], opset: int | None) -> int:
+    """Return the opset of a file: `opset`, or the lowest usual one with all operators of `nodes`.
+
+    `InvalidInput` where an operator does not exist yet in `opset`, or where the package onnx does not know `opset`.
+    """
+    firsts = {node.op_type: FIRST_OPSET.get(node.op_type, FIRST_OF_OTHERS) for node in nodes}
+    kind, lowest = max(firsts.items(), key=lambda item: item[1])
+    newest = onnx.defs.onnx_opset_version()
+    if opset is None:
+        return max(USUAL_OPSET, lowest)
+    if opset < lowest:
+        raise InvalidInput(f"the network's operator {kind} needs ONNX opset {lowest} or a later one, got {opset}")
+    if opset > newest:
+        raise InvalidInput(f"the installed onnx {onnx.__version__} knows opsets up to {newest}, got {opset}")
+    return opset
 
 
 def file_bytes(model: onnx.ModelProto) -> bytes:
@@ -172,12 +203,29 @@ def _swish(graph: OnnxGraph, x: str, name: str) -> str:
     return graph.node("Mul", name, x, graph.node("Sigmoid", f"{name}.sigmoid", x))
 
 
+def _hard_swish(graph: OnnxGraph, x: str, name: str) -> str:
+    if graph.has("HardSwish"):
+        return graph.node("HardSwish", name, x)
+    return graph.node("Mul", name, x, GATES["hard_sigmoid"](graph, x, f"{name}.gate"))
+
+
+def _gelu(graph: OnnxGraph, x: str, name: str) -> str:
+    """Add the exact GELU, x / 2 * (1 + erf(x / sqrt(2))), arXiv 1606.08415; in one node where the opset has it."""
+    if graph.has("Gelu"):
+        return graph.node("Gelu", name, x)
+    scaled = graph.node("Mul", f"{name}.scaled", x, graph.constant("root_half", math.sqrt(0.5)))
+    erf = graph.node("Erf", f"{name}.erf", scaled)
+    share = graph.node("Add", f"{name}.share", erf, graph.constant("one", 1.0))
+    half = graph.node("Mul", f"{name}.half", x, graph.constant("half", 0.5))
+    return graph.node("Mul", name, half, share)
+
+
 ACTS: dict[Act, Callable[[OnnxGraph, str, str], str]] = {
     "none": lambda graph, x, name: x,
     "relu": _node_of_kind("Relu"),
     "relu6": _relu6,
-    "hswish": _node_of_kind("HardSwish"),
-    "gelu": _node_of_kind("Gelu"),
+    "hswish": _hard_swish,
+    "gelu": _gelu,
     "swish": _swish,
 }  # graph, input, name of the node -> output
 GATES: dict[Gate, Callable[[OnnxGraph, str, str], str]] = {

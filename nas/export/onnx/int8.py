@@ -19,17 +19,19 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
 from nas.export.lowering import Tensors
-from nas.export.onnx.graph import INPUT, file_bytes, onnx_model
+from nas.export.onnx.graph import INPUT, file_bytes, onnx_model, opset_for
+from nas.export.options import DEFAULT, FileOptions
 
 QUANTISED = ("Conv", "MatMul", "Add", "Mul", "GlobalAveragePool", "Concat", "Split", "Clip", "Relu")
 WEIGHTED = ("Conv",)
 
 
 def int8_model(
-    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
-) -> tuple[bytes, str]:
+    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration,
+    options: FileOptions = DEFAULT,
+) -> tuple[bytes, str]:  # fmt: skip
     """Return the file of `arch`, images float32 [N, C, H, W] -> logits [N, classes], and which nodes are int8."""
-    floating = onnx_model(arch, tensors, metadata)
+    floating = onnx_model(arch, tensors, metadata, options)
     with tempfile.TemporaryDirectory() as folder, _warnings_off():
         path = Path(folder, "int8.onnx")
         quantize_static(
@@ -37,6 +39,8 @@ def int8_model(
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(QUANTISED),
         )  # fmt: skip
         model = onnx.load(path)
+    opset_for(model.graph.node, options.opset)
+    model.ir_version = floating.ir_version
     model.producer_name, model.producer_version = floating.producer_name, ""
     return file_bytes(model), quantised_share(model)
 

@@ -7,16 +7,18 @@ from nas.export.calibration import Int8Calibration
 from nas.export.lowering import Tensors
 from nas.export.onnx.file import FORMAT as FLOAT
 from nas.export.onnx.file import run
+from nas.export.options import DEFAULT, FileOptions
 from nas.export.quantised_file import QuantisedFile
 
 
 def content(
-    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
-) -> tuple[bytes, str]:
+    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration,
+    options: FileOptions = DEFAULT,
+) -> tuple[bytes, str]:  # fmt: skip
     """Return the bytes of the file, and which nodes are int8."""
     from nas.export.onnx.int8 import int8_model  # onnx and onnxruntime may be missing
 
-    return int8_model(arch, tensors, metadata, calibration)
+    return int8_model(arch, tensors, metadata, calibration, options)
 
 
 FORMAT = QuantisedFile(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.lowering import Tensors
+from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
 from nas.nn.network import merged, weight_shapes
 
@@ -23,7 +24,7 @@ LOCATIONS = "jax_traceback_in_locations_limit"
 BATCH = "batch"  # the name of the dimension of any size
 
 
-def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str]) -> bytes:
+def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str], __: FileOptions = DEFAULT) -> bytes:
     """Return the bytes of the program."""
     weights: dict[str, Any] = {
         name: np.asarray(tensors(name, shape), np.float32) for name, shape in weight_shapes(arch).items()

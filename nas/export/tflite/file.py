@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.lowering import Tensors
+from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
 
 
-def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
+def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], _: FileOptions = DEFAULT) -> bytes:
     """Return the bytes of the file."""
     from nas.export.tflite.graph import tflite_model  # ai_edge_litert may be missing
 

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
 from nas.export.lowering import Tensors
+from nas.export.options import DEFAULT, FileOptions
 from nas.export.quantised_file import QuantisedFile
 from nas.export.tflite.edgetpu import check_supported, operators_text
 from nas.export.tflite.file import loading_code
 
 
 def content(
-    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration
-) -> tuple[bytes, str]:
+    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration,
+    _: FileOptions = DEFAULT,
+) -> tuple[bytes, str]:  # fmt: skip
     """Return the bytes of the file, and a text about its operators."""
     from nas.export.tflite.int8 import calibrated_model, operators  # ai_edge_litert may be missing
 
