@@ -12,7 +12,7 @@ from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset, spl
 from nas.data.folder import load_folder
 from nas.data.local import data_folder
 from nas.data.npz import load_npz
-from nas.data.pipeline import at_resolution, augment, channel_stats, resize, to_input
+from nas.data.pipeline import at_resolution, augment, channel_stats, resize, signature, to_input
 from nas.data.split import epoch_indices, stratified_split
 from nas.errors import InvalidInput, unknown_name
 from nas.registry import DATA_SETS
@@ -71,6 +71,7 @@ __all__ = [
     "epoch_indices",
     "load",
     "resize",
+    "signature",
     "split_for_search",
     "stratified_split",
     "to_input",

@@ -6,12 +6,13 @@ Images stay uint8 [N, r, r, C] until the step that uses them: a quarter of the m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nas.data.dataset import Augmentation, Dataset, Images, Labelled, build_dataset
+from nas.data.input_spec import InputSpec, Signature
 from nas.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -69,6 +70,20 @@ def channel_stats(dataset: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArra
     mean = total / count
     std = np.sqrt(np.maximum(total_of_squares / count - mean**2, 1))
     return (mean / 255).astype(np.float32), (std / 255).astype(np.float32)
+
+
+def signature(dataset: Dataset, shape: tuple[int, int, int]) -> Signature:
+    """Return what a network takes that is trained on `dataset`, and its classes in the order of the outputs.
+
+    `shape` is the network's input, (height, width, channels). The normalisation is that of `channel_stats`, so
+    `dataset` must have the resolution that is trained at; of a search that is the proxies'.
+    """
+    height, width, channels = shape
+    mean, std = ((each.tolist() * channels)[:channels] for each in channel_stats(dataset))  # grey is repeated
+    colour_order: Literal["RGB", "grey"] = "RGB" if channels == 3 else "grey"
+    return Signature(
+        InputSpec(height, width, channels, tuple(mean), tuple(std), colour_order=colour_order), dataset.class_names
+    )
 
 
 def to_input(batch: jax.Array, mean: Any, std: Any, channels: int) -> jax.Array:

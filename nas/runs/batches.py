@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data import at_resolution, channel_stats, epoch_indices, split_for_search
+from nas.data import channel_stats, epoch_indices, split_for_search
 from nas.data.split import permutation
 from nas.runs.plan import SearchPlan
 from nas.supernet.evaluator import SearchImages
@@ -18,7 +18,7 @@ class BatchSampler:
 
     def __init__(self, plan: SearchPlan) -> None:
         preset, seed = plan.preset, plan.settings.seed
-        self.data = at_resolution(plan.dataset, plan.proxy_resolution)
+        self.data = plan.proxy_dataset
         self.train_rows, val = split_for_search(plan.dataset, preset.validation_fraction, seed)
         self.val_rows = val[permutation(len(val), seed, 1)]
         self.reward_batch = min(preset.reward_batch, len(val))

@@ -30,6 +30,7 @@ from nas.protocols import Genotype
 from nas.records.journal import Journal, Record
 from nas.records.locks import locked
 from nas.records.results import Accuracy, Result, load_result, save_result
+from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs.batches import BatchSampler
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
@@ -192,6 +193,7 @@ class _JointSearchRun:
         evaluated = FrontEvaluation(counts, self.origins("front"), shared.images, shared.kind)
         write_front(self.out, fine.space, plan, evaluated)
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
+        save_signature(plan.signature, self.out)
         save_result(result, self.out / "best.json")
         write_report(self.out)
         return result

@@ -22,6 +22,7 @@ from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL
 from nas.records.results import Result, load_result, save_result
+from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
 from nas.runs.evaluators import evaluator_source
@@ -220,6 +221,7 @@ class _MultiTargetRun:
                 self.search_universal(stages, found, weights)
         finally:
             pool.close()
+        save_signature(self.plans[0].signature, self.out)
         self.journal.append(_done(self.config))
         return load_results(self.out, self.config)
 
@@ -254,6 +256,7 @@ class _MultiTargetRun:
             write_whole(folder / "experiment.json", dump_json({**stored, "algorithm": self.config.algorithm}))
         if weights is not None:
             save_inherited(folder / "inherited.safetensors", weights, plan.proxy(plan.space), found.best)
+        save_signature(self.plans[0].signature, folder)
         save_result(self.result(plan, found, found.best), folder / "best.json")
         write_report(folder)
 

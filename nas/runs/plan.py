@@ -15,8 +15,9 @@ from latency_models.forest import SUFFIX
 from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.arch import ArchSpec
-from nas.data import Dataset
+from nas.data import Dataset, at_resolution, signature
 from nas.data import load as load_data
+from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.protocols import Cost
 from nas.registry import LATENCY_MODELS, SPACES, load
@@ -146,6 +147,16 @@ class SearchPlan:
         """The smallest and the largest latency in the space."""
         table = compile_table(self.space, self.model)
         return float(table.minimum()[0]), float(table.maximum()[0])
+
+    @cached_property
+    def proxy_dataset(self) -> Dataset:
+        """The data set at the resolution of proxies."""
+        return at_resolution(self.dataset, self.proxy_resolution)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """What target networks take, normalised as the search normalises the images of proxies."""
+        return signature(self.proxy_dataset, self.space.input_shape)
 
     def proxy(self, space: StagedSpace) -> StagedSpace:
         """Return the space of proxies that the supernet trains."""

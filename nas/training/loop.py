@@ -18,7 +18,8 @@ import numpy as np
 from flax import nnx
 
 from nas.arch import ArchSpec, save_arch
-from nas.data import Dataset, at_resolution, epoch_indices
+from nas.data import Dataset, at_resolution, epoch_indices, signature
+from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.nn.network import (
@@ -129,7 +130,7 @@ def train(
         weights = estimate_statistics(arch, state.average | statistics, train_split, batch)
         accuracy = _accuracy(top1_accuracy(arch, weights, test_split), arch, data, proxy_width)
         result = TrainResult(arch, weights, accuracy, plan.steps)
-        _write(result, config, initial_weights is not None, out)
+        _write(result, config, signature(data, arch.input_shape), initial_weights is not None, out)
     return result
 
 
@@ -301,7 +302,7 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
             )
 
 
-def _write(result: TrainResult, config: TrainingConfig, inherited: bool, out: Path) -> None:
+def _write(result: TrainResult, config: TrainingConfig, takes: Signature, inherited: bool, out: Path) -> None:
     """Write arch.json, weights.safetensors and train.json."""
     save_arch(result.arch, out / "arch.json")
     save_weights(out / "weights.safetensors", result.weights, result.arch, "trained")
@@ -314,5 +315,6 @@ def _write(result: TrainResult, config: TrainingConfig, inherited: bool, out: Pa
         "steps": result.steps,
         "started_from": "inherited weights" if inherited else "random initialisation",
         "accuracy": result.accuracy.to_dict(),
+        **takes.to_dict(),
     }
     write_whole(out / "train.json", dump_json(about))

@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 
 from nas.arch import ArchSpec, save_arch
-from nas.data import Dataset, split_for_search
+from nas.data import Dataset, signature, split_for_search
 from nas.errors import InvalidInput
 from nas.nn.network import Weights, save_weights, split_statistics
 from nas.records.journal import Journal
 from nas.records.locks import locked
+from nas.records.signatures import save_signature
 from nas.training.checkpoints import Checkpoints
 from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, TrainingConfig, TrainingPlan, initial_params
 from nas.training.step import TrainState, estimate_statistics, image_splits, init_state, run_steps, top1_accuracy
@@ -103,6 +104,7 @@ def _continue(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> No
     if until == config.epochs:
         save_arch(arch, folder / "arch.json")
         save_weights(folder / "weights.safetensors", weights_of(state), arch, "trained")
+        save_signature(signature(plan.data, arch.input_shape), folder)
     jax.clear_caches()  # every network has compiled programs of its own
 
 

@@ -20,6 +20,7 @@ from nas.data import (
     channel_stats,
     epoch_indices,
     resize,
+    signature,
     split_for_search,
     stratified_split,
     to_input,
@@ -139,6 +140,17 @@ def test_grey_is_repeated_and_colour_is_not_dropped() -> None:
     colour = small(channels=3)
     with pytest.raises(InvalidInput, match="the network takes 1 channels, but the images have 3"):
         to_input(jnp.asarray(colour.x_train), *channel_stats(colour), channels=1)
+
+
+def test_signature_states_the_statistics_and_repeats_those_of_grey() -> None:
+    grey, colour = small(), small(channels=3)
+    wide = signature(grey, (12, 12, 3))
+    mean, std = channel_stats(grey)
+    assert (wide.input.height, wide.input.mean) == (12, tuple(mean.tolist() * 3))
+    assert wide.input.std == tuple(std.tolist() * 3)
+    assert wide.class_names == ("0", "1", "2")
+    np.testing.assert_array_equal(np.float32(signature(colour, (6, 6, 3)).input.mean), channel_stats(colour)[0])
+    assert signature(grey, (6, 6, 1)).input.colour_order == "grey"
 
 
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.float32])

@@ -14,11 +14,13 @@ from latency_models.forest_table import ForestTable
 from latency_models.target import load_target
 from latency_models.target_file import target_toml
 from nas.arch import load_arch
+from nas.data import channel_stats
 from nas.errors import InvalidInput, UnknownName
 from nas.nn.network import load_weights
 from nas.progress import Progress, SilentReporter
 from nas.records.journal import Journal
 from nas.records.results import SUPERNET, load_result
+from nas.records.signatures import signature_of
 from nas.report.describe import describe
 from nas.runs import joint_search
 from nas.runs.front import random_candidates
@@ -45,6 +47,7 @@ TINY = replace(
 )
 RESULT_FILES = (
     "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
+    "signature.json",
 )  # fmt: skip
 
 
@@ -139,6 +142,9 @@ def _check_files(run: Path, settings: SearchConfig) -> None:
     stored = json.loads((run / "experiment.json").read_text())
     assert SearchConfig.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
     assert (run / "report.html").read_text().startswith("<!")
+    takes, plan = signature_of(run), make_plan(settings)
+    assert takes == plan.signature and takes.class_names == plan.dataset.class_names
+    assert takes.input.height == 32 and takes.input.mean == (channel_stats(plan.dataset)[0].item(),) * 3
 
 
 def test_random_candidates_satisfy_all_constraints(settings: SearchConfig) -> None:

@@ -19,6 +19,7 @@ from nas.nn.network import load_weights
 from nas.progress import Progress, SilentReporter
 from nas.records.journal import Journal
 from nas.records.results import load_result
+from nas.records.signatures import signature_of
 from nas.runs import evaluators, multi_target, shared_supernet
 from nas.runs.multi_target import MultiTargetResult, resume
 from nas.runs.multi_target_settings import MultiTargetConfig, per_target
@@ -142,6 +143,8 @@ def test_each_target_has_the_files_of_a_run(two: tuple[Path, MultiTargetResult],
         stored = json.loads((folder / "experiment.json").read_text())
         assert SearchConfig.from_dict(stored["settings"]).target == target
         assert (folder / "report.html").read_text().startswith("<!")
+        takes = signature_of(folder)
+        assert takes and takes == signature_of(two[0]) and takes.class_names == ("0", "1", "2", "3")
 
 
 def test_a_coarse_stage_moves_in_filters_and_depths_only(

@@ -13,10 +13,11 @@ import pytest
 from flax import nnx
 
 from nas.arch import ArchSpec, load_arch
-from nas.data import Augmentation, Dataset, Labelled, build_dataset, load
+from nas.data import Augmentation, Dataset, Labelled, build_dataset, load, to_input
 from nas.errors import InvalidInput
 from nas.nn.network import Network, get_weights, load_weights
 from nas.ops import UIB, Conv, Head, Shape
+from nas.records.signatures import signature_of
 from nas.training import loop as train_module
 from nas.training.checkpoints import KEPT
 from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, dataset_for, train
@@ -71,6 +72,18 @@ def test_files_hold_the_spec_the_weights_and_the_kind_of_accuracy(trained: Train
     assert (kind["data_digest"], kind["resolution"], kind["width"]) == (digits.digest, 8, 1.0)
     assert kind["how"] == "trained alone, test pictures"
     assert about["settings"]["epochs"] == 8 and about["settings"]["optimizer"] == "AdamW"
+
+
+def test_the_signature_normalises_as_the_training_did(trained: Trained, digits: Dataset) -> None:
+    _, out, _ = trained
+    found = signature_of(out)
+    assert found is not None and found.class_names == digits.class_names
+    spec, split = found.input, image_splits(digits)[0]
+    assert (spec.height, spec.width, spec.channels, spec.colour_order) == (8, 8, 1, "grey")
+    assert np.float32(spec.mean) == split.mean and np.float32(spec.std) == split.std
+    np.testing.assert_allclose(
+        spec.normalised(digits.x_test), to_input(jnp.asarray(digits.x_test), split.mean, split.std, 1), atol=1e-6
+    )
 
 
 def test_written_weights_give_the_written_accuracy(trained: Trained, digits: Dataset) -> None:
