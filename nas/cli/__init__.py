@@ -46,12 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> None:
+    if argv[:1] == ["help"]:  # nas help COMMAND
+        argv = [*argv[1:2], "--help"]
     args = build_parser(argv).parse_args(argv)
     if args.version:
         print(f"nas {nas.__version__}")
         return
     if args.command is None:
-        raise InvalidInput("a command is missing; nas --help lists them")
+        build_parser().print_help()
+        return
     args.check(args)
     resolve_name(args.run)(args)
 

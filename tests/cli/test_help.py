@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from pkgutil import iter_modules, resolve_name
+from typing import Any
 
 import pytest
 
@@ -37,8 +39,15 @@ def groups_of(shown: str) -> dict[str, list[str]]:
 def test_commands_are_listed_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
     groups = groups_of(help_of(capsys))
     del groups["options"]
-    assert len(groups) > 2 and all(len(words) > 1 for words in groups.values())
+    assert len(groups) > 2 and all(groups.values())
     assert [word for words in groups.values() for word in words] == list(COMMANDS)
+
+
+def test_the_bare_word_and_help_print_what_the_flag_prints(out: Callable[..., str], capsys: Any) -> None:
+    assert out() == help_of(capsys)
+    with pytest.raises(SystemExit):
+        main(["help", "zoo"])
+    assert capsys.readouterr().out == help_of(capsys, "zoo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

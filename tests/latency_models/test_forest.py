@@ -229,7 +229,7 @@ def test_the_command_writes_a_forest(
         (["--model", "forest"], "the new forest needs a name"),
         (["--model", "forest", "-o", "x.toml"], "a forest is a .forest.json file"),
         (["--model", "forest", "--name", "there"], "there.forest.json exists"),
-        (["--model", "tree", "--name", "x"], "invalid choice"),
+        (["--model", "tree", "--name", "x"], "unknown --model 'tree'; known: forest, roofline"),
     ],
 )
 def test_bad_flags_are_one_line(

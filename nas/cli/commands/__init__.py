@@ -28,4 +28,5 @@ COMMANDS = {
     "targets": Command("devices", "list the devices"),
     "measure": Command("devices", "measure the latency of networks on this host"),
     "calibrate": Command("devices", "a target of your own from measured latencies"),
+    "completion": Command("shell", "complete commands, flags and names in bash, zsh or fish"),
 }

@@ -11,6 +11,8 @@ Train the best networks of a search's front alone, as proxies, and stop the weak
 ones early. Started again with the same flags, it goes on where it was stopped."""
 EXAMPLE = "nas finalists runs/uib-edgetpu-digits-quick-s0 --top 8 --epochs 30"
 
+SCHEDULERS = ("halving", "asha", "median", "decay")
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, group by group."""

@@ -14,6 +14,7 @@ device, and within whatever other bounds are given. A search that was stopped
 goes on with nas resume."""
 EXAMPLE = "nas search --target edgetpu --latency-ms 0.8"
 JOINT = "joint"  # the algorithm that trains the weights and its policy together
+PRESETS = ("smoke", "quick", "standard", "paper")
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
 OF_ALGORITHMS = ("trials", "source", "universal", "evaluator")  # flags that the joint search has no use for
 OF_WEIGHTS = ("space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed")
