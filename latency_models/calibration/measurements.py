@@ -1,27 +1,24 @@
-"""Measured latencies of networks in a CSV file, as `nas measure` writes and `nas calibrate` reads it.
+"""Measured latencies of networks in a table, as `nas measure` or a spreadsheet writes and `nas calibrate` reads it.
 
 Columns: `arch` (path of a spec relative to the file, or the name of a reference network) and `latency_ms`; optional
 `batch` (images in the latency, 1 by default), `energy_mj`, and where it was measured: runtime, threads, machine.
 Others are left alone.
 """
 
-import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from statistics import median
 
 from latency_models.calibration_record import PROVENANCE
+from latency_models.measurement_table import TableRow, read_table
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
-from nas.files import read_bytes
 from nas.zoo import ZOO, is_reference, reference
 
 REQUIRED = ("arch", "latency_ms")
+NUMBERS = ("latency_ms", "energy_mj", "batch")
 AGREE_WITHIN = 0.25  # repeated measurements of one network; beyond, one of them is wrong
-Row = Mapping[str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -46,46 +43,30 @@ class Measurements:
 
 
 def read_measurements(path: Path) -> Measurements:
-    """Return the measurements in a CSV file; `InvalidInput` names the line that cannot be used, and why."""
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is no CSV file: it is not UTF-8 text") from error
-    reader = csv.DictReader(StringIO(text), skipinitialspace=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise InvalidInput(f"{path} is no CSV file: line {reader.line_num}: {error}") from error
-    columns = reader.fieldnames or ()
-    if missing := [name for name in REQUIRED if name not in columns]:
-        raise InvalidInput(
-            f"{path} lacks the column '{missing[0]}'; its first line must name the columns arch and latency_ms"
-        )
+    """Return the measurements in a table; `InvalidInput` names the line that cannot be used, and why."""
+    table = read_table(path, REQUIRED, NUMBERS)
     known: dict[str, ArchSpec] = {}
-    measured = [_measurement(row, f"{path}, line {line}", path.parent, known) for line, row in rows]
-    places = {name: {(row[name] or "").strip() for _, row in rows} for name in PROVENANCE if name in columns}
+    measured = [_measurement(row, path.parent, known) for row in table.rows]
+    places = {name: {row[name] for row in table.rows} for name in PROVENANCE if name in table.columns}
     same = {name: next(iter(values)) for name, values in places.items() if len(values) == 1 and "" not in values}
     varying = tuple(name for name, values in places.items() if len(values) > 1)
     return Measurements(_merged(measured, path), same, varying)
 
 
-def _measurement(row: Row, where: str, folder: Path, known: dict[str, ArchSpec]) -> Measurement:
+def _measurement(row: TableRow, folder: Path, known: dict[str, ArchSpec]) -> Measurement:
     """Return the measurement in a row; `known` caches the specs read so far."""
-    if None in row or None in row.values():
-        raise InvalidInput(f"{where} has another number of cells than the first line")
-    cells = {str(key): str(value).strip() for key, value in row.items()}
-    name = cells["arch"]
+    name = row["arch"]
     if name not in known:
-        known[name] = _arch(name, where, folder)
-    energy, batch = cells.get("energy_mj", ""), cells.get("batch", "") or "1"
+        known[name] = _arch(name, row.where, folder)
+    energy, batch = row.cells.get("energy_mj", ""), row.cells.get("batch", "") or "1"
     if not (batch.isdecimal() and int(batch) > 0):
-        raise InvalidInput(f"{where}: batch must be a whole number of at least 1, got '{batch}'")
+        raise InvalidInput(f"{row.where}: batch must be a whole number of at least 1, got '{batch}'")
     return Measurement(
         name,
         known[name],
-        _positive(cells["latency_ms"], f"{where}: latency_ms"),
+        row.positive("latency_ms"),
         int(batch),
-        _positive(energy, f"{where}: energy_mj") if energy else None,
+        row.positive("energy_mj") if energy else None,
     )
 
 
@@ -101,17 +82,6 @@ def _arch(name: str, where: str, folder: Path) -> ArchSpec:
     if path.suffix == ".json":
         raise InvalidInput(f"{where}: there is no spec {path}; paths are relative to the CSV file")
     raise InvalidInput(f"{where}: {unknown_name('network', name, ZOO)}")
-
-
-def _positive(text: str, where: str) -> float:
-    """Return the number in a cell; `InvalidInput` where it is not positive and finite."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise InvalidInput(f"{where} must be positive and finite, got '{text}'")
-    return value
 
 
 def _merged(measured: Sequence[Measurement], path: Path) -> tuple[Measurement, ...]:

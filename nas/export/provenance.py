@@ -1,17 +1,15 @@
 """Metadata of an exported file: spec, provenance of the weights, costs predicted and measured, versions."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
+from latency_models.measurement_table import read_table
 from latency_models.target import list_targets
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.files import read_bytes, read_json
+from nas.files import read_json
 from nas.records.results import FILE_KEYS
 
 DISTRIBUTION = "nas-engine"  # this package
@@ -76,12 +74,11 @@ def folder_provenance(folder: Path) -> dict[str, str]:
 
 
 def measured_latency(path: Path, arch: ArchSpec) -> dict[str, str]:
-    """Return the latency of `arch` in a CSV of nas measure, and how it was measured; `InvalidInput` if it has none."""
-    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_bytes(path).decode(errors="replace"))))
-    for row in rows:
-        if row.get("digest") == arch.digest:
-            setup = (
-                f"{row.get('runtime')}, {row.get('threads')} threads, batch {row.get('batch')}, {row.get('machine')}"
-            )
-            return {"measured_ms": str(row.get("latency_ms")), "measured_on": setup}
+    """Return the latency of `arch` in a table of nas measure, and how measured; `InvalidInput` if it has none."""
+    for row in read_table(path, ("digest", "latency_ms"), ("latency_ms",)).rows:
+        if row["digest"] == arch.digest:
+            row.positive("latency_ms")
+            how = {name: row.cells.get(name) for name in ("runtime", "threads", "batch", "machine")}
+            setup = f"{how['runtime']}, {how['threads']} threads, batch {how['batch']}, {how['machine']}"
+            return {"measured_ms": row["latency_ms"], "measured_on": setup}
     raise InvalidInput(f"{path} has no latency of this network ({arch.digest:.12}); measure it with: nas measure")

@@ -27,9 +27,10 @@ from statistics import median, quantiles
 from time import perf_counter_ns
 from typing import Any, Protocol
 
+from latency_models.measurement_table import read_table
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.files import read_bytes, write_whole
+from nas.files import write_whole
 
 NS_PER_MS = 1e6
 SETTLING_RUNS = 3  # untimed, before each turn: the caches hold another network
@@ -106,6 +107,7 @@ class BenchmarkRow:
 
 
 COLUMNS: dict[str, Any] = {field.name: field.type for field in fields(BenchmarkRow)}  # of the CSV, with their types
+NUMBERS = tuple(name for name, kind in COLUMNS.items() if kind in (int, float))
 CONDITIONS = ("runtime", "threads", "batch", "machine", "versions")  # columns that all rows of a file have in common
 
 
@@ -199,26 +201,12 @@ def write_measurements(path: Path, rows: Iterable[BenchmarkRow]) -> None:
 def read_measurements(path: Path) -> list[BenchmarkRow]:
     """Return the rows that `write_measurements` wrote; `InvalidInput` where the file holds anything else."""
     found = []
-    for number, row in enumerate(read_table(path, COLUMNS), 2):
+    for row in read_table(path, [*COLUMNS], NUMBERS, strip=False).rows:
         try:
             found.append(BenchmarkRow(**{name: kind(row[name]) for name, kind in COLUMNS.items()}))
         except ValueError as error:
-            raise InvalidInput(f"{path}, line {number}: {error}; remove the line or name another file") from error
+            raise InvalidInput(f"{row.where}: {error}; remove the line or name another file") from error
     return found
-
-
-def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Return the rows of the CSV `path`, which must have all of `columns`."""
-    try:
-        reader = csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8-sig"), newline=""), strict=True)
-        rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{path} is no CSV file: {error}") from error
-    if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-        raise InvalidInput(f"{path} lacks the column '{missing[0]}'")
-    if any(None in row or None in row.values() for row in rows):
-        raise InvalidInput(f"{path} has a line with more or fewer fields than its header")
-    return rows
 
 
 def _blank_row(runtime: Runtime, config: BenchmarkConfig) -> BenchmarkRow:

@@ -192,7 +192,7 @@ def test_the_columns_are_those_that_calibration_reads(tmp_path: Path) -> None:
         (b"", "empty"),
         (b"arch,latency_ms\na,1\n", "lacks the column 'batch'"),
         (b"\xff\xfe", "no CSV"),
-        (",".join(COLUMNS).encode() + b"\na,1\n", "more or fewer fields"),
+        (",".join(COLUMNS).encode() + b"\na,1\n", "another number of cells"),
         (",".join(COLUMNS).encode() + b"\na,fast,1,0,r,1,m,v,d\n", "line 2"),
     ],
 )

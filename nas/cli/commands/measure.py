@@ -8,11 +8,12 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from latency_models.measurement_table import is_table, read_table
 from nas.arch import ArchSpec
 from nas.cli.console import aligned_table, console
 from nas.cli.live import LiveReporter
 from nas.errors import InvalidInput
-from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, measure, read_table, spread_caution
+from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, measure, spread_caution
 from nas.records.networks import arch_of, is_run, is_training
 from nas.registry import RUNTIMES, load
 from nas.zoo import is_reference
@@ -47,17 +48,17 @@ def networks(texts: Sequence[str], out: Path) -> Iterator[tuple[str, ArchSpec]]:
     Raises `InvalidInput` where there is no such spec, or where a CSV lacks the column arch.
     """
     for text in texts:
-        for one in _listed(text) if text.endswith(".csv") else [text]:
+        for one in _listed(text) if is_table(text) else [text]:
             arch = arch_of(one)
             yield one if is_reference(one) else os.path.relpath(_spec_file(one), out.parent), arch
 
 
 def _listed(text: str) -> Iterator[str]:
     """Yield the networks in the column arch of a CSV; its paths are relative to its own folder."""
-    rows = read_table(Path(text), ["arch"])
+    rows = read_table(Path(text), ["arch"]).rows
     if not rows:
         raise InvalidInput(f"{text} lists no networks; write some with: nas calibrate --propose")
-    for name in (row["arch"].strip() for row in rows):
+    for name in (row["arch"] for row in rows):
         yield name if is_reference(name) else os.path.join(os.path.dirname(text), name)
 
 
