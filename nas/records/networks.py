@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Literal
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
 from nas.files import read_json
-from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind, Result, accuracy_from, load_result, result_of_run
+from nas.records.results import (
+    TRAINED_ALONE,
+    Accuracy,
+    AccuracyKind,
+    Result,
+    accuracy_from,
+    load_result,
+    result_of_run,
+    standard_error,
+)
 from nas.space.scaling import with_input
 from nas.zoo import (
     BASELINES,
@@ -67,7 +76,7 @@ class Entry:
         """The standard error of the accuracy; of a published one, that over 50,000 validation images."""
         if self.accuracy:
             return self.accuracy.standard_error
-        return math.sqrt(self.top1 * (1 - self.top1) / VALIDATION_IMAGES)
+        return standard_error(self.top1, VALIDATION_IMAGES)
 
     @property
     def kind(self) -> str:
@@ -226,10 +235,10 @@ def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
         return
     table = _read_table(run / "front.csv", {"top1": float, "standard_error": float})
     members = zip(table["digest"], table["spec"], table["top1"], table["standard_error"], strict=True)
-    for digest, spec, top1, standard_error in members:
+    for digest, spec, top1, error in members:
         arch = _arch_of_row(run, digest, spec, top1)
         if arch != result.arch:
-            accuracy = Accuracy(top1, standard_error, best.images, best.kind)
+            accuracy = Accuracy(top1, error, best.images, best.kind)
             yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False, found_for=found_for)
 
 

@@ -12,7 +12,7 @@ from nas.arch import save_arch
 from nas.errors import InvalidInput
 from nas.files import write_whole
 from nas.protocols import Genotype
-from nas.records.results import AccuracyKind
+from nas.records.results import AccuracyKind, standard_error
 from nas.runs.plan import SearchPlan
 from nas.search.algorithms import reinforce
 from nas.search.constraints.bounds import Bounded
@@ -117,7 +117,7 @@ def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: Fron
             "latency": compile_table(space, plan.model).score(genotypes),
             "latency_unit": plan.model.unit,
             "top1": top1,
-            "standard_error": np.sqrt(top1 * (1 - top1) / images),
+            "standard_error": [standard_error(share, images) for share in top1.tolist()],
             "macs": compile_table(space, MACS).score(genotypes),
             "params": compile_table(space, PARAMS).score(genotypes),
             "accuracy_kind": evaluated.kind.stored_label(),

@@ -41,6 +41,7 @@ from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result
 from nas.runs.settings import SearchConfig
 from nas.search.algorithms import reinforce
 from nas.search.constraints.project import project, project_coarse, with_search_budget
+from nas.search.selection import few_images_note
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
 from nas.supernet.evaluator import SupernetEvaluator
@@ -432,6 +433,8 @@ class _JointSearchRun:
             )
         if finished.ranking:
             yield finished.ranking.description
+        if few := few_images_note(self.final_evaluator(finished).count):
+            yield few
         yield from plan.remarks(finished.arch)
 
 

@@ -40,6 +40,7 @@ from nas.runs.regret import read_regret_table, regret_table
 from nas.runs.result_builder import as_accuracy, build_result, save_inherited
 from nas.runs.stages import MinimaxRegret, SingleTarget, StageRunner, StagesResult, bounded_proposer, search_universal
 from nas.search.loop import OpenExecutor, Pool, in_process
+from nas.search.selection import few_images_note
 from nas.search.strategy import strategy
 from nas.space.staged import StagedSpace
 
@@ -281,6 +282,8 @@ class _MultiTargetRun:
                 f"this search could not land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} "
                 "and keep all bounds"
             )
+        if few := few_images_note(self.images):
+            yield few
         if found.name == UNIVERSAL and self.config.universal:
             yield f"one network for {', '.join(config.names)}; the latency here is that on the first"
 

@@ -3,7 +3,8 @@
 from nas.runs.evaluators import evaluator_source
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
-from nas.runs.shared_supernet import sandwich_training
+from nas.runs.shared_supernet import evaluation_image_count, sandwich_training
+from nas.search.selection import few_images_note
 
 
 def describe_plan(plan: SearchPlan) -> list[str]:
@@ -18,7 +19,16 @@ def describe_plan(plan: SearchPlan) -> list[str]:
         *(preset.retraining.description() if preset.retraining else ()),
     ]
     space, network, data, proxy = _subject(plan)
-    return [space, network, target, data, proxy, *budget, *_constraints(plan)]
+    return [
+        space,
+        network,
+        target,
+        data,
+        proxy,
+        *budget,
+        *_constraints(plan),
+        *_few_images(evaluation_image_count(plan)),
+    ]
 
 
 def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str]:
@@ -31,7 +41,9 @@ def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> 
     search = f"{config.algorithm}: {config.trials} trials of filters and depths, then of blocks, per target"
     universal = ["then one network for all targets, of least worst regret"] if config.universal else []
     seed = f"preset {first.preset.name}; seed {first.settings.seed}"
-    return [*_subject(first), *_constraints(first), *targets, _evaluator(config, first), search, *universal, seed]
+    few = _few_images(evaluator_source(config.evaluator).images(first))
+    lines = [*_subject(first), *_constraints(first), *targets, _evaluator(config, first), search, *universal, seed]
+    return [*lines, *few]
 
 
 def _reachable(plan: SearchPlan) -> str:
@@ -60,6 +72,12 @@ def _constraints(plan: SearchPlan) -> list[str]:
     if plan.settings.minimize:
         lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(plan.settings.minimize)}")
     return lines + [f"data note: {note}" for note in plan.dataset.notes]
+
+
+def _few_images(images: int) -> list[str]:
+    """Return the line on validation images that are too few to rank networks."""
+    note = few_images_note(images)
+    return [f"data note: {note}"] if note else []
 
 
 def _evaluator(config: MultiTargetConfig, plan: SearchPlan) -> str:

@@ -7,7 +7,6 @@ trial keeps its learning curve in its folder, so going on replays what is known.
 
 import csv
 import io
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
@@ -20,6 +19,7 @@ from nas.data import Dataset, at_resolution
 from nas.errors import InvalidInput, unknown_name
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.records.journal import Journal
+from nas.records.results import standard_error
 from nas.registry import lazy
 from nas.search.schedulers import halving
 from nas.training.loop import TrainingConfig
@@ -217,7 +217,7 @@ def table_notes(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Ite
     yield f"Kendall's tau between the supernet's ranking and this one: {shown} ({len(rows)} networks)"
     images = len(trials.data.x_test)
     best = rows[0].alone_top1
-    error = 100 * math.sqrt(best * (1 - best) / images)
+    error = 100 * standard_error(best, images)
     yield f"top-1 of proxies, on {images:,} validation images; standard error of the best {error:.2f} points"
     if len({row.epochs for row in rows}) > 1:
         yield "networks that were stopped early are ranked behind those trained longer, by their top-1 then"
