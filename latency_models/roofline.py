@@ -135,7 +135,7 @@ class Roofline:
         if self.weight_capacity_kb is None or total_kb <= self.weight_capacity_kb:
             return self._extrapolates(arch)
         return (
-            f"{total_kb:,.0f} KB of weights exceed the {self.weight_capacity_kb:,.0f} KB that stay on '{self.name}': "
+            f"{total_kb:,.0f} KiB of weights exceed the {self.weight_capacity_kb:,.0f} KiB that stay on '{self.name}': "
             "the latency is a lower bound"
         )
 

@@ -4,17 +4,14 @@ import argparse
 import math
 from collections.abc import Callable
 
+from nas.cli.units import count as count  # for the flags, which take all their types from here
+
 LARGEST_SEED = 2**31 - 1
 
 
 def positive(text: str) -> float:
     """Return the positive finite number in `text`."""
     return _checked(text, float, lambda value: value > 0, "positive and finite")
-
-
-def positives(text: str) -> tuple[float, ...]:
-    """Return the positive finite numbers in the comma-separated `text`."""
-    return tuple(positive(part.strip()) for part in text.split(","))
 
 
 def non_negative(text: str) -> float:
@@ -25,12 +22,6 @@ def non_negative(text: str) -> float:
 def share(text: str) -> float:
     """Return the number above 0 and up to 1 in `text`."""
     return _checked(text, float, lambda value: 0 < value <= 1, "above 0 and at most 1")
-
-
-def count(text: str) -> int:
-    """Return the whole number of at least 1 in `text`; 1_000 and 4e6 are numbers too."""
-    value = _checked(text, float, lambda value: value >= 1 and value == int(value), "a whole number of at least 1")
-    return int(text) if text.isdecimal() else int(value)
 
 
 def additional(text: str) -> int:

@@ -286,4 +286,4 @@ def _number(value: float) -> str:
 
 
 def _kb(count: float) -> str:
-    return f"{count / 1024:,.0f} KB"
+    return f"{count / 1024:,.0f} KiB"

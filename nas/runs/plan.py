@@ -43,7 +43,7 @@ class Bound:
     """A hard upper bound on a cost of the target network, in the unit that a user gives it in."""
 
     setting: str  # the field of `SearchConfig`
-    unit: str  # with what is counted: "KB of weights"
+    unit: str  # with what is counted: "KiB of weights"
     cost: Cost
     most: float  # in this unit
     per_unit: float = 1.0  # how much of what the cost counts makes one unit
@@ -124,8 +124,8 @@ class SearchPlan:
         settable: list[tuple[str, str, Callable[[], Cost], float | None, float]] = [
             ("max_params", "parameters", lambda: PARAMS, s.max_params, 1.0),
             ("max_macs", "MACs", lambda: MACS, s.max_macs, 1.0),
-            ("max_memory_kb", "KB of activations at once", lambda: PEAK_ACTIVATION, s.max_memory_kb, memory),
-            ("max_flash_kb", "KB of weights", lambda: WEIGHTS, s.max_flash_kb, flash),
+            ("max_memory_kb", "KiB of activations at once", lambda: PEAK_ACTIVATION, s.max_memory_kb, memory),
+            ("max_flash_kb", "KiB of weights", lambda: WEIGHTS, s.max_flash_kb, flash),
             ("max_energy_mj", "mJ a batch", lambda: energy_model(s), s.max_energy_mj, 1.0),
         ]
         return tuple(

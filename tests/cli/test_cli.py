@@ -258,8 +258,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[SearchConfig]:
 
 def test_search_passes_every_flag_on(out: Run, stand_in: list[SearchConfig], tmp_path: Path) -> None:
     flags = (
-        "--space uib --target rpi5 --latency-ms 9.5 --max-params 4e6 --max-macs 200_000_000 --data d.npz --data-dir x "
-        "--max-memory-kb 320 --max-flash-kb 1.5e3 --max-energy-mj 0.25 "
+        "--space uib --target rpi5 --latency 9.5ms --max-params 4M --max-macs 200_000_000 --data d.npz --data-dir x "
+        "--max-memory 320KiB --max-flash-kb 1.5e3 --max-energy 250uJ "
         "--resolution 96 --preset standard --finalists 8 --proxy-resolution 24 --proxy-width 0.5 --seed 7 "
         "--latency-model plain-roofline --bound pi.forest.json:3.5 --bound x/lat.forest.json:9 "
         "--minimize energy,memory,pi.forest.json"

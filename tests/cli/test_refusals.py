@@ -61,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("search --max-params 1000", "max_params must be at least"),
         ("search --max-memory-kb 0", "positive and finite, got '0'"),
         ("search --max-memory-kb 8", "max_memory_kb must be at least"),
-        ("search --max-flash-kb 8", "KB of weights"),
+        ("search --max-flash-kb 8", "KiB of weights"),
         ("search --max-energy-mj 8", "target 'pixel8-edgetpu' has no energy coefficients"),
         ("search --ridge-point 5 --max-energy-mj 8", "--max-energy-mj needs a --target"),
         ("search --max-macs 1.5", "whole number of at least 1"),

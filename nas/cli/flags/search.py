@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from nas.cli.argument_types import count, names, positive, positives, seed, share, whole
+from nas.cli.argument_types import count, names, positive, seed, share, whole
 from nas.cli.flags.shared import IMAGENET_PX, Container, add_data, add_device, add_search_workers, device_flags
 from nas.cli.folders import check_new_folder, default_folder
+from nas.cli.units import kibibytes, millijoules, milliseconds_each
 from nas.errors import InvalidInput
 
 DESCRIPTION = """\
@@ -55,15 +56,24 @@ def _add_subject(flags: Container) -> None:
 def _add_constraints(flags: Container) -> None:
     budget = flags.add_mutually_exclusive_group()
     budget.add_argument(
-        "--latency-ms", type=positives, metavar="X",
-        help="latency budget (default: the latency of mobilenetv4-conv-s); one per target",
+        "--latency", "--latency-ms", dest="latency_ms", type=milliseconds_each, metavar="X",
+        help="latency budget, 4ms or 250us (default: the latency of mobilenetv4-conv-s); one per target",
     )  # fmt: skip
     budget.add_argument("--latency-ratio", type=positive, metavar="X", help="the same, relative to mobilenetv4-conv-s")
-    flags.add_argument("--max-params", type=count, metavar="N", help="hard bound on the parameters")
-    flags.add_argument("--max-macs", type=count, metavar="N", help="hard bound on the MACs")
-    flags.add_argument("--max-memory-kb", type=positive, metavar="X", help="hard bound on activations alive at once")
-    flags.add_argument("--max-flash-kb", type=positive, metavar="X", help="hard bound on the bytes of weights")
-    flags.add_argument("--max-energy-mj", type=positive, metavar="X", help="hard bound on the energy of a batch")
+    flags.add_argument("--max-params", type=count, metavar="N", help="hard bound on the parameters: 3M")
+    flags.add_argument("--max-macs", type=count, metavar="N", help="hard bound on the MACs: 200M")
+    flags.add_argument(
+        "--max-memory", "--max-memory-kb", dest="max_memory_kb", type=kibibytes, metavar="X",
+        help="hard bound on activations alive at once: 320KiB, 1MB (a bare number: KiB)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--max-flash", "--max-flash-kb", dest="max_flash_kb", type=kibibytes, metavar="X",
+        help="hard bound on the bytes of weights: 2MB, 900KiB (a bare number: KiB)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--max-energy", "--max-energy-mj", dest="max_energy_mj", type=millijoules, metavar="X",
+        help="hard bound on the energy of a batch: 5mJ",
+    )  # fmt: skip
     flags.add_argument(
         "--bound", action="append", default=[], metavar="FILE.forest.json:MAX",
         help="hard bound on what a forest predicts, kept by checked repair; may be repeated",
