@@ -14,6 +14,7 @@ from scipy import stats
 
 from latency_models.calibration.fit import fit, relative_least_squares
 from latency_models.workload import Array, Rows, Workload
+from nas.progress.stop import raise_if_stopped
 
 LEAVE_ONE_OUT_BELOW = 30  # measurements; from here on, folds
 FOLDS, REPEATS = 10, 3
@@ -133,6 +134,7 @@ def cross_validated(fitter: Fitter, workload: Workload, latency_ms: Array) -> Ar
     for repeat in predicted:
         folds = np.array_split(everything if alone else rng.permutation(count), count if alone else FOLDS)
         for fold in folds:
+            raise_if_stopped()
             unseen = order[fold]
             model = fitter(workload, latency_ms, np.setdiff1d(everything, unseen))
             repeat[unseen] = model.predict(workload)[unseen]

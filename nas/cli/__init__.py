@@ -6,43 +6,56 @@ flags are parsed and checked: `nas --help` and a mistyped flag need not wait for
 
 import gc
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pkgutil import resolve_name
-from types import FrameType
 
 import nas
+from nas.cli import signals
 from nas.cli.parser import build_parser
 from nas.errors import InvalidInput, UnknownName
+from nas.progress.stop import stop_requested
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 
 def program() -> int:
     """Run the command line as a process of its own, and return the exit status: `main`, and a quick end."""
+    signals.end_in_time()
     status = main()
+    if signals.is_interruption(status):
+        signals.leave(status)  # a compilation may still be running, and Python would wait for it
     gc.freeze()  # all that is left goes with the process: looking through it for cycles takes a second after a search
     return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command in `argv` and return the exit status: 0, 2 for bad input, 130 where the user stopped it."""
-    with _terminated_like_interrupted():
+    """Run the command in `argv` and return the exit status: 0, 2 for bad input, 128 + the signal that stopped it."""
+    with signals.handled():
         try:
             _run(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
             return 0
-        except (InvalidInput, UnknownName) as error:
-            return _complain(str(error), BAD_INPUT)
         except KeyboardInterrupt as stop:  # a command that can go on puts the words into it
-            return _complain("; ".join(["stopped", *map(str, stop.args)]), INTERRUPTED)
-        except BrokenPipeError:  # the reader, `head` say, has what it wanted
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return BROKEN_PIPE
+            return _stopped(*stop.args)
+        except Exception as error:
+            return _stopped() if stop_requested() else _failed(error)
+
+
+def _stopped(*advice: object) -> int:
+    signals.say_last("; ".join(["nas: stopped", *(" ".join(str(line).split()) for line in advice)]))
+    return signals.exit_status()
+
+
+def _failed(error: Exception) -> int:
+    """Return the exit status for an error, which is raised again where it is none that a user can cause."""
+    if isinstance(error, BrokenPipeError):  # the reader, `head` say, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    if isinstance(error, InvalidInput | UnknownName):
+        return _complain(str(error), BAD_INPUT)
+    raise error
 
 
 def _run(argv: Sequence[str]) -> None:
@@ -62,21 +75,3 @@ def _run(argv: Sequence[str]) -> None:
 def _complain(message: str, status: int) -> int:
     print(f"nas: {' '.join(message.split())}", file=sys.stderr)
     return status
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does. Where signals cannot be set (not in the main thread), change nothing."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

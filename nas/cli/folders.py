@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.files import CannotWrite, new_folder, read_json
 
@@ -59,10 +60,13 @@ def default_folder(*parts: str) -> Path:
 @contextmanager
 def resumable(run: Path) -> Iterator[None]:
     """Say in an interruption, and where the disk is full, how to go on with `run`."""
+
+    def advice() -> str:
+        saved = (run / "experiment.json").exists()
+        return f"go on with: nas resume {run}" if saved else "nothing was saved yet"
+
     try:
-        yield
+        with interruptible(advice):
+            yield
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then go on with: nas resume {run}") from error
-    except KeyboardInterrupt as stop:
-        saved = (run / "experiment.json").exists()
-        raise KeyboardInterrupt(f"go on with: nas resume {run}" if saved else "nothing was saved yet") from stop

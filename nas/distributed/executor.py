@@ -23,6 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from nas.distributed.cluster import Cluster, last_line, store_bytes
 from nas.errors import InvalidInput
+from nas.progress.stop import raise_if_stopped
 from nas.protocols import Evaluator, Genotypes
 
 ATTEMPTS = 3  # at a batch, before it is given up
@@ -152,6 +153,7 @@ class RayExecutor:
         queue = _BatchQueue(batches, self._batches)
         self._batches += len(batches)
         while queue.turn < len(batches):
+            raise_if_stopped()
             self._dispatch(queue)
             if queue.turn in queue.results:
                 queue.turn += 1

@@ -20,6 +20,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 from nas.arch import ArchSpec
 from nas.distributed.cluster import Cluster, last_line
 from nas.errors import InvalidInput
+from nas.progress.stop import raise_if_stopped
 from nas.search.schedulers import halving, learning_curve
 from nas.training.candidates import (
     DROPPED,
@@ -96,6 +97,7 @@ class _TrialCallback(Callback):
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Trial, result: dict[str, Any], **_: Any) -> None:
         """Pass on an epoch of a trial; the last one, or an error in its place, ends it."""
+        raise_if_stopped()
         digest, epoch, top1 = trial.config["trial"]["digest"], result[TIME], result["top1"]
         if "error" in result:
             self.ended(TrialResult(digest, 0, 0.0, FAILED, result["error"]))

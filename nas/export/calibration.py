@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data import Dataset, channel_stats, load, resize
 from nas.errors import InvalidInput
+from nas.progress.stop import raise_if_stopped
 
 CALIBRATION_IMAGES = 256
 CHECK_IMAGES = 512
@@ -42,6 +43,7 @@ class Int8Calibration:
     def batches(self) -> Iterator[Images]:
         """Yield the calibration images, `BATCH` at a time."""
         for start in range(0, len(self.images), BATCH):
+            raise_if_stopped()
             yield self.images[start : start + BATCH]
 
     def provenance(self) -> dict[str, str]:

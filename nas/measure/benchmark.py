@@ -31,6 +31,7 @@ from latency_models.measurement_table import read_table
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import write_whole
+from nas.progress.stop import raise_if_stopped
 
 NS_PER_MS = 1e6
 SETTLING_RUNS = 3  # untimed, before each turn: the caches hold another network
@@ -157,6 +158,7 @@ def _time_group(
         for done in range(config.rounds):
             report(len(group) * (1 + done), f"round {done + 1} of {config.rounds}, {len(group)} networks each")
             for i, timed in enumerate(networks):
+                raise_if_stopped()
                 timed(SETTLING_RUNS)
                 times[i].append([*timed(config.repeats)])
         report(len(group) * (1 + config.rounds), f"{len(group)} networks measured")
@@ -167,6 +169,7 @@ def warm_up(timed: Timed) -> None:
     """Run untimed until the medians of two turns in a row agree, or `WARM_UP_LIMIT` turns are over."""
     before = median(timed(WARM_UP_RUNS))
     for _ in range(WARM_UP_LIMIT):
+        raise_if_stopped()
         now = median(timed(WARM_UP_RUNS))
         if abs(now - before) <= WARM_UP_AGREEMENT * before:
             return

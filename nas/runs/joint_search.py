@@ -26,6 +26,7 @@ from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.progress import Evaluation, Progress, ProgressReporter, SilentReporter
+from nas.progress.stop import raise_if_stopped
 from nas.protocols import Genotype
 from nas.records.journal import Journal, Record
 from nas.records.locks import locked
@@ -267,6 +268,7 @@ class _JointSearchRun:
         joint.compile_with_evaluator(run_steps, (state, images, *rows), evaluator)
         saved = began = time.monotonic()
         for step in range(first, budget.steps, budget.steps_per_dispatch):
+            raise_if_stopped()
             count = min(budget.steps_per_dispatch, budget.steps - step)
             state, report = run_steps(state, images, *self.rows(stage, step, count, devices))
             done = step + count

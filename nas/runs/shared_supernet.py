@@ -15,6 +15,7 @@ from nas.data import split_for_search
 from nas.errors import InvalidInput
 from nas.files import read_bytes, write_whole
 from nas.progress import Progress, ProgressReporter
+from nas.progress.stop import raise_if_stopped
 from nas.records.journal import Journal
 from nas.registry import SPACES, load
 from nas.runs.batches import BatchSampler
@@ -69,6 +70,7 @@ def _train_steps(
     state, images = replicated((state, sampler.images), devices)
     saved = began = time.monotonic()
     for step in range(first, training.steps, training.steps_per_dispatch):
+        raise_if_stopped()
         count = min(training.steps_per_dispatch, training.steps - step)
         rows = sampler.train_batches(training.seed * STREAM_STRIDE, step, count)
         state, report = run_steps(state, images, replicated(jax.device_put(rows), devices))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
 from nas.progress import Evaluation, Progress, ProgressReporter
+from nas.progress.stop import raise_if_stopped
 from nas.protocols import Evaluator, Executor, Genotype, Genotypes, SearchAlgorithm
 from nas.records.journal import Journal, Record
 
@@ -32,6 +33,7 @@ class InProcessExecutor:
     def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[NDArray[np.float64] | None]:
         """Yield the accuracies [N] of each batch."""
         for batch in batches:
+            raise_if_stopped()
             yield self.evaluator.accuracy(batch)
 
     def close(self) -> None:
@@ -140,6 +142,7 @@ def run(task: SearchTask, pool: Pool, journal: Journal, reporter: ProgressReport
     history, done = _replayed(task, journal, pool)
     began, first = time.monotonic(), done
     while done < task.trials:
+        raise_if_stopped()
         asked = task.algorithm.ask(history.state, min(task.ask, task.trials - done))
         whole = task.embed(asked)
         for batch in pool.fill(whole):

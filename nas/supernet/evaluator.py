@@ -9,6 +9,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from nas.data import to_input
+from nas.progress.stop import raise_if_stopped
 from nas.space.staged import StagedSpace
 from nas.supernet.supernet import Params, Supernet, with_parameters
 from nas.training.devices import compute_dtype
@@ -62,6 +63,7 @@ class SupernetEvaluator:
 
         `limit` is rounded to whole batches.
         """
+        raise_if_stopped()
         batches = self._batches if limit is None else self._batches[: self.whole_batches(limit) // self.batch]
         chosen = jax.device_put(np.asarray(genotype, np.int32))
         # All batches are dispatched before the first count is waited for.

@@ -253,9 +253,12 @@ def compile_with_evaluator(
     `args` are arguments of the shapes that the steps will be called with. `evaluator` gets the state's weights.
     """
     lowered, state = run_steps.lower(*args), args[0]
-    with ThreadPoolExecutor(1) as thread:
+    thread = ThreadPoolExecutor(1)
+    try:
         # XLA compiles without holding Python's lock, so the evaluator can be traced meanwhile, which needs the lock.
         steps = thread.submit(lowered.compile)
         evaluator.params = state.params
         evaluator.correct(np.zeros(state.policy.logits.shape[0], np.int32), 1)
         steps.result()
+    finally:
+        thread.shutdown(wait=False)  # after Ctrl-C there is no reason to wait until all is compiled

@@ -31,6 +31,7 @@ from nas.nn.network import (
     split_statistics,
     zero_init_residuals,
 )
+from nas.progress.stop import raise_if_stopped
 from nas.records.locks import locked
 from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind
 from nas.training.checkpoints import Checkpoints
@@ -221,6 +222,7 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
         count, compiled = 1, False
         try:
             while done < steps:
+                raise_if_stopped()
                 started, count = time.monotonic(), min(count, steps - done)
                 rows = jax.device_put(plan.rows(done, count))
                 state, totals = run_steps(step_config, state, rows, count, plan.config.seed, plan.split)

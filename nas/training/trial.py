@@ -18,6 +18,7 @@ from nas.arch import ArchSpec, save_arch
 from nas.data import Dataset, signature, split_for_search
 from nas.errors import InvalidInput
 from nas.nn.network import Weights, save_weights, split_statistics
+from nas.progress.stop import raise_if_stopped
 from nas.records.journal import Journal
 from nas.records.locks import locked
 from nas.records.signatures import save_signature
@@ -112,6 +113,7 @@ def _epoch(plan: TrainingPlan, state: TrainState, epoch: int) -> TrainState:
     """Return the state after the steps of one epoch, counted from 1."""
     done, last = (epoch - 1) * plan.per_epoch, epoch * plan.per_epoch
     while done < last:
+        raise_if_stopped()
         count = min(MAX_DISPATCH_STEPS, last - done)
         rows = jax.device_put(plan.rows(done, count))
         state, (loss, _) = run_steps(plan.step_config, state, rows, count, plan.config.seed, plan.split)

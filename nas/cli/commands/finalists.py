@@ -10,6 +10,7 @@ from rich.table import Table
 from nas.cli.console import aligned_table, console, latency_text
 from nas.cli.folders import run_folder
 from nas.cli.live import LiveReporter
+from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.records.locks import locked
 from nas.records.results import Result, result_of_run
@@ -41,16 +42,14 @@ def run(args: argparse.Namespace) -> None:
     config = TrainingConfig(args.epochs, args.batch_size, optimizer)
     candidates, trainings = open_trainings(folder, result, args.top, config, args.scheduler, out)
     rungs = default_rungs(candidates, trainings) if args.scheduler == HALVING else (args.epochs,)
-    try:
-        with locked(out), LiveReporter() as reporter:
-            reporter.plan(_plan(candidates, result, args, out))
-            rows = train_candidates(
-                candidates, trainings, args.scheduler, _progress(candidates, rungs, reporter),
-                workers=args.workers, address=args.ray_address,
-            )  # fmt: skip
-            write_table(rows, out)
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt("the same command goes on from the last checkpoints") from stop
+    advice = "the same command goes on from the last checkpoints"
+    with interruptible(lambda: advice), locked(out), LiveReporter() as reporter:
+        reporter.plan(_plan(candidates, result, args, out))
+        rows = train_candidates(
+            candidates, trainings, args.scheduler, _progress(candidates, rungs, reporter),
+            workers=args.workers, address=args.ray_address,
+        )  # fmt: skip
+        write_table(rows, out)
     console().print(_table(rows))
     for line in table_notes(rows, trainings):
         console().print(line, markup=False)

@@ -12,6 +12,7 @@ from latency_models.measurement_table import is_table, read_table
 from nas.arch import ArchSpec
 from nas.cli.console import aligned_table, console
 from nas.cli.live import LiveReporter
+from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, measure, spread_caution
 from nas.records.networks import arch_of, is_run, is_training
@@ -28,12 +29,13 @@ def run(args: argparse.Namespace) -> None:
     shown = console()
     if caution := busy_caution():
         shown.print(caution, markup=False)
-    try:
-        with LiveReporter() as reporter:
-            rows = measure(archs, runtime, config, out, advance=lambda *state: reporter.advance("measure", *state))
-    except KeyboardInterrupt as stop:
+
+    def advice() -> str:
         kept = f"{out} has what was measured" if out.exists() else "nothing was measured yet"
-        raise KeyboardInterrupt(f"{kept}; the same command goes on") from stop
+        return f"{kept}; the same command goes on"
+
+    with interruptible(advice), LiveReporter() as reporter:
+        rows = measure(archs, runtime, config, out, advance=lambda *state: reporter.advance("measure", *state))
     shown.print(measurement_table(rows))
     if caution := spread_caution(rows):
         shown.print(caution, markup=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from nas.cli.console import console, duration
 from nas.cli.flags.train import check_out, out_folder
 from nas.cli.live import LiveReporter
+from nas.cli.signals import interruptible
 from nas.data import Dataset, load
 from nas.errors import InvalidInput
 from nas.files import CannotWrite
@@ -31,14 +32,12 @@ def run(args: argparse.Namespace) -> None:
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     config = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed)
     try:
-        with LiveReporter() as reporter:
+        with interruptible(lambda: "the same command goes on from the last checkpoint"), LiveReporter() as reporter:
             reporter.plan(_plan(subject, dataset, config.epochs, out))
             result = train(
                 subject.arch, dataset, config, out, lambda event: reporter.advance(*_state(event)),
                 initial_weights=subject.weights, proxy_width=subject.proxy_width,
             )  # fmt: skip
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt("the same command goes on from the last checkpoint") from stop
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then the same command goes on from the last checkpoint") from error
     console().print(_summary(result, out), markup=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nas.cli.live import LiveReporter, progress_text
+from nas.cli.signals import interruptible
 from nas.cli.tables.runs import ending
 from nas.errors import InvalidInput
 from nas.progress import Progress
@@ -19,10 +20,8 @@ def run(args: argparse.Namespace) -> None:
     path = Path(args.folder)
     if not any((path / mark).exists() for mark in MARKS):
         raise InvalidInput(f"{path} is no folder of a run; list those there are with: nas runs DIR")
-    try:
+    with interruptible(lambda: f"watching; the run goes on. See it again with: nas watch {path}"):
         last = watch(lambda: read_run(path), once=args.once)
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"watching; the run goes on. See it again with: nas watch {path}") from stop
     print(ending(last))
 
 
