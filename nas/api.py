@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from nas.compare import compare as comparing
     from nas.compare import files as comparison_files
     from nas.compare.compare import Comparison
-    from nas.export import provenance as provenance_of
-    from nas.export import weights as weight_files
+    from nas.export import options as export_options
+    from nas.export import sources as export_sources
     from nas.export.calibration import Int8Calibration
     from nas.measure import benchmark
     from nas.records.results import Result
@@ -81,13 +81,13 @@ else:  # what is heavy is imported when it is first used
     multi_target_settings = lazy("nas.runs.multi_target_settings")
     optimizers = lazy("nas.training.optimizers")
     pd = lazy("pandas")
-    provenance_of = lazy("nas.export.provenance")
+    export_options = lazy("nas.export.options")
+    export_sources = lazy("nas.export.sources")
     run_data = lazy("nas.runs.load_run")
     run_workers = lazy("nas.runs.workers")
     single_training = lazy("nas.runs.single_training")
     strategies = lazy("nas.search.strategy")
     training_loop = lazy("nas.training.loop")
-    weight_files = lazy("nas.export.weights")
 
 Network = ArchSpec | str | Path
 OnStep = Callable[[Progress], object]  # returns True to stop
@@ -454,28 +454,28 @@ def export(
     *,
     form: str | None = None,
     weights: str | Path | None = None,
+    random_weights: bool = False,
     calibration: "Int8Calibration | None" = None,
+    opset: int | None = None,
 ) -> list[str]:
     """Write a network for use elsewhere into the new file or folder `out`, and return lines about what was written.
 
     `form` is a format of `nas export`, by default that of the ending of `out`, "flax" for a folder. `weights` is the
-    folder of a training or a file of weights; that of a training is used where `network` is one. Else the weights are
-    random ones, and the file says so. With `calibration`, what `nas.export.calibration.load_calibration` returns, the
-    file is int8.
+    folder of a training or a file of weights; by default those of `network`, a training, or of the training of the
+    network that the run `network` found. A spec or a reference has random ones, and the file says so; so has a run
+    with `random_weights`. `opset` is that of an ONNX file. With `calibration`, what
+    `nas.export.calibration.load_calibration` returns, the file is int8.
     """
 
     arch, path = spec(network), Path(out)
     name = form or next((form for form, ending in ENDINGS.items() if ending == path.suffix), "flax")
     write = registered("format", EXPORTERS if calibration is None else INT8_EXPORTERS, name)
-    source = Path(weights) if weights is not None else _training(network)
-    if weights is not None and name == "json":
-        raise InvalidInput("a spec holds no weights; leave weights out, or choose another format")
-    loaded, provenance = None, {} if isinstance(network, ArchSpec) else provenance_of.folder_provenance(Path(network))
-    if source is not None and name != "json":
-        loaded, of_weights = weight_files.read_weights(source, arch)
-        provenance |= of_weights
-    options = {} if calibration is None else {"calibration": calibration}
-    return list(write(arch, path, weights=loaded, provenance=provenance, **options))
+    text = "" if isinstance(network, ArchSpec) else str(network)
+    found = export_sources.find_weights(text, name, weights, random_weights=random_weights)
+    source = export_sources.load_source(arch, text, found)
+    quantisation = {} if calibration is None else {"calibration": calibration}
+    options = export_options.exporter_arguments(name, export_options.FileOptions(opset=opset))
+    return list(write(arch, path, **source.arguments(), **quantisation, **options))
 
 
 def measure(
@@ -575,8 +575,3 @@ def _training_config(epochs: int, batch_size: int, learning_rate: float | None, 
 
 def _label(network: Network) -> str:
     return network.name if isinstance(network, ArchSpec) else load_item(network)[0].name
-
-
-def _training(network: Network) -> Path | None:
-    """Return the folder where `network` is that of a training."""
-    return Path(network) if not isinstance(network, ArchSpec) and (Path(network) / "train.json").exists() else None

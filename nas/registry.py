@@ -49,7 +49,7 @@ ALGORITHMS = {  # SearchAlgorithm called with a Proposer, or a nas.search.strate
     "gaussian-process": "nas.search.algorithms.gaussian_process:GaussianProcess",
     "hybrid": "nas.search.algorithms.hybrid:Hybrid",
 }
-EXPORTERS = {  # function (arch, path, *, weights, provenance) -> lines to print; see also FILE_OPTIONS
+EXPORTERS = {  # function (arch, path, *, weights, provenance, signature) -> lines to print; see FILE_OPTIONS
     "json": "nas.export.json_file:export",
     "flax": "nas.export.flax.folder:export",
     "onnx": "nas.export.onnx.file:export",

@@ -1,9 +1,10 @@
 """Images for int8 export: some to calibrate the ranges of the activations, others to check int8 against float32.
 
-They are normalised as in training: by the mean and the standard deviation of the data set's training images.
+They are normalised as in training: by the mean and the standard deviation that it states. Where it states none (release
+0.1), by those of the data set's training images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.data import Dataset, channel_stats, load, resize
-from nas.errors import InvalidInput
+from nas.data import Dataset, at_resolution, load
+from nas.data import signature as signature_of_data
+from nas.data.input_spec import InputSpec, Signature
+from nas.errors import InvalidInput, UnknownName
 from nas.progress.stop import raise_if_stopped
 
 CALIBRATION_IMAGES = 256
@@ -21,24 +24,29 @@ CHECK_IMAGES = 512
 BATCH = 4  # images at once: all tensors of the network are kept
 LARGEST_NORMALISED = 1 << 28  # elements of normalised images held at once; a network of larger input gets fewer
 LARGEST_RESIZED = 1 << 30  # bytes of resized images held at once
+NAMED_CLASSES = 5  # in a line about other classes
 
 Images = NDArray[np.float32]
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, eq=False)
 class Int8Calibration:
     """Normalised images [N, H, W, C]: `images` for the ranges of the activations, `check_images` for the check.
 
-    `check_labels` is None where the data set has not as many classes as the network.
+    `check_labels` is None where their data set has not the classes of the network. `notes` say where these are not the
+    images of the training.
     """
 
     data: str
     data_digest: str
-    mean: tuple[float, ...]  # in units of full scale, per channel of the data set
+    mean: tuple[float, ...]  # in units of full scale, per channel
     std: tuple[float, ...]
     images: Images
     check_images: Images
     check_labels: NDArray[np.int32] | None
+    check_data: str = ""  # where the check images are not of `data`
+    notes: tuple[str, ...] = ()
 
     def batches(self) -> Iterator[Images]:
         """Yield the calibration images, `BATCH` at a time."""
@@ -57,39 +65,135 @@ class Int8Calibration:
 
 
 def load_calibration(
-    arch: ArchSpec, data: str, data_dir: Path | None = None, *, check_images: int = CHECK_IMAGES
+    arch: ArchSpec,
+    data: str,
+    data_dir: Path | None = None,
+    *,
+    check_images: int = CHECK_IMAGES,
+    signature: Signature | None = None,
+    provenance: Mapping[str, str] = NOTHING,
 ) -> Int8Calibration:
-    """Return the calibration images for `arch` from a data set named as in `nas.data.load`.
+    """Return the calibration images for `arch` from a data set named as in `nas.data.load`; see `build_calibration`.
 
     Raises `InvalidInput` or `UnknownName` where there is no such data set or its images do not fit the network.
     """
-    return build_calibration(arch, load(data, data_dir), check_images=check_images)
+    dataset = load(data, data_dir)
+    trained_on = _training_data(arch, dataset, data_dir, provenance)
+    return build_calibration(arch, dataset, check_images=check_images, signature=signature, trained_on=trained_on)
 
 
-def build_calibration(arch: ArchSpec, dataset: Dataset, *, check_images: int = CHECK_IMAGES) -> Int8Calibration:
-    """Return evenly spaced training images of `dataset` for the ranges, and evenly spaced test images for the check."""
+@dataclass(frozen=True)
+class TrainingData:
+    """The data of a training: its name, whether the calibration images are of it, else its images where they are found.
+
+    `missing` says why they were not.
+    """
+
+    name: str
+    is_calibration: bool
+    dataset: Dataset | None = None
+    missing: str = ""
+
+
+def build_calibration(
+    arch: ArchSpec,
+    dataset: Dataset,
+    *,
+    check_images: int = CHECK_IMAGES,
+    signature: Signature | None = None,
+    trained_on: TrainingData | None = None,
+) -> Int8Calibration:
+    """Return evenly spaced training images of `dataset` for the ranges, and evenly spaced test images for the check.
+
+    The normalisation is that of `signature`. The check images are those of the training's data, where they were found.
+    """
+    sized = _sized(arch, dataset)
+    spec = signature.input if signature else signature_of_data(sized, arch.input_shape).input
+    checked = _sized(arch, trained_on.dataset) if trained_on and trained_on.dataset else sized
+    rows = _evenly_spaced(len(sized.x_train), min(CALIBRATION_IMAGES, _most_images(arch)))
+    test_rows = _evenly_spaced(len(checked.x_test), min(check_images, _most_images(arch)))
+    known = signature.class_names if signature else None
+    fits = checked.num_classes == arch.num_classes and known in (None, checked.class_names)
+    return Int8Calibration(
+        dataset.name, sized.digest, *_statistics(spec, sized.channels),
+        spec.normalised(sized.x_train[rows]), spec.normalised(checked.x_test[test_rows]),
+        checked.y_test[test_rows] if fits else None,
+        "" if checked is sized else checked.name, tuple(_notes(sized, signature, trained_on)),
+    )  # fmt: skip
+
+
+def _statistics(spec: InputSpec, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std, one number where the images are grey and all channels of the network get the same."""
+    same = len(set(zip(spec.mean, spec.std, strict=True))) == 1
+    count = channels if same else spec.channels
+    return spec.mean[:count], spec.std[:count]
+
+
+def _most_images(arch: ArchSpec) -> int:
+    """Return how many normalised images may be held at once."""
+    return max(1, LARGEST_NORMALISED // arch.input_shape.elements)
+
+
+def _sized(arch: ArchSpec, dataset: Dataset) -> Dataset:
+    """Return `dataset` at the resolution of `arch`, of many images some, evenly spaced; `InvalidInput` if none fit."""
     height, width, channels = arch.input_shape
     if height != width:
         raise InvalidInput(f"the spec takes images of {height} x {width} pixels, but data sets have square ones")
     if dataset.channels not in (1, channels):
         raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
-    most = max(1, LARGEST_NORMALISED // (height * width * channels))
-    resized = _evenly_spaced(len(dataset.x_train), LARGEST_RESIZED // (height * width * dataset.channels))
-    train = resize(dataset.x_train[resized], height)
-    mean, std = channel_stats(replace(dataset, x_train=train))  # of the resized images, as in training
+    most = max(1, LARGEST_RESIZED // (height * width * dataset.channels))
+    if dataset.resolution != height and isinstance(dataset.x_train, np.ndarray) and len(dataset.x_train) > most:
+        kept, kept_test = (_evenly_spaced(len(x), most) for x in (dataset.x_train, dataset.x_test))
+        dataset = replace(
+            dataset, x_train=dataset.x_train[kept], y_train=dataset.y_train[kept],
+            x_test=dataset.x_test[kept_test], y_test=dataset.y_test[kept_test],
+        )  # fmt: skip
+    return at_resolution(dataset, height)
 
-    def normalised(images: NDArray[np.uint8]) -> Images:
-        scaled = (images.astype(np.float32) / 255 - mean) / std
-        return np.repeat(scaled, channels // dataset.channels, axis=-1).astype(np.float32)
 
-    rows = _evenly_spaced(len(train), min(CALIBRATION_IMAGES, most))
-    test_rows = _evenly_spaced(len(dataset.x_test), min(check_images, most))
-    fits = dataset.num_classes == arch.num_classes
-    return Int8Calibration(
-        dataset.name, dataset.digest, tuple(map(float, mean)), tuple(map(float, std)),
-        normalised(train[rows]), normalised(resize(dataset.x_test[test_rows], height)),
-        dataset.y_test[test_rows] if fits else None,
-    )  # fmt: skip
+def _training_data(
+    arch: ArchSpec, dataset: Dataset, data_dir: Path | None, provenance: Mapping[str, str]
+) -> TrainingData | None:
+    """Return the data of the training that `provenance` states, None where it states none."""
+    name, digest = provenance.get("data"), provenance.get("data_digest")
+    if name is None or digest is None:
+        return None
+    if _sized(arch, dataset).digest == digest:
+        return TrainingData(name, is_calibration=True)
+    try:
+        found = load(name, data_dir)
+        if _sized(arch, found).digest == digest:
+            return TrainingData(name, is_calibration=False, dataset=found)
+        return TrainingData(name, is_calibration=False, missing="it has changed since")
+    except (InvalidInput, UnknownName):
+        return TrainingData(name, is_calibration=False, missing="it was not found here")
+
+
+def _notes(dataset: Dataset, signature: Signature | None, trained_on: TrainingData | None) -> Iterator[str]:
+    """Yield what a reader must know where the calibration images are not those of the training."""
+    if trained_on is not None and not trained_on.is_calibration:
+        yield (
+            f"calibrated with {dataset.name}, which is not the data of the training ({trained_on.name}): the ranges of "
+            "the activations may be others"
+        )
+        if trained_on.dataset is None:
+            yield (
+                f"not checked on the test images of the training's data, {trained_on.name}: {trained_on.missing}; the "
+                f"images of the check are of {dataset.name}"
+            )
+    if signature is not None and signature.class_names != dataset.class_names:
+        yield (
+            f"{dataset.name} has other classes than the network: {_listed(dataset.class_names)}; the network has "
+            f"{_listed(signature.class_names)}"
+        )
+    if trained_on is not None and signature is None and not trained_on.is_calibration:
+        yield f"the normalisation of the training is not known: that of {dataset.name} was used"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return how many classes there are, and the names of the first."""
+    more = ", ..." if len(names) > NAMED_CLASSES else ""
+    return f"{len(names)} ({', '.join(names[:NAMED_CLASSES])}{more})"
 
 
 def _evenly_spaced(count: int, most: int) -> NDArray[Any]:

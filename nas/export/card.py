@@ -1,33 +1,64 @@
-"""The model card beside an exported file: Markdown with the sections of Mitchell et al., arXiv 1810.03993."""
+"""The model card beside an exported file: Markdown with the sections of Mitchell et al., arXiv 1810.03993.
 
+The front matter is that of https://huggingface.co/docs/hub/model-cards, which other hubs read too.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from latency_models.target import list_targets
 from nas.arch import ArchSpec
+from nas.data.input_spec import InputSpec, Signature
+from nas.export.interface import RANGES, Interface, numbers_text
 from nas.export.provenance import BUDGET_KEY, exact_costs, predicted_ms
 from nas.records.results import display_text
 
 PROVENANCE_KEYS = ("origin", "run", "seed", "data", "data_digest", "target", BUDGET_KEY, "file", "calibration",
         "calibration_data_digest")  # fmt: skip
 LABELS = {BUDGET_KEY: "latency budget"}  # of keys whose own name is not shown
+LISTED_CLASSES = 100  # more are in labels.txt alone
+FITS = {
+    "crop": "the largest centred part of the input's proportions",
+    "pad": "all of it, on the background",
+    "squash": "all of it, its proportions changed to the input's",
+}
+UNKNOWN = (
+    "Mean, std and class names are not known: these weights state none. The folder of a training has them in "
+    "train.json; one of release 0.1 gets them where the `nas train` command that made it is given once more."
+)
 
 
 def model_card(
-    name: str, arch: ArchSpec, provenance: Mapping[str, str], *, signature: str, checks: Sequence[str], loading: str
+    name: str,
+    arch: ArchSpec,
+    provenance: Mapping[str, str],
+    *,
+    interface: Interface,
+    signature: Signature | None = None,
+    checks: Sequence[str],
+    loading: str,
 ) -> str:
-    """Return the card of the file `name` as Markdown.
+    """Return the card of the file `name` as Markdown, with a front matter for model hubs.
 
-    Sections: what it is, how it was obtained, accuracy with the `checks` that were made, costs, intended use and
-    limits, and the Python code for `loading` it. `signature` says what goes in and what comes out.
+    Sections: what it is, its input and its classes, how it was obtained, accuracy with the `checks` that were made,
+    costs, intended use and limits, and the Python code for `loading` it. `interface` says what goes in and what comes
+    out; `signature` is None where mean, std and class names are not known.
     """
     height, width, channels = arch.input_shape
     return "\n".join(
         [
+            *_front_matter(provenance, interface),
             f"# {_plain(name)}",
             "",
             f"Image classification: {height} x {width} pixels, {channels} channels, {arch.num_classes} classes; "
             f"{arch.params:,} parameters, {arch.macs:,} multiply-accumulates. Architecture: {_plain(arch.name)}. "
-            f"{signature}.",
+            f"{interface.text}.",
+            "",
+            "## Input and classes",
+            "",
+            *([UNKNOWN] if signature is None else _input(signature.input, interface)),
+            *([] if signature is None else _classes(signature.class_names)),
             "",
             "## How it was obtained",
             "",
@@ -45,9 +76,10 @@ def model_card(
             "",
             "## Intended use and limits",
             "",
-            f"For images like those it was trained on, normalised alike: {_normalisation(provenance)}. It gives one of "
-            f"{arch.num_classes} classes for every image, also for one that belongs to none of them. Robustness, "
-            "fairness and use on other data were not examined. Predicted latencies are of a model, not of a device.",
+            f"For images like those it was trained on, normalised alike: {_normalisation(provenance, signature)}. "
+            f"It gives one of {arch.num_classes} classes for every image, also for one that belongs to none of them. "
+            "Robustness, fairness and use on other data were not examined. Predicted latencies are of a model, not of "
+            "a device.",
             "",
             "## How to load",
             "",
@@ -94,9 +126,40 @@ def _costs(arch: ArchSpec, provenance: Mapping[str, str]) -> list[str]:
     ]  # fmt: skip
 
 
-def _normalisation(provenance: Mapping[str, str]) -> str:
-    """Return the normalisation of the input images: that of the int8 calibration, or in general."""
+def _front_matter(provenance: Mapping[str, str], interface: Interface) -> list[str]:
+    """Return the lines of YAML in front of the card: what model hubs sort and show models by."""
+    data = Path(provenance["data"]).name if "data" in provenance else None
+    lines = ["---", "license: unknown", "pipeline_tag: image-classification", f"library_name: {interface.library}"]
+    lines += ["tags:", "- image-classification", f"- {interface.library}", "- nas-engine"]
+    lines += [] if data is None else ["datasets:", f"- {json.dumps(data)}"]
+    lines += ["metrics:", "- accuracy"]
+    return [*lines, "---", ""]
+
+
+def _input(spec: InputSpec, interface: Interface) -> list[str]:
+    """Return lines about how an image becomes the input."""
+    return [
+        f"- image: {spec.height} x {spec.width} px, {spec.colour_order}, upright as its EXIF data say; of an image of "
+        f"other proportions {FITS[spec.fit]} (fit {spec.fit}); {spec.resampling}, antialiased; transparent pixels lie "
+        f"on grey level {spec.background}",
+        f"- mean {numbers_text(spec.mean)}, std {numbers_text(spec.std)}, per channel, 255 counting as 1",
+        f"- tensor: {interface.dtype}, {interface.layout}; {RANGES[interface.dtype]}",
+    ]
+
+
+def _classes(names: Sequence[str]) -> list[str]:
+    """Return a table of the class names by output, and where there are too many, where the others are."""
+    rows = [f"| {output} | {_plain(name)} |" for output, name in enumerate(names[:LISTED_CLASSES])]
+    more = [] if len(names) <= LISTED_CLASSES else ["", f"All {len(names):,} classes: labels.txt."]
+    return ["", "| output | class |", "| ---: | --- |", *rows, *more]
+
+
+def _normalisation(provenance: Mapping[str, str], signature: Signature | None) -> str:
+    """Return the normalisation of the input images: that of the training, else that of the int8 calibration."""
+    if signature is not None:
+        mean, std = numbers_text(signature.input.mean), numbers_text(signature.input.std)
+        return f"(x / 255 - mean) / std with mean {mean} and std {std}"
     if "input_mean" in provenance:
         mean, std = provenance["input_mean"], provenance["input_std"]
-        return f"(x / 255 - mean) / std with mean {mean} and std {std}"
-    return "(x / 255 - mean) / std, mean and std those of the training images per channel"
+        return f"(x / 255 - mean) / std with mean {mean} and std {std}, those of the calibration images"
+    return "(x / 255 - mean) / std, with the mean and std of the training, which are not known here"

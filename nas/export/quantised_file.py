@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
+from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.export.atomic_write import card_path, check_new_files, write_together
 from nas.export.calibration import Int8Calibration
 from nas.export.card import model_card
+from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
 from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import need
@@ -28,7 +30,7 @@ class QuantisedFile:
 
     packages: tuple[str, ...]  # as imported
     runtime_name: str
-    signature: str  # inputs and outputs, for the model card
+    interface: Interface
     check: Callable[[ArchSpec], None]  # `InvalidInput` for a network that the format cannot hold
     content: Callable[
         [ArchSpec, Tensors, Mapping[str, str], Int8Calibration, FileOptions], tuple[bytes, str]
@@ -38,7 +40,8 @@ class QuantisedFile:
 
     def export(
         self, arch: ArchSpec, out: Path, *, calibration: Int8Calibration, weights: Mapping[str, Any] | None = None,
-        provenance: Mapping[str, str] | None = None, options: FileOptions = DEFAULT,
+        provenance: Mapping[str, str] | None = None, signature: Signature | None = None,
+        options: FileOptions = DEFAULT,
     ) -> list[str]:  # fmt: skip
         """Write the new file `out` with its card and return lines to print; as `SingleFile.export`, in int8.
 
@@ -48,20 +51,25 @@ class QuantisedFile:
         """
         need(*self.packages)
         self.check(arch)
-        check_new_files(out)
+        check_signature(signature, arch)
+        beside = files_beside(out, companions(signature, self.interface))
+        check_new_files(out, *beside)
         weights, known = checked_weights(arch, weights, provenance)
         known |= calibration.provenance()
         described = metadata(arch, known, *(package.replace("_", "-") for package in self.packages))
+        described |= input_metadata(signature, self.interface)
         tensors: Tensors = lambda name, _: np.asarray(weights[name])  # noqa: E731
         content, quantised = self.content(arch, tensors, described, calibration, options)
         found, expected = self.run(content, calibration.check_images), logits(arch, weights, calibration.check_images)
-        checks = [quantised, self._check(found, expected, calibration)]
-        loading = self.loading.format(name=out.name)
-        text = model_card(out.name, arch, known, signature=self.signature, checks=checks, loading=loading)
-        write_together({card_path(out): text, out: content})
+        checks = [*calibration.notes, quantised, self._check(found, expected, calibration)]
+        text = model_card(
+            out.name, arch, known,
+            interface=self.interface, signature=signature, checks=checks, loading=self.loading.format(name=out.name),
+        )  # fmt: skip
+        write_together({**beside, card_path(out): text, out: content})
         return [
-            f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {self.signature}",
-            f"wrote {card_path(out)}",
+            f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {self.interface.text}",
+            *(f"wrote {path}" for path in (*beside, card_path(out))),
             *weights_messages(known),
             *checks,
         ]
@@ -73,10 +81,13 @@ class QuantisedFile:
         if not error <= TOLERANCE:
             raise InvalidInput(
                 f"the int8 model's logits are off by {error:.2f} of their size ({TOLERANCE} is allowed); nothing was "
-                "written: train longer, calibrate with the training data, or export float32"
+                + "; ".join(
+                    ["written: train longer, calibrate with the training data, or export float32", *calibration.notes]
+                )
             )
+        checked = calibration.check_data or calibration.data
         line = (
-            f"checked in {self.runtime_name} on {len(expected)} test images of {calibration.data}: same class as "
+            f"checked in {self.runtime_name} on {len(expected)} test images of {checked}: same class as "
             f"float32 on {agreement(found, expected):.2%}, largest difference of the logits {absolute:.1e}, "
             f"error {error:.3f}"
         )

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
+from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.export.atomic_write import card_path, check_new_files, write_together
 from nas.export.card import model_card
+from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
 from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import INSTALL, installed, need
@@ -30,7 +32,7 @@ class SingleFile:
     writer: str
     runtime: str
     runtime_name: str
-    signature: str  # inputs and outputs, for the model card
+    interface: Interface
     content: Callable[
         [ArchSpec, Tensors, Mapping[str, str], FileOptions], bytes
     ]  # spec, weights, metadata, options -> file
@@ -40,41 +42,52 @@ class SingleFile:
 
     def export(
         self, arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
-        provenance: Mapping[str, str] | None = None, options: FileOptions = DEFAULT,
+        provenance: Mapping[str, str] | None = None, signature: Signature | None = None,
+        options: FileOptions = DEFAULT,
     ) -> list[str]:  # fmt: skip
         """Write the new file `out` and return lines to print; weights and provenance as in nas.export.flax.folder.
 
+        With a `signature`, labels.txt and preprocessor_config.json go beside it, and the metadata say the same.
         The runtime, where it is installed, loads the model and must give this package's logits for two images; else a
         line says that it was not verified. The same weights and provenance give the same bytes. `InvalidInput` where
         the writer is not installed, weights do not fit, `out` exists or logits differ; then nothing is written.
         """
         need(self.writer)
-        beside = [out.with_name(f"{out.name}.json")] if self.metadata_beside else []
-        check_new_files(out, *beside)
+        check_signature(signature, arch)
+        interface = self.interface
+        beside = files_beside(out, companions(signature, interface))
+        separate = [out.with_name(f"{out.name}.json")] if self.metadata_beside else []
+        check_new_files(out, *beside, *separate)
         weights, known = checked_weights(arch, weights, provenance)
-        content = self.bytes_of(arch, weights, known, options)
+        content = self.bytes_of(arch, weights, known, signature, options)
         check = self._check(arch, weights, content)
-        loading = self.loading.format(name=out.name)
-        text = model_card(out.name, arch, known, signature=self.signature, checks=[check], loading=loading)
-        described = dict.fromkeys(beside, dump_json(self.metadata_of(arch, known)))
-        write_together({**described, card_path(out): text, out: content})
+        text = model_card(
+            out.name, arch, known,
+            interface=interface, signature=signature, checks=[check], loading=self.loading.format(name=out.name),
+        )  # fmt: skip
+        beside |= dict.fromkeys(separate, dump_json(self.metadata_of(arch, known, signature)))
+        write_together({**beside, card_path(out): text, out: content})
         return [
-            f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {self.signature}",
+            f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {interface.text}",
             *(f"wrote {path}" for path in (*beside, card_path(out))),
             *weights_messages(known),
             check,
         ]
 
     def bytes_of(
-        self, arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str], options: FileOptions = DEFAULT
-    ) -> bytes:
+        self, arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str],
+        signature: Signature | None = None, options: FileOptions = DEFAULT,
+    ) -> bytes:  # fmt: skip
         """Return the content of the file, with spec, provenance and versions as its metadata."""
-        described = self.metadata_of(arch, provenance)
+        described = self.metadata_of(arch, provenance, signature)
         return self.content(arch, lambda name, _: np.asarray(weights[name]), described, options)
 
-    def metadata_of(self, arch: ArchSpec, provenance: Mapping[str, str]) -> dict[str, str]:
+    def metadata_of(
+        self, arch: ArchSpec, provenance: Mapping[str, str], signature: Signature | None = None
+    ) -> dict[str, str]:
         """Return the metadata of the file."""
-        return metadata(arch, provenance, self.writer.replace("_", "-"))
+        described = metadata(arch, provenance, self.writer.replace("_", "-"))
+        return described | input_metadata(signature, self.interface)
 
     def _check(self, arch: ArchSpec, weights: Mapping[str, Any], content: bytes) -> str:
         """Return a line with the result of the check; `InvalidInput` where the logits differ."""

@@ -12,6 +12,7 @@ from nas.errors import InvalidInput
 from nas.export import atomic_write
 from nas.export.card import model_card
 from nas.export.flax import folder as flax_folder
+from nas.export.interface import Interface
 from nas.export.provenance import folder_provenance, measured_latency, metadata
 from tests.export.test_export import SAME, provenance, some_weights
 from tests.support.run_folder import make_run
@@ -28,7 +29,8 @@ TRAINED = {
 def card_of_network(provenance: dict[str, str]) -> str:
     """Return a card of the small network."""
     checks = ["checked somewhere"]
-    return model_card("a.onnx", SAME, provenance, signature="in to out", checks=checks, loading="\nload()\n")
+    interface = Interface("in to out", "onnx")
+    return model_card("a.onnx", SAME, provenance, interface=interface, checks=checks, loading="\nload()\n")
 
 
 def test_a_card_states_what_is_known_and_what_is_not() -> None:

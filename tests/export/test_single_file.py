@@ -218,7 +218,7 @@ def test_the_file_of_a_run_names_it_and_its_seed(
 ) -> None:
     run = make_run(tmp_path / "run", count=3)
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxruntime" else name)
-    assert main(["export", str(run), "--format", "onnx", "-o", str(tmp_path / "a.onnx")]) == 0
+    assert main(["export", str(run), "--random-weights", "--format", "onnx", "-o", str(tmp_path / "a.onnx")]) == 0
     described = metadata(tmp_path / "a.onnx")
     assert described["provenance.run"] == "run" and described["provenance.seed"].isdecimal()
     assert "random initialisation" in described["provenance.origin"]

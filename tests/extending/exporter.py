@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from nas.arch import ArchSpec
+from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.files import write_whole
 
 
 def export(
-    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
-) -> list[str]:
-    """Write a row per kernel into the new file `out`, and return lines to print. The weights are not needed."""
+    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, str] | None = None, signature: Signature | None = None,
+) -> list[str]:  # fmt: skip
+    """Write a row per kernel into the new file `out`, and return lines to print. Weights are not needed."""
     if out.exists():
         raise InvalidInput(f"{out} exists; name another file, or remove it")
     text = io.StringIO()

@@ -14,10 +14,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("what to export")
     add_spec(network)
     network.add_argument("--weights", metavar="W", help="folder of a training, or its weights.safetensors")
+    network.add_argument(
+        "--random-weights", action="store_true", help="of a run whose network was not trained: export it nevertheless"
+    )
     network.add_argument("--measured", metavar="CSV", help="latency of the network, by nas measure, for its model card")
     int8 = parser.add_argument_group("quantisation")
-    int8.add_argument("--quantize", metavar="Q", help="int8, for onnx and tflite; needs --calibration")
-    int8.add_argument("--calibration", metavar="D", help="images for int8: name, .npz file or folder")
+    int8.add_argument("--quantize", metavar="Q", help="int8, for onnx and tflite")
+    int8.add_argument(
+        "--calibration", metavar="D", help="images for int8: name, .npz file or folder (default: those of the training)"
+    )
     add_data_dir(int8)
     output = parser.add_argument_group("output")
     output.add_argument(

@@ -66,7 +66,7 @@ def next_commands(result: Result, run: Path) -> tuple[str, ...]:
     return (
         f"nas compare {run} --targets {device}",
         f"nas train {run} --proxy --from-supernet --out {run}-trained",
-        f"nas export {run} --format flax --out {run}.flax",
+        f"nas export {run} --format json --out {run}.json",
     )
 
 

@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec, save_arch
+from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.export.card import model_card
 from nas.export.folders import atomic_folder, check_new_folder
+from nas.export.interface import Interface, check_signature, companions, input_metadata
 from nas.export.provenance import metadata
 from nas.export.weights import checked_weights, difference, fixed_images, logits, weights_messages
 from nas.files import write_whole
@@ -34,7 +36,7 @@ SOURCES = (  # of nas/nn, in the order in which they need each other
     "blocks/inverted_residual.py", "blocks/mixconv.py", "blocks/mobile_mqa.py", "blocks/head.py",
 )  # fmt: skip
 CHECK_TIMEOUT_S = 600
-SIGNATURE = "A stand-alone Flax model: images [N, H, W, C] -> logits, float32"
+INTERFACE = Interface("A stand-alone Flax model: images [N, H, W, C] -> logits, float32", "flax")
 LOADING = """
 import sys; sys.path.insert(0, "{name}")
 from model import load
@@ -44,8 +46,9 @@ logits = model(images)  # float32 [N, H, W, C]
 
 
 def export(
-    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
-) -> list[str]:
+    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, str] | None = None, signature: Signature | None = None,
+) -> list[str]:  # fmt: skip
     """Write the folder `out`, which must not exist or be empty, and return lines to print.
 
     `provenance` says where the weights come from: its entry "arch" must be the digest of the spec that they were
@@ -53,12 +56,15 @@ def export(
     says so. The written model is run in a process of its own, without this package, and must give this package's
     logits. `InvalidInput` where weights do not fit, the folder is not empty or logits differ; then nothing is written.
     """
+    check_signature(signature, arch)
     weights, known = checked_weights(arch, weights, provenance)
     check_new_folder(out)
+    beside = companions(signature, INTERFACE)
+    described = metadata(arch, known, "jax", "flax") | input_metadata(signature, INTERFACE)
     with atomic_folder(out) as folder:
         save_weights(folder / "weights.safetensors", weights, arch, known["origin"])
         save_arch(arch, folder / "arch.json")
-        write_whole(folder / "model.py", model_source(arch, metadata(arch, known, "jax", "flax") | known))
+        write_whole(folder / "model.py", model_source(arch, described | known))
         images = fixed_images(arch)
         absolute, relative = difference(run_model(folder, images), logits(arch, weights, images))
         if not relative <= TOLERANCE:
@@ -66,11 +72,16 @@ def export(
         check = (
             f"checked without this package: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
         )
-        loading = LOADING.format(name=out.name)
-        text = model_card(out.name, arch, known, signature=SIGNATURE, checks=[check], loading=loading)
+        text = model_card(
+            out.name, arch, known,
+            interface=INTERFACE, signature=signature, checks=[check], loading=LOADING.format(name=out.name),
+        )  # fmt: skip
         write_whole(folder / "README.md", text)
+        for name, content in beside.items():
+            write_whole(folder / name, content)
     return [
-        f"wrote {out}: model.py, weights.safetensors, arch.json, README.md ({arch.params:,} parameters)",
+        f"wrote {out}: {', '.join(('model.py', 'weights.safetensors', 'arch.json', 'README.md', *beside))} "
+        f"({arch.params:,} parameters)",
         *weights_messages(known),
         f"{check}; try: python {out}/model.py",
     ]

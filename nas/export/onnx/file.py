@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
+from nas.export.interface import Interface
 from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
@@ -31,7 +32,7 @@ FORMAT = SingleFile(
     writer="onnx",
     runtime="onnxruntime",
     runtime_name="ONNX Runtime",
-    signature="images [N, C, H, W] -> logits, float32",
+    interface=Interface("images [N, C, H, W] -> logits, float32", "onnx", "NCHW"),
     content=content,
     run=run,
     loading="""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
+from nas.export.interface import Interface
 from nas.export.lowering import Tensors
 from nas.export.onnx.file import FORMAT as FLOAT
 from nas.export.onnx.file import run
@@ -24,7 +25,9 @@ def content(
 FORMAT = QuantisedFile(
     packages=("onnx", "onnxruntime"),
     runtime_name="ONNX Runtime",
-    signature="images float32 [N, C, H, W] -> logits float32, int8 inside (QDQ, weights per channel)",
+    interface=Interface(
+        "images float32 [N, C, H, W] -> logits float32, int8 inside (QDQ, weights per channel)", "onnx", "NCHW"
+    ),
     check=lambda _: None,
     content=content,
     run=run,

@@ -14,6 +14,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
+from nas.export.interface import Interface
 from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
@@ -60,7 +61,7 @@ FORMAT = SingleFile(
     writer="jax",
     runtime="jax",
     runtime_name="jax.export",
-    signature="images [N, H, W, C] -> logits, float32, any N",
+    interface=Interface("images [N, H, W, C] -> logits, float32, any N", "jax"),
     content=content,
     run=run,
     loading="""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
+from nas.export.interface import Interface
 from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
@@ -44,7 +45,7 @@ FORMAT = SingleFile(
     writer="ai_edge_litert",
     runtime="ai_edge_litert",
     runtime_name="LiteRT",
-    signature="images [N, H, W, C] -> logits, float32",
+    interface=Interface("images [N, H, W, C] -> logits, float32", "tflite"),
     content=content,
     run=run,
     loading=loading_code(SET_FLOAT_INPUT),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
+from nas.export.interface import Interface
 from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.quantised_file import QuantisedFile
@@ -39,7 +40,9 @@ network.set_tensor(index, (images / scale + zero).round().clip(-128, 127).astype
 FORMAT = QuantisedFile(
     packages=("ai_edge_litert",),
     runtime_name="LiteRT",
-    signature="images int8 [1, H, W, C] -> logits int8, integers throughout (weights per channel)",
+    interface=Interface(
+        "images int8 [1, H, W, C] -> logits int8, integers throughout (weights per channel)", "tflite", dtype="int8"
+    ),
     check=check_supported,
     content=content,
     run=run,

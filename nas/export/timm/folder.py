@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from importlib.resources import files
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
+from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.export.card import model_card
 from nas.export.folders import atomic_folder, check_new_folder
+from nas.export.interface import Interface, check_signature, companions, input_metadata
 from nas.export.packages import installed
 from nas.export.provenance import metadata
 from nas.export.timm.blocks import timm_network
@@ -28,7 +30,7 @@ from nas.files import dump_json, write_whole
 
 TOLERANCE = 1e-4  # largest max|y - y*| / max|y*|
 CHECK_TIMEOUT_S = 600
-SIGNATURE = "For timm: images [N, C, H, W] -> logits, float32"
+INTERFACE = Interface("For timm: images [N, C, H, W] -> logits, float32", "timm", "NCHW")
 LOADING = """
 import sys; sys.path.insert(0, "{name}")
 from build import build
@@ -38,38 +40,47 @@ METADATA_KEY = "nas.export"  # one key only: safetensors does not fix the order 
 
 
 def export(
-    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None, provenance: Mapping[str, str] | None = None
-) -> list[str]:
+    arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, str] | None = None, signature: Signature | None = None,
+) -> list[str]:  # fmt: skip
     """Write the folder `out`, which must not exist or be empty, and return lines to print; see nas.export.flax.folder.
 
     `InvalidInput` where timm has no block for an op, weights do not fit or logits differ; then nothing is written.
     """
+    check_signature(signature, arch)
     weights, known = checked_weights(arch, weights, provenance)
     check_new_folder(out)
-    content = contents(arch, weights, known)
+    beside = companions(signature, INTERFACE)
+    files = contents(arch, weights, known, signature)
     with atomic_folder(out) as folder:
-        for name, one in content.items():
+        for name, one in files.items():
             write_whole(folder / name, one)
         check = _check(arch, weights, folder)
-        loading = LOADING.format(name=out.name)
-        text = model_card(out.name, arch, known, signature=SIGNATURE, checks=[check], loading=loading)
+        text = model_card(
+            out.name, arch, known,
+            interface=INTERFACE, signature=signature, checks=[check], loading=LOADING.format(name=out.name),
+        )  # fmt: skip
         write_whole(folder / "README.md", text)
+        for name, content in beside.items():
+            write_whole(folder / name, content)
     return [
-        f"wrote {out}: {', '.join(content)}, README.md ({arch.params:,} parameters)",
+        f"wrote {out}: {', '.join((*files, *beside))}, README.md ({arch.params:,} parameters)",
         *weights_messages(known),
         check,
     ]
 
 
-def contents(arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str]) -> dict[str, bytes | str]:
+def contents(
+    arch: ArchSpec, weights: Mapping[str, Any], provenance: Mapping[str, str], signature: Signature | None = None
+) -> dict[str, bytes | str]:
     """Return all files but the card, name -> content; the same weights give the same bytes."""
     network = timm_network(arch, lambda name, _: np.asarray(weights[name]))
-    described = metadata(arch, provenance, "safetensors")
+    described = metadata(arch, provenance, "safetensors") | input_metadata(signature, INTERFACE)
     stored = {METADATA_KEY: json.dumps(described, sort_keys=True)}
     return {
         "network.json": dump_json(network.to_dict() | {"input_size": list(arch.input_shape), "metadata": described}),
         "model.safetensors": safetensors.numpy.save(network.tensors, stored),
-        "build.py": files("nas.export.timm").joinpath("build.py").read_text(),
+        "build.py": package_files("nas.export.timm").joinpath("build.py").read_text(),
     }
 
 

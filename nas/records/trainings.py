@@ -1,0 +1,43 @@
+"""The training of the network that a run found: which folder beside or inside the run has it."""
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+from nas.files import read_json
+from nas.records.results import result_of_run
+
+DEPLOYED = "deployed"  # RUN-deployed: the folder of nas deploy
+TRAINING = "training"  # in the folder of nas deploy: the training
+
+
+def deployed_folder(network: Path) -> Path:
+    """Return the folder where the network of a run or a training is deployed, unless another one is named."""
+    named = network if network.name not in ("", "..") else network.resolve()
+    return named.with_name(f"{named.name}-{DEPLOYED}")
+
+
+def training_of_run(run: Path) -> Path | None:
+    """Return the folder of a finished training of the very network that `run` found, by its digest; None without one.
+
+    Looked up in this order: RUN-deployed/training, folders in RUN, RUN-* and train-RUN-* beside it, in alphabetical
+    order. A proxy's training is none of them.
+    """
+    digest = result_of_run(run).arch.digest
+    return next((folder for folder in _candidates(run) if _digest(folder) == digest), None)
+
+
+def _candidates(run: Path) -> Iterator[Path]:
+    """Yield the folders that may be trainings of the network of `run`."""
+    yield deployed_folder(run) / TRAINING
+    yield from sorted(path.parent for path in run.glob("*/train.json"))
+    name, beside = glob.escape(run.resolve().name), run.resolve().parent
+    for pattern in (f"{name}-*/train.json", f"{name}-*/{TRAINING}/train.json", f"train-{name}-*/train.json"):
+        yield from sorted(path.parent for path in beside.glob(pattern))
+
+
+def _digest(folder: Path) -> str | None:
+    """Return the digest of the network that was trained in `folder`, None where it is no finished training."""
+    path = folder / "train.json"
+    data = read_json(path) if path.is_file() else None
+    return data.get("digest") if isinstance(data, dict) else None
