@@ -1,6 +1,7 @@
 """Targets: one device per file `targets/NAME.toml`, every value with its source, and the models made of them.
 
-Adding a device is adding one file. It holds `unit` and `dtype` (optionally `aliases`), and one table per value:
+Adding a device is adding one file. It holds `unit` and `dtype` (optionally `aliases`, and `name` where that is not the
+file's), and one table per value:
 
     [bandwidth_gb_per_s]
     value = 103
@@ -42,7 +43,7 @@ NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *OVERHEADS)  # as keys in fil
 TEXTS = ("unit", "dtype")
 EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
-KNOWN = {*NUMBERS, *TEXTS, "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration"}
+KNOWN = {*NUMBERS, *TEXTS, "name", "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration"}
 FILE_KEYS = {"launch_overhead_ms": "floor_ms"}  # field of a target -> its key in files, where they differ
 FIELDS = {key: field for field, key in FILE_KEYS.items()}
 Rows = tuple[tuple[str, SourcedValue[float]], ...]  # of a table of sourced values, by name
@@ -213,7 +214,10 @@ def _at_address(name: str) -> Target:
 
 
 def parse_target(name: str, toml: str, where: str) -> Target:
-    """Return the target `name` in the text `toml`; `InvalidInput` names `where` and the field that does not fit."""
+    """Return the target in the text `toml`, called `name` where that states none.
+
+    `InvalidInput` names `where` and the field that does not fit.
+    """
     try:
         data = tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
@@ -244,7 +248,7 @@ def parse_target(name: str, toml: str, where: str) -> Target:
     if type(overlap) is not bool:
         raise InvalidInput(f"{where}: overlap must be true or false, got {overlap!r:.60}")
     return Target(
-        name=name,
+        name=text(data.get("name", name), f"{where}: name"),
         unit=text(data["unit"], f"{where}: unit"),
         dtype=data["dtype"],
         aliases=tuple(strings(data.get("aliases", []), f"{where}: aliases")),

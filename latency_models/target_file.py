@@ -7,9 +7,10 @@ from latency_models.sourced_values import SourcedValue
 from latency_models.target import FILE_KEYS, Target
 
 
-def target_toml(target: Target) -> str:
-    """Return the text of the file that `load_target` reads as `target`."""
-    lines = [f"unit = {_toml(target.unit)}", f"dtype = {_toml(target.dtype)}"]
+def target_toml(target: Target, stem: str | None = None) -> str:
+    """Return the text that `load_target` reads as `target` from the file `stem`.toml, by default NAME.toml."""
+    named = [] if stem in (None, target.name) else [f"name = {_toml(target.name)}"]
+    lines = [*named, f"unit = {_toml(target.unit)}", f"dtype = {_toml(target.dtype)}"]
     if target.batch != 1:
         lines.append(f"batch = {target.batch}")
     if not target.overlap:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from latency_models.calibration import calibrate as calibration_fit
+    from latency_models.calibration import doubts as calibration_doubts
     from latency_models.calibration import measurements as measured_latencies
     from latency_models.calibration.calibrate import CalibrationReport
     from latency_models.target import Dtype
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from nas.training.loop import TrainingProgress, TrainResult
 else:  # what is heavy is imported when it is first used
     benchmark = lazy("nas.measure.benchmark")
+    calibration_doubts = lazy("latency_models.calibration.doubts")
     calibration_fit = lazy("latency_models.calibration.calibrate")
     candidate_training = lazy("nas.training.candidates")
     comparing = lazy("nas.compare.compare")
@@ -508,10 +510,12 @@ def calibrate(
     like: str | None = None,
     dtype: "Dtype" = "fp32",
     out: str | Path | None = None,
+    force: bool = False,
 ) -> "CalibrationReport":
-    """Fit a target to a CSV of measured latencies, write it as a .toml file, and return the fit with its errors.
+    """Fit a target to a table of measured latencies, write it as a .toml file, and return the fit with its errors.
 
-    `out` is by default NAME.toml; `like` names a target of similar byte widths, which then gives the data type.
+    `out` is by default NAME.toml; `like` names a target of similar byte widths, which then gives the data type. A fit
+    that is no better than chance is refused with `InvalidInput`, unless `force` is given.
     """
     path = Path(out) if out is not None else Path(f"{name}.toml")
     if path.exists():
@@ -520,7 +524,8 @@ def calibrate(
     report = calibration_fit.calibrate(
         measured_latencies.read_measurements(Path(measurements)), name, like=base, dtype=dtype
     )
-    write_whole(path, target_toml(report.target))
+    calibration_doubts.refuse_chance(report.doubt, path, force)
+    write_whole(path, target_toml(report.target, path.stem))
     return report
 
 

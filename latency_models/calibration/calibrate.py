@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from latency_models.calibration.doubts import chance_doubt, unit_doubt
 from latency_models.calibration.energy_fit import EnergyFit, fit_energy
 from latency_models.calibration.fit import Fit, fit
 from latency_models.calibration.measurements import Measurement, Measurements
@@ -54,6 +55,7 @@ class CalibrationReport:
     residuals: tuple[Residual, ...]  # the worst first
     warnings: tuple[str, ...]
     energy: EnergyFit | None
+    doubt: str | None = None  # why the fit, of latency or energy, is no better than chance; None where it is
 
 
 def plain_template(name: str, dtype: Dtype) -> Roofline:
@@ -97,10 +99,15 @@ def calibrate(
     energy = _energy(networks, workload, fitted, model)
     if energy:
         target = replace(target, energy=_energy_rows(energy))
-    warnings = [*_warnings(fitted, workload, latency_ms, each), *_outliers(networks, errors), *_mixed(measured)]
-    return CalibrationReport(
-        target, model, each, _residuals(networks, fitted.predict(workload), errors), tuple(warnings), energy
-    )
+    doubt = chance_doubt(np.median(validated[KIND_AWARE], axis=0), latency_ms) or (energy.doubt if energy else None)
+    found = [
+        *(line for line in (doubt, unit_doubt(networks, like, dtype)) if line),
+        *_warnings(fitted, workload, latency_ms, each),
+        *_outliers(networks, errors),
+        *_mixed(measured),
+    ]
+    residuals = _residuals(networks, fitted.predict(workload), errors)
+    return CalibrationReport(target, model, each, residuals, tuple(found), energy, doubt)
 
 
 def _check(latency_ms: Array) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from latency_models.calibration.doubts import chance_doubt
 from latency_models.calibration.fit import relative_least_squares
 from latency_models.calibration.validation import FOLDS, LEAVE_ONE_OUT_BELOW, Scores, scores
 from latency_models.energy import MJ_PER_PJ
@@ -23,6 +24,7 @@ class EnergyFit:
     pj_per_byte: float
     scores: Scores
     ridge_regression: Scores
+    doubt: str | None = None  # why the fit is no better than chance; None where it is
 
 
 def fit_energy(workload: Workload, latency_ms: Array, energy_mj: Array, rows: Rows) -> EnergyFit:
@@ -52,6 +54,7 @@ def fit_energy(workload: Workload, latency_ms: Array, energy_mj: Array, rows: Ro
         mj_per_byte / MJ_PER_PJ,
         scores(ours, expected),
         scores(theirs, expected),
+        chance_doubt(ours, expected, "energy"),
     )
 
 

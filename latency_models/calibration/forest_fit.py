@@ -7,10 +7,19 @@ from typing import Any
 import numpy as np
 
 from latency_models.calibration.calibrate import plain_template
+from latency_models.calibration.doubts import chance_doubt, unit_doubt
 from latency_models.calibration.energy_fit import coefficients, ridge_regression
 from latency_models.calibration.fit import fit
 from latency_models.calibration.measurements import Measurement, Measurements
-from latency_models.calibration.validation import FITTERS, KIND_AWARE, Fitter, Scores, cross_validation
+from latency_models.calibration.validation import (
+    FITTERS,
+    KIND_AWARE,
+    Fitter,
+    Scores,
+    cross_validated,
+    mean_scores,
+    scores,
+)
 from latency_models.forest import COLUMNS, SEED, TREES, Forest, Quantity, Tree, feature_names, features_of
 from latency_models.workload import Array, Rows, Workload
 from nas.arch import ArchSpec
@@ -27,6 +36,8 @@ class ForestReport:
     forest: Forest
     range: tuple[float, float]  # smallest and largest measured value
     scores: Mapping[str, Scores]
+    warnings: tuple[str, ...] = ()
+    doubt: str | None = None  # why the forest is no better than chance; None where it is
 
 
 def ridge_fitter(features: Array) -> Fitter:
@@ -75,11 +86,14 @@ def forest_of(measured: Measurements, of: Quantity = "latency") -> ForestReport:
     workload = Workload.of(archs, batches, plain_template("device", "fp32"))
     latency_ms = np.array([item.latency_ms for item in networks])
     forms = fitters(features_of(archs, batches), of, latency_ms)
-    scores = {form: cross_validation(fitter, workload, values) for form, fitter in forms.items()}
+    validated = {form: cross_validated(fitter, workload, values) for form, fitter in forms.items()}
+    each = {form: mean_scores([scores(row, values) for row in rows]) for form, rows in validated.items()}
     forest = replace(
-        fit_forest(archs, batches, values, of=of), cross_validated_mape_percent=round(scores[FOREST].mape_percent, 4)
+        fit_forest(archs, batches, values, of=of), cross_validated_mape_percent=round(each[FOREST].mape_percent, 4)
     )
-    return ForestReport(forest, (float(values.min()), float(values.max())), scores)
+    doubt = chance_doubt(np.median(validated[FOREST], axis=0), values, of)
+    found = tuple(filter(None, (doubt, unit_doubt(networks, None) if of == "latency" else None)))
+    return ForestReport(forest, (float(values.min()), float(values.max())), each, found, doubt)
 
 
 def _value(item: Measurement, of: Quantity) -> float | None:

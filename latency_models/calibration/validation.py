@@ -141,11 +141,6 @@ def cross_validated(fitter: Fitter, workload: Workload, latency_ms: Array) -> Ar
     return predicted
 
 
-def cross_validation(fitter: Fitter, workload: Workload, latency_ms: Array) -> Scores:
-    """Return the mean scores over the repeats of a cross-validation."""
-    return mean_scores([scores(row, latency_ms) for row in cross_validated(fitter, workload, latency_ms)])
-
-
 def half_width(predicted: Array, measured: Array, coverage: float = COVERAGE) -> float:
     """Return the half-width relative to a prediction that holds a share `coverage` of unseen networks.
 

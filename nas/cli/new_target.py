@@ -22,8 +22,6 @@ def new_file(args: argparse.Namespace, suffix: str, kind: str) -> Path:
     name = args.name or stem
     if not NAME.fullmatch(name) or name.endswith(suffix):
         raise InvalidInput(f"--name must be letters, digits, '.', '_' and '-' without {suffix}, got '{name}'")
-    if args.name and stem != args.name:
-        raise InvalidInput(f"a {kind} is named after its file: --name {args.name} and -o {path} contradict; give one")
     if taken := [target.name for target in list_targets() if name in (target.name, *target.aliases)]:
         raise InvalidInput(f"the name '{name}' is taken by the target {taken[0]} of this engine; choose another --name")
     if path.exists():

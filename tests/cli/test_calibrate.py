@@ -116,7 +116,7 @@ def test_bad_files_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]
         (["--name", "edgetpu"], "the name 'edgetpu' is taken by the target pixel8-edgetpu"),
         (["--name", "a/b"], "--name must be letters, digits"),
         (["--name", "mine", "-o", "mine.json"], "so -o must end so, got mine.json"),
-        (["--name", "mine", "-o", "yours.toml"], "contradict; give one"),
+        (["--name", "rpi5", "-o", "mine.toml"], "the name 'rpi5' is taken by the target rpi5"),
         (["-o", "no/mine.toml"], "there is no folder no"),
         (["--name", "mine", "--like", "pixel6-cp"], "did you mean 'pixel6-cpu'"),
         (["--name", "mine", "--dtype", "int9"], "--dtype must be one of int8, fp16, fp32, got 'int9'"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from latency_models.calibration.calibrate import CalibrationReport, calibrate
+from latency_models.calibration.doubts import refuse_chance
 from latency_models.calibration.measurements import read_measurements
 from latency_models.target_file import target_toml
 from nas.cli.flags.calibrate import TARGET_SUFFIX
@@ -18,8 +19,10 @@ def run(args: argparse.Namespace) -> None:
     """Fit and write a target."""
     path = new_file(args, TARGET_SUFFIX, "target")
     like, dtype = like_and_dtype(args)
-    report = calibrate(read_measurements(Path(args.measurements)), path.stem, like=like, dtype=dtype)
-    write_whole(path, target_toml(report.target))
+    name = args.name or path.stem
+    report = calibrate(read_measurements(Path(args.measurements)), name, like=like, dtype=dtype)
+    refuse_chance(report.doubt, path, args.force)
+    write_whole(path, target_toml(report.target, path.stem))
     show(args, report_json(report, path), "nas.cli.tables.calibration:calibration_tables", report, path)
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from latency_models.calibration.doubts import refuse_chance
 from latency_models.calibration.forest_fit import ForestReport, forest_of
 from latency_models.calibration.measurements import read_measurements
 from latency_models.forest import forest_text
@@ -17,6 +18,7 @@ def run(args: argparse.Namespace) -> None:
     """Grow and write a forest."""
     path = new_file(args, FOREST_SUFFIX, "forest")
     report = forest_of(read_measurements(Path(args.measurements)), args.of or "latency")
+    refuse_chance(report.doubt, path, args.force)
     write_whole(path, forest_text(report.forest))
     show(args, forest_json(report, path), "nas.cli.tables.forest:forest_tables", report, path)
 
@@ -34,4 +36,5 @@ def forest_json(report: ForestReport, path: Path) -> dict[str, Any]:
         "features": len(forest.features),
         "trees": len(forest.trees),
         "scores": {form: vars(each) for form, each in report.scores.items()},
+        "warnings": list(report.warnings),
     }

@@ -27,6 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     proposals.add_argument("--seed", type=seed, metavar="S", help="of proposals (default: 0)")
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--out", metavar="PATH", help=f"new file (default: NAME.toml), or folder ({TO_MEASURE})")
+    output.add_argument("--force", action="store_true", help="write a fit that is no better than chance too")
     add_json(output)
     parser.set_defaults(check=check)
 

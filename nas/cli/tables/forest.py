@@ -27,4 +27,5 @@ def forest_tables(report: ForestReport, path: Path) -> Group:
         lines.append(
             f"warning: '{best}' has the smaller error on networks left out; prefer it, or measure more networks"
         )
+    lines += [f"warning: {warning}" for warning in report.warnings]
     return Group(table, Text("\n".join([*lines, f"wrote {path}"])))
