@@ -4,11 +4,14 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.files import CannotWrite, new_folder, read_json
+
+LONGEST_NAME = 120  # characters; file systems take 255 bytes
 
 
 def check_new_folder(path: Path) -> Path:
@@ -53,8 +56,10 @@ def base_name(text: str) -> str:
 
 
 def default_folder(*parts: str) -> Path:
-    """Return runs/PART-PART-..., in letters that any file system takes."""
-    return Path("runs", re.sub(r"[^\w.-]+", "-", "-".join(parts), flags=re.ASCII))
+    """Return runs/PART-PART-..., in letters that any file system takes; a long name ends in a digest of all of it."""
+    name = re.sub(r"[^\w.-]+", "-", "-".join(parts), flags=re.ASCII)
+    short = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:8]}"
+    return Path("runs", short)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ COMMANDS = {
     "spaces": Command("search", "list the search spaces with their sizes"),
     "runs": Command("runs", "list the runs below a folder with their states"),
     "watch": Command("runs", "show a run of another terminal as it goes, until it ends"),
+    "show": Command("runs", "print again what a finished run, training or comparison found"),
     "zoo": Command("networks", "list the reference networks"),
     "describe": Command("networks", "draw a network with its costs on a device"),
     "compare": Command("networks", "networks side by side: accuracy against latency, per device"),

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.table import Table
-
-from nas.cli.console import aligned_table, console, latency_text
+from nas.cli.console import console
 from nas.cli.folders import run_folder
 from nas.cli.live import LiveReporter
 from nas.cli.signals import interruptible
+from nas.cli.tables.finalists import finalists_table
 from nas.errors import InvalidInput
 from nas.records.locks import locked
 from nas.records.results import Result, result_of_run
@@ -19,7 +18,6 @@ from nas.search.schedulers.halving import epochs
 from nas.training.candidates import (
     HALVING,
     Candidate,
-    CandidateRow,
     OnCandidateEpoch,
     check_scheduler,
     default_rungs,
@@ -50,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
             workers=args.workers, address=args.ray_address,
         )  # fmt: skip
         write_table(rows, out)
-    console().print(_table(rows))
+    console().print(finalists_table([asdict(row) for row in rows]))
     for line in table_notes(rows, trainings):
         console().print(line, markup=False)
     console().print(f"wrote {out}/finalists.csv, curves and weights in {out}/trials", markup=False)
@@ -78,16 +76,3 @@ def _plan(candidates: Sequence[Candidate], result: Result, args: argparse.Namesp
         f"trained as proxies of width {result.proxy_width:g} at {side} px, up to {args.epochs} epochs, {where}",
         f"scheduler {args.scheduler}, measured on the validation images of the search, into {out}",
     ]
-
-
-def _table(rows: Sequence[CandidateRow]) -> Table:
-    found = aligned_table(
-        "finalists trained alone", ["place", "network", "state"], ["epochs", "latency", "supernet", "alone", "gained"]
-    )
-    for row in map(asdict, rows):
-        found.add_row(
-            str(row["place"]), row["digest"][:12], row["error"] or row["state"], str(row["epochs"]),
-            latency_text(row["latency"], row["latency_unit"]), f"{row['supernet_top1']:.2%}",
-            f"{row['alone_top1']:.2%}", f"{row['gained']:+d}",
-        )  # fmt: skip
-    return found

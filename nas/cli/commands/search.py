@@ -1,36 +1,88 @@
 """nas search: from flags to settings, and the search under a live display."""
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from nas.cli.console import console
 from nas.cli.flags.search import JOINT, OF_WEIGHTS, out_folder, space_of, targets_of
 from nas.cli.flags.shared import device_flags
-from nas.cli.folders import resumable
+from nas.cli.folders import holds_run, resumable
+from nas.cli.found import show_multi_target, show_result
 from nas.cli.live import LiveReporter
-from nas.cli.tables.search_result import print_multi_target, summary
+from nas.cli.planning import rough_time, show_plan
 from nas.errors import InvalidInput
+from nas.files import read_json
 from nas.runs import joint_search, multi_target
-from nas.runs.multi_target_settings import SUPERNET, MultiTargetConfig, default_trials, per_target
+from nas.runs.listing import read_run
+from nas.runs.multi_target_settings import SUPERNET, MultiTargetConfig, default_trials, make_plans, per_target
+from nas.runs.plan import make_plan
+from nas.runs.plan_text import describe_plan, describe_plans
 from nas.runs.settings import SearchConfig
 from nas.runs.workers import open_executor, open_trainers
 
+FILES = ("best.json", "front.csv", "evaluated.csv", "report.html", "experiment.json", "journal.jsonl")
+
 
 def run(args: argparse.Namespace) -> None:
-    """Search, then print what was found."""
-    config, out = search_config(args), out_folder(args)
-    if args.algorithm == JOINT:
-        by = open_trainers(args.workers, args.ray_address, config.preset, config.finalists)
-        with resumable(out), LiveReporter() as reporter:
-            result = joint_search.search(config, out, reporter, trainers=by)
-        console().print(summary(result, out))
+    """Search, then print what was found; a search that was begun with the same settings goes on."""
+    base, out = search_config(args), out_folder(args)
+    config = base if args.algorithm == JOINT else multi_target_config(args, base)
+    if args.plan:
+        show_plan(args, _plan(config), out, FILES)
         return
-    several, workers = multi_target_config(args, config), open_executor(args.workers, args.ray_address)
+    reporter = LiveReporter(sys.stderr if args.json else None)
+    begun = _is_begun(out, config)
+    if begun and (read_run(out).state == "finished"):
+        reporter.say(f"{out} holds this search, finished; nothing was left to do")
+    elif begun:
+        reporter.say(f"{out} holds this search, begun before: going on with it")
+    if isinstance(config, SearchConfig):
+        by = open_trainers(args.workers, args.ray_address, config.preset, config.finalists)
+        with resumable(out), reporter:
+            result = (
+                joint_search.resume(out, reporter, trainers=by)
+                if begun
+                else joint_search.search(config, out, reporter, trainers=by)
+            )
+        show_result(args, result, out)
+        return
+    workers = open_executor(args.workers, args.ray_address)
     source = Path(args.source) if args.source else None
-    with resumable(out), LiveReporter() as reporter:
-        found = multi_target.specialise(several, out, reporter, workers=workers, source=source)
-    print_multi_target(found, out, console())
+    with resumable(out), reporter:
+        found = (
+            multi_target.resume(out, reporter, workers=workers)
+            if begun
+            else multi_target.specialise(config, out, reporter, workers=workers, source=source)
+        )
+    show_multi_target(args, found, out)
+
+
+def _plan(config: SearchConfig | MultiTargetConfig) -> list[str]:
+    """Return what a search would do, a line each; raises as a search does where `config` cannot be met."""
+    if isinstance(config, SearchConfig):
+        return [*describe_plan(make_plan(config)), *rough_time(config.preset)]
+    return describe_plans(config, make_plans(config))
+
+
+def _is_begun(out: Path, config: SearchConfig | MultiTargetConfig) -> bool:
+    """Return whether `out` holds a search with these settings; `InvalidInput` where it holds another."""
+    if not holds_run(str(out)):
+        return False
+    stored = read_json(out / "experiment.json")
+    try:
+        if isinstance(config, SearchConfig):
+            same = stored.get("schema") == joint_search.SCHEMA and SearchConfig.from_dict(stored["settings"]) == config
+        else:
+            same = "request" in stored and MultiTargetConfig.from_dict(stored["request"]) == config
+    except (InvalidInput, AttributeError, KeyError):
+        same = False
+    if not same:
+        raise InvalidInput(
+            f"the folder {out} holds a search with other settings; name another with --out, or see what "
+            f"it found: nas show {out}"
+        )
+    return True
 
 
 def search_config(args: argparse.Namespace) -> SearchConfig:

@@ -1,19 +1,24 @@
 """nas train: one network, or its proxy, trained alone under a live display."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from nas.cli.console import console, duration
+from nas.cli.console import duration
 from nas.cli.flags.train import check_out, out_folder
+from nas.cli.found import show_training
 from nas.cli.live import LiveReporter
+from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
 from nas.data import Dataset, load
 from nas.errors import InvalidInput
 from nas.files import CannotWrite
 from nas.records.networks import arch_of
 from nas.runs.single_training import TrainingSubject, data_of_run, for_classes, proxy_subject
-from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, train
+from nas.training.loop import TrainingConfig, TrainingProgress, train
 from nas.training.optimizers import AdamW
+
+FILES = ("arch.json", "weights.safetensors", "train.json")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -31,42 +36,38 @@ def run(args: argparse.Namespace) -> None:
         )  # fmt: skip
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     config = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed)
+    if args.plan:
+        show_plan(args, _plan(subject, dataset, config, out), out, FILES)
+        return
     try:
-        with interruptible(lambda: "the same command goes on from the last checkpoint"), LiveReporter() as reporter:
-            reporter.plan(_plan(subject, dataset, config.epochs, out))
+        with (
+            interruptible(lambda: "the same command goes on from the last checkpoint"),
+            LiveReporter(sys.stderr if args.json else None) as reporter,
+        ):
+            reporter.plan(_plan(subject, dataset, config, out))
             result = train(
                 subject.arch, dataset, config, out, lambda event: reporter.advance(*_state(event)),
                 initial_weights=subject.weights, proxy_width=subject.proxy_width,
             )  # fmt: skip
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then the same command goes on from the last checkpoint") from error
-    console().print(_summary(result, out), markup=False)
+    show_training(args, result.accuracy, out)
 
 
-def _plan(subject: TrainingSubject, dataset: Dataset, epochs: int, out: Path) -> list[str]:
+def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, out: Path) -> list[str]:
     arch = subject.arch
     side, _, channels = arch.input_shape
     network = "target network" if subject.proxy_width == 1 else f"proxy of width {subject.proxy_width:g}"
+    images, epochs = min(config.batch_size, len(dataset.y_train)), config.epochs
     start = "random weights" if subject.weights is None else "the supernet's weights"
     return [
         f"network: {arch.name}, {network}, {side} px, {channels} channels, {arch.num_classes} classes",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test images",
-        f"{epochs} epochs from {start}, into {out}",
+        f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {start}, into {out}",
     ]
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
     left = duration(event.step_s * (event.steps - event.step))
     return "train", event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}, {left} left"
-
-
-def _summary(result: TrainResult, out: Path) -> str:
-    accuracy = result.accuracy
-    error = f"+- {100 * accuracy.standard_error:.2f} points (standard error, {accuracy.images:,} images)"
-    return (
-        f"test top-1 {accuracy.top1:.2%} {error}\n"
-        f"of: {accuracy.kind.label()}\n"
-        f"wrote {out}/arch.json, weights.safetensors, train.json\n"
-        f"next: nas compare {out} --targets edgetpu"
-    )

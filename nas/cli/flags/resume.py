@@ -3,7 +3,7 @@
 import argparse
 
 from nas.cli.argument_types import additional
-from nas.cli.flags.shared import add_search_workers
+from nas.cli.flags.shared import add_json, add_search_workers
 from nas.cli.folders import run_folder
 
 DESCRIPTION = """\
@@ -19,6 +19,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--budget", type=additional, metavar="+N", help="extend a finished run by N trials per target"
     )
     add_search_workers(parser.add_argument_group("where it runs"))
+    add_json(parser.add_argument_group("output"))
     parser.set_defaults(check=check)
 
 

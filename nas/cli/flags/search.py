@@ -1,11 +1,22 @@
 """nas search: its flags, which of them go together, and what their defaults are."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from nas.cli.argument_types import count, names, positive, seed, share, whole
-from nas.cli.flags.shared import IMAGENET_PX, Container, add_data, add_device, add_search_workers, device_flags
-from nas.cli.folders import check_new_folder, default_folder
+from nas.cli.flags.shared import (
+    IMAGENET_PX,
+    Container,
+    add_data,
+    add_device,
+    add_json,
+    add_plan,
+    add_search_workers,
+    device_flags,
+)
+from nas.cli.folders import check_new_folder, default_folder, holds_run
 from nas.cli.units import kibibytes, millijoules, milliseconds_each
 from nas.errors import InvalidInput
 
@@ -18,6 +29,10 @@ JOINT = "joint"  # the algorithm that trains the weights and its policy together
 PRESETS = ("smoke", "quick", "standard", "paper")
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
 OF_ALGORITHMS = ("trials", "source", "universal", "evaluator")  # flags that the joint search has no use for
+NOT_IN_NAME = (  # no settings, or in the name already
+    "help", "out", "plan", "json", "workers", "ray_address", "data_dir", "space", "target", "ridge_point", "data",
+    "preset", "algorithm", "seed",
+)  # fmt: skip
 OF_WEIGHTS = ("space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed")
 
 
@@ -34,10 +49,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_budget(parser.add_argument_group("algorithm and budget"))
     add_search_workers(parser.add_argument_group("where it runs"))
-    parser.add_argument_group("output").add_argument(
-        "--out", metavar="DIR", help="folder of the run (default: runs/SPACE-TARGET-DATA-PRESET-sSEED)"
-    )
-    defaults = {name: parser.get_default(name) for name in OF_WEIGHTS}
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="DIR",
+        help="folder of the run (default: runs/SPACE-TARGET-DATA-PRESET-sSEED, with all other settings in the name)",
+    )  # fmt: skip
+    add_plan(output)
+    add_json(output)
+    defaults = {action.dest: parser.get_default(action.dest) for action in parser._actions}
     parser.set_defaults(check=check, defaults=defaults)
 
 
@@ -113,7 +132,8 @@ def check(args: argparse.Namespace) -> None:
     device_flags(args)
     if args.algorithm == JOINT:
         _check_joint(args)
-    check_new_folder(out_folder(args))
+    if not holds_run(str(out_folder(args))):  # a run goes on, where it has the same settings
+        check_new_folder(out_folder(args))
     from latency_models.target import load_target  # imports numpy, which --help does without
 
     for name in targets_of(args):
@@ -146,10 +166,45 @@ def space_of(args: argparse.Namespace) -> str:
 
 
 def out_folder(args: argparse.Namespace) -> Path:
-    """Return the folder of the run; without --out it is named after the settings that matter."""
+    """Return the folder of the run; without --out it is named after its settings, so that each search has its own."""
     if args.out:
         return Path(args.out)
     target = device_flags(args)
     device = "-".join(Path(name).stem for name in target.split(",")) if target else f"ridge{args.ridge_point:g}"
     algorithm = () if args.algorithm == JOINT else (args.algorithm,)
-    return default_folder(space_of(args), device, Path(args.data).stem, args.preset, *algorithm, f"s{args.seed}")
+    changed = {name: value for name, value in vars(args).items() if value != args.defaults.get(name, value)}
+    first = [write(changed.pop(name)) for name, write in IN_NAME.items() if name in changed]
+    others = [_in_name(name, changed[name]) for name in args.defaults if name in changed and name not in NOT_IN_NAME]
+    return default_folder(
+        space_of(args), device, *first, Path(args.data).stem, args.preset, *algorithm, *others, f"s{args.seed}"
+    )
+
+
+def _in_name(setting: str, value: object) -> str:
+    """Return a setting as a part of a folder's name: "proxy_width0.5", "universal", "minimizememory-flash"."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return setting if value is True else setting + "-".join(Path(str(each)).name for each in values)
+
+
+def _number(value: float) -> str:
+    return f"{value:.12g}"
+
+
+def _short_count(value: float) -> str:
+    """Return a count exactly, in millions or thousands where these are few digits: "3M", "3.5M", "1234567"."""
+    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= size and value * 100 % size == 0:
+            return _number(value / size) + letter
+    return str(value)
+
+
+IN_NAME: dict[str, Callable[[Any], str]] = {  # settings in the name of a folder, behind the target
+    "latency_ms": lambda each: "-".join(map(_number, each)) + "ms",
+    "latency_ratio": lambda value: f"{_number(value)}x",
+    "max_params": lambda value: f"params{_short_count(value)}",
+    "max_macs": lambda value: f"macs{_short_count(value)}",
+    "max_memory_kb": lambda value: f"memory{_number(value)}KiB",
+    "max_flash_kb": lambda value: f"flash{_number(value)}KiB",
+    "max_energy_mj": lambda value: f"energy{_number(value)}mJ",
+    "resolution": lambda value: f"{value}px",
+}

@@ -21,6 +21,11 @@ def add_json(flags: Container) -> None:
     flags.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
 
+def add_plan(flags: Container) -> None:
+    """Add the flag that asks what would be done."""
+    flags.add_argument("--plan", action="store_true", help="print what would be done, and do and write nothing")
+
+
 def add_data(flags: Container, *, default: str) -> None:
     """Add the flags that name the images; --data stays None where it is not given, `default` says what that means."""
     flags.add_argument("--data", metavar="D", help=f"name, .npz file or folder (default: {default})")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from nas.cli.argument_types import count, seed, share
-from nas.cli.flags.shared import add_data, add_spec, add_training
+from nas.cli.flags.shared import add_data, add_json, add_plan, add_spec, add_training
 from nas.cli.folders import base_name, check_new_folder, default_folder, holds_run
 from nas.errors import InvalidInput
 from nas.registry import DATA_SETS
@@ -32,9 +32,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     budget = parser.add_argument_group("budget")
     add_training(budget)
     budget.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
-    parser.add_argument_group("output").add_argument(
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--out", metavar="DIR", help="new folder, or one to go on with (default: runs/train-NAME-DATA-sN)"
     )
+    add_plan(output)
+    add_json(output)
     parser.set_defaults(check=check)
 
 

@@ -1,0 +1,63 @@
+"""What searches and trainings found, printed for a reader or as JSON, when they end and by nas show."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.cli.console import console
+from nas.cli.output import print_json
+from nas.cli.tables.search_result import accuracy_text, print_multi_target, summary
+from nas.files import read_json
+from nas.records.networks import UNIVERSAL
+from nas.records.results import Accuracy, Result
+
+if TYPE_CHECKING:
+    from nas.runs.multi_target import MultiTargetResult  # jax
+
+
+def show_result(args: argparse.Namespace, result: Result, run: Path, chosen_by: str | None = None) -> None:
+    """Print the network that a search for one target found."""
+    if args.json:
+        print_json(result_json(result, run))
+    else:
+        console().print(summary(result, run, chosen_by))
+
+
+def show_multi_target(args: argparse.Namespace, found: "MultiTargetResult", run: Path) -> None:
+    """Print the networks that a search found for one or several targets."""
+    if args.json:
+        print_json(multi_target_json(found, run))
+    else:
+        print_multi_target(found, run, console())
+
+
+def result_json(result: Result, run: Path) -> dict[str, Any]:
+    """Return a result as best.json has it, with its folder."""
+    return {"folder": str(run), **result.to_dict()}
+
+
+def multi_target_json(found: "MultiTargetResult", run: Path) -> dict[str, Any]:
+    """Return the result of one target as `result_json` does, or that of each of several under its name."""
+    if len(found.results) == 1:
+        return result_json(next(iter(found.results.values())), run)
+    targets = {name: result_json(result, found.folders[name]) for name, result in found.results.items()}
+    value: dict[str, Any] = {"folder": str(run), "targets": targets}
+    if found.universal is not None:
+        value |= {UNIVERSAL: result_json(found.universal, run / UNIVERSAL), "regrets": found.regrets}
+    return value
+
+
+def show_training(args: argparse.Namespace, accuracy: Accuracy, out: Path) -> None:
+    """Print the test accuracy of a finished training."""
+    if args.json:
+        print_json(training_json(out))
+        return
+    print(f"test top-1 {accuracy_text(accuracy)}")
+    print(f"of: {accuracy.kind.label()}")
+    print(f"wrote {out}/arch.json, weights.safetensors, train.json")
+    print(f"next: nas compare {out} --targets edgetpu")
+
+
+def training_json(out: Path) -> dict[str, Any]:
+    """Return what a training left in train.json, with its folder."""
+    return {"folder": str(out), **read_json(out / "train.json")}
