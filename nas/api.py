@@ -458,6 +458,7 @@ def export(
     weights: str | Path | None = None,
     random_weights: bool = False,
     calibration: "Int8Calibration | None" = None,
+    input: str = "float32",
     opset: int | None = None,
 ) -> list[str]:
     """Write a network for use elsewhere into the new file or folder `out`, and return lines about what was written.
@@ -465,8 +466,8 @@ def export(
     `form` is a format of `nas export`, by default that of the ending of `out`, "flax" for a folder. `weights` is the
     folder of a training or a file of weights; by default those of `network`, a training, or of the training of the
     network that the run `network` found. A spec or a reference has random ones, and the file says so; so has a run
-    with `random_weights`. `opset` is that of an ONNX file. With `calibration`, what
-    `nas.export.calibration.load_calibration` returns, the file is int8.
+    with `random_weights`. `input` "uint8" puts the normalisation into the file. `opset` is that of an ONNX file. With
+    `calibration`, what `nas.export.calibration.load_calibration` returns, the file is int8.
     """
 
     arch, path = spec(network), Path(out)
@@ -476,7 +477,8 @@ def export(
     found = export_sources.find_weights(text, name, weights, random_weights=random_weights)
     source = export_sources.load_source(arch, text, found)
     quantisation = {} if calibration is None else {"calibration": calibration}
-    options = export_options.exporter_arguments(name, export_options.FileOptions(opset=opset))
+    pixels = export_options.uint8_input(input, source.signature)
+    options = export_options.exporter_arguments(name, export_options.FileOptions(pixels, opset))
     return list(write(arch, path, **source.arguments(), **quantisation, **options))
 
 

@@ -64,6 +64,7 @@ INT8_EXPORTERS = {  # each takes a `calibration` too (nas.export.calibration.Int
 }
 FILE_OPTIONS = {  # field of nas.export.options.FileOptions -> formats whose exporters take it, as `options`
     "opset": ("onnx",),
+    "uint8_input": ("onnx", "tflite", "stablehlo", "flax"),
 }
 RUNTIMES = {  # nas.measure.benchmark.Runtime
     "onnxruntime": "nas.measure.onnx_runtime:RUNTIME",

@@ -64,6 +64,15 @@ class Int8Calibration:
         }
 
 
+def pixels_of(images: Images, spec: InputSpec) -> NDArray[np.uint8]:
+    """Return normalised images [N, H, W, C] as the pixels that they were: the inverse of `InputSpec.normalised`."""
+    return (
+        np.rint((images * np.array(spec.std, np.float32) + np.array(spec.mean, np.float32)) * 255)
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+
+
 def load_calibration(
     arch: ArchSpec,
     data: str,

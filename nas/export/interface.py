@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,18 @@ class Interface:
     library: str  # that loads it, as model hubs name it
     layout: Literal["NHWC", "NCHW"] = "NHWC"
     dtype: Literal["float32", "int8", "uint8"] = "float32"  # of the images
+
+    def of_pixels(self) -> "Interface":
+        """Return the interface of the same model with uint8 images as its input."""
+        batch = 1 if self.dtype == "int8" else "N"
+        text = f"images uint8 [{batch}, H, W, C], 0 to 255 -> {self.text.partition(' -> ')[2]}"
+        return replace(self, text=text, layout="NHWC", dtype="uint8")
+
+    @property
+    def images(self) -> str:
+        """The type and the shape of the images, as a comment in code."""
+        shape = "N, C, H, W" if self.layout == "NCHW" else "N, H, W, C"
+        return f"{self.dtype} [{shape}]" + ("" if self.dtype == "uint8" else ", normalised")
 
 
 def check_signature(signature: Signature | None, arch: ArchSpec) -> None:

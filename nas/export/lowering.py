@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nas import ops
 from nas.arch import ArchSpec
+from nas.data.input_spec import InputSpec
 from nas.ops import Act, Gate, Op, Shape
 from nas.ops.kernels import split_channels
 
@@ -31,6 +32,9 @@ class Writer(Protocol):
     """Adds nodes to a graph: each method adds the node `name` and returns its output; weights as in nas.nn.layers."""
 
     def input(self, shape: Shape) -> Value: ...
+    def pixels(self, shape: Shape) -> Value:
+        """Add an input of uint8 images [N, H, W, C], and return it as numbers from 0 to 255 in the writer's layout."""
+
     def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
         """Add a dense convolution, weight [k, k, in, out], bias [out], with its activation."""
 
@@ -107,18 +111,29 @@ class Lowering:
         return self.writer.conv(name, x, weight[None, None], shift, stride=1, act=act)
 
 
-def lower(arch: ArchSpec, tensors: Tensors, writer: Writer) -> Value:
+NORMALISED = "normalised"  # the node of uint8 images after their normalisation
+
+
+def lower(arch: ArchSpec, tensors: Tensors, writer: Writer, pixels: InputSpec | None = None) -> Value:
     """Add the network `arch` to the graph of `writer` and return its logits, a vector.
 
+    With `pixels`, the input is uint8 images, which operators in front of the network normalise. Mean and std are not
+    folded into the first convolution: the zeros of its padding are zeros of the normalised image.
     `tensors` returns every weight and stored statistic by name and shape, in the layouts of nas.nn.layers.
     """
     lowering = Lowering(arch, tensors, writer)
-    x = writer.input(arch.input_shape)
+    x = writer.input(arch.input_shape) if pixels is None else _normalised(writer, arch.input_shape, pixels)
     for position, op, shape in arch.iter_ops():
         out = LOWERINGS[type(op)](lowering, op, x, position)
         assert (x.shape, out.shape) == (shape, op.out_shape(shape))
         x = writer.add(f"{position}.add", out, x) if getattr(op, "residual", False) else out
     return _head(lowering, arch.head, x)
+
+
+def _normalised(writer: Writer, shape: Shape, spec: InputSpec) -> Value:
+    """Add an input of uint8 images x and (x / 255 - mean) / std of it."""
+    mean, std = np.array(spec.mean), np.array(spec.std)
+    return writer.affine(NORMALISED, writer.pixels(shape), 1 / (255 * std), -mean / std)
 
 
 def _conv(low: Lowering, op: ops.Conv, x: Value, name: str) -> Value:

@@ -12,7 +12,7 @@ from nas.arch import ArchSpec
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.export.atomic_write import card_path, check_new_files, write_together
-from nas.export.calibration import Int8Calibration
+from nas.export.calibration import Int8Calibration, pixels_of
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
 from nas.export.lowering import Tensors
@@ -35,8 +35,9 @@ class QuantisedFile:
     content: Callable[
         [ArchSpec, Tensors, Mapping[str, str], Int8Calibration, FileOptions], tuple[bytes, str]
     ]  # -> file, and which operators are int8
-    run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
-    loading: str  # Python that loads the file {name} and runs it
+    run: Callable[[bytes, NDArray[Any]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
+    loading: str  # Python that loads the file {name} and runs it on {images}
+    loading_uint8: str = ""  # the same for uint8 images, where it differs
 
     def export(
         self, arch: ArchSpec, out: Path, *, calibration: Int8Calibration, weights: Mapping[str, Any] | None = None,
@@ -52,23 +53,29 @@ class QuantisedFile:
         need(*self.packages)
         self.check(arch)
         check_signature(signature, arch)
-        beside = files_beside(out, companions(signature, self.interface))
+        pixels = options.uint8_input
+        interface = self.interface.of_pixels() if pixels else self.interface
+        beside = files_beside(out, companions(signature, interface))
         check_new_files(out, *beside)
         weights, known = checked_weights(arch, weights, provenance)
         known |= calibration.provenance()
         described = metadata(arch, known, *(package.replace("_", "-") for package in self.packages))
-        described |= input_metadata(signature, self.interface)
+        described |= input_metadata(signature, interface)
         tensors: Tensors = lambda name, _: np.asarray(weights[name])  # noqa: E731
         content, quantised = self.content(arch, tensors, described, calibration, options)
-        found, expected = self.run(content, calibration.check_images), logits(arch, weights, calibration.check_images)
+        images = calibration.check_images
+        expected = logits(arch, weights, images)
+        found = self.run(content, pixels_of(images, pixels) if pixels else images)
         checks = [*calibration.notes, quantised, self._check(found, expected, calibration)]
+        loading = self.loading_uint8 if pixels and self.loading_uint8 else self.loading
         text = model_card(
             out.name, arch, known,
-            interface=self.interface, signature=signature, checks=checks, loading=self.loading.format(name=out.name),
+            interface=interface, signature=signature, checks=checks,
+            loading=loading.format(name=out.name, images=interface.images),
         )  # fmt: skip
         write_together({**beside, card_path(out): text, out: content})
         return [
-            f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {self.interface.text}",
+            f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {interface.text}",
             *(f"wrote {path}" for path in (*beside, card_path(out))),
             *weights_messages(known),
             *checks,

@@ -18,7 +18,7 @@ from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import INSTALL, installed, need
 from nas.export.provenance import metadata
-from nas.export.weights import checked_weights, difference, fixed_images, logits, weights_messages
+from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
 from nas.files import dump_json
 
 TOLERANCE = 1e-4  # largest max|y - y*|, and the same / max|y*|, between the written model and the network
@@ -36,7 +36,7 @@ class SingleFile:
     content: Callable[
         [ArchSpec, Tensors, Mapping[str, str], FileOptions], bytes
     ]  # spec, weights, metadata, options -> file
-    run: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
+    run: Callable[[bytes, NDArray[Any]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it
     metadata_beside: bool = False  # in NAME.json, where the format has no place for them
 
@@ -54,18 +54,18 @@ class SingleFile:
         """
         need(self.writer)
         check_signature(signature, arch)
-        interface = self.interface
+        interface = self.interface_with(options)
         beside = files_beside(out, companions(signature, interface))
         separate = [out.with_name(f"{out.name}.json")] if self.metadata_beside else []
         check_new_files(out, *beside, *separate)
         weights, known = checked_weights(arch, weights, provenance)
         content = self.bytes_of(arch, weights, known, signature, options)
-        check = self._check(arch, weights, content)
+        check = self._check(arch, weights, content, options)
         text = model_card(
-            out.name, arch, known,
-            interface=interface, signature=signature, checks=[check], loading=self.loading.format(name=out.name),
+            out.name, arch, known, interface=interface, signature=signature, checks=[check],
+            loading=self.loading.format(name=out.name, images=interface.images),
         )  # fmt: skip
-        beside |= dict.fromkeys(separate, dump_json(self.metadata_of(arch, known, signature)))
+        beside |= dict.fromkeys(separate, dump_json(self.metadata_of(arch, known, signature, options)))
         write_together({**beside, card_path(out): text, out: content})
         return [
             f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {interface.text}",
@@ -79,22 +79,27 @@ class SingleFile:
         signature: Signature | None = None, options: FileOptions = DEFAULT,
     ) -> bytes:  # fmt: skip
         """Return the content of the file, with spec, provenance and versions as its metadata."""
-        described = self.metadata_of(arch, provenance, signature)
+        described = self.metadata_of(arch, provenance, signature, options)
         return self.content(arch, lambda name, _: np.asarray(weights[name]), described, options)
 
+    def interface_with(self, options: FileOptions) -> Interface:
+        """Return the interface of a file with these options."""
+        return self.interface.of_pixels() if options.uint8_input else self.interface
+
     def metadata_of(
-        self, arch: ArchSpec, provenance: Mapping[str, str], signature: Signature | None = None
-    ) -> dict[str, str]:
+        self, arch: ArchSpec, provenance: Mapping[str, str], signature: Signature | None = None,
+        options: FileOptions = DEFAULT,
+    ) -> dict[str, str]:  # fmt: skip
         """Return the metadata of the file."""
         described = metadata(arch, provenance, self.writer.replace("_", "-"))
-        return described | input_metadata(signature, self.interface)
+        return described | input_metadata(signature, self.interface_with(options))
 
-    def _check(self, arch: ArchSpec, weights: Mapping[str, Any], content: bytes) -> str:
+    def _check(self, arch: ArchSpec, weights: Mapping[str, Any], content: bytes, options: FileOptions) -> str:
         """Return a line with the result of the check; `InvalidInput` where the logits differ."""
         if not installed(self.runtime):
             return f"not verified: {self.runtime} is not installed; {INSTALL}"
-        images = fixed_images(arch)
-        expected = logits(arch, weights, images)
+        images, normalised = check_images(arch, options.uint8_input)
+        expected = logits(arch, weights, normalised)
         absolute, relative = difference(self.run(content, images), expected)
         in_use = np.abs(expected).max() <= SCALED_LOGITS
         if not (relative <= TOLERANCE and (absolute <= TOLERANCE or not in_use)):

@@ -10,6 +10,7 @@ from flax import nnx
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
+from nas.data.input_spec import InputSpec
 from nas.errors import InvalidInput
 from nas.export.provenance import folder_provenance
 from nas.nn.network import Network, abstract_network, check_weights, get_weights, load_weights, set_weights
@@ -61,6 +62,14 @@ def weights_messages(provenance: Mapping[str, str]) -> list[str]:
 def fixed_images(arch: ArchSpec) -> NDArray[np.float32]:
     """Return the same two images [2, H, W, C] every time."""
     return np.random.default_rng(SEED).normal(size=(2, *arch.input_shape)).astype(np.float32)
+
+
+def check_images(arch: ArchSpec, pixels: InputSpec | None) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Return the same two images every time as a file takes them and normalised, uint8 where `pixels` are given."""
+    if pixels is None:
+        return (images := fixed_images(arch)), images
+    sampled = np.random.default_rng(SEED).integers(0, 256, size=(2, *arch.input_shape)).astype(np.uint8)
+    return sampled, pixels.normalised(sampled)
 
 
 def logits(arch: ArchSpec, weights: Mapping[str, Any], images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from nas.arch import ArchSpec
 from nas.cli.folders import base_name
 from nas.errors import InvalidInput, unknown_name
 from nas.export.calibration import load_calibration
-from nas.export.options import FileOptions, exporter_arguments
+from nas.export.options import FileOptions, exporter_arguments, uint8_input
 from nas.export.provenance import measured_latency
 from nas.export.sources import Source, find_weights, load_source
 from nas.records.networks import arch_of
@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> None:
     arch = arch_of(args.spec)
     exporter = _exporter(args)
     source = _source(args, arch)
-    options = exporter_arguments(args.format, FileOptions(opset=args.opset))
+    options = exporter_arguments(args.format, FileOptions(uint8_input(args.input, source.signature), args.opset))
     if args.quantize is not None:
         options["calibration"] = load_calibration(
             arch, _calibration_data(args.calibration, source), Path(args.data_dir) if args.data_dir else None,

@@ -30,6 +30,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="json: the spec; flax: code and weights; stablehlo; onnx; tflite; timm: block strings and weights",
     )  # fmt: skip
     output.add_argument(
+        "--input", default="float32", metavar="TYPE",
+        help="of the images: float32, normalised, or uint8, normalised by the file; NHWC then (default: float32)",
+    )  # fmt: skip
+    output.add_argument(
         "--opset", type=count, metavar="N", help="of onnx (default: the lowest that its operators need, at least 13)"
     )
     output.add_argument("-o", "--out", metavar="PATH", help="new file or folder (default: NAME.FORMAT or NAME-flax)")

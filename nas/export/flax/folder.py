@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec, save_arch
-from nas.data.input_spec import Signature
+from nas.data.input_spec import InputSpec, Signature
 from nas.errors import InvalidInput
 from nas.export.card import model_card
 from nas.export.folders import atomic_folder, check_new_folder
 from nas.export.interface import Interface, check_signature, companions, input_metadata
+from nas.export.options import DEFAULT, FileOptions
 from nas.export.provenance import metadata
-from nas.export.weights import checked_weights, difference, fixed_images, logits, weights_messages
+from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
 from nas.files import write_whole
 from nas.nn.network import MODULES, save_weights
 
@@ -41,13 +42,13 @@ LOADING = """
 import sys; sys.path.insert(0, "{name}")
 from model import load
 model = load("{name}/weights.safetensors")
-logits = model(images)  # float32 [N, H, W, C]
+logits = model(images)  # {images}
 """
 
 
 def export(
     arch: ArchSpec, out: Path, *, weights: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, str] | None = None, signature: Signature | None = None,
+    provenance: Mapping[str, str] | None = None, signature: Signature | None = None, options: FileOptions = DEFAULT,
 ) -> list[str]:  # fmt: skip
     """Write the folder `out`, which must not exist or be empty, and return lines to print.
 
@@ -59,22 +60,23 @@ def export(
     check_signature(signature, arch)
     weights, known = checked_weights(arch, weights, provenance)
     check_new_folder(out)
-    beside = companions(signature, INTERFACE)
-    described = metadata(arch, known, "jax", "flax") | input_metadata(signature, INTERFACE)
+    interface = INTERFACE.of_pixels() if options.uint8_input else INTERFACE
+    beside = companions(signature, interface)
+    described = metadata(arch, known, "jax", "flax") | input_metadata(signature, interface)
     with atomic_folder(out) as folder:
         save_weights(folder / "weights.safetensors", weights, arch, known["origin"])
         save_arch(arch, folder / "arch.json")
-        write_whole(folder / "model.py", model_source(arch, described | known))
-        images = fixed_images(arch)
-        absolute, relative = difference(run_model(folder, images), logits(arch, weights, images))
+        write_whole(folder / "model.py", model_source(arch, described | known, options.uint8_input))
+        images, normalised = check_images(arch, options.uint8_input)
+        absolute, relative = difference(run_model(folder, images), logits(arch, weights, normalised))
         if not relative <= TOLERANCE:
             raise InvalidInput(f"the exported model differs by {relative:.1e} from the network; nothing was written")
         check = (
             f"checked without this package: largest difference of the logits {absolute:.1e}, relative {relative:.1e}"
         )
         text = model_card(
-            out.name, arch, known,
-            interface=INTERFACE, signature=signature, checks=[check], loading=LOADING.format(name=out.name),
+            out.name, arch, known, interface=interface, signature=signature, checks=[check],
+            loading=LOADING.format(name=out.name, images=interface.images),
         )  # fmt: skip
         write_whole(folder / "README.md", text)
         for name, content in beside.items():
@@ -90,12 +92,16 @@ def export(
 # ---------------------------------------------------------------------------------------------------- the source text
 
 
-def model_source(arch: ArchSpec, provenance: Mapping[str, str]) -> str:
-    """Return the text of model.py: a docstring, the copied layers and blocks, the class `Model`, and a small main."""
+def model_source(arch: ArchSpec, provenance: Mapping[str, str], pixels: InputSpec | None = None) -> str:
+    """Return the text of model.py: a docstring, the copied layers and blocks, the class `Model`, and a small main.
+
+    With `pixels`, the model takes uint8 images and normalises them as this says.
+    """
     head = _HEAD.format(
         name=_quotable(arch.name),
         shape=", ".join(str(size) for size in arch.input_shape),
         classes=arch.num_classes,
+        images="float32, normalised as in training" if pixels is None else "uint8, 0 to 255",
         weights=_quotable(provenance["origin"]),
         provenance=repr(dict(sorted(provenance.items()))),
     )
@@ -107,6 +113,8 @@ def model_source(arch: ArchSpec, provenance: Mapping[str, str]) -> str:
         common=f'{{"padding": {_literal(arch.padding)}, "norm_eps": {arch.norm_eps!r}, "rngs": rngs}}',
         stages=stages,
         head=_call("HeadBlock", widths | asdict(arch.head)),
+        normalise="" if pixels is None else _NORMALISE.format(mean=pixels.mean, std=pixels.std),
+        kind="np.float32" if pixels is None else "np.uint8",
     )
     return f"{head}\n{layers}\n{model}"
 
@@ -158,13 +166,17 @@ _HEAD = '''"""{name}: a stand-alone Flax model, images [N, {shape}] -> logits [N
 Weights: {weights}.
 
     model = load("weights.safetensors")
-    logits = model(images)  # float32, normalised as in training; NHWC
+    logits = model(images)  # NHWC; {images}
 
 Needs jax, flax, numpy and safetensors. `python model.py` prints the logits of a fixed input.
 """
 
 PROVENANCE = {provenance}
 '''
+
+_NORMALISE = """
+        scaled = jnp.asarray(x, jnp.float32) / jnp.float32(255)
+        x = (scaled - jnp.array({mean}, jnp.float32)) / jnp.array({std}, jnp.float32)"""
 
 _MODEL = '''# ====================================================================================================
 # the model
@@ -191,7 +203,7 @@ class Model(nnx.Module):
     def __call__(self, x: Array) -> Array:
         """Return float32 logits [N, classes] for images x [N, H, W, C]."""
         if x.shape[1:] != INPUT_SHAPE:
-            raise ValueError(f"the model takes images of shape [N, *{{INPUT_SHAPE}}], got {{x.shape}}")
+            raise ValueError(f"the model takes images of shape [N, *{{INPUT_SHAPE}}], got {{x.shape}}"){normalise}
         for stage in self.stages:
             for block in stage:
                 x = block(x, stored_statistics)
@@ -217,9 +229,10 @@ def load(path: str | Path) -> Model:
 
 
 def fixed_input(count: int = 1) -> np.ndarray:
-    """Return the same images [count, H, W, C] every time, values between -1 and 1."""
-    shape = (count, *INPUT_SHAPE)
-    return np.sin(0.37 * np.arange(math.prod(shape)) ** 1.1).astype(np.float32).reshape(shape)
+    """Return the same images [count, H, W, C] every time, values between -1 and 1, of uint8 ones from 0 to 255."""
+    shape, kind = (count, *INPUT_SHAPE), {kind}
+    values = np.sin(0.37 * np.arange(math.prod(shape)) ** 1.1).reshape(shape)
+    return (values if kind == np.float32 else 127.5 * (values + 1)).astype(kind)
 
 
 def main() -> None:
@@ -253,7 +266,7 @@ numpy.save("logits.npy", numpy.asarray(logits))
 """
 
 
-def run_model(folder: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def run_model(folder: Path, images: NDArray[Any]) -> NDArray[np.float32]:
     """Return the logits of an exported model, run by another Python in which this package cannot be imported."""
     np.save(folder / "images.npy", images)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}

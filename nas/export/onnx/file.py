@@ -1,6 +1,7 @@
 """Export as one ONNX file, float32, NCHW, checked in ONNX Runtime against the network: https://onnx.ai."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,13 @@ def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], optio
     return file_bytes(onnx_model(arch, tensors, metadata, options))
 
 
-def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits [N, classes] that ONNX Runtime computes for images [N, H, W, C]."""
+def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that ONNX Runtime computes for images [N, H, W, C], float32 or uint8."""
     import onnxruntime  # may be missing
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))})
+    images = images if images.dtype == np.uint8 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    (found,) = session.run(None, {session.get_inputs()[0].name: images})
     return found
 
 
@@ -38,7 +40,7 @@ FORMAT = SingleFile(
     loading="""
 import onnxruntime
 session = onnxruntime.InferenceSession("{name}", providers=["CPUExecutionProvider"])
-logits, = session.run(None, {{session.get_inputs()[0].name: images}})  # float32 [N, C, H, W]
+logits, = session.run(None, {{session.get_inputs()[0].name: images}})  # {images}
 """,
 )
 export = FORMAT.export

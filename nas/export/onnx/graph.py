@@ -28,14 +28,14 @@ def onnx_model(
     `InvalidInput` where an operator of the network does not exist in the opset that `options` ask for.
     """
     graph = OnnxGraph(arch, options)
-    return graph.model(lower(arch, tensors, graph), metadata)
+    return graph.model(lower(arch, tensors, graph, options.uint8_input), metadata)
 
 
 class OnnxGraph:
     """The nodes and constants of an ONNX graph under construction: a `lowering.Writer`."""
 
     def __init__(self, arch: ArchSpec, options: FileOptions = DEFAULT) -> None:
-        self._arch, self._opset = arch, options.opset
+        self._arch, self._opset, self._of_pixels = arch, options.opset, options.uint8_input is not None
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
 
@@ -58,6 +58,11 @@ class OnnxGraph:
     def input(self, shape: Shape) -> Value:
         """Return the input of the network."""
         return Value(INPUT, shape)
+
+    def pixels(self, shape: Shape) -> Value:
+        """Add a conversion of uint8 images [N, H, W, C] to float32 [N, C, H, W]."""
+        floats = self.node("Cast", f"{INPUT}.float", INPUT, to=TensorProto.FLOAT)
+        return Value(self.node("Transpose", f"{INPUT}.nchw", floats, perm=[0, 3, 1, 2]), shape)
 
     def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
         """Add a dense convolution with its activation."""
@@ -156,7 +161,9 @@ class OnnxGraph:
     def model(self, last: Value, metadata: Mapping[str, str]) -> onnx.ModelProto:
         """Return the model whose logits are `last`."""
         height, width, channels = self._arch.input_shape
-        images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", channels, height, width])
+        sizes = (height, width, channels) if self._of_pixels else (channels, height, width)
+        kind = TensorProto.UINT8 if self._of_pixels else TensorProto.FLOAT
+        images = helper.make_tensor_value_info(INPUT, kind, ["N", *sizes])
         logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", last.shape.channels])
         self.node("Flatten", OUTPUT, last.name)
         graph = helper.make_graph(self._nodes, "network", [images], [logits], list(self._constants.values()))

@@ -17,7 +17,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from nas.arch import ArchSpec
-from nas.export.calibration import Int8Calibration
+from nas.export.calibration import Int8Calibration, pixels_of
 from nas.export.lowering import Tensors
 from nas.export.onnx.graph import INPUT, file_bytes, onnx_model, opset_for
 from nas.export.options import DEFAULT, FileOptions
@@ -35,7 +35,7 @@ def int8_model(
     with tempfile.TemporaryDirectory() as folder, _warnings_off():
         path = Path(folder, "int8.onnx")
         quantize_static(
-            floating, path, _CalibrationImages(calibration), quant_format=QuantFormat.QDQ, per_channel=True,
+            floating, path, _CalibrationImages(calibration, options), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(QUANTISED),
         )  # fmt: skip
         model = onnx.load(path)
@@ -61,13 +61,17 @@ def quantised_share(model: onnx.ModelProto) -> str:
 class _CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
     """The calibration images, batch by batch, NCHW."""
 
-    def __init__(self, calibration: Int8Calibration) -> None:
-        self._batches = calibration.batches()
+    def __init__(self, calibration: Int8Calibration, options: FileOptions) -> None:
+        self._batches, self._pixels = calibration.batches(), options.uint8_input
 
     def get_next(self) -> dict[str, Any] | None:
         """Return the next batch as the inputs of a session, None behind the last."""
         batch = next(self._batches, None)
-        return None if batch is None else {INPUT: np.ascontiguousarray(batch.transpose(0, 3, 1, 2))}
+        if batch is None:
+            return None
+        if self._pixels is not None:
+            return {INPUT: pixels_of(batch, self._pixels)}
+        return {INPUT: np.ascontiguousarray(batch.transpose(0, 3, 1, 2))}
 
 
 @contextmanager

@@ -25,22 +25,29 @@ LOCATIONS = "jax_traceback_in_locations_limit"
 BATCH = "batch"  # the name of the dimension of any size
 
 
-def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str], __: FileOptions = DEFAULT) -> bytes:
+def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str], options: FileOptions = DEFAULT) -> bytes:
     """Return the bytes of the program."""
     weights: dict[str, Any] = {
         name: np.asarray(tensors(name, shape), np.float32) for name, shape in weight_shapes(arch).items()
     }
 
+    spec = options.uint8_input
+
     def logits(images: Array) -> Array:
+        if spec is not None:
+            scaled = images.astype(np.float32) / np.float32(255)
+            images = (scaled - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
         return merged(arch, weights)(images)
 
     shape = jax.export.symbolic_shape(", ".join([BATCH, *map(str, arch.input_shape)]))
     with _without_locations():
-        program = jax.export.export(jax.jit(logits), platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, np.float32))
+        program = jax.export.export(jax.jit(logits), platforms=PLATFORMS)(
+            jax.ShapeDtypeStruct(shape, np.uint8 if spec else np.float32)
+        )
     return bytes(program.serialize())
 
 
-def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
     """Return the logits [N, classes] that the program gives on the CPU for images [N, H, W, C]."""
     with jax.default_device(jax.devices("cpu")[0]):
         return np.asarray(jax.export.deserialize(bytearray(model)).call(images))
@@ -67,7 +74,7 @@ FORMAT = SingleFile(
     loading="""
 import jax
 program = jax.export.deserialize(bytearray(open("{name}", "rb").read()))
-logits = program.call(images)  # float32 [N, H, W, C]
+logits = program.call(images)  # {images}
 """,
     metadata_beside=True,
 )

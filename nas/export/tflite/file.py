@@ -1,6 +1,7 @@
 """Export as one TFLite file, float32, NHWC, checked in LiteRT against the network: https://ai.google.dev/edge/litert."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,14 @@ from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
 
 
-def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], _: FileOptions = DEFAULT) -> bytes:
+def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], options: FileOptions = DEFAULT) -> bytes:
     """Return the bytes of the file."""
     from nas.export.tflite.graph import tflite_model  # ai_edge_litert may be missing
 
-    return tflite_model(arch, tensors, metadata)
+    return tflite_model(arch, tensors, metadata, options)
 
 
-def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
     """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C]."""
     from nas.export.tflite.graph import logits_of  # ai_edge_litert may be missing
 
@@ -38,8 +39,8 @@ logits = network.get_tensor(network.get_output_details()[0]["index"])
 """
 
 
-SET_FLOAT_INPUT = """
-network.set_tensor(network.get_input_details()[0]["index"], images)  # float32 [1, H, W, C]
+SET_INPUT = """
+network.set_tensor(network.get_input_details()[0]["index"], images)  # {images}
 """
 FORMAT = SingleFile(
     writer="ai_edge_litert",
@@ -48,6 +49,6 @@ FORMAT = SingleFile(
     interface=Interface("images [N, H, W, C] -> logits, float32", "tflite"),
     content=content,
     run=run,
-    loading=loading_code(SET_FLOAT_INPUT),
+    loading=loading_code(SET_INPUT),
 )
 export = FORMAT.export

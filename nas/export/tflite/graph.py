@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.lowering import Array, Tensors, Value, lower, pads
+from nas.export.options import DEFAULT, FileOptions
 from nas.ops import Act, Gate, Shape
 
 VERSION, IDENTIFIER = 3, b"TFL3"
@@ -35,10 +36,12 @@ CONSTANT_TYPES = {
 }
 
 
-def tflite_model(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
+def tflite_model(
+    arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], options: FileOptions = DEFAULT
+) -> bytes:
     """Return the file of `arch`: images [N, H, W, C] -> logits [N, classes], float32; see `lowering.lower`."""
     graph = TfliteGraph(arch)
-    return graph.model(lower(arch, tensors, graph), metadata)
+    return graph.model(lower(arch, tensors, graph, options.uint8_input), metadata)
 
 
 class TfliteGraph:
@@ -103,6 +106,14 @@ class TfliteGraph:
     def input(self, shape: Shape) -> Value:
         """Add the input of the network."""
         return Value(self.tensor(INPUT, (ANY_SIZE, *shape)), shape)
+
+    def pixels(self, shape: Shape) -> Value:
+        """Add an input of uint8 images and its conversion to float32."""
+        self.tensor(INPUT, (ANY_SIZE, *shape))
+        self._tensors[self._index[INPUT]].type = schema.TensorType.UINT8
+        options = schema.CastOptionsT()
+        options.inDataType, options.outDataType = schema.TensorType.UINT8, schema.TensorType.FLOAT32
+        return Value(self.node(OPERATORS.CAST, f"{INPUT}.float", [INPUT], shape, options), shape)
 
     def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
         """Add a dense convolution with its activation."""
@@ -287,7 +298,7 @@ def read_metadata(content: bytes) -> dict[str, str]:
     return found
 
 
-def interpreter(model: bytes, images: NDArray[np.float32], threads: int = 1) -> Any:
+def interpreter(model: bytes, images: Array, threads: int = 1) -> Any:
     """Return LiteRT's interpreter of the model, with the images [N, H, W, C] as its input."""
     network = Interpreter(model_content=model, num_threads=threads)
     index = network.get_input_details()[0]["index"]
@@ -297,7 +308,7 @@ def interpreter(model: bytes, images: NDArray[np.float32], threads: int = 1) -> 
     return network
 
 
-def logits_of(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def logits_of(model: bytes, images: Array) -> NDArray[np.float32]:
     """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C]."""
     network = interpreter(model, images)
     network.invoke()

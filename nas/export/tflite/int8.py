@@ -15,15 +15,16 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.errors import InvalidInput
-from nas.export.lowering import Array, Tensors, Value, lower
-from nas.export.tflite.graph import ANY_SIZE, OPERATORS, TfliteGraph
+from nas.export.lowering import NORMALISED, Array, Tensors, Value, lower
+from nas.export.options import DEFAULT, FileOptions
+from nas.export.tflite.graph import ANY_SIZE, INPUT, OPERATORS, TfliteGraph
 from nas.export.tflite.range_observer import Range, observed_ranges
-from nas.ops import Gate
+from nas.ops import Gate, Shape
 
 LOW, HIGH = -128, 127
 LARGEST_BIAS = 1 << 30  # steps; int32 holds twice as many
 SMALLEST_SCALE = 1e-9  # of a tensor that is 0 on all calibration images
+PIXEL_RANGE: Range = (0.0, 255.0)
 LOGISTIC_RANGE: Range = (0.0, 255 / 256)  # LiteRT wants the scale 1/256
 VERSIONS: Mapping[int, int] = {
     OPERATORS.CONV_2D: 3, OPERATORS.DEPTHWISE_CONV_2D: 3, OPERATORS.FULLY_CONNECTED: 4, OPERATORS.ADD: 2,
@@ -34,20 +35,24 @@ VERSIONS: Mapping[int, int] = {
 
 
 def calibrated_model(
-    arch: ArchSpec, tensors: Tensors, batches: Iterable[NDArray[np.float32]], metadata: Mapping[str, str]
-) -> bytes:
+    arch: ArchSpec, tensors: Tensors, batches: Iterable[NDArray[np.float32]], metadata: Mapping[str, str],
+    options: FileOptions = DEFAULT,
+) -> bytes:  # fmt: skip
     """Return the file of `arch` as `int8_model`, with the ranges of its tensors on `batches` of images [N, H, W, C]."""
-    return int8_model(arch, tensors, observed_ranges(arch, tensors, batches), metadata)
+    return int8_model(arch, tensors, observed_ranges(arch, tensors, batches), metadata, options)
 
 
-def int8_model(arch: ArchSpec, tensors: Tensors, ranges: dict[str, Range], metadata: Mapping[str, str]) -> bytes:
+def int8_model(
+    arch: ArchSpec, tensors: Tensors, ranges: dict[str, Range], metadata: Mapping[str, str],
+    options: FileOptions = DEFAULT,
+) -> bytes:  # fmt: skip
     """Return the file of `arch`: images int8 [1, H, W, C] -> logits int8 [1, classes]; see `lowering.lower`.
 
     `ranges` holds the range of every tensor by name, as from `observed_ranges`; the network must pass
     `edgetpu.check_supported`.
     """
     graph = Int8Graph(arch, ranges)
-    return graph.model(lower(arch, tensors, graph), metadata)
+    return graph.model(lower(arch, tensors, graph, options.uint8_input), metadata)
 
 
 class Int8Graph(TfliteGraph):
@@ -130,9 +135,17 @@ class Int8Graph(TfliteGraph):
         self._ranges[f"{name}.clipped"], self._ranges[name] = (0.0, 6.0), (0.0, 1.0)
         return super().gate(name, x, gate)
 
+    def pixels(self, shape: Shape) -> Value:
+        """Add an input of uint8 images, and the same steps as int8 numbers: 128 less."""
+        super().tensor(INPUT, (self.batch, *shape))
+        self._quantise(INPUT, 1.0, 0, kind=schema.TensorType.UINT8)
+        name = f"{INPUT}.int8"
+        self._ranges[name], self._ranges[NORMALISED] = PIXEL_RANGE, self._ranges[INPUT]
+        return Value(self.node(OPERATORS.QUANTIZE, name, [INPUT], shape, schema.QuantizeOptionsT()), shape)
+
     def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
-        """Raise `InvalidInput`: only attention has a normalisation without a convolution, and it has no int8 form."""
-        raise InvalidInput(f"{name}: a normalisation without a convolution has no int8 form here")
+        """Add a multiplication and an addition per channel as a 1 x 1 depthwise convolution: it rounds once."""
+        return self.depthwise(name, x, factor[None, None], bias, stride=1, act="none")
 
     def concat(self, name: str, parts: Sequence[Value]) -> Value:
         """Add a concatenation of channels; all parts get the range of the result."""
@@ -174,13 +187,13 @@ def operators(model: bytes) -> list[str]:
     return [codes[operator.opcodeIndex] for operator in content.subgraphs[0].operators]
 
 
-def int8_logits_of(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C], each alone."""
+def int8_logits_of(model: bytes, images: Array) -> NDArray[np.float32]:
+    """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C], each alone; uint8 as they are."""
     network = Interpreter(model_content=model, num_threads=1)
     network.allocate_tensors()
     (inputs,), (outputs,) = network.get_input_details(), network.get_output_details()
     found = []
-    for image in quantised(images, *inputs["quantization"]):
+    for image in images if images.dtype == np.uint8 else quantised(images, *inputs["quantization"]):
         network.set_tensor(inputs["index"], image[None])
         network.invoke()
         found.append(network.get_tensor(outputs["index"])[0])

@@ -1,6 +1,7 @@
 """Export as one full-integer TFLite file for the Edge TPU compiler, checked in LiteRT; see nas.export.tflite.int8."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +13,21 @@ from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.quantised_file import QuantisedFile
 from nas.export.tflite.edgetpu import check_supported, operators_text
-from nas.export.tflite.file import loading_code
+from nas.export.tflite.file import SET_INPUT, loading_code
 
 
 def content(
     arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration,
-    _: FileOptions = DEFAULT,
+    options: FileOptions = DEFAULT,
 ) -> tuple[bytes, str]:  # fmt: skip
     """Return the bytes of the file, and a text about its operators."""
     from nas.export.tflite.int8 import calibrated_model, operators  # ai_edge_litert may be missing
 
-    model = calibrated_model(arch, tensors, calibration.batches(), metadata)
+    model = calibrated_model(arch, tensors, calibration.batches(), metadata, options)
     return model, operators_text(operators(model))
 
 
-def run(model: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
     """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C], one after the other."""
     from nas.export.tflite.int8 import int8_logits_of  # ai_edge_litert may be missing
 
@@ -47,5 +48,6 @@ FORMAT = QuantisedFile(
     content=content,
     run=run,
     loading=loading_code(SET_INT8_INPUT),
+    loading_uint8=loading_code(SET_INPUT),
 )
 export = FORMAT.export
