@@ -107,6 +107,13 @@ def compare(
     )
 
 
+def latency_budgets(comparison: Comparison, target: str) -> list[float]:
+    """Return the latency budgets of the compared runs that searched for `target`, each once."""
+    names = {target, load_target(target).name}
+    own = (entry.latency_budget for entry in comparison.entries if entry.found_for in names)
+    return list(dict.fromkeys(budget for budget in own if budget))
+
+
 def ridge_candidates(comparison: Comparison) -> tuple[list[SweptNetwork], list[str]]:
     """Return the networks for a ridge sweep of the comparison, and the names of those left out for want of an accuracy.
 
@@ -116,7 +123,7 @@ def ridge_candidates(comparison: Comparison) -> tuple[list[SweptNetwork], list[s
     own = [entry for entry in comparison.entries if entry.source != "reference"]
     named = [entry.name for entry in comparison.entries if entry.published_top1 is not None]
     unknown = [] if own else [entry.name for entry in comparison.entries if not has_accuracy(entry.name)]
-    found = [SweptNetwork(one.name, one.arch, one.top1, one.kind) for one in own if one.accuracy]
+    found = [SweptNetwork(one.name, one.arch, one.top1, one.kind, one.standard_error) for one in own if one.accuracy]
     found += published_candidates(named or ([] if unknown else BASELINES))
     return found, [one.name for one in own if not one.accuracy] + unknown
 

@@ -5,14 +5,22 @@ from html import escape
 from typing import Any
 
 from latency_models.target import load_target
-from nas.compare.compare import Comparison, records, ridge_candidates
+from nas.compare.compare import Comparison, latency_budgets, records, ridge_candidates
+from nas.errors import InvalidInput, UnknownName
+from nas.protocols import LatencyModel
+from nas.records.networks import Entry
 from nas.records.results import display_text
+from nas.report.markup import number, short_count, table
 from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import arch_number, page_data
+from nas.report.result_card import NOT_COMPARED, network_card
 
+MOST_TILES = 3  # runs that are shown as cards; more are rows of a table
+REFERENCE = "mobilenetv4-conv-s"  # the baseline that a network found stands beside
 EXPLANATIONS = {  # of the figures, by name
-    "panels": "Lines are the Pareto fronts on each target, among networks of the same kind of accuracy. "
+    "panels": "Bars: one standard error. Lines: the Pareto fronts on each target, among equal kinds of accuracy. "
     "Hover or use the arrow keys to read a point; click it or press Enter to see its network.",
+    "pair": "Blocks of equal height stand beside each other. What differs is marked; bars are the time of each block.",
     "networks": "Predicted latency in milliseconds on each chosen target; a dot marks a member of the front. "
     "Column heads sort.",
     "regret": "Extra latency on the column's target of the fastest network found for the row's target, against the "
@@ -40,6 +48,7 @@ def html(comparison: Comparison, title: str = "Networks compared") -> str:
                 "name": one.name,
                 "kind": kinds.index(one.kind),
                 "top1": one.top1,
+                "standard_error": one.standard_error,
                 "arch": arch_number(data, one.arch),
                 "published": one.name not in own,
             }
@@ -49,6 +58,8 @@ def html(comparison: Comparison, title: str = "Networks compared") -> str:
     if "energy_mj" in comparison.rows:
         table = comparison.rows["energy_mj"].to_numpy().reshape(len(comparison.targets), -1)  # [target][network]
         data["energy"] = [rounded(row) for row in table.T.tolist()]
+    data["pair"] = list(_pair(comparison))
+    data["budgets"] = [rounded(latency_budgets(comparison, target)) for target in comparison.targets]
     data["regrets"] = _regrets(comparison)
     data["hypervolumes"] = _hypervolumes(comparison)
     return page(title, _body(comparison, title, data), data, ("compare",))
@@ -65,9 +76,10 @@ def _body(comparison: Comparison, title: str, data: Mapping[str, Any]) -> str:
     count, targets = len(comparison.entries), len(comparison.targets)
     text = f"{count:,} networks on {targets:,} targets, latencies predicted by the model '{comparison.latency_model}'."
     charts = [
-        figure_place("targets", "choice of targets"),
         *_section("Accuracy against latency" if data["kinds"] else "Latency", "panels"),
+        figure_place("targets", "choice of targets"),
     ]
+    pair = _section("Two networks side by side", "pair") if len(comparison.entries) > 1 else []
     more = _section("All networks", "networks")
     if data["regrets"]:
         more += _section("What was found for one target, used on another", "regret")
@@ -78,14 +90,71 @@ def _body(comparison: Comparison, title: str, data: Mapping[str, Any]) -> str:
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     return "\n".join(
         [
-            f'<header><h1>{escape(title)}</h1><p class="soft">{escape(text)}</p></header>',
+            f'<header><h1>{escape(title)}</h1><p class="eyebrow">{escape(text)}</p>',
+            *_runs_card(comparison),
+            f"{figure_place('downloads', 'files to save')}</header>",
             f'<main><div class="split"><div>{"".join(charts)}</div>',
             f"{architecture_place()}</div>",
+            *pair,
             *more,
             f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
             "</main>",
         ]
     )
+
+
+def _runs_card(comparison: Comparison) -> list[str]:
+    """Return the card of the runs compared: of each, the verdict, latency against budget, and accuracy."""
+    found = [entry for entry in comparison.entries if entry.found_for and entry.chosen and entry.accuracy]
+    firsts = list({entry.item: entry for entry in reversed(found)}.values())[::-1]  # by how each run chose
+    if not firsts:
+        return []
+    if len(firsts) <= MOST_TILES:
+        return [_run_tiles(entry, comparison) for entry in firsts]
+    head = ("network found", "for", "latency", "budget", "top-1 (%)", "MACs", "parameters", "against the baseline")
+    rows = [_run_row(entry, comparison) for entry in firsts]
+    return ['<section class="card" aria-label="the networks found">', table(head, rows), "</section>"]
+
+
+def _run_tiles(entry: Entry, comparison: Comparison) -> str:
+    """Return the card of one run."""
+    model = _model_of(entry.found_for, comparison)
+    latency = None if model is None else model.predict_ms(entry.arch)
+    unit = "ms" if model is None else getattr(model, "unit", "ms")
+    assert entry.accuracy is not None  # of the entries that come here
+    return network_card(
+        entry.name, entry.found_for, entry.arch, entry.accuracy, latency, unit, entry.latency_budget, None
+    )
+
+
+def _run_row(entry: Entry, comparison: Comparison) -> tuple[str, ...]:
+    """Return the row of a network found: its latency is that on the target that it was found for."""
+    model = _model_of(entry.found_for, comparison)
+    latency = "" if model is None else f"{number(model.predict_ms(entry.arch))} {getattr(model, 'unit', 'ms')}"
+    top1 = f"{100 * entry.top1:.1f} \u00b1 {100 * entry.standard_error:.1f}"
+    budget = number(entry.latency_budget) if entry.latency_budget else ""
+    sizes = short_count(entry.arch.macs), short_count(entry.arch.params)
+    return entry.name, entry.found_for, latency, budget, top1, *sizes, NOT_COMPARED.lower()
+
+
+def _model_of(target: str, comparison: Comparison) -> LatencyModel | None:
+    """Return the model of a device, None for an abstract device or several."""
+    try:
+        return load_target(target).model(comparison.latency_model)
+    except (InvalidInput, UnknownName):
+        return None
+
+
+def _pair(comparison: Comparison) -> tuple[int, int]:
+    """Return the numbers of the two networks side by side at first: one found, and another one or the baseline."""
+    entries = comparison.entries
+    first = next((i for i, entry in enumerate(entries) if entry.chosen and entry.source != "reference"), 0)
+    others = [i for i, entry in enumerate(entries) if i != first]
+    form = entries[first].arch.input_shape, entries[first].arch.num_classes
+    alike = [i for i in others if (entries[i].arch.input_shape, entries[i].arch.num_classes) == form]
+    base = [i for i in alike if entries[i].source == "reference" and entries[i].name.startswith(REFERENCE)]
+    chosen = [i for i in others if entries[i].chosen and entries[i].source != "reference"]
+    return first, next(iter([*chosen, *base, *others]), first)
 
 
 def _section(title: str, name: str) -> list[str]:

@@ -9,8 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from nas.compare.compare import Comparison, records
+from nas.compare.compare import Comparison, latency_budgets, records
 from nas.records.results import display_text
+from nas.report.markup import significant
+from nas.report.noise import within_noise_of_faster
 from nas.report.plot_style import COLOURS, GREY, figure_bytes, reference_colour, round_ticks, shortened
 from nas.search.pareto import non_dominated
 
@@ -19,7 +21,8 @@ PANEL_WIDTH = 3.9  # inches
 PANEL_HEIGHT = 2.9
 ROW_HEIGHT = 0.19  # inches, of one network without accuracy
 COLUMNS = 3  # panels side by side
-NEAREST = 5  # references that the latency axis always includes
+NOISE_GREY = "#a3a9ae"  # of what is within one standard error of a faster network
+BUDGET_COLOUR = "#c24f00"
 
 
 def comparison_plot(comparison: Comparison, form: Literal["png", "svg"] = "png") -> bytes:
@@ -91,10 +94,13 @@ def _plot_band(
                 _plot_references(top, known)
             else:
                 _plot_items(top, known, list(rows[rows["accuracy_kind"] == kind]["item"].unique()))
+                _plot_budgets(top, latency_budgets(comparison, targets[column]))
             top.tick_params(labelbottom=False, bottom=False)
         top.set_title(shortened(targets[column]), fontsize=10, fontweight="bold", loc="left")
         limits = _set_latency_axis(
-            bottom, here[here["accuracy_kind"].isin([kind, ""] if names or not upper else [kind])]
+            bottom,
+            here[here["accuracy_kind"].isin([kind, ""] if names or not upper else [kind])],
+            latency_budgets(comparison, targets[column]),
         )
         _plot_latencies(bottom, here[here["name"].isin(names)], names, limits)
         bottom.set_xlabel("predicted latency (ms)")
@@ -103,23 +109,49 @@ def _plot_band(
 
 
 def _plot_items(axis: Any, rows: pd.DataFrame, items: list[str]) -> None:
-    """Plot each item: its networks as points, its front as a line, its chosen network with name and standard error."""
+    """Plot each item: its networks with their standard errors, its front as a line, its chosen network with its name.
+
+    Members of the front that are within one standard error of a faster one are grey.
+    """
     axis.grid(True, color="#e6e6e6", linewidth=0.6)
     axis.set_axisbelow(True)
     for item in rows["item"].unique():
         colour, marker = (palette[items.index(item) % len(palette)] for palette in (COLOURS, MARKERS))
         part = rows[rows["item"] == item].sort_values(["latency_ms", "top1"], ascending=[True, False])
-        x, y = part["latency_ms"].to_numpy(), 100 * part["top1"].to_numpy()
         front = non_dominated(part[["latency_ms", "top1"]].to_numpy(), (True, False))
-        axis.plot(x[front], y[front], drawstyle="steps-post", color=colour, linewidth=1.3, alpha=0.7)
-        axis.scatter(x, y, s=12, color=colour, marker=marker, linewidths=0)
-        for row in records(part[part["chosen"]]):
-            axis.errorbar(row["latency_ms"], 100 * row["top1"], yerr=100 * row["standard_error"], color=colour,
-                          marker=marker, markersize=8, capsize=2.5, markeredgecolor="white", linewidth=1,
-                          label=shortened(row["name"]).lstrip("_"))  # fmt: skip
+        stair = part[front]
+        axis.plot(stair["latency_ms"], 100 * stair["top1"], drawstyle="steps-post", color=colour, linewidth=1.2,
+                  alpha=0.55, zorder=1)  # fmt: skip
+        alike = dict(zip(stair["name"], within_noise_of_faster(_points(stair)), strict=True))
+        for row in records(part):
+            _plot_network(axis, row, NOISE_GREY if alike.get(row["name"]) and not row["chosen"] else colour, marker)
     axis.margins(y=0.12)
     axis.legend(loc="lower right", labelcolor="linecolor", fontsize=8.5, framealpha=0.85, edgecolor="none",
                 handletextpad=0.3, borderaxespad=0.2)  # fmt: skip
+
+
+def _points(rows: pd.DataFrame) -> list[tuple[float, float]]:
+    """Return the accuracy and the standard error of every row."""
+    return [(row["top1"], row["standard_error"]) for row in records(rows)]
+
+
+def _plot_network(axis: Any, row: dict[str, Any], colour: str, marker: str) -> None:
+    """Plot a network with its standard error; one that was chosen is larger, and has its name in the legend."""
+    chosen = row["chosen"]
+    axis.errorbar(row["latency_ms"], 100 * row["top1"], yerr=100 * row["standard_error"], color=colour, marker=marker,
+                  markersize=8 if chosen else 4, capsize=2.5 if chosen else 1.5, markeredgecolor="white",
+                  markeredgewidth=1 if chosen else 0.4, linewidth=1.2 if chosen else 0.8, zorder=4 if chosen else 3,
+                  label=shortened(row["name"]).lstrip("_") if chosen else None)  # fmt: skip
+
+
+def _plot_budgets(axis: Any, budgets: Sequence[float]) -> None:
+    """Plot latency budgets in ms as dashed lines, a mark on the axis, and their values above."""
+    for budget in budgets:
+        axis.axvline(budget, color=BUDGET_COLOUR, linewidth=1.1, linestyle=(0, (4, 2.5)), zorder=2)
+        axis.plot(budget, 0, marker="^", color=BUDGET_COLOUR, markersize=5, clip_on=False, zorder=5,
+                  transform=axis.get_xaxis_transform())  # fmt: skip
+        axis.annotate(f"budget {budget:.3g} ms", (budget, 1), xycoords=axis.get_xaxis_transform(), fontsize=7.5,
+                      color=BUDGET_COLOUR, xytext=(-3, -8), textcoords="offset points", ha="right")  # fmt: skip
 
 
 def _plot_references(axis: Any, rows: pd.DataFrame) -> None:
@@ -131,6 +163,8 @@ def _plot_references(axis: Any, rows: pd.DataFrame) -> None:
     axis.plot(best["latency_ms"], 100 * best["top1"], color="black", linewidth=0.9, drawstyle="steps-post")
     colours = [reference_colour(name) for name in rows["name"]]
     axis.scatter(rows["latency_ms"], 100 * rows["top1"], c=colours, s=18, zorder=3)
+    axis.errorbar(rows["latency_ms"], 100 * rows["top1"], yerr=100 * rows["standard_error"], ecolor=colours,
+                  elinewidth=0.8, fmt="none", zorder=2)  # fmt: skip
     for row in records(best):
         axis.annotate(row["name"], (row["latency_ms"], 100 * row["top1"]), fontsize=6.5,
                       color=reference_colour(row["name"]), xytext=(-4, 3), textcoords="offset points",
@@ -152,23 +186,26 @@ def _plot_latencies(axis: Any, rows: pd.DataFrame, names: list[str], limits: tup
                       markersize=5 if spec else 8, markeredgewidth=0 if spec else 1.8, linestyle="none")  # fmt: skip
             continue
         right = at > limits[1]
-        axis.text(float(right), height, f"{at:.3g} ms \u25b8" if right else f"\u25c2 {at:.3g} ms", color=GREY,
+        text = f"{significant(at)} ms"
+        axis.text(float(right), height, f"{text} \u25b8" if right else f"\u25c2 {text}", color=GREY,
                   transform=axis.get_yaxis_transform(), ha="right" if right else "left", va="center", fontsize=7.5,
                   bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
 
 
-def _set_latency_axis(axis: Any, rows: pd.DataFrame) -> tuple[float, float]:
-    """Give the axis a logarithmic scale that includes all but distant references, and return its limits."""
+def _set_latency_axis(axis: Any, rows: pd.DataFrame, budgets: Sequence[float]) -> tuple[float, float]:
+    """Give the axis a logarithmic scale that holds what is compared, the budgets and the nearest reference.
+
+    Returns its limits. Of references without accuracy, those outside are written at its ends.
+    """
     compared = rows[(rows["source"] != "reference") | (rows["accuracy_kind"] != "")]
     latencies = (rows if compared.empty else compared)["latency_ms"].to_numpy(float)
     middle = np.sqrt(latencies.min() * latencies.max())
     references = rows[(rows["source"] == "reference") & (rows["accuracy_kind"] == "")]["latency_ms"].to_numpy(float)
-    nearest = sorted(references, key=lambda ms: abs(np.log(ms / middle)))[:NEAREST]
-    room = 1.1 if len(references) else (latencies.max() / latencies.min()) ** 0.35  # for names to the left
-    low, high = min([*latencies, *nearest]) / max(room, 1.1), max([*latencies, *nearest]) * 1.1
-    if len(references):
-        room = latencies.max() ** 2 / latencies.min()  # for references as much as the networks take
-        high = max(high, room)
+    nearest = sorted(references, key=lambda ms: abs(np.log(ms / middle)))[:1]
+    shown = [*latencies, *budgets, *nearest]
+    spread = max(shown) / min(shown)
+    room = max(1.015, spread**0.12) if len(references) else max(1.1, spread**0.35)  # for names to the left
+    low, high = min(shown) / room, max(shown) * max(1.02, spread**0.25)
     axis.set_xscale("log")
     axis.set_xlim(low, high)
     ticks = round_ticks(float(low), float(high))

@@ -64,6 +64,8 @@ def _plot_fronts(figure: Any, rows: pd.DataFrame, kind: str) -> None:
         axis.plot(front["latency_gmacs"], 100 * front["top1"], color="black", linewidth=0.9, drawstyle="steps-post")
         colours = [reference_colour(str(name)) for name in here["name"]]
         axis.scatter(here["latency_gmacs"], 100 * here["top1"], c=colours, s=16, zorder=3)
+        axis.errorbar(here["latency_gmacs"], 100 * here["top1"], yerr=100 * here["standard_error"], ecolor=colours,
+                      elinewidth=0.7, fmt="none", zorder=2)  # fmt: skip
         for name, x, y in zip(front["name"], front["latency_gmacs"], 100 * front["top1"], strict=True):
             axis.annotate(str(numbers[name]), (x, y), fontsize=7.5, xytext=(-3, 3), textcoords="offset points",
                           color=reference_colour(str(name)), ha="right")  # fmt: skip

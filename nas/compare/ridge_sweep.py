@@ -6,6 +6,7 @@ point 0 the MAC count, towards infinity the bytes moved. All latencies here are 
 on a device whose peak is 1 GMAC/s, and devices of one peak and different bandwidths compare with each other.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.records.networks import PUBLISHED_KIND
+from nas.records.networks import PUBLISHED_KIND, VALIDATION_IMAGES
 from nas.report.network_blocks import block_position
 from nas.search.pareto import non_dominated
 from nas.zoo import BASELINES, Series, parse_reference, published_accuracy, reference
@@ -32,6 +33,7 @@ class SweptNetwork:
     arch: ArchSpec
     top1: float
     kind: str
+    standard_error: float = 0.0
 
 
 def published_candidates(names: Sequence[str] = BASELINES, series: Series = "authors") -> list[SweptNetwork]:
@@ -42,7 +44,8 @@ def published_candidates(names: Sequence[str] = BASELINES, series: Series = "aut
     found = []
     for name in names:
         top1 = published_accuracy(*parse_reference(name), series).top1_percent / 100
-        found.append(SweptNetwork(name, reference(name), top1, PUBLISHED_KIND[series]))
+        error = math.sqrt(top1 * (1 - top1) / VALIDATION_IMAGES)
+        found.append(SweptNetwork(name, reference(name), top1, PUBLISHED_KIND[series], error))
     return found
 
 
@@ -58,7 +61,8 @@ def kernel_latencies(arch: ArchSpec, ridge_points: Sequence[float]) -> NDArray[n
 def sweep(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] = RIDGE_POINTS) -> pd.DataFrame:
     """Return one row per candidate and ridge point.
 
-    Columns: name, kind, top1, resolution (px), ridge_point (MACs/byte), latency_gmacs, on_front (among its kind).
+    Columns: name, kind, top1, standard_error, resolution (px), ridge_point (MACs/byte), latency_gmacs, on_front (among
+    its kind).
     """
     if not candidates or not ridge_points:
         raise InvalidInput("a ridge sweep needs at least one network with a known accuracy and one ridge point")
@@ -68,6 +72,7 @@ def sweep(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] = RI
             "name": candidate.name,
             "kind": candidate.kind,
             "top1": candidate.top1,
+            "standard_error": candidate.standard_error,
             "resolution": candidate.arch.input_shape.height,
             "ridge_point": point,
             "latency_gmacs": time,

@@ -64,6 +64,7 @@ class Entry:
     chosen: bool = True  # False for the other members of a run's front
     found_for: str = ""  # the target of the search that found it, or "universal"
     published_top1: float | None = None
+    latency_budget: float | None = None  # of the search that found it, in ms, or relative on an abstract device
 
     @property
     def top1(self) -> float:
@@ -204,7 +205,8 @@ def _of_run(run: Path, label: str) -> list[Entry]:
 
 def _of_result(label: str, result: Result) -> Entry:
     """Return the entry of a result."""
-    return Entry(label, label, "run", result.arch, result.accuracy, found_for=result.target)
+    budget = result.latency_budget
+    return Entry(label, label, "run", result.arch, result.accuracy, found_for=result.target, latency_budget=budget)
 
 
 def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:

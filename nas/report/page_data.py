@@ -10,7 +10,9 @@ from nas.ops import KINDS
 from nas.protocols import LatencyModel
 from nas.records.networks import Entry
 from nas.records.results import display_text
+from nas.report.block_glossary import block_name, glossary
 from nas.report.network_blocks import name_in_block, network_blocks
+from nas.report.noise import within_noise_of_faster
 from nas.report.page import rounded
 from nas.search.pareto import non_dominated
 
@@ -28,9 +30,10 @@ def page_data(
     """Return the data that every page has; latencies and times in the unit of each target's model.
 
     targets, shown (numbers of the targets chosen at first), kinds (of accuracy), networks (one per entry), latency
-    [network][target], fronts [target] (numbers of networks), archs (those of the entries and `extra_archs`, each once),
-    times and bounds [target][arch]. `target_notes` are shown below a target's name; `first` is the number of the
-    network that is selected at first.
+    [network][target], fronts and within_noise [target] (numbers of networks; see `_within_noise`), archs (those of the
+    entries and `extra_archs`, each once), times and bounds [target][arch], glossary (meanings of the names of their
+    blocks). `target_notes` are shown below a target's name; `first` is the number of the network that is selected at
+    first.
     """
     archs = list(dict.fromkeys([*(entry.arch for entry in entries), *extra_archs]))
     numbers = {arch: number for number, arch in enumerate(archs)}
@@ -39,6 +42,8 @@ def page_data(
     costs = [kernel_times(columns, model) for model in models.values()]
     per_arch = [totals(columns, times, model) for (times, _), model in zip(costs, models.values(), strict=True)]
     latency = [[own[numbers[entry.arch]] for own in per_arch] for entry in entries]
+    fronts = [_front(entries, [row[target] for row in latency]) for target in range(len(models))]
+    described = [arch_data(arch) for arch in archs]
     return {
         "latency_label": "predicted latency",
         "targets": [_target_data(name, model, (target_notes or {}).get(name, ())) for name, model in models.items()],
@@ -47,10 +52,14 @@ def page_data(
         "kinds": [display_text(kind) for kind in kinds],
         "networks": [_network_data(entry, numbers[entry.arch], kinds, models) for entry in entries],
         "latency": [rounded(row) for row in latency],
-        "fronts": [_front(entries, [row[target] for row in latency]) for target in range(len(models))],
-        "archs": [arch_data(arch) for arch in archs],
+        "fronts": fronts,
+        "within_noise": [
+            _within_noise(entries, [row[target] for row in latency], front) for target, front in enumerate(fronts)
+        ],
+        "archs": described,
         "times": [[rounded(times[part].tolist()) for part in columns.slices] for times, _ in costs],
         "bounds": [_bounds(columns, bounds) for _, bounds in costs],
+        "glossary": glossary(block["description"] for arch in described for block in arch["blocks"]),
     }
 
 
@@ -68,9 +77,11 @@ def arch_data(arch: ArchSpec) -> Data:
         "classes": arch.num_classes,
         "macs": arch.macs,
         "params": arch.params,
+        "spec": arch.to_dict(),
         "blocks": [
             {
                 "stage": block.stage,
+                "name": block_name(block.description),
                 "description": block.description,
                 "shape": list(block.out_shape),
                 "skip": block.residual,
@@ -94,7 +105,9 @@ def arch_data(arch: ArchSpec) -> Data:
 
 def _target_data(name: str, model: LatencyModel, notes: Sequence[str]) -> Data:
     unit = getattr(model, "unit", "ms")
-    return {"name": name, "unit": unit, "constant": rounded([model.constant])[0], "tooltip": [name, *notes]}
+    batch = getattr(model, "batch", 1)
+    constant = rounded([model.constant])[0]
+    return {"name": name, "unit": unit, "batch": batch, "constant": constant, "tooltip": [name, *notes]}
 
 
 def _network_data(entry: Entry, arch: int, kinds: Sequence[str], models: Mapping[str, LatencyModel]) -> Data:
@@ -122,6 +135,21 @@ def _front(entries: Sequence[Entry], latencies: Sequence[float]) -> list[int]:
         points = [(latencies[number], entries[number].top1) for number in own]
         kept = non_dominated(points, (True, False))
         found += [number for number, on_front in zip(own, kept, strict=True) if on_front]
+    return sorted(found)
+
+
+def _within_noise(entries: Sequence[Entry], latencies: Sequence[float], front: Sequence[int]) -> list[int]:
+    """Return the members of `front` that are not told from a faster one: their accuracy is within a standard error.
+
+    Networks that a run chose are never among them. Only accuracies of one kind are compared.
+    """
+    found: list[int] = []
+    for kind in dict.fromkeys(entries[number].kind for number in front):
+        own = [number for number in front if entries[number].kind == kind]
+        own.sort(key=lambda number: (latencies[number], entries[number].top1))
+        points = [(entries[number].top1, entries[number].standard_error) for number in own]
+        alike = within_noise_of_faster(points)
+        found += [number for number, one in zip(own, alike, strict=True) if one and not entries[number].chosen]
     return sorted(found)
 
 

@@ -1,8 +1,9 @@
 """The report of a run, finished or not: report.html, one self-contained page made from the files of its folder."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,20 @@ from nas.errors import InvalidInput
 from nas.files import read_json, write_whole
 from nas.ops import Shape
 from nas.records.networks import Entry, load_item
-from nas.records.results import Result, display_text, load_result
-from nas.report.page import architecture_place, figure_place, page
+from nas.records.results import FILE_KEYS, Result, display_text, load_result
+from nas.report.markup import fold, kibibytes, number, paragraph, section, table
+from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import page_data
+from nas.report.result_card import BaselineFigures, Pick, Verdict, result_card
 from nas.report.run_curves import Record, Stages, read_stages, stage_curves, training_curves
+from nas.report.verdict_files import read_picks, read_verdict
 from nas.space.scaling import with_input
 from nas.zoo import reference
 
-REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
+REFERENCE = "mobilenetv4-conv-s"  # the baseline, and what the latencies of an abstract device are relative to
+BASELINE = f"{REFERENCE}, baseline"
+TABLES = ("front.csv", "evaluated.csv", "finalists.csv")  # offered by the page for saving
+LARGEST_TABLE = 400_000  # bytes of a CSV that is put into a page
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,18 @@ class RunFiles:
     entries: tuple[Entry, ...] = ()  # the best network and the front, or the result of the coarse stage
     training_curves: tuple[dict[str, Any], ...] = ()  # charts of a search over a supernet trained once
     finalists: pd.DataFrame | None = None  # accuracies of the finalists' proxies trained alone, if any were
+    verdict: Verdict | None = None  # against the baseline
+    picks: tuple[Pick, ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)  # the CSV files that the page offers, by name
 
 
-def write_report(run: Path) -> Path:
-    """Write report.html into the folder of a run, finished or interrupted, and return its path."""
+def write_report(run: Path, defaults: Mapping[str, Any] | None = None) -> Path:
+    """Write report.html into the folder of a run, finished or interrupted, and return its path.
+
+    Of the settings, those that differ from the `defaults` (name -> value) are shown, and the others folded.
+    """
     path = run / "report.html"
-    write_whole(path, run_page(read_run(run)))
+    write_whole(path, run_page(read_run(run), defaults or {}))
     return path
 
 
@@ -62,7 +75,15 @@ def read_run(run: Path) -> RunFiles:
         entries=tuple(_read_entries(run)),
         training_curves=tuple(training_curves(run)),
         finalists=_read_finalists(run / "finalists.csv"),
+        verdict=read_verdict(run),
+        picks=read_picks(run),
+        tables={name: text for name in TABLES if (text := _table_text(run / name))},
     )
+
+
+def _table_text(path: Path) -> str:
+    """Return a CSV file as text, "" where there is none or where it is too large for a page."""
+    return path.read_text(encoding="utf-8") if path.exists() and path.stat().st_size <= LARGEST_TABLE else ""
 
 
 def _read_evaluated(path: Path) -> pd.DataFrame | None:
@@ -83,7 +104,8 @@ def _read_finalists(path: Path) -> pd.DataFrame | None:
         return None
     try:
         rows = pd.read_csv(path).astype({"top1": float, "supernet_top1": float, "epochs": int})
-        rungs = rows.pivot(index=["stage", "digest", "supernet_top1"], columns="epochs", values="top1")
+        rows["images"] = rows[FILE_KEYS["images"]].astype(int)
+        rungs = rows.pivot(index=["stage", "digest", "supernet_top1", "images"], columns="epochs", values="top1")
     except (ValueError, KeyError) as error:
         raise InvalidInput(f"{path} is no table of finalists ({error}); run the search again") from error
     return rungs.sort_values(list(rungs.columns)[::-1], ascending=False).sort_index(level="stage", sort_remaining=False)
@@ -99,13 +121,75 @@ def _read_entries(run: Path) -> list[Entry]:
     return []
 
 
-def run_page(run: RunFiles) -> str:
+def run_page(run: RunFiles, defaults: Mapping[str, Any] | None = None) -> str:
     """Return the report as HTML."""
     stages = {name: content for name, content in run.stages.items() if content[1]}
-    parts = [f"<header><h1>Search {escape(run.name)}</h1>", *_summary(run), "</header><main>"]
-    parts += _networks(run)
+    result = run.best or run.coarse
+    models = _models(result, run.experiment) if result else {}
+    baseline = _baseline_entry(run.best) if run.best else None
+    parts = [
+        f"<header><h1>Search {escape(run.name)}</h1>",
+        paragraph(_subject(run), "eyebrow"),
+        *_top(run, models, baseline),
+    ]
+    parts += ["</header><main>", *_networks(run, baseline), *_progress(run, stages)]
+    if any(start.get("decisions") for start, _ in stages.values()):
+        parts += section(
+            "What the controller preferred",
+            "Probability of every option over the steps, the first option at the bottom, and the entropy as a white "
+            "line. Above each panel the most probable option at the end.",
+            figure_place("policy", "probabilities of the options over the steps"),
+        )
+    if run.finalists is not None:
+        parts += _finalists_section(run.finalists)
+    parts += [*_settings(run.experiment, defaults or {}), "</main>"]
+    return page(f"Search {run.name}", "\n".join(parts), _data(run, stages, models, baseline), ("report",))
+
+
+def _subject(run: RunFiles) -> str:
+    """Return what the run searched for in one line: space, target, data, preset and seed, as far as it says so."""
+    settings = run.experiment.get("settings")
+    values = {**run.experiment, **settings} if isinstance(settings, dict) else run.experiment
+    known = [(name, values.get(name)) for name in ("space", "target", "data", "algorithm", "preset", "seed")]
+    return " \u00b7 ".join(f"{name} {value}" for name, value in known if isinstance(value, str | int))
+
+
+def _top(run: RunFiles, models: Mapping[str, Roofline], baseline: Entry | None) -> list[str]:
+    """Return the card of a finished run with what can be saved, or how far an unfinished one has come."""
+    if run.best is None:
+        return [f'<div class="card">{"".join(_unfinished(run))}</div>']
+    model = next(iter(models.values()), None)
+    figures = _baseline_figures(baseline, model) if baseline and model else None
+    about = "".join(map(paragraph, result_sentences(run.best)))
+    return [
+        result_card(run.best, run.verdict, figures, run.picks, remarks(run.best)),
+        figure_place("downloads", "files to save"),
+        fold("What these numbers are, and are not", about),
+    ]
+
+
+def _baseline_entry(result: Result) -> Entry | None:
+    """Return the baseline rebuilt for the input of `result`, None where it does not take such images."""
+    side, width, channels = result.arch.input_shape
+    if side != width:
+        return None
+    try:
+        arch = with_input(reference(REFERENCE), side, channels, result.arch.num_classes)
+    except InvalidInput:
+        return None
+    return Entry(BASELINE, BASELINE, "reference", arch)
+
+
+def _baseline_figures(baseline: Entry, model: Roofline) -> BaselineFigures:
+    arch = baseline.arch
+    return BaselineFigures(REFERENCE, model.predict_ms(arch), arch.macs, arch.params, baseline.accuracy)
+
+
+def _progress(run: RunFiles, stages: Stages) -> list[str]:
+    """Return the elements for the curves over the steps of a joint search, or over the trials of a supernet."""
+    parts: list[str] = []
     if stages:
-        parts += _section(
+        parts += section(
             "Progress",
             "Dashed: the latency budget of the stage. Argmax: the network with the most probable options.",
             figure_place("progress", "loss, accuracy, latency and entropy over the steps"),
@@ -113,46 +197,42 @@ def run_page(run: RunFiles) -> str:
     if run.training_curves:
         text = "The training of the supernet, and the accuracy with its weights of every trial of the search, in order."
         label = "losses over the steps, accuracies over the trials"
-        parts += _section("Progress", text, figure_place("curves", label))
-    if any(start.get("decisions") for start, _ in stages.values()):
-        parts += _section(
-            "What the controller preferred",
-            "Probability of every option over the steps, the first option at the bottom, and the entropy as a white "
-            "line. Above each panel the most probable option at the end (for blocks: start + middle depthwise kernel).",
-            figure_place("policy", "probabilities of the options over the steps"),
-        )
-    if run.finalists is not None:
-        parts += _finalists_section(run.finalists)
-    result = run.best or run.coarse
-    parts += _latencies_section(result) if result is not None else []
-    parts += ["<h2>Settings</h2>", _table(("setting", "value"), _flat(run.experiment), numbers=False), "</main>"]
-    return page(f"Search {run.name}", "\n".join(parts), _data(run, stages), ("report",))
+        parts += section("Progress", text, figure_place("curves", label))
+    return parts
 
 
-def _networks(run: RunFiles) -> list[str]:
+def _networks(run: RunFiles, baseline: Entry | None) -> list[str]:
     """Return the elements for the front, where there is one, and for the selected network block by block."""
     if run.best is None:
         return [architecture_place()] if run.entries else []
     text = (
-        "Grey: all networks evaluated with the final weights of the supernet on the same validation images. The line "
-        "is the Pareto front; dashed is the latency budget. Click a point, or press Enter on it, to see its network."
+        "Bars: one standard error. The line is the Pareto front of all networks evaluated with the final weights of "
+        "the supernet on the same validation images. Click a point, or press Enter on it, to see its network."
     )
-    front = _section("Accuracy against latency", text, figure_place("panels", "accuracy against latency"))
+    front = section("Accuracy against latency", text, figure_place("panels", "accuracy against latency"))
     chooser = figure_place("targets", "choice of targets")
-    return ['<div class="split"><div>', chooser, *front, "</div>", architecture_place(), "</div>"]
+    parts = ['<div class="split"><div>', *front, chooser, *_latencies_section(run.best, baseline), "</div>"]
+    parts += [architecture_place(), "</div>"]
+    if baseline or len(run.entries) > 1:
+        beside = f"Two networks side by side, block by block{': found and baseline' if baseline else ''}"
+        parts.append(fold(beside, figure_place("pair", beside)))
+    return parts
 
 
-def _data(run: RunFiles, stages: Stages) -> dict[str, Any]:
+def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], baseline: Entry | None) -> dict[str, Any]:
     """Return the JSON data of the page: that of `page_data`, and the curves and evaluated networks of the run."""
-    result = run.best or run.coarse
-    data = page_data(run.entries, _models(result, run.experiment) if result else {}, first=0 if run.entries else None)
+    entries = [*run.entries, *([baseline] if baseline else [])]
+    data = page_data(entries, models, first=0 if entries else None)
     data["shown"] = data["shown"][:1]  # the target of the search; the others can be chosen
     data["stages"] = [stage_curves(name, start, progress) for name, (start, progress) in stages.items()]
     data["curves"] = list(run.training_curves)
+    data["files"] = dict(run.tables)
+    data["pair"] = [0, len(entries) - 1]  # the network found, and the baseline or the last of the front
     if run.best is not None:
-        data["latency_budgets"] = [run.best.latency_budget]  # per target, of the first ones
+        data["budgets"] = [[run.best.latency_budget], *([] for _ in data["targets"][1:])]
     if run.evaluated is not None:
-        data["evaluated"] = [run.evaluated[["latency", "top1"]].to_numpy(float).tolist()]
+        columns = run.evaluated.reindex(columns=["latency", "top1", "standard_error"]).fillna(0.0)
+        data["evaluated"] = [[rounded(row) for row in columns.to_numpy(float).tolist()]]
         data["evaluated_kind"] = len(data["kinds"]) - 1  # the accuracies under shared weights, the last kind of a run
     return data
 
@@ -165,18 +245,17 @@ def _models(result: Result, experiment: Record) -> dict[str, Roofline]:
     return {name: model for name, model in found.items() if model is not None}
 
 
-def _summary(run: RunFiles) -> list[str]:
-    """Return paragraphs about the result, or about how far an unfinished run has come."""
-    if run.best is not None:
-        return [_p(sentence) for sentence in result_sentences(run.best)]
-    sentences = [f"This run has not finished, so it has no result yet; go on with: nas resume {run.name}"]
+def _unfinished(run: RunFiles) -> list[str]:
+    """Return paragraphs about how far an unfinished run has come."""
+    start = f"This run has not finished, so it has no result yet; go on with: nas resume {run.name}"
+    sentences = []
     for name, (_, progress) in run.stages.items():
         if progress:
             sentences.append(f"The {name} stage stands at step {progress[-1]['step']:,} of {progress[-1]['steps']:,}.")
     if run.coarse is not None:
         sentences.append("The coarse stage has found filters and depths, with the same block everywhere:")
-        sentences += result_sentences(run.coarse)
-    return [_p(sentence) for sentence in sentences]
+        sentences += [*result_sentences(run.coarse), *remarks(run.coarse)]
+    return [paragraph(start, "found"), *map(paragraph, sentences)]
 
 
 def result_sentences(result: Result) -> list[str]:
@@ -185,10 +264,10 @@ def result_sentences(result: Result) -> list[str]:
     deviation = result.latency / result.latency_budget - 1
     sentences = [
         f"Found for {result.target}: a network of {result.macs:,} multiply-accumulates and {result.params:,} "
-        f"parameters ({_kb(result.weight_bytes)} of weights, at most {_kb(result.peak_activation_bytes)} of "
-        f"activations at once) for images of {_shape(shape)} and {result.arch.num_classes:,} classes.",
-        f"Its predicted latency is {_number(result.latency)} {result.latency_unit}, {deviation:+.2%} against the "
-        f"latency budget of {_number(result.latency_budget)} {result.latency_unit}. It is predicted by the latency "
+        f"parameters ({kibibytes(result.weight_bytes)} of weights, at most {kibibytes(result.peak_activation_bytes)} "
+        f"of activations at once) for images of {_shape(shape)} and {result.arch.num_classes:,} classes.",
+        f"Its predicted latency is {number(result.latency)} {result.latency_unit}, {deviation:+.2%} against the "
+        f"latency budget of {number(result.latency_budget)} {result.latency_unit}. It is predicted by the latency "
         f"model '{result.latency_model}', not measured.",
         f"Top-1 accuracy: {accuracy.top1:.1%} ± {accuracy.standard_error:.1%} (one standard error) on "
         f"{accuracy.images:,} images of {kind.data}; obtained with: {display_text(kind.how)}.",
@@ -201,13 +280,22 @@ def result_sentences(result: Result) -> list[str]:
             "width. Costs and latency are those of the target network. The accuracy ranks networks within this run; "
             "what the target network reaches is known only after training it."
         )
-    share = f"{result.policy_entropy:.0%} of that of a uniform policy"
-    sentences.append(
-        f"The controller's policy ended with an entropy of {share}."
-        if result.converged
-        else f"Not converged: the controller's policy still has an entropy of {share}; a longer run may find better."
+    if result.converged:
+        sentences.append(f"The controller's policy ended with an entropy of {_entropy(result)}.")
+    return sentences
+
+
+def remarks(result: Result) -> list[str]:
+    """Return what a reader must know before the numbers of `result` are used."""
+    settled = (
+        "Not converged: the controller's policy still has an entropy of "
+        f"{_entropy(result)}; a longer run may find better."
     )
-    return [*sentences, *(f"Note: {note}" for note in result.notes)]
+    return ([] if result.converged else [settled]) + [f"Note: {note}" for note in result.notes]
+
+
+def _entropy(result: Result) -> str:
+    return f"{result.policy_entropy:.0%} of that of a uniform policy"
 
 
 def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
@@ -227,46 +315,43 @@ def _finalists_section(rungs: pd.DataFrame) -> list[str]:
     text = "Top-1 in % of their proxies on the validation images: in the supernet, then trained alone for some epochs."
     head = ["stage", "network", "supernet", *(f"{epochs} epochs" for epochs in rungs.columns)]
     rows = [
-        [stage, digest[:8], _top1(supernet), *map(_top1, values)]
-        for (stage, digest, supernet), values in zip(rungs.index, rungs.to_numpy(), strict=True)
+        [stage, digest[:8], _top1(supernet, 0), *(_top1(value, images) for value in values)]
+        for (stage, digest, supernet, images), values in zip(rungs.index, rungs.to_numpy(), strict=True)
     ]
-    return _section("Finalists", text, _table(head, rows))
+    return section("Finalists", text, table(head, rows))
 
 
-def _top1(value: float) -> str:
-    """Return an accuracy in percent, "" for NaN."""
-    return "" if value != value else f"{100 * value:.1f}"
+def _top1(value: float, images: int) -> str:
+    """Return an accuracy in percent with its standard error over `images`, where they are known; "" for NaN."""
+    if value != value:
+        return ""
+    error = f" \u00b1 {100 * math.sqrt(value * (1 - value) / images):.1f}" if images else ""
+    return f"{100 * value:.1f}{error}"
 
 
-def _latencies_section(result: Result) -> list[str]:
+def _latencies_section(result: Result, baseline: Entry | None) -> list[str]:
     rows = sorted(result.other_latencies_ms.items(), key=lambda row: row[1])
-    here = (f"{result.target} (searched for)", f"{_number(result.latency)} {result.latency_unit}")
-    table = _table(("target", "predicted latency"), [here, *((name, f"{_number(ms)} ms") for name, ms in rows)])
-    text = "For one image; nas targets --json says where each number comes from."
-    return _section("Predicted latency on every target", text, table)
+    here = (f"{result.target} (searched for)", f"{number(result.latency)} {result.latency_unit}")
+    listed = table(("target", "predicted latency"), [here, *((name, f"{number(ms)} ms") for name, ms in rows)])
+    tick = f" The tick is {baseline.name}." if baseline else ""
+    text = f"The network found on every device, for one image where nothing else is said.{tick}"
+    body = figure_place("devices", "predicted latency on every target") + fold("As a table", listed)
+    return section("Predicted latency on every target", text, body)
 
 
-# --------------------------------------------------------------------------------------------------------------- HTML
+# --------------------------------------------------------------------------------------------------------- settings
 
 
-def _p(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
-
-
-def _section(title: str, text: str, body: str) -> list[str]:
-    return [f"<h2>{escape(title)}</h2>", _p(text, "soft"), body]
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]], numbers: bool = True) -> str:
-    """Return an HTML table; with `numbers` all columns but the first are aligned to the right."""
-    kind, own = (' class="number"', "") if numbers else ("", ' class="settings"')
-    rows_html = [_cells("th", kind, header), *(_cells("td", kind, [str(value) for value in row]) for row in rows)]
-    return f'<div class="wide" tabindex="0"><table{own}>{"".join(rows_html)}</table></div>'
-
-
-def _cells(tag: str, kind: str, values: Sequence[str]) -> str:
-    first, *others = map(escape, values)
-    return f"<tr><{tag}>{first}</{tag}>{''.join(f'<{tag}{kind}>{value}</{tag}>' for value in others)}</tr>"
+def _settings(experiment: Record, defaults: Mapping[str, Any]) -> list[str]:
+    """Return the settings that differ from the `defaults` as a table, and all of them folded."""
+    everything = _flat(experiment)
+    plain = {key: json.dumps(value) for key, value in defaults.items()}
+    chosen = [(key.removeprefix("settings."), value) for key, value in everything if key.startswith("settings.")]
+    changed = [(key, value) for key, value in chosen if value not in (plain.get(key), "null", "[]")]
+    text = f"{len(changed)} of {len(chosen)} settings differ from the defaults." if chosen else ""
+    rows = [table(("setting", "value"), changed, numbers=False)] if changed else []
+    folded = fold("All settings, versions and the plan", table(("setting", "value"), everything, numbers=False))
+    return ["<h2>Settings</h2>", paragraph(text, "soft") if text else "", *rows, folded]
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -279,11 +364,3 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _shape(shape: Shape) -> str:
     return "x".join(str(size) for size in shape)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
-
-
-def _kb(count: float) -> str:
-    return f"{count / 1024:,.0f} KiB"

@@ -39,7 +39,7 @@ from nas.runs.front import FrontEvaluation, front_candidates, random_candidates,
 from nas.runs.plan import TOLERANCE, SearchPlan, make_plan
 from nas.runs.plan_text import describe_plan
 from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result, save_inherited
-from nas.runs.settings import SearchConfig
+from nas.runs.settings import SearchConfig, default_settings
 from nas.search.algorithms import reinforce
 from nas.search.constraints.project import project, project_coarse, with_search_budget
 from nas.search.selection import few_images_note
@@ -117,7 +117,7 @@ def _continue(run: Path, stored: dict[str, Any], reporter: ProgressReporter, tra
     """Do what is left of the search in `run`, whose lock this process holds."""
     if (run / "best.json").exists():
         result = load_result(run / "best.json")
-        write_report(run)  # the process was killed between the two files
+        write_report(run, default_settings())  # the process was killed between the two files
         return result
     plan = make_plan(SearchConfig.from_dict(stored.get("settings")))
     if stored.get("data", {}).get("digest") != plan.dataset.digest:
@@ -160,7 +160,7 @@ class _JointSearchRun:
         try:
             return self.search()
         except KeyboardInterrupt:
-            write_report(self.out)
+            write_report(self.out, default_settings())
             raise
 
     def search(self) -> Result:
@@ -197,7 +197,7 @@ class _JointSearchRun:
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
         save_signature(plan.signature, self.out)
         save_result(result, self.out / "best.json")
-        write_report(self.out)
+        write_report(self.out, default_settings())
         return result
 
     # ------------------------------------------------------------------------------------------------------ stages

@@ -38,6 +38,7 @@ from nas.runs.plan import TOLERANCE, SearchPlan
 from nas.runs.plan_text import describe_plans
 from nas.runs.regret import read_regret_table, regret_table
 from nas.runs.result_builder import as_accuracy, build_result, save_inherited
+from nas.runs.settings import default_settings
 from nas.runs.stages import MinimaxRegret, SingleTarget, StageRunner, StagesResult, bounded_proposer, search_universal
 from nas.search.loop import OpenExecutor, Pool, in_process
 from nas.search.selection import few_images_note
@@ -259,7 +260,7 @@ class _MultiTargetRun:
             save_inherited(folder / "inherited.safetensors", weights, plan.proxy(plan.space), found.best)
         save_signature(self.plans[0].signature, folder)
         save_result(self.result(plan, found, found.best), folder / "best.json")
-        write_report(folder)
+        write_report(folder, default_settings())
 
     def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype) -> Result:
         """Return one architecture that a search evaluated, with all its costs."""

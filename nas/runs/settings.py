@@ -1,6 +1,6 @@
 """The settings of a search as typed data, which experiment.json stores."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from nas.errors import InvalidInput, unknown_name
@@ -44,3 +44,8 @@ class SearchConfig:
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
         return cls(**kwargs)
+
+
+def default_settings() -> dict[str, Any]:
+    """Return every setting of a search with its default, as experiment.json would store it."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(SearchConfig()).items()}

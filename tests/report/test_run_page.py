@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from latency_models.target import target_names
+from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.records.results import FILE_KEYS, load_result
+from nas.report.block_glossary import NOTATION, SQUEEZE, glossary
 from nas.report.run_curves import read_stages
-from nas.report.run_page import write_report
+from nas.report.run_page import LARGEST_TABLE, write_report
 from tests.support.run_folder import make_run
 
 VOID = {"meta", "br", "img", "link"}
@@ -70,7 +72,8 @@ def test_a_finished_run_has_every_section_and_every_caveat(tmp_path: Path) -> No
     page, result = read(run), load_result(run / "best.json")
     for heading in ("Progress", "What the controller preferred", "Accuracy against latency", "Settings"):
         assert heading in page.text
-    assert page.figures == ["targets", "panels", "architecture", "progress", "policy"]
+    figures = ["downloads", "panels", "targets", "devices", "architecture", "pair", "progress", "policy"]
+    assert page.figures == figures
     for text in (
         "proxy's", "16 px", "0.5 times the width", "Not converged", "41%", "not measured", "the digits are real",
         f"{result.accuracy.top1:.1%}", f"{result.macs:,}", "Predicted latency on every target",
@@ -141,7 +144,10 @@ def test_finalists_stand_in_a_table_where_there_were_any(tmp_path: Path) -> None
         "fine,bbbbbbbbbb,x,9,0.9,500,0.7\n",
     ]
     (run / "finalists.csv").write_text(head + "".join(rows))
-    assert "9 epochs fine bbbbbbbb 70.0 82.3 90.0 fine aaaaaaaa 90.0 81.0" in read(run).text
+    assert (
+        "9 epochs fine bbbbbbbb 70.0 82.3 \u00b1 1.7 90.0 \u00b1 1.3 fine aaaaaaaa 90.0 81.0 \u00b1 1.8"
+        in read(run).text
+    )
     (run / "finalists.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InvalidInput, match=r"finalists\.csv"):
         write_report(run)
@@ -201,3 +207,63 @@ def test_the_last_record_of_a_step_counts_and_broken_files_are_named(tmp_path: P
         write_report(run)
     with pytest.raises(InvalidInput, match="no run folder"):
         write_report(tmp_path)
+
+
+def test_the_card_has_the_verdict_the_latency_against_the_budget_and_the_accuracy(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    page, result = read(run), load_result(run / "best.json")
+    card = page.text.partition("Accuracy against latency")[0]
+    gap = abs(result.latency / result.latency_budget - 1)
+    error = 100 * result.accuracy.standard_error
+    assert "Not compared with a baseline" in card and "Baseline: mobilenetv4-conv-s" in card
+    assert f"{gap:.2%} under the budget of {result.latency_budget:.4g} ms" in card
+    assert f"{100 * result.accuracy.top1:.1f} \u00b1 {error:.1f} %" in card and "chance, 10%" in card
+    assert page.data["budgets"][0] == [pytest.approx(result.latency_budget, rel=1e-4)] and page.data["budgets"][1] == []
+    body = (run / "report.html").read_text()
+    assert body.index('class="card"') < body.index('data-figure="panels"')
+    over = make_run(tmp_path / "over", latency_budget=result.latency / 1.02)
+    assert "2.00% over the budget" in read(over).text
+
+
+def test_only_settings_that_differ_from_the_default_are_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    write_report(run, {"space": "uib", "target": "pixel8-edgetpu", "data": "digits", "preset": "quick", "seed": 0,
+                       "latency_model": "default", "resolution": 224})  # fmt: skip
+    page = Page((run / "report.html").read_text())
+    shown, _, folded = page.text.partition("All settings, versions and the plan")
+    assert "1 of 9 settings differ from the defaults" in shown and 'space "tiny"' in shown
+    assert "settings.preset" not in shown and 'settings.preset "quick"' in folded and "settings.seed 0" in folded
+
+
+def test_members_of_the_front_within_the_noise_are_named(tmp_path: Path) -> None:
+    data = read(make_run(tmp_path / "run")).data
+    for target, noise in enumerate(data["within_noise"]):
+        assert set(noise) < set(data["fronts"][target])
+        for number in noise:
+            own = data["networks"][number]
+            faster = [
+                data["networks"][other]
+                for other in data["fronts"][target]
+                if data["latency"][other][target] <= data["latency"][number][target] and other != number
+            ]
+            assert not own["chosen"] and any(
+                own["top1"] - one["top1"] < max(own["standard_error"], one["standard_error"]) for one in faster
+            )
+
+
+def test_the_page_holds_the_tables_and_specs_that_it_offers_and_stays_small(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    data = read(run).data
+    assert data["files"] == {name: (run / name).read_text() for name in ("front.csv", "evaluated.csv")}
+    found = data["archs"][data["networks"][data["first"]]["arch"]]
+    assert ArchSpec.from_dict(found["spec"]) == load_result(run / "best.json").arch
+    assert (run / "report.html").stat().st_size < 2_000_000
+    (run / "evaluated.csv").write_text((run / "evaluated.csv").read_text() * 1 + "\n" * LARGEST_TABLE)
+    assert list(read(run).data["files"]) == ["front.csv"]  # a large table stays beside the page
+
+
+def test_every_block_of_the_page_has_a_meaning_and_foreign_blocks_none(tmp_path: Path) -> None:
+    data = read(make_run(tmp_path / "run")).data
+    terms = {term for term, _ in data["glossary"]}
+    assert {block["name"] for arch in data["archs"] for block in arch["blocks"]} - {"average pool"} <= terms
+    assert glossary(["my own block k3, 8-8"]) == [[word, text] for word, text in NOTATION.items() if word != SQUEEZE]

@@ -12,7 +12,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("core", "plot", "architecture", "panels")  # of every page, in this order
+SCRIPTS = ("core", "plot", "architecture", "panels", "pair", "pdf", "downloads")  # of every page, in this order
 DIGITS = 5  # significant digits of the numbers in a page
 
 

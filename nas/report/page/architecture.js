@@ -17,10 +17,26 @@ function kernelCosts(arch) {
   return { values, bounds, constant: 0, unit: "s at 1 GMAC/s", device: `ridge point ${state.ridge} MACs/byte` };
 }
 
+// Returns the largest number of channels of an architecture's kernels, but for the dense layers.
+function widestOf(arch) {
+  arch.widest ??= Math.max(...arch.kernels.output.filter((_, k) => KINDS[arch.kernels.kind[k]] !== "dense").map((shape) => shape[2]));
+  return arch.widest;
+}
+
+const meaningOf = (block) => data.glossary.find(([term]) => term === block.name)?.[1];
+
+// Returns the meanings of the names of blocks and of the notation, of those in the given architectures.
+function glossaryOf(archs, open = false) {
+  const used = new Set(archs.flatMap((arch) => arch.blocks.map((block) => block.name)));
+  const known = new Set(data.archs.flatMap((arch) => arch.blocks.map((block) => block.name)));
+  const rows = data.glossary.filter(([term]) => used.has(term) || !known.has(term));
+  return make("details", { class: "glossary", open }, make("summary", {}, "What the block names mean"),
+    make("dl", {}, rows.flatMap(([term, meaning]) => [make("dt", {}, term), make("dd", {}, meaning)])));
+}
+
 // Returns a small drawing of a block: its kernels as trapezoids, as high as the root of their channels.
-function glyph(arch, block) {
+function glyph(arch, block, widest = widestOf(arch)) {
   const { kind, size, input, output } = arch.kernels;
-  const widest = arch.widest;
   const tall = (channels) => 5 + (GLYPH.height - 8) * Math.sqrt(Math.min(1, channels / widest));
   const body = [];
   for (let k = block.first; k < block.last; k++) body.push(k);
@@ -120,7 +136,6 @@ function kindLegend(arch, cost, total) {
 
 // Fills `place` with a network block by block, the blocks numbered in `open` unfolded; returns its latency.
 function architecture(place, arch, cost, open) {
-  arch.widest ??= Math.max(...arch.kernels.output.filter((_, k) => KINDS[arch.kernels.kind[k]] !== "dense").map((shape) => shape[2]));
   const total = sum(cost.values); // in kernels, without the launch overhead
   const macs = sum(arch.kernels.macs);
   const shares = arch.blocks.map((block) => ({
@@ -140,7 +155,7 @@ function architecture(place, arch, cost, open) {
     const summary = make(
       "summary",
       { class: "row" },
-      make("span", { class: "block" }, glyph(arch, block), make("span", {}, block.description)),
+      make("span", { class: "block", title: meaningOf(block) }, glyph(arch, block), make("span", {}, block.description)),
       bar(shares[number].macs, largest, "macs", "share of MACs"),
       bar(shares[number].time, largest, "time", "share of time"),
     );
@@ -151,7 +166,7 @@ function architecture(place, arch, cost, open) {
     list.append(details);
   });
   const overhead = `Of ${inUnit(total + cost.constant, cost.unit)}, ${inUnit(cost.constant, cost.unit)} (${percent(cost.constant / (total + cost.constant), 0)}) are the launch overhead of ${cost.device} and belong to no block; shares are of the rest.`;
-  place.append(cost.constant ? make("p", { class: "soft" }, overhead) : "", strips(arch, cost, total), kindLegend(arch, cost, total), list);
+  place.append(cost.constant ? make("p", { class: "soft" }, overhead) : "", strips(arch, cost, total), kindLegend(arch, cost, total), glossaryOf([arch], wideScreen()), list);
   return total + cost.constant;
 }
 
@@ -167,7 +182,7 @@ figures.architecture = (place) => {
     const arch = data.archs[state.selected.arch];
     const cost = kernelCosts(state.selected.arch);
     const body = make("div", { class: "body" });
-    const open = new Set([...place.querySelectorAll("details[open]")].map((node) => node.dataset.block));
+    const open = new Set([...place.querySelectorAll("details[data-block][open]")].map((node) => node.dataset.block));
     const total = architecture(body, arch, cost, shownArch === state.selected.arch ? open : new Set());
     shownArch = state.selected.arch;
     const network = data.networks[state.selected.network];
@@ -190,7 +205,8 @@ figures.architecture = (place) => {
       title,
       make("h3", { class: "name" }, state.selected.name),
       make("p", { class: "facts" }, facts.filter(([value]) => value).map(([value, name]) => make("span", {}, make("b", {}, value), name ? ` ${name}` : ""))),
-      make("label", { class: "device" }, "cost on ", chooser),
+      make("p", { class: "print-only" }, `cost on ${cost.device}`),
+      make("div", { class: "device" }, make("label", {}, "cost on ", chooser), make("span", { class: "toolbar" }, make("button", { type: "button", title: "the architecture as JSON, as nas train and nas export read it", onclick: () => downloadSpec(arch, state.selected.name) }, "spec (JSON)"))),
       caution ? make("p", { class: "caution" }, caution) : "",
       body,
     );

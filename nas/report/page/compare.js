@@ -139,21 +139,22 @@ const ridgeColour = (one) => (one.published && !one.name.startsWith(HIGHLIGHTED)
 function ridgeScatter(own, fronts, choose) {
   const at = RIDGES.indexOf(state.ridge);
   const latencies = own.map((one) => one.times[at]);
-  const levels = own.map((one) => 100 * one.top1);
+  const levels = own.flatMap((one) => [one.top1 - one.standard_error, one.top1 + one.standard_error]).map((top1) => 100 * top1);
   const spread = Math.max(1, Math.max(...levels) - Math.min(...levels));
   const x = { low: Math.min(...latencies) / 1.15, high: Math.max(...latencies) * 1.15, log: true, label: "latency (s at a peak of 1 GMAC/s)" };
   const y = { low: Math.min(...levels) - 0.1 * spread, high: Math.min(100.5, Math.max(...levels) + 0.12 * spread) };
-  const { svg, marks, X, Y } = chart({ x, y, width: 460, height: 310, top: 22, label: `fronts at a ridge point of ${state.ridge} MACs per byte` });
+  const frame = chart({ x, y, width: 460, height: 310, top: 22, label: `fronts at a ridge point of ${state.ridge} MACs per byte` });
+  const { svg, marks, X, Y } = frame;
   svg.append(makeSvg("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
   const stair = own.map((one, i) => [latencies[i], one.top1, fronts[at][i]]).filter((one) => one[2]).sort((a, b) => a[0] - b[0]);
   marks.append(makeSvg("path", { d: stairs(stair.map(([ms, top1]) => [X(ms), Y(100 * top1)])), class: "front" }));
   interactive(svg, own.map((one, i) => {
     const [px, py] = [X(latencies[i]), Y(100 * one.top1)];
     const best = fronts[at][i];
-    const node = makeSvg("g", { class: `${ridgeColour(one)}${best ? " best" : ""}`, transform: `translate(${px} ${py})`, "data-best": String(best) }, makeSvg("circle", { r: 11, class: "halo" }), makeSvg("path", { d: markPath(0, 4) }));
+    const node = makeSvg("g", { class: `${ridgeColour(one)}${best ? " best" : ""}`, transform: `translate(${px} ${py})`, "data-best": String(best) }, makeSvg("path", { d: errorPath({ ...frame, top: frame.top - py, height: frame.height - py }, 0, 0, Math.abs(Y(100 * one.standard_error) - Y(0)), 2), class: "error" }), makeSvg("circle", { r: 11, class: "halo" }), makeSvg("path", { d: markPath(0, 4) }));
     if (best) node.append(makeSvg("text", { x: -6, y: -5, "text-anchor": "end" }, String(i + 1)));
     marks.append(node);
-    const tooltip = [one.name, inUnit(latencies[i], "s at 1 GMAC/s"), `top-1 ${percent(one.top1)}`, best ? "on the front" : "dominated"];
+    const tooltip = [one.name, inUnit(latencies[i], "s at 1 GMAC/s"), `top-1 ${percent(one.top1)} \u00b1 ${(100 * one.standard_error).toFixed(1)}`, best ? "on the front" : "dominated"];
     return { x: px, y: py, node, tooltip, label: tooltip.join(", "), choose: () => choose(one) };
   }));
   return svg;

@@ -44,6 +44,7 @@ const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 const signed = (share) => (Math.abs(share) < 5e-5 ? "0 %" : `${share > 0 ? "+" : "\u2212"}${percent(Math.abs(share))}`);
 const inUnit = (value, unit) => `${significant(value)} ${unit}`;
 const times = (shape) => shape.join("\u00d7");
+const wideScreen = () => window.matchMedia("(min-width: 40rem)").matches;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 // ---------------------------------------------------------------------------------------------------------- tooltip

@@ -1,5 +1,7 @@
 // Accuracy against latency, one panel per chosen target; networks without accuracy stand below on the same axis.
 const HIGHLIGHTED = "mobilenetv4"; // published references whose names begin so get the first colour
+const FEW_TARGETS = 8; // more are folded on a wide screen too
+const LARGE = { width: 600, height: 350 }; // px, of a panel that stands alone
 const BELOW = 13; // height of the strip for networks without accuracy
 
 const itemsOf = (kind) => [...new Set(data.networks.filter((one) => one.kind === kind).map((one) => one.item))];
@@ -31,10 +33,19 @@ figures.targets = (place) => {
     emit("targets");
   };
   const label = (box, number) => addTooltip(make("label", {}, box, data.targets[number].name), data.targets[number].tooltip);
-  place.replaceChildren(
-    make("fieldset", { class: "choices" }, make("legend", {}, "Targets"), boxes.map(label),
+  const summary = make("summary", {});
+  const say = () => {
+    const names = chosenTargets().map((number) => data.targets[number].name);
+    const listed = names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ") || "none";
+    summary.replaceChildren("Targets: ", make("b", {}, listed), data.targets.length > 1 ? ` (${names.length} of ${data.targets.length})` : "");
+  };
+  const open = data.targets.length <= FEW_TARGETS && wideScreen();
+  place.replaceChildren(make("details", { class: "fold targets", open }, summary,
+    make("fieldset", { class: "choices" }, make("legend", { class: "unseen" }, "Targets"), boxes.map(label),
       make("button", { type: "button", onclick: all(true) }, "all"), make("button", { type: "button", onclick: all(false) }, "none")),
-  );
+  ));
+  on("targets", say);
+  say();
 };
 
 figures.panels = (place) => {
@@ -50,7 +61,9 @@ figures.panels = (place) => {
   const legend = make("ul", { class: "legend" });
   const redraw = () => {
     legend.replaceChildren(...legendOf(state.kind));
-    grid.replaceChildren(...chosenTargets().map((target) => panel(target, state.kind)));
+    const shown = chosenTargets();
+    const size = shown.length === 1 && wideScreen() ? LARGE : {};
+    grid.replaceChildren(...shown.map((target) => panel(target, state.kind, size)));
     if (!grid.children.length) grid.append(make("p", { class: "soft" }, "No target is chosen."));
     mark();
   };
@@ -80,7 +93,10 @@ function legendOf(kind) {
     const text = [isPublished(kind) ? `${numberOf(number)} ` : chip(styleOf(data.networks[number])), item];
     return make("li", {}, make("button", { type: "button", class: `plain ${styleOf(data.networks[number]).colour}`, onclick: () => selectNetwork(number) }, text));
   });
-  if (kind < data.kinds.length && data.networks.some((one) => shownWithoutAccuracy(one, kind))) items.push(make("li", { class: "soft" }, chip({ colour: "rest", mark: 0 }, 3), "below the axis: no accuracy known"));
+  if (kind < data.kinds.length && data.networks.some((one) => shownWithoutAccuracy(one, kind))) items.push(make("li", { class: "soft" }, makeSvg("svg", { viewBox: "-8 -8 16 16", class: "mark rest", "aria-hidden": "true" }, makeSvg("path", { d: "M0 -5V5", class: "tick" })), "tick below the axis: no accuracy known"));
+  if (data.within_noise.some((numbers) => numbers.some((number) => data.networks[number].kind === kind))) items.push(make("li", { class: "soft" }, chip({ colour: "noise", mark: 0 }, 3), "grey: within one standard error of a faster one"));
+  if (state.kind === data.evaluated_kind && data.evaluated?.length) items.push(make("li", { class: "soft" }, chip({ colour: "rest", mark: 0 }, 2), "evaluated, not on the front"));
+  if (data.budgets?.some((values) => values.length)) items.push(make("li", { class: "soft" }, makeSvg("svg", { viewBox: "-8 -8 16 16", class: "mark", "aria-hidden": "true" }, makeSvg("path", { d: "M0 -8V8", class: "budget" })), "latency budget"));
   return items;
 }
 
@@ -92,13 +108,13 @@ function numberOf(network) {
 }
 
 // Returns the panel of a target with its title.
-function panel(target, kind) {
+function panel(target, kind, size) {
   const { name, unit } = data.targets[target];
   const shown = data.networks.map((network, number) => ({ network, number, ms: data.latency[number][target] }))
     .filter(({ network }) => network.kind === kind || shownWithoutAccuracy(network, kind));
   const known = shown.filter(({ network }) => network.kind === kind && hasAccuracy(network));
   const title = `${name}: accuracy against latency`;
-  const body = known.length ? scatter(target, known, shown.filter(({ network }) => !hasAccuracy(network))) : latencyRows(target, shown);
+  const body = known.length ? scatter(target, known, shown.filter(({ network }) => !hasAccuracy(network)), size) : latencyRows(target, shown);
   const heading = addTooltip(make("h3", { tabindex: 0 }, name), data.targets[target].tooltip);
   return make("section", { class: "panel", "data-target": name, "aria-label": title, "data-unit": unit }, heading, body);
 }
@@ -125,35 +141,53 @@ function latencyAxis(values, room, label) {
   return { low: low / edge, high: high * edge, log: true, label };
 }
 
-// Returns the chart of accuracy against latency; networks without accuracy (`others`) are ticks below the axis.
-function scatter(target, known, others) {
+// Returns the path of an error bar of `error` px up and down around (x, y), within the y axis of a chart; with caps `cap` px wide.
+function errorPath(frame, x, y, error, cap) {
+  const [top, bottom] = [Math.max(frame.top, y - error), Math.min(frame.height - frame.bottom, y + error)];
+  const ends = cap ? `M${x - cap} ${top}H${x + cap}M${x - cap} ${bottom}H${x + cap}` : "";
+  return `M${x} ${top}V${bottom}${ends}`;
+}
+
+// Adds the latency budget to a chart: a dashed line, a mark on the axis, and its value above.
+function addBudget({ svg, marks, X, top, height, bottom, width, right }, budget, unit) {
+  const x = X(budget);
+  const floor = height - bottom;
+  const text = `budget ${inUnit(budget, unit)}`;
+  const anchor = x > width - right - 50 ? "end" : x < 110 ? "start" : "middle";
+  marks.append(makeSvg("line", { x1: x, x2: x, y1: top, y2: floor, class: "budget" }));
+  svg.append(makeSvg("path", { d: `M${x} ${floor}L${x - 4} ${floor + 6}H${x + 4}Z`, class: "budget-mark" }), makeSvg("text", { x, y: top - 5, "text-anchor": anchor, class: "budget-mark" }, text));
+}
+
+// Returns the chart of accuracy against latency, of at least so many px; networks without accuracy (`others`) are ticks below the axis.
+function scatter(target, known, others, { width = 340, height = 246 }) {
   const evaluated = (state.kind === data.evaluated_kind && data.evaluated?.[target]) || [];
-  const budget = data.latency_budgets?.[target];
-  const latencies = [...known.map(({ ms }) => ms), ...evaluated.map(([ms]) => ms), ...(budget ? [budget] : [])];
+  const budgets = data.budgets?.[target] ?? [];
+  const latencies = [...known.map(({ ms }) => ms), ...evaluated.map(([ms]) => ms), ...budgets];
   const x = latencyAxis(latencies, others.length ? 0.25 : 0.08, `${data.latency_label} (${data.targets[target].unit})`);
-  const levels = [...known.map(({ network }) => 100 * network.top1), ...evaluated.map(([, top1]) => 100 * top1)];
+  const levels = [...known.flatMap(({ network }) => [network.top1 - network.standard_error, network.top1 + network.standard_error]), ...evaluated.map(([, top1]) => top1)].map((top1) => 100 * top1);
   const spread = Math.max(1, Math.max(...levels) - Math.min(...levels));
-  const y = { low: Math.min(...levels) - 0.12 * spread, high: Math.min(100.5, Math.max(...levels) + 0.12 * spread), label: "top-1" };
+  const y = { low: Math.min(...levels) - 0.08 * spread, high: Math.min(100.5, Math.max(...levels) + 0.08 * spread), label: "top-1" };
   const inside = others.filter(({ ms }) => ms >= x.low && ms <= x.high);
-  const frame = chart({ x, y, top: 22, height: 246 + (inside.length ? BELOW : 0), bottom: 38 + (inside.length ? BELOW : 0), drop: inside.length ? BELOW : 0, label: data.targets[target].name });
+  const frame = chart({ x, y, top: 24, width, height: height + (inside.length ? BELOW : 0), bottom: 38 + (inside.length ? BELOW : 0), drop: inside.length ? BELOW : 0, label: data.targets[target].name });
   const { svg, marks, X, Y } = frame;
+  const inPixels = (error) => Math.abs(Y(100 * error) - Y(0));
   svg.append(makeSvg("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
+  marks.append(makeSvg("path", { d: evaluated.map(([ms, top1, error]) => errorPath(frame, X(ms), Y(100 * top1), inPixels(error), 0)).join(""), class: "errors" }));
   for (const [ms, top1] of evaluated) marks.append(makeSvg("circle", { cx: X(ms), cy: Y(100 * top1), r: 1.8, class: "faint-dot" }));
-  if (budget) marks.append(makeSvg("line", { x1: X(budget), x2: X(budget), y1: frame.top, y2: frame.height - frame.bottom, class: "budget" }));
+  for (const budget of budgets) addBudget(frame, budget, data.targets[target].unit);
   const best = front(known.map(({ network, ms }) => [ms, network.top1]));
   const stair = known.filter((_, i) => best[i]).sort((a, b) => a.ms - b.ms).map(({ network, ms }) => [X(ms), Y(100 * network.top1)]);
   marks.append(makeSvg("path", { d: stairs(stair), class: "front" }));
   const points = [];
   const numbered = isPublished(state.kind);
-  for (const [i, one] of known.entries()) {
-    const { colour, mark } = styleOf(one.network);
+  const drawn = [...known.entries()].sort(([, a], [, b]) => a.network.chosen - b.network.chosen); // chosen networks on top
+  for (const [i, one] of drawn) {
+    const { mark, colour: own } = styleOf(one.network);
+    const colour = data.within_noise[target].includes(one.number) ? "noise" : own;
     const [px, py] = [X(one.ms), Y(100 * one.network.top1)];
     const node = makeSvg("g", { class: `${colour}${best[i] ? " best" : ""}`, transform: `translate(${px} ${py})` });
-    if (one.network.chosen && !numbered) {
-      const error = Math.abs(Y(100 * (one.network.top1 + one.network.standard_error)) - py);
-      node.append(makeSvg("path", { d: `M0 ${-error}V${error}M-3 ${-error}H3M-3 ${error}H3`, class: "error" }));
-    }
-    node.append(makeSvg("circle", { r: 11, class: "halo" }), makeSvg("path", { d: markPath(mark, one.network.chosen ? 5 : 2.8) }));
+    const bar = errorPath({ ...frame, top: frame.top - py, height: frame.height - py }, 0, 0, inPixels(one.network.standard_error), one.network.chosen ? 3 : 2);
+    node.append(makeSvg("path", { d: bar, class: "error" }), makeSvg("circle", { r: 11, class: "halo" }), makeSvg("path", { d: markPath(mark, one.network.chosen ? 5 : 3.2) }));
     if (numbered && best[i]) node.append(makeSvg("text", { x: -6, y: -5, "text-anchor": "end" }, String(numberOf(one.number))));
     marks.append(node);
     points.push(pointOf(one, target, px, py, node));

@@ -56,9 +56,9 @@ function chart({ width = 340, height = 236, left = 42, right = 10, top = 8, bott
 
 // Returns the path of a marker: circle, square, triangle, diamond or triangle downwards.
 function markPath(number, size) {
-  const s = size;
+  const [s, b] = [size, 0.5523 * size]; // a circle is four curves, which a PDF has too
   return [
-    `M${-s} 0A${s} ${s} 0 1 0 ${s} 0A${s} ${s} 0 1 0 ${-s} 0Z`,
+    `M${-s} 0C${-s} ${-b} ${-b} ${-s} 0 ${-s}C${b} ${-s} ${s} ${-b} ${s} 0C${s} ${b} ${b} ${s} 0 ${s}C${-b} ${s} ${-s} ${b} ${-s} 0Z`,
     `M${-s * 0.9} ${-s * 0.9}H${s * 0.9}V${s * 0.9}H${-s * 0.9}Z`,
     `M0 ${-s * 1.2}L${s * 1.1} ${s * 0.9}H${-s * 1.1}Z`,
     `M0 ${-s * 1.3}L${s * 1.3} 0L0 ${s * 1.3}L${-s * 1.3} 0Z`,

@@ -104,17 +104,48 @@ function addCursor(frame, steps, textsOf) {
 // One panel per decision: the probability of every option over the steps as stacked areas, and the entropy as a line.
 figures.policy = (place) => {
   for (const stage of data.stages.filter((one) => one.decisions.length)) {
-    place.append(make("h3", { class: "stage-name" }, `${stage.name} stage`), make("div", { class: "decisions" }, stage.decisions.map((decision, number) => decisionPanel(stage, decision, number))));
+    place.append(make("h3", { class: "stage-name" }, `${stage.name} stage`), ...[blockLegend(stage.decisions)].flat(), make("div", { class: "decisions" }, stage.decisions.map((decision, number) => decisionPanel(stage, decision, number))));
   }
 };
 
-const optionText = (option) => (Array.isArray(option) ? option.map((part) => part || "none").join("+") : String(option));
-const shadeOf = (option, count) => `shade${count < 2 ? 0 : Math.round((option * (SHADES - 1)) / (count - 1))}`;
+// Colours of options, by kind: numbers have an order, so shades of one scale; names and pairs have none, so a palette that
+// the colour-blind can tell apart (rcartocolor "Safe", after Paul Tol), in which pairs of depthwise kernels of one block are alike.
+const CATEGORIES = 12;
+const PAIR_CATEGORIES = { "0,0": 11, "0,3": 0, "0,5": 1, "3,0": 2, "5,0": 3, "3,3": 4, "3,5": 5, "5,3": 6, "5,5": 7 };
+const isPair = (option) => Array.isArray(option) && String(option) in PAIR_CATEGORIES;
+const arePairs = (decision) => decision.name.endsWith(".dw") && decision.options.every(isPair);
+const isOrdered = (options) => options.every((option) => typeof option === "number");
+
+// Returns the name of the block with the depthwise kernels `start` and `middle`: "ExtraDW 3+5", "FFN".
+const pairName = ([start, middle]) => (start && middle ? `ExtraDW ${start}+${middle}` : start ? `ConvNext ${start}` : middle ? `IB ${middle}` : "FFN");
+
+// Returns an option as text.
+function optionText(option, decision) {
+  if (arePairs(decision)) return pairName(option);
+  return Array.isArray(option) ? option.map((part) => part || "none").join("+") : String(option);
+}
+
+// Returns the class of the colour of an option of a decision.
+function colourClass(decision, number) {
+  if (arePairs(decision)) return `cat${PAIR_CATEGORIES[decision.options[number]]}`;
+  if (!isOrdered(decision.options)) return `cat${number % CATEGORIES}`;
+  const count = decision.options.length;
+  return `shade${count < 2 ? 0 : Math.round((number * (SHADES - 1)) / (count - 1))}`;
+}
+
+// Returns the one legend of all decisions between blocks, "" where there is none.
+function blockLegend(decisions) {
+  const known = new Map(decisions.filter(arePairs).flatMap((decision) => decision.options).map((option) => [String(option), option]));
+  if (!known.size) return "";
+  const order = [...known.values()].sort((a, b) => Boolean(a[0] && a[1]) - Boolean(b[0] && b[1]) || a[0] - b[0] || a[1] - b[1]);
+  const items = order.map((option) => make("li", {}, make("i", { class: `chip cat${PAIR_CATEGORIES[option]}` }), pairName(option)));
+  return [make("ul", { class: "legend blocks-legend" }, items), make("p", { class: "soft" }, "FFN has no depthwise convolution, IB one after the expansion, ConvNext one before it, ExtraDW both; the numbers are their kernel sizes.")];
+}
 
 // Returns the panel of a decision.
 function decisionPanel(stage, decision, number) {
   const probabilities = stage.policy.map((step) => step[number]);
-  const options = decision.options.map(optionText);
+  const options = decision.options.map((option) => optionText(option, decision));
   const last = probabilities.at(-1);
   const best = last.indexOf(Math.max(...last));
   const entropy = (step) => (step.length < 2 ? 0 : sum(step.map((p) => (p > 0 ? -p * Math.log(p) : 0))) / Math.log(step.length));
@@ -130,7 +161,7 @@ function decisionPanel(stage, decision, number) {
     const upper = lower.map((value, i) => value + over[i][option]);
     const up = steps.map((step, i) => `${frame.X(step)} ${frame.Y(upper[i])}`);
     const down = steps.map((step, i) => `${frame.X(step)} ${frame.Y(lower[i])}`).reverse();
-    frame.marks.append(makeSvg("path", { d: `M${up.join("L")}L${down.join("L")}Z`, class: shadeOf(option, options.length) }));
+    frame.marks.append(makeSvg("path", { d: `M${up.join("L")}L${down.join("L")}Z`, class: `area ${colourClass(decision, option)}` }));
     lower = upper;
   });
   const entropyLine = line(steps.map((step, i) => [frame.X(step), frame.Y(entropy(over[i]))]));
@@ -138,6 +169,33 @@ function decisionPanel(stage, decision, number) {
   addCursor(frame, stage.steps.map((step, i) => ({ step, i, x: frame.X(step) })), ({ step, i }) => [
     `${decision.name}, step ${step}`, ...options.map((option, o) => `${option}: ${percent(probabilities[i][o], 0)}`), `entropy ${percent(entropy(probabilities[i]), 0)} of uniform`,
   ]);
-  const key = make("ul", { class: "legend small" }, options.map((option, o) => make("li", {}, make("i", { class: `chip ${shadeOf(o, options.length)}` }), option)));
+  const key = arePairs(decision) ? "" : make("ul", { class: "legend small" }, options.map((option, o) => make("li", {}, make("i", { class: `chip ${colourClass(decision, o)}` }), option)));
   return make("section", { class: "decision" }, make("h4", {}, decision.name), make("p", { class: "soft" }, `${options[best]}: ${percent(last[best], 0)}`), frame.svg, key);
 }
+
+// The network found, and where it is there the baseline, on every target: one row each on a logarithmic axis, the fastest first.
+figures.devices = (place) => {
+  const baseline = data.pair[1] > 0 && data.networks[data.pair[1]].source === "reference" ? data.pair[1] : null;
+  const unit = data.targets[0]?.unit;
+  const own = data.targets.map((target, number) => ({ target, number, ms: data.latency[0][number], other: baseline === null ? null : data.latency[baseline][number] })).filter((one) => one.target.unit === unit);
+  if (!own.length) return;
+  own.sort((a, b) => a.ms - b.ms);
+  const width = wideScreen() ? 560 : 360;
+  const left = 146;
+  const x = latencyAxis(own.flatMap(({ ms, other }) => (other === null ? [ms] : [ms, other])), 0.04, `predicted latency (${unit})`);
+  const y = { low: own.length - 0.5, high: -0.5, ticks: [] };
+  const frame = chart({ x, y, width, height: 44 + 17 * own.length, left, right: 56, label: "predicted latency on every target" });
+  own.forEach(({ target, number, ms, other }, i) => {
+    const [px, py] = [frame.X(ms), frame.Y(i)];
+    const kind = number ? "rest" : "c0";
+    const name = target.batch > 1 ? `${target.name} (batch ${target.batch})` : target.name;
+    const row = makeSvg("g", { class: `device-row ${kind}` });
+    row.append(makeSvg("line", { x1: left, x2: px, y1: py, y2: py, class: "stem" }), makeSvg("path", { d: markPath(0, number ? 3.6 : 5), transform: `translate(${px} ${py})`, class: "dot-mark" }),
+      makeSvg("text", { x: left - 6, y: py + 4, "text-anchor": "end", class: number ? "" : "strong" }, shortened(name, 24)), makeSvg("text", { x: width - 2, y: py + 4, "text-anchor": "end", class: number ? "" : "strong" }, inUnit(ms, unit)));
+    if (other !== null) row.append(makeSvg("path", { d: `M${frame.X(other)} ${py - 6}V${py + 6}`, class: "other" }));
+    frame.marks.append(addTooltip(row, [name, inUnit(ms, unit), other === null ? null : `${data.networks[baseline].name}: ${inUnit(other, unit)}, ${signed(ms / other - 1)}`].filter((text) => text)));
+  });
+  place.append(frame.svg);
+};
+
+const shortened = (text, longest) => (text.length > longest ? `${text.slice(0, longest - 1)}\u2026` : text);

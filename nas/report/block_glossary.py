@@ -1,0 +1,39 @@
+"""What the names of blocks and the notation beside them mean, in one sentence each, for the legends of pages."""
+
+from collections.abc import Iterable
+
+MEANINGS = {  # name of a block, as its description begins -> what it computes
+    "UIB ExtraDW": "depthwise, 1x1 expansion, depthwise, 1x1 projection",
+    "UIB IB": "1x1 expansion, depthwise, 1x1 projection",
+    "UIB ConvNext": "depthwise, 1x1 expansion, 1x1 projection",
+    "UIB FFN": "1x1 expansion, 1x1 projection; no depthwise",
+    "fused ib": "full convolution that expands, 1x1 projection",
+    "inverted residual": "1x1 expansion, depthwise, 1x1 projection",
+    "separable conv": "depthwise, then 1x1 convolution",
+    "mixconv": "1x1 expansion, depthwise of several sizes, 1x1 projection",
+    "mobile mqa": "multi-query attention: heads share one key and value",
+    "conv": "full convolution over space and all channels",
+}
+NOTATION = {  # word of a description -> its meaning
+    "k3": "kernel of 3x3; k3+k5: both depthwise",
+    "16-32": "channels: input, output; 16-64-32: expanded between",
+    "s2": "stride 2: halves height and width",
+    "squeeze-excite": "channels weighted by a small network of their means",
+    "skip": "the input is added to the output",
+}
+SQUEEZE = "squeeze-excite"
+
+
+def block_name(description: str) -> str:
+    """Return the name of a block from its description, without kernel sizes: "UIB ExtraDW"."""
+    words = description.partition(",")[0].split()
+    return " ".join(word for word in words if not (word.startswith("k") and word[1:2].isdigit()))
+
+
+def glossary(descriptions: Iterable[str]) -> list[list[str]]:
+    """Return [name, meaning] of every kind of block that occurs and is known, then of the notation."""
+    all_of_them = list(descriptions)
+    used = {block_name(description) for description in all_of_them}
+    squeezed = any(SQUEEZE in description for description in all_of_them)
+    notation = [[word, text] for word, text in NOTATION.items() if squeezed or word != SQUEEZE]
+    return [[name, text] for name, text in MEANINGS.items() if name in used] + notation

@@ -1,0 +1,178 @@
+"""The card at the top of a report: the verdict against the baseline, latency against budget, accuracy, size, picks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from nas.arch import ArchSpec
+from nas.records.results import Accuracy, Result, display_text
+from nas.report.markup import number, short_count, table
+
+Outcome = Literal["better", "worse", "unclear", "none"]
+SIGNS: dict[Outcome, str] = {"better": "\u25b2", "worse": "\u25bc", "unclear": "\u2248", "none": "?"}
+PARAMETERS = "parameters"
+NOT_COMPARED = "Not compared with a baseline"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run says about its network against the baseline; `text` is one sentence."""
+
+    outcome: Outcome
+    text: str
+    remark: str = ""  # how the two were compared
+
+
+@dataclass(frozen=True)
+class BaselineFigures:
+    """The baseline beside the network found: its costs on the run's target, its accuracy where it was trained."""
+
+    name: str
+    latency: float
+    macs: int
+    params: int
+    accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A candidate within the noise of the network found, with what it costs."""
+
+    name: str
+    latency: float
+    top1: float
+    standard_error: float
+    macs: int
+    params: int
+    remark: str = ""
+
+
+def result_card(
+    result: Result,
+    verdict: Verdict | None,
+    baseline: BaselineFigures | None,
+    picks: Sequence[Pick] = (),
+    remarks: Sequence[str] = (),
+) -> str:
+    """Return the card as HTML; `remarks` are what a reader must know before the numbers are used."""
+    tiles = [
+        _latency_tile(result.target, result.latency, result.latency_budget, result.latency_unit),
+        _accuracy_tile(result.accuracy, result.arch.num_classes),
+        _size_tile(result),
+    ]
+    tiles += [_baseline_tile(baseline, result.latency_unit)] if baseline else []
+    noted = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
+    return "".join(
+        [
+            '<section class="card" aria-label="the result in short">',
+            verdict_line(verdict),
+            f'<dl class="tiles">{"".join(tiles)}</dl>',
+            _picks_table(result, picks) if picks else "",
+            f'<ul class="caution">{noted}</ul>' if noted else "",
+            "</section>",
+        ]
+    )
+
+
+def verdict_line(verdict: Verdict | None) -> str:
+    """Return the verdict as HTML, "not compared with a baseline" where there is none."""
+    shown = verdict or Verdict("none", NOT_COMPARED, "No baseline was trained beside the network in this run.")
+    remark = f"<small>{escape(shown.remark)}</small>" if shown.remark else ""
+    badge = f'<span class="badge" aria-hidden="true">{SIGNS[shown.outcome]}</span>'
+    return f'<p class="verdict {shown.outcome}">{badge}<span><strong>{escape(shown.text)}</strong>{remark}</span></p>'
+
+
+def _tile(name: str, figure: str, unit: str, gauge: str, note: str) -> str:
+    """Return a tile: its name, its `figure` in large print with a unit, the markup `gauge`, and a note."""
+    drawn = f"<dd>{gauge}</dd>" if gauge else ""
+    big = f'<dd class="figure">{escape(figure)} <small>{escape(unit)}</small></dd>'
+    return f"<div><dt>{escape(name)}</dt>{big}{drawn}<dd>{escape(note)}</dd></div>"
+
+
+def network_card(
+    name: str,
+    target: str,
+    arch: ArchSpec,
+    accuracy: Accuracy,
+    latency: float | None,
+    unit: str,
+    budget: float | None,
+    verdict: Verdict | None,
+) -> str:
+    """Return the card of one network among several as HTML; its latency on `target` is left out where it is None."""
+    tiles = [_latency_tile(target, latency, budget, unit)] if latency is not None else []
+    note = f"{short_count(arch.macs)} MACs"
+    tiles += [_accuracy_tile(accuracy, arch.num_classes), _tile("Size", short_count(arch.params), PARAMETERS, "", note)]
+    head = f"<h2>{escape(name)}</h2>"
+    body = f'{head}{verdict_line(verdict)}<dl class="tiles">{"".join(tiles)}</dl>'
+    return f'<section class="card" aria-label="{escape(name)}">{body}</section>'
+
+
+def _latency_tile(target: str, latency: float, budget: float | None, unit: str) -> str:
+    """Return the tile of the predicted latency, as a bar with a tick at the budget."""
+    scale = 100 / (1.15 * max(latency, budget or latency))
+    over = budget is not None and latency > budget
+    parts = f'<rect class="{"fill over" if over else "fill"}" x="0" y="4" width="{scale * latency:.2f}" height="6"/>'
+    note = "predicted"
+    if budget:
+        parts += _tick(scale * budget)
+        side = "over" if over else "under"
+        note = f"{abs(latency / budget - 1):.2%} {side} the budget of {number(budget)} {unit}; predicted"
+    return _tile(f"Latency on {target}", number(latency), unit, _gauge(parts, "latency"), note)
+
+
+def _accuracy_tile(accuracy: Accuracy, num_classes: int) -> str:
+    """Return the tile of the accuracy, from 0 to 100 % with its standard error, and a tick at that of chance."""
+    low, high = (100 * (accuracy.top1 + sign * accuracy.standard_error) for sign in (-1, 1))
+    low, high = max(0.0, low), min(100.0, high)
+    parts = f'<rect class="reach" x="{low:.2f}" y="2" width="{high - low:.2f}" height="10"/>'
+    parts += f'<line class="value" x1="{100 * accuracy.top1:.2f}" x2="{100 * accuracy.top1:.2f}" y1="1" y2="13"/>'
+    parts += _tick(100 / num_classes)
+    network = "the network" if accuracy.kind.width == 1 else "its proxy"
+    how = f"{network}, {display_text(accuracy.kind.how)}; {accuracy.images:,} images of {accuracy.kind.data}"
+    chance = f"; tick: chance, {1 / num_classes:.3g}" if num_classes > 100 else f"; tick: chance, {1 / num_classes:.0%}"
+    error = f"\u00b1 {100 * accuracy.standard_error:.1f} %"
+    return _tile("Top-1 accuracy", f"{100 * accuracy.top1:.1f}", error, _gauge(parts, "top-1"), how + chance)
+
+
+def _size_tile(result: Result) -> str:
+    weights, activations = short_bytes(result.weight_bytes), short_bytes(result.peak_activation_bytes)
+    note = f"{short_count(result.macs)} MACs; {weights} of weights, {activations} of activations"
+    return _tile("Size", short_count(result.params), PARAMETERS, "", note)
+
+
+def _baseline_tile(baseline: BaselineFigures, unit: str) -> str:
+    known = baseline.accuracy
+    reached = f"top-1 {100 * known.top1:.1f} \u00b1 {100 * known.standard_error:.1f} %" if known else "not trained here"
+    costs = f"{short_count(baseline.macs)} MACs, {short_count(baseline.params)} parameters"
+    note = f"{reached}; {costs}; for the same input"
+    return _tile(f"Baseline: {baseline.name}", number(baseline.latency), unit, "", note)
+
+
+def _picks_table(result: Result, picks: Sequence[Pick]) -> str:
+    unit = result.latency_unit
+    head = ("network", f"latency ({unit})", "top-1 (%)", "MACs", "parameters", "")
+    rows = [
+        (
+            pick.name, number(pick.latency), f"{100 * pick.top1:.1f} \u00b1 {100 * pick.standard_error:.1f}",
+            short_count(pick.macs), short_count(pick.params), pick.remark,
+        )
+        for pick in picks
+    ]  # fmt: skip
+    return f"<h2>As accurate within the noise</h2>{table(head, rows)}"
+
+
+def short_bytes(count: float) -> str:
+    """Return a number of bytes in KiB, from 1,024 KiB on in MiB."""
+    return f"{count / 2**20:.2f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"
+
+
+def _gauge(parts: str, label: str) -> str:
+    track = '<rect class="track" x="0" y="4" width="100" height="6"/>'
+    view = f'viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true" data-gauge="{label}"'
+    return f'<svg class="gauge" {view}>{track}{parts}</svg>'
+
+
+def _tick(x: float) -> str:
+    return f'<line class="tick" x1="{x:.2f}" x2="{x:.2f}" y1="0" y2="14"/>'
