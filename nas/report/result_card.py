@@ -56,23 +56,33 @@ def result_card(
     remarks: Sequence[str] = (),
 ) -> str:
     """Return the card as HTML; `remarks` are what a reader must know before the numbers are used."""
+    noted = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
+    return "".join(
+        [
+            '<section class="card" aria-label="the result in short">',
+            verdict_line(verdict),
+            result_tiles(result, baseline),
+            _picks_table(result, picks) if picks else "",
+            f'<ul class="caution">{noted}</ul>' if noted else "",
+            "</section>",
+        ]
+    )
+
+
+def result_tiles(result: Result, baseline: BaselineFigures | None = None) -> str:
+    """Return the tiles of a result as HTML: latency, accuracy, size, and the baseline where one is given."""
     tiles = [
         _latency_tile(result.target, result.latency, result.latency_budget, result.latency_unit),
         _accuracy_tile(result.accuracy, result.arch.num_classes),
         _size_tile(result),
     ]
     tiles += [_baseline_tile(baseline, result.latency_unit)] if baseline else []
-    noted = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
-    return "".join(
-        [
-            '<section class="card" aria-label="the result in short">',
-            verdict_line(verdict),
-            f'<dl class="tiles">{"".join(tiles)}</dl>',
-            _picks_table(result, picks) if picks else "",
-            f'<ul class="caution">{noted}</ul>' if noted else "",
-            "</section>",
-        ]
-    )
+    return f'<dl class="tiles">{"".join(tiles)}</dl>'
+
+
+def share_gauge(share: float) -> str:
+    """Return a bar that is full to the fraction `share`."""
+    return _gauge(f'<rect class="fill" x="0" y="4" width="{100 * min(1.0, share):.2f}" height="6"/>', "progress")
 
 
 def verdict_line(verdict: Verdict | None) -> str:

@@ -20,7 +20,14 @@ from nas.records.results import FILE_KEYS, Result, display_text, load_result
 from nas.report.markup import fold, kibibytes, number, paragraph, section, table
 from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import page_data
-from nas.report.result_card import BaselineFigures, Pick, Verdict, result_card
+from nas.report.result_card import (
+    BaselineFigures,
+    Pick,
+    Verdict,
+    result_card,
+    result_tiles,
+    share_gauge,
+)
 from nas.report.run_curves import Record, Stages, read_stages, stage_curves, training_curves
 from nas.report.verdict_files import read_picks, read_verdict
 from nas.space.scaling import with_input
@@ -230,6 +237,8 @@ def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], baselin
     data["pair"] = [0, len(entries) - 1]  # the network found, and the baseline or the last of the front
     if run.best is not None:
         data["budgets"] = [[run.best.latency_budget], *([] for _ in data["targets"][1:])]
+    if result := run.best or run.coarse:
+        data["trial_images"] = (result.supernet_accuracy or result.accuracy).images
     if run.evaluated is not None:
         columns = run.evaluated.reindex(columns=["latency", "top1", "standard_error"]).fillna(0.0)
         data["evaluated"] = [[rounded(row) for row in columns.to_numpy(float).tolist()]]
@@ -246,16 +255,20 @@ def _models(result: Result, experiment: Record) -> dict[str, Roofline]:
 
 
 def _unfinished(run: RunFiles) -> list[str]:
-    """Return paragraphs about how far an unfinished run has come."""
+    """Return the markup about how far an unfinished run has come, and what its coarse stage has found."""
     start = f"This run has not finished, so it has no result yet; go on with: nas resume {run.name}"
-    sentences = []
+    found = [paragraph(start, "found")]
     for name, (_, progress) in run.stages.items():
         if progress:
-            sentences.append(f"The {name} stage stands at step {progress[-1]['step']:,} of {progress[-1]['steps']:,}.")
+            step, steps = progress[-1]["step"], progress[-1]["steps"]
+            text = f"The {name} stage stands at step {step:,} of {steps:,}."
+            found += [paragraph(text), share_gauge(step / steps if steps else 0.0)]
     if run.coarse is not None:
-        sentences.append("The coarse stage has found filters and depths, with the same block everywhere:")
-        sentences += [*result_sentences(run.coarse), *remarks(run.coarse)]
-    return [paragraph(start, "found"), *map(paragraph, sentences)]
+        found.append(paragraph("The coarse stage has found filters and depths, with the same block everywhere:"))
+        found.append(result_tiles(run.coarse))
+        about = "".join(map(paragraph, [*result_sentences(run.coarse), *remarks(run.coarse)]))
+        found.append(fold("What these numbers are, and are not", about))
+    return found
 
 
 def result_sentences(result: Result) -> list[str]:

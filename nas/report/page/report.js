@@ -48,9 +48,14 @@ figures.curves = (place) => {
   place.append(make("div", { class: "panels" }, data.curves.map((curve) => {
     const all = curve.series.flatMap((one) => one.points);
     const [xs, ys] = [all.map(([x]) => x), all.map(([, y]) => y)];
+    const dots = curve.series.filter((one) => one.dots).flatMap((one) => one.points);
+    const errorOf = (top1) => (data.trial_images ? Math.sqrt((top1 * (100 - top1)) / data.trial_images) : 0); // in percent
+    ys.push(...dots.flatMap(([, top1]) => [top1 - errorOf(top1), top1 + errorOf(top1)]));
     const room = 0.06 * (Math.max(...ys) - Math.min(...ys) || 1);
     const y = { low: Math.min(...ys) - room, high: Math.max(...ys) + room };
     const frame = chart({ x: { low: 0, high: Math.max(...xs), label: curve.x }, y, height: 200, label: curve.title });
+    const inPixels = (error) => Math.abs(frame.Y(error) - frame.Y(0));
+    frame.marks.append(makeSvg("path", { d: dots.map(([x, top1]) => errorPath(frame, frame.X(x), frame.Y(top1), inPixels(errorOf(top1)), 0)).join(""), class: "errors" }));
     curve.series.forEach((one, i) => {
       const points = one.points.map(([x, v]) => [frame.X(x), frame.Y(v)]);
       if (one.dots) for (const [cx, cy] of points) frame.marks.append(makeSvg("circle", { cx, cy, r: 1.8, class: "faint-dot" }));
