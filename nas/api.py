@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from latency_models.target import list_targets, load_target, target_names
 from latency_models.target_file import target_toml
 from nas.arch import ArchSpec
-from nas.data import load as load_data
+from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped
 from nas.files import new_folder, read_json, write_whole
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter
@@ -144,6 +144,7 @@ def search(
     proxy_resolution: int | None = None,
     proxy_width: float | None = None,
     seed: int = 0,
+    preparation: Preparation | None = None,
     algorithm: str = "joint",
     trials: int | None = None,
     evaluator: str = "supernet",
@@ -157,7 +158,8 @@ def search(
 
     Arguments are the flags of `nas search`; without a target and a ridge point the target is "edgetpu". `trials` and
     `evaluator` go with other algorithms than "joint". Candidates are evaluated (joint: retrained) by `workers` Ray
-    processes, here or on the cluster at `ray_address`; by default in this process, without Ray. `on_step` gets a
+    processes, here or on the cluster at `ray_address`; by default in this process, without Ray. `preparation` (of
+    `nas.data`) says how images become squares, are augmented and weighted by class. `on_step` gets a
     `Progress` after every report, `on_candidate` an `Evaluation` for every candidate; one that returns True stops the
     search: `Stopped` is raised, everything is kept, and the same call goes on.
     """
@@ -169,6 +171,7 @@ def search(
         "max_energy_mj": max_energy_mj, "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),
         "data": data, "data_dir": data_dir, "resolution": resolution, "preset": preset, "finalists": finalists,
         "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
+        **asdict(preparation or Preparation()),
     }  # fmt: skip
 
     shown = reporter or Callbacks(on_step, on_candidate)
@@ -209,6 +212,7 @@ def specialise(
     proxy_resolution: int | None = None,
     proxy_width: float | None = None,
     seed: int = 0,
+    preparation: Preparation | None = None,
     workers: int | None = None,
     ray_address: str | None = None,
     on_step: OnStep | None = None,
@@ -225,7 +229,7 @@ def specialise(
         "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb, "max_energy_mj": max_energy_mj,
         "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize), "data": data, "data_dir": data_dir,
         "resolution": resolution, "preset": preset, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width,
-        "seed": seed,
+        "seed": seed, **asdict(preparation or Preparation()),
     }  # fmt: skip
     found = _search_targets(
         Path(out), config, targets, latencies_ms, algorithm, trials, evaluator, universal,
@@ -422,18 +426,20 @@ def train(
     proxy_width: float | None = None,
     from_supernet: bool = False,
     seed: int = 0,
+    preparation: Preparation | None = None,
     on_step: "Callable[[TrainingProgress], object] | None" = None,
 ) -> "TrainResult":
     """Train one network, or its proxy, alone; return its weights and test accuracy, and write them into `out`.
 
-    `data` is by default that of the run that `network` names, else the digits. `out` is new, or holds the same
-    training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would: `Stopped` is raised.
+    `data` is by default that of the run that `network` names, else the digits; `preparation` too. `out` is new, or
+    holds the same training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would:
+    `Stopped` is raised.
     """
     name = "" if isinstance(network, ArchSpec) else str(network)
     if (proxy_resolution is not None or proxy_width is not None or from_supernet) and not proxy:
         raise InvalidInput("proxy_resolution, proxy_width and from_supernet go with proxy=True")
-    own, own_dir = single_training.data_of_run(name)
-    dataset = load_data(data or own, Path(folder) if (folder := data_dir or (None if data else own_dir)) else None)
+    asked = asdict(preparation) if preparation else {}
+    dataset = single_training.training_data(name, Path(out), data, data_dir, **asked)
     subject = single_training.TrainingSubject(single_training.for_classes(name, spec(network), dataset))
     if proxy:
         subject = single_training.proxy_subject(
@@ -570,9 +576,24 @@ def _begun(run: Path, key: str, requested: dict[str, Any]) -> bool:
     if not path.exists():
         return False
     stored = read_json(path)
-    if not isinstance(stored, dict) or stored.get(key) != json.loads(json.dumps(requested)):
+    known = stored.get(key) if isinstance(stored, dict) else None
+    if known is None or known != _without_later(json.loads(json.dumps(requested)), known):
         raise InvalidInput(f"{run} holds a run with other settings; name another folder, or give the same settings")
     return True
+
+
+def _without_later(requested: Any, stored: Any) -> Any:
+    """Return the settings `requested` without those that `stored`, of an older release, lacks and that are defaults."""
+    if isinstance(requested, list) and isinstance(stored, list) and len(requested) == len(stored):
+        return [_without_later(*pair) for pair in zip(requested, stored, strict=True)]
+    if not (isinstance(requested, dict) and isinstance(stored, dict)):
+        return requested
+    defaults = asdict(SearchConfig())
+    return {
+        name: _without_later(value, stored.get(name))
+        for name, value in requested.items()
+        if name in stored or name not in defaults or value != defaults[name]
+    }
 
 
 def _training_config(epochs: int, batch_size: int, learning_rate: float | None, seed: int) -> Any:

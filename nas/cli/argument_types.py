@@ -39,6 +39,17 @@ def seed(text: str) -> int:
     return int(_checked(text, int, lambda value: 0 <= value <= LARGEST_SEED, f"a whole number, 0 to {LARGEST_SEED}"))
 
 
+def fraction_to_half(text: str) -> float:
+    """Return the number from 0 to 0.5 in `text`."""
+    return _checked(text, float, lambda value: 0 <= value <= 0.5, "a number from 0 to 0.5")
+
+
+def grey_level(text: str) -> int:
+    """Return the grey level, 0 to 255, in `text`: "white", "black" or a number."""
+    named = {"black": "0", "white": "255"}.get(text.lower(), text)
+    return int(_checked(named, int, lambda value: 0 <= value <= 255, "white, black or a whole number from 0 to 255"))
+
+
 def names(text: str) -> tuple[str, ...]:
     """Return the names in the comma-separated `text`."""
     found = tuple(part.strip() for part in text.split(","))

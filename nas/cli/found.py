@@ -8,6 +8,7 @@ from nas.cli.console import console
 from nas.cli.output import print_json
 from nas.cli.tables.search_result import accuracy_text, print_multi_target, summary
 from nas.files import read_json
+from nas.records.class_accuracy import ClassAccuracy
 from nas.records.networks import UNIVERSAL
 from nas.records.results import Accuracy, Result
 
@@ -53,6 +54,8 @@ def show_training(args: argparse.Namespace, accuracy: Accuracy, out: Path) -> No
         print_json(training_json(out))
         return
     print(f"test top-1 {accuracy_text(accuracy)}")
+    if by_class := ClassAccuracy.stated_by(read_json(out / "train.json")):
+        print(f"balanced accuracy {by_class.balanced:.2%}; lowest: {by_class.lowest()} images")
     print(f"of: {accuracy.kind.label()}")
     print(f"wrote {out}/arch.json, weights.safetensors, train.json")
     print(f"next: nas compare {out} --targets edgetpu")

@@ -8,23 +8,36 @@ import os
 from pathlib import Path
 
 from nas import registry
-from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset, split_for_search
+from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset, split_for_search, take
 from nas.data.folder import load_folder
+from nas.data.image_files import ImageFiles
+from nas.data.input_spec import Framing
+from nas.data.legacy_folder import load_legacy_folder
 from nas.data.local import data_folder
 from nas.data.npz import load_npz
-from nas.data.pipeline import at_resolution, augment, channel_stats, resize, signature, to_input
+from nas.data.pipeline import at_resolution, augment, channel_stats, resize, resolution_notes, signature, to_input
+from nas.data.preparation import Preparation
 from nas.data.split import epoch_indices, stratified_split
 from nas.errors import InvalidInput, unknown_name
 from nas.registry import DATA_SETS
 
+DEFAULT_PREPARATION = Preparation()  # centres are cropped, transparency laid on white, the rest is the data set's
 
-def load(name_or_path: str, data_dir: Path | None = None, *, resolution: int | None = None) -> Dataset:
+
+def load(
+    name_or_path: str,
+    data_dir: Path | None = None,
+    *,
+    resolution: int | None = None,
+    preparation: Preparation = DEFAULT_PREPARATION,
+) -> Dataset:
     """Return the data set of a registered name, of an .npz file or of a folder of class folders of images.
 
     A registered name wins over a path of the same spelling (write `./digits` for the path). Published files are looked
     up in `data_dir`, else in the folder that NAS_DATA_DIR names, else in ~/.cache/nas. `resolution` is the side in
-    pixels to resize all images to; by default they stay as they are (folders: 64). Raises `UnknownName` for a name
-    that is neither registered nor a path, `InvalidInput` for data that cannot be used.
+    pixels to resize all images to; by default they stay as they are, and those of a folder get the median of their own.
+    `preparation` says how image files become squares, and how training images are augmented and weighted. Raises
+    `UnknownName` for a name that is neither registered nor a path, `InvalidInput` for data that cannot be used.
     """
     if resolution is not None and not 1 <= resolution <= 1024:
         raise InvalidInput(f"resolution must be from 1 to 1024 pixels, got {resolution}")
@@ -37,7 +50,8 @@ def load(name_or_path: str, data_dir: Path | None = None, *, resolution: int | N
             )
         dataset = found
     else:
-        dataset = _load_path(name_or_path, resolution)
+        dataset = _load_path(name_or_path, resolution, preparation.framing)
+    dataset = preparation.apply(dataset)
     return dataset if resolution is None else at_resolution(dataset, resolution)
 
 
@@ -46,12 +60,12 @@ def _is_address(text: str) -> bool:
     return ":" in text and os.sep not in text and not os.path.exists(os.path.expanduser(text))
 
 
-def _load_path(text: str, resolution: int | None) -> Dataset:
+def _load_path(text: str, resolution: int | None, framing: Framing | None) -> Dataset:
     """Return the data set in the file or folder `text`."""
     full = os.path.expanduser(text)  # os.path, unlike Path, answers for any text whatever, the empty one included
     path = Path(full)
     if os.path.isdir(full):
-        return load_folder(path, resolution)
+        return load_legacy_folder(path, resolution) if framing is None else load_folder(path, resolution, framing)
     if path.suffix == ".npz":
         return load_npz(path)
     if os.path.exists(full):
@@ -63,7 +77,10 @@ __all__ = [
     "DATA_SETS",
     "Augmentation",
     "Dataset",
+    "Framing",
+    "ImageFiles",
     "Labelled",
+    "Preparation",
     "at_resolution",
     "augment",
     "build_dataset",
@@ -71,8 +88,10 @@ __all__ = [
     "epoch_indices",
     "load",
     "resize",
+    "resolution_notes",
     "signature",
     "split_for_search",
     "stratified_split",
+    "take",
     "to_input",
 ]

@@ -1,24 +1,32 @@
 """The data set of every loader: `Dataset`, and `build_dataset`, which checks arrays of any origin and makes one."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.image_files import ImageFiles
+from nas.data.input_spec import Framing
 from nas.data.split import Indices, stratified_split
 from nas.errors import InvalidInput
 
 Array = npt.NDArray[Any]
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
+IMBALANCE = 10  # of the largest class to the smallest, from which it is worth a note
+SAMPLE_IMAGES = 32  # that are looked at for images that are all alike
+STATISTICS_IMAGES = 8192  # of sets too large to keep decoded, evenly spaced, give the mean and the deviation
+BATCH_IMAGES = 1024  # at once on the host
 
 
 class Labelled(NamedTuple):
     """Images [N, H, W] or [N, H, W, C] with their labels [N], before or after the checks of `build_dataset`."""
 
-    x: Array
+    x: Array | ImageFiles
     y: Array
 
 
@@ -39,21 +47,23 @@ class Augmentation:
 class Dataset:
     """A classification data set: square images of two or more classes, for training and for test.
 
-    `build_dataset` makes it; its arrays are read-only.
+    `build_dataset` makes it; its arrays are read-only. Images are arrays, or files that are decoded when rows of them
+    are asked for (nas.data.image_files).
 
-    `digest` is the SHA-256 over the shapes and bytes of the four arrays; `notes` says in sentences what a reader of
-    results must know (a test set that was split off, files of unknown origin).
+    `digest` is the SHA-256 over the shapes and bytes of the four arrays, or over the files; `notes` says in sentences
+    what a reader of results must know (a test set that was split off, files of unknown origin).
     """
 
     name: str
-    x_train: Images  # [N, H, W, C], C = 1 or 3
+    x_train: Images | ImageFiles  # [N, H, W, C], C = 1 or 3
     y_train: Labels  # [N], 0..K-1, every class at least twice
-    x_test: Images  # [M, H, W, C]
+    x_test: Images | ImageFiles  # [M, H, W, C]
     y_test: Labels  # [M]
     class_names: tuple[str, ...]
     digest: str
     augmentation: Augmentation
     notes: tuple[str, ...] = ()
+    class_weights: tuple[float, ...] = ()  # [K], of the training's loss; empty: all classes count alike
 
     @property
     def num_classes(self) -> int:
@@ -70,6 +80,32 @@ class Dataset:
         """1 for grey images, 3 for colour."""
         return int(self.x_train.shape[3])
 
+    @property
+    def framing(self) -> Framing | None:
+        """How image files become squares; None for images that came as arrays."""
+        return self.x_train.store.framing if isinstance(self.x_train, ImageFiles) else None
+
+    @cached_property
+    def channel_stats(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The mean and the standard deviation [C] of the training pixels, in units of full scale (255 = 1).
+
+        Sums are exact, in whole numbers; a deviation below one grey level (1/255) counts as one, so that a channel
+        without contrast is not blown up. Of files too many to be kept decoded, `STATISTICS_IMAGES` evenly spaced ones
+        are taken.
+        """
+        images, count = self.x_train, 0
+        total, squares = np.zeros(self.channels, np.int64), np.zeros(self.channels, np.int64)
+        if isinstance(images, ImageFiles) and not images.kept:
+            images = images.take(evenly_spaced(len(images), STATISTICS_IMAGES))
+        for start in range(0, len(images), BATCH_IMAGES):
+            pixels = images[start : start + BATCH_IMAGES].reshape(-1, self.channels)
+            total += pixels.sum(axis=0, dtype=np.int64)
+            squares += np.square(pixels, dtype=np.int32).sum(axis=0, dtype=np.int64)
+            count += len(pixels)
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 1))
+        return (mean / 255).astype(np.float32), (std / 255).astype(np.float32)
+
 
 def build_dataset(
     name: str,
@@ -80,14 +116,16 @@ def build_dataset(
     augmentation: Augmentation | None = None,
     test_fraction: float = 0.1,
     notes: tuple[str, ...] = (),
+    digest: str | None = None,
 ) -> Dataset:
     """Return a checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
 
-    Images: uint8, other integers within 0..255, or floats within [0, 1] (scaled to 0..255); `class_names` defaults
-    to the labels in digits. Raises `InvalidInput`, which begins with `name`, for anything that cannot be used.
+    Images: uint8, other integers within 0..255, floats within [0, 1] (scaled to 0..255), or files; `class_names`
+    defaults to the labels in digits, `digest` to that of the arrays. Raises `InvalidInput`, which begins with `name`,
+    for anything that cannot be used.
     """
     train = _checked(name, "train", train)
-    num_classes = _class_count(name, train.y, smallest=2 if test else 3)
+    num_classes = _class_count(name, train.y, class_names, smallest=2 if test else 3)
     if test is None:
         train, test = _split_off(train, test_fraction)
         notes += (f"no test set came with the data: a fixed stratified {test_fraction:.0%} of it was set aside as one",)
@@ -99,13 +137,48 @@ def build_dataset(
         raise InvalidInput(f"{name}: {len(class_names)} class names came with labels of {num_classes} classes")
     arrays = (train.x, train.y, test.x, test.y)
     for array in arrays:
-        array.setflags(write=False)
-    return Dataset(name, *arrays, class_names, _digest(arrays), augmentation or Augmentation(), notes)
+        if isinstance(array, np.ndarray):
+            array.setflags(write=False)
+    notes = tuple(dict.fromkeys((*notes, *_imbalance_note(train.y, class_names), *_alike_note(train.x))))
+    digest = digest or _digest(tuple(map(np.asarray, arrays)))
+    return Dataset(name, train.x, train.y, test.x, test.y, class_names, digest, augmentation or Augmentation(), notes)
+
+
+def take(images: Images | ImageFiles, rows: npt.NDArray[Any]) -> Images | ImageFiles:
+    """Return a selection of images; files are not decoded."""
+    return images.take(rows) if isinstance(images, ImageFiles) else images[rows]
+
+
+def evenly_spaced(count: int, most: int) -> Indices:
+    """Return up to `most` different numbers below `count`, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int32))
+
+
+def _imbalance_note(labels: Labels, names: tuple[str, ...]) -> Iterator[str]:
+    """Yield the note on classes of very different sizes."""
+    counts = np.bincount(labels)
+    if counts.max() > IMBALANCE * counts.min():
+        largest, smallest = int(counts.argmax()), int(counts.argmin())
+        yield (
+            f"the classes are imbalanced: '{names[largest]}' has {counts[largest]:,} training images, "
+            f"'{names[smallest]}' {counts[smallest]:,}; beside top-1 see the balanced accuracy, and "
+            "--class-weights balanced"
+        )
+
+
+def _alike_note(images: Images | ImageFiles) -> Iterator[str]:
+    """Yield the note on images that are all alike, by a sample of them."""
+    rows = evenly_spaced(len(images), SAMPLE_IMAGES)
+    seen = images.decoded(rows) if isinstance(images, ImageFiles) else images[rows]
+    if len(seen) > 1 and (seen == seen[:1]).all():
+        yield f"all {len(seen)} training images looked at are the same image; are these the right files?"
+    elif (seen == seen[:, :1, :1]).all():
+        yield f"all {len(seen)} training images looked at are of one colour each, without content; are they read right?"
 
 
 def _checked(name: str, part: str, data: Labelled) -> Labelled:
     """Return `data` as contiguous uint8 [N, H, W, C] and int32 [N]; `part` is "train" or "test"."""
-    x = _checked_images(f"{name}: x_{part}", data.x)
+    x = data.x if isinstance(data.x, ImageFiles) else _checked_images(f"{name}: x_{part}", data.x)
     y = data.y
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise InvalidInput(f"{name}: y_{part} must be whole numbers of shape [N], got {y.dtype} {list(y.shape)}")
@@ -144,7 +217,7 @@ def _as_bytes(what: str, x: Array) -> Array:
     return np.rint(x * np.float32(255)) if x.dtype.kind == "f" else x
 
 
-def _class_count(name: str, labels: Labels, smallest: int) -> int:
+def _class_count(name: str, labels: Labels, names: tuple[str, ...], smallest: int) -> int:
     """Return the number K of classes, which must be 0..K-1 with at least `smallest` images each."""
     found, counts = np.unique(labels, return_counts=True)
     if len(found) < 2:
@@ -156,9 +229,10 @@ def _class_count(name: str, labels: Labels, smallest: int) -> int:
         )
     if counts.min() < smallest:
         why = "" if smallest == 2 else " where no test set comes with the data"
+        rarest = int(counts.argmin())
+        called = f"'{names[rarest]}'" if rarest < len(names) else str(rarest)
         raise InvalidInput(
-            f"{name}: every class needs at least {smallest} training images{why}, "
-            f"class {counts.argmin()} has {counts.min()}"
+            f"{name}: every class needs at least {smallest} training images{why}, class {called} has {counts.min()}"
         )
     return len(found)
 
@@ -177,7 +251,7 @@ def _check_same_kind(name: str, train: Labelled, test: Labelled) -> None:
 def _split_off(data: Labelled, fraction: float) -> tuple[Labelled, Labelled]:
     """Return (train, test), the test set a stratified `fraction` of `data` fixed by seed 0."""
     train, test = stratified_split(data.y, round(fraction * len(data.y)), seed=0)
-    return Labelled(data.x[train], data.y[train]), Labelled(data.x[test], data.y[test])
+    return Labelled(take(data.x, train), data.y[train]), Labelled(take(data.x, test), data.y[test])
 
 
 def _digest(arrays: tuple[Array, ...]) -> str:

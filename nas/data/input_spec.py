@@ -18,6 +18,21 @@ FITS: tuple[str, ...] = get_args(Fit)
 
 
 @dataclass(frozen=True)
+class Framing:
+    """How an image file becomes a square: what is done with one that is not square, and what lies behind it."""
+
+    fit: Fit = "crop"
+    background: int = 255  # grey level behind transparent pixels and beside padded images, 0 (black) to 255 (white)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no fit and no grey level."""
+        if self.fit not in FITS:
+            raise InvalidInput(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
+        if not 0 <= self.background <= 255:
+            raise InvalidInput(f"background must be a grey level from 0 to 255, got {self.background}")
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """How an image becomes the input of a network: [1, height, width, channels] of (pixel / 255 - mean) / std.
 
@@ -48,10 +63,12 @@ class InputSpec:
             raise InvalidInput(f"an input of {self.channels} channels needs a mean and a std for each of them")
         if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
             raise InvalidInput(f"means must be finite and stds positive, got {self.mean} and {self.std}")
-        if self.fit not in FITS:
-            raise InvalidInput(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
-        if not 0 <= self.background <= 255:
-            raise InvalidInput(f"background must be a grey level from 0 to 255, got {self.background}")
+        _ = self.framing
+
+    @property
+    def framing(self) -> Framing:
+        """How an image becomes a square."""
+        return Framing(self.fit, self.background)
 
     def normalised(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return `pixels` [N, H, W, 1 or channels] as the input [N, H, W, channels], float32."""

@@ -6,13 +6,16 @@ Images stay uint8 [N, r, r, C] until the step that uses them: a quarter of the m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nas.data.dataset import Augmentation, Dataset, Images, Labelled, build_dataset
-from nas.data.input_spec import InputSpec, Signature
+from nas.data.image_files import ImageFiles
+from nas.data.input_spec import Framing, InputSpec, Signature
 from nas.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -41,35 +44,45 @@ def resize(images: Images, resolution: int) -> Images:
 
 
 def at_resolution(dataset: Dataset, resolution: int) -> Dataset:
-    """Return `dataset` with all images resized to `resolution` pixels, which is then added to its notes."""
+    """Return `dataset` at another resolution: files will be decoded at it, arrays are resized.
+
+    Its notes say where that enlarges images.
+    """
     if dataset.resolution == resolution:
         return dataset
-    return build_dataset(
+    train, test, notes = dataset.x_train, dataset.x_test, (*dataset.notes, *resolution_notes(dataset, resolution))
+    if isinstance(train, ImageFiles) and isinstance(test, ImageFiles):
+        store = train.store.at_side(resolution)
+        x_train, x_test = ImageFiles(store, train.rows), ImageFiles(store, test.rows)
+        return replace(dataset, x_train=x_train, x_test=x_test, notes=notes)
+    resized = build_dataset(
         dataset.name,
-        Labelled(resize(dataset.x_train, resolution), dataset.y_train),
-        Labelled(resize(dataset.x_test, resolution), dataset.y_test),
+        Labelled(resize(np.asarray(train), resolution), dataset.y_train),
+        Labelled(resize(np.asarray(test), resolution), dataset.y_test),
         class_names=dataset.class_names,
         augmentation=dataset.augmentation,
-        notes=(*dataset.notes, f"resized from {dataset.resolution} to {resolution} pixels"),
+        notes=notes,
     )
+    return replace(resized, class_weights=dataset.class_weights)
+
+
+def resolution_notes(dataset: Dataset, resolution: int) -> Iterator[str]:
+    """Yield the note on images that are enlarged, or resized on the way, to have `resolution` pixels."""
+    if isinstance(images := dataset.x_train, ImageFiles):
+        store = images.store
+        if small := sum(file.detail_px(store.framing) < resolution for file in store.files):
+            yield (
+                f"{small:,} of {len(store.files):,} images have fewer than {resolution} px and are enlarged to it, "
+                "which adds no detail"
+            )
+    elif resolution != dataset.resolution:
+        detail = ", which adds no detail" if resolution > dataset.resolution else ""
+        yield f"resized from {dataset.resolution} to {resolution} pixels{detail}"
 
 
 def channel_stats(dataset: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the mean and the standard deviation [C] of the training pixels, in units of full scale (255 = 1).
-
-    Sums are exact, in whole numbers; a deviation below one grey level (1/255) counts as one, so that a channel without
-    contrast is not blown up.
-    """
-    images, channels = dataset.x_train, dataset.channels
-    total, total_of_squares = np.zeros(channels, dtype=np.int64), np.zeros(channels, dtype=np.int64)
-    for start in range(0, len(images), RESIZE_BATCH):
-        pixels = images[start : start + RESIZE_BATCH].reshape(-1, channels)
-        total += pixels.sum(axis=0, dtype=np.int64)
-        total_of_squares += np.square(pixels, dtype=np.int32).sum(axis=0, dtype=np.int64)
-    count = images.size // channels
-    mean = total / count
-    std = np.sqrt(np.maximum(total_of_squares / count - mean**2, 1))
-    return (mean / 255).astype(np.float32), (std / 255).astype(np.float32)
+    """Return `Dataset.channel_stats`: mean and standard deviation [C] of the training pixels, 255 = 1."""
+    return dataset.channel_stats
 
 
 def signature(dataset: Dataset, shape: tuple[int, int, int]) -> Signature:
@@ -81,9 +94,12 @@ def signature(dataset: Dataset, shape: tuple[int, int, int]) -> Signature:
     height, width, channels = shape
     mean, std = ((each.tolist() * channels)[:channels] for each in channel_stats(dataset))  # grey is repeated
     colour_order: Literal["RGB", "grey"] = "RGB" if channels == 3 else "grey"
-    return Signature(
-        InputSpec(height, width, channels, tuple(mean), tuple(std), colour_order=colour_order), dataset.class_names
-    )
+    framing = dataset.framing or Framing()
+    spec = InputSpec(
+        height, width, channels, tuple(mean), tuple(std),
+        fit=framing.fit, background=framing.background, colour_order=colour_order,
+    )  # fmt: skip
+    return Signature(spec, dataset.class_names)
 
 
 def to_input(batch: jax.Array, mean: Any, std: Any, channels: int) -> jax.Array:

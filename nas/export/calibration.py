@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.data import Dataset, at_resolution, load
+from nas.data import Dataset, Preparation, at_resolution, load
 from nas.data import signature as signature_of_data
 from nas.data.input_spec import InputSpec, Signature
 from nas.errors import InvalidInput, UnknownName
@@ -86,8 +86,9 @@ def load_calibration(
 
     Raises `InvalidInput` or `UnknownName` where there is no such data set or its images do not fit the network.
     """
-    dataset = load(data, data_dir)
-    trained_on = _training_data(arch, dataset, data_dir, provenance)
+    prepared = _preparation(signature, provenance)
+    dataset = load(data, data_dir, preparation=prepared)
+    trained_on = _training_data(arch, dataset, data_dir, provenance, prepared)
     return build_calibration(arch, dataset, check_images=check_images, signature=signature, trained_on=trained_on)
 
 
@@ -160,8 +161,15 @@ def _sized(arch: ArchSpec, dataset: Dataset) -> Dataset:
     return at_resolution(dataset, height)
 
 
+def _preparation(signature: Signature | None, provenance: Mapping[str, str]) -> Preparation:
+    """Return how the training's images became squares; one of release 0.1 states no signature, and had its own way."""
+    if signature is not None:
+        return Preparation(signature.input.fit, signature.input.background)
+    return Preparation(fit=None) if "data_digest" in provenance else Preparation()
+
+
 def _training_data(
-    arch: ArchSpec, dataset: Dataset, data_dir: Path | None, provenance: Mapping[str, str]
+    arch: ArchSpec, dataset: Dataset, data_dir: Path | None, provenance: Mapping[str, str], prepared: Preparation
 ) -> TrainingData | None:
     """Return the data of the training that `provenance` states, None where it states none."""
     name, digest = provenance.get("data"), provenance.get("data_digest")
@@ -170,7 +178,7 @@ def _training_data(
     if _sized(arch, dataset).digest == digest:
         return TrainingData(name, is_calibration=True)
     try:
-        found = load(name, data_dir)
+        found = load(name, data_dir, preparation=prepared)
         if _sized(arch, found).digest == digest:
             return TrainingData(name, is_calibration=False, dataset=found)
         return TrainingData(name, is_calibration=False, missing="it has changed since")

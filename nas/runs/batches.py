@@ -1,16 +1,22 @@
 """The batches of a search: training and validation split of its images, and the order in which batches take them."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data import channel_stats, epoch_indices, split_for_search
+from nas.data import epoch_indices, split_for_search
 from nas.data.split import permutation
 from nas.runs.plan import SearchPlan
 from nas.supernet.evaluator import SearchImages
+from nas.training.devices import replicated
+from nas.training.streaming import is_streamed, prefetched
+
+Rows = NDArray[np.int32]
 
 
 class BatchSampler:
@@ -28,16 +34,43 @@ class BatchSampler:
     @cached_property
     def images(self) -> SearchImages:
         """All images on the device: the training set, and the validation set in a fixed random order."""
-        mean, std = channel_stats(self.data)
-        x, y = self.data.x_train, self.data.y_train
-        val = self.val_rows
-        return SearchImages(*map(jax.device_put, (x[self.train_rows], y[self.train_rows], x[val], y[val], mean, std)))
+        return self._on_device(self.train_rows, self.val_rows)
 
     @property
     def evaluation_images(self) -> SearchImages:
         """The images with the first `eval_images` of the validation set, on which accuracies are taken."""
         count = self.eval_images
+        if is_streamed(self.data.x_train):
+            return self._on_device(self.train_rows[:0], self.val_rows[:count])
         return replace(self.images, x_val=self.images.x_val[:count], y_val=self.images.y_val[:count])
+
+    def dispatches(
+        self, rows: Callable[[int], tuple[Rows, Rows]], steps: range, devices: Any
+    ) -> Iterator[tuple[SearchImages, Any, Any]]:
+        """Yield the images of the dispatch at each of `steps`, with its training and validation rows among them.
+
+        `rows` returns those rows of all images. All is on the device, or on `devices`. Images that are too many for
+        memory come anew for each dispatch, decoded in a thread while the one before runs.
+        """
+        if not is_streamed(self.data.x_train):
+            images = replicated(self.images, devices)
+            for step in steps:
+                yield images, *replicated(jax.device_put(rows(step)), devices)
+            return
+        for part in prefetched(lambda step: self._part(*rows(step)), steps):
+            yield replicated(part, devices)
+
+    def _part(self, train: Rows, val: Rows) -> tuple[SearchImages, Any, Any]:
+        """Return the images `train` and `val` alone on the device, with their rows among these images."""
+        images = self._on_device(self.train_rows[train].reshape(-1), self.val_rows[val].reshape(-1))
+        own = (np.arange(each.size, dtype=np.int32).reshape(each.shape) for each in (train, val))
+        return images, *jax.device_put(tuple(own))
+
+    def _on_device(self, train: Rows, val: Rows) -> SearchImages:
+        """Return the images of the rows `train` and `val` of the training set, on the device."""
+        x, y = self.data.x_train, self.data.y_train
+        mean, std = self.data.channel_stats
+        return SearchImages(*map(jax.device_put, (x[train], y[train], x[val], y[val], mean, std)))
 
     def train_batches(self, seed: int, start: int, count: int) -> NDArray[np.int32]:
         """Return training indices [count, batch]: the batches from number `start` on of the stream `seed`."""

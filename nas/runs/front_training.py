@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.arch import load_arch
-from nas.data import Dataset, load
+from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.files import read_bytes, read_json
 from nas.records.results import Result
 from nas.runs.plan import TOLERANCE
+from nas.runs.settings import SearchConfig
 from nas.space.scaling import scale_down
 from nas.supernet.presets import load_preset
 from nas.training.candidates import (
@@ -61,7 +62,7 @@ def data_and_split(run: Path) -> tuple[Dataset, tuple[float, int]]:
     stored = read_json(run / "experiment.json")
     try:
         settings, digest = stored["settings"], stored["data"]["digest"]
-        dataset = load(settings["data"], Path(settings["data_dir"]) if settings.get("data_dir") else None)
+        dataset = SearchConfig.from_dict(settings).load_data()
         split = (load_preset(settings["preset"]).validation_fraction, int(settings["seed"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error

@@ -14,7 +14,9 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from nas.records.locks import locked
 from nas.records.results import Accuracy, Result, load_result, save_result
 from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
-from nas.runs.batches import BatchSampler
+from nas.runs.batches import BatchSampler, Rows
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
 from nas.runs.front import FrontEvaluation, front_candidates, random_candidates, satisfying_candidates, write_front
 from nas.runs.plan import TOLERANCE, SearchPlan, make_plan
@@ -211,7 +213,7 @@ class _JointSearchRun:
         budget = {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
         stage = joint.JointStage(
             name, number, plan.proxy(space), plan.constraints(space), budget, plan.preset,
-            plan.dataset.augmentation, plan.settings.seed,
+            plan.dataset.augmentation, plan.settings.seed, plan.dataset.class_weights,
         )  # fmt: skip
         model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]))
         graph, fresh = nnx.graphdef(model), parameters(model)
@@ -262,16 +264,17 @@ class _JointSearchRun:
             )
         devices = device_sharding()
         run_steps = joint.compile_steps(stage, graph, devices)
-        state, images = replicated((state, self.sampler.images), devices)
+        state = replicated(state, devices)
         evaluator = self.evaluator(stage, graph)
-        rows = self.rows(stage, first, min(budget.steps_per_dispatch, budget.steps - first), devices)
-        joint.compile_with_evaluator(run_steps, (state, images, *rows), evaluator)
+        steps = range(first, budget.steps, budget.steps_per_dispatch)
+        batches = self.sampler.dispatches(partial(self.rows, stage), steps, devices)
+        head = next(batches)
+        joint.compile_with_evaluator(run_steps, (state, *head), evaluator)
         saved = began = time.monotonic()
-        for step in range(first, budget.steps, budget.steps_per_dispatch):
+        for step, batch in zip(steps, chain([head], batches), strict=True):
             raise_if_stopped()
-            count = min(budget.steps_per_dispatch, budget.steps - step)
-            state, report = run_steps(state, images, *self.rows(stage, step, count, devices))
-            done = step + count
+            state, report = run_steps(state, *batch)
+            done = min(step + budget.steps_per_dispatch, budget.steps)
             evaluator.params = state.params
             record = self.record(stage, space, state, report, done, evaluator)
             self.journal.append(record)
@@ -324,16 +327,17 @@ class _JointSearchRun:
 
     # -------------------------------------------------------------------------------------------------------- data
 
-    def rows(self, stage: joint.JointStage, step: int, count: int, devices: Any) -> tuple[jax.Array, jax.Array]:
-        """Return the images of `count` controller steps from `step` on, as indices on the device.
+    def rows(self, stage: joint.JointStage, step: int) -> tuple[Rows, Rows]:
+        """Return the images of the controller steps of one dispatch, from `step` on, as indices.
 
         Training indices are [count, updates, batch], validation indices [count, reward_batch].
         """
         # A seed has four streams of batches: training and rewards of each stage.
         updates, seed = stage.budget.updates, self.plan.settings.seed * 4 + stage.number * 2
+        count = min(stage.budget.steps_per_dispatch, stage.budget.steps - step)
         train = self.sampler.train_batches(seed, step * updates, count * updates)
         val = self.sampler.reward_batches(seed + 1, step, count)
-        return replicated(jax.device_put((train.reshape(count, updates, -1), val)), devices)
+        return train.reshape(count, updates, -1), val
 
     # -------------------------------------------------------------------------------------------- accuracy, front
 

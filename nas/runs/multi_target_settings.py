@@ -119,7 +119,8 @@ def check(config: MultiTargetConfig) -> None:
 def make_plans(config: MultiTargetConfig) -> tuple[SearchPlan, ...]:
     """Return the plan for each target; raises as `check` and `make_plan` do."""
     check(config)
-    plans = tuple(map(make_plan, config.settings))
+    first = make_plan(config.settings[0])
+    plans = (first, *(make_plan(other, first.dataset) for other in config.settings[1:]))  # images are read once
     if len({plan.target for plan in plans}) < len(plans):
         raise InvalidInput(f"the targets must differ, got {', '.join(plan.target for plan in plans)}")
     return plans

@@ -6,7 +6,6 @@ Specs, costs and latencies of a search are always those of target networks, accu
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.arch import ArchSpec
 from nas.data import Dataset, at_resolution, signature
-from nas.data import load as load_data
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.protocols import Cost
@@ -194,8 +192,11 @@ def reference_network(config: SearchConfig, num_classes: int) -> ArchSpec:
     return with_input(reference(REFERENCE), config.resolution, CHANNELS, num_classes)
 
 
-def make_plan(config: SearchConfig) -> SearchPlan:
-    """Return the plan for `config`; `InvalidInput` or `UnknownName`, in one line, where it cannot be carried out."""
+def make_plan(config: SearchConfig, dataset: Dataset | None = None) -> SearchPlan:
+    """Return the plan for `config`, whose data set may be loaded already.
+
+    Raises `InvalidInput` or `UnknownName`, in one line, where it cannot be carried out.
+    """
     _check_numbers(config)
     preset = load_preset(config.preset).with_finalists(config.finalists)
     base = load("space", SPACES, config.space)
@@ -206,7 +207,7 @@ def make_plan(config: SearchConfig) -> SearchPlan:
         )
     if config.target is not None and config.ridge_point is None:
         load_target(config.target)  # so that a typo is reported before any data is read
-    dataset = load_data(config.data, Path(config.data_dir) if config.data_dir else None)
+    dataset = dataset or config.load_data()
     model = load_model(config, dataset.num_classes)
     latency_budget = _latency_budget(config, model, dataset.num_classes)
     plan = SearchPlan(

@@ -1,5 +1,6 @@
 """Plans as text: the lines that are printed before a run starts, and stored in experiment.json."""
 
+from nas.data import resolution_notes
 from nas.runs.evaluators import evaluator_source
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
@@ -71,7 +72,8 @@ def _constraints(plan: SearchPlan) -> list[str]:
     lines += [bound.description for bound in plan.forests]
     if plan.settings.minimize:
         lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(plan.settings.minimize)}")
-    return lines + [f"data note: {note}" for note in plan.dataset.notes]
+    notes = (*plan.dataset.notes, *resolution_notes(plan.dataset, plan.proxy_resolution))
+    return lines + [f"data note: {note}" for note in notes]
 
 
 def _few_images(images: int) -> list[str]:

@@ -1,8 +1,12 @@
 """The settings of a search as typed data, which experiment.json stores."""
 
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from nas.data import Dataset, Preparation, load
+from nas.data.input_spec import Fit
+from nas.data.preparation import ClassWeights
 from nas.errors import InvalidInput, unknown_name
 
 
@@ -32,6 +36,21 @@ class SearchConfig:
     proxy_resolution: int | None = None
     proxy_width: float | None = None
     seed: int = 0
+    # Of nas.data.Preparation. Runs of release 0.1 state no fit, and read folders as that release did.
+    fit: Fit | None = "crop"
+    background: int = 255
+    augment_shift: float | None = None
+    flip: bool | None = None
+    class_weights: ClassWeights | None = None
+
+    @property
+    def preparation(self) -> Preparation:
+        """How the images are prepared."""
+        return Preparation(self.fit, self.background, self.augment_shift, self.flip, self.class_weights)
+
+    def load_data(self) -> Dataset:
+        """Return the data set."""
+        return load(self.data, Path(self.data_dir) if self.data_dir else None, preparation=self.preparation)
 
     @classmethod
     def from_dict(cls, data: Any) -> "SearchConfig":
@@ -43,7 +62,7 @@ class SearchConfig:
         kwargs: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
-        return cls(**kwargs)
+        return cls(**({"fit": None} | kwargs))
 
 
 def default_settings() -> dict[str, Any]:

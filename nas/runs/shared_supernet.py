@@ -18,7 +18,7 @@ from nas.progress import Progress, ProgressReporter
 from nas.progress.stop import raise_if_stopped
 from nas.records.journal import Journal
 from nas.registry import SPACES, load
-from nas.runs.batches import BatchSampler
+from nas.runs.batches import BatchSampler, Rows
 from nas.runs.plan import CHANNELS, SearchPlan
 from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
@@ -36,7 +36,10 @@ STREAM_STRIDE = 4  # streams of batches per seed, as in the joint search; the tr
 
 def sandwich_training(plan: SearchPlan) -> SandwichTraining:
     """Return the sandwich training of a plan; it does not depend on the target."""
-    return SandwichTraining(plan.proxy(plan.space), plan.preset, plan.dataset.augmentation, plan.settings.seed)
+    data = plan.dataset
+    return SandwichTraining(
+        plan.proxy(plan.space), plan.preset, data.augmentation, plan.settings.seed, data.class_weights
+    )
 
 
 def train(plan: SearchPlan, run: Path, journal: Journal, reporter: ProgressReporter) -> None:
@@ -67,14 +70,18 @@ def _train_steps(
     first, state = start
     devices = device_sharding()
     run_steps = compile_steps(training, devices)
-    state, images = replicated((state, sampler.images), devices)
+    state = replicated(state, devices)
     saved = began = time.monotonic()
-    for step in range(first, training.steps, training.steps_per_dispatch):
-        raise_if_stopped()
+    steps = range(first, training.steps, training.steps_per_dispatch)
+
+    def rows(step: int) -> tuple[Rows, Rows]:
         count = min(training.steps_per_dispatch, training.steps - step)
-        rows = sampler.train_batches(training.seed * STREAM_STRIDE, step, count)
-        state, report = run_steps(state, images, replicated(jax.device_put(rows), devices))
-        done = step + count
+        return sampler.train_batches(training.seed * STREAM_STRIDE, step, count), sampler.val_rows[:0]
+
+    for step, (images, train, _) in zip(steps, sampler.dispatches(rows, steps, devices), strict=True):
+        raise_if_stopped()
+        state, report = run_steps(state, images, train)
+        done = min(step + training.steps_per_dispatch, training.steps)
         _record(report, done, training.steps, journal)
         now = time.monotonic()
         if now - saved > CHECKPOINT_SECONDS or done == training.steps:

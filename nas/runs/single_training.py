@@ -12,8 +12,10 @@ from nas.files import read_json
 from nas.nn.network import load_weights
 from nas.records.networks import is_run
 from nas.records.results import result_of_run
+from nas.runs.settings import SearchConfig
 from nas.space.scaling import scale_down
 from nas.supernet.presets import QUICK, proxy_resolution
+from nas.training.loop import is_of_release_0_1
 from nas.zoo import is_reference
 
 
@@ -26,15 +28,30 @@ class TrainingSubject:
     weights: Mapping[str, Any] | None = None
 
 
-def data_of_run(network: str) -> tuple[str, str | None]:
-    """Return the data set and its folder that a run was made on; the digits where `network` is no run."""
+def training_data(network: str, out: Path, data: str | None, data_dir: str | None, **asked: Any) -> Dataset:
+    """Return the images of a training of `network` into `out`: those of `data`, else of the run that `network` names.
+
+    `asked` are fields of `nas.data.Preparation`, None where they were not asked for: then those of the run hold. A
+    training of release 0.1 goes on with the images as that release read them.
+    """
+    config = config_of_run(network)
+    if data is not None:
+        config = SearchConfig(data=data)
+    if is_of_release_0_1(out):
+        config = replace(config, fit=None)
+    known = {name: value for name, value in asked.items() if value is not None}
+    return replace(config, data_dir=data_dir or config.data_dir, **known).load_data()
+
+
+def config_of_run(network: str) -> SearchConfig:
+    """Return the settings of the run `network`, the default ones where it is none."""
     if not is_run(network):
-        return "digits", None
+        return SearchConfig()
     stored = read_json(Path(network) / "experiment.json")
     settings = stored.get("settings") if isinstance(stored, dict) else None
     if not isinstance(settings, dict):
         raise InvalidInput(f"{network}/experiment.json holds no settings; name the data with --data")
-    return settings.get("data", "digits"), settings.get("data_dir")
+    return SearchConfig.from_dict(settings)
 
 
 def for_classes(network: str, arch: ArchSpec, dataset: Dataset) -> ArchSpec:

@@ -71,6 +71,7 @@ class JointStage:
     preset: Preset
     augmentation: Augmentation
     seed: int
+    class_weights: tuple[float, ...] = ()  # of the loss of the shared weights
 
     @property
     def controller(self) -> reinforce.Reinforce:
@@ -162,7 +163,8 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
 
         def loss_of(params: Params) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype, averages=stage.budget.averages)
-            return smoothed_cross_entropy(logits, labels, stage.preset.label_smoothing), logits
+            smoothing, weights = stage.preset.label_smoothing, stage.class_weights
+            return smoothed_cross_entropy(logits, labels, smoothing, weights), logits
 
         # Weights that this architecture does not use get a gradient of 0; momentum and decay still move them.
         (loss, logits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)

@@ -32,6 +32,7 @@ from nas.supernet.evaluator import SearchImages
 from nas.supernet.presets import Preset
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from nas.training.devices import compute_dtype, copy_arrays
+from nas.training.loss import weighted
 from nas.training.optimizers import make_optimizer
 
 RANDOM_ARCHITECTURES = 2  # per step, beside the largest and the smallest; the first is from the coarse view
@@ -61,6 +62,7 @@ class SandwichTraining:
     preset: Preset
     augmentation: Augmentation
     seed: int
+    class_weights: tuple[float, ...] = ()  # of the loss
 
     @property
     def steps(self) -> int:
@@ -131,7 +133,8 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
 
         def loss_of(params: Params, genotype: Array, targets: Array) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype).astype(jnp.float32)
-            return -(targets * jax.nn.log_softmax(logits)).sum(-1).mean(), logits
+            losses = -(targets * jax.nn.log_softmax(logits)).sum(-1)
+            return weighted(losses, labels, training.class_weights).mean(), logits
 
         def add_gradient(
             carry: tuple[Array, Params], architecture: tuple[Array, Array]

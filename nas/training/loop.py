@@ -7,7 +7,7 @@ The loop, the files and the clock are here; the compiled programs are in nas.tra
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from nas.nn.network import (
     zero_init_residuals,
 )
 from nas.progress.stop import raise_if_stopped
+from nas.records.class_accuracy import ClassAccuracy
 from nas.records.locks import locked
 from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind
 from nas.training.checkpoints import Checkpoints
@@ -39,16 +40,20 @@ from nas.training.devices import copy_arrays
 from nas.training.optimizers import AdamW, OptimizerConfig
 from nas.training.step import (
     ImageSplit,
+    Split,
     StepConfig,
+    StreamedSplit,
     TrainState,
     estimate_statistics,
     image_splits,
     init_state,
+    predictions,
     run_steps,
-    top1_accuracy,
 )
+from nas.training.streaming import batches_per_part, prefetched
 
 SCHEMA, VERSION = "nas.training", 1
+LATER_KEYS = ("fit", "background", "augment_shift", "flip", "class_weights")  # of settings.json, since release 0.2
 DISPATCH_S = 5.0  # seconds of work that a dispatch should take
 CHECKPOINT_S = 45.0  # seconds between checkpoints; with the longest dispatch after it, a kill loses less than a minute
 MAX_DISPATCH_STEPS = 512  # the most steps per dispatch
@@ -102,6 +107,7 @@ class TrainResult:
     weights: Weights  # running average over the training, with normalisation statistics
     accuracy: Accuracy
     steps: int
+    by_class: ClassAccuracy  # on the same images
 
 
 def train(
@@ -129,8 +135,10 @@ def train(
         state = fit(plan, params, out / "checkpoints", progress)
         batch = min(config.batch_size, len(data.x_train))
         weights = estimate_statistics(arch, state.average | statistics, train_split, batch)
-        accuracy = _accuracy(top1_accuracy(arch, weights, test_split), arch, data, proxy_width)
-        result = TrainResult(arch, weights, accuracy, plan.steps)
+        predicted = predictions(arch, weights, test_split)
+        accuracy = _accuracy(int((predicted == data.y_test).sum()) / len(predicted), arch, data, proxy_width)
+        by_class = ClassAccuracy.of(data.class_names, data.y_test, predicted)
+        result = TrainResult(arch, weights, accuracy, plan.steps, by_class)
         _write(result, config, signature(data, arch.input_shape), initial_weights is not None, out)
     return result
 
@@ -168,7 +176,7 @@ class TrainingPlan:
     arch: ArchSpec
     config: TrainingConfig
     data: Dataset
-    split: ImageSplit
+    split: Split
 
     def __post_init__(self) -> None:
         if self.config.batch_size > len(self.data.x_train):
@@ -192,7 +200,7 @@ class TrainingPlan:
         c = self.config
         return StepConfig(
             self.arch, c.optimizer, self.steps, c.warmup_fraction, c.label_smoothing, c.ema_decay,
-            self.data.augmentation,
+            self.data.augmentation, self.data.class_weights,
         )  # fmt: skip
 
     def rows(self, done: int, count: int) -> np.ndarray[Any, Any]:
@@ -207,6 +215,54 @@ class TrainingPlan:
         return rows
 
 
+class Feed:
+    """The images of the steps of a training, one dispatch after the other."""
+
+    def __init__(self, plan: TrainingPlan) -> None:
+        self.plan = plan
+        self.most = MAX_DISPATCH_STEPS  # steps whose images are on the device at once, from a multiple of it on
+        if isinstance(plan.split, StreamedSplit):
+            self.most = min(MAX_DISPATCH_STEPS, batches_per_part(plan.split.x, plan.config.batch_size))
+        self._parts: Iterator[tuple[int, ImageSplit]] = iter(())
+        self._part: tuple[int, ImageSplit] | None = None  # the first step of the current part, and its images
+
+    def dispatch(self, done: int, count: int) -> tuple[ImageSplit, jax.Array, int]:
+        """Return the images, their rows [MAX_DISPATCH_STEPS, batch] and the number of steps, at most `count`.
+
+        Steps are counted from step `done` on. Streamed images come in parts of `most` steps.
+        """
+        split = self.plan.split
+        if isinstance(split, ImageSplit):
+            return split, jax.device_put(self.plan.rows(done, count)), count
+        first = done // self.most * self.most
+        if self._part is None or self._part[0] != first:
+            self._part = self._next_part(split, first)
+        count, batch = min(count, first + self.most - done), self.plan.config.batch_size
+        rows = np.zeros((MAX_DISPATCH_STEPS, batch), np.int32)
+        rows[:count] = np.arange((done - first) * batch, (done - first + count) * batch).reshape(count, batch)
+        return self._part[1], jax.device_put(rows), count
+
+    def _next_part(self, split: StreamedSplit, first: int) -> tuple[int, ImageSplit]:
+        """Return the part that begins at step `first`; the next one is decoded meanwhile."""
+        part = next(self._parts, None)
+        if part is None or part[0] != first:
+            self.close()
+            starts = range(first, self.plan.steps, self.most)
+            self._parts = prefetched(lambda start: (start, split.part(self._rows(start))), starts)
+            part = next(self._parts)
+        return part
+
+    def _rows(self, start: int) -> np.ndarray[Any, Any]:
+        """Return the image indices of the part that begins at step `start`, always of one shape [most, batch]."""
+        count = min(self.most, self.plan.steps - start)
+        return self.plan.rows(start, count)[: self.most]
+
+    def close(self) -> None:
+        """Stop decoding ahead."""
+        if isinstance(self._parts, Generator):
+            self._parts.close()
+
+
 def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[TrainingProgress], None]) -> TrainState:
     """Return the state after all steps from `params` on, or from the newest checkpoint in `folder` if there is one.
 
@@ -214,7 +270,7 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
     """
     step_config, steps = plan.step_config, plan.steps
     state = init_state(step_config, params)
-    with closing(Checkpoints(folder)) as checkpoints:
+    with closing(Checkpoints(folder)) as checkpoints, closing(Feed(plan)) as feed:
         done, state = checkpoints.latest(state) or (0, state)
         saved, saved_at = done, time.monotonic()
         # The first dispatch, of one step, also compiles, so its time says nothing about the speed; the second has two
@@ -224,8 +280,8 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
             while done < steps:
                 raise_if_stopped()
                 started, count = time.monotonic(), min(count, steps - done)
-                rows = jax.device_put(plan.rows(done, count))
-                state, totals = run_steps(step_config, state, rows, count, plan.config.seed, plan.split)
+                images, rows, count = feed.dispatch(done, count)
+                state, totals = run_steps(step_config, state, rows, count, plan.config.seed, images)
                 loss, correct = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count
                 if not math.isfinite(loss):
@@ -273,7 +329,27 @@ def _identity(
         "initial_weights": None if initial_weights is None else start.hexdigest(),
         "proxy_width": proxy_width,
         **config.to_dict(),
+        **_preparation(data),
     }
+
+
+def _preparation(data: Dataset) -> dict[str, Any]:
+    """Return how the images are prepared, the content of `LATER_KEYS`."""
+    framing = data.framing
+    return {
+        "fit": framing and framing.fit,
+        "background": framing and framing.background,
+        "augment_shift": data.augmentation.shift_px_fraction,
+        "flip": data.augmentation.flip,
+        "class_weights": list(data.class_weights),
+    }
+
+
+def is_of_release_0_1(out: Path) -> bool:
+    """Return whether `out` holds a training of release 0.1, which read folders of images in its own way."""
+    path = out / "settings.json"
+    stored = read_json(path) if path.exists() else None
+    return isinstance(stored, dict) and "fit" not in stored
 
 
 @contextmanager
@@ -296,7 +372,8 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
     stored = read_json(path)
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         raise InvalidInput(f"{path} is not of a training; name another folder with --out")
-    for name in {**identity, **stored}:
+    later = () if "fit" in stored else LATER_KEYS  # a training of release 0.1 has none of them
+    for name in (key for key in {**identity, **stored} if key not in later):
         if stored.get(name) != identity.get(name):
             raise InvalidInput(
                 f"{out} holds a training with {name} {stored.get(name)!r}, not {identity.get(name)!r}; "
@@ -317,6 +394,7 @@ def _write(result: TrainResult, config: TrainingConfig, takes: Signature, inheri
         "steps": result.steps,
         "started_from": "inherited weights" if inherited else "random initialisation",
         "accuracy": result.accuracy.to_dict(),
+        **result.by_class.to_dict(),
         **takes.to_dict(),
     }
     write_whole(out / "train.json", dump_json(about))

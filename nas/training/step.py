@@ -1,26 +1,30 @@
-"""The compiled programs of a training, as pure functions: steps, normalisation statistics, top-1.
+"""The compiled programs of a training, as pure functions: steps, normalisation statistics, predictions.
 
-The images stay on the device as uint8, one dispatch runs many steps, and what is random at a step follows from
-(seed, step). An architecture is a static argument: each is compiled once in a process, for all seeds and lengths.
+The images stay on the device as uint8 (or come to it part by part, see nas.training.streaming), one dispatch runs many
+steps, and what is random at a step follows from (seed, step). An architecture is a static argument: each is compiled
+once in a process, for all seeds and lengths.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.data import Augmentation, Dataset, augment, channel_stats, epoch_indices, to_input
+from nas.data import Augmentation, Dataset, ImageFiles, augment, epoch_indices, to_input
 from nas.nn.network import Moments, Weights, merged
 from nas.training.devices import compute_dtype, copy_arrays
 from nas.training.ema import ema_decay, ema_update
 from nas.training.loss import smoothed_cross_entropy
 from nas.training.optimizers import OptimizerConfig, make_optimizer
+from nas.training.streaming import batches_per_part, decoded, is_streamed, prefetched
 
 STATISTICS_IMAGES = 8192  # at most so many training images give the stored normalisation statistics
 
@@ -46,6 +50,45 @@ class ImageSplit(NamedTuple):
         """Return uint8 images [B, r, r, C] as the input of `arch`: normalised, in the dtype of activations."""
         return to_input(images, self.mean, self.std, arch.input_shape.channels).astype(compute_dtype())
 
+    @property
+    def images(self) -> int:
+        """How many images the split has."""
+        return len(self.x)
+
+    def parts(self, rows: NDArray[np.int32]) -> Iterator[tuple["ImageSplit", Array]]:
+        """Yield images on the device with the rows of batches among them: here all, and `rows` [S, B] themselves."""
+        yield self, jax.device_put(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedSplit:
+    """The images of one split in files that are too many for memory; `parts` brings them to the device."""
+
+    x: ImageFiles
+    y: NDArray[np.int32]
+    mean: Array
+    std: Array
+
+    @property
+    def images(self) -> int:
+        """How many images the split has."""
+        return len(self.x)
+
+    def part(self, rows: NDArray[np.int32]) -> ImageSplit:
+        """Return the images of batches `rows` [S, B] alone, in this order, on the device."""
+        x, y = jax.device_put((decoded(self.x, rows), self.y[rows.reshape(-1)]))
+        return ImageSplit(x, y, self.mean, self.std)
+
+    def parts(self, rows: NDArray[np.int32]) -> Iterator[tuple[ImageSplit, Array]]:
+        """Yield the images of some of the batches `rows` [S, B] at a time, with their rows among these images."""
+        step = batches_per_part(self.x, rows.shape[1])
+        wanted = [rows[start : start + step] for start in range(0, len(rows), step)]
+        for split, part in zip(prefetched(self.part, wanted), wanted, strict=True):
+            yield split, jnp.arange(part.size, dtype=jnp.int32).reshape(part.shape)
+
+
+Split = ImageSplit | StreamedSplit
+
 
 @dataclass(frozen=True)
 class StepConfig:
@@ -58,6 +101,7 @@ class StepConfig:
     label_smoothing: float
     ema_decay: float
     augmentation: Augmentation
+    class_weights: tuple[float, ...] = ()
 
     def transform(self) -> optax.GradientTransformation:
         """Return the optimizer with its schedule."""
@@ -71,17 +115,24 @@ def init_state(step_config: StepConfig, params: Weights) -> TrainState:
     )
 
 
-def image_splits(data: Dataset) -> tuple[ImageSplit, ImageSplit]:
-    """Return the training and the test images of `data` on the device."""
-    mean, std = map(jax.device_put, channel_stats(data))
-    train_split = ImageSplit(jax.device_put(data.x_train), jax.device_put(data.y_train), mean, std)
-    return train_split, ImageSplit(jax.device_put(data.x_test), jax.device_put(data.y_test), mean, std)
+def image_splits(data: Dataset) -> tuple[Split, Split]:
+    """Return the training and the test images of `data`, on the device where they are not too many."""
+    mean, std = map(jax.device_put, data.channel_stats)
+
+    def split(x: Any, y: NDArray[np.int32]) -> Split:
+        if is_streamed(x):
+            return StreamedSplit(x, y, mean, std)
+        return ImageSplit(jax.device_put(np.asarray(x)), jax.device_put(y), mean, std)
+
+    return split(data.x_train, data.y_train), split(data.x_test, data.y_test)
 
 
-def loss_and_correct(arch: ArchSpec, params: Weights, x: Array, y: Array, smoothing: float) -> tuple[Array, Array]:
+def loss_and_correct(
+    arch: ArchSpec, params: Weights, x: Array, y: Array, smoothing: float, class_weights: tuple[float, ...] = ()
+) -> tuple[Array, Array]:
     """Return the loss under batch statistics, and how many of the images are classified correctly."""
     logits = merged(arch, params)(x, batch_stats=True)
-    return smoothed_cross_entropy(logits, y, smoothing), jnp.sum(logits.argmax(1) == y)
+    return smoothed_cross_entropy(logits, y, smoothing, class_weights), jnp.sum(logits.argmax(1) == y)
 
 
 def train_step(
@@ -90,8 +141,9 @@ def train_step(
     """Return the state after one step on the images `rows` [B], its loss, and how many it classified correctly."""
     images = augment(jax.random.fold_in(key, state.step), split.x[rows], step_config.augmentation)
     x, y = split.inputs(images, step_config.arch), split.y[rows]
-    gradient_of = jax.value_and_grad(partial(loss_and_correct, step_config.arch), has_aux=True)
-    (loss, correct), gradient = gradient_of(state.params, x, y, step_config.label_smoothing)
+    c = step_config
+    loss_of = partial(loss_and_correct, c.arch, x=x, y=y, smoothing=c.label_smoothing, class_weights=c.class_weights)
+    (loss, correct), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, optimizer = step_config.transform().update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     average = ema_update(state.average, params, ema_decay(state.step, step_config.ema_decay))
@@ -119,44 +171,53 @@ def run_steps(
     return state, (loss, correct)
 
 
-def estimate_statistics(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int) -> Weights:
+def estimate_statistics(arch: ArchSpec, weights: Weights, split: Split, batch_size: int) -> Weights:
     """Return `weights` with normalisation statistics estimated on training images, not augmented.
 
     One pass under batch statistics over up to `STATISTICS_IMAGES` images.
     """
-    rows = epoch_indices(0, 0, len(split.x), batch_size)[: max(1, STATISTICS_IMAGES // batch_size)]
-    found = _pooled_moments(arch, weights, jax.device_put(rows), split)
+    rows = epoch_indices(0, 0, split.images, batch_size)[: max(1, STATISTICS_IMAGES // batch_size)]
+    parts = [_batch_moments(arch, weights, part, images) for images, part in split.parts(rows)]
+    # Joined on the host, so that one program pools the batches, however many parts they came in.
+    found = _pooled(jax.tree.map(lambda *each: np.concatenate(each), *parts))
     stored = {f"{name}.mean": mean for name, (mean, _) in found.items()}
     return weights | stored | {f"{name}.var": var for name, (_, var) in found.items()}
 
 
 @partial(jax.jit, static_argnames="arch")
-def _pooled_moments(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Moments:
-    """Return the means and variances over all the images `rows` [batches, B], exactly.
+def _batch_moments(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Moments:
+    """Return the means and variances over each of the batches `rows` [batches, B]."""
+    network = merged(arch, weights)
+    moments: Moments = jax.lax.map(lambda row: network.moments(split.inputs(split.x[row], arch)), rows)
+    return moments
+
+
+@jax.jit
+def _pooled(moments: Moments) -> Moments:
+    """Return the means and variances over all images of the batches that `moments` [batches, ...] are of, exactly.
 
     Batches have equal sizes, so the variance of all is the mean of the variances within batches plus the variance of
     the batches' means.
     """
-    network = merged(arch, weights)
-    moments = jax.lax.map(lambda row: network.moments(split.inputs(split.x[row], arch)), rows)
     return {name: (mean.mean(0), var.mean(0) + mean.var(0)) for name, (mean, var) in moments.items()}
 
 
-def top1_accuracy(arch: ArchSpec, weights: Weights, split: ImageSplit, batch_size: int = 256) -> float:
+def top1_accuracy(arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256) -> float:
     """Return the fraction of the images of `split` that the network with stored statistics classifies correctly."""
-    count = len(split.x)
-    rows = jnp.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
-    return int(_count_correct(arch, weights, rows, split)) / count
+    return int((predictions(arch, weights, split, batch_size) == np.asarray(split.y)).sum()) / split.images
+
+
+def predictions(arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256) -> NDArray[np.int32]:
+    """Return the class [N] that the network with stored statistics gives each image of `split`."""
+    count = split.images
+    padded = np.arange(-(-count // batch_size) * batch_size, dtype=np.int32)
+    rows = np.minimum(padded, count - 1).reshape(-1, batch_size)  # the last batch is padded with the last image
+    found = [np.asarray(_argmax(arch, weights, part, images)).ravel() for images, part in split.parts(rows)]
+    return np.concatenate(found)[:count]
 
 
 @partial(jax.jit, static_argnames="arch")
-def _count_correct(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Array:
-    """Return how many of the images `rows` [batches, B] are classified correctly; rows beyond the last do not count."""
-    network, count = merged(arch, weights), len(split.x)
-
-    def of_batch(row: Array) -> Array:
-        at = jnp.minimum(row, count - 1)  # the last batch is padded with the last image, which is not counted again
-        correct = network(split.inputs(split.x[at], arch)).argmax(1) == split.y[at]
-        return jnp.sum(correct & (row < count))
-
-    return jnp.sum(jax.lax.map(of_batch, rows))
+def _argmax(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Array:
+    """Return the class of each of the images `rows` [batches, B]."""
+    network = merged(arch, weights)
+    return jax.lax.map(lambda row: network(split.inputs(split.x[row], arch)).argmax(1), rows)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from nas.arch import ArchSpec, save_arch
-from nas.data import Dataset, signature, split_for_search
+from nas.data import Dataset, signature, split_for_search, take
 from nas.errors import InvalidInput
 from nas.nn.network import Weights, save_weights, split_statistics
 from nas.progress.stop import raise_if_stopped
@@ -23,7 +23,7 @@ from nas.records.journal import Journal
 from nas.records.locks import locked
 from nas.records.signatures import save_signature
 from nas.training.checkpoints import Checkpoints
-from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, TrainingConfig, TrainingPlan, initial_params
+from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, Feed, TrainingConfig, TrainingPlan, initial_params
 from nas.training.step import TrainState, estimate_statistics, image_splits, init_state, run_steps, top1_accuracy
 
 ORPHAN_S = 60.0  # how long to wait for a folder: a worker may outlive a driver that was killed, by a little
@@ -38,7 +38,7 @@ def validation_view(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     train, val = split_for_search(dataset, fraction, seed)
     x, y = dataset.x_train, dataset.y_train
     digest = sha256(f"{dataset.digest} {fraction} {seed}".encode()).hexdigest()
-    return replace(dataset, x_train=x[train], y_train=y[train], x_test=x[val], y_test=y[val], digest=digest)
+    return replace(dataset, x_train=take(x, train), y_train=y[train], x_test=take(x, val), y_test=y[val], digest=digest)
 
 
 def train_until(
@@ -92,11 +92,11 @@ def _continue(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> No
     def weights_of(state: TrainState) -> Weights:
         return estimate_statistics(arch, state.average | statistics, plan.split, config.batch_size)
 
-    with closing(Checkpoints(folder / "checkpoints")) as checkpoints:
+    with closing(Checkpoints(folder / "checkpoints")) as checkpoints, closing(Feed(plan)) as feed:
         done, state = checkpoints.latest(state) or (0, state)
         saved = time.monotonic()
         for epoch in range(done // plan.per_epoch + 1, until + 1):
-            state = _epoch(plan, state, epoch)
+            state = _epoch(plan, feed, state, epoch)
             if epoch > len(curve.known):
                 curve.add(epoch, top1_accuracy(arch, weights_of(state), val_split))
             if epoch == until or time.monotonic() - saved > CHECKPOINT_S:
@@ -109,14 +109,13 @@ def _continue(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> No
     jax.clear_caches()  # every network has compiled programs of its own
 
 
-def _epoch(plan: TrainingPlan, state: TrainState, epoch: int) -> TrainState:
+def _epoch(plan: TrainingPlan, feed: Feed, state: TrainState, epoch: int) -> TrainState:
     """Return the state after the steps of one epoch, counted from 1."""
     done, last = (epoch - 1) * plan.per_epoch, epoch * plan.per_epoch
     while done < last:
         raise_if_stopped()
-        count = min(MAX_DISPATCH_STEPS, last - done)
-        rows = jax.device_put(plan.rows(done, count))
-        state, (loss, _) = run_steps(plan.step_config, state, rows, count, plan.config.seed, plan.split)
+        images, rows, count = feed.dispatch(done, min(MAX_DISPATCH_STEPS, last - done))
+        state, (loss, _) = run_steps(plan.step_config, state, rows, count, plan.config.seed, images)
         done += count
         if not bool(jnp.isfinite(loss)):
             raise InvalidInput(f"the loss is no longer finite at step {done}; lower the learning rate")

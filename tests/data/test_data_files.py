@@ -179,7 +179,8 @@ def test_folder_with_a_test_part(test_name: str, tmp_path: Path) -> None:
     class_folders(tmp_path / test_name, count=1)
     dataset = load(str(tmp_path), resolution=8)
     assert dataset.x_train.shape == (10, 8, 8, 3) and dataset.x_test.shape == (2, 8, 8, 3)
-    assert dataset.class_names == ("cat", "dog") and dataset.notes == ()
+    assert dataset.class_names == ("cat", "dog")
+    assert ("the test images are those in 'val'" in dataset.notes) == (test_name == "val")
     assert dataset.x_train[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 40, 41, 42, 43, 44]
     assert dataset.y_train.tolist() == [0] * 5 + [1] * 5
 
@@ -188,8 +189,8 @@ def test_folder_with_a_test_part(test_name: str, tmp_path: Path) -> None:
 def test_folder_without_a_test_part(below: str, tmp_path: Path) -> None:
     class_folders(tmp_path / below, mode="L")
     dataset = load(str(tmp_path))
-    assert dataset.x_train.shape == (8, 64, 64, 1) and np.bincount(dataset.y_test).tolist() == [1, 1]
-    assert "20%" in dataset.notes[0] and load(str(tmp_path)).digest == dataset.digest
+    assert dataset.x_train.shape == (8, 8, 8, 1) and np.bincount(dataset.y_test).tolist() == [1, 1]
+    assert "20%" in dataset.notes[1] and load(str(tmp_path)).digest == dataset.digest
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -224,7 +225,7 @@ def test_other_files_are_left_out_and_noted(tmp_path: Path) -> None:
     (tmp_path / "cat" / "notes.txt").write_text("x")
     (tmp_path / "dog" / ".DS_Store").write_text("x")
     (tmp_path / ".git").mkdir()
-    assert load(str(tmp_path), resolution=4).notes[0].startswith("1 files or folders")
+    assert load(str(tmp_path), resolution=4).notes[0] == "left out: 2 hidden, 1 .txt"
 
 
 def break_with_text(root: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.cli.flags.search import JOINT, OF_WEIGHTS, out_folder, space_of, targets_of
-from nas.cli.flags.shared import device_flags
+from nas.cli.flags.shared import device_flags, preparation
 from nas.cli.folders import holds_run, resumable
 from nas.cli.found import show_multi_target, show_result
 from nas.cli.live import LiveReporter
@@ -110,6 +110,7 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         proxy_resolution=args.proxy_resolution,
         proxy_width=args.proxy_width,
         seed=args.seed,
+        **{name: value for name, value in preparation(args).items() if value is not None},
     )
 
 

@@ -5,16 +5,17 @@ import sys
 from pathlib import Path
 
 from nas.cli.console import duration
+from nas.cli.flags.shared import preparation
 from nas.cli.flags.train import check_out, out_folder
 from nas.cli.found import show_training
 from nas.cli.live import LiveReporter
 from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
-from nas.data import Dataset, load
+from nas.data import Dataset, resolution_notes
 from nas.errors import InvalidInput
 from nas.files import CannotWrite
 from nas.records.networks import arch_of
-from nas.runs.single_training import TrainingSubject, data_of_run, for_classes, proxy_subject
+from nas.runs.single_training import TrainingSubject, config_of_run, for_classes, proxy_subject, training_data
 from nas.training.loop import TrainingConfig, TrainingProgress, train
 from nas.training.optimizers import AdamW
 
@@ -24,10 +25,9 @@ FILES = ("arch.json", "weights.safetensors", "train.json")
 def run(args: argparse.Namespace) -> None:
     """Train, then print the test accuracy. Started again with the same flags and folder, it goes on."""
     arch = arch_of(args.spec)
-    data, own_dir = (args.data, None) if args.data else data_of_run(args.spec)
-    data_dir, out = args.data_dir or own_dir, out_folder(args, data)
+    out = out_folder(args, args.data or config_of_run(args.spec).data)
     check_out(out)
-    dataset = load(data, Path(data_dir) if data_dir else None)
+    dataset = training_data(args.spec, out, args.data, args.data_dir, **preparation(args))
     subject = TrainingSubject(for_classes(args.spec, arch, dataset))
     if args.proxy:
         subject = proxy_subject(
@@ -65,6 +65,7 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test images",
         f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {start}, into {out}",
+        *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, side))),
     ]
 
 

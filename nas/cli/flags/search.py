@@ -8,11 +8,13 @@ from typing import Any
 from nas.cli.argument_types import count, names, positive, seed, share, whole
 from nas.cli.flags.shared import (
     IMAGENET_PX,
+    PREPARATION,
     Container,
     add_data,
     add_device,
     add_json,
     add_plan,
+    add_preparation,
     add_search_workers,
     device_flags,
 )
@@ -33,7 +35,9 @@ NOT_IN_NAME = (  # no settings, or in the name already
     "help", "out", "plan", "json", "workers", "ray_address", "data_dir", "space", "target", "ridge_point", "data",
     "preset", "algorithm", "seed",
 )  # fmt: skip
-OF_WEIGHTS = ("space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed")
+OF_WEIGHTS = (
+    "space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed", *PREPARATION,
+)  # fmt: skip
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +46,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _add_constraints(parser.add_argument_group("constraints"))
     data = parser.add_argument_group("data")
     add_data(data, default="digits")
+    add_preparation(data, default="")
     parser.set_defaults(data="digits")
     data.add_argument(
         "--resolution", type=count, default=IMAGENET_PX, metavar="N",

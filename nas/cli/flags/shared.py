@@ -1,13 +1,14 @@
 """Flags that several commands take, and what they mean together."""
 
 import argparse
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from nas.cli.argument_types import count, non_negative, positive
+from nas.cli.argument_types import count, fraction_to_half, grey_level, non_negative, positive
 from nas.errors import InvalidInput
 
 Container: TypeAlias = argparse._ActionsContainer  # a parser, or a group of its flags
 SPEC_OR_RUN = "reference network (nas zoo; NAME@WIDTH,PXpx too), JSON spec, or folder of a run or training"
+PREPARATION = ("fit", "background", "augment_shift", "flip", "class_weights")  # fields of nas.data.Preparation
 IMAGENET_PX = 224  # side of a target network's images, where no flag says
 
 
@@ -35,6 +36,35 @@ def add_data(flags: Container, *, default: str) -> None:
 def add_data_dir(flags: Container) -> None:
     """Add the flag that says where published data sets lie."""
     flags.add_argument("--data-dir", metavar="DIR", help="where published files lie (NAS_DATA_DIR, ~/.cache/nas)")
+
+
+def add_preparation(flags: Container, *, default: str) -> None:
+    """Add the flags that say how images are prepared; what is not given stays None, `default` says what that means."""
+    flags.add_argument(
+        "--fit", choices=("crop", "pad", "squash"),
+        help=f"how the images of a folder become square: the centre is cropped, or all of it padded or squashed "
+        f"(default: {default}crop)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--background", type=grey_level, metavar="G",
+        help="behind transparent pixels and beside padded images: white, black or 0 to 255 (default: white)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--augment-shift", type=fraction_to_half, metavar="X",
+        help="training images are shifted by up to this share of their side (default: by the data set; files 0.125)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--flip", action=argparse.BooleanOptionalAction,
+        help="mirror training images left to right at random (default: by the data set; files: no)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--class-weights", choices=("balanced",), help="images of rare classes count more in the loss (default: alike)"
+    )
+
+
+def preparation(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of `nas.data.Preparation` that the flags of `add_preparation` ask for, None for the others."""
+    return {name: getattr(args, name) for name in PREPARATION}
 
 
 def add_latency_model(flags: Container) -> None:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from nas.cli.argument_types import count, seed, share
-from nas.cli.flags.shared import add_data, add_json, add_plan, add_spec, add_training
+from nas.cli.flags.shared import add_data, add_json, add_plan, add_preparation, add_spec, add_training
 from nas.cli.folders import base_name, check_new_folder, default_folder, holds_run
 from nas.errors import InvalidInput
 from nas.registry import DATA_SETS
@@ -28,7 +28,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--from-supernet", action="store_true", help="start from the weights of the run's supernet; needs --proxy"
     )
-    add_data(parser.add_argument_group("data"), default="that of the run, else digits")
+    data = parser.add_argument_group("data")
+    add_data(data, default="that of the run, else digits")
+    add_preparation(data, default="that of the run, else ")
     budget = parser.add_argument_group("budget")
     add_training(budget)
     budget.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")

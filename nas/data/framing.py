@@ -1,0 +1,47 @@
+"""One image file as the square that a network takes: upright, on a background, cropped, padded or squashed."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nas.data.input_spec import Framing
+from nas.errors import InvalidInput
+
+GREY_MODES = ("1", "L", "LA", "La")  # of Pillow; images of all other modes count as colour
+DRAFT = 2  # a JPEG far larger than needed is decoded at 1/2, 1/4 or 1/8, but at no less than this many times the side
+
+
+def read_image(source: Path | BytesIO, side: int, channels: int, framing: Framing) -> npt.NDArray[np.uint8]:
+    """Return the image in `source` as uint8 [side, side, channels]; `InvalidInput` names a file that is damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(source) as image:
+            image.draft("RGB", (DRAFT * side, DRAFT * side))  # JPEG only
+            square = fitted(image, side, channels, framing)
+    except Exception as error:  # a decoder fails on broken bytes in any way, and each means the same to the user
+        raise InvalidInput(f"cannot read the image {source}: {error}; repair or remove it") from error
+    return np.asarray(square, dtype=np.uint8).reshape(side, side, channels)
+
+
+def fitted(image: Any, side: int, channels: int, framing: Framing) -> Any:
+    """Return a Pillow image as the square of `side` px that a network takes, grey (L) or in colour (RGB).
+
+    It is turned upright as its EXIF tag says; transparent pixels are laid on the background, at full resolution.
+    """
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    size, mode, grey = (side, side), "L" if channels == 1 else "RGB", framing.background
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, (grey, grey, grey, 255))
+        image = Image.alpha_composite(opaque, image.convert("RGBA"))
+    image = image.convert(mode)
+    if framing.fit == "pad":
+        return ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=grey if mode == "L" else (grey, grey, grey))
+    if framing.fit == "squash":
+        return image.resize(size, Image.Resampling.BILINEAR)
+    return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
