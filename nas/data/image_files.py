@@ -21,6 +21,7 @@ import numpy.typing as npt
 from nas.data.framing import GREY_MODES, read_image
 from nas.data.input_spec import Framing
 from nas.errors import InvalidInput
+from nas.progress.stop import raise_if_stopped
 
 KEPT_BYTES = 1 << 30  # of decoded images
 Item = TypeVar("Item")
@@ -70,8 +71,13 @@ def read_headers(paths: Sequence[Path]) -> tuple[ImageFile, ...]:
 
 def _in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
     """Yield the function of each item in order, computed in as many threads as there are CPUs."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:  # Pillow and hashlib release Python's lock
-        yield from threads.map(function, items)
+    threads = ThreadPoolExecutor(os.cpu_count())  # Pillow and hashlib release Python's lock
+    try:
+        for result in threads.map(function, items):
+            raise_if_stopped()
+            yield result
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,7 @@ class Int8Calibration:
     check_labels: NDArray[np.int32] | None
     check_data: str = ""  # where the check images are not of `data`
     notes: tuple[str, ...] = ()
+    data_notes: tuple[str, ...] = ()  # of `data`, whatever it was trained on
 
     def batches(self) -> Iterator[Images]:
         """Yield the calibration images, `BATCH` at a time."""
@@ -129,6 +130,7 @@ def build_calibration(
         spec.normalised(sized.x_train[rows]), spec.normalised(checked.x_test[test_rows]),
         checked.y_test[test_rows] if fits else None,
         "" if checked is sized else checked.name, tuple(_notes(sized, signature, trained_on)),
+        sized.notes,
     )  # fmt: skip
 
 

@@ -26,6 +26,8 @@ def run(args: argparse.Namespace) -> None:
             arch, _calibration_data(args.calibration, source), Path(args.data_dir) if args.data_dir else None,
             signature=source.signature, provenance=source.provenance if source.weights is not None else {},
         )  # fmt: skip
+        for note in options["calibration"].data_notes:
+            print(f"data note: {note}")
     if args.measured:
         source.provenance.update(measured_latency(Path(args.measured), arch))
     ending = ENDINGS.get(args.format, f"-{args.format}")  # of a file, or of a folder

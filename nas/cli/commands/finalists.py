@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     rungs = default_rungs(candidates, trainings) if args.scheduler == HALVING else (args.epochs,)
     advice = "the same command goes on from the last checkpoints"
     with interruptible(lambda: advice), locked(out), LiveReporter() as reporter:
-        reporter.plan(_plan(candidates, result, args, out))
+        reporter.plan([*_plan(candidates, result, args, out), *(f"data note: {n}" for n in trainings.data.notes)])
         rows = train_candidates(
             candidates, trainings, args.scheduler, _progress(candidates, rungs, reporter),
             workers=args.workers, address=args.ray_address,
