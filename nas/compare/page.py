@@ -75,10 +75,8 @@ def notes_of_target(name: str) -> list[str]:
 def _body(comparison: Comparison, title: str, data: Mapping[str, Any]) -> str:
     count, targets = len(comparison.entries), len(comparison.targets)
     text = f"{count:,} networks on {targets:,} targets, latencies predicted by the model '{comparison.latency_model}'."
-    charts = [
-        *_section("Accuracy against latency" if data["kinds"] else "Latency", "panels"),
-        figure_place("targets", "choice of targets"),
-    ]
+    heading, panels = _section("Accuracy against latency" if data["kinds"] else "Latency", "panels")
+    charts = [heading, figure_place("targets", "choice of targets"), panels]
     pair = _section("Two networks side by side", "pair") if len(comparison.entries) > 1 else []
     more = _section("All networks", "networks")
     if data["regrets"]:

@@ -216,9 +216,9 @@ def _networks(run: RunFiles, baseline: Entry | None) -> list[str]:
         "Bars: one standard error. The line is the Pareto front of all networks evaluated with the final weights of "
         "the supernet on the same validation images. Click a point, or press Enter on it, to see its network."
     )
-    front = section("Accuracy against latency", text, figure_place("panels", "accuracy against latency"))
     chooser = figure_place("targets", "choice of targets")
-    parts = ['<div class="split"><div>', *front, chooser, *_latencies_section(run.best, baseline), "</div>"]
+    front = section("Accuracy against latency", text, chooser + figure_place("panels", "accuracy against latency"))
+    parts = ['<div class="split"><div>', *front, *_latencies_section(run.best, baseline), "</div>"]
     parts += [architecture_place(), "</div>"]
     if baseline or len(run.entries) > 1:
         beside = f"Two networks side by side, block by block{': found and baseline' if baseline else ''}"

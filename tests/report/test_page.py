@@ -135,6 +135,12 @@ def test_it_works_by_keyboard_alone(browser: Browser, page: Path, width: int) ->
                 return
         raise AssertionError(f"Tab never reaches {selector}")
 
+    if width < 640:
+        tab_to(".targets > summary")
+        browser.press("Enter")
+    tab_to("[data-figure=targets] input")
+    browser.press(" ")
+    assert number(browser, ".panel") == len(TARGETS) - 1
     tab_to(".panel .point")
     first = browser.value("document.activeElement.getAttribute('aria-label')")
     browser.press("End")
@@ -146,12 +152,6 @@ def test_it_works_by_keyboard_alone(browser: Browser, page: Path, width: int) ->
     assert second.split(",")[0] in str(text(browser, "#announcement"))
     browser.press("Escape")
     assert browser.value("document.getElementById('tip').hidden")
-    if width < 640:
-        tab_to(".targets > summary")
-        browser.press("Enter")
-    tab_to("[data-figure=targets] input")
-    browser.press(" ")
-    assert number(browser, ".panel") == len(TARGETS) - 1
     tab_to(".detail .blocks summary")
     browser.press("Enter")
     browser.wait("document.querySelectorAll('.detail details[open] tbody tr').length >= 1")

@@ -72,7 +72,7 @@ def test_a_finished_run_has_every_section_and_every_caveat(tmp_path: Path) -> No
     page, result = read(run), load_result(run / "best.json")
     for heading in ("Progress", "What the controller preferred", "Accuracy against latency", "Settings"):
         assert heading in page.text
-    figures = ["downloads", "panels", "targets", "devices", "architecture", "pair", "progress", "policy"]
+    figures = ["downloads", "targets", "panels", "devices", "architecture", "pair", "progress", "policy"]
     assert page.figures == figures
     for text in (
         "proxy's", "16 px", "0.5 times the width", "Not converged", "41%", "not measured", "the digits are real",

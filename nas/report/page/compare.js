@@ -40,7 +40,7 @@ figures.networks = (place) => {
       return (x < y ? -1 : x > y ? 1 : 0) * (descending ? -1 : 1);
     });
     const head = [sortableHead("name", "network"), sortableHead("top1", "top-1 %", { class: "number" }), sortableHead("front", "on the front of", { class: "number" }),
-      ...targets.map((target) => sortableHead(target, data.targets[target].name, { class: "number" })), sortableHead("macs", "MACs", { class: "number" }), sortableHead("params", "parameters", { class: "number" })];
+      ...targets.map((target) => sortableHead(target, withBatch(data.targets[target]), { class: "number" })), sortableHead("macs", "MACs", { class: "number" }), sortableHead("params", "parameters", { class: "number" })];
     const rows = order.map((index) => {
       const network = data.networks[index];
       const cells = targets.map((target) => {
@@ -126,7 +126,8 @@ figures.ridge = (place) => {
     const own = candidates.map((one, i) => ({ ...one, number: i, times: all[i] })).filter((one) => one.kind === kind).sort((a, b) => b.top1 - a.top1);
     const fronts = RIDGES.map((_, r) => front(own.map((one) => [one.times[r], one.top1])));
     value.textContent = `${state.ridge} MACs/byte`;
-    body.replaceChildren(ridgeScatter(own, fronts, choose), ridgeStrips(own, fronts, choose));
+    const printed = make("p", { class: "soft print-only" }, `At a ridge point of ${state.ridge} MACs/byte; accuracy: ${kinds[kind]}`);
+    body.replaceChildren(make("div", {}, printed, ridgeScatter(own, fronts, choose)), ridgeStrips(own, fronts, choose));
   };
   place.replaceChildren(...(kinds.length > 1 ? [make("fieldset", { class: "choices" }, make("legend", {}, "Accuracy"), chosen)] : [make("p", { class: "soft" }, `Accuracy: ${kinds[0]}`)]),
     make("label", { class: "slider" }, "ridge point ", slider, value), body);

@@ -59,8 +59,10 @@ figures.panels = (place) => {
   });
   const grid = make("div", { class: "panels" });
   const legend = make("ul", { class: "legend" });
+  const printed = make("p", { class: "soft print-only" });
   const redraw = () => {
     legend.replaceChildren(...legendOf(state.kind));
+    printed.textContent = `Accuracy: ${data.kinds[state.kind]}`;
     const shown = chosenTargets();
     const size = shown.length === 1 && wideScreen() ? LARGE : {};
     grid.replaceChildren(...shown.map((target) => panel(target, state.kind, size)));
@@ -75,7 +77,7 @@ figures.panels = (place) => {
       node.setAttribute("aria-pressed", chosen);
     }
   };
-  if (choices.length > 1) place.append(make("fieldset", { class: "choices" }, make("legend", {}, "Accuracy"), choices));
+  if (choices.length > 1) place.append(make("fieldset", { class: "choices" }, make("legend", {}, "Accuracy"), choices), printed);
   else if (choices.length) place.append(make("p", { class: "soft" }, `Accuracy: ${data.kinds[0]}`));
   place.append(legend, grid);
   on("targets", redraw);
@@ -107,6 +109,9 @@ function numberOf(network) {
   return order.findIndex(([, i]) => i === network) + 1;
 }
 
+// Returns the name of a target, with the number of images where its latencies are those of a batch.
+const withBatch = ({ name, batch }) => (batch > 1 ? `${name} (batch ${batch})` : name);
+
 // Returns the panel of a target with its title.
 function panel(target, kind, size) {
   const { name, unit } = data.targets[target];
@@ -115,7 +120,7 @@ function panel(target, kind, size) {
   const known = shown.filter(({ network }) => network.kind === kind && hasAccuracy(network));
   const title = `${name}: accuracy against latency`;
   const body = known.length ? scatter(target, known, shown.filter(({ network }) => !hasAccuracy(network)), size) : latencyRows(target, shown);
-  const heading = addTooltip(make("h3", { tabindex: 0 }, name), data.targets[target].tooltip);
+  const heading = addTooltip(make("h3", { tabindex: 0 }, withBatch(data.targets[target])), data.targets[target].tooltip);
   return make("section", { class: "panel", "data-target": name, "aria-label": title, "data-unit": unit }, heading, body);
 }
 

@@ -193,7 +193,7 @@ figures.devices = (place) => {
   own.forEach(({ target, number, ms, other }, i) => {
     const [px, py] = [frame.X(ms), frame.Y(i)];
     const kind = number ? "rest" : "c0";
-    const name = target.batch > 1 ? `${target.name} (batch ${target.batch})` : target.name;
+    const name = withBatch(target);
     const row = makeSvg("g", { class: `device-row ${kind}` });
     row.append(makeSvg("line", { x1: left, x2: px, y1: py, y2: py, class: "stem" }), makeSvg("path", { d: markPath(0, number ? 3.6 : 5), transform: `translate(${px} ${py})`, class: "dot-mark" }),
       makeSvg("text", { x: left - 6, y: py + 4, "text-anchor": "end", class: number ? "" : "strong" }, shortened(name, 24)), makeSvg("text", { x: width - 2, y: py + 4, "text-anchor": "end", class: number ? "" : "strong" }, inUnit(ms, unit)));
