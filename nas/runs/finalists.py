@@ -24,6 +24,7 @@ from nas.files import write_whole
 from nas.progress import Progress, ProgressReporter
 from nas.protocols import Genotype
 from nas.records.results import Accuracy, trained_for
+from nas.runs.answer import Candidates, by_cost
 from nas.runs.plan import SearchPlan
 from nas.runs.result_builder import as_accuracy
 from nas.search.schedulers import halving
@@ -66,6 +67,15 @@ class CandidateRanking:
             f"longer: {best.top1:.2%} of {self.images:,} held-out pictures after {best.epochs} epochs"
         )
 
+    def at_full_length(self, plan: SearchPlan) -> Candidates:
+        """Return the candidates that were trained as long as the winner: those that compare with it."""
+        best = self.trial_results[0]
+        last = {one.digest: one.top1 for one in self.trial_results if one.epochs == best.epochs and one.state != FAILED}
+        known = zip(self.target_networks, self.candidates, strict=True)
+        rows = [(arch, one.latency, round(last[one.digest] * self.images)) for arch, one in known if one.digest in last]
+        archs, latencies, correct = zip(*rows, strict=True)
+        return by_cost(archs, latencies, correct, self.images, self.accuracy(plan).kind)
+
     def accuracy(self, plan: SearchPlan) -> Accuracy:
         """Return the accuracy of the winner's proxy on the validation images."""
         best = self.trial_results[0]
@@ -74,13 +84,13 @@ class CandidateRanking:
     def with_incumbent(self, incumbent: "CandidateRanking") -> "CandidateRanking":
         """Return the ranking with the winner of another one of the same length in it, at the accuracy it reached there.
 
-        It is not trained again: that would give the same weights. It is placed before candidates that equal it.
+        It is not trained again: that would give the same weights.
         """
         best, digest = incumbent.trial_results[0], incumbent.winner.digest
-        trial_results = sorted((best, *self.trial_results), key=lambda one: (-one.epochs, -one.top1))
         candidate = next(one for one in incumbent.candidates if one.digest == digest)
+        trial_results = _best_first((best, *self.trial_results), (candidate, *self.candidates))
         return CandidateRanking(
-            (incumbent.winner, *self.target_networks), (candidate, *self.candidates), tuple(trial_results),
+            (incumbent.winner, *self.target_networks), (candidate, *self.candidates), trial_results,
             {digest: incumbent.curves[digest]} | self.curves, self.images,
         )  # fmt: skip
 
@@ -129,7 +139,7 @@ class CandidateRetraining:
         with self.trainers(trials, on_epoch) as run_rung:
             trial_results = run_halving(candidates, rungs, run_rung)
         ranking = CandidateRanking(
-            tuple(supernet), tuple(candidates), tuple(trial_results), curves, len(trials.data.x_test)
+            tuple(supernet), tuple(candidates), _best_first(trial_results, candidates), curves, len(trials.data.x_test)
         )
         return ranking.with_incumbent(incumbent) if incumbent else ranking
 
@@ -138,6 +148,15 @@ class CandidateRetraining:
         plan, model = self.plan, self.plan.model
         proxy = scale_down(arch, plan.proxy_resolution, plan.proxy_width)
         return Candidate(arch.digest, proxy, model.predict_ms(arch), model.unit, top1)
+
+
+def _best_first(trial_results: Sequence[TrialResult], candidates: Sequence[Candidate]) -> tuple[TrialResult, ...]:
+    """Return the trials, best first: trained longest, then most accurate, then fastest; failed ones come last.
+
+    So the first is dominated by none of those that were trained as long.
+    """
+    latency = {one.digest: one.latency for one in candidates}
+    return tuple(sorted(trial_results, key=lambda one: (-one.epochs, -one.top1, latency[one.digest], one.digest)))
 
 
 def top_candidates(

@@ -25,18 +25,27 @@ from nas.space.staged import StagedSpace
 POOL_SAMPLES = 8192  # of policy and space each, of which those are kept that satisfy the constraints
 POOL_LIMIT = 64  # of each origin that are evaluated at most, to choose candidates for re-training
 POLICY_SHARE = 0.5  # of the evaluated architectures; neighbours of the first one fill the rest
+FREE_SHARE = 0.25  # of those that may be the answer: from anywhere within the budget, not from where it is used
 COLUMNS = ["digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params", "accuracy_kind"]
 
 
 def front_candidates(
-    space: StagedSpace, policy: reinforce.Policy, initial: dict[Genotype, str], count: int, seed: int
+    space: StagedSpace,
+    policy: reinforce.Policy,
+    initial: dict[Genotype, str],
+    count: int,
+    seed: int,
+    constraints: Constraints | None = None,
 ) -> dict[Genotype, str]:
     """Return up to `count` distinct architectures with their origins: `initial`, samples of the policy, neighbours.
 
-    Neighbours are those of the first of `initial`. A small space is filled up with random ones.
+    Neighbours are those of the first of `initial`. With `constraints` whose budget is an upper bound, those that may be
+    the answer come before all others, three quarters of them from where the budget is used. A small space is filled up
+    with random ones.
     """
     found, chosen = dict(initial), next(iter(initial))
     count = min(count, space.size())
+    bounded = constraints is not None and constraints.budget is not None
 
     def add(genotypes: np.ndarray, origin: str, limit: int) -> None:
         for row in space.canonical(genotypes):
@@ -44,11 +53,25 @@ def front_candidates(
                 return
             found.setdefault(tuple(int(g) for g in row), origin)
 
-    samples = reinforce.ask(policy, jax.random.fold_in(jax.random.key(seed), 2), 4 * count)
-    add(np.asarray(samples), "policy", len(initial) + int(POLICY_SHARE * count))
+    def add_kept(genotypes: np.ndarray, origin: str, limit: int) -> None:
+        if constraints is not None and bounded:
+            genotypes = space.canonical(genotypes)  # inactive decisions cost nothing
+            add(
+                genotypes[constraints.satisfied_by(genotypes)], origin, limit - round(FREE_SHARE * (limit - len(found)))
+            )
+            add(genotypes[constraints.kept_by(genotypes)], origin, limit)
+
+    key, share = jax.random.fold_in(jax.random.key(seed), 2), len(initial) + int(POLICY_SHARE * count)
+    if bounded:
+        add_kept(np.asarray(reinforce.ask(policy, key, POOL_SAMPLES)), "policy", min(share, count))
+    samples = np.asarray(reinforce.ask(policy, key, 4 * count))
     rng = np.random.default_rng([seed, 3])
-    for moves in (1, 2):
-        add(rng.permutation(neighbours(space, chosen, moves)), "neighbour", count)
+    near = [rng.permutation(neighbours(space, chosen, moves)) for moves in (1, 2)]
+    for rows in near:
+        add_kept(rows, "neighbour", count)
+    add(samples, "policy", share)
+    for rows in near:
+        add(rows, "neighbour", count)
     while len(found) < count:
         add(space.sample(rng, count), "random", count)
     return found
@@ -124,6 +147,7 @@ def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: Fron
             **extra,
             "on_front": False,
             "origin": [evaluated.origin[genotype] for genotype in counts],
+            "genotype": [" ".join(map(str, plan.space.encode(arch))) for arch in archs],
         }
     )
     inside = within(plan.limits(space), genotypes)

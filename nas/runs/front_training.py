@@ -13,7 +13,7 @@ from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.files import read_bytes, read_json
 from nas.records.results import Result
-from nas.runs.plan import TOLERANCE
+from nas.runs.plan import ROUNDING, TOLERANCE
 from nas.runs.settings import SearchConfig
 from nas.space.scaling import scale_down
 from nas.supernet.presets import load_preset
@@ -41,7 +41,8 @@ def best_of_front(run: Path, result: Result, top: int) -> tuple[Candidate, ...]:
     """
     rows = list(csv.DictReader(read_bytes(run / "front.csv").decode().splitlines()))
     try:
-        kept = [row for row in rows if float(row["latency"]) <= result.latency_budget * (1 + TOLERANCE)]
+        most = result.latency_budget * (1 + (TOLERANCE if _aims_around(run) else ROUNDING))
+        kept = [row for row in rows if float(row["latency"]) <= most]
         kept.sort(key=lambda row: (-float(row["top1"]), float(row["latency"])))
     except (KeyError, ValueError) as error:
         raise InvalidInput(f"{run}/front.csv is not the front of a search ({error}); search again") from error
@@ -55,6 +56,13 @@ def best_of_front(run: Path, result: Result, top: int) -> tuple[Candidate, ...]:
         proxy = scale_down(arch, result.proxy_resolution, result.proxy_width)
         found.append(Candidate(arch.digest, proxy, float(row["latency"]), row["latency_unit"], float(row["top1"])))
     return tuple(found)
+
+
+def _aims_around(run: Path) -> bool:
+    """Return whether the latency budget of a run was met on either side: else it is an upper bound."""
+    stored = read_json(run / "experiment.json")
+    settings = stored.get("settings") if isinstance(stored, dict) else None
+    return not isinstance(settings, dict) or settings.get("around", True) is not False
 
 
 def data_and_split(run: Path) -> tuple[Dataset, tuple[float, int]]:

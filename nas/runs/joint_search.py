@@ -9,6 +9,7 @@ Clocks decide when a checkpoint is written and what time is left, never what is 
 bytes.
 """
 
+import base64
 import platform
 import shutil
 import time
@@ -32,19 +33,22 @@ from nas.progress.stop import raise_if_stopped
 from nas.protocols import Genotype
 from nas.records.journal import Journal, Record
 from nas.records.locks import locked
+from nas.records.picks import Picks
 from nas.records.results import Accuracy, Result, load_result, save_result
 from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
+from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
 from nas.runs.batches import BatchSampler, Rows
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
 from nas.runs.front import FrontEvaluation, front_candidates, random_candidates, satisfying_candidates, write_front
-from nas.runs.plan import TOLERANCE, SearchPlan, make_plan
+from nas.runs.plan import ROUNDING, TOLERANCE, SearchPlan, make_plan
 from nas.runs.plan_text import describe_plan
 from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result, save_inherited
 from nas.runs.settings import SearchConfig, default_settings
 from nas.search.algorithms import reinforce
 from nas.search.constraints.project import project, project_coarse, with_search_budget
-from nas.search.selection import few_images_note
+from nas.search.constraints.repair import Constraints
+from nas.search.selection import Hits, few_images_note
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
 from nas.supernet.evaluator import SupernetEvaluator
@@ -174,7 +178,7 @@ class _JointSearchRun:
             pool = satisfying_candidates(
                 coarse.space, coarse.stage.constraints, coarse.state.policy, coarse.genotype, plan.settings.seed
             )
-            counts = self.evaluate("coarse pool", coarse, pool)
+            counts = {genotype: int(one.sum()) for genotype, one in self.evaluate("coarse pool", coarse, pool).items()}
             sampled = random_candidates(plan.space, plan.constraints(plan.space), retraining.random, plan.settings.seed)
             coarse = self.retrain(coarse, retraining.rungs, counts, retraining.coarse - len(sampled), sampled)
         chosen = coarse.arch
@@ -183,19 +187,24 @@ class _JointSearchRun:
         jax.clear_caches()  # the coarse programs are not needed again, and their code is hundreds of megabytes
         fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
         initial = {fine.genotype: "argmax"}
-        if retraining:  # the network of the coarse stage takes part too
+        if retraining or not plan.settings.around:  # the network of the coarse stage takes part too
             initial.setdefault(fine.space.encode(chosen), "coarse")
         candidates = front_candidates(
-            fine.space, fine.state.policy, initial, plan.preset.front_size, plan.settings.seed
-        )
-        counts = self.evaluate("front", fine, candidates)
+            fine.space, fine.state.policy, initial, plan.preset.front_size, plan.settings.seed,
+            self.final_constraints(fine),
+        )  # fmt: skip
+        hits = self.evaluate("front", fine, candidates)
+        counts = {genotype: int(one.sum()) for genotype, one in hits.items()}
         if retraining:
             fine = self.retrain(fine, retraining.rungs, counts, retraining.fine, incumbent=coarse.ranking)
+        fine, picks = self.choose(fine, hits)
         if rankings := {one.stage.name: one.ranking for one in (coarse, fine) if one.ranking}:
             write_finalists(self.out, rankings)
-        result, shared = self.result(fine, counts), self.supernet_accuracy(fine, counts)
+        result, shared = self.result(fine, counts, picks), self.supernet_accuracy(fine, counts)
         evaluated = FrontEvaluation(counts, self.origins("front"), shared.images, shared.kind)
         write_front(self.out, fine.space, plan, evaluated)
+        if picks:
+            write_picks(self.out, *picks)
         save_inherited(self.out / "inherited.safetensors", fine.state.params, fine.stage.space, fine.genotype)
         save_signature(plan.signature, self.out)
         save_result(result, self.out / "best.json")
@@ -258,7 +267,7 @@ class _JointSearchRun:
                 {
                     "stage": name,
                     "decisions": decisions,
-                    "target_latency": stage.constraints.target,
+                    "target_latency": max(stage.constraints.target, stage.constraints.budget or 0.0),
                     "latency_unit": unit,
                 }
             )
@@ -362,29 +371,38 @@ class _JointSearchRun:
         correct = counts.get(finished.genotype) or evaluator.correct(np.array(finished.genotype))
         return as_accuracy(self.plan, correct, evaluator.count)
 
-    def evaluate(self, name: str, finished: _FinishedStage, candidates: dict[Genotype, str]) -> dict[Genotype, int]:
-        """Return how many images each of `candidates` (genotype -> origin) classifies correctly under shared weights.
+    def evaluate(self, name: str, finished: _FinishedStage, candidates: dict[Genotype, str]) -> dict[Genotype, Hits]:
+        """Return which images [images] each of `candidates` (genotype -> origin) classifies correctly.
 
-        Each is recorded in the journal under the stage `name`, and not evaluated again.
+        Under shared weights. Each is recorded in the journal under the stage `name`, and not evaluated again; records
+        of older releases hold counts only, so those candidates are.
         """
         evaluator = self.final_evaluator(finished)
-        done = {tuple(r["genotype"]): int(r["correct"]) for r in self.journal.records if r["stage"] == name}
+        recorded = {tuple(r["genotype"]): r.get("hits") for r in self.journal.records if r["stage"] == name}
+        done: dict[Genotype, Hits] = {}
         began = time.monotonic()
         fresh = 0
         for number, (genotype, origin) in enumerate(candidates.items(), start=1):
-            if genotype not in done:
-                done[genotype] = evaluator.correct(np.array(genotype))
+            if known := recorded.get(genotype):
+                done[genotype] = _unpacked(known, evaluator.count)
+            else:
+                done[genotype] = hits = evaluator.hits(np.array(genotype))
                 fresh += 1
-                self.journal.append(
-                    {"stage": name, "genotype": list(genotype), "correct": done[genotype], "origin": origin}
-                )
-                whole = self.plan.space.encode(finished.space.decode(genotype))
-                self.reporter.candidate(Evaluation(name, whole, done[genotype] / evaluator.count))
+                if genotype not in recorded:
+                    count = int(hits.sum())
+                    self.journal.append(
+                        {
+                            "stage": name, "genotype": list(genotype), "correct": count, "origin": origin,
+                            "hits": _packed(hits),
+                        }
+                    )  # fmt: skip
+                    whole = self.plan.space.encode(finished.space.decode(genotype))
+                    self.reporter.candidate(Evaluation(name, whole, count / evaluator.count))
             if number % 8 == 0 or number == len(candidates):
                 left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
-                best = max(done.values()) / evaluator.count
+                best = max(int(hits.sum()) for hits in done.values()) / evaluator.count
                 self.reporter.progress(Progress(name, number, len(candidates), None, best, None, seconds_left=left))
-        return {genotype: done[genotype] for genotype in candidates}
+        return done
 
     def origins(self, name: str) -> dict[Genotype, str]:
         """Return where each architecture evaluated under `name` came from."""
@@ -400,8 +418,7 @@ class _JointSearchRun:
         `incumbent` of the stage before takes part by what it reached there.
         """
         plan, stage, decode = self.plan, finished.stage, finished.space.decode
-        # The latency budget of the search itself: the stage's own may be the nearest that its space can reach.
-        constraints = with_search_budget(stage.constraints, plan.constraints(plan.space))
+        constraints = self.final_constraints(finished)
         satisfied = {decode(one): one for one in counts if constraints.satisfied_by(np.array([one]))[0]}
         fresh = [genotype for arch, genotype in satisfied.items() if not incumbent or arch != incumbent.winner]
         sent = top_candidates(fresh, counts, self.origins(POOLS[stage.name]), limit)
@@ -416,32 +433,95 @@ class _JointSearchRun:
             finished = replace(finished, genotype=genotype, satisfied=True, ranking=ranking)
         return finished
 
+    def final_constraints(self, finished: _FinishedStage) -> Constraints:
+        """Return the constraints of the search itself: a stage's own may be the nearest that its space can reach."""
+        return with_search_budget(finished.stage.constraints, self.plan.constraints(self.plan.space))
+
+    def choose(
+        self, finished: _FinishedStage, hits: dict[Genotype, Hits]
+    ) -> tuple[_FinishedStage, tuple[Candidates, Picks] | None]:
+        """Return the stage with the best of all candidates as its choice, and how that was chosen.
+
+        Candidates that were trained alone are compared by that; else all that were evaluated. Where none keeps all
+        bounds the policy's choice stays.
+        """
+        found = self.candidates(finished, hits)
+        if found is None:
+            return finished, None
+        if not finished.ranking:
+            genotype = finished.space.encode(found.archs[found.best])
+            finished = replace(finished, genotype=genotype, satisfied=True)
+        return finished, (found, make_picks(self.plan, found))
+
+    def candidates(self, finished: _FinishedStage, hits: dict[Genotype, Hits]) -> Candidates | None:
+        """Return the candidates that keep all bounds, with the kind of accuracy that decides; None for none."""
+        if finished.ranking:
+            return finished.ranking.at_full_length(self.plan)
+        rows = np.array(list(hits), np.int32)
+        kept = np.flatnonzero(self.final_constraints(finished).kept_by(rows))
+        if not len(kept):
+            return None
+        archs = [finished.space.decode(tuple(row)) for row in rows[kept].tolist()]
+        latencies = finished.stage.constraints.latency.score(rows[kept]).tolist()
+        correct = np.stack(list(hits.values()))[kept]
+        images = self.final_evaluator(finished).count
+        kind = as_accuracy(self.plan, 0, images).kind
+        return by_cost(archs, latencies, correct.sum(1).tolist(), images, kind, correct)
+
     # ------------------------------------------------------------------------------------------------------ results
 
-    def result(self, finished: _FinishedStage, counts: dict[Genotype, int]) -> Result:
+    def result(
+        self, finished: _FinishedStage, counts: dict[Genotype, int], chosen: tuple[Candidates, Picks] | None = None
+    ) -> Result:
         """Return the chosen architecture of a stage with all its costs; `counts` are those of `evaluate`."""
         shared, ranking = self.supernet_accuracy(finished, counts), finished.ranking
         own = ranking.accuracy(self.plan) if ranking else shared
         inside = finished.arch == finished.space.decode(finished.genotype)
         plan, entropy = self.plan, reinforce.entropy(finished.state.policy)
-        notes = self.notes(finished, plan.model.predict_ms(finished.arch), entropy)
-        return build_result(plan, finished.arch, own, shared if inside else None, entropy=entropy, notes=notes)
+        picks = chosen[1] if chosen else None
+        chance = self.chance_note(own, picks)
+        notes = [*self.notes(finished, plan.model.predict_ms(finished.arch), entropy, chance)]
+        notes += [picks.luck_note] if picks and picks.luck_note else []
+        return build_result(
+            plan, finished.arch, own, shared if inside else None, entropy=entropy, notes=notes, learnt=chance is None
+        )
 
-    def notes(self, finished: _FinishedStage, latency: float, entropy: float) -> Iterator[str]:
+    def chance_note(self, accuracy: Accuracy, picks: Picks | None) -> str | None:
+        """Return a sentence where the network found is no better than a constant answer, the luck of choice aside."""
+        labels = np.asarray(self.sampler.evaluation_images.y_val)
+        top1 = accuracy.top1 - (picks.luck or 0.0 if picks else 0.0)
+        return chance_note(top1, accuracy.images, labels, self.plan.dataset.num_classes)
+
+    def notes(self, finished: _FinishedStage, latency: float, entropy: float, chance: str | None) -> Iterator[str]:
         """Yield the notes of a result. Files of results keep them: their wording stays that of release 0.1."""
         plan = self.plan
+        if chance:
+            yield chance
         if entropy > CONVERGED_ENTROPY:
             yield f"not converged: the policy's entropy is {entropy:.0%} of a uniform one's; use a longer preset"
-        if abs(latency / plan.latency_budget - 1) > TOLERANCE or not finished.satisfied:
-            yield (
-                f"this stage could not land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} "
-                f"and keep all bounds: the nearest it found takes {latency:.4g}"
-            )
+        gap = latency / plan.latency_budget - 1
+        around = plan.settings.around
+        off = abs(gap) > TOLERANCE if around else gap > ROUNDING
+        if off or not finished.satisfied:
+            how = f"land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} and keep all bounds"
+            if not around:
+                how = f"keep {plan.latency_budget:.4g} {plan.model.unit} and all other bounds"
+            yield f"this stage could not {how}: the nearest it found takes {latency:.4g}"
         if finished.ranking:
             yield finished.ranking.description
         if few := few_images_note(self.final_evaluator(finished).count):
             yield few
         yield from plan.remarks(finished.arch)
+
+
+def _packed(hits: Hits) -> str:
+    """Return which images are classified correctly as text, 8 images in a byte."""
+    return base64.b64encode(np.packbits(hits).tobytes()).decode()
+
+
+def _unpacked(text: str, images: int) -> Hits:
+    """Return what `_packed` packed."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=images).astype(bool)
 
 
 def _before(record: Record, stage: str, step: int) -> bool:

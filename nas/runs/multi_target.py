@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from nas.data import split_for_search
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_bytes, read_json, write_whole
 from nas.progress import ProgressReporter, SilentReporter
@@ -21,10 +22,11 @@ from nas.protocols import Genotype
 from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL
-from nas.records.results import Result, load_result, save_result
+from nas.records.results import Accuracy, Result, load_result, save_result
 from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
+from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
 from nas.runs.evaluators import evaluator_source
 from nas.runs.front import FrontEvaluation, write_front
 from nas.runs.multi_target_settings import (
@@ -32,6 +34,7 @@ from nas.runs.multi_target_settings import (
     TARGET_SCHEMA,
     VERSION,
     MultiTargetConfig,
+    check_around,
     make_plans,
 )
 from nas.runs.plan import TOLERANCE, SearchPlan
@@ -39,7 +42,15 @@ from nas.runs.plan_text import describe_plans
 from nas.runs.regret import read_regret_table, regret_table
 from nas.runs.result_builder import as_accuracy, build_result, save_inherited
 from nas.runs.settings import default_settings
-from nas.runs.stages import MinimaxRegret, SingleTarget, StageRunner, StagesResult, bounded_proposer, search_universal
+from nas.runs.stages import (
+    MinimaxRegret,
+    SingleTarget,
+    StageRunner,
+    StagesResult,
+    all_evaluated,
+    bounded_proposer,
+    search_universal,
+)
 from nas.search.loop import OpenExecutor, Pool, in_process
 from nas.search.selection import few_images_note
 from nas.search.strategy import strategy
@@ -74,6 +85,7 @@ def specialise(
     `config` cannot be met.
     """
     evaluator_source(config.evaluator)  # one that is none is refused before any work
+    check_around(config)
     plans = make_plans(config)
     for objective, space in _objectives(config, plans):
         _ = bounded_proposer(objective, space).start  # bounds that nothing keeps are reported before the training
@@ -218,7 +230,8 @@ class _MultiTargetRun:
             found = []
             for (name, folder), plan in zip(self.folders.items(), self.plans, strict=True):
                 found.append(stages.search(name, SingleTarget(plan), seed))
-                self.write_target(folder, plan, found[-1], weights)
+                picked = self.candidates(plan, stages, found[-1])
+                self.write_target(folder, plan, found[-1], weights, picked)
             if self.config.universal:
                 self.search_universal(stages, found, weights)
         finally:
@@ -238,15 +251,34 @@ class _MultiTargetRun:
         return weights
 
     def write_target(
-        self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights | None
+        self,
+        folder: Path,
+        plan: SearchPlan,
+        found: StagesResult,
+        weights: shared_supernet.Weights | None,
+        candidates: Candidates | None,
     ) -> None:
         """Write the results of one target, in the form that every run folder has."""
         folder.mkdir(exist_ok=True)
+        if candidates:
+            write_picks(folder, candidates, make_picks(plan, candidates))
         correct = {genotype: round(top1 * self.images) for genotype, top1 in found.accuracy.items()}
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
         write_front(folder, plan.space, plan, FrontEvaluation(correct, found.origin, self.images, kind))
         save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
         self.write_network(folder, plan, found, weights)
+
+    def candidates(self, plan: SearchPlan, stages: StageRunner, found: StagesResult) -> Candidates | None:
+        """Return all evaluated networks that may be the answer for one target; None where there are none."""
+        target = SingleTarget(plan)
+        genotypes, accuracies = all_evaluated([found])
+        kept = stages.kept(target, genotypes)
+        if not kept.any():
+            return None
+        archs = [plan.space.decode(tuple(row)) for row in genotypes[kept].tolist()]
+        correct = [round(top1 * self.images) for top1 in accuracies[kept].tolist()]
+        kind = as_accuracy(plan, 0, self.images, self.source.how).kind
+        return by_cost(archs, target.latency.score(genotypes[kept]).tolist(), correct, self.images, kind)
 
     def write_network(
         self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights | None
@@ -266,8 +298,17 @@ class _MultiTargetRun:
         """Return one architecture that a search evaluated, with all its costs."""
         accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.images), self.images, self.source.how)
         arch = plan.space.decode(genotype)
-        notes = [*self.notes(plan, found), *plan.remarks(arch)]
-        return build_result(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes)
+        chance = self.chance_note(plan, accuracy)
+        notes = [*([chance] if chance else []), *self.notes(plan, found), *plan.remarks(arch)]
+        return build_result(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes, learnt=chance is None)
+
+    def chance_note(self, plan: SearchPlan, accuracy: Accuracy) -> str | None:
+        """Return a sentence where a network is no better under shared weights than a constant answer."""
+        if not self.source.trains_supernet:
+            return None  # what another evaluator's accuracies are taken on is not known
+        val = split_for_search(plan.dataset, plan.preset.validation_fraction, plan.settings.seed)[1]
+        labels = plan.dataset.y_train[val]
+        return chance_note(accuracy.top1, accuracy.images, labels, plan.dataset.num_classes)
 
     def notes(self, plan: SearchPlan, found: StagesResult) -> Iterator[str]:
         """Yield the notes of a result. Files of results keep them: their wording stays that of release 0.1."""
@@ -279,10 +320,9 @@ class _MultiTargetRun:
         over = "a supernet trained once" if self.source.trains_supernet else f"the evaluator {config.evaluator}"
         yield f"{config.algorithm} over {over}: {stages}"
         if not found.satisfied:
-            yield (
-                f"this search could not land on {plan.latency_budget:.4g} {plan.model.unit} within {TOLERANCE:.0%} "
-                "and keep all bounds"
-            )
+            budget = f"{plan.latency_budget:.4g} {plan.model.unit}"
+            within = f"land on {budget} within {TOLERANCE:.0%} and keep all bounds"
+            yield f"this search could not {within if plan.settings.around else f'keep {budget} and all other bounds'}"
         if few := few_images_note(self.images):
             yield few
         if found.name == UNIVERSAL and self.config.universal:

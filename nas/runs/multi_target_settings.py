@@ -116,6 +116,17 @@ def check(config: MultiTargetConfig) -> None:
         )
 
 
+def check_around(config: MultiTargetConfig) -> None:
+    """Raise `InvalidInput` for a two-sided aim where the algorithm takes the latency budget as upper bound only.
+
+    Runs of older releases, which do not say which it is, are not checked.
+    """
+    if any(one.around for one in config.settings) and not strategy(config.algorithm).projects:
+        raise InvalidInput(
+            f"--around goes with joint and reinforce; {config.algorithm} takes the latency budget as an upper bound"
+        )
+
+
 def make_plans(config: MultiTargetConfig) -> tuple[SearchPlan, ...]:
     """Return the plan for each target; raises as `check` and `make_plan` do."""
     check(config)

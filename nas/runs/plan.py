@@ -34,6 +34,8 @@ from nas.zoo import reference
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
 CHANNELS = 3  # of the input of target networks; grey images are repeated
 TOLERANCE = 0.01  # of the latency constraint, relative
+ROUNDING = 1e-9  # relative: a latency at the end of the band must not be above the budget by a rounding error
+BISECTIONS = 8  # of the range in which the largest latency within the other bounds lies
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,13 @@ class Bound:
         Rounded up, so that a bound at the least cost, as a message names it, can be kept.
         """
         in_unit = value / self.per_unit
-        if in_unit == int(in_unit):
-            return f"{int(in_unit):,}"
-        step = 10.0 ** (np.floor(np.log10(in_unit)) - 3)
-        return f"{np.ceil(in_unit / step) * step:,.10g}"
+        return f"{int(in_unit):,}" if in_unit == int(in_unit) else f"{_rounded_up(in_unit):,.10g}"
+
+
+def _rounded_up(value: float) -> float:
+    """Return a positive number, rounded up to 4 digits."""
+    step = 10.0 ** (np.floor(np.log10(value)) - 3)
+    return float(np.ceil(value / step) * step)
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,26 @@ class SearchPlan:
         A view may not reach the latency or a bound: then its nearest value takes the place of what cannot be met.
         """
         latency = compile_table(space, self.model)
-        target = float(np.clip(self.latency_budget, latency.minimum()[0], latency.maximum()[0]))
+        low, high = latency.minimum()[0], latency.maximum()[0]
+        target, tolerance = float(np.clip(self.aim, low, high)), TOLERANCE
+        if not self.settings.around and target <= self.latency_budget:  # nothing in the band is above the budget
+            tolerance = max(min(TOLERANCE, self.latency_budget / target - 1), ROUNDING)
         limits = [(table, max(bound, table.minimum()[0])) for table, bound in self.limits(space)]
-        return with_forest_bounds(Constraints(latency, target, TOLERANCE, tuple(limits)), space, self.forests)
+        budget = None if self.settings.around else self.latency_budget
+        found = Constraints(latency, target, tolerance, tuple(limits), budget=budget)
+        return with_forest_bounds(found, space, self.forests)
+
+    @cached_property
+    def aim(self) -> float:
+        """The latency that the policy is led to: the budget, or with a budget as upper bound what lies just inside.
+
+        `TOLERANCE` inside, so that all within `TOLERANCE` of the aim keep the budget and use 98 % of it; lower where
+        the other bounds leave no architecture there.
+        """
+        if self.settings.around:
+            return self.latency_budget
+        inside = self.latency_budget / (1 + TOLERANCE) * (1 - ROUNDING)
+        return min(inside, _largest_latency(self, inside)) if self.bounds else inside
 
     @cached_property
     def forests(self) -> tuple[ForestBound, ...]:
@@ -258,9 +280,10 @@ def _check_reach(plan: SearchPlan) -> None:
     """Raise where the latency or a hard bound is out of reach, each alone or all together."""
     (low, high), unit = plan.reachable, plan.model.unit
     where = f"space '{plan.settings.space}' at {plan.settings.resolution} px on '{plan.target}'"
-    if not low * (1 - TOLERANCE) <= plan.latency_budget <= high * (1 + TOLERANCE):
+    slack = TOLERANCE if plan.settings.around else ROUNDING
+    if not low * (1 - slack) <= plan.latency_budget <= high * (1 + TOLERANCE):
         raise InvalidInput(
-            f"the latency must lie between {low:.4g} and {high:.4g} {unit} for {where}, "
+            f"the latency must lie between {_rounded_up(low):.10g} and {high:.4g} {unit} for {where}, "
             f"got {plan.latency_budget:.4g} {unit}; ask for one in that range"
         )
     for bound, (table, limit) in zip(plan.bounds, plan.limits(plan.space), strict=True):
@@ -283,8 +306,37 @@ def _check_together(plan: SearchPlan) -> None:
         for bound, (table, _) in zip(plan.bounds, plan.limits(plan.space), strict=True)
     ]
     latency = compile_table(plan.space, plan.model).in_units(unit_of("latency", plan.model)[0], 1.0)
-    constraints = Constraints(latency, float(np.clip(plan.latency_budget, *plan.reachable)), TOLERANCE, tuple(limits))
+    if plan.settings.around:
+        target = float(np.clip(plan.latency_budget, *plan.reachable))
+        limits = list(upper_bounds(Constraints(latency, target, TOLERANCE, tuple(limits))))
+    else:
+        limits.append((latency, plan.latency_budget))
     try:
-        _ = Bounded(plan.space, upper_bounds(constraints)).start
+        _ = Bounded(plan.space, tuple(limits)).start
     except InvalidInput as error:
         raise InvalidInput(f"on '{plan.target}', {error}") from error
+
+
+def _largest_latency(plan: SearchPlan, aim: float) -> float:
+    """Return the largest latency found that an architecture within all bounds has; `aim` where that is near the aim.
+
+    By bisection, which ends at `aim` too where no architecture is found at all: that is refused elsewhere.
+    """
+    latency, limits = compile_table(plan.space, plan.model), plan.limits(plan.space)
+
+    def slower(least: float) -> float | None:
+        """Return the latency of an architecture within the bounds that takes at least `least`, None for none found."""
+        bounds = (*limits, (latency, plan.latency_budget), (latency.negative(), -least))
+        try:
+            return float(latency.score(Bounded(plan.space, bounds).start[None])[0])
+        except InvalidInput:
+            return None
+
+    if slower(aim * (1 - TOLERANCE)) is not None or (found := slower(plan.reachable[0])) is None:
+        return aim
+    most = aim
+    for _ in range(BISECTIONS):
+        middle = (found + most) / 2
+        higher = slower(middle)
+        found, most = (found, middle) if higher is None else (higher, most)
+    return found

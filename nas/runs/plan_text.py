@@ -13,7 +13,8 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     config, preset = plan.settings, plan.preset
     requested = config.latency_ms is not None or config.latency_ratio is not None
     source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {config.resolution} px"
-    target = f"target {plan.target}: {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}"
+    how = "around" if config.around else "at most"
+    target = f"target {plan.target}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}"
     budget = [
         f"preset {preset.name}: coarse {preset.coarse.steps} and fine {preset.fine.steps} controller steps, "
         f"{preset.coarse.updates} weight updates each, batch {preset.batch}; seed {config.seed}",

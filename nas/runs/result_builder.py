@@ -31,11 +31,13 @@ def build_result(
     *,
     entropy: float,
     notes: Iterable[str],
+    learnt: bool = True,
 ) -> Result:
     """Return `arch` as the result of a search under `plan`, with all its costs.
 
     `accuracy` is the one it was chosen by; `supernet` that under shared weights, None where the supernet does not hold
-    the architecture. `entropy` is that of the policy as a fraction of a uniform one's, 0 where no policy chose.
+    the architecture. `entropy` is that of the policy as a fraction of a uniform one's, 0 where no policy chose. A
+    search that has not `learnt`, whose network is no better than chance, has not converged either.
     """
     model = plan.model
     others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target}
@@ -56,7 +58,7 @@ def build_result(
         supernet_accuracy=supernet,
         proxy_resolution=plan.proxy_resolution,
         proxy_width=plan.proxy_width,
-        converged=entropy <= CONVERGED_ENTROPY,
+        converged=learnt and entropy <= CONVERGED_ENTROPY,
         policy_entropy=entropy,
         genotype=plan.space.encode(arch),
         seed=plan.settings.seed,

@@ -9,6 +9,8 @@ from nas.data.input_spec import Fit
 from nas.data.preparation import ClassWeights
 from nas.errors import InvalidInput, unknown_name
 
+NO_BASELINE = "none"
+
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -21,6 +23,7 @@ class SearchConfig:
     latency_model: str = "default"
     latency_ms: float | None = None
     latency_ratio: float | None = None
+    around: bool = False  # the latency is met within 1 % on either side; else it is an upper bound
     max_params: int | None = None
     max_macs: int | None = None
     max_memory_kb: float | None = None  # activations alive at once, of the whole batch
@@ -36,6 +39,7 @@ class SearchConfig:
     proxy_resolution: int | None = None
     proxy_width: float | None = None
     seed: int = 0
+    baseline: str = "mobilenetv4-conv-s"  # trained beside the network found; `NO_BASELINE` for none
     # Of nas.data.Preparation. Runs of release 0.1 state no fit, and read folders as that release did.
     fit: Fit | None = "crop"
     background: int = 255
@@ -54,7 +58,10 @@ class SearchConfig:
 
     @classmethod
     def from_dict(cls, data: Any) -> "SearchConfig":
-        """Return the settings in the JSON form `data`; `InvalidInput` names a field that does not exist."""
+        """Return the settings in the JSON form `data`; `InvalidInput` names a field that does not exist.
+
+        Those of releases without upper bounds on the latency and without baselines aimed `around` it and had none.
+        """
         known = {f.name for f in fields(cls)}
         if not isinstance(data, dict) or (set(data) - known):
             wrong = sorted(set(data) - known)[0] if isinstance(data, dict) else repr(data)[:40]
@@ -62,7 +69,7 @@ class SearchConfig:
         kwargs: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
-        return cls(**({"fit": None} | kwargs))
+        return cls(**({"fit": None, "around": True, "baseline": NO_BASELINE} | kwargs))
 
 
 def default_settings() -> dict[str, Any]:

@@ -163,9 +163,9 @@ class StageRunner:
         fine = self._run_stage(f"{name}/{FINE}", objective, fine_space, config.trials + config.more_trials, seed)
         accuracy = {**coarse.accuracy, **fine.accuracy}
         origin = dict.fromkeys(fine.accuracy, FINE) | dict.fromkeys(coarse.accuracy, COARSE)
-        best = fine.best if self.strategy.projects else self._better(objective, coarse, fine)
         origin = {genotype: origin[genotype] for genotype in accuracy}
-        return replace(fine, name=name, coarse=coarse.best, best=best, accuracy=accuracy, origin=origin)
+        found = replace(fine, name=name, coarse=coarse.best, accuracy=accuracy, origin=origin)
+        return self._with_best(objective, found)
 
     def refine(self, name: str, objective: Objective, found: Sequence[StagesResult], seed: int) -> StagesResult:
         """Search the full space with the trials of two stages, from what `found` evaluated within the limits."""
@@ -176,15 +176,24 @@ class StageRunner:
         refined = self._run_stage(f"{name}/{WHOLE}", objective, objective.full_space, trials, seed, start)
         return replace(refined, name=name, origin=dict.fromkeys(refined.accuracy, WHOLE))
 
-    @staticmethod
-    def _better(objective: Objective, *stages: StagesResult) -> Genotype:
-        """Return the better of the architectures that the stages chose: the fine stage may not have found one as good.
+    def _with_best(self, objective: Objective, found: StagesResult) -> StagesResult:
+        """Return the result with the best of everything evaluated as its choice; that of a policy where none is kept.
 
-        Those that keep all limits come first: a coarse one may only have come near to a limit.
+        Those that keep all limits come first: an early one may only have come near to a limit.
         """
-        rows = np.array([stage.best for stage in stages])
-        values = objective.objectives(rows, np.array([stage.accuracy[stage.best] for stage in stages]))
-        return stages[int(np.lexsort((*values.T[::-1], ~within_limits(objective, rows)))[0])].best
+        genotypes, accuracies = all_evaluated([found])
+        kept = self.kept(objective, genotypes)
+        if self.strategy.projects and not kept.any():
+            return found
+        values = objective.objectives(genotypes, accuracies)
+        best = int(np.lexsort((*values.T[::-1], ~kept))[0])
+        return replace(found, best=tuple(genotypes[best].tolist()), satisfied=bool(kept[best]) or found.satisfied)
+
+    def kept(self, objective: Objective, genotypes: Genotypes) -> NDArray[np.bool_]:
+        """Return which genotypes [N, D] of the full space may be the answer: those that keep all that was asked."""
+        if not self.strategy.projects or not isinstance(objective, SingleTarget):
+            return within_limits(objective, genotypes)
+        return objective.plan.constraints(objective.full_space).kept_by(genotypes)
 
     def _run_stage(
         self,

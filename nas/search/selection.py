@@ -1,11 +1,22 @@
-"""Choosing the best of noisy scores: which differences images can resolve, and what else is as good within the noise.
+"""Choosing the best of noisy scores: the answer, what is as good within the noise, and how much of the score is luck.
 
-All accuracies here are taken on the same images, so that two of them are compared image by image.
+All accuracies here are taken on the same images, so that two of them are compared image by image: `hits` [N, images]
+say which candidate classifies which image correctly. Candidates of one search agree on most images, so the difference
+of two is known better than either.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 RESOLVED = 0.05  # a difference of accuracies that validation images must be able to show, as a fraction
+SPLITS = 256  # of the images into one part to choose by and another to read the score on
+MIN_PICKS = 3  # that are named where so many are as good as the answer
+CHANCE_ERRORS = 2.0  # standard errors above chance from which an accuracy counts as better than chance
+Floats = NDArray[np.float64]
+Hits = NDArray[np.bool_]
 
 
 def worst_difference_error(images: int) -> float:
@@ -28,3 +39,89 @@ def few_images_note(images: int) -> str | None:
         f"{images:,} validation image{'s are' if images > 1 else ' is'} too few to rank networks: two accuracies on "
         f"them differ by {100 * error:.0f} points by chance alone (one standard error); add training images"
     )
+
+
+def paired_difference(best: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return by how much `best` is more accurate than `other`, both [images], and the standard error of that.
+
+    That of a mean of paired differences (McNemar 1947), with one image more on which they differ, so that it is never
+    0: two networks that agree on all images may differ on the next.
+    """
+    images, better, worse = len(best), int((best & ~other).sum()), int((~best & other).sum())
+    difference = (better - worse) / images
+    return difference, math.sqrt(better + worse + 1 - images * difference**2) / images
+
+
+def unpaired_difference(correct: int, other: int, images: int, errors: tuple[float, float]) -> tuple[float, float]:
+    """Return the difference of two accuracies of which only the totals are known, and the standard error at most.
+
+    That of independent ones, of standard errors `errors`: on the same images it is smaller.
+    """
+    return (correct - other) / images, math.hypot(*errors)
+
+
+def luck(hits: Hits) -> float:
+    """Return by how much the highest of the accuracies of `hits` [N, images] is expected to flatter its candidate.
+
+    The images are split many times: the best is chosen on one part, and its score on the rest says how much of that on
+    the first was luck. That is the luck of a choice on m images, for m of a half and of a quarter. It falls as a power
+    of m, between m^-1/2 (nothing but noise) and m^-1 (clear differences), which leads on to all images. Of
+    candidates of equal score the first counts, so `hits` must be in the order of the costs by which the answer is
+    chosen among equals, whatever the scores. Deterministic.
+    """
+    count, images = hits.shape
+    if count < 2 or images < 2:
+        return 0.0
+    rng = np.random.default_rng(0)
+    orders = np.argsort(rng.random((SPLITS, images)), 1)
+    half = _luck_of_choice(hits, orders, max(1, images // 2))
+    quarter = _luck_of_choice(hits, orders, images // 4) if images >= 8 else 0.0
+    if half <= 0:
+        return 0.0
+    factor = half / quarter if quarter > 0 else 1.0  # what doubling the images makes of it
+    return float(half * np.clip(factor, 0.5, math.sqrt(0.5)))
+
+
+def _luck_of_choice(hits: Hits, orders: NDArray[np.intp], chosen: int) -> float:
+    """Return the mean of score on the first `chosen` images less that on the rest, of the best on the first."""
+    images = hits.shape[1]
+    first = (orders.argsort(1) < chosen).astype(np.float32)  # [splits, images]
+    values = hits.T.astype(np.float32)
+    on_first, on_all = first @ values, values.sum(0)  # [splits, N], [N]
+    best = on_first.argmax(1)
+    score = on_first[np.arange(len(best)), best]
+    return float((score / chosen - (on_all[best] - score) / (images - chosen)).mean())
+
+
+def picks(order: Sequence[int], costs: Mapping[str, Floats]) -> dict[int, list[str]]:
+    """Return the candidates to name, with the names of the costs of which each has the least.
+
+    `order` are those that are as good as the first, the answer, best first; `costs` are [N] of all candidates, by a
+    name such as "fastest". The answer comes first. No two have equal costs. Where fewer than `MIN_PICKS` have a least
+    cost, those that differ most from them in cost are added, without a name.
+    """
+    found: dict[int, list[str]] = {order[0]: []}
+    for name, values in costs.items():
+        least = min(order, key=lambda index: (values[index], order.index(index)))
+        _same(found, costs, least).append(name)
+    logs = np.log(np.stack([np.maximum(np.asarray(values, np.float64), 1e-12) for values in costs.values()], 1))
+    while len(found) < MIN_PICKS:
+        far = {i: min(float(np.abs(logs[i] - logs[j]).max()) for j in found) for i in order if i not in found}
+        best = max(far, key=lambda index: far[index], default=None)
+        if best is None or far[best] == 0:
+            break
+        found[best] = []
+    return found
+
+
+def _same(found: dict[int, list[str]], costs: Mapping[str, Floats], index: int) -> list[str]:
+    """Return the names of the pick that has the costs of candidate `index`, which becomes a pick where none has."""
+    for other, names in found.items():
+        if all(values[other] == values[index] for values in costs.values()):
+            return names
+    return found.setdefault(index, [])
+
+
+def at_chance(top1: float, error: float, chance: float) -> bool:
+    """Return whether an accuracy with its standard error cannot be told from `chance`, that of a constant answer."""
+    return top1 - chance <= CHANCE_ERRORS * error

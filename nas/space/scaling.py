@@ -55,12 +55,17 @@ def with_input(arch: ArchSpec, resolution: int, channels: int, num_classes: int)
 
 def scale_down(arch: ArchSpec, resolution: int, width: float) -> ArchSpec:
     """Return the search proxy of `arch`: lower resolution, early strides dropped, channels times `width`."""
-    narrow = replace(
+    narrow = scale_width(arch, width)
+    return with_input(narrow, resolution, arch.input_shape.channels, arch.num_classes)
+
+
+def scale_width(arch: ArchSpec, width: float) -> ArchSpec:
+    """Return `arch` with all its channels times `width`, to the nearest multiple of `WIDTH_STEP`; same input."""
+    return replace(
         arch,
         stages=tuple(tuple(_scale_op(op, width) for op in stage) for stage in arch.stages),
         head=_scale_head(arch.head, width),
     )
-    return with_input(narrow, resolution, arch.input_shape.channels, arch.num_classes)
 
 
 def _scale_op(op: Op, width: float) -> Op:

@@ -45,11 +45,11 @@ class SupernetEvaluator:
         self.batch = min(batch, len(images.y_val))
         self.count = self.whole_batches(len(images.y_val))  # images that an accuracy is taken on
 
-        def count_correct(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
+        def is_correct(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
             x = to_input(x, images.mean, images.std, space.input_shape.channels).astype(compute_dtype())
-            return (with_parameters(graph, params)(x, genotype).argmax(-1) == labels).sum()
+            return with_parameters(graph, params)(x, genotype).argmax(-1) == labels
 
-        self._count_correct = jax.jit(count_correct)
+        self._is_correct = jax.jit(is_correct)
         x, y = np.asarray(images.x_val), np.asarray(images.y_val)  # cut on the host, where nothing is compiled
         starts = range(0, self.count, self.batch)
         self._batches = [jax.device_put((x[i : i + self.batch], y[i : i + self.batch])) for i in starts]
@@ -58,16 +58,20 @@ class SupernetEvaluator:
         """Return how many of `images` fill whole batches, one batch at least."""
         return max(1, images // self.batch) * self.batch
 
-    def correct(self, genotype: NDArray[np.int32], limit: int | None = None) -> int:
-        """Return how many images the architecture `genotype` [D] classifies correctly, of all or the first `limit`.
+    def hits(self, genotype: NDArray[np.int32], limit: int | None = None) -> NDArray[np.bool_]:
+        """Return which images the architecture `genotype` [D] classifies correctly, of all or the first `limit`.
 
         `limit` is rounded to whole batches.
         """
         raise_if_stopped()
         batches = self._batches if limit is None else self._batches[: self.whole_batches(limit) // self.batch]
         chosen = jax.device_put(np.asarray(genotype, np.int32))
-        # All batches are dispatched before the first count is waited for.
-        return sum(int(n) for n in [self._count_correct(self.params, chosen, *batch) for batch in batches])
+        # All batches are dispatched before the first result is waited for.
+        return np.concatenate(jax.device_get([self._is_correct(self.params, chosen, *batch) for batch in batches]))
+
+    def correct(self, genotype: NDArray[np.int32], limit: int | None = None) -> int:
+        """Return how many images the architecture `genotype` [D] classifies correctly; `limit` as for `hits`."""
+        return int(self.hits(genotype, limit).sum())
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return the top-1 of genotypes [N, D] as fractions [N]."""

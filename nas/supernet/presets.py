@@ -70,6 +70,7 @@ class Preset:
     optimizer: OptimizerConfig
     retraining: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
     validation_fraction: float = 0.2
+    verdict_gmacs: float = 0.0  # of training that network found and baseline get at most, each; 0: none is trained
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
     xla_options: tuple[tuple[str, int | bool], ...] = ()  # for the programs of the search
@@ -107,10 +108,12 @@ QUICK = Preset(
     proxy_resolution=16,
     proxy_width=0.25,
     optimizer=AdamW(learning_rate=4e-3),
+    verdict_gmacs=150.0,
 )
 STANDARD = replace(
     QUICK,
     name="standard",
+    verdict_gmacs=600.0,
     coarse=StageBudget(steps=400),
     fine=StageBudget(steps=800),
     eval_images=1024,
@@ -128,10 +131,12 @@ PAPER = Preset(
     proxy_width=1.0,
     optimizer=RMSProp.for_batch(1024),
     validation_fraction=0.1,
+    verdict_gmacs=100_000.0,
 )
 SMOKE = replace(
     QUICK,
     name="smoke",
+    verdict_gmacs=0.0,
     coarse=StageBudget(steps=16, updates=1, samples=2, steps_per_dispatch=2, averages=False),
     fine=StageBudget(steps=16, updates=1, samples=2, steps_per_dispatch=2, averages=False),
     batch=16,

@@ -112,7 +112,7 @@ def test_interrupted_searches_end_with_the_bytes_of_an_uninterrupted_one(
 def _check_files(run: Path, settings: SearchConfig) -> None:
     result = load_result(run / "best.json")
     assert load_arch(run / "best.json") == result.arch
-    assert abs(result.latency / result.latency_budget - 1) <= 0.01
+    assert 0.98 <= result.latency / result.latency_budget <= 1
     shared = result.supernet_accuracy
     assert shared and shared.images == 24 and shared.kind.how == SUPERNET
     assert (result.proxy_resolution, result.proxy_width) == (8, 0.5)
@@ -210,7 +210,7 @@ def test_bounds_that_exclude_each_other_are_answered_with_a_proof(settings: Sear
     least = compile_table(space, PARAMS).minimum()[0]
     words = r"on 'pixel6-cpu', no architecture keeps params <= .* and latency_ms >= .* together \(proved"
     with pytest.raises(InvalidInput, match=words):
-        make_plan(replace(settings, latency_ms=high, max_params=int(least * 1.02)))
+        make_plan(replace(settings, latency_ms=high, around=True, max_params=int(least * 1.02)))
 
 
 def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
@@ -224,7 +224,7 @@ def test_bounds_of_which_nothing_is_known_are_answered_with_the_nearest_miss(
     nearest = r"the nearest takes [\d.]+% (more|less) than (\w+ [<>]= [\d.]+) in space"
     words = rf"none found that keeps flash_kb <= .*, nor a proof that there is none: {nearest} 'tiny'; loosen \2"
     with pytest.raises(InvalidInput, match=words):
-        make_plan(replace(settings, latency_ms=high, max_flash_kb=least * 1.02))
+        make_plan(replace(settings, latency_ms=high, around=True, max_flash_kb=least * 1.02))
 
 
 def test_bounds_that_hold_together_are_found(settings: SearchConfig) -> None:
@@ -263,7 +263,7 @@ def test_a_search_satisfies_several_bounds_and_a_forest(settings: SearchConfig, 
     path, most = forest_file(tmp_path, settings)
     settings = replace(settings, forest_bounds=(f"{path}:{most!r}",), minimize=("energy", "flash", path))
     result = search(settings, tmp_path / "run")
-    assert abs(result.latency / result.latency_budget - 1) <= 0.01
+    assert result.latency <= result.latency_budget
     assert result.peak_activation_bytes <= 1024 * (settings.max_memory_kb or 0) * (1 + 1e-9)
     assert result.weight_bytes <= 1024 * (settings.max_flash_kb or 0) * (1 + 1e-9)
     value = float(load_forest(Path(path)).predict([result.arch])[0])

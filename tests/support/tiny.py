@@ -35,6 +35,7 @@ PRESET = replace(
     eval_batch=12,
     front_size=12,
     proxy_width=0.5,
+    verdict_gmacs=0.0,
 )
 
 

@@ -95,6 +95,7 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         latency_model=args.latency_model,
         latency_ms=args.latency_ms[0] if args.latency_ms else None,
         latency_ratio=args.latency_ratio,
+        around=args.around,
         max_params=args.max_params,
         max_macs=args.max_macs,
         max_memory_kb=args.max_memory_kb,

@@ -81,9 +81,12 @@ def _add_constraints(flags: Container) -> None:
     budget = flags.add_mutually_exclusive_group()
     budget.add_argument(
         "--latency", "--latency-ms", dest="latency_ms", type=milliseconds_each, metavar="X",
-        help="latency budget, 4ms or 250us (default: the latency of mobilenetv4-conv-s); one per target",
+        help="most latency allowed, 4ms or 250us (default: that of mobilenetv4-conv-s); one per target",
     )  # fmt: skip
     budget.add_argument("--latency-ratio", type=positive, metavar="X", help="the same, relative to mobilenetv4-conv-s")
+    flags.add_argument(
+        "--around", action="store_true", help="meet the latency within 1 %% on either side instead: joint, reinforce"
+    )
     flags.add_argument("--max-params", type=count, metavar="N", help="hard bound on the parameters: 3M")
     flags.add_argument("--max-macs", type=count, metavar="N", help="hard bound on the MACs: 200M")
     flags.add_argument(

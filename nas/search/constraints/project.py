@@ -99,7 +99,7 @@ def with_search_budget(constraints: Constraints, final: Constraints) -> Constrai
     A view that cannot reach those aims at the nearest that it can reach; `final` are the constraints of the search.
     """
     limits = tuple((table, most) for (table, _), (_, most) in zip(constraints.limits, final.limits, strict=True))
-    return replace(constraints, target=final.target, limits=limits)
+    return replace(constraints, target=final.target, tolerance=final.tolerance, limits=limits, budget=final.budget)
 
 
 def _coarse_genotypes(space: SearchSpace, coarse: SearchSpace, genotypes: Genotypes) -> Genotypes:

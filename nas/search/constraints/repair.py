@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from nas.protocols import Genotype, Genotypes, SearchSpace
 from nas.space.cost_table import CostTable
 
+ROUNDING = 1e-12  # relative: the order in which terms are summed must not decide whether the budget is kept
+
 
 class Scored(Protocol):
     """Anything that gives genotypes [N, D] a cost [N]: a cost table, or a prediction that has none."""
@@ -26,11 +28,13 @@ class Scored(Protocol):
 
 @dataclass(frozen=True)
 class Constraints:
-    """What the final architecture must satisfy: a latency within `tolerance` of `target`, and upper bounds on costs.
+    """What a search aims at: a latency within `tolerance` of `target`, and upper bounds on costs.
 
-    `limits` are bounds on costs that have a table, `predicted_limits` on predictions without one, which
-    nas/search/constraints/project.py keeps by checking them. `surrogate_limits` are tables that follow the predictions
-    roughly, with the same bounds: a policy learns from them, but nothing has to keep them.
+    Where the latency budget is an upper bound, `budget` is that bound, the aim lies just inside it, and an architecture
+    that is faster than the aim may be the answer too; else `budget` is None. `limits` are bounds on costs that have a
+    table, `predicted_limits` on predictions without one, which nas/search/constraints/project.py keeps by checking
+    them. `surrogate_limits` are tables that follow the predictions roughly, with the same bounds: a policy learns from
+    them, but nothing has to keep them.
     """
 
     latency: CostTable
@@ -39,6 +43,7 @@ class Constraints:
     limits: tuple[tuple[CostTable, float], ...] = ()
     surrogate_limits: tuple[tuple[CostTable, float], ...] = ()
     predicted_limits: tuple[tuple[Scored, float], ...] = ()
+    budget: float | None = None
 
     def violation(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return how far genotypes [N, D] are from satisfying the latency and the limits, relative and summed, as [N].
@@ -51,10 +56,26 @@ class Constraints:
 
     def satisfied_by(self, genotypes: Genotypes) -> NDArray[np.bool_]:
         """Return which of the genotypes [N, D] satisfy all constraints, the bounds on predictions too, as [N]."""
-        satisfied = self.violation(genotypes) <= 0
+        return self._predicted_too(genotypes, self.violation(genotypes) <= 0)
+
+    def kept_by(self, genotypes: Genotypes) -> NDArray[np.bool_]:
+        """Return which of the genotypes [N, D] may be the answer: within the budget, and satisfying all else, as [N].
+
+        With a two-sided aim, `budget` None, those are the ones that satisfy all constraints.
+        """
+        if self.budget is None:
+            return self.satisfied_by(genotypes)
+        kept = self.latency.score(genotypes) <= self.budget * (1 + ROUNDING)
+        for table, bound in self.limits:
+            kept &= table.excess(genotypes, bound) <= 0
+        return self._predicted_too(genotypes, kept)
+
+    def _predicted_too(self, genotypes: Genotypes, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of the genotypes [N, D] are `kept` [N] and keep the bounds on predictions, as [N]."""
+        kept = np.array(kept)
         for check, most in self.predicted_limits:
-            satisfied[satisfied] = check.score(genotypes[satisfied]) <= most
-        return np.asarray(satisfied)
+            kept[kept] = check.score(genotypes[kept]) <= most
+        return kept
 
     def ratios(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Return latency over target [N]."""

@@ -1,0 +1,91 @@
+"""The file picks.json of a run: the answer and what is as good within the noise, and how much of its score is luck."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InvalidInput
+from nas.files import dump_json, read_json, write_whole
+
+SCHEMA, VERSION = "nas.picks", 1
+FILE = "picks.json"
+ANSWER = "most accurate"  # the role of the answer
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A network that is as good as the answer within one standard error of the difference, or the answer itself."""
+
+    roles: tuple[str, ...]  # "most accurate" for the answer; "fastest", ..., or none
+    digest: str
+    spec: str  # its file, relative to the run folder
+    latency: float
+    top1: float
+    difference: float  # of the answer's top-1 to this one's, as a fraction
+    difference_error: float  # one standard error of it; 0 for the answer
+    macs: int
+    params: int
+    peak_activation_elements: int
+
+    @property
+    def name(self) -> str:
+        """What it is picked for, as text."""
+        return ", ".join(self.roles) or "as good"
+
+
+@dataclass(frozen=True)
+class Picks:
+    """How the answer of a run was chosen: among how many, how much of its score is luck, and what is as good."""
+
+    accuracy_kind: str
+    images: int  # validation images on which the candidates were compared
+    paired: bool  # whether image by image; else the errors of differences are upper bounds
+    candidates: int  # that keep all bounds, among which it was chosen
+    as_good: int  # of those within one standard error of the answer, without it
+    luck: float | None  # by how much the highest of the scores flatters, as a fraction; None where not known
+    latency_unit: str
+    picks: tuple[Pick, ...]  # the answer first
+
+    @property
+    def expected_top1(self) -> float | None:
+        """The answer's accuracy without the luck of the choice."""
+        return None if self.luck is None else self.picks[0].top1 - self.luck
+
+    @property
+    def luck_note(self) -> str | None:
+        """A sentence on how far the answer's score is to be believed; None where nothing is known."""
+        if self.luck is None or self.candidates < 2:
+            return None
+        top1 = self.picks[0].top1
+        return (
+            f"chosen as the best of {self.candidates:,} scores: about {100 * self.luck:.1f} points of its "
+            f"{100 * top1:.1f} % are luck; expect {100 * (top1 - self.luck):.1f} %"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"schema": SCHEMA, "version": VERSION, **asdict(self), "expected_top1": self.expected_top1}
+
+
+def save_picks(picks: Picks, run: Path) -> None:
+    """Write picks.json into the folder of a run."""
+    write_whole(run / FILE, dump_json(picks.to_dict()))
+
+
+def load_picks(run: Path) -> Picks | None:
+    """Return the picks of a run, None where it has none: it is of an older release, or has not come that far.
+
+    `InvalidInput` where the file was altered.
+    """
+    path = run / FILE
+    if not path.exists():
+        return None
+    data = read_json(path)
+    try:
+        if (data.pop("schema"), data.pop("version")) != (SCHEMA, VERSION):
+            raise KeyError("schema")
+        data.pop("expected_top1")
+        found = [Pick(**{**one, "roles": tuple(one["roles"])}) for one in data.pop("picks")]
+        return Picks(**data, picks=tuple(found))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} does not hold the picks of a search ({error}); run the search again") from error
