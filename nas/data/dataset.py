@@ -139,7 +139,7 @@ def build_dataset(
     for array in arrays:
         if isinstance(array, np.ndarray):
             array.setflags(write=False)
-    notes = tuple(dict.fromkeys((*notes, *_imbalance_note(train.y, class_names), *_alike_note(train.x))))
+    notes = tuple(dict.fromkeys((*notes, *imbalance_note(train.y, class_names), *_alike_note(train.x))))
     digest = digest or _digest(tuple(map(np.asarray, arrays)))
     return Dataset(name, train.x, train.y, test.x, test.y, class_names, digest, augmentation or Augmentation(), notes)
 
@@ -154,7 +154,7 @@ def evenly_spaced(count: int, most: int) -> Indices:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int32))
 
 
-def _imbalance_note(labels: Labels, names: tuple[str, ...]) -> Iterator[str]:
+def imbalance_note(labels: Labels, names: tuple[str, ...]) -> Iterator[str]:
     """Yield the note on classes of very different sizes."""
     counts = np.bincount(labels)
     if counts.max() > IMBALANCE * counts.min():

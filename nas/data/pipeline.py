@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.dataset import Augmentation, Dataset, Images, Labelled, build_dataset
+from nas.data.dataset import STATISTICS_IMAGES, Augmentation, Dataset, Images, Labelled, build_dataset
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing, InputSpec, Signature
 from nas.errors import InvalidInput
@@ -74,6 +74,11 @@ def resolution_notes(dataset: Dataset, resolution: int) -> Iterator[str]:
             yield (
                 f"{small:,} of {len(store.files):,} images have fewer than {resolution} px and are enlarged to it, "
                 "which adds no detail"
+            )
+        if not store.at_side(resolution).kept and len(images) > STATISTICS_IMAGES:
+            yield (
+                f"mean and standard deviation are those of {STATISTICS_IMAGES:,} of the {len(images):,} training "
+                "images, evenly spaced"
             )
     elif resolution != dataset.resolution:
         detail = ", which adds no detail" if resolution > dataset.resolution else ""

@@ -40,6 +40,7 @@ from nas.training.candidates import (
     ranking_table,
     run_halving,
 )
+from nas.training.streaming import is_streamed
 from nas.training.trial import known_curve, train_until
 
 LOST_WORKERS = 3  # how often a trial may lose its worker and go on
@@ -204,7 +205,9 @@ def _runner(
     trials: CandidateTrainings, on_epoch: OnCandidateEpoch, workers: int, address: str | None
 ) -> Iterator[TuneRunner]:
     """Yield a runner on a cluster of its own, which ends with the context."""
-    with Cluster(workers, address=address, payload_bytes=trials.data.x_train.nbytes) as cluster:
+    images = trials.data.x_train
+    sent = 0 if is_streamed(images) else images.nbytes  # workers read files themselves where these are too many
+    with Cluster(workers, address=address, payload_bytes=sent) as cluster:
         yield TuneRunner(cluster, trials, on_epoch)
 
 

@@ -15,6 +15,7 @@ from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.arch import ArchSpec
 from nas.data import Dataset, at_resolution, signature
+from nas.data.dataset import imbalance_note
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.protocols import Cost
@@ -158,6 +159,8 @@ class SearchPlan:
         """Yield notes on the predictions for `arch`: energy, bounded forests, what the latency model does not know."""
         if self.settings.max_energy_mj is not None:
             yield f"predicted energy: {energy_model(self.settings).predict_mj(arch):.4g} mJ a batch"
+        if self.settings.fit is not None:  # runs of release 0.1 end with the notes that it wrote
+            yield from imbalance_note(self.dataset.y_train, self.dataset.class_names)
         yield from (bound.remark(arch) for bound in self.forests)
         if caution := self.model.caution(arch):
             yield caution

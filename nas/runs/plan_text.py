@@ -1,5 +1,7 @@
 """Plans as text: the lines that are printed before a run starts, and stored in experiment.json."""
 
+from itertools import chain
+
 from nas.data import resolution_notes
 from nas.runs.evaluators import evaluator_source
 from nas.runs.multi_target_settings import MultiTargetConfig
@@ -73,7 +75,9 @@ def _constraints(plan: SearchPlan) -> list[str]:
     lines += [bound.description for bound in plan.forests]
     if plan.settings.minimize:
         lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(plan.settings.minimize)}")
-    notes = (*plan.dataset.notes, *resolution_notes(plan.dataset, plan.proxy_resolution))
+    data = plan.dataset
+    sides = [plan.proxy_resolution] + [plan.settings.resolution] * (data.framing is not None)
+    notes = dict.fromkeys((*data.notes, *chain.from_iterable(resolution_notes(data, side) for side in sides)))
     return lines + [f"data note: {note}" for note in notes]
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from nas.data import image_files as image_files_module
 from nas.data.framing import read_image
 from nas.data.input_spec import Framing
 from nas.errors import InvalidInput
+from nas.runs.settings import SearchConfig
 
 CLASSES = ("bolt", "nut", "washer")
 
@@ -282,3 +284,11 @@ def test_augmentation_and_class_weights_replace_those_of_the_data(tmp_path: Path
     assert (dataset.augmentation.shift_px_fraction, dataset.augmentation.flip) == (0, True)
     np.testing.assert_allclose(dataset.class_weights, [7 / 6, 7 / 9, 7 / 6])
     assert np.mean(np.array(dataset.class_weights)[dataset.y_train]) == pytest.approx(1)
+
+
+def test_settings_of_release_0_1_state_no_fit_and_keep_its_reading() -> None:
+    stored = {name: value for name, value in asdict(SearchConfig()).items() if name not in asdict(Preparation())}
+    old = SearchConfig.from_dict(stored)
+    assert old.preparation == Preparation(fit=None) and SearchConfig().preparation == Preparation()
+    padded = SearchConfig.from_dict(asdict(replace(old, fit="pad", flip=True)))
+    assert padded.preparation == Preparation("pad", flip=True)

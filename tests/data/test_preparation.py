@@ -109,7 +109,8 @@ def test_at_resolution_keeps_the_rest() -> None:
     dataset = small(channels=3)
     larger = at_resolution(dataset, 12)
     assert larger.x_train.shape == (12, 12, 12, 3) and larger.resolution == 12 and larger.digest != dataset.digest
-    assert larger.notes == ("resized from 6 to 12 pixels",)
+    assert larger.notes == ("resized from 6 to 12 pixels, which adds no detail",)
+    assert at_resolution(dataset, 3).notes == ("resized from 6 to 3 pixels",)
     assert at_resolution(dataset, 6) is dataset
 
 

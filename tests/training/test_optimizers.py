@@ -71,10 +71,11 @@ def test_smoothed_cross_entropy_is_that_of_the_smoothed_target(
     logits, labels = rng.normal(size=(n, classes)), rng.integers(classes, size=n)
     target = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    expected = -(target * log_p).sum(1).mean()
-    assert float(smoothed_cross_entropy(jnp.asarray(logits), jnp.asarray(labels), smoothing)) == pytest.approx(
-        expected, rel=1e-5
-    )
+    losses, weights = -(target * log_p).sum(1), tuple(rng.uniform(0.1, 5, classes).tolist())
+    given = jnp.asarray(logits), jnp.asarray(labels), smoothing
+    assert float(smoothed_cross_entropy(*given)) == pytest.approx(losses.mean(), rel=1e-5)
+    weighted = (losses * np.array(weights)[labels]).mean()
+    assert float(smoothed_cross_entropy(*given, weights)) == pytest.approx(weighted, rel=1e-5)
 
 
 def test_running_average_of_a_constant_is_the_constant_and_of_a_jump_soon_the_new_value() -> None:
