@@ -1,28 +1,37 @@
 """The terminal: the console that results are printed to, its tables, and numbers with their units as text."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from typing import IO
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
+
+from nas.report.terminal_table import FittedTable, columns
 
 PLAIN_WIDTH = 200  # columns where the output is no terminal: wide enough that no table folds
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """Return the console for results; it never colours or wraps what goes into a file or a pipe."""
+    """Return the console for results; it never colours what goes into a file or a pipe, nor wraps it before COLUMNS."""
     plain = Console(file=file, highlight=False)
-    return plain if plain.is_terminal else Console(file=file, highlight=False, width=PLAIN_WIDTH)
+    asked = os.environ.get("COLUMNS", "")
+    width = int(asked) if asked.isdecimal() and int(asked) else PLAIN_WIDTH
+    return plain if plain.is_terminal else Console(file=file, highlight=False, width=width)
 
 
-def aligned_table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
-    """Return an empty table with columns of text, then of numbers."""
-    table = Table(title=title, title_justify="left")
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
+def aligned_table(
+    title: str, left: Iterable[str], right: Iterable[str], drop: Mapping[str, int] | None = None
+) -> FittedTable:
+    """Return an empty table with columns of text, which may fold, then of numbers; `drop` says which go first."""
+    left = list(left)
+    return FittedTable(title, columns(left, right, drop, fold=left))
+
+
+def show_whole(lines: Iterable[str], file: IO[str] | None = None) -> None:
+    """Print lines that are neither wrapped nor cut, so that they can be copied: commands and paths."""
+    for line in lines:
+        console(file).print(Text(line), soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

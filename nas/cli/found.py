@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.cli.console import console
+from nas.cli.console import console, show_whole
 from nas.cli.output import print_json
-from nas.cli.tables.search_result import accuracy_text, print_multi_target, summary
+from nas.cli.tables.search_result import accuracy_text, print_multi_target, print_summary
 from nas.files import read_json
 from nas.records.class_accuracy import ClassAccuracy
 from nas.records.networks import UNIVERSAL
@@ -21,7 +21,7 @@ def show_result(args: argparse.Namespace, result: Result, run: Path, chosen_by: 
     if args.json:
         print_json(result_json(result, run))
     else:
-        console().print(summary(result, run, chosen_by))
+        print_summary(result, run, console(), chosen_by)
 
 
 def show_multi_target(args: argparse.Namespace, found: "MultiTargetResult", run: Path) -> None:
@@ -53,12 +53,12 @@ def show_training(args: argparse.Namespace, accuracy: Accuracy, out: Path) -> No
     if args.json:
         print_json(training_json(out))
         return
-    print(f"test top-1 {accuracy_text(accuracy)}")
+    lines = [f"test top-1 {accuracy_text(accuracy)}"]
     if by_class := ClassAccuracy.stated_by(read_json(out / "train.json")):
-        print(f"balanced accuracy {by_class.balanced:.2%}; lowest: {by_class.lowest()} images")
-    print(f"of: {accuracy.kind.label()}")
-    print(f"wrote {out}/arch.json, weights.safetensors, train.json")
-    print(f"next: nas compare {out} --targets edgetpu")
+        lines.append(f"balanced accuracy {by_class.balanced:.2%}; lowest: {by_class.lowest()} images")
+    lines.append(f"of: {accuracy.kind.label()}")
+    console().print("\n".join(lines), markup=False)
+    show_whole([f"wrote {out}/arch.json, weights.safetensors, train.json", f"next: nas compare {out}"])
 
 
 def training_json(out: Path) -> dict[str, Any]:

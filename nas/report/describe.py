@@ -187,6 +187,7 @@ def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
             "aliases": list(target.aliases),
             "unit": target.unit,
             "dtype": target.dtype,
+            "batch": target.batch,
             "ridge_point": target.ridge_point,
             "figures": {name: _plain(vars(value)) for name, value in target.sourced_values.items()},
         }

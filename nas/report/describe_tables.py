@@ -1,58 +1,71 @@
-"""Costs of a network per kernel, the reference networks and the targets, as rich tables for a terminal."""
+"""Costs of a network per kernel, the reference networks and the targets, as tables for a terminal."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.table import Table
-
 from nas.ops import Shape
 from nas.report.describe import Description
+from nas.report.terminal_table import FittedTable, columns, short_number, unit_text
+
+BYTES = ("B", "KiB", "MiB", "GiB")
 
 
-def description_table(description: Description) -> Table:
+def description_table(description: Description) -> FittedTable:
     """Return the description as a table: a row per kernel, then the launch overhead and the total."""
-    table = _empty_table(
+    unit = unit_text(description.unit, description.batch)
+    table = FittedTable(
         f"{description.name} on {description.target}, {_shape(description.input_shape)}, "
         f"{description.num_classes:,} classes" + (f", batch of {description.batch}" if description.batch > 1 else ""),
-        ("kernel", "kind", "in", "out", "k/s"),
-        ("MACs", "bytes", "MACs/byte", "bound", description.unit, "share"),
+        columns(
+            ("kernel", "kind", "in", "out", "k/s"),
+            ("MACs", "bytes", "MACs/byte", "bound", unit, "share"),
+            {"in": 6, "MACs/byte": 5, "k/s": 4, "bytes": 3, "out": 2, "bound": 1},
+            fold=("kernel",),
+        ),
     )
     for row in description.kernels:
         intensity = "-" if row.macs_per_byte is None else f"{row.macs_per_byte:.1f}"
         table.add_row(
             row.name, row.kind, _shape(row.in_shape), _shape(row.out_shape), f"{row.kernel_size}/{row.stride}",
-            f"{row.macs:,}", f"{row.bytes:,.0f}", intensity, row.bound, f"{row.latency:.4f}", f"{row.share:.1%}",
+            short_number(row.macs), bytes_text(row.bytes), intensity, row.bound, f"{row.latency:.4f}",
+            f"{row.share:.1%}",
         )  # fmt: skip
     table.add_section()
     if overhead := description.launch_overhead:
         table.add_row("launch overhead", *[""] * 8, f"{overhead:.4f}", f"{overhead / description.latency:.1%}")
-    moved = f"{sum(row.bytes for row in description.kernels):,.0f}"
-    table.add_row(
-        "total", *[""] * 4, f"{description.macs * description.batch:,}", moved, "", "", f"{description.latency:.4f}", ""
-    )
+    moved = bytes_text(sum(row.bytes for row in description.kernels))
+    macs = short_number(description.macs * description.batch)
+    table.add_row("total", *[""] * 4, macs, moved, "", "", f"{description.latency:.4f}", "")
     table.caption = (
-        f"{description.params:,} parameters, {description.weight_bytes:,.0f} bytes of weights, "
-        f"at most {description.peak_activation_bytes:,.0f} bytes of activations at once"
+        f"{description.params:,} parameters, {bytes_text(description.weight_bytes)} of weights, "
+        f"at most {bytes_text(description.peak_activation_bytes)} of activations at once"
     ) + (f"\n{description.caution}" if description.caution else "")
     return table
 
 
-def zoo_table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Return the rows of `zoo_rows` as a rich table."""
-    table = _empty_table("reference networks", ("name", "paper"), ("px", "parameters", "MACs", "ImageNet top-1 %"))
+def zoo_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
+    """Return the rows of `zoo_rows` as a table."""
+    table = FittedTable(
+        "reference networks",
+        columns(("name", "paper"), ("px", "parameters", "MACs", "ImageNet top-1 %"), {"paper": 1}),
+    )
     for row in rows:
-        counts = f"{row['params']:,}", f"{row['macs']:,}"
+        counts = short_number(row["params"]), short_number(row["macs"])
         name = row["name"] if row["width"] == 1 else f"{row['name']} (at width {row['width']:g})"
         table.add_row(name, row["url"], str(row["resolution"]), *counts, f"{row['top1_percent']:.1f}")
     return table
 
 
-def target_table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Return the rows of `target_rows` as a rich table; sources are in the JSON form and in the files only."""
-    table = _empty_table(
+def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
+    """Return the rows of `target_rows` as a table; sources are in the JSON form and in the files only."""
+    table = FittedTable(
         "targets",
-        ("name", "unit", "type"),
-        ("GMACs/s", "GB/s", "ridge point", "published", "launch ms", "us/kernel", "confidence"),
+        columns(
+            ("name", "unit", "type"),
+            ("latency of", "GMACs/s", "GB/s", "ridge point", "published", "launch ms", "us/kernel", "confidence"),
+            {"published": 6, "us/kernel": 5, "launch ms": 4, "confidence": 3, "unit": 2, "ridge point": 1},
+            fold=("name", "unit"),
+        ),
     )
     for row in rows:
         values = row["figures"]
@@ -61,6 +74,7 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> Table:
             " = ".join([row["name"], *row["aliases"]]),
             row["unit"],
             row["dtype"],
+            f"{row['batch']} image{'s' if row['batch'] > 1 else ''}",
             f"{values['peak_gmacs_per_s']['value']:,g}",
             f"{values['bandwidth_gb_per_s']['value']:,g}",
             f"{row['ridge_point']:.1f}",
@@ -70,15 +84,13 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
+def bytes_text(count: float) -> str:
+    """Return a number of bytes for a reader: "3.60 MiB", "735 KiB", "312 B"."""
+    power = 0
+    while count >= 1023.5 and power < len(BYTES) - 1:
+        count, power = count / 1024, power + 1
+    return f"{count:.{0 if power == 0 or count >= 99.95 else 1}f} {BYTES[power]}"
+
+
 def _shape(shape: Shape) -> str:
     return "x".join(str(size) for size in shape)
-
-
-def _empty_table(title: str, left: Iterable[str], right: Iterable[str]) -> Table:
-    """Return an empty rich table with columns of text, then of numbers."""
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    for name in left:
-        table.add_column(name, overflow="fold")
-    for name in right:
-        table.add_column(name, justify="right", overflow="fold")
-    return table

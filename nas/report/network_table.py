@@ -1,6 +1,5 @@
-"""One network block by block with its costs on one device, as a rich table for a terminal."""
+"""One network block by block with its costs on one device, as a table for a terminal."""
 
-from rich.table import Table
 from rich.text import Text
 
 from latency_models.roofline import Roofline
@@ -8,6 +7,7 @@ from nas.arch import ArchSpec
 from nas.ops import Kernel, Kind
 from nas.report.network_blocks import HEAD, NetworkBlock, name_in_block
 from nas.report.network_summary import BlockCost, block_costs, title, totals_text
+from nas.report.terminal_table import Column, FittedTable, short_number, unit_text
 
 KIND_STYLES: dict[Kind, str] = {
     "conv": "bright_cyan", "pointwise": "bright_blue", "depthwise": "green", "dense": "white", "matmul": "magenta",
@@ -17,15 +17,14 @@ BAR_WIDTH = 10  # characters
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def network_table(arch: ArchSpec, model: Roofline) -> Table:
-    """Return the network as a rich table: a row per block with its kernels in colour, its share of MACs and of time."""
+def network_table(arch: ArchSpec, model: Roofline) -> FittedTable:
+    """Return the network as a table: a row per block with its kernels in colour, its share of MACs and of time."""
     costs = block_costs(arch, model)
     largest = max(max(cost.macs_share, cost.time_share) for cost in costs)
-    table = Table(title=title(arch, model), title_justify="left", caption_justify="left", pad_edge=False)
-    for name in ("stage", "block", "kernels", "output"):
-        table.add_column(name, overflow="fold")
-    for name in ("MACs", "of MACs", model.unit, "of time"):
-        table.add_column(name, justify="right" if name in ("MACs", model.unit) else "left", no_wrap=True)
+    left = [Column("stage"), Column("block", fold=True), Column("kernels", fold=True), Column("output", drop=2)]
+    right = [Column("MACs", True, drop=1), Column("of MACs", drop=3)]
+    unit = Column(unit_text(model.unit, model.batch), True)
+    table = FittedTable(title(arch, model), [*left, *right, unit, Column("of time")])
     stage = ""
     for cost in costs:
         block = cost.block
@@ -38,7 +37,7 @@ def network_table(arch: ArchSpec, model: Roofline) -> Table:
             Text(short_description(block)),
             kernel_labels(cost),
             shape,
-            f"{cost.macs / 1e6:,.2f} M",
+            short_number(cost.macs),
             bar(cost.macs_share, largest),
             f"{cost.time:.4f}",
             bar(cost.time_share, largest),

@@ -60,7 +60,7 @@ def test_latencies_on_an_abstract_device_are_ratios() -> None:
 
 def test_tables_show_the_numbers() -> None:
     shown = text_of(description_table(describe(reference("mobilenetv4-conv-s"), load_target("edgetpu").model())))
-    for number in ("3,774,024 parameters", "186,005,568", "0.7003", "launch overhead", "224x224x3", "head.classifier"):
+    for number in ("3,774,024 parameters", "186 M", "0.7003", "launch overhead", "224x224x3", "head.classifier"):
         assert number in shown
     large = describe(reference("mobilenetv4-conv-l"), load_target("coral-edgetpu").model())
     assert "lower bound" in text_of(description_table(large))
@@ -70,7 +70,7 @@ def test_the_lists_hold_every_member() -> None:
     networks, targets = zoo_rows(ZOO), target_rows(list_targets())
     json.dumps([networks, targets], allow_nan=False)
     zoo_text, target_text = text_of(zoo_table(networks)), text_of(target_table(targets))
-    assert all(name in zoo_text for name in ZOO) and "37,764,624" in zoo_text
+    assert all(name in zoo_text for name in ZOO) and "37.8 M" in zoo_text
     assert all(target.name in target_text for target in list_targets())
     edgetpu = next(row for row in targets if "edgetpu" in row["aliases"])
     assert edgetpu["figures"]["floor_ms"]["value"] == 0.61 and edgetpu["figures"]["floor_ms"]["source"]

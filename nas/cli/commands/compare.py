@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nas.cli.console import console
+from nas.cli.console import console, show_whole
 from nas.cli.output import print_json
 from nas.compare.compare import compare, ridge_candidates
 from nas.compare.files import to_json, write
@@ -31,5 +31,6 @@ def run(args: argparse.Namespace) -> None:
     out = console()
     for table in tables(comparison):
         out.print(table)
-    for line in (*comparison.notes, *lines):
-        out.print(line, markup=False)
+    for note in comparison.notes:
+        out.print(note, markup=False)
+    show_whole(lines)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from nas.cli.console import console
+from nas.cli.console import console, show_whole
 from nas.cli.folders import run_folder
 from nas.cli.live import LiveReporter
 from nas.cli.signals import interruptible
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     console().print(finalists_table([asdict(row) for row in rows]))
     for line in table_notes(rows, trainings):
         console().print(line, markup=False)
-    console().print(f"wrote {out}/finalists.csv, curves and weights in {out}/trials", markup=False)
+    show_whole([f"wrote {out}/finalists.csv", f"wrote {out}/trials: curves and weights"])
 
 
 def _progress(candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter: LiveReporter) -> OnCandidateEpoch:

@@ -5,18 +5,16 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
 from latency_models.measurement_table import is_table, read_table
 from nas.arch import ArchSpec
-from nas.cli.console import aligned_table, console
+from nas.cli.console import aligned_table, console, show_whole
 from nas.cli.live import LiveReporter
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, measure, spread_caution
 from nas.records.networks import arch_of, is_run, is_training
 from nas.registry import RUNTIMES, load
+from nas.report.terminal_table import FittedTable
 from nas.zoo import is_reference
 
 
@@ -41,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         shown.print(caution, markup=False)
     one = rows[0]
     shown.print(f"{one.versions}; threads: {one.threads}; images per run: {one.batch}; {one.machine}", markup=False)
-    shown.print(f"wrote {out}", markup=False)
+    show_whole([f"wrote {out}", f"next: nas calibrate {out} --name NAME"])
 
 
 def networks(texts: Sequence[str], out: Path) -> Iterator[tuple[str, ArchSpec]]:
@@ -70,9 +68,9 @@ def _spec_file(text: str) -> str:
     return os.path.join(text, name) if name else text
 
 
-def measurement_table(rows: Sequence[BenchmarkRow]) -> Table:
-    """Return the rows as a rich table."""
+def measurement_table(rows: Sequence[BenchmarkRow]) -> FittedTable:
+    """Return the rows as a table."""
     table = aligned_table("latency on this host", ("network",), ("latency ms", "spread"))
     for row in rows:
-        table.add_row(Text(row.arch), f"{row.latency_ms:.3f}", f"{row.spread:.1%}")
+        table.add_row(row.arch, f"{row.latency_ms:.3f}", f"{row.spread:.1%}")
     return table

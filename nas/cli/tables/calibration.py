@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from latency_models.calibration.calibrate import CalibrationReport
 from latency_models.calibration.fit import efficiencies
 from nas.cli.console import aligned_table
 from nas.ops import KINDS
+from nas.report.terminal_table import FittedTable
 
 NO_MACS = ("pool", "elementwise")  # kinds of kernels that do not multiply
 WORST = 5  # residuals that are shown
@@ -41,7 +41,7 @@ def calibration_tables(report: CalibrationReport, path: Path) -> Group:
     return Group(*parts, Text("\n".join(lines)))
 
 
-def _rates(report: CalibrationReport) -> Table:
+def _rates(report: CalibrationReport) -> FittedTable:
     model, calibration = report.model, report.target.calibration
     assert calibration is not None
     table = aligned_table(f"{report.target.name}: rates that kernels reach", ("kind",), ("GMACs/s", "GB/s"))
@@ -53,7 +53,7 @@ def _rates(report: CalibrationReport) -> Table:
     return table
 
 
-def _scores(report: CalibrationReport) -> Table:
+def _scores(report: CalibrationReport) -> FittedTable:
     table = aligned_table(
         "latency of networks left out of the fit", ("form",), ("Spearman", "Kendall", "MAPE %", "within 10 %")
     )
@@ -63,7 +63,7 @@ def _scores(report: CalibrationReport) -> Table:
     return table
 
 
-def _energy(report: CalibrationReport) -> Table:
+def _energy(report: CalibrationReport) -> FittedTable:
     energy = report.energy
     assert energy is not None
     table = aligned_table(f"energy of {energy.networks} networks, left out", ("form",), ("Spearman", "MAPE %"))
@@ -81,7 +81,7 @@ def _energy_line(report: CalibrationReport) -> list[str]:
     return [f"energy: {watts}, {picojoules}, {energy.pj_per_byte:.4g} pJ per byte"]
 
 
-def _residuals(report: CalibrationReport) -> Table:
+def _residuals(report: CalibrationReport) -> FittedTable:
     table = aligned_table("worst residuals", ("network",), ("measured ms", "fitted ms", "left out, error %"))
     for row in report.residuals[:WORST]:
         table.add_row(row.name, f"{row.measured_ms:.4g}", f"{row.fitted_ms:.4g}", f"{row.left_out_percent:+.1f}")

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from nas.cli.console import aligned_table, latency_text
 from nas.errors import InvalidInput
+from nas.report.terminal_table import FittedTable
 
 NUMBERS = {
     "place": int, "latency": float, "supernet_top1": float, "alone_top1": float, "epochs": int, "supernet_place": int,
@@ -26,10 +25,13 @@ def read_finalists(path: Path) -> list[dict[str, Any]]:
         raise InvalidInput(f"{path} is no table of finalists ({error}); train them again: nas finalists") from error
 
 
-def finalists_table(rows: Sequence[Row]) -> Table:
+def finalists_table(rows: Sequence[Row]) -> FittedTable:
     """Return the finalists, a row each, best first."""
     found = aligned_table(
-        "finalists trained alone", ["place", "network", "state"], ["epochs", "latency", "supernet", "alone", "gained"]
+        "finalists trained alone",
+        ["place", "network", "state"],
+        ["epochs", "latency", "supernet", "alone", "gained"],
+        {"gained": 2, "epochs": 1},
     )
     for row in rows:
         found.add_row(

@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 
-from rich.table import Table
-from rich.text import Text
-
 from nas.cli.console import aligned_table, latency_text
+from nas.cli.models import images_in_latency
+from nas.report.terminal_table import FittedTable, unit_text
 from nas.runs.listing import Run
 
 
-def runs_table(runs: Sequence[Run]) -> Table:
+def runs_table(runs: Sequence[Run]) -> FittedTable:
     """Return the runs, a row each."""
-    table = aligned_table("runs", ("run", "kind", "state", "target", "preset", "at"), ("best latency", "best top-1"))
+    drop = {"preset": 4, "kind": 3, "at": 2, "target": 1}
+    words = ("run", "kind", "state", "target", "preset", "at")
+    table = aligned_table("runs", words, ("best latency", "best top-1"), drop)
     for run in runs:
-        latency = "-" if run.latency is None else latency_text(run.latency, run.latency_unit)
-        words = (run.path, run.kind, run.state, run.target or "-", run.preset or "-", place(run))
-        table.add_row(*map(Text, words), latency, "-" if run.top1 is None else f"{run.top1:.1%}")
+        unit = unit_text(run.latency_unit, images_in_latency(run.target or ""))
+        latency = "-" if run.latency is None else latency_text(run.latency, unit)
+        texts = (run.path, run.kind, run.state, run.target or "-", run.preset or "-", place(run))
+        table.add_row(*texts, latency, "-" if run.top1 is None else f"{run.top1:.1%}")
     return table
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from nas.cli.console import aligned_table, latency_text
+from nas.cli.models import images_in_latency
 from nas.records.networks import UNIVERSAL
 from nas.records.results import Accuracy, Result
+from nas.report.terminal_table import Column, FittedTable, short_number, unit_text
 from nas.runs.multi_target import MultiTargetResult
 
 FILES = (
@@ -25,17 +26,24 @@ FILES = (
 )
 
 
-def summary(result: Result, run: Path, chosen_by: str | None = None) -> Table:
+def print_summary(result: Result, run: Path, out: Console, chosen_by: str | None = None) -> None:
+    """Print what a search found, and the commands that go on from there, each in a line that can be copied."""
+    out.print(summary(result, run, chosen_by))
+    for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(result, run))):
+        out.print(Text(line), soft_wrap=True)
+
+
+def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTable:
     """Return what a search found as a table of two columns; `chosen_by` says what chose it where no policy did."""
     accuracy, shared, gap = result.accuracy, result.supernet_accuracy, result.latency / result.latency_budget - 1
     entropy = f"policy entropy {result.policy_entropy:.0%} of uniform"
     converged = "converged" if result.converged else "not converged"
-    table = Table(title=f"found in {result.space} for {result.target}", title_justify="left", show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    columns = (Column("what"), Column("value", fold=True))
+    table = FittedTable(f"found in {result.space} for {result.target}", columns, heading=False)
+    unit = unit_text(result.latency_unit, images_in_latency(result.target))
     rows = [
-        ("predicted latency", f"{latency_text(result.latency, result.latency_unit)} ({result.latency_model})"),
-        ("latency budget", f"{latency_text(result.latency_budget, result.latency_unit)}, gap {gap:+.2%}"),
+        ("predicted latency", f"{latency_text(result.latency, unit)} ({result.latency_model})"),
+        ("latency budget", f"{latency_text(result.latency_budget, unit)}, gap {gap:+.2%}"),
         ("MACs, parameters", f"{result.macs:,}, {result.params:,}"),
         (
             "memory",
@@ -46,11 +54,10 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> Table:
         *([("in the supernet", accuracy_text(shared))] if shared not in (None, accuracy) else []),
         ("search", f"{chosen_by or f'{converged}, {entropy}'}, seed {result.seed}"),
         *(("note", note) for note in result.notes),
-        *((str(run / name), words) for name, words in FILES if (run / name).exists()),
-        *(("next", command) for command in next_commands(result, run)),
+        *((name, words) for name, words in FILES if (run / name).exists()),
     ]
     for name, value in rows:
-        table.add_row(Text(name), Text(value))
+        table.add_row(Text(name, style="bold"), Text(value))
     return table
 
 
@@ -74,39 +81,42 @@ def print_multi_target(found: MultiTargetResult, run: Path, out: Console) -> Non
     """Print the summary of one target, or a table of several and the accuracy gap of one network for all."""
     if len(found.results) == 1:
         result = next(iter(found.results.values()))
-        out.print(summary(result, run, chosen_by=None if result.policy_entropy else "the best that was evaluated"))
+        print_summary(result, run, out, chosen_by=None if result.policy_entropy else "the best that was evaluated")
         return
     out.print(results_table(found.results))
     folders = list(found.folders.values())
     if found.universal is not None:
         out.print(regrets_table(found.regrets, found.results))
-    for folder in folders:
-        out.print(f"wrote {folder}: best.json, front.csv, evaluated.csv, report.html", markup=False)
+    lines = [f"wrote {folder}: best.json, front.csv, evaluated.csv, report.html" for folder in folders]
     if found.universal is not None:
         folders.append(run / UNIVERSAL)
-        out.print(f"wrote {folders[-1]}: best.json, report.html; {run / 'universal.json'}: the regrets", markup=False)
-    out.print(f"next: nas compare {' '.join(map(str, folders))} --targets {','.join(found.results)}")
+        lines += [f"wrote {folders[-1]}: best.json, report.html", f"wrote {run / 'universal.json'}: the regrets"]
+    lines.append(f"next: nas compare {' '.join(map(str, folders))} --targets {','.join(found.results)}")
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)
 
 
-def results_table(results: Mapping[str, Result]) -> Table:
+def results_table(results: Mapping[str, Result]) -> FittedTable:
     """Return the network found for each target, a row each."""
-    table = aligned_table("found", ("target",), ("latency", "latency budget", "proxy top-1 %", "MACs", "parameters"))
+    drop = {"parameters": 3, "MACs": 2, "latency budget": 1}
+    numbers = ("latency", "latency budget", "proxy top-1 %", "MACs", "parameters")
+    table = aligned_table("found", ("target",), numbers, drop)
     for name, result in results.items():
         top1 = f"{100 * result.accuracy.top1:.2f} +- {100 * result.accuracy.standard_error:.2f}"
-        latency_budget = latency_text(result.latency_budget, result.latency_unit)
-        latency = latency_text(result.latency, result.latency_unit)
-        table.add_row(name, latency, latency_budget, top1, f"{result.macs:,}", f"{result.params:,}")
+        unit = unit_text(result.latency_unit, images_in_latency(result.target))
+        latencies = latency_text(result.latency, unit), latency_text(result.latency_budget, unit)
+        table.add_row(name, *latencies, top1, short_number(result.macs), short_number(result.params))
     return table
 
 
-def regrets_table(data: Mapping[str, Any], results: Mapping[str, Result]) -> Table:
+def regrets_table(data: Mapping[str, Any], results: Mapping[str, Result]) -> FittedTable:
     """Return the table of regrets per target, in points of top-1: specialists, then the network for all."""
 
     def cell(row: Mapping[str, Any], target: str) -> str:
         latency = latency_text(row["latency"][target], results[target].latency_unit)
         if not row["keeps_bounds"][target]:
-            return f"over, {latency}"
-        return f"{100 * row['regret'][target]:.2f}{'*' if row['on_front'][target] else ''} at {latency}"
+            return f"over,\n{latency}"
+        return f"{100 * row['regret'][target]:.2f}{'*' if row['on_front'][target] else ''}\nat {latency}"
 
     targets = data["targets"]
     table = aligned_table("regret in points of top-1", ("network",), ("top-1 %", *targets, "worst"))
