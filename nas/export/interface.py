@@ -1,7 +1,7 @@
 """What an exported model takes and gives, told to programs: metadata, labels.txt, preprocessor_config.json."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from nas.data.input_spec import InputSpec, Signature
 from nas.errors import InvalidInput
 from nas.files import dump_json
 
+PREDICT = "predict.py"  # the program that names the classes of images
 PILLOW_BILINEAR = 2  # PIL.Image.Resampling.BILINEAR, the number that preprocessor_config.json has for it
 RANGES = {
     "float32": "pixels 0 to 255, divided by 255, less the mean, divided by the std",
@@ -107,11 +108,17 @@ def preprocessor_config(spec: InputSpec, interface: Interface) -> dict[str, Any]
     return by_fit[spec.fit] | common
 
 
-def companions(signature: Signature | None, interface: Interface) -> dict[str, str]:
-    """Return the files that stand beside a model, name -> content; none where the signature is not known."""
+def companions(
+    signature: Signature | None, interface: Interface, script: Callable[[], str] | None = None
+) -> dict[str, str]:
+    """Return the files that stand beside a model, name -> content; none where the signature is not known.
+
+    `script` writes predict.py (nas.export.predict.script), where the format has one.
+    """
     if signature is None:
         return {}
     return {
+        **({} if script is None else {PREDICT: script()}),
         "labels.txt": labels_text(signature.class_names),
         "preprocessor_config.json": dump_json(preprocessor_config(signature.input, interface)),
     }

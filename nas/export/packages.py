@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 from nas.errors import InvalidInput
 
+PYPI_NAMES = {"ai_edge_litert": "ai-edge-litert"}  # of packages whose import has another name
 INSTALL = "pip install '.[export]' in the folder of this project"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nas.export.interface import Interface, check_signature, companions, files_b
 from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import need
+from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata
 from nas.export.weights import checked_weights, difference, logits, weights_messages
 
@@ -28,7 +30,8 @@ TOLERANCE = 0.3  # largest root mean square of y - y* relative to that of y*; ro
 class QuantisedFile:
     """An int8 file format: the packages that write and run it, and functions for both."""
 
-    packages: tuple[str, ...]  # as imported
+    form: str  # name of the format
+    packages: tuple[str, ...]  # as imported, the one that runs it last
     runtime_name: str
     interface: Interface
     check: Callable[[ArchSpec], None]  # `InvalidInput` for a network that the format cannot hold
@@ -55,7 +58,8 @@ class QuantisedFile:
         check_signature(signature, arch)
         pixels = options.uint8_input
         interface = self.interface.of_pixels() if pixels else self.interface
-        beside = files_beside(out, companions(signature, interface))
+        script = partial(predict_script, self.form, out.name, self.packages[-1])
+        beside = files_beside(out, companions(signature, interface, script))
         check_new_files(out, *beside)
         weights, known = checked_weights(arch, weights, provenance)
         known |= calibration.provenance()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from nas.export.interface import Interface, check_signature, companions, files_b
 from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import INSTALL, installed, need
+from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata
 from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
 from nas.files import dump_json
@@ -29,6 +31,7 @@ SCALED_LOGITS = 10.0  # up to here logits are those of a network in use, and the
 class SingleFile:
     """A file format: the package that writes it, the one that runs it, and functions for both."""
 
+    form: str  # name of the format
     writer: str
     runtime: str
     runtime_name: str
@@ -55,7 +58,8 @@ class SingleFile:
         need(self.writer)
         check_signature(signature, arch)
         interface = self.interface_with(options)
-        beside = files_beside(out, companions(signature, interface))
+        script = partial(predict_script, self.form, out.name, self.runtime)
+        beside = files_beside(out, companions(signature, interface, script))
         separate = [out.with_name(f"{out.name}.json")] if self.metadata_beside else []
         check_new_files(out, *beside, *separate)
         weights, known = checked_weights(arch, weights, provenance)

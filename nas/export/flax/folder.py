@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from nas.export.card import model_card
 from nas.export.folders import atomic_folder, check_new_folder
 from nas.export.interface import Interface, check_signature, companions, input_metadata
 from nas.export.options import DEFAULT, FileOptions
+from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata
 from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
 from nas.files import write_whole
@@ -61,7 +63,8 @@ def export(
     weights, known = checked_weights(arch, weights, provenance)
     check_new_folder(out)
     interface = INTERFACE.of_pixels() if options.uint8_input else INTERFACE
-    beside = companions(signature, interface)
+    script = partial(predict_script, "flax", "weights.safetensors", "jax", "flax", "safetensors")
+    beside = companions(signature, interface, script)
     described = metadata(arch, known, "jax", "flax") | input_metadata(signature, interface)
     with atomic_folder(out) as folder:
         save_weights(folder / "weights.safetensors", weights, arch, known["origin"])

@@ -31,6 +31,7 @@ def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 FORMAT = SingleFile(
+    form="onnx",
     writer="onnx",
     runtime="onnxruntime",
     runtime_name="ONNX Runtime",

@@ -23,6 +23,7 @@ def content(
 
 
 FORMAT = QuantisedFile(
+    form="onnx",
     packages=("onnx", "onnxruntime"),
     runtime_name="ONNX Runtime",
     interface=Interface(

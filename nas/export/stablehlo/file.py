@@ -65,6 +65,7 @@ def _without_locations() -> Iterator[None]:
 
 
 FORMAT = SingleFile(
+    form="stablehlo",
     writer="jax",
     runtime="jax",
     runtime_name="jax.export",

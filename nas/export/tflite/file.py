@@ -43,6 +43,7 @@ SET_INPUT = """
 network.set_tensor(network.get_input_details()[0]["index"], images)  # {images}
 """
 FORMAT = SingleFile(
+    form="tflite",
     writer="ai_edge_litert",
     runtime="ai_edge_litert",
     runtime_name="LiteRT",

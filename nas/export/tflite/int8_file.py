@@ -39,6 +39,7 @@ index, (scale, zero) = (network.get_input_details()[0][key] for key in ("index",
 network.set_tensor(index, (images / scale + zero).round().clip(-128, 127).astype("int8"))  # normalised, [1, H, W, C]
 """
 FORMAT = QuantisedFile(
+    form="tflite",
     packages=("ai_edge_litert",),
     runtime_name="LiteRT",
     interface=Interface(

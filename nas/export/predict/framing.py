@@ -1,0 +1,14 @@
+"""What the reading of images needs of this package, in predict.py."""
+
+from typing import NamedTuple
+
+
+class InvalidInput(SystemExit):
+    """Raised where an image cannot be read: ends the program with its message."""
+
+
+class Framing(NamedTuple):
+    """How an image that is not square becomes a square, and the grey level behind transparent pixels."""
+
+    fit: str
+    background: int

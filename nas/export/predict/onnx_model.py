@@ -1,0 +1,14 @@
+"""An ONNX file for predict.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+
+def open_model(path: Path) -> tuple[dict[str, str], Callable[[Any], Any]]:
+    """Return the metadata of the model in `path`, and the function from its input to its logits."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return session.get_modelmeta().custom_metadata_map, lambda images: session.run(None, {name: images})[0]

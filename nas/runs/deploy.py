@@ -1,0 +1,273 @@
+"""A network deployed: trained at full size, measured, exported and checked, with its card and predict.py, in one folder.
+
+The folder holds `training/` and the files of every export. Each step is skipped where it was done with equal settings,
+so the same request goes on where it was stopped.
+"""
+
+import glob
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nas.arch import ArchSpec
+from nas.data import Dataset
+from nas.errors import InvalidInput
+from nas.export.calibration import Int8Calibration, TrainingData, build_calibration, load_calibration
+from nas.export.interface import PREDICT
+from nas.export.options import FileOptions, exporter_arguments, uint8_input
+from nas.export.packages import installed
+from nas.export.provenance import measured_latency
+from nas.export.sources import WEIGHTLESS, Source, load_source
+from nas.export.weights import FILE as WEIGHTS_FILE
+from nas.files import dump_json, read_bytes, read_json, write_whole
+from nas.measure.benchmark import BenchmarkConfig, measure
+from nas.nn.network import load_weights
+from nas.records.locks import locked
+from nas.records.networks import arch_of, is_run, is_training
+from nas.records.results import result_of_run
+from nas.records.trainings import TRAINING, deployed_folder
+from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
+from nas.runs.single_training import TrainingSubject, for_classes, training_data
+from nas.training.loop import TrainingConfig, TrainingProgress, is_finished, train
+
+SCHEMA, VERSION = "nas.deployment", 1
+FILE = "deploy.json"  # which settings each exported file was made with
+MEASURED = "measured.csv"
+RUNTIME_OF = {"onnx": "onnxruntime", "tflite": "litert"}  # format -> runtime that measures it; XLA for the others
+PACKAGE_OF = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "xla": "jax"}
+INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The file to export: its format, its numbers, and the images that it takes."""
+
+    form: str = "tflite"
+    quantize: str | None = None  # None or "int8"
+    input: str = "float32"
+    opset: int | None = None
+    calibration: str | None = None  # data set for int8; None: that of the training
+
+    def __post_init__(self) -> None:
+        """Refuse formats without weights or without the form that is asked for, before anything is trained."""
+        if self.form == WEIGHTLESS:
+            raise InvalidInput("a spec holds no weights: choose another format to deploy, tflite or onnx say")
+        if self.quantize not in (None, INT8):
+            raise InvalidInput(f"the quantisation must be int8, got '{self.quantize}'")
+        load("format", EXPORTERS if self.quantize is None else INT8_EXPORTERS, self.form)
+        exporter_arguments(self.form, FileOptions(opset=self.opset))
+        if self.calibration is not None and self.quantize is None:
+            raise InvalidInput("calibration images belong to the quantisation int8; give both or neither")
+
+    def name(self, network: str) -> str:
+        """Return the name of the file or folder for the network of this name."""
+        parts = [network, *([] if self.quantize is None else [self.quantize]), *(["uint8"] * (self.input == "uint8"))]
+        return "-".join(parts) + ENDINGS.get(self.form, f"-{self.form}")
+
+
+@dataclass(frozen=True)
+class DeployConfig:
+    """What is deployed, on which data it is trained and for how long, and what is exported.
+
+    `data` and the fields of `nas.data.Preparation` in `preparation` are those of the run where they are None.
+    """
+
+    network: str  # run, training, spec file or reference network
+    export: ExportConfig = field(default_factory=ExportConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: str | None = None
+    data_dir: str | None = None
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None  # to start the training from
+    from_supernet: bool = False
+    measured: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse two starts of one training, and settings of a training for a network that was trained."""
+        if self.weights is not None and self.from_supernet:
+            raise InvalidInput("a training starts from weights or from the supernet; give one")
+        if is_training(self.network) and (self.weights is not None or self.from_supernet):
+            raise InvalidInput(f"{self.network} is a training already: it is deployed with its own weights")
+
+    @property
+    def default_out(self) -> Path:
+        """The folder where it goes, unless another one is named: RUN-deployed, or runs/NAME-deployed."""
+        path = Path(self.network)
+        return deployed_folder(path if path.exists() else Path("runs", path.name)).with_suffix("")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The network to deploy: an architecture with the data to train it on, or the folder of its training."""
+
+    arch: ArchSpec
+    training: Path
+    dataset: Dataset | None = None  # None: it was trained already
+    weights: Mapping[str, Any] | None = None
+    start: str = "random weights"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What was deployed: the folder, the exported file or folder, its predict.py, and lines that say what was done."""
+
+    folder: Path
+    file: Path
+    predict: Path | None
+    training: Path
+    lines: tuple[str, ...]
+
+
+def subject_of(config: DeployConfig, out: Path) -> Subject:
+    """Return the network to deploy into `out`, with its data and the weights that its training starts from."""
+    network, arch = config.network, arch_of(config.network)
+    if is_training(network):
+        return Subject(arch, Path(network))
+    training = out / TRAINING
+    dataset = training_data(network, training, config.data, config.data_dir, **config.preparation)
+    arch = for_classes(network, arch, dataset)
+    if config.weights is not None:
+        weights, origin = load_weights(Path(config.weights), arch)
+        return Subject(arch, training, dataset, weights, f"the weights in {config.weights} ({origin})")
+    if config.from_supernet:
+        return Subject(arch, training, dataset, _supernet_weights(network, arch), "the supernet's weights")
+    return Subject(arch, training, dataset)
+
+
+def _supernet_weights(network: str, arch: ArchSpec) -> Mapping[str, Any]:
+    """Return the weights that a run inherited from its supernet; `InvalidInput` where that trained narrower proxies."""
+    if not is_run(network):
+        raise InvalidInput(f"{network} is no run of a search: it has no supernet to start from")
+    result = result_of_run(Path(network))
+    if result.proxy_width != 1:
+        raise InvalidInput(
+            f"the supernet of {network} trained proxies of width {result.proxy_width:g}: their weights do not fit the "
+            "network at full size; start from random weights, or search with --proxy-width 1"
+        )
+    small = replace(arch, input_shape=arch.input_shape._replace(height=result.proxy_resolution, width=result.proxy_resolution))
+    return load_weights(Path(network) / "inherited.safetensors", small)[0]
+
+
+def plan(config: DeployConfig, subject: Subject, out: Path) -> list[str]:
+    """Return lines that say what will be done."""
+    arch, export = subject.arch, config.export
+    side, _, channels = arch.input_shape
+    lines = [
+        f"network: {arch.name}, {side} px, {channels} channels, {arch.num_classes} classes; {arch.macs:,} MACs, "
+        f"{arch.params:,} parameters"
+    ]
+    if subject.dataset is None:
+        lines.append(f"trained already: {subject.training}")
+    elif _is_trained(config, subject):
+        lines.append(f"trained already, with these settings: {subject.training}")
+    else:
+        data, epochs = subject.dataset, config.training.epochs
+        lines += [
+            f"data {data.name}: {len(data.y_train):,} training and {len(data.y_test):,} test images",
+            f"training at full size: {epochs} epochs from {subject.start}, into {subject.training}",
+        ]
+    numbers = "float32" if export.quantize is None else export.quantize
+    return [*lines, f"export: {export.form}, {numbers}, into {out / export.name(_name(config.network))}"]
+
+
+def deploy(
+    config: DeployConfig,
+    subject: Subject,
+    out: Path,
+    progress: Callable[[TrainingProgress], None] = lambda _: None,
+    advance: Callable[[int, int, str], None] = lambda *_: None,
+) -> Deployment:
+    """Train, measure and export the network of `subject` into the folder `out`; what was done already is left.
+
+    `progress` hears of the training, `advance` of the measurement. Raises `InvalidInput` where `out` holds a training
+    or a file of other settings.
+    """
+    _train(config, subject, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        source = load_source(subject.arch, str(subject.training), subject.training)
+        measured = _measured(config, subject, out, advance) if config.measured else []
+        for line in measured:
+            source.provenance.update(line)
+        file = out / config.export.name(_name(config.network))
+        lines = _export(config, subject, source, file)
+    return Deployment(out, file, predict_of(file), subject.training, tuple(lines))
+
+
+def predict_of(file: Path) -> Path | None:
+    """Return the predict.py of an exported file or folder, None where it has none."""
+    candidates = (file / PREDICT, file.with_name(f"{file.name}.{PREDICT}"), file.with_name(PREDICT))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _name(network: str) -> str:
+    """Return a short name for the network, for the names of files."""
+    path = Path(network)
+    return path.resolve().stem if path.exists() else network.replace("@", "-").replace(",", "-")
+
+
+def _is_trained(config: DeployConfig, subject: Subject) -> bool:
+    return subject.dataset is None or is_finished(
+        subject.arch, subject.dataset, config.training, subject.training, initial_weights=subject.weights
+    )
+
+
+def _train(config: DeployConfig, subject: Subject, progress: Callable[[TrainingProgress], None]) -> None:
+    """Train the network, or go on with its training, unless that is finished."""
+    if subject.dataset is not None and not _is_trained(config, subject):
+        subject.training.parent.mkdir(parents=True, exist_ok=True)
+        train(
+            subject.arch, subject.dataset, config.training, subject.training, progress, initial_weights=subject.weights
+        )
+
+
+def _measured(
+    config: DeployConfig, subject: Subject, out: Path, advance: Callable[[int, int, str], None]
+) -> list[dict[str, str]]:
+    """Return the latency on this host for the card, none where the runtime is not installed."""
+    name = RUNTIME_OF.get(config.export.form, "xla")
+    if not installed(PACKAGE_OF[name]):
+        return []
+    runtime = load("runtime", RUNTIMES, name)
+    measure({subject.arch.name: subject.arch}, runtime, BenchmarkConfig(), out / MEASURED, advance)
+    found = measured_latency(out / MEASURED, subject.arch)
+    if config.export.quantize is not None:
+        found["measured_on"] += ", the float32 network"
+    return [found]
+
+
+def _export(config: DeployConfig, subject: Subject, source: Source, file: Path) -> list[str]:
+    """Write the file unless it was written with equal settings; return lines about it."""
+    record = file.parent / FILE
+    known = read_json(record) if record.is_file() else {"schema": SCHEMA, "version": VERSION, "files": {}}
+    weights = hashlib.sha256(read_bytes(subject.training / WEIGHTS_FILE)).hexdigest()
+    settings = {**asdict(config.export), "measured": config.measured, "weights": weights}
+    stored = known["files"].get(file.name)
+    if file.exists():
+        if stored != settings:
+            raise InvalidInput(f"{file} was made with other settings or weights; name another folder with --out")
+        return [f"{file} is there already, made with these settings"]
+    write_whole(record, dump_json({**known, "files": {**known["files"], file.name: settings}}))
+    for path in file.parent.glob(f"{glob.escape(file.name)}.*"):
+        path.unlink()  # of an export that was killed
+    options = FileOptions(uint8_input(config.export.input, source.signature), config.export.opset)
+    arguments = source.arguments() | exporter_arguments(config.export.form, options)
+    if config.export.quantize is None:
+        return list(load("format", EXPORTERS, config.export.form)(subject.arch, file, **arguments))
+    arguments["calibration"] = _calibration(config, subject, source)
+    return list(load("format", INT8_EXPORTERS, config.export.form)(subject.arch, file, **arguments))
+
+
+def _calibration(config: DeployConfig, subject: Subject, source: Source) -> Int8Calibration:
+    """Return the calibration images: those of the training, unless others are named."""
+    named = config.export.calibration
+    if named is None and subject.dataset is not None:
+        own = TrainingData(subject.dataset.name, is_calibration=True)
+        return build_calibration(subject.arch, subject.dataset, signature=source.signature, trained_on=own)
+    return load_calibration(
+        subject.arch, named or config.data or source.provenance["data"],
+        Path(config.data_dir) if config.data_dir else None,
+        signature=source.signature, provenance=source.provenance,
+    )  # fmt: skip
