@@ -57,9 +57,11 @@ if TYPE_CHECKING:
     from nas.measure import benchmark
     from nas.records.results import Result
     from nas.report.describe import Description
+    from nas.runs import deploy as deployment
     from nas.runs import front_training, joint_search, listing, multi_target, multi_target_settings, single_training
     from nas.runs import load_run as run_data
     from nas.runs import workers as run_workers
+    from nas.runs.deploy import Deployment
     from nas.runs.load_run import RunData
     from nas.runs.multi_target import MultiTargetResult
     from nas.search import strategy as strategies
@@ -83,6 +85,7 @@ else:  # what is heavy is imported when it is first used
     multi_target_settings = lazy("nas.runs.multi_target_settings")
     optimizers = lazy("nas.training.optimizers")
     pd = lazy("pandas")
+    deployment = lazy("nas.runs.deploy")
     export_options = lazy("nas.export.options")
     export_sources = lazy("nas.export.sources")
     run_data = lazy("nas.runs.load_run")
@@ -99,6 +102,7 @@ __all__ = [
     "Network",
     "calibrate",
     "compare",
+    "deploy",
     "describe",
     "export",
     "finalists",
@@ -488,6 +492,47 @@ def export(
     pixels = export_options.uint8_input(input, source.signature)
     options = export_options.exporter_arguments(name, export_options.FileOptions(pixels, opset))
     return list(write(arch, path, **source.arguments(), **quantisation, **options))
+
+
+def deploy(
+    network: str | Path,
+    out: str | Path | None = None,
+    *,
+    data: str | None = None,
+    data_dir: str | None = None,
+    form: str = "tflite",
+    quantize: str | None = None,
+    calibration: str | None = None,
+    input: str = "float32",
+    opset: int | None = None,
+    measure: bool = False,
+    weights: str | Path | None = None,
+    from_supernet: bool = False,
+    epochs: int = 30,
+    batch_size: int = 128,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    preparation: Preparation | None = None,
+    on_step: "Callable[[TrainingProgress], object] | None" = None,
+) -> "Deployment":
+    """Train a network at full size, export it into the folder `out`, and return what was written: `nas deploy`.
+
+    `network` is a run, whose data is the default, a training, which is not trained again, a spec file or a reference.
+    `out` is by default RUN-deployed; the same call goes on where it was stopped, and leaves what is done. The training
+    starts from random weights, from the file `weights`, or, where the run's proxies had full width, `from_supernet`.
+    """
+    config = deployment.DeployConfig(
+        str(network), deployment.ExportConfig(form, quantize, input, opset, calibration),
+        _training_config(epochs, batch_size, learning_rate, seed), data, data_dir,
+        asdict(preparation) if preparation else {}, None if weights is None else str(weights), from_supernet, measure,
+    )  # fmt: skip
+    folder = Path(out) if out is not None else config.default_out
+
+    def step(event: "TrainingProgress") -> None:
+        if on_step is not None and on_step(event) is True:
+            raise Stopped(f"on_step stopped the training at step {event.step} of {event.steps}")
+
+    return deployment.deploy(config, deployment.subject_of(config, folder), folder, step)
 
 
 def measure(

@@ -1,4 +1,4 @@
-"""A network deployed: trained at full size, measured, exported and checked, with its card and predict.py, in one folder.
+"""A network deployed: trained at full size, measured, exported, checked, with card and predict.py, in one folder.
 
 The folder holds `training/` and the files of every export. Each step is skipped where it was done with equal settings,
 so the same request goes on where it was stopped.
@@ -26,11 +26,11 @@ from nas.measure.benchmark import BenchmarkConfig, measure
 from nas.nn.network import load_weights
 from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
-from nas.records.results import result_of_run
+from nas.records.results import display_text, result_of_run
 from nas.records.trainings import TRAINING, deployed_folder
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
-from nas.runs.single_training import TrainingSubject, for_classes, training_data
-from nas.training.loop import TrainingConfig, TrainingProgress, is_finished, train
+from nas.runs.single_training import for_classes, training_data
+from nas.training.loop import TrainingConfig, TrainingProgress, dataset_for, is_finished, train
 
 SCHEMA, VERSION = "nas.deployment", 1
 FILE = "deploy.json"  # which settings each exported file was made with
@@ -92,10 +92,17 @@ class DeployConfig:
             raise InvalidInput(f"{self.network} is a training already: it is deployed with its own weights")
 
     @property
+    def file_name(self) -> str:
+        """The name of the exported file or folder."""
+        path = Path(self.network)
+        name = path.resolve().stem if path.exists() else self.network.replace("@", "-").replace(",", "-")
+        return self.export.name(name)
+
+    @property
     def default_out(self) -> Path:
         """The folder where it goes, unless another one is named: RUN-deployed, or runs/NAME-deployed."""
         path = Path(self.network)
-        return deployed_folder(path if path.exists() else Path("runs", path.name)).with_suffix("")
+        return deployed_folder(path.with_suffix("") if path.exists() else Path("runs", self.network.replace("@", "-")))
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,7 @@ def subject_of(config: DeployConfig, out: Path) -> Subject:
     training = out / TRAINING
     dataset = training_data(network, training, config.data, config.data_dir, **config.preparation)
     arch = for_classes(network, arch, dataset)
+    dataset = dataset_for(arch, dataset)
     if config.weights is not None:
         weights, origin = load_weights(Path(config.weights), arch)
         return Subject(arch, training, dataset, weights, f"the weights in {config.weights} ({origin})")
@@ -146,7 +154,8 @@ def _supernet_weights(network: str, arch: ArchSpec) -> Mapping[str, Any]:
             f"the supernet of {network} trained proxies of width {result.proxy_width:g}: their weights do not fit the "
             "network at full size; start from random weights, or search with --proxy-width 1"
         )
-    small = replace(arch, input_shape=arch.input_shape._replace(height=result.proxy_resolution, width=result.proxy_resolution))
+    px = result.proxy_resolution
+    small = replace(arch, input_shape=arch.input_shape._replace(height=px, width=px))
     return load_weights(Path(network) / "inherited.safetensors", small)[0]
 
 
@@ -169,7 +178,7 @@ def plan(config: DeployConfig, subject: Subject, out: Path) -> list[str]:
             f"training at full size: {epochs} epochs from {subject.start}, into {subject.training}",
         ]
     numbers = "float32" if export.quantize is None else export.quantize
-    return [*lines, f"export: {export.form}, {numbers}, into {out / export.name(_name(config.network))}"]
+    return [*lines, f"export: {export.form}, {numbers}, into {out / config.file_name}"]
 
 
 def deploy(
@@ -188,24 +197,23 @@ def deploy(
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         source = load_source(subject.arch, str(subject.training), subject.training)
-        measured = _measured(config, subject, out, advance) if config.measured else []
-        for line in measured:
-            source.provenance.update(line)
-        file = out / config.export.name(_name(config.network))
-        lines = _export(config, subject, source, file)
+        if config.measured:
+            source.provenance.update(_measured(config, subject, out, advance))
+        file = out / config.file_name
+        lines = [_accuracy(source), *_export(config, subject, source, file)]
     return Deployment(out, file, predict_of(file), subject.training, tuple(lines))
+
+
+def _accuracy(source: Source) -> str:
+    """Return a line with the accuracy of the trained network."""
+    known = source.provenance
+    return f"trained: {known['accuracy']} ({display_text(known['accuracy_kind'])})"
 
 
 def predict_of(file: Path) -> Path | None:
     """Return the predict.py of an exported file or folder, None where it has none."""
     candidates = (file / PREDICT, file.with_name(f"{file.name}.{PREDICT}"), file.with_name(PREDICT))
     return next((path for path in candidates if path.is_file()), None)
-
-
-def _name(network: str) -> str:
-    """Return a short name for the network, for the names of files."""
-    path = Path(network)
-    return path.resolve().stem if path.exists() else network.replace("@", "-").replace(",", "-")
 
 
 def _is_trained(config: DeployConfig, subject: Subject) -> bool:
@@ -225,23 +233,25 @@ def _train(config: DeployConfig, subject: Subject, progress: Callable[[TrainingP
 
 def _measured(
     config: DeployConfig, subject: Subject, out: Path, advance: Callable[[int, int, str], None]
-) -> list[dict[str, str]]:
-    """Return the latency on this host for the card, none where the runtime is not installed."""
+) -> dict[str, str]:
+    """Return the latency on this host for the card, nothing where the runtime is not installed."""
     name = RUNTIME_OF.get(config.export.form, "xla")
     if not installed(PACKAGE_OF[name]):
-        return []
+        return {}
     runtime = load("runtime", RUNTIMES, name)
-    measure({subject.arch.name: subject.arch}, runtime, BenchmarkConfig(), out / MEASURED, advance)
+    measure({subject.arch.name: subject.arch}, runtime, BenchmarkConfig(), out / MEASURED, advance=advance)
     found = measured_latency(out / MEASURED, subject.arch)
     if config.export.quantize is not None:
         found["measured_on"] += ", the float32 network"
-    return [found]
+    return found
 
 
 def _export(config: DeployConfig, subject: Subject, source: Source, file: Path) -> list[str]:
     """Write the file unless it was written with equal settings; return lines about it."""
     record = file.parent / FILE
-    known = read_json(record) if record.is_file() else {"schema": SCHEMA, "version": VERSION, "files": {}}
+    known: Any = read_json(record) if record.is_file() else {"schema": SCHEMA, "version": VERSION, "files": {}}
+    if not isinstance(known, dict) or not isinstance(known.get("files"), dict):
+        raise InvalidInput(f"{record} is not of a deployment; name another folder with --out")
     weights = hashlib.sha256(read_bytes(subject.training / WEIGHTS_FILE)).hexdigest()
     settings = {**asdict(config.export), "measured": config.measured, "weights": weights}
     stored = known["files"].get(file.name)

@@ -143,6 +143,24 @@ def train(
     return result
 
 
+def is_finished(
+    arch: ArchSpec,
+    dataset: Dataset,
+    config: TrainingConfig,
+    out: Path,
+    *,
+    initial_weights: Mapping[str, Any] | None = None,
+    proxy_width: float = 1.0,
+) -> bool:
+    """Return whether the folder `out` holds this very training, finished; arguments as in `train`."""
+    path = out / "settings.json"
+    if not (path.is_file() and (out / "train.json").is_file()):
+        return False
+    stored = read_json(path)
+    identity = _identity(arch, dataset_for(arch, dataset), config, initial_weights, proxy_width)
+    return isinstance(stored, dict) and all(stored.get(name) == value for name, value in identity.items())
+
+
 def dataset_for(arch: ArchSpec, dataset: Dataset) -> Dataset:
     """Return `dataset` at the resolution of `arch`; `InvalidInput` where classes, channels or aspect do not fit."""
     height, width, channels = arch.input_shape

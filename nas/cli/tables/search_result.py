@@ -71,9 +71,9 @@ def next_commands(result: Result, run: Path) -> tuple[str, ...]:
     """Return the commands that go on from a finished search."""
     device = "edgetpu" if result.target.startswith("ridge-point") else result.target
     return (
+        f"nas deploy {run}",
         f"nas compare {run} --targets {device}",
         f"nas train {run} --proxy --from-supernet --out {run}-trained",
-        f"nas export {run} --format json --out {run}.json",
     )
 
 

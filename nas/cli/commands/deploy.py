@@ -1,0 +1,61 @@
+"""nas deploy: from the network that a search found to a folder that names the class of an image."""
+
+import argparse
+from pathlib import Path
+
+from nas.cli.console import duration
+from nas.cli.flags.shared import preparation
+from nas.cli.live import LiveReporter
+from nas.cli.planning import show_plan
+from nas.cli.signals import interruptible
+from nas.errors import InvalidInput
+from nas.files import CannotWrite
+from nas.runs.deploy import DeployConfig, Deployment, ExportConfig, deploy, plan, subject_of
+from nas.training.loop import TrainingConfig, TrainingProgress
+from nas.training.optimizers import AdamW
+
+
+def run(args: argparse.Namespace) -> None:
+    """Deploy the network, then print what was written and how to use it."""
+    config = deploy_config(args)
+    out = Path(args.out) if args.out else config.default_out
+    subject = subject_of(config, out)
+    lines = plan(config, subject, out)
+    if args.plan:
+        show_plan(args, lines, out, [config.file_name])
+        return
+    try:
+        with interruptible(lambda: "the same command goes on from there"), LiveReporter() as reporter:
+            reporter.plan(lines)
+            done = deploy(
+                config, subject, out,
+                lambda event: reporter.advance(*_state(event)), lambda *event: reporter.advance("measure", *event),
+            )  # fmt: skip
+    except CannotWrite as error:
+        raise InvalidInput(f"{error}; then the same command goes on from there") from error
+    show(done)
+
+
+def deploy_config(args: argparse.Namespace) -> DeployConfig:
+    """Return the settings that the flags ask for."""
+    optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
+    return DeployConfig(
+        args.spec,
+        ExportConfig(args.format, args.quantize, args.input, args.opset, args.calibration),
+        TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed),
+        args.data, args.data_dir, preparation(args), args.weights, args.from_supernet, args.measure,
+    )  # fmt: skip
+
+
+def show(done: Deployment) -> None:
+    """Print what was done, and the command that names the class of an image."""
+    for line in done.lines:
+        print(line)
+    print(f"deployed in {done.folder}: {done.file.name}, from {done.training}")
+    if done.predict is not None:
+        print(f"next: python {done.predict} IMAGE")
+
+
+def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
+    left = duration(event.step_s * (event.steps - event.step))
+    return "train", event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}, {left} left"

@@ -1,0 +1,60 @@
+"""nas deploy: its flags, and which of them go together."""
+
+import argparse
+from pathlib import Path
+
+from nas.cli.argument_types import count, seed
+from nas.cli.flags.shared import add_data, add_plan, add_preparation, add_spec, add_training
+from nas.cli.folders import holds_run
+from nas.errors import InvalidInput
+
+DESCRIPTION = """\
+Train the network of a run at full size, export it, check it, and write a card,
+the class names and a predict.py that takes images, all into one folder. Started
+again with the same flags, it goes on where it was stopped."""
+EXAMPLE = "nas deploy runs/mine --format tflite --quantize int8"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags, group by group."""
+    network = parser.add_argument_group("what to deploy")
+    add_spec(network)
+    network.add_argument(
+        "--weights", metavar="W", help="file of weights that the training starts from (default: random)"
+    )
+    network.add_argument(
+        "--from-supernet", action="store_true", help="start from the run's supernet, whose proxies had full width"
+    )
+    data = parser.add_argument_group("data")
+    add_data(data, default="that of the run, else digits")
+    add_preparation(data, default="that of the run, else ")
+    budget = parser.add_argument_group("training")
+    add_training(budget)
+    budget.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
+    export = parser.add_argument_group("export")
+    export.add_argument(
+        "--format", default="tflite", metavar="F", help="tflite, onnx, stablehlo, flax or timm (default: tflite)"
+    )
+    export.add_argument("--quantize", metavar="Q", help="int8, for onnx and tflite")
+    export.add_argument("--calibration", metavar="D", help="images for int8 (default: those of the training)")
+    export.add_argument(
+        "--input", default="float32", metavar="TYPE",
+        help="of the images: float32, normalised, or uint8, normalised by the file (default: float32)",
+    )  # fmt: skip
+    export.add_argument("--opset", type=count, metavar="N", help="of onnx (default: the lowest that it needs)")
+    export.add_argument("--measure", action="store_true", help="measure the latency on this host, for the card")
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--out", metavar="DIR", help="folder (default: RUN-deployed, or runs/NAME-deployed)")
+    add_plan(output)
+    parser.set_defaults(check=check)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other, and a network of no known name, before anything heavy is imported."""
+    if args.from_supernet and not holds_run(args.spec):
+        raise InvalidInput("--from-supernet needs the folder of a run")
+    if args.out and Path(args.out).is_file():
+        raise InvalidInput(f"{args.out} is a file; name a folder with --out")
+    from nas.records.networks import arch_of  # imports the zoo, which --help does without
+
+    arch_of(args.spec)
