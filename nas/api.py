@@ -131,6 +131,7 @@ def search(
     latency_ms: float | None = None,
     latency_ratio: float | None = None,
     around: bool = False,
+    baseline: str = "mobilenetv4-conv-s",
     ridge_point: float | None = None,
     peak_gmacs_per_s: float | None = None,
     latency_model: str = "default",
@@ -171,7 +172,7 @@ def search(
     target = target or ("edgetpu" if ridge_point is None else None)
     config = {
         "space": space, "target": target, "latency_ms": latency_ms, "latency_ratio": latency_ratio,
-        "around": around,
+        "around": around, "baseline": baseline,
         "ridge_point": ridge_point, "peak_gmacs_per_s": peak_gmacs_per_s, "latency_model": latency_model,
         "max_params": max_params, "max_macs": max_macs, "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb,
         "max_energy_mj": max_energy_mj, "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),

@@ -304,7 +304,8 @@ def remarks(result: Result) -> list[str]:
         "Not converged: the controller's policy still has an entropy of "
         f"{_entropy(result)}; a longer run may find better."
     )
-    return ([] if result.converged else [settled]) + [f"Note: {note}" for note in result.notes]
+    by_chance = any(note.startswith("at chance level") for note in result.notes)  # which a settled policy can be
+    return ([] if result.converged or by_chance else [settled]) + [f"Note: {note}" for note in result.notes]
 
 
 def _entropy(result: Result) -> str:

@@ -44,7 +44,8 @@ from nas.runs.front import FrontEvaluation, front_candidates, random_candidates,
 from nas.runs.plan import ROUNDING, TOLERANCE, SearchPlan, make_plan
 from nas.runs.plan_text import describe_plan
 from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result, save_inherited
-from nas.runs.settings import SearchConfig, default_settings
+from nas.runs.settings import NO_BASELINE, SearchConfig, default_settings
+from nas.runs.verdict import make_verdict, wants_verdict
 from nas.search.algorithms import reinforce
 from nas.search.constraints.project import project, project_coarse, with_search_budget
 from nas.search.constraints.repair import Constraints
@@ -198,6 +199,7 @@ class _JointSearchRun:
         if retraining:
             fine = self.retrain(fine, retraining.rungs, counts, retraining.fine, incumbent=coarse.ranking)
         fine, picks = self.choose(fine, hits)
+        make_verdict(plan, fine.arch, self.out, self.reporter)
         if rankings := {one.stage.name: one.ranking for one in (coarse, fine) if one.ranking}:
             write_finalists(self.out, rankings)
         result, shared = self.result(fine, counts, picks), self.supernet_accuracy(fine, counts)
@@ -509,6 +511,8 @@ class _JointSearchRun:
             yield f"this stage could not {how}: the nearest it found takes {latency:.4g}"
         if finished.ranking:
             yield finished.ranking.description
+        if plan.settings.baseline != NO_BASELINE and not wants_verdict(plan):
+            yield f"no verdict against {plan.settings.baseline}: the preset {plan.preset.name} trains no baseline"
         if few := few_images_note(self.final_evaluator(finished).count):
             yield few
         yield from plan.remarks(finished.arch)

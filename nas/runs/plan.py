@@ -20,7 +20,7 @@ from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.protocols import Cost
 from nas.registry import LATENCY_MODELS, SPACES, load
-from nas.runs.settings import SearchConfig
+from nas.runs.settings import NO_BASELINE, SearchConfig
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.forest_bounds import ForestBound, check_reach, digest, with_forest_bounds
 from nas.search.constraints.project import upper_bounds
@@ -245,6 +245,8 @@ def make_plan(config: SearchConfig, dataset: Dataset | None = None) -> SearchPla
         proxy_resolution(preset, dataset.resolution, config.proxy_resolution),
         preset.proxy_width if config.proxy_width is None else config.proxy_width,
     )
+    if config.baseline != NO_BASELINE:
+        with_input(reference(config.baseline), config.resolution, CHANNELS, dataset.num_classes)
     # Build what the search will need, for the errors alone: they are reported before any work.
     plan.proxy(plan.space)
     check_names(config.minimize, known_energy(config) is not None)

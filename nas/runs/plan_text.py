@@ -7,12 +7,13 @@ from nas.runs.evaluators import evaluator_source
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
 from nas.runs.shared_supernet import evaluation_image_count, sandwich_training
+from nas.runs.verdict import wants_verdict
 from nas.search.selection import few_images_note
 
 
 def describe_plan(plan: SearchPlan) -> list[str]:
     """Return the lines about a joint search."""
-    config, preset = plan.settings, plan.preset
+    config, preset, verdict = plan.settings, plan.preset, wants_verdict(plan)
     requested = config.latency_ms is not None or config.latency_ratio is not None
     source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {config.resolution} px"
     how = "around" if config.around else "at most"
@@ -21,6 +22,7 @@ def describe_plan(plan: SearchPlan) -> list[str]:
         f"preset {preset.name}: coarse {preset.coarse.steps} and fine {preset.fine.steps} controller steps, "
         f"{preset.coarse.updates} weight updates each, batch {preset.batch}; seed {config.seed}",
         *(preset.retraining.description() if preset.retraining else ()),
+        *([f"verdict: the network found and {config.baseline} at its latency trained alone"] if verdict else ()),
     ]
     space, network, data, proxy = _subject(plan)
     return [

@@ -96,6 +96,7 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         latency_ms=args.latency_ms[0] if args.latency_ms else None,
         latency_ratio=args.latency_ratio,
         around=args.around,
+        baseline=args.baseline or SearchConfig.baseline,
         max_params=args.max_params,
         max_macs=args.max_macs,
         max_memory_kb=args.max_memory_kb,

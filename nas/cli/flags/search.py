@@ -122,6 +122,10 @@ def _add_budget(flags: Container) -> None:
     )  # fmt: skip
     flags.add_argument("--trials", type=count, metavar="N", help="per target and stage (default: by the preset)")
     flags.add_argument(
+        "--baseline", metavar="NAME",
+        help="joint: reference network trained beside the one found; none for none (default: mobilenetv4-conv-s)",
+    )  # fmt: skip
+    flags.add_argument(
         "--finalists", type=whole, metavar="N",
         help="joint: N candidates of the coarse stage, N/3 of the fine, trained alone (standard: 18; else 0)",
     )  # fmt: skip

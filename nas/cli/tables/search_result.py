@@ -1,6 +1,6 @@
 """What a search found: the summary of one target, the table of several, and the regrets of one network for all."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ from rich.text import Text
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
 from nas.records.networks import UNIVERSAL
+from nas.records.picks import load_picks
 from nas.records.results import Accuracy, Result
+from nas.records.verdict import load_verdict
 from nas.report.terminal_table import Column, FittedTable, short_number, unit_text
 from nas.runs.multi_target import MultiTargetResult
 
@@ -19,6 +21,8 @@ FILES = (
     ("coarse.json", "what the coarse stage found"),
     ("front.csv", "the front of accuracy against latency, specs beside it"),
     ("evaluated.csv", "every architecture evaluated at the end"),
+    ("picks.json", "what is as good within the noise"),
+    ("verdict.json", "the comparison with the baseline"),
     ("report.html", "plots of all this"),
     ("supernet.safetensors", "the supernet's weights, for nas search --from"),
     ("experiment.json", "settings, seed and versions"),
@@ -53,12 +57,34 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTa
         ("accuracy of", f"{accuracy.kind.label()}; not of the target network"),
         *([("in the supernet", accuracy_text(shared))] if shared not in (None, accuracy) else []),
         ("search", f"{chosen_by or f'{converged}, {entropy}'}, seed {result.seed}"),
+        *_verdict_rows(run),
+        *_pick_rows(run),
         *(("note", note) for note in result.notes),
         *((name, words) for name, words in FILES if (run / name).exists()),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _verdict_rows(run: Path) -> Iterator[tuple[str, str]]:
+    """Yield the verdict against the baseline, and what it rests on."""
+    if verdict := load_verdict(run):
+        yield "verdict", verdict.text
+        yield "rests on", verdict.basis
+
+
+def _pick_rows(run: Path) -> Iterator[tuple[str, str]]:
+    """Yield the networks that are as good as the one found within the noise, with the file of each."""
+    found = load_picks(run)
+    if found is None or len(found.picks) < 2:
+        return
+    own, *others = found.picks
+    yield "as good", f"{found.as_good:,} of {found.candidates - 1:,} others, within one standard error of it; of these:"
+    for one in (own, *others):
+        lead = "" if one is own else f", less by {100 * one.difference:.1f} ± {100 * one.difference_error:.1f} points"
+        costs = f"{latency_text(one.latency, found.latency_unit)}, {short_number(one.params)} parameters"
+        yield "pick", f"{one.name}: {one.top1:.1%}{lead}; {costs}; {one.spec}"
 
 
 def accuracy_text(accuracy: Accuracy) -> str:

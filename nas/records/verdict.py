@@ -1,0 +1,106 @@
+"""The file verdict.json of a run: whether the network found is better than a baseline, both trained alone."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InvalidInput
+from nas.files import dump_json, read_json, write_whole
+from nas.records.results import Accuracy, accuracy_from
+
+SCHEMA, VERSION = "nas.verdict", 1
+FILE = "verdict.json"
+EQUAL = 0.02  # relative difference up to which two latencies count as equal
+CLEAR = 2.0  # standard errors from which a difference is told
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One of the two networks: what it is, its latency on the target, the accuracy of its proxy trained alone."""
+
+    name: str
+    digest: str
+    latency: float
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The network found against a baseline, their proxies trained alone with the same images, seed and steps."""
+
+    found: Trained
+    baseline: Trained
+    latency_unit: str
+    steps: int
+    seed: int
+    difference: float  # of top-1, found less baseline, as a fraction
+    difference_error: float  # one standard error of it, on the same images
+
+    @property
+    def told(self) -> bool:
+        """Whether the difference is clear of the noise of the images."""
+        return abs(self.difference) > CLEAR * self.difference_error
+
+    @property
+    def equal_latency(self) -> bool:
+        """Whether the two have the same latency, near enough."""
+        return abs(self.found.latency / self.baseline.latency - 1) <= EQUAL
+
+    @property
+    def text(self) -> str:
+        """The verdict in one sentence."""
+        name, unit = self.baseline.name, self.latency_unit
+        where = f"{self.found.latency:.4g} against {self.baseline.latency:.4g} {unit}"
+        where = f"equal latency ({where})" if self.equal_latency else where
+        if self.found.digest == self.baseline.digest:
+            return f"the network found is {name} itself"
+        points = f"{100 * abs(self.difference):.1f} ± {100 * self.difference_error:.1f} points"
+        if not self.told:
+            signed = f"{100 * self.difference:+.1f} ± {100 * self.difference_error:.1f} points"
+            return f"cannot tell whether it is better than {name} at {where}: {signed}"
+        return f"{'better' if self.difference > 0 else 'worse'} than {name} at {where} by {points}"
+
+    @property
+    def basis(self) -> str:
+        """What the verdict rests on, in one sentence."""
+        return (
+            f"proxies of both trained alone, {self.steps:,} steps each from random weights with seed {self.seed}, on "
+            f"the search's {self.found.accuracy.images:,} validation images: {self.found.accuracy.top1:.1%} against "
+            f"{self.baseline.accuracy.top1:.1%}; one training each, another seed may move either"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        body = asdict(self) | {"found": _trained(self.found), "baseline": _trained(self.baseline)}
+        return {"schema": SCHEMA, "version": VERSION, "verdict": self.text, "basis": self.basis, **body}
+
+
+def _trained(one: Trained) -> dict[str, Any]:
+    return asdict(one) | {"accuracy": one.accuracy.to_dict()}
+
+
+def save_verdict(verdict: Verdict, run: Path) -> None:
+    """Write verdict.json into the folder of a run."""
+    write_whole(run / FILE, dump_json(verdict.to_dict()))
+
+
+def load_verdict(run: Path) -> Verdict | None:
+    """Return the verdict of a run, None where it has none: preset smoke, an older release, or not that far yet.
+
+    `InvalidInput` where the file was altered.
+    """
+    path = run / FILE
+    if not path.exists():
+        return None
+    data = read_json(path)
+    try:
+        if (data["schema"], data["version"]) != (SCHEMA, VERSION):
+            raise KeyError("schema")
+        both = [
+            Trained(**data[name] | {"accuracy": accuracy_from(data[name]["accuracy"])})
+            for name in ("found", "baseline")
+        ]
+        rest = {name: data[name] for name in ("latency_unit", "steps", "seed", "difference", "difference_error")}
+        return Verdict(both[0], both[1], **rest)
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} does not hold the verdict of a search ({error}); run the search again") from error

@@ -1,0 +1,95 @@
+"""Networks trained alone side by side, with the same images in the same order, and compared image by image.
+
+Each network is one compiled program: all steps, then its answers on the validation images under the statistics of each
+batch. Two of them are compiled at the same time. Nothing depends on a clock: the number of steps is given.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.data import Dataset, epoch_indices
+from nas.nn.network import merged, split_statistics
+from nas.training.loop import TrainingConfig, initial_params
+from nas.training.step import ImageSplit, StepConfig, TrainState, image_splits, init_state, train_step
+
+EVALUATION_BATCH = 128  # validation images over which normalisation statistics are taken
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What networks are trained on, and for how long; `data` has the validation images in place of the test images."""
+
+    data: Dataset
+    config: TrainingConfig  # its epochs do not count
+    steps: int
+
+    def rows(self) -> NDArray[np.int32]:
+        """Return the image indices [steps, batch], the same for every network."""
+        images, batch = len(self.data.x_train), self.config.batch_size
+        epochs = -(-self.steps // (images // batch))
+        orders = [epoch_indices(self.config.seed, epoch, images, batch) for epoch in range(epochs)]
+        return np.concatenate(orders)[: self.steps]
+
+    def step_config(self, arch: ArchSpec) -> StepConfig:
+        """Return what the compiled step of a network depends on."""
+        c = self.config
+        return StepConfig(
+            arch, c.optimizer, self.steps, c.warmup_fraction, c.label_smoothing, c.ema_decay, self.data.augmentation
+        )
+
+
+def train_side_by_side(archs: Sequence[ArchSpec], comparison: Comparison) -> list[NDArray[np.bool_]]:
+    """Train each network from random weights, and return which validation images each then classifies correctly."""
+    train, validation = image_splits(comparison.data)
+    rows = jax.device_put(comparison.rows())
+    states = [_initial(arch, comparison) for arch in archs]
+    lowered = [
+        _program(arch, comparison).lower(state, rows, train, validation)
+        for arch, state in zip(archs, states, strict=True)
+    ]
+    with ThreadPoolExecutor(len(lowered)) as threads:  # XLA compiles without holding Python's lock
+        programs = list(threads.map(lambda one: one.compile(), lowered))
+    found = [np.asarray(run(state, rows, train, validation)) for run, state in zip(programs, states, strict=True)]
+    jax.clear_caches()
+    return found
+
+
+def _initial(arch: ArchSpec, comparison: Comparison) -> TrainState:
+    """Return the state of a network before its first step."""
+    params, _ = split_statistics(initial_params(arch, comparison.config.seed, None))
+    return init_state(comparison.step_config(arch), params)
+
+
+def _program(arch: ArchSpec, comparison: Comparison) -> Any:
+    """Return the jitted function (state, rows, training images, validation images) -> correct [validation images]."""
+    step_config, seed = comparison.step_config(arch), comparison.config.seed
+
+    def run(state: TrainState, rows: Array, train: ImageSplit, validation: ImageSplit) -> Array:
+        key = jax.random.key(seed)
+        state = lax.fori_loop(0, len(rows), lambda i, s: train_step(step_config, s, rows[i], key, train)[0], state)
+        return _correct(arch, state, validation)
+
+    return jax.jit(run)
+
+
+def _correct(arch: ArchSpec, state: TrainState, images: ImageSplit) -> Array:
+    """Return which images the running average of the weights classifies correctly, as [N]."""
+    network, count = merged(arch, state.average), len(images.x)
+    batch = min(EVALUATION_BATCH, count)
+    starts = -(-count // batch)
+    rows = jnp.minimum(jnp.arange(starts * batch), count - 1).reshape(starts, batch)  # the last image fills the batch
+
+    def of_batch(row: Array) -> Array:
+        logits = network(images.inputs(images.x[row], arch), batch_stats=True)
+        return logits.argmax(1) == images.y[row]
+
+    return lax.map(of_batch, rows).reshape(-1)[:count]
