@@ -23,7 +23,9 @@ from nas.cli.live import LiveReporter
 from nas.cli.tables.search_result import summary
 from nas.ops import Conv, Head, Shape
 from nas.progress import Progress, ProgressReporter
+from nas.records.picks import Pick, Picks, save_picks
 from nas.records.results import Result, load_result
+from nas.records.verdict import Trained, Verdict, save_verdict
 from nas.runs.settings import SearchConfig
 from nas.space.scaling import scale_down
 from nas.zoo import reference
@@ -345,6 +347,22 @@ def test_summary_calls_a_converged_search_converged(finished: Path) -> None:
     assert isinstance(console.file, StringIO)
     assert "not converged" not in console.file.getvalue()
     assert "converged" in console.file.getvalue()
+
+
+def test_summary_has_the_verdict_and_what_is_as_good(finished: Path, tmp_path: Path) -> None:
+    result = load_result(finished / "best.json")
+    one = Pick(("most accurate",), "a" * 64, "specs/a.json", 0.7, 0.98, 0.0, 0.0, 10, 2_000_000, 5)
+    other = Pick(("fastest", "fewest MACs"), "b" * 64, "specs/b.json", 0.6, 0.976, 0.004, 0.006, 9, 1_600_000, 5)
+    save_picks(Picks("kind", 256, True, 200, 12, 0.006, "ms", (one, other)), tmp_path)
+    found, baseline = (Trained(name, name * 64, 0.7, result.accuracy) for name in "ab")
+    save_verdict(Verdict(found, baseline, "ms", 200, 0, 0.03, 0.01), tmp_path)
+    console = Console(file=StringIO(), width=200)
+    console.print(summary(result, tmp_path))
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    assert "better than b at equal latency (0.7 against 0.7 ms) by 3.0 ± 1.0 points" in shown
+    assert "12 of 199 others" in shown and "200 steps" in shown
+    assert "fastest, fewest MACs: 97.6%, less by 0.4 ± 0.6 points; 0.600 ms, 1.60 M parameters; specs/b.json" in shown
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3725, "1:02:05")])

@@ -19,6 +19,7 @@ from nas.errors import InvalidInput, UnknownName
 from nas.nn.network import load_weights
 from nas.progress import Progress, SilentReporter
 from nas.records.journal import Journal
+from nas.records.picks import load_picks
 from nas.records.results import SUPERNET, load_result
 from nas.records.signatures import signature_of
 from nas.report.describe import describe
@@ -47,6 +48,7 @@ TINY = replace(
 )
 RESULT_FILES = (
     "best.json", "coarse.json", "front.csv", "evaluated.csv", "finalists.csv", "journal.jsonl", "inherited.safetensors",
+    "picks.json",
     "signature.json",
 )  # fmt: skip
 
@@ -139,6 +141,10 @@ def _check_files(run: Path, settings: SearchConfig) -> None:
     assert result.accuracy.top1 == final["top1"].max()
     assert shared.top1 == evaluated.set_index("digest")["top1"][result.arch.digest]
     assert any("the best of 2 candidates" in note for note in result.notes)
+    picks, space = load_picks(run), make_plan(settings).space
+    assert picks and picks.picks[0].digest == result.arch.digest and picks.images == 32 and not picks.paired
+    for row in evaluated.itertuples():
+        assert space.decode(tuple(map(int, str(row.genotype).split()))).digest == row.digest
     stored = json.loads((run / "experiment.json").read_text())
     assert SearchConfig.from_dict(stored["settings"]) == settings and "jax" in stored["versions"]
     assert (run / "report.html").read_text().startswith("<!")
@@ -261,7 +267,7 @@ def forest_file(folder: Path, settings: SearchConfig) -> tuple[str, float]:
 def test_a_search_satisfies_several_bounds_and_a_forest(settings: SearchConfig, tmp_path: Path) -> None:
     settings = bounded(replace(settings, target=with_energy(tmp_path)))
     path, most = forest_file(tmp_path, settings)
-    settings = replace(settings, forest_bounds=(f"{path}:{most!r}",), minimize=("energy", "flash", path))
+    settings = replace(settings, forest_bounds=(f"{path}:{most!r}",), minimize=("energy", "flash", path), finalists=0)
     result = search(settings, tmp_path / "run")
     assert result.latency <= result.latency_budget
     assert result.peak_activation_bytes <= 1024 * (settings.max_memory_kb or 0) * (1 + 1e-9)
@@ -278,12 +284,27 @@ def test_a_search_satisfies_several_bounds_and_a_forest(settings: SearchConfig, 
         energy = load_target(settings.target or "").energy_model()
         assert row["energy_mj"].iloc[0] == pytest.approx(energy.predict_mj(result.arch))
         assert row["joules_energy_mj"].iloc[0] == pytest.approx(value)
+    _check_answer(tmp_path / "run", settings, most)
     points = front[["top1", "latency", "energy_mj", "flash_kb", "joules_energy_mj"]].to_numpy()
     assert non_dominated(points, [False, True, True, True, True]).all()
     Path(path).write_text(Path(path).read_text().replace('"networks": 40', '"networks": 41'))
     (tmp_path / "run" / "best.json").unlink()
     with pytest.raises(InvalidInput, match="a forest of --bound or --minimize has changed since this run began"):
         resume(tmp_path / "run")
+
+
+def _check_answer(run: Path, settings: SearchConfig, most: float) -> None:
+    """Check that the answer is the best of all evaluated networks that keep all bounds, as are those beside it."""
+    result, evaluated, picks = load_result(run / "best.json"), pd.read_csv(run / "evaluated.csv"), load_picks(run)
+    bounds = {"latency": settings.latency_ms, "memory_kb": settings.max_memory_kb, "flash_kb": settings.max_flash_kb,
+              "joules_energy_mj": most}  # fmt: skip
+    kept = evaluated[np.all([evaluated[name] <= (bound or 0) * (1 + 1e-9) for name, bound in bounds.items()], axis=0)]
+    best = kept[kept["top1"] == kept["top1"].max()]
+    assert result.accuracy.top1 == best["top1"].iloc[0] and result.latency == pytest.approx(best["latency"].min())
+    assert picks and picks.paired and picks.candidates == len(kept)
+    assert {one.digest for one in picks.picks} <= set(kept["digest"]) and picks.picks[0].digest == result.arch.digest
+    for one in picks.picks:
+        assert load_arch(run / one.spec).digest == one.digest and one.difference <= one.difference_error
 
 
 ENERGY = ("[energy]", 'power_w = { value = 2.0, source = "s", confidence = "estimated" }',
