@@ -10,6 +10,7 @@ from nas.errors import InvalidInput, UnknownName
 from nas.protocols import LatencyModel
 from nas.records.networks import Entry
 from nas.records.results import display_text
+from nas.records.verdict import Verdict, load_verdict
 from nas.report.markup import number, short_count, table
 from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import arch_number, page_data
@@ -121,7 +122,7 @@ def _run_tiles(entry: Entry, comparison: Comparison) -> str:
     unit = "ms" if model is None else getattr(model, "unit", "ms")
     assert entry.accuracy is not None  # of the entries that come here
     return network_card(
-        entry.name, entry.found_for, entry.arch, entry.accuracy, latency, unit, entry.latency_budget, None
+        entry.name, entry.found_for, entry.arch, entry.accuracy, latency, unit, entry.latency_budget, _verdict(entry)
     )
 
 
@@ -132,7 +133,14 @@ def _run_row(entry: Entry, comparison: Comparison) -> tuple[str, ...]:
     top1 = f"{100 * entry.top1:.1f} \u00b1 {100 * entry.standard_error:.1f}"
     budget = number(entry.latency_budget) if entry.latency_budget else ""
     sizes = short_count(entry.arch.macs), short_count(entry.arch.params)
-    return entry.name, entry.found_for, latency, budget, top1, *sizes, NOT_COMPARED.lower()
+    verdict = _verdict(entry)
+    text = verdict.text if verdict else NOT_COMPARED.lower()
+    return entry.name, entry.found_for, latency, budget, top1, *sizes, text
+
+
+def _verdict(entry: Entry) -> Verdict | None:
+    """Return the verdict of the run that an entry is the result of, None where it has none."""
+    return load_verdict(entry.folder) if entry.folder else None
 
 
 def _model_of(target: str, comparison: Comparison) -> LatencyModel | None:

@@ -65,6 +65,7 @@ class Entry:
     found_for: str = ""  # the target of the search that found it, or "universal"
     published_top1: float | None = None
     latency_budget: float | None = None  # of the search that found it, in ms, or relative on an abstract device
+    folder: Path | None = None  # of the run whose result it is
 
     @property
     def top1(self) -> float:
@@ -200,7 +201,8 @@ def _of_run(run: Path, label: str) -> list[Entry]:
     if of_several and label == UNIVERSAL:
         result = replace(result, target=UNIVERSAL)
     label = f"{run.resolve().parent.name}/{label}" if of_several else label
-    return [_of_result(label, result), *_finalists(run, label, result), *_front(run, label, result)]
+    best = replace(_of_result(label, result), folder=run)
+    return [best, *_finalists(run, label, result), *_front(run, label, result)]
 
 
 def _of_result(label: str, result: Result) -> Entry:

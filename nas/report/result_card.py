@@ -1,27 +1,22 @@
 """The card at the top of a report: the verdict against the baseline, latency against budget, accuracy, size, picks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
 from nas.arch import ArchSpec
+from nas.records.picks import Pick, Picks
 from nas.records.results import Accuracy, Result, display_text
-from nas.report.markup import number, short_count, table
+from nas.records.verdict import Verdict
+from nas.report.markup import number, short_count
 
 Outcome = Literal["better", "worse", "unclear", "none"]
 SIGNS: dict[Outcome, str] = {"better": "\u25b2", "worse": "\u25bc", "unclear": "\u2248", "none": "?"}
 PARAMETERS = "parameters"
+_NUMBER = ' class="number"'
+NO_BASELINE = "No baseline was trained beside the network in this run."
 NOT_COMPARED = "Not compared with a baseline"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a run says about its network against the baseline; `text` is one sentence."""
-
-    outcome: Outcome
-    text: str
-    remark: str = ""  # how the two were compared
 
 
 @dataclass(frozen=True)
@@ -35,34 +30,25 @@ class BaselineFigures:
     accuracy: Accuracy | None = None
 
 
-@dataclass(frozen=True)
-class Pick:
-    """A candidate within the noise of the network found, with what it costs."""
-
-    name: str
-    latency: float
-    top1: float
-    standard_error: float
-    macs: int
-    params: int
-    remark: str = ""
-
-
 def result_card(
     result: Result,
     verdict: Verdict | None,
     baseline: BaselineFigures | None,
-    picks: Sequence[Pick] = (),
+    picks: Picks | None = None,
     remarks: Sequence[str] = (),
+    numbers: Mapping[str, int] | None = None,
 ) -> str:
-    """Return the card as HTML; `remarks` are what a reader must know before the numbers are used."""
+    """Return the card as HTML; `remarks` are what a reader must know before the numbers are used.
+
+    `numbers` are those of the page's networks by digest; the picks among them can be clicked.
+    """
     noted = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
     return "".join(
         [
             '<section class="card" aria-label="the result in short">',
             verdict_line(verdict),
             result_tiles(result, baseline),
-            _picks_table(result, picks) if picks else "",
+            _picks_table(picks, numbers or {}) if picks else "",
             f'<ul class="caution">{noted}</ul>' if noted else "",
             "</section>",
         ]
@@ -87,17 +73,25 @@ def share_gauge(share: float) -> str:
 
 def verdict_line(verdict: Verdict | None) -> str:
     """Return the verdict as HTML, "not compared with a baseline" where there is none."""
-    shown = verdict or Verdict("none", NOT_COMPARED, "No baseline was trained beside the network in this run.")
-    remark = f"<small>{escape(shown.remark)}</small>" if shown.remark else ""
-    badge = f'<span class="badge" aria-hidden="true">{SIGNS[shown.outcome]}</span>'
-    return f'<p class="verdict {shown.outcome}">{badge}<span><strong>{escape(shown.text)}</strong>{remark}</span></p>'
+    text, remark = (verdict.text, verdict.basis) if verdict else (NOT_COMPARED, NO_BASELINE)
+    outcome = outcome_of(verdict)
+    badge = f'<span class="badge" aria-hidden="true">{SIGNS[outcome]}</span>'
+    words = f"<strong>{escape(_sentence(text))}</strong><small>{escape(_sentence(remark))}</small>"
+    return f'<p class="verdict {outcome}">{badge}<span>{words}</span></p>'
 
 
-def _tile(name: str, figure: str, unit: str, gauge: str, note: str) -> str:
-    """Return a tile: its name, its `figure` in large print with a unit, the markup `gauge`, and a note."""
-    drawn = f"<dd>{gauge}</dd>" if gauge else ""
-    big = f'<dd class="figure">{escape(figure)} <small>{escape(unit)}</small></dd>'
-    return f"<div><dt>{escape(name)}</dt>{big}{drawn}<dd>{escape(note)}</dd></div>"
+def _sentence(text: str) -> str:
+    """Return a text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def outcome_of(verdict: Verdict | None) -> Outcome:
+    """Return what a verdict comes to: "unclear" where the difference is not clear of the noise, "none" without one."""
+    if verdict is None:
+        return "none"
+    if not verdict.told or verdict.found.digest == verdict.baseline.digest:
+        return "unclear"
+    return "better" if verdict.difference > 0 else "worse"
 
 
 def network_card(
@@ -117,6 +111,13 @@ def network_card(
     head = f"<h2>{escape(name)}</h2>"
     body = f'{head}{verdict_line(verdict)}<dl class="tiles">{"".join(tiles)}</dl>'
     return f'<section class="card" aria-label="{escape(name)}">{body}</section>'
+
+
+def _tile(name: str, figure: str, unit: str, gauge: str, note: str) -> str:
+    """Return a tile: its name, its `figure` in large print with a unit, the markup `gauge`, and a note."""
+    drawn = f"<dd>{gauge}</dd>" if gauge else ""
+    big = f'<dd class="figure">{escape(figure)} <small>{escape(unit)}</small></dd>'
+    return f"<div><dt>{escape(name)}</dt>{big}{drawn}<dd>{escape(note)}</dd></div>"
 
 
 def _latency_tile(target: str, latency: float, budget: float | None, unit: str) -> str:
@@ -160,17 +161,30 @@ def _baseline_tile(baseline: BaselineFigures, unit: str) -> str:
     return _tile(f"Baseline: {baseline.name}", number(baseline.latency), unit, "", note)
 
 
-def _picks_table(result: Result, picks: Sequence[Pick]) -> str:
-    unit = result.latency_unit
-    head = ("network", f"latency ({unit})", "top-1 (%)", "MACs", "parameters", "")
-    rows = [
-        (
-            pick.name, number(pick.latency), f"{100 * pick.top1:.1f} \u00b1 {100 * pick.standard_error:.1f}",
-            short_count(pick.macs), short_count(pick.params), pick.remark,
-        )
-        for pick in picks
-    ]  # fmt: skip
-    return f"<h2>As accurate within the noise</h2>{table(head, rows)}"
+def _picks_table(picks: Picks, numbers: Mapping[str, int]) -> str:
+    """Return the networks that are as good as the answer within the noise as a table; one alone needs none."""
+    if len(picks.picks) < 2:
+        return ""
+    head = ("picked as", f"latency ({picks.latency_unit})", "top-1 (%)", "below the answer", "MACs", "parameters")
+    names = "".join(f'<th scope="col"{_NUMBER if i else ""}>{escape(name)}</th>' for i, name in enumerate(head))
+    rows = "".join(_pick_row(pick, numbers.get(pick.digest)) for pick in picks.picks)
+    title = (
+        f"{picks.as_good:,} of {picks.candidates:,} candidates are as good within one standard error; a few of them:"
+    )
+    body = f"<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<h2>{escape(title)}</h2><div class="wide" tabindex="0">{body}</div>'
+
+
+def _pick_row(pick: Pick, network: int | None) -> str:
+    """Return the row of a pick; its name is a button where it is a network of the page."""
+    name = escape(pick.name)
+    if network is not None:
+        name = f'<button type="button" class="plain" data-select="{network}">{name}</button>'
+    below = f"{100 * pick.difference:.1f} \u00b1 {100 * pick.difference_error:.1f} points"
+    below = below if pick.difference_error else ""  # the answer itself
+    values = number(pick.latency), f"{100 * pick.top1:.1f}", below, short_count(pick.macs), short_count(pick.params)
+    cells = "".join(f"<td{_NUMBER}>{escape(value)}</td>" for value in values)
+    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
 
 
 def short_bytes(count: float) -> str:

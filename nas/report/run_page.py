@@ -16,25 +16,23 @@ from nas.errors import InvalidInput
 from nas.files import read_json, write_whole
 from nas.ops import Shape
 from nas.records.networks import Entry, load_item
+from nas.records.picks import Picks, load_picks
 from nas.records.results import FILE_KEYS, Result, display_text, load_result
+from nas.records.verdict import Verdict, load_verdict
+from nas.report.baseline import REFERENCE, Beside, beside, compared_data, pick_entries
 from nas.report.markup import fold, kibibytes, number, paragraph, section, table
 from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import page_data
 from nas.report.result_card import (
     BaselineFigures,
-    Pick,
-    Verdict,
     result_card,
     result_tiles,
     share_gauge,
 )
 from nas.report.run_curves import Record, Stages, read_stages, stage_curves, training_curves
-from nas.report.verdict_files import read_picks, read_verdict
 from nas.space.scaling import with_input
 from nas.zoo import reference
 
-REFERENCE = "mobilenetv4-conv-s"  # the baseline, and what the latencies of an abstract device are relative to
-BASELINE = f"{REFERENCE}, baseline"
 TABLES = ("front.csv", "evaluated.csv", "finalists.csv")  # offered by the page for saving
 LARGEST_TABLE = 400_000  # bytes of a CSV that is put into a page
 
@@ -53,7 +51,7 @@ class RunFiles:
     training_curves: tuple[dict[str, Any], ...] = ()  # charts of a search over a supernet trained once
     finalists: pd.DataFrame | None = None  # accuracies of the finalists' proxies trained alone, if any were
     verdict: Verdict | None = None  # against the baseline
-    picks: tuple[Pick, ...] = ()
+    picks: Picks | None = None  # what is as good within the noise
     tables: Mapping[str, str] = field(default_factory=dict)  # the CSV files that the page offers, by name
 
 
@@ -72,18 +70,22 @@ def read_run(run: Path) -> RunFiles:
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
     experiment = read_json(run / "experiment.json")
+    best = load_result(run / "best.json") if (run / "best.json").exists() else None
+    picks, entries = load_picks(run), _read_entries(run)
+    if best:
+        entries += pick_entries(run, entries[0].item, best, picks, entries)
     return RunFiles(
         name=run.resolve().name,
         experiment=experiment if isinstance(experiment, dict) else {},
         stages=read_stages(run / "journal.jsonl"),
         coarse=load_result(run / "coarse.json") if (run / "coarse.json").exists() else None,
-        best=load_result(run / "best.json") if (run / "best.json").exists() else None,
+        best=best,
         evaluated=_read_evaluated(run / "evaluated.csv"),
-        entries=tuple(_read_entries(run)),
+        entries=tuple(entries),
         training_curves=tuple(training_curves(run)),
         finalists=_read_finalists(run / "finalists.csv"),
-        verdict=read_verdict(run),
-        picks=read_picks(run),
+        verdict=load_verdict(run) if best else None,
+        picks=picks,
         tables={name: text for name in TABLES if (text := _table_text(run / name))},
     )
 
@@ -133,13 +135,13 @@ def run_page(run: RunFiles, defaults: Mapping[str, Any] | None = None) -> str:
     stages = {name: content for name, content in run.stages.items() if content[1]}
     result = run.best or run.coarse
     models = _models(result, run.experiment) if result else {}
-    baseline = _baseline_entry(run.best) if run.best else None
+    extra = beside(run.best, run.verdict) if run.best else Beside(None)
     parts = [
         f"<header><h1>Search {escape(run.name)}</h1>",
         paragraph(_subject(run), "eyebrow"),
-        *_top(run, models, baseline),
+        *_top(run, models, extra.baseline),
     ]
-    parts += ["</header><main>", *_networks(run, baseline), *_progress(run, stages)]
+    parts += ["</header><main>", *_networks(run, extra), *_progress(run, stages)]
     if any(start.get("decisions") for start, _ in stages.values()):
         parts += section(
             "What the controller preferred",
@@ -150,7 +152,7 @@ def run_page(run: RunFiles, defaults: Mapping[str, Any] | None = None) -> str:
     if run.finalists is not None:
         parts += _finalists_section(run.finalists)
     parts += [*_settings(run.experiment, defaults or {}), "</main>"]
-    return page(f"Search {run.name}", "\n".join(parts), _data(run, stages, models, baseline), ("report",))
+    return page(f"Search {run.name}", "\n".join(parts), _data(run, stages, models, extra), ("report",))
 
 
 def _subject(run: RunFiles) -> str:
@@ -166,30 +168,20 @@ def _top(run: RunFiles, models: Mapping[str, Roofline], baseline: Entry | None) 
     if run.best is None:
         return [f'<div class="card">{"".join(_unfinished(run))}</div>']
     model = next(iter(models.values()), None)
-    figures = _baseline_figures(baseline, model) if baseline and model else None
+    figures = _baseline_figures(baseline, model, run.verdict) if baseline and model else None
+    numbers = {entry.arch.digest: i for i, entry in reversed(list(enumerate(run.entries)))}
     about = "".join(map(paragraph, result_sentences(run.best)))
     return [
-        result_card(run.best, run.verdict, figures, run.picks, remarks(run.best)),
+        result_card(run.best, run.verdict, figures, run.picks, remarks(run.best), numbers),
         figure_place("downloads", "files to save"),
         fold("What these numbers are, and are not", about),
     ]
 
 
-def _baseline_entry(result: Result) -> Entry | None:
-    """Return the baseline rebuilt for the input of `result`, None where it does not take such images."""
-    side, width, channels = result.arch.input_shape
-    if side != width:
-        return None
-    try:
-        arch = with_input(reference(REFERENCE), side, channels, result.arch.num_classes)
-    except InvalidInput:
-        return None
-    return Entry(BASELINE, BASELINE, "reference", arch)
-
-
-def _baseline_figures(baseline: Entry, model: Roofline) -> BaselineFigures:
-    arch = baseline.arch
-    return BaselineFigures(REFERENCE, model.predict_ms(arch), arch.macs, arch.params, baseline.accuracy)
+def _baseline_figures(baseline: Entry, model: Roofline, verdict: Verdict | None) -> BaselineFigures:
+    arch, accuracy = baseline.arch, verdict.baseline.accuracy if verdict else None
+    name = verdict.baseline.name if verdict else REFERENCE
+    return BaselineFigures(name, model.predict_ms(arch), arch.macs, arch.params, accuracy)
 
 
 def _progress(run: RunFiles, stages: Stages) -> list[str]:
@@ -208,7 +200,7 @@ def _progress(run: RunFiles, stages: Stages) -> list[str]:
     return parts
 
 
-def _networks(run: RunFiles, baseline: Entry | None) -> list[str]:
+def _networks(run: RunFiles, extra: Beside) -> list[str]:
     """Return the elements for the front, where there is one, and for the selected network block by block."""
     if run.best is None:
         return [architecture_place()] if run.entries else []
@@ -218,23 +210,26 @@ def _networks(run: RunFiles, baseline: Entry | None) -> list[str]:
     )
     chooser = figure_place("targets", "choice of targets")
     front = section("Accuracy against latency", text, chooser + figure_place("panels", "accuracy against latency"))
-    parts = ['<div class="split"><div>', *front, *_latencies_section(run.best, baseline), "</div>"]
+    parts = ['<div class="split"><div>', *front, *_latencies_section(run.best, extra.baseline), "</div>"]
     parts += [architecture_place(), "</div>"]
-    if baseline or len(run.entries) > 1:
-        beside = f"Two networks side by side, block by block{': found and baseline' if baseline else ''}"
-        parts.append(fold(beside, figure_place("pair", beside)))
+    if extra.baseline or len(run.entries) > 1:
+        text = f"Two networks side by side, block by block{': found and baseline' if extra.baseline else ''}"
+        parts.append(fold(text, figure_place("pair", text)))
     return parts
 
 
-def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], baseline: Entry | None) -> dict[str, Any]:
+def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], extra: Beside) -> dict[str, Any]:
     """Return the JSON data of the page: that of `page_data`, and the curves and evaluated networks of the run."""
-    entries = [*run.entries, *([baseline] if baseline else [])]
+    entries = [*run.entries, *extra.entries]
     data = page_data(entries, models, first=0 if entries else None)
     data["shown"] = data["shown"][:1]  # the target of the search; the others can be chosen
     data["stages"] = [stage_curves(name, start, progress) for name, (start, progress) in stages.items()]
     data["curves"] = list(run.training_curves)
     data["files"] = dict(run.tables)
-    data["pair"] = [0, len(entries) - 1]  # the network found, and the baseline or the last of the front
+    data["pair"] = [len(entries) - 2 if extra.trained else 0, len(entries) - 1]  # found, and baseline or another
+    if extra.trained and run.verdict:
+        data["compared"] = compared_data(run.verdict, *data["pair"])
+    data["baseline"] = len(run.entries) if extra.baseline else None
     if run.best is not None:
         data["budgets"] = [[run.best.latency_budget], *([] for _ in data["targets"][1:])]
     if result := run.best or run.coarse:
@@ -242,7 +237,8 @@ def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], baselin
     if run.evaluated is not None:
         columns = run.evaluated.reindex(columns=["latency", "top1", "standard_error"]).fillna(0.0)
         data["evaluated"] = [[rounded(row) for row in columns.to_numpy(float).tolist()]]
-        data["evaluated_kind"] = len(data["kinds"]) - 1  # the accuracies under shared weights, the last kind of a run
+        own = {entry.kind for entry in run.entries if entry.kind}
+        data["evaluated_kind"] = len(own) - 1  # the accuracies under shared weights, the last kind of a run's entries
     return data
 
 

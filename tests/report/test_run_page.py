@@ -1,21 +1,29 @@
 """The report of a run: complete, self-contained, escaped, the same bytes twice, and there for interrupted runs too."""
 
 import json
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from latency_models.target import target_names
-from nas.arch import ArchSpec
+from nas.arch import ArchSpec, save_arch
+from nas.compare.compare import compare
+from nas.compare.page import html
 from nas.errors import InvalidInput
-from nas.records.results import FILE_KEYS, load_result
+from nas.records.picks import Pick, Picks, save_picks
+from nas.records.results import FILE_KEYS, Accuracy, load_result
+from nas.records.verdict import Trained, Verdict, save_verdict
+from nas.report.baseline import REFERENCE, baseline_arch
 from nas.report.block_glossary import NOTATION, SQUEEZE, glossary
 from nas.report.run_curves import read_stages
 from nas.report.run_page import LARGEST_TABLE, write_report
-from tests.support.run_folder import make_run
+from tests.support.run_folder import SPACE, kind, make_run, result_of
 
 VOID = {"meta", "br", "img", "link"}
 
@@ -267,3 +275,75 @@ def test_every_block_of_the_page_has_a_meaning_and_foreign_blocks_none(tmp_path:
     terms = {term for term, _ in data["glossary"]}
     assert {block["name"] for arch in data["archs"] for block in arch["blocks"]} - {"average pool"} <= terms
     assert glossary(["my own block k3, 8-8"]) == [[word, text] for word, text in NOTATION.items() if word != SQUEEZE]
+
+
+def verdict_of(run: Path, *, difference: float, error: float, name: str = REFERENCE) -> Verdict:
+    """Write a verdict into a finished run and return it."""
+    result = load_result(run / "best.json")
+    alone = kind("trained alone for 60 steps, held-out pictures")
+    base = baseline_arch(result, name)
+    assert base is not None
+    found = Trained("found", result.arch.digest, result.latency, Accuracy.of(0.9, 500, alone))
+    other = Trained(name, base.digest, 0.688, Accuracy.of(0.9 - difference, 500, alone))
+    verdict = Verdict(found, other, "ms", 60, 0, difference, error)
+    save_verdict(verdict, run)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("difference", "outcome"), [(0.05, "better"), (-0.05, "worse"), (0.01, "unclear"), (0.0, "unclear")]
+)
+def test_the_verdict_stands_on_top_and_the_baseline_beside_the_network(
+    difference: float, outcome: str, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run")
+    verdict = verdict_of(run, difference=difference, error=0.012)
+    page, body = read(run), (run / "report.html").read_text()
+    text = verdict.text[0].upper() + verdict.text[1:]
+    assert f'class="verdict {outcome}"' in body and text in page.text and "Not compared" not in page.text
+    assert f"top-1 {100 * verdict.baseline.accuracy.top1:.1f}" in page.text
+    left, right = (page.data["networks"][number] for number in page.data["pair"])
+    assert left["kind"] == right["kind"] == len(page.data["kinds"]) - 1 != page.data["evaluated_kind"]
+    assert page.data["archs"][right["arch"]]["digest"] == verdict.baseline.digest
+    compared = page.data["compared"]
+    assert (compared["difference"], compared["error"]) == (-difference, 0.012)
+    assert len(page_with_run(run).split('class="verdict ')) == 2 and text in page_with_run(run)
+
+
+def page_with_run(run: Path) -> str:
+    """Return the page of a comparison of one run."""
+    return html(compare([run], ["rpi5"]))
+
+
+def test_a_baseline_with_a_width_is_rebuilt_and_one_that_is_not_ours_is_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    wider = verdict_of(run, difference=0.03, error=0.01, name=f"{REFERENCE} x1.10")
+    data = read(run).data
+    assert data["archs"][data["networks"][data["baseline"]]["arch"]]["digest"] == wider.baseline.digest
+    save_verdict(replace(wider, baseline=replace(wider.baseline, digest="0" * 64)), run)
+    page = read(run)
+    assert page.data["baseline"] is None and "compared" not in page.data and "Better than" in page.text
+    (run / "verdict.json").write_text("{}")
+    with pytest.raises(InvalidInput, match=r"verdict\.json"):
+        write_report(run)
+
+
+def test_picks_stand_in_the_card_and_can_be_chosen(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    result, row = load_result(run / "best.json"), pd.read_csv(run / "front.csv").iloc[0]
+    plain = result_of(SPACE.decode(SPACE.sample(np.random.default_rng(5), 1)[0]), (), result.accuracy).arch
+    save_arch(plain, run / "specs/other.json")
+    accuracy = result.accuracy
+    own = Pick(("most accurate",), result.arch.digest, "-", result.latency, accuracy.top1, 0.0, 0.0, 9, 9, 9)
+    front = Pick(("fastest",), row["digest"], row["spec"], 0.6, 0.5, 0.004, 0.006, 8, 8, 8)
+    other = Pick(("<b>",), plain.digest, "specs/other.json", 0.65, 0.6, 0.002, 0.006, 7, 7, 7)
+    picks = Picks(accuracy.kind.stored_label(), accuracy.images, True, 30, 5, 0.01, "ms", (own, front, other))
+    save_picks(picks, run)
+    page, body = read(run), (run / "report.html").read_text()
+    assert "5 of 30 candidates are as good within one standard error" in page.text
+    assert "0.4 \u00b1 0.6 points" in page.text and "<b>" in page.text and "b" not in page.tags
+    chosen = [int(number) for number in re.findall(r'data-select="(\d+)"', body)]
+    digests = [page.data["archs"][page.data["networks"][number]["arch"]]["digest"] for number in chosen]
+    assert digests == [pick.digest for pick in picks.picks]
+    save_picks(replace(picks, picks=(own,)), run)
+    assert "candidates are as good" not in read(run).text

@@ -98,8 +98,9 @@ function pairTotals(first, second, device) {
   const [one, other] = [first, second].map((number) => ({ network: data.networks[number], arch: data.archs[data.networks[number].arch], latency: data.latency[number][device] }));
   const relative = (a, b) => (a ? signed(b / a - 1) : "");
   const comparable = hasAccuracy(one.network) && one.network.kind === other.network.kind;
-  const error = Math.hypot(one.network.standard_error, other.network.standard_error);
-  const gain = 100 * (other.network.top1 - one.network.top1);
+  const paired = data.compared?.left === first && data.compared.right === second ? data.compared : null; // on the same images
+  const error = paired?.error ?? Math.hypot(one.network.standard_error, other.network.standard_error);
+  const gain = 100 * (paired?.difference ?? other.network.top1 - one.network.top1);
   const top1 = (network) => (hasAccuracy(network) ? `${(100 * network.top1).toFixed(1)} \u00b1 ${(100 * network.standard_error).toFixed(1)} %` : "not known");
   const rows = [
     [`latency (${data.targets[device].unit})`, significant(one.latency), significant(other.latency), relative(one.latency, other.latency)],

@@ -180,7 +180,7 @@ function decisionPanel(stage, decision, number) {
 
 // The network found, and where it is there the baseline, on every target: one row each on a logarithmic axis, the fastest first.
 figures.devices = (place) => {
-  const baseline = data.pair[1] > 0 && data.networks[data.pair[1]].source === "reference" ? data.pair[1] : null;
+  const { baseline } = data;
   const unit = data.targets[0]?.unit;
   const own = data.targets.map((target, number) => ({ target, number, ms: data.latency[0][number], other: baseline === null ? null : data.latency[baseline][number] })).filter((one) => one.target.unit === unit);
   if (!own.length) return;
