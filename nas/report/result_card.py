@@ -37,17 +37,19 @@ def result_card(
     picks: Picks | None = None,
     remarks: Sequence[str] = (),
     numbers: Mapping[str, int] | None = None,
+    tolerance: float = 0.0,
 ) -> str:
     """Return the card as HTML; `remarks` are what a reader must know before the numbers are used.
 
-    `numbers` are those of the page's networks by digest; the picks among them can be clicked.
+    `numbers` are those of the page's networks by digest; the picks among them can be clicked. `tolerance` is the share
+    of the latency budget by which it may be exceeded.
     """
     noted = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
     return "".join(
         [
             '<section class="card" aria-label="the result in short">',
             verdict_line(verdict),
-            result_tiles(result, baseline),
+            result_tiles(result, baseline, tolerance),
             _picks_table(picks, numbers or {}) if picks else "",
             f'<ul class="caution">{noted}</ul>' if noted else "",
             "</section>",
@@ -55,10 +57,10 @@ def result_card(
     )
 
 
-def result_tiles(result: Result, baseline: BaselineFigures | None = None) -> str:
+def result_tiles(result: Result, baseline: BaselineFigures | None = None, tolerance: float = 0.0) -> str:
     """Return the tiles of a result as HTML: latency, accuracy, size, and the baseline where one is given."""
     tiles = [
-        _latency_tile(result.target, result.latency, result.latency_budget, result.latency_unit),
+        _latency_tile(result.target, result.latency, result.latency_budget, result.latency_unit, tolerance),
         _accuracy_tile(result.accuracy, result.arch.num_classes),
         _size_tile(result),
     ]
@@ -120,15 +122,15 @@ def _tile(name: str, figure: str, unit: str, gauge: str, note: str) -> str:
     return f"<div><dt>{escape(name)}</dt>{big}{drawn}<dd>{escape(note)}</dd></div>"
 
 
-def _latency_tile(target: str, latency: float, budget: float | None, unit: str) -> str:
+def _latency_tile(target: str, latency: float, budget: float | None, unit: str, tolerance: float = 0.0) -> str:
     """Return the tile of the predicted latency, as a bar with a tick at the budget."""
     scale = 100 / (1.15 * max(latency, budget or latency))
-    over = budget is not None and latency > budget
+    over = budget is not None and latency > budget * (1 + tolerance)
     parts = f'<rect class="{"fill over" if over else "fill"}" x="0" y="4" width="{scale * latency:.2f}" height="6"/>'
     note = "predicted"
     if budget:
         parts += _tick(scale * budget)
-        side = "over" if over else "under"
+        side = "over" if latency > budget else "under"
         note = f"{abs(latency / budget - 1):.2%} {side} the budget of {number(budget)} {unit}; predicted"
     return _tile(f"Latency on {target}", number(latency), unit, _gauge(parts, "latency"), note)
 

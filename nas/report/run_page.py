@@ -33,6 +33,7 @@ from nas.report.run_curves import Record, Stages, read_stages, stage_curves, tra
 from nas.space.scaling import with_input
 from nas.zoo import reference
 
+AROUND = 0.01  # of the latency budget: how far off a run may be that aims at it from both sides
 TABLES = ("front.csv", "evaluated.csv", "finalists.csv")  # offered by the page for saving
 LARGEST_TABLE = 400_000  # bytes of a CSV that is put into a page
 
@@ -172,10 +173,17 @@ def _top(run: RunFiles, models: Mapping[str, Roofline], baseline: Entry | None) 
     numbers = {entry.arch.digest: i for i, entry in reversed(list(enumerate(run.entries)))}
     about = "".join(map(paragraph, result_sentences(run.best)))
     return [
-        result_card(run.best, run.verdict, figures, run.picks, remarks(run.best), numbers),
+        result_card(run.best, run.verdict, figures, run.picks, remarks(run.best), numbers, _tolerance(run)),
         figure_place("downloads", "files to save"),
         fold("What these numbers are, and are not", about),
     ]
+
+
+def _tolerance(run: RunFiles) -> float:
+    """Return by what share the latency may exceed the budget: by none but where the run aimed around it."""
+    settings = run.experiment.get("settings")
+    around = settings.get("around", True) if isinstance(settings, dict) else True  # as all runs of older releases did
+    return AROUND if around else 0.0
 
 
 def _baseline_figures(baseline: Entry, model: Roofline, verdict: Verdict | None) -> BaselineFigures:

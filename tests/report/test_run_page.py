@@ -230,7 +230,9 @@ def test_the_card_has_the_verdict_the_latency_against_the_budget_and_the_accurac
     body = (run / "report.html").read_text()
     assert body.index('class="card"') < body.index('data-figure="panels"')
     over = make_run(tmp_path / "over", latency_budget=result.latency / 1.02)
-    assert "2.00% over the budget" in read(over).text
+    assert "2.00% over the budget" in read(over).text and 'class="fill over"' in (over / "report.html").read_text()
+    near = make_run(tmp_path / "near", latency_budget=result.latency / 1.005)  # within what older releases aimed at
+    assert "0.50% over the budget" in read(near).text and "fill over" not in (near / "report.html").read_text()
 
 
 def test_only_settings_that_differ_from_the_default_are_shown(tmp_path: Path) -> None:
