@@ -132,8 +132,8 @@ def leave(status: int) -> None:
     _speaking.acquire(timeout=SPEAKING_S)
     with suppress(Exception):
         if not _spoken:
-            if os.isatty(1):
-                os.write(1, SHOW_CURSOR)
+            for stream in [stream for stream in (1, 2) if os.isatty(stream)][:1]:
+                os.write(stream, SHOW_CURSOR)
             message = "; ".join(["stopped", *(advice() for advice in _advice[-1:])])
             os.write(2, f"nas: {' '.join(message.split())}\n".encode())  # not through a stream, which may be locked
     os._exit(status)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nas.errors import Stopped
+from nas.progress.time_left import TimingEvent
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,19 @@ class ProgressReporter(Protocol):
     def progress(self, event: Progress) -> None: ...
     def candidate(self, event: Evaluation) -> None: ...
     def say(self, line: str) -> None: ...
+
+
+class TimedReporter(ProgressReporter, Protocol):
+    """A progress reporter that also learns of phases and compilations, to tell how long the whole takes."""
+
+    def timing(self, event: TimingEvent) -> None: ...
+
+
+def report_timing(reporter: ProgressReporter, event: TimingEvent) -> None:
+    """Pass an event on to a reporter that takes such (`TimedReporter`); others need not know of them."""
+    timing = getattr(reporter, "timing", None)
+    if timing is not None:
+        timing(event)
 
 
 class SilentReporter:

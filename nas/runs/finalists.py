@@ -21,7 +21,8 @@ import pandas as pd
 
 from nas.arch import ArchSpec, save_arch
 from nas.files import write_whole
-from nas.progress import Progress, ProgressReporter
+from nas.progress import Progress, ProgressReporter, report_timing
+from nas.progress.time_left import Begun
 from nas.protocols import Genotype
 from nas.records.results import Accuracy, trained_for
 from nas.runs.answer import Candidates, by_cost
@@ -136,6 +137,7 @@ class CandidateRetraining:
                 Progress(f"{self.stage} finalists", sum(map(len, curves.values())), steps, argmax_top1=best)
             )
 
+        report_timing(reporter, Begun(f"{self.stage} finalists"))
         with self.trainers(trials, on_epoch) as run_rung:
             trial_results = run_halving(candidates, rungs, run_rung)
         ranking = CandidateRanking(

@@ -28,8 +28,9 @@ from flax import nnx
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_json, write_whole
-from nas.progress import Evaluation, Progress, ProgressReporter, SilentReporter
+from nas.progress import Evaluation, Progress, ProgressReporter, SilentReporter, report_timing
 from nas.progress.stop import raise_if_stopped
+from nas.progress.time_left import Begun, Compiled, Schedule
 from nas.protocols import Genotype
 from nas.records.journal import Journal, Record
 from nas.records.locks import locked
@@ -41,6 +42,7 @@ from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_
 from nas.runs.batches import BatchSampler, Rows
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
 from nas.runs.front import FrontEvaluation, front_candidates, random_candidates, satisfying_candidates, write_front
+from nas.runs.phases import WRITING, joint_phases
 from nas.runs.plan import ROUNDING, TOLERANCE, SearchPlan, make_plan
 from nas.runs.plan_text import describe_plan
 from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result, save_inherited
@@ -164,6 +166,7 @@ class _JointSearchRun:
     def finish(self) -> Result:
         """Do what is left and return the result; after Ctrl-C the report shows what there is so far."""
         self.reporter.plan(describe_plan(self.plan))
+        report_timing(self.reporter, Schedule(joint_phases(self.plan)))
         try:
             return self.search()
         except KeyboardInterrupt:
@@ -200,6 +203,7 @@ class _JointSearchRun:
             fine = self.retrain(fine, retraining.rungs, counts, retraining.fine, incumbent=coarse.ranking)
         fine, picks = self.choose(fine, hits)
         make_verdict(plan, fine.arch, self.out, self.reporter)
+        report_timing(self.reporter, Begun(WRITING))
         if rankings := {one.stage.name: one.ranking for one in (coarse, fine) if one.ranking}:
             write_finalists(self.out, rankings)
         result, shared = self.result(fine, counts, picks), self.supernet_accuracy(fine, counts)
@@ -258,6 +262,7 @@ class _JointSearchRun:
     ) -> joint.SearchState:
         """Run the controller steps from step `first` on; each dispatch gives a record, progress, maybe a checkpoint."""
         name, budget = stage.name, stage.budget
+        report_timing(self.reporter, Begun(name, first, compiling=True))
         # What was written after the checkpoint, here and by what follows from this stage, will be computed again.
         self.journal.keep(lambda record: _before(record, name, first))
         for folder in FOLLOW[name]:
@@ -281,6 +286,7 @@ class _JointSearchRun:
         batches = self.sampler.dispatches(partial(self.rows, stage), steps, devices)
         head = next(batches)
         joint.compile_with_evaluator(run_steps, (state, *head), evaluator)
+        report_timing(self.reporter, Compiled(name))
         saved = began = time.monotonic()
         for step, batch in zip(steps, chain([head], batches), strict=True):
             raise_if_stopped()
@@ -382,6 +388,8 @@ class _JointSearchRun:
         evaluator = self.final_evaluator(finished)
         recorded = {tuple(r["genotype"]): r.get("hits") for r in self.journal.records if r["stage"] == name}
         done: dict[Genotype, Hits] = {}
+        known_hits = sum(recorded.get(genotype) is not None for genotype in candidates)
+        report_timing(self.reporter, Begun(name, known_hits))
         began = time.monotonic()
         fresh = 0
         for number, (genotype, origin) in enumerate(candidates.items(), start=1):

@@ -17,7 +17,8 @@ from typing import Any
 from nas.data import split_for_search
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, read_bytes, read_json, write_whole
-from nas.progress import ProgressReporter, SilentReporter
+from nas.progress import ProgressReporter, SilentReporter, report_timing
+from nas.progress.time_left import Schedule
 from nas.protocols import Genotype
 from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
@@ -37,6 +38,7 @@ from nas.runs.multi_target_settings import (
     check_around,
     make_plans,
 )
+from nas.runs.phases import multi_target_phases
 from nas.runs.plan import TOLERANCE, SearchPlan
 from nas.runs.plan_text import describe_plans
 from nas.runs.regret import read_regret_table, regret_table
@@ -222,6 +224,8 @@ class _MultiTargetRun:
     def finish(self) -> MultiTargetResult:
         """Do what is left: train, search for each target, then for all; write every result when it is known."""
         self.reporter.plan(describe_plans(self.config, self.plans))
+        training = self.source.trains_supernet and not (self.out / shared_supernet.FILE).exists()
+        report_timing(self.reporter, Schedule(multi_target_phases(self.config, self.plans, training=training)))
         weights = self.weights() if self.source.trains_supernet else None
         payload = partial(self.source.payload, self.plans[0], weights)
         pool = Pool(lambda: self.workers(self.source.build, payload()), self.config.batch)

@@ -14,8 +14,9 @@ from flax import nnx
 from nas.data import split_for_search
 from nas.errors import InvalidInput
 from nas.files import read_bytes, write_whole
-from nas.progress import Progress, ProgressReporter
+from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.stop import raise_if_stopped
+from nas.progress.time_left import Begun, Compiled
 from nas.records.journal import Journal
 from nas.registry import SPACES, load
 from nas.runs.batches import BatchSampler, Rows
@@ -68,6 +69,7 @@ def _train_steps(
 ) -> SandwichState:
     """Return the state after all steps from `start`, (step, state), on; each dispatch gives a record and progress."""
     first, state = start
+    report_timing(reporter, Begun(STAGE, first, compiling=True))  # the first dispatch compiles, and runs some steps
     devices = device_sharding()
     run_steps = compile_steps(training, devices)
     state = replicated(state, devices)
@@ -88,6 +90,8 @@ def _train_steps(
             checkpoints.save(done, state)
             saved = time.monotonic()
         left = (now - began) / (done - first) * (training.steps - done)
+        if step == first:
+            report_timing(reporter, Compiled(STAGE, done))
         reporter.progress(Progress(STAGE, done, training.steps, float(report.loss[:, 0].mean()), seconds_left=left))
     return state
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
-from nas.progress import Evaluation, Progress, ProgressReporter
+from nas.progress import Evaluation, Progress, ProgressReporter, report_timing
 from nas.progress.stop import raise_if_stopped
+from nas.progress.time_left import Begun
 from nas.protocols import Evaluator, Executor, Genotype, Genotypes, SearchAlgorithm
 from nas.records.journal import Journal, Record
 
@@ -140,6 +141,7 @@ def run(task: SearchTask, pool: Pool, journal: Journal, reporter: ProgressReport
     an accuracy is left out of what the algorithm gets.
     """
     history, done = _replayed(task, journal, pool)
+    report_timing(reporter, Begun(task.name, done))
     began, first = time.monotonic(), done
     while done < task.trials:
         raise_if_stopped()

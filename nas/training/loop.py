@@ -32,6 +32,7 @@ from nas.nn.network import (
     zero_init_residuals,
 )
 from nas.progress.stop import raise_if_stopped
+from nas.progress.time_left import Begun, Compiled, Phase, Schedule, TimingEvent
 from nas.records.class_accuracy import ClassAccuracy
 from nas.records.locks import locked
 from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind
@@ -39,6 +40,7 @@ from nas.training.checkpoints import Checkpoints
 from nas.training.devices import copy_arrays
 from nas.training.optimizers import AdamW, OptimizerConfig
 from nas.training.step import (
+    STATISTICS_IMAGES,
     ImageSplit,
     Split,
     StepConfig,
@@ -57,6 +59,10 @@ LATER_KEYS = ("fit", "background", "augment_shift", "flip", "class_weights")  # 
 DISPATCH_S = 5.0  # seconds of work that a dispatch should take
 CHECKPOINT_S = 45.0  # seconds between checkpoints; with the longest dispatch after it, a kill loses less than a minute
 MAX_DISPATCH_STEPS = 512  # the most steps per dispatch
+TRAIN, TEST = "train", "test"  # stages of a training
+MACS_PER_S, PASSES = 4e9, 3  # of 2 CPU cores; forward and twice as much backward: what a step is expected to take
+COMPILE_S, TEST_COMPILE_S = 15.0, 8.0  # expected of the training step, and of the programs of the test
+OnTiming = Callable[[TimingEvent], object]
 
 
 @dataclass(frozen=True)
@@ -119,20 +125,23 @@ def train(
     *,
     initial_weights: Mapping[str, Any] | None = None,
     proxy_width: float = 1.0,
+    timing: OnTiming = lambda _: None,
 ) -> TrainResult:
     """Train the network of `arch` on `dataset` (resized to its input) and write the result into the folder `out`.
 
     `out` is new, or holds the same training, which then goes on. It gets arch.json, weights.safetensors, train.json. A
     KeyboardInterrupt is raised again after a checkpoint. `initial_weights` (inherited from a supernet, say) replace the
-    random initialisation; `proxy_width` goes into the kind of accuracy. Raises `InvalidInput` where data, folder or
-    weights do not fit, or where the loss is no longer finite.
+    random initialisation; `proxy_width` goes into the kind of accuracy; `timing` learns of phases and compilations.
+    Raises `InvalidInput` where data, folder or weights do not fit, or where the loss is no longer finite.
     """
     data = dataset_for(arch, dataset)
     with _opened(out, _identity(arch, data, config, initial_weights, proxy_width)):
         train_split, test_split = image_splits(data)
         params, statistics = split_statistics(initial_params(arch, config.seed, initial_weights))
         plan = TrainingPlan(arch, config, data, train_split)
-        state = fit(plan, params, out / "checkpoints", progress)
+        timing(Schedule(training_phases(plan)))
+        state = fit(plan, params, out / "checkpoints", progress, timing)
+        timing(Begun(TEST))
         batch = min(config.batch_size, len(data.x_train))
         weights = estimate_statistics(arch, state.average | statistics, train_split, batch)
         predicted = predictions(arch, weights, test_split)
@@ -281,7 +290,26 @@ class Feed:
             self._parts.close()
 
 
-def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[TrainingProgress], None]) -> TrainState:
+def training_phases(plan: TrainingPlan) -> tuple[Phase, ...]:
+    """Return the phases of a training: its steps, and the statistics and the test at its end.
+
+    Expected of 2 CPU cores; the time of a step is proportional to the network's MACs.
+    """
+    image_s = plan.arch.macs / MACS_PER_S
+    images = STATISTICS_IMAGES + len(plan.data.x_test)
+    return (
+        Phase(TRAIN, plan.steps, PASSES * image_s * plan.config.batch_size, COMPILE_S),
+        Phase(TEST, 1, TEST_COMPILE_S + images * image_s),
+    )
+
+
+def fit(
+    plan: TrainingPlan,
+    params: Weights,
+    folder: Path,
+    progress: Callable[[TrainingProgress], None],
+    timing: OnTiming = lambda _: None,
+) -> TrainState:
     """Return the state after all steps from `params` on, or from the newest checkpoint in `folder` if there is one.
 
     `params` are donated. A dispatch of steps takes about `DISPATCH_S`; progress and checkpoints come between two.
@@ -294,6 +322,7 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
         # The first dispatch, of one step, also compiles, so its time says nothing about the speed; the second has two
         # steps. From then on the number grows towards `DISPATCH_S` of work, at most fourfold each time.
         count, compiled = 1, False
+        timing(Begun(TRAIN, done, compiling=True))
         try:
             while done < steps:
                 raise_if_stopped()
@@ -307,6 +336,8 @@ def fit(plan: TrainingPlan, params: Weights, folder: Path, progress: Callable[[T
                 if time.monotonic() - saved_at > CHECKPOINT_S:
                     checkpoints.save(done, state)
                     saved, saved_at = done, time.monotonic()
+                if not compiled:
+                    timing(Compiled(TRAIN, done))
                 progress(TrainingProgress(done, steps, loss, correct / plan.config.batch_size, step_s))
                 count = min(MAX_DISPATCH_STEPS, 4 * count, max(1, round(DISPATCH_S / step_s))) if compiled else 2
                 compiled = True

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     if args.plan:
         show_plan(args, _plan(config), out, FILES)
         return
-    reporter = LiveReporter(sys.stderr if args.json else None)
+    reporter = LiveReporter(sys.stderr if args.json else None, folder=out)
     begun = _is_begun(out, config)
     if begun and (read_run(out).state == "finished"):
         reporter.say(f"{out} holds this search, finished; nothing was left to do")

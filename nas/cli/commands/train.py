@@ -4,7 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from nas.cli.console import duration
 from nas.cli.flags.shared import preparation
 from nas.cli.flags.train import check_out, out_folder
 from nas.cli.found import show_training
@@ -16,7 +15,7 @@ from nas.errors import InvalidInput
 from nas.files import CannotWrite
 from nas.records.networks import arch_of
 from nas.runs.single_training import TrainingSubject, config_of_run, for_classes, proxy_subject, training_data
-from nas.training.loop import TrainingConfig, TrainingProgress, train
+from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train
 from nas.training.optimizers import AdamW
 
 FILES = ("arch.json", "weights.safetensors", "train.json")
@@ -42,12 +41,12 @@ def run(args: argparse.Namespace) -> None:
     try:
         with (
             interruptible(lambda: "the same command goes on from the last checkpoint"),
-            LiveReporter(sys.stderr if args.json else None) as reporter,
+            LiveReporter(sys.stderr if args.json else None, folder=out) as reporter,
         ):
             reporter.plan(_plan(subject, dataset, config, out))
             result = train(
                 subject.arch, dataset, config, out, lambda event: reporter.advance(*_state(event)),
-                initial_weights=subject.weights, proxy_width=subject.proxy_width,
+                initial_weights=subject.weights, proxy_width=subject.proxy_width, timing=reporter.timing,
             )  # fmt: skip
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then the same command goes on from the last checkpoint") from error
@@ -70,5 +69,4 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
-    left = duration(event.step_s * (event.steps - event.step))
-    return "train", event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}, {left} left"
+    return TRAIN, event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}"

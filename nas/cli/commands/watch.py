@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.cli.live import LiveReporter, progress_text
+from nas.cli.live import LiveReporter, progress_text, read_status
 from nas.cli.signals import interruptible
 from nas.cli.tables.runs import ending
 from nas.errors import InvalidInput
@@ -30,7 +30,9 @@ def watch(look: Callable[[], Run], *, once: bool, sleep: Callable[[float], None]
     run = look()
     with LiveReporter() as shown:
         while run.state == "running" and not once:
-            if run.stage is not None and run.step is not None:
+            if status := read_status(Path(run.path)):
+                shown.show(status)
+            elif run.stage is not None and run.step is not None:
                 steps = run.steps or run.step
                 event = Progress(
                     run.stage, run.step, steps, run.loss, run.top1, run.latency, run.latency_unit, run.entropy

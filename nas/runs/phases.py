@@ -1,0 +1,90 @@
+"""The phases of a search with what each is expected to take, from which the time left is told.
+
+Expectations are seconds on 2 CPU cores, of the preset `quick` with its proxies (16 px, width 0.25) for an Edge TPU. On
+another machine all are longer or shorter alike, and what a run observes replaces them (nas/progress/time_left.py).
+"""
+
+from collections.abc import Iterator
+
+from nas.progress.time_left import Phase
+from nas.records.networks import UNIVERSAL
+from nas.runs.multi_target_settings import MultiTargetConfig
+from nas.runs.plan import SearchPlan
+from nas.runs.shared_supernet import STAGE, sandwich_training
+from nas.search.schedulers import halving
+from nas.supernet.presets import QUICK, StageBudget
+
+WRITING = "writing"  # the stage in which results are written, at the end
+UPDATE_S = {"coarse": 2.6e-3, "fine": 1.1e-3}  # per image of a step of the shared weights
+FORWARD_S = {"coarse": 0.52e-3, "fine": 0.17e-3}  # per image of an evaluation with shared weights
+ALONE_S = 0.8e-3  # per image and step of a network that is trained alone
+COMPILE_S = {"coarse": 22.0, "fine": 38.0}  # of the steps and of the evaluator
+SUPERNET_COMPILE_S, ALONE_COMPILE_S = 45.0, 12.0
+UNOPTIMISED = 0.3  # of the time that a compilation takes, for a preset that asks XLA not to optimise
+SUPERNET_NETWORKS = 4  # architectures that run in a step of the sandwich rule
+WRITING_S = 3.0
+
+
+def joint_phases(plan: SearchPlan) -> tuple[Phase, ...]:
+    """Return the phases of a joint search."""
+    return (*_stage(plan, "coarse"), *_stage(plan, "fine"), Phase(WRITING, 1, WRITING_S))
+
+
+def _stage(plan: SearchPlan, name: str) -> Iterator[Phase]:
+    """Yield the phases of one stage: training, evaluation of candidates, and their training alone."""
+    preset, budget = plan.preset, {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
+    yield _controller_steps(plan, name, budget)
+    candidate_s = preset.eval_images * FORWARD_S[name] * _scale(plan)
+    if name == "fine":
+        yield Phase("front", preset.front_size, candidate_s)
+    elif preset.retraining:
+        yield Phase("coarse pool", preset.front_size, candidate_s)
+    if preset.retraining:
+        yield _finalists(plan, name, {"coarse": preset.retraining.coarse, "fine": preset.retraining.fine}[name])
+
+
+def _controller_steps(plan: SearchPlan, name: str, budget: StageBudget) -> Phase:
+    """Return the phase of the controller steps; no rewards are evaluated while the policy warms up."""
+    preset = plan.preset
+    updates = budget.updates * preset.batch * UPDATE_S[name]
+    step = updates + budget.samples * preset.reward_batch * FORWARD_S[name]
+    warmup_steps = round(budget.policy_warmup_fraction * budget.steps)
+    compile_s = COMPILE_S[name] * (UNOPTIMISED if preset.xla_options else 1.0)
+    return Phase(name, budget.steps, step * _scale(plan), compile_s, warmup_steps, updates / step)
+
+
+def _finalists(plan: SearchPlan, name: str, candidates: int) -> Phase:
+    """Return the phase in which candidates are trained alone; each is compiled anew on every rung."""
+    assert plan.preset.retraining
+    rungs = plan.preset.retraining.rungs
+    epochs = halving.epochs(candidates, rungs)
+    images = (1 - plan.preset.validation_fraction) * len(plan.dataset.y_train)
+    compilations = sum(halving.alive(candidates, rungs))
+    return Phase(f"{name} finalists", epochs, images * ALONE_S * _scale(plan) + ALONE_COMPILE_S * compilations / epochs)
+
+
+def multi_target_phases(
+    config: MultiTargetConfig, plans: tuple[SearchPlan, ...], *, training: bool
+) -> tuple[Phase, ...]:
+    """Return the phases of a search over a supernet trained once; `training` where the supernet is not there yet."""
+    plan, more = plans[0], config.trials + config.more_trials
+    trial_s = plan.preset.eval_images * FORWARD_S["coarse"] * _scale(plan)
+    phases = [_supernet(plan)] if training else []
+    for name in config.names:
+        phases += [Phase(f"{name}/coarse", config.trials, trial_s), Phase(f"{name}/fine", more, trial_s)]
+    if config.universal:
+        phases.append(Phase(f"{UNIVERSAL}/whole", config.trials + more, trial_s))
+    return tuple(phases)
+
+
+def _supernet(plan: SearchPlan) -> Phase:
+    """Return the phase in which the supernet of the whole space is trained."""
+
+    step_s = SUPERNET_NETWORKS * plan.preset.batch * UPDATE_S["coarse"] * _scale(plan)
+    compile_s = SUPERNET_COMPILE_S * (UNOPTIMISED if plan.preset.xla_options else 1.0)
+    return Phase(STAGE, sandwich_training(plan).steps, step_s, compile_s)
+
+
+def _scale(plan: SearchPlan) -> float:
+    """Return how much longer an image takes than in `quick`, by the pixels and the width of the proxy."""
+    return (plan.proxy_resolution / QUICK.proxy_resolution * plan.proxy_width / QUICK.proxy_width) ** 2
