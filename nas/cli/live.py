@@ -56,8 +56,9 @@ class Status:
     def place(self) -> str:
         """Return where the command is: "coarse 40/120", or "compiling coarse, 12 s"."""
         if self.compiling_s is not None:
-            return f"compiling {self.stage}, {self.compiling_s:.0f} s"
-        return f"{self.stage} {self.step}/{self.steps}"
+            seconds = f", {self.compiling_s:.0f} s" if self.compiling_s >= 1 else ""
+            return f"compiling {self.stage}{seconds}"
+        return f"{self.stage} {self.step}/{self.steps}" if self.steps > 1 else self.stage
 
     def times(self) -> str:
         """Return how long the command has taken, and how long it still takes."""

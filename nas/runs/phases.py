@@ -17,6 +17,7 @@ from nas.supernet.presets import QUICK, StageBudget
 WRITING = "writing"  # the stage in which results are written, at the end
 UPDATE_S = {"coarse": 2.6e-3, "fine": 1.1e-3}  # per image of a step of the shared weights
 FORWARD_S = {"coarse": 0.52e-3, "fine": 0.17e-3}  # per image of an evaluation with shared weights
+DISPATCH_S, RECORD_S = 0.15, 0.01  # of a record of progress with its accuracy, of a candidate's in the journal
 ALONE_S = 0.8e-3  # per image and step of a network that is trained alone
 COMPILE_S = {"coarse": 22.0, "fine": 38.0}  # of the steps and of the evaluator
 SUPERNET_COMPILE_S, ALONE_COMPILE_S = 45.0, 12.0
@@ -34,7 +35,7 @@ def _stage(plan: SearchPlan, name: str) -> Iterator[Phase]:
     """Yield the phases of one stage: training, evaluation of candidates, and their training alone."""
     preset, budget = plan.preset, {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
     yield _controller_steps(plan, name, budget)
-    candidate_s = preset.eval_images * FORWARD_S[name] * _scale(plan)
+    candidate_s = RECORD_S + preset.eval_images * FORWARD_S[name] * _scale(plan)
     if name == "fine":
         yield Phase("front", preset.front_size, candidate_s)
     elif preset.retraining:
@@ -47,10 +48,12 @@ def _controller_steps(plan: SearchPlan, name: str, budget: StageBudget) -> Phase
     """Return the phase of the controller steps; no rewards are evaluated while the policy warms up."""
     preset = plan.preset
     updates = budget.updates * preset.batch * UPDATE_S[name]
-    step = updates + budget.samples * preset.reward_batch * FORWARD_S[name]
+    rewards = budget.samples * preset.reward_batch * FORWARD_S[name]
+    updates, rewards = updates * _scale(plan) + DISPATCH_S / budget.steps_per_dispatch, rewards * _scale(plan)
     warmup_steps = round(budget.policy_warmup_fraction * budget.steps)
     compile_s = COMPILE_S[name] * (UNOPTIMISED if preset.xla_options else 1.0)
-    return Phase(name, budget.steps, step * _scale(plan), compile_s, warmup_steps, updates / step)
+    step_s = updates + rewards
+    return Phase(name, budget.steps, step_s, compile_s, warmup_steps, updates / step_s)
 
 
 def _finalists(plan: SearchPlan, name: str, candidates: int) -> Phase:
@@ -68,7 +71,7 @@ def multi_target_phases(
 ) -> tuple[Phase, ...]:
     """Return the phases of a search over a supernet trained once; `training` where the supernet is not there yet."""
     plan, more = plans[0], config.trials + config.more_trials
-    trial_s = plan.preset.eval_images * FORWARD_S["coarse"] * _scale(plan)
+    trial_s = RECORD_S + plan.preset.eval_images * FORWARD_S["coarse"] * _scale(plan)
     phases = [_supernet(plan)] if training else []
     for name in config.names:
         phases += [Phase(f"{name}/coarse", config.trials, trial_s), Phase(f"{name}/fine", more, trial_s)]

@@ -310,7 +310,7 @@ def test_search_shows_plan_progress_and_summary(out: Run, stand_in: list[SearchC
     run = tmp_path / "run"
     shown = out("search", "--out", run)
     assert "the plan\n" in shown
-    assert "coarse 1/2: loss 0.500, argmax 25.0% at 0.700 ms, entropy 90%, 1:01 left" in shown
+    assert "coarse 1/2: loss 0.500, argmax 25.0% at 0.700 ms, entropy 90%, 0:00 elapsed, 1:01 left" in shown
     assert "front 8/8: best 50.0%" in shown
     result = load_result(run / "best.json")
     for words in (f"{result.macs:,}", result.accuracy.kind.label(), "standard error", "not converged", "gap -0.40%"):
