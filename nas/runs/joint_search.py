@@ -166,7 +166,7 @@ class _JointSearchRun:
     def finish(self) -> Result:
         """Do what is left and return the result; after Ctrl-C the report shows what there is so far."""
         self.reporter.plan(describe_plan(self.plan))
-        report_timing(self.reporter, Schedule(joint_phases(self.plan)))
+        report_timing(self.reporter, Schedule(joint_phases(self.plan, verdict=wants_verdict(self.plan))))
         try:
             return self.search()
         except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from nas.runs.shared_supernet import STAGE, sandwich_training
 from nas.search.schedulers import halving
 from nas.supernet.presets import QUICK, StageBudget
 
-WRITING = "writing"  # the stage in which results are written, at the end
+VERDICT, WRITING = "verdict", "writing"  # stages at the end
 UPDATE_S = {"coarse": 2.6e-3, "fine": 1.1e-3}  # per image of a step of the shared weights
 FORWARD_S = {"coarse": 0.52e-3, "fine": 0.17e-3}  # per image of an evaluation with shared weights
 DISPATCH_S, RECORD_S = 0.15, 0.01  # of a record of progress with its accuracy, of a candidate's in the journal
@@ -23,12 +23,19 @@ COMPILE_S = {"coarse": 22.0, "fine": 38.0}  # of the steps and of the evaluator
 SUPERNET_COMPILE_S, ALONE_COMPILE_S = 45.0, 12.0
 UNOPTIMISED = 0.3  # of the time that a compilation takes, for a preset that asks XLA not to optimise
 SUPERNET_NETWORKS = 4  # architectures that run in a step of the sandwich rule
-WRITING_S = 3.0
+VERDICT_COMPILE_S, GMAC_S = 20.0, 0.1  # of two networks that are trained alone, and per 1e9 MACs of their training
+WRITING_S = 2.0
 
 
-def joint_phases(plan: SearchPlan) -> tuple[Phase, ...]:
-    """Return the phases of a joint search."""
-    return (*_stage(plan, "coarse"), *_stage(plan, "fine"), Phase(WRITING, 1, WRITING_S))
+def joint_phases(plan: SearchPlan, *, verdict: bool) -> tuple[Phase, ...]:
+    """Return the phases of a joint search, with or without the training of found network and baseline at its end."""
+    end = (Phase(WRITING, 1, WRITING_S),)
+    return (*_stage(plan, "coarse"), *_stage(plan, "fine"), *((verdict_phase(plan, 1),) if verdict else ()), *end)
+
+
+def verdict_phase(plan: SearchPlan, steps: int) -> Phase:
+    """Return the phase in which the found network and the baseline are trained, `steps` of both together."""
+    return Phase(VERDICT, steps, (VERDICT_COMPILE_S + 2 * plan.preset.verdict_gmacs * GMAC_S) / steps)
 
 
 def _stage(plan: SearchPlan, name: str) -> Iterator[Phase]:

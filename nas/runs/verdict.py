@@ -7,8 +7,10 @@ import numpy as np
 
 from nas.arch import ArchSpec
 from nas.data import at_resolution
-from nas.progress import Progress, ProgressReporter
+from nas.progress import Progress, ProgressReporter, report_timing
+from nas.progress.time_left import Schedule
 from nas.records.verdict import EQUAL, Trained, Verdict, load_verdict, save_verdict
+from nas.runs.phases import VERDICT, verdict_phase
 from nas.runs.plan import CHANNELS, SearchPlan
 from nas.runs.result_builder import as_accuracy
 from nas.runs.settings import NO_BASELINE
@@ -19,7 +21,6 @@ from nas.training.side_by_side import Comparison, train_side_by_side
 from nas.training.trial import validation_view
 from nas.zoo import reference
 
-STAGE = "verdict"  # its name in progress
 BATCH = 64
 EPOCHS = 12  # at most
 WIDTHS = np.arange(0.2, 3.0001, 0.02)  # multipliers with which a baseline is brought to a latency
@@ -72,10 +73,11 @@ def make_verdict(plan: SearchPlan, found: ArchSpec, out: Path, reporter: Progres
     data = at_resolution(validation_view(plan.dataset, plan.preset.validation_fraction, seed), plan.proxy_resolution)
     batch = min(BATCH, len(data.x_train))
     steps = steps_of(plan, proxies, len(data.x_train), batch)
-    reporter.progress(Progress(STAGE, 0, 2 * steps))
+    report_timing(reporter, Schedule((verdict_phase(plan, 2 * steps),)))
+    reporter.progress(Progress(VERDICT, 0, 2 * steps))
     comparison = Comparison(data, TrainingConfig(batch_size=batch, seed=seed), steps)
     hits = train_side_by_side(proxies, comparison)
-    reporter.progress(Progress(STAGE, 2 * steps, 2 * steps))
+    reporter.progress(Progress(VERDICT, 2 * steps, 2 * steps))
     difference, error = paired_difference(*hits)
     how = f"trained alone for {steps} steps, held-out pictures"
     accuracies = [as_accuracy(plan, int(one.sum()), len(one), how) for one in hits]
