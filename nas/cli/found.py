@@ -58,7 +58,13 @@ def show_training(args: argparse.Namespace, accuracy: Accuracy, out: Path) -> No
         lines.append(f"balanced accuracy {by_class.balanced:.2%}; lowest: {by_class.lowest()} images")
     lines.append(f"of: {accuracy.kind.label()}")
     console().print("\n".join(lines), markup=False)
-    show_whole([f"wrote {out}/arch.json, weights.safetensors, train.json", f"next: nas compare {out}"])
+    show_whole(
+        [
+            f"wrote {out}/arch.json, weights.safetensors, train.json",
+            f"next: nas deploy {out}",
+            f"next: nas compare {out}",
+        ]
+    )
 
 
 def training_json(out: Path) -> dict[str, Any]:

@@ -136,3 +136,12 @@ def files_beside(out: Path, files: Mapping[str, str]) -> dict[Path, str]:
             continue
         found[path if not path.exists() else out.with_name(f"{out.name}.{name}")] = content
     return found
+
+
+def predict_of(file: Path) -> Path | None:
+    """Return the predict.py of an exported file or folder, None where it has none."""
+    own = (file / PREDICT, file.with_name(f"{file.name}.{PREDICT}"))
+    shared = file.with_name(PREDICT)  # of this file, or of another one in the same folder
+    if shared.is_file() and repr(file.name) in shared.read_text():
+        return shared
+    return next((path for path in own if path.is_file()), None)

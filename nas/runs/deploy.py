@@ -15,7 +15,7 @@ from nas.arch import ArchSpec
 from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.export.calibration import Int8Calibration, TrainingData, build_calibration, load_calibration
-from nas.export.interface import PREDICT
+from nas.export.interface import predict_of
 from nas.export.options import FileOptions, exporter_arguments, uint8_input
 from nas.export.packages import installed
 from nas.export.provenance import measured_latency
@@ -208,12 +208,6 @@ def _accuracy(source: Source) -> str:
     """Return a line with the accuracy of the trained network."""
     known = source.provenance
     return f"trained: {known['accuracy']} ({display_text(known['accuracy_kind'])})"
-
-
-def predict_of(file: Path) -> Path | None:
-    """Return the predict.py of an exported file or folder, None where it has none."""
-    candidates = (file / PREDICT, file.with_name(f"{file.name}.{PREDICT}"), file.with_name(PREDICT))
-    return next((path for path in candidates if path.is_file()), None)
 
 
 def _is_trained(config: DeployConfig, subject: Subject) -> bool:

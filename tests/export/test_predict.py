@@ -17,6 +17,7 @@ from nas.data.framing import read_image
 from nas.data.input_spec import InputSpec, Signature
 from nas.export.calibration import Int8Calibration
 from nas.export.flax import folder as flax_folder
+from nas.export.interface import predict_of
 from nas.export.onnx import file as onnx_file
 from nas.export.onnx import int8_file as onnx_int8_file
 from nas.export.options import FileOptions
@@ -126,3 +127,10 @@ def test_the_program_needs_nothing_of_this_package(form: str) -> None:
     imported = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert not [node for node in imported if ast.unparse(node).split()[1].partition(".")[0] == "nas"]
     assert "quoted" in (ast.get_docstring(tree) or "")
+
+
+def test_a_program_is_found_by_the_file_that_it_is_for(tmp_path: Path) -> None:
+    exported("onnx", "float32", tmp_path)
+    assert predict_of(tmp_path / "x.onnx") == tmp_path / "predict.py" and predict_of(tmp_path / "y.onnx") is None
+    exported("tflite", "float32", tmp_path)
+    assert predict_of(tmp_path / "x.tflite") == tmp_path / "x.tflite.predict.py"

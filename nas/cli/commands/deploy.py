@@ -1,11 +1,13 @@
 """nas deploy: from the network that a search found to a folder that names the class of an image."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from nas.cli.console import duration
 from nas.cli.flags.shared import preparation
 from nas.cli.live import LiveReporter
+from nas.cli.output import print_json
 from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
@@ -25,7 +27,10 @@ def run(args: argparse.Namespace) -> None:
         show_plan(args, lines, out, [config.file_name])
         return
     try:
-        with interruptible(lambda: "the same command goes on from there"), LiveReporter() as reporter:
+        with (
+            interruptible(lambda: "the same command goes on from there"),
+            LiveReporter(sys.stderr if args.json else None) as reporter,
+        ):
             reporter.plan(lines)
             done = deploy(
                 config, subject, out,
@@ -33,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
             )  # fmt: skip
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then the same command goes on from there") from error
-    show(done)
+    show(args, done)
 
 
 def deploy_config(args: argparse.Namespace) -> DeployConfig:
@@ -47,8 +52,12 @@ def deploy_config(args: argparse.Namespace) -> DeployConfig:
     )  # fmt: skip
 
 
-def show(done: Deployment) -> None:
+def show(args: argparse.Namespace, done: Deployment) -> None:
     """Print what was done, and the command that names the class of an image."""
+    if args.json:
+        paths = {"folder": done.folder, "file": done.file, "predict": done.predict, "training": done.training}
+        print_json({name: None if path is None else str(path) for name, path in paths.items()})
+        return
     for line in done.lines:
         print(line)
     print(f"deployed in {done.folder}: {done.file.name}, from {done.training}")

@@ -8,6 +8,7 @@ from nas.arch import ArchSpec
 from nas.cli.folders import base_name
 from nas.errors import InvalidInput, unknown_name
 from nas.export.calibration import load_calibration
+from nas.export.interface import predict_of
 from nas.export.options import FileOptions, exporter_arguments, uint8_input
 from nas.export.provenance import measured_latency
 from nas.export.sources import Source, find_weights, load_source
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out or f"{base_name(args.spec)}{suffix}{ending}")
     for line in exporter(arch, out, **source.arguments(), **options):
         print(line)
+    if (program := predict_of(out)) is not None:
+        print(f"next: python {program} IMAGE")
 
 
 def _exporter(args: argparse.Namespace) -> Any:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from nas.cli.argument_types import count, seed
-from nas.cli.flags.shared import add_data, add_plan, add_preparation, add_spec, add_training
+from nas.cli.flags.shared import add_data, add_json, add_plan, add_preparation, add_spec, add_training
 from nas.cli.folders import holds_run
 from nas.errors import InvalidInput
 
@@ -46,6 +46,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--out", metavar="DIR", help="folder (default: RUN-deployed, or runs/NAME-deployed)")
     add_plan(output)
+    add_json(output)
     parser.set_defaults(check=check)
 
 

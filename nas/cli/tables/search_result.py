@@ -117,6 +117,7 @@ def print_multi_target(found: MultiTargetResult, run: Path, out: Console) -> Non
     if found.universal is not None:
         folders.append(run / UNIVERSAL)
         lines += [f"wrote {folders[-1]}: best.json, report.html", f"wrote {run / 'universal.json'}: the regrets"]
+    lines += [f"next: nas deploy {folder}" for folder in folders]
     lines.append(f"next: nas compare {' '.join(map(str, folders))} --targets {','.join(found.results)}")
     for line in lines:
         out.print(Text(line), soft_wrap=True)
