@@ -176,6 +176,7 @@ def plan(config: DeployConfig, subject: Subject, out: Path) -> list[str]:
         lines += [
             f"data {data.name}: {len(data.y_train):,} training and {len(data.y_test):,} test images",
             f"training at full size: {epochs} epochs from {subject.start}, into {subject.training}",
+            *(f"data note: {note}" for note in data.notes),
         ]
     numbers = "float32" if export.quantize is None else export.quantize
     return [*lines, f"export: {export.form}, {numbers}, into {out / config.file_name}"]

@@ -236,6 +236,24 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("ending", ["bmp", "jpg", "png"])
+def test_damaged_pixels_name_their_file(
+    ending: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts(tmp_path, {"train": 40, "test": 1})
+    path = tmp_path / "train" / "nut" / f"0005.{ending}"  # not among those that are looked at when the folder is read
+    noise(1, (64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr(image_files_module, "KEPT_BYTES", 1 << 30 if kept else 0)
+
+    def read() -> Any:
+        return np.asarray(load(str(tmp_path), resolution=8).x_train)
+
+    with pytest.raises(InvalidInput, match=rf"cannot read the image .*nut/0005\.{ending}: .*; repair or remove it"):
+        read()
+
+
+@pytest.mark.parametrize("kept", [True, False])
 def test_files_that_are_kept_and_that_are_not_give_the_same(
     kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
