@@ -21,6 +21,7 @@ from nas.compare.ridge_sweep import SweptNetwork, published_candidates
 from nas.errors import InvalidInput
 from nas.protocols import LatencyModel
 from nas.records.networks import PUBLISHED_KIND, Entry, baselines, has_accuracy, load_items, proxy_notes
+from nas.records.verdict import load_verdict
 from nas.search.pareto import hypervolume_2d, non_dominated
 from nas.zoo import BASELINES
 
@@ -101,10 +102,17 @@ def compare(
         regrets=regrets(named, models, latency_model),
         targets=tuple(models),
         latency_model=latency_model,
-        notes=notes + proxy_notes(entries),
+        notes=tuple(_verdicts(entries)) + notes + proxy_notes(entries),
         entries=tuple(entries),
         models=tuple(models.values()),
     )
+
+
+def _verdicts(entries: Sequence[Entry]) -> Iterator[str]:
+    """Yield a sentence on every run that was compared with a baseline."""
+    for entry in entries:
+        if entry.folder and (verdict := load_verdict(entry.folder)):
+            yield f"{entry.name}: {verdict.text}"
 
 
 def latency_budgets(comparison: Comparison, target: str) -> list[float]:

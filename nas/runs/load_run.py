@@ -13,7 +13,9 @@ from nas.errors import InvalidInput
 from nas.files import read_json
 from nas.protocols import Genotype
 from nas.records.journal import read_journal
+from nas.records.picks import Picks, load_picks
 from nas.records.results import Result, load_result, result_of_run
+from nas.records.verdict import Verdict, load_verdict
 from nas.registry import SPACES, load
 from nas.runs.plan import CHANNELS
 from nas.runs.settings import SearchConfig
@@ -32,7 +34,8 @@ class RunData:
 
     `front` and `evaluated` are front.csv and evaluated.csv with a column `arch` (an `ArchSpec` per row). `history` has
     a row per report of the controller (stage, step, the argmax architecture and its numbers), or per trial of a search
-    over a supernet trained once (stage, trial, arch, top1), in order.
+    over a supernet trained once (stage, trial, arch, top1), in order. `picks` has what is as good as the result within
+    the noise, `verdict` the comparison with the baseline; None where the run has none.
     """
 
     folder: Path
@@ -40,6 +43,8 @@ class RunData:
     front: pd.DataFrame
     evaluated: pd.DataFrame
     history: pd.DataFrame
+    picks: Picks | None = None
+    verdict: Verdict | None = None
 
 
 def load_run(folder: Path) -> RunData:
@@ -50,7 +55,10 @@ def load_run(folder: Path) -> RunData:
     result = result_of_run(folder)
     space = _space(folder, result)
     own = pd.DataFrame(list(_history(folder, space)))
-    return RunData(folder, result, _table(folder, "front.csv"), _evaluated(folder, space, own), own)
+    return RunData(
+        folder, result, _table(folder, "front.csv"), _evaluated(folder, space, own), own, load_picks(folder),
+        load_verdict(folder),
+    )  # fmt: skip
 
 
 def _space(folder: Path, result: Result) -> StagedSpace:

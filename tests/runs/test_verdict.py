@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.compare.compare import compare
+from nas.compare.page import html
 from nas.errors import InvalidInput, UnknownName
 from nas.progress import Progress, SilentReporter
 from nas.records.results import Accuracy, AccuracyKind
 from nas.records.verdict import Trained, Verdict, load_verdict, save_verdict
-from nas.report.verdict_files import read_verdict
 from nas.runs import verdict as verdicts
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
@@ -22,6 +23,7 @@ from nas.training.loop import TrainingConfig
 from nas.training.side_by_side import Comparison, train_side_by_side
 from nas.training.trial import validation_view
 from nas.zoo import reference
+from tests.support.run_folder import make_run
 from tests.support.tiny import PRESET, images
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
@@ -58,17 +60,20 @@ def test_a_network_is_not_compared_with_itself() -> None:
 
 
 def test_a_verdict_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert load_verdict(tmp_path) is None is read_verdict(tmp_path)
+    assert load_verdict(tmp_path) is None
     save_verdict(verdict(0.03, 0.01), tmp_path)
     assert load_verdict(tmp_path) == verdict(0.03, 0.01)
-    shown = read_verdict(tmp_path)
-    assert shown and shown.outcome == "better" and shown.text.startswith("Better than conv-s")
-    save_verdict(verdict(-0.01, 0.01), tmp_path)
-    shown = read_verdict(tmp_path)
-    assert shown and shown.outcome == "unclear"
     (tmp_path / "verdict.json").write_text('{"schema": "nas.verdict", "version": 1}')
     with pytest.raises(InvalidInput, match=r"verdict\.json does not hold the verdict of a search"):
         load_verdict(tmp_path)
+
+
+def test_compare_has_the_verdict_of_a_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", count=2)
+    save_verdict(verdict(0.03, 0.01), run)
+    compared = compare([run], ["rpi5"])
+    assert compared.notes[0] == f"run: {verdict(0.03, 0.01).text}"
+    assert "better than conv-s at equal latency" in html(compared).lower()
 
 
 @pytest.fixture(scope="module")

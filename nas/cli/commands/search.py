@@ -120,6 +120,8 @@ def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTa
     """Return what the flags of a search over a supernet trained once ask for; `base` as `search_config` returns it."""
     if args.finalists is not None:
         raise InvalidInput(f"--finalists goes with joint; after a search by {args.algorithm}: nas finalists RUN")
+    if args.baseline is not None:
+        raise InvalidInput(f"--baseline goes with joint; after a search by {args.algorithm}: nas train both networks")
     source = None
     if args.source is not None:
         other, source = multi_target.supernet_of_run(Path(args.source))
