@@ -24,13 +24,14 @@ from nas.export.weights import FILE as WEIGHTS_FILE
 from nas.files import dump_json, read_bytes, read_json, write_whole
 from nas.measure.benchmark import BenchmarkConfig, measure
 from nas.nn.network import load_weights
+from nas.progress.time_left import TimingEvent
 from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
 from nas.records.results import display_text, result_of_run
 from nas.records.trainings import TRAINING, deployed_folder
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
 from nas.runs.single_training import for_classes, training_data
-from nas.training.loop import TrainingConfig, TrainingProgress, dataset_for, is_finished, train
+from nas.training.loop import TrainingConfig, TrainingProgress, dataset_for, expected_s, is_finished, train
 
 SCHEMA, VERSION = "nas.deployment", 1
 FILE = "deploy.json"  # which settings each exported file was made with
@@ -188,13 +189,14 @@ def deploy(
     out: Path,
     progress: Callable[[TrainingProgress], None] = lambda _: None,
     advance: Callable[[int, int, str], None] = lambda *_: None,
+    timing: Callable[[TimingEvent], None] = lambda _: None,
 ) -> Deployment:
     """Train, measure and export the network of `subject` into the folder `out`; what was done already is left.
 
-    `progress` hears of the training, `advance` of the measurement. Raises `InvalidInput` where `out` holds a training
-    or a file of other settings.
+    `progress` and `timing` hear of the training, `advance` of the measurement. Raises `InvalidInput` where `out` holds
+    a training or a file of other settings.
     """
-    _train(config, subject, progress)
+    _train(config, subject, progress, timing)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         source = load_source(subject.arch, str(subject.training), subject.training)
@@ -211,19 +213,30 @@ def _accuracy(source: Source) -> str:
     return f"trained: {known['accuracy']} ({display_text(known['accuracy_kind'])})"
 
 
+def training_s(config: DeployConfig, subject: Subject) -> float | None:
+    """Return how long the training is expected to take on 2 CPU cores, in seconds; None where there is none to do."""
+    if subject.dataset is None or _is_trained(config, subject):
+        return None
+    return expected_s(subject.arch, subject.dataset, config.training)
+
+
 def _is_trained(config: DeployConfig, subject: Subject) -> bool:
     return subject.dataset is None or is_finished(
         subject.arch, subject.dataset, config.training, subject.training, initial_weights=subject.weights
     )
 
 
-def _train(config: DeployConfig, subject: Subject, progress: Callable[[TrainingProgress], None]) -> None:
+def _train(
+    config: DeployConfig, subject: Subject, progress: Callable[[TrainingProgress], None],
+    timing: Callable[[TimingEvent], None],
+) -> None:  # fmt: skip
     """Train the network, or go on with its training, unless that is finished."""
     if subject.dataset is not None and not _is_trained(config, subject):
         subject.training.parent.mkdir(parents=True, exist_ok=True)
         train(
-            subject.arch, subject.dataset, config.training, subject.training, progress, initial_weights=subject.weights
-        )
+            subject.arch, subject.dataset, config.training, subject.training, progress,
+            initial_weights=subject.weights, timing=timing,
+        )  # fmt: skip
 
 
 def _measured(

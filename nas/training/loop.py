@@ -290,6 +290,13 @@ class Feed:
             self._parts.close()
 
 
+def expected_s(arch: ArchSpec, dataset: Dataset, config: TrainingConfig) -> float:
+    """Return how long a training is expected to take on 2 CPU cores, in seconds: by its MACs alone."""
+    steps = config.epochs * (len(dataset.y_train) // config.batch_size)
+    images = PASSES * config.batch_size * steps + STATISTICS_IMAGES + len(dataset.y_test)
+    return COMPILE_S + TEST_COMPILE_S + images * arch.macs / MACS_PER_S
+
+
 def training_phases(plan: TrainingPlan) -> tuple[Phase, ...]:
     """Return the phases of a training: its steps, and the statistics and the test at its end.
 

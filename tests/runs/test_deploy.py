@@ -89,7 +89,11 @@ def test_the_command_says_what_it_will_do_and_how_to_go_on(
     command = ["deploy", "small.json", "--data", "data.npz", "--epochs", "1", "--batch-size", "15", "--format", "onnx"]
     assert main([*command, "--plan"]) == 0
     shown = capsys.readouterr().out
-    assert "training at full size: 1 epochs from random weights" in shown and not (work / "small-deployed").exists()
+    assert (
+        "training at full size: 1 epochs from random weights" in shown
+        and "expected time: 0:" in shown
+        and not (work / "small-deployed").exists()
+    )
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "next: python small-deployed/predict.py IMAGE"

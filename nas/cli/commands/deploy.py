@@ -12,8 +12,8 @@ from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.files import CannotWrite
-from nas.runs.deploy import DeployConfig, Deployment, ExportConfig, deploy, plan, subject_of
-from nas.training.loop import TrainingConfig, TrainingProgress
+from nas.runs.deploy import DeployConfig, Deployment, ExportConfig, deploy, plan, subject_of, training_s
+from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress
 from nas.training.optimizers import AdamW
 
 
@@ -23,6 +23,10 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out) if args.out else config.default_out
     subject = subject_of(config, out)
     lines = plan(config, subject, out)
+    if (seconds := training_s(config, subject)) is not None:
+        lines.append(
+            f"expected time: {duration(seconds)} on 2 CPU cores, by the MACs; the bar knows better once it moves"
+        )
     if args.plan:
         show_plan(args, lines, out, [config.file_name])
         return
@@ -35,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
             done = deploy(
                 config, subject, out,
                 lambda event: reporter.advance(*_state(event)), lambda *event: reporter.advance("measure", *event),
+                reporter.timing,
             )  # fmt: skip
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then the same command goes on from there") from error
@@ -66,5 +71,4 @@ def show(args: argparse.Namespace, done: Deployment) -> None:
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
-    left = duration(event.step_s * (event.steps - event.step))
-    return "train", event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}, {left} left"
+    return TRAIN, event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}"
