@@ -145,6 +145,7 @@ def search(
     data: str = "digits",
     data_dir: str | None = None,
     resolution: int = 224,
+    drop_strides: bool = False,
     preset: str = "quick",
     finalists: int | None = None,
     proxy_resolution: int | None = None,
@@ -176,7 +177,8 @@ def search(
         "ridge_point": ridge_point, "peak_gmacs_per_s": peak_gmacs_per_s, "latency_model": latency_model,
         "max_params": max_params, "max_macs": max_macs, "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb,
         "max_energy_mj": max_energy_mj, "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),
-        "data": data, "data_dir": data_dir, "resolution": resolution, "preset": preset, "finalists": finalists,
+        "data": data, "data_dir": data_dir, "resolution": resolution, "drop_strides": drop_strides, "preset": preset,
+        "finalists": finalists,
         "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
@@ -215,6 +217,7 @@ def specialise(
     data: str = "digits",
     data_dir: str | None = None,
     resolution: int = 224,
+    drop_strides: bool = False,
     preset: str = "quick",
     proxy_resolution: int | None = None,
     proxy_width: float | None = None,
@@ -235,8 +238,9 @@ def specialise(
         "space": space, "latency_model": latency_model, "max_params": max_params, "max_macs": max_macs,
         "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb, "max_energy_mj": max_energy_mj,
         "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize), "data": data, "data_dir": data_dir,
-        "resolution": resolution, "preset": preset, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width,
-        "seed": seed, **asdict(preparation or Preparation()),
+        "resolution": resolution, "drop_strides": drop_strides, "preset": preset,
+        "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
+        **asdict(preparation or Preparation()),
     }  # fmt: skip
     found = _search_targets(
         Path(out), config, targets, latencies_ms, algorithm, trials, evaluator, universal,

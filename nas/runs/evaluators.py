@@ -18,9 +18,10 @@ from nas.search.loop import Build, Payload
 
 def space_payload(plan: SearchPlan, weights: shared_supernet.Weights | None) -> dict[str, Any]:
     """Return what identifies the space of a plan: its name, and the input of target networks and proxies."""
+    s = plan.settings
     return {
-        "space": plan.settings.space,
-        "target_input": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
+        "space": s.space,
+        "target_input": (s.resolution, CHANNELS, plan.dataset.num_classes, s.drop_strides),
         "proxy": (plan.proxy_resolution, plan.proxy_width),
     }
 

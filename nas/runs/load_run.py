@@ -66,7 +66,7 @@ def _space(folder: Path, result: Result) -> StagedSpace:
     stored = read_json(folder / "experiment.json")
     config = SearchConfig.from_dict(stored.get("settings") if isinstance(stored, dict) else None)
     published: StagedSpace = load("space", SPACES, config.space)
-    return published.with_input(config.resolution, CHANNELS, result.arch.num_classes)
+    return published.with_input(config.resolution, CHANNELS, result.arch.num_classes, config.drop_strides)
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame:

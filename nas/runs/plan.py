@@ -214,7 +214,7 @@ def known_energy(config: SearchConfig) -> Energy | None:
 
 def reference_network(config: SearchConfig, num_classes: int) -> ArchSpec:
     """Return the reference network for the resolution, channels and classes of target networks."""
-    return with_input(reference(REFERENCE), config.resolution, CHANNELS, num_classes)
+    return with_input(reference(REFERENCE), config.resolution, CHANNELS, num_classes, config.drop_strides)
 
 
 def make_plan(config: SearchConfig, dataset: Dataset | None = None) -> SearchPlan:
@@ -239,14 +239,14 @@ def make_plan(config: SearchConfig, dataset: Dataset | None = None) -> SearchPla
         config,
         preset,
         dataset,
-        base.with_input(config.resolution, CHANNELS, dataset.num_classes),
+        base.with_input(config.resolution, CHANNELS, dataset.num_classes, config.drop_strides),
         model,
         latency_budget,
         proxy_resolution(preset, dataset.resolution, config.proxy_resolution),
         preset.proxy_width if config.proxy_width is None else config.proxy_width,
     )
     if config.baseline != NO_BASELINE:
-        with_input(reference(config.baseline), config.resolution, CHANNELS, dataset.num_classes)
+        with_input(reference(config.baseline), config.resolution, CHANNELS, dataset.num_classes, config.drop_strides)
     # Build what the search will need, for the errors alone: they are reported before any work.
     plan.proxy(plan.space)
     check_names(config.minimize, known_energy(config) is not None)

@@ -3,12 +3,14 @@
 from itertools import chain
 
 from nas.data import resolution_notes
+from nas.registry import SPACES, load
 from nas.runs.evaluators import evaluator_source
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
 from nas.runs.shared_supernet import evaluation_image_count, sandwich_training
 from nas.runs.verdict import wants_verdict
 from nas.search.selection import few_images_note
+from nas.space.scaling import dropped_strides_note
 
 
 def describe_plan(plan: SearchPlan) -> list[str]:
@@ -61,12 +63,15 @@ def _reachable(plan: SearchPlan) -> str:
 def _subject(plan: SearchPlan) -> tuple[str, str, str, str]:
     """Return a line each on space, target networks, data and proxies."""
     config, data = plan.settings, plan.dataset
+    published = load("space", SPACES, config.space)
+    proxy = dropped_strides_note(published.strides, plan.proxy(plan.space).strides)
     return (
         f"space {config.space}: {plan.space.size():.3g} architectures, coarse stage {plan.space.coarse().size():,}",
-        f"target network: {config.resolution} px, {CHANNELS} channels, {data.num_classes} classes",
+        f"target network: {config.resolution} px, {CHANNELS} channels, {data.num_classes} classes"
+        f"{dropped_strides_note(published.strides, plan.space.strides)}",
         f"data {data.name}: {len(data.y_train):,} training images, of which {plan.preset.validation_fraction:.0%} are "
         "the validation set for rewards; the test set is not seen",
-        f"proxy trained by the supernet: {plan.proxy_resolution} px, width {plan.proxy_width:g}; "
+        f"proxy trained by the supernet: {plan.proxy_resolution} px, width {plan.proxy_width:g}{proxy}; "
         "accuracies are the proxy's, costs and latency the target network's",
     )
 

@@ -34,6 +34,7 @@ class SearchConfig:
     data: str = "digits"
     data_dir: str | None = None
     resolution: int = 224
+    drop_strides: bool = False  # target networks of small images have early strides 1, as their proxies have
     preset: str = "quick"
     finalists: int | None = None  # of the coarse stage, trained alone; a third as many of the fine one
     proxy_resolution: int | None = None
@@ -60,7 +61,8 @@ class SearchConfig:
     def from_dict(cls, data: Any) -> "SearchConfig":
         """Return the settings in the JSON form `data`; `InvalidInput` names a field that does not exist.
 
-        Those of releases without upper bounds on the latency and without baselines aimed `around` it and had none.
+        Those of releases without upper bounds on the latency and without baselines aimed `around` it and had none, and
+        dropped early strides of networks for small images.
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(data, dict) or (set(data) - known):
@@ -69,7 +71,7 @@ class SearchConfig:
         kwargs: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
-        return cls(**({"fit": None, "around": True, "baseline": NO_BASELINE} | kwargs))
+        return cls(**({"fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True} | kwargs))
 
 
 def default_settings() -> dict[str, Any]:

@@ -149,9 +149,10 @@ def _abstract(space: StagedSpace) -> Supernet:
 def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
     """Return everything that `build_evaluator` needs, as numpy arrays and plain data that can be sent to workers."""
     val = BatchSampler(plan).evaluation_images
+    s = plan.settings
     return {
-        "space": plan.settings.space,
-        "target_input": (plan.settings.resolution, CHANNELS, plan.dataset.num_classes),
+        "space": s.space,
+        "target_input": (s.resolution, CHANNELS, plan.dataset.num_classes, s.drop_strides),
         "proxy": (plan.proxy_resolution, plan.proxy_width),
         "batch": plan.preset.eval_batch,
         "weights": weights,

@@ -13,7 +13,7 @@ from nas.nn.network import load_weights
 from nas.records.networks import is_run
 from nas.records.results import result_of_run
 from nas.runs.settings import SearchConfig
-from nas.space.scaling import scale_down
+from nas.space.scaling import dropped_strides_note, scale_down, strides_of
 from nas.supernet.presets import QUICK, proxy_resolution
 from nas.training.loop import is_of_release_0_1
 from nas.zoo import is_reference
@@ -26,6 +26,7 @@ class TrainingSubject:
     arch: ArchSpec
     proxy_width: float = 1.0
     weights: Mapping[str, Any] | None = None
+    strides_note: str = ""  # of a proxy: which strides are not those of the target network
 
 
 def training_data(network: str, out: Path, data: str | None, data_dir: str | None, **asked: Any) -> Dataset:
@@ -78,7 +79,8 @@ def proxy_subject(
         px, share = resolution or result.proxy_resolution, result.proxy_width
     share = width or share
     small = scale_down(arch, px, share)
+    note = dropped_strides_note(strides_of(arch), strides_of(small))
     if not from_supernet:
-        return TrainingSubject(small, share)
+        return TrainingSubject(small, share, strides_note=note)
     weights, _ = load_weights(Path(network) / "inherited.safetensors", small)
-    return TrainingSubject(small, share, weights)
+    return TrainingSubject(small, share, weights, note)

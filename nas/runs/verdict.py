@@ -38,7 +38,8 @@ def baseline_at(plan: SearchPlan, latency: float) -> tuple[str, ArchSpec]:
     The one nearest in latency of all `WIDTHS`, which is a step function of the width on small inputs.
     """
     name = plan.settings.baseline
-    whole = with_input(reference(name), plan.settings.resolution, CHANNELS, plan.dataset.num_classes)
+    config = plan.settings
+    whole = with_input(reference(name), config.resolution, CHANNELS, plan.dataset.num_classes, config.drop_strides)
 
     def gap(arch: ArchSpec) -> float:
         """Return the relative difference of the latency of `arch`."""

@@ -17,7 +17,7 @@ from nas.errors import InvalidInput
 from nas.ops import Act, Conv, Head, InvertedResidual, Kernel, Op, Shape, make_divisible
 from nas.protocols import CostTerm, Decision, Genotype
 from nas.space.genotypes import DecisionSpace
-from nas.space.scaling import drop_early_strides
+from nas.space.scaling import SMALLEST_MAP
 
 SqueezeWidth = Callable[[int, int], int]  # (input channels, expanded channels) -> channels of the squeezed layer
 
@@ -117,18 +117,10 @@ class MBSpace(DecisionSpace):
         return total
 
     def with_input(self, resolution: int, channels: int, num_classes: int) -> "MBSpace":
-        """Return the space for square images of `resolution` px; early strides become 1 where images are small.
-
-        `nas.space.scaling.drop_early_strides` says which.
-        """
-        strides = iter(drop_early_strides(resolution, [x.stride for x in (*self.front, *self.stages)]))
-        return replace(
-            self,
-            input_shape=Shape(resolution, resolution, channels),
-            num_classes=num_classes,
-            front=tuple(replace(op, stride=next(strides)) for op in self.front),
-            stages=tuple(replace(stage, stride=next(strides)) for stage in self.stages),
-        )
+        """Return the space for square images of `resolution` px; its strides stay."""
+        if resolution < SMALLEST_MAP:
+            raise InvalidInput(f"the resolution must be at least {SMALLEST_MAP} px, got {resolution}")
+        return replace(self, input_shape=Shape(resolution, resolution, channels), num_classes=num_classes)
 
     # ------------------------------------------------------------------------------------------- genotypes and specs
 

@@ -1,7 +1,8 @@
 """Scale a network: change its input size and number of classes, and its width for the search proxy.
 
 Pure functions `ArchSpec -> ArchSpec`. Costs and latency are those of the target network; the accuracy that a search
-sees is that of its proxy, scaled down to what a supernet can afford to train.
+sees is that of its proxy, scaled down to what a supernet can afford to train. A network for other images keeps its
+strides, so that it is that network; a proxy drops early ones, and its name says that it is one.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from nas.errors import InvalidInput
 from nas.ops import Head, Op, Shape
 
 SMALLEST_MAP = 4  # pixels on each side that the last feature map has at least
+PROXY = "-proxy-"  # in the name of a proxy, before its resolution
 WIDTH_STEP = 4  # channels of a proxy are multiples of this
 
 
@@ -41,10 +43,35 @@ def scale_channels(channels: int, width: float) -> int:
     return max(WIDTH_STEP, int(channels * width + WIDTH_STEP / 2) // WIDTH_STEP * WIDTH_STEP)
 
 
-def with_input(arch: ArchSpec, resolution: int, channels: int, num_classes: int) -> ArchSpec:
-    """Return `arch` for square images of `resolution` px; early strides become 1 for a final feature map of 4x4."""
+def input_strides(resolution: int, strides: Sequence[int], *, drop_strides: bool) -> tuple[int, ...]:
+    """Return the strides for images of `resolution` px: as they are, or as `drop_early_strides` returns them.
+
+    Raises `InvalidInput` for images smaller than `SMALLEST_MAP` px either way.
+    """
+    dropped = drop_early_strides(resolution, strides)
+    return dropped if drop_strides else tuple(strides)
+
+
+def strides_of(arch: ArchSpec) -> tuple[int, ...]:
+    """Return the strides of the ops of `arch`, in order."""
+    return tuple(getattr(op, "stride", 1) for stage in arch.stages for op in stage)
+
+
+def dropped_strides_note(before: Sequence[int], after: Sequence[int]) -> str:
+    """Return words on how many strides became 1, ", 3 early strides set to 1" say; "" for none."""
+    count = sum(one != other for one, other in zip(before, after, strict=True))
+    return f", {count} early stride{'s' if count > 1 else ''} set to 1" if count else ""
+
+
+def with_input(
+    arch: ArchSpec, resolution: int, channels: int, num_classes: int, drop_strides: bool = False
+) -> ArchSpec:
+    """Return `arch` for square images of `resolution` px; its strides stay, unless `drop_strides` is given.
+
+    Then as many of the earliest ones become 1 as it takes for a final feature map of 4x4.
+    """
     ops = [op for stage in arch.stages for op in stage]
-    strides = drop_early_strides(resolution, [getattr(op, "stride", 1) for op in ops])
+    strides = input_strides(resolution, strides_of(arch), drop_strides=drop_strides)
     restrided = iter(
         _with_stride(op, stride) if getattr(op, "stride", 1) != stride else op
         for op, stride in zip(ops, strides, strict=True)
@@ -54,9 +81,12 @@ def with_input(arch: ArchSpec, resolution: int, channels: int, num_classes: int)
 
 
 def scale_down(arch: ArchSpec, resolution: int, width: float) -> ArchSpec:
-    """Return the search proxy of `arch`: lower resolution, early strides dropped, channels times `width`."""
-    narrow = scale_width(arch, width)
-    return with_input(narrow, resolution, arch.input_shape.channels, arch.num_classes)
+    """Return the search proxy of `arch`: lower resolution, early strides dropped, channels times `width`.
+
+    Its name says so: it is not the network of that name at another resolution.
+    """
+    narrow = replace(scale_width(arch, width), name=f"{arch.name.partition(PROXY)[0]}{PROXY}{resolution}px")
+    return with_input(narrow, resolution, arch.input_shape.channels, arch.num_classes, drop_strides=True)
 
 
 def scale_width(arch: ArchSpec, width: float) -> ArchSpec:

@@ -18,7 +18,7 @@ from nas.ops import UIB, Act, Conv, FusedIB, Head, Kernel, Op, Shape, make_divis
 from nas.protocols import CostTerm, Decision, Genotype
 from nas.space.choices import COARSE_DW, BlockChoices, StageChoices
 from nas.space.genotypes import DecisionSpace
-from nas.space.scaling import drop_early_strides, scale_channels
+from nas.space.scaling import input_strides, scale_channels
 
 READ_FROM = {  # the last part of a decision's name -> the fields of an op from which its option is read back
     "filters": ("out_channels",),
@@ -120,14 +120,17 @@ class StagedSpace(DecisionSpace):
             stages=tuple(stages),
         )
 
-    def with_input(self, resolution: int, channels: int, num_classes: int) -> "StagedSpace":
-        """Return the space for square images of `resolution` px; early strides become 1 where images are small.
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The strides of the stem, the fused block and the stages."""
+        return (self.stem_stride, self.fused_stride, *(choices.stride for choices in self.stages))
 
-        `nas.space.scaling.drop_early_strides` says which.
+    def with_input(self, resolution: int, channels: int, num_classes: int, drop_strides: bool = False) -> "StagedSpace":
+        """Return the space for square images of `resolution` px; its strides stay, unless `drop_strides` is given.
+
+        Then early ones become 1 where images are small: `nas.space.scaling.drop_early_strides` says which.
         """
-        strides = drop_early_strides(
-            resolution, [self.stem_stride, self.fused_stride, *(c.stride for c in self.stages)]
-        )
+        strides = input_strides(resolution, self.strides, drop_strides=drop_strides)
         return replace(
             self,
             input_shape=Shape(resolution, resolution, channels),
@@ -149,7 +152,7 @@ class StagedSpace(DecisionSpace):
             features=scale_channels(self.features, width),
             hidden=scale_channels(self.hidden, width),
         )
-        return narrow.with_input(resolution, self.input_shape.channels, self.num_classes)
+        return narrow.with_input(resolution, self.input_shape.channels, self.num_classes, drop_strides=True)
 
     # ------------------------------------------------------------------------------------------- genotypes and specs
 

@@ -15,6 +15,7 @@ from nas.records.locks import locked
 from nas.records.results import Result, result_of_run
 from nas.runs.front_training import open_trainings, train_candidates
 from nas.search.schedulers.halving import epochs
+from nas.space.scaling import dropped_strides_note, scale_down, strides_of
 from nas.training.candidates import (
     HALVING,
     Candidate,
@@ -70,9 +71,10 @@ def _progress(candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter:
 
 def _plan(candidates: Sequence[Candidate], result: Result, args: argparse.Namespace, out: Path) -> list[str]:
     where = f"on {args.workers or 1} Ray workers" if args.workers or args.ray_address else "in this process"
-    side = result.proxy_resolution
+    side, arch = result.proxy_resolution, result.arch
+    note = dropped_strides_note(strides_of(arch), strides_of(scale_down(arch, side, result.proxy_width)))
     return [
         f"{len(candidates)} finalists within {result.latency_budget:.4g} {result.latency_unit} on {result.target}",
-        f"trained as proxies of width {result.proxy_width:g} at {side} px, up to {args.epochs} epochs, {where}",
+        f"trained as proxies of width {result.proxy_width:g} at {side} px{note}, up to {args.epochs} epochs, {where}",
         f"scheduler {args.scheduler}, measured on the validation images of the search, into {out}",
     ]

@@ -107,6 +107,7 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         data=args.data,
         data_dir=args.data_dir,
         resolution=args.resolution,
+        drop_strides=args.drop_strides,
         preset=args.preset,
         finalists=args.finalists,
         proxy_resolution=args.proxy_resolution,

@@ -60,7 +60,8 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
     images, epochs = min(config.batch_size, len(dataset.y_train)), config.epochs
     start = "random weights" if subject.weights is None else "the supernet's weights"
     return [
-        f"network: {arch.name}, {network}, {side} px, {channels} channels, {arch.num_classes} classes",
+        f"network: {arch.name}, {network}, {side} px, {channels} channels, {arch.num_classes} classes"
+        f"{subject.strides_note}",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test images",
         f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {start}, into {out}",

@@ -36,7 +36,8 @@ NOT_IN_NAME = (  # no settings, or in the name already
     "preset", "algorithm", "seed",
 )  # fmt: skip
 OF_WEIGHTS = (
-    "space", "data", "data_dir", "resolution", "preset", "proxy_resolution", "proxy_width", "seed", *PREPARATION,
+    "space", "data", "data_dir", "resolution", "drop_strides", "preset", "proxy_resolution", "proxy_width", "seed",
+    *PREPARATION,
 )  # fmt: skip
 
 
@@ -51,6 +52,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--resolution", type=count, default=IMAGENET_PX, metavar="N",
         help=f"input of the target network in px (default: {IMAGENET_PX})",
+    )  # fmt: skip
+    data.add_argument(
+        "--drop-strides", action="store_true",
+        help="early strides 1 in target networks below 97 px, for a last feature map of 4x4",
     )  # fmt: skip
     _add_budget(parser.add_argument_group("algorithm and budget"))
     add_search_workers(parser.add_argument_group("where it runs"))
