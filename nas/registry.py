@@ -71,6 +71,11 @@ RUNTIMES = {  # nas.measure.benchmark.Runtime
     "litert": "nas.measure.litert:RUNTIME",
     "xla": "nas.measure.xla:RUNTIME",
 }
+TRACKERS = {  # nas.trackers.OpenTracker: function TrackedRun -> Tracker
+    "tensorboard": "nas.trackers.tensorboard:TensorBoard",
+    "mlflow": "nas.trackers.mlflow:MLflow",
+    "wandb": "nas.trackers.wandb:WeightsAndBiases",
+}
 
 
 def load(kind: str, members: dict[str, str], name: str) -> Any:

@@ -20,6 +20,7 @@ from rich.text import Text
 from nas.cli.console import console, duration, latency_text
 from nas.progress import Evaluation, Progress
 from nas.progress.time_left import Begun, Timing, TimingEvent, advanced, after, seconds_left
+from nas.trackers import TrackingReporter
 
 SECONDS_BETWEEN_LINES = 20.0  # of progress, where the output is no terminal
 SECONDS_BETWEEN_FILES = 1.0  # of the status that other terminals see
@@ -110,9 +111,19 @@ class LiveReporter:
     """Shows a command as it goes: one moving bar on a terminal, else a line now and then. A context manager."""
 
     def __init__(
-        self, file: IO[str] | None = None, clock: Callable[[], float] = time.monotonic, folder: Path | None = None
+        self,
+        file: IO[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        folder: Path | None = None,
+        trackers: TrackingReporter | None = None,
     ) -> None:
-        """Show it on `file`, standard output by default; `folder` is that of the run, which gets the status file."""
+        """Show it on `file`, standard output by default; `folder` is that of the run, which gets the status file.
+
+        What is shown goes to the `trackers` too.
+        """
+        self._trackers = trackers
+        if trackers is not None:
+            trackers.say = self.say
         self._console, self._clock, self._folder = console(file), clock, folder
         self._began_s = clock()
         self._status, self._timing = Status(), Timing(at_s=self._began_s)
@@ -132,6 +143,8 @@ class LiveReporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._trackers is not None:
+            self._trackers.close()
         if self._live is not None:
             self._live.stop()
         if self._folder is not None:
@@ -163,9 +176,17 @@ class LiveReporter:
         """Show how far the stage of `event` is."""
         self._stage_left = None if event.seconds_left is None else (event.seconds_left, self._clock())
         self.advance(event.stage, event.step, event.steps, progress_text(event))
+        self.track(event)
 
     def candidate(self, event: Evaluation) -> None:
         """Show nothing: the line of progress has the best so far."""
+        if self._trackers is not None:
+            self._trackers.candidate(event)
+
+    def track(self, event: Progress) -> None:
+        """Pass an event on to the trackers, without showing it."""
+        if self._trackers is not None:
+            self._trackers.progress(event)
 
     def advance(self, stage: str, step: int, steps: int, state: str) -> None:
         """Show that `step` of `steps` of a stage are done and how it stands."""

@@ -14,8 +14,10 @@ from nas.arch import load_arch
 from nas.cli import main
 from nas.data import load as load_data
 from nas.errors import InvalidInput
+from nas.progress import Evaluation, Progress
 from nas.registry import SPACES, load
 from nas.space.cost_table import compile_table, cost_of
+from nas.trackers import tracking
 from tests.extending.cost import LARGE_WINDOWS
 from tests.extending.space import SPACE
 from tests.extending.target import CHIP
@@ -30,6 +32,7 @@ FILES = (
     "exporter.py",
     "space.py",
     "evaluator.py",
+    "tracker.py",
 )
 
 
@@ -100,6 +103,22 @@ def test_an_exporter_is_a_function(run: Path, tmp_path: Path, out: Callable[...,
     arch = load_arch(run / "best.json")
     assert [row["name"] for row in rows] == [kernel.name for kernel in arch.kernels]
     assert sum(int(row["macs"]) for row in rows) == arch.macs
+
+
+def test_a_tracker_takes_the_numbers_of_a_run(run: Path) -> None:
+    reporter = tracking([f"{HERE}.tracker:CsvTracker"], run, {"seed": 3})
+    assert reporter is not None
+    reporter.progress(Progress("edgetpu/coarse", 10, 120, 1.5, 0.25, None))
+    reporter.candidate(Evaluation("front", (0, 1), 0.5))
+    reporter.candidate(Evaluation("front", (0, 2), None))
+    reporter.close()
+    lines = (run / "numbers.csv").read_text().splitlines()
+    assert lines == [
+        "# seed = 3",
+        "10,edgetpu-coarse/loss,1.5",
+        "10,edgetpu-coarse/top1,0.25",
+        "1,front-candidates/top1,0.5",
+    ]
 
 
 def test_the_recipes_of_the_documentation_are_these_files(root: Path) -> None:

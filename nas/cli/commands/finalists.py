@@ -10,7 +10,10 @@ from nas.cli.folders import run_folder
 from nas.cli.live import LiveReporter
 from nas.cli.signals import interruptible
 from nas.cli.tables.finalists import finalists_table
+from nas.cli.tracking import trackers
 from nas.errors import InvalidInput
+from nas.progress import Progress
+from nas.progress.time_left import Phase, Schedule
 from nas.records.locks import locked
 from nas.records.results import Result, result_of_run
 from nas.runs.front_training import open_trainings, train_candidates
@@ -28,6 +31,8 @@ from nas.training.candidates import (
 from nas.training.loop import TrainingConfig
 from nas.training.optimizers import AdamW
 
+EPOCH_S = 5.0  # expected of an epoch of a proxy, until one is over
+
 
 def run(args: argparse.Namespace) -> None:
     """Train, then print the table. Started again with the same flags and folder, it goes on."""
@@ -39,11 +44,14 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out) if args.out else folder.with_name(f"{folder.name}-finalists")
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     config = TrainingConfig(args.epochs, args.batch_size, optimizer)
+    tracked = trackers(args, out)  # one that is missing is said before any work
     candidates, trainings = open_trainings(folder, result, args.top, config, args.scheduler, out)
     rungs = default_rungs(candidates, trainings) if args.scheduler == HALVING else (args.epochs,)
+    phases = (Phase("finalists", epochs(len(candidates), rungs), EPOCH_S),)
     advice = "the same command goes on from the last checkpoints"
-    with interruptible(lambda: advice), locked(out), LiveReporter() as reporter:
+    with interruptible(lambda: advice), locked(out), LiveReporter(folder=out, trackers=tracked) as reporter:
         reporter.plan([*_plan(candidates, result, args, out), *(f"data note: {n}" for n in trainings.data.notes)])
+        reporter.timing(Schedule(phases))
         rows = train_candidates(
             candidates, trainings, args.scheduler, _progress(candidates, rungs, reporter),
             workers=args.workers, address=args.ray_address,
@@ -65,6 +73,7 @@ def _progress(candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter:
         done = sum(map(len, known.values()))
         best = max(max(curve.values()) for curve in known.values())
         reporter.advance("finalists", done, steps, f"{digest[:8]} epoch {epoch}: {top1:.1%}, best {best:.1%}")
+        reporter.track(Progress(f"finalists/{digest[:8]}", epoch, rungs[-1], argmax_top1=top1))
 
     return on_epoch
 

@@ -6,6 +6,7 @@ import sys
 from nas.cli.folders import is_multi_target, resumable, run_folder
 from nas.cli.found import show_multi_target, show_result
 from nas.cli.live import LiveReporter
+from nas.cli.tracking import trackers
 from nas.errors import InvalidInput
 from nas.runs import joint_search, multi_target
 from nas.runs.settings import SearchConfig
@@ -17,7 +18,7 @@ def run(args: argparse.Namespace) -> None:
     folder, shown_on = run_folder(args.folder), sys.stderr if args.json else None
     if is_multi_target(folder):
         workers = open_executor(args.workers, args.ray_address)
-        with resumable(folder), LiveReporter(shown_on, folder=folder) as reporter:
+        with resumable(folder), LiveReporter(shown_on, folder=folder, trackers=trackers(args, folder)) as reporter:
             found = multi_target.resume(folder, reporter, workers=workers, more=args.budget or 0)
         show_multi_target(args, found, folder)
         return
@@ -25,6 +26,6 @@ def run(args: argparse.Namespace) -> None:
         raise InvalidInput(f"{folder} is a joint search: --budget goes with runs of another --algorithm")
     config = SearchConfig.from_dict(joint_search.stored_run(folder).get("settings"))
     by = open_trainers(args.workers, args.ray_address, config.preset, config.finalists)
-    with resumable(folder), LiveReporter(shown_on, folder=folder) as reporter:
+    with resumable(folder), LiveReporter(shown_on, folder=folder, trackers=trackers(args, folder)) as reporter:
         result = joint_search.resume(folder, reporter, trainers=by)
     show_result(args, result, folder)

@@ -11,6 +11,7 @@ from nas.cli.folders import holds_run, resumable
 from nas.cli.found import show_multi_target, show_result
 from nas.cli.live import LiveReporter
 from nas.cli.planning import rough_time, show_plan
+from nas.cli.tracking import trackers
 from nas.errors import InvalidInput
 from nas.files import read_json
 from nas.runs import joint_search, multi_target
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     if args.plan:
         show_plan(args, _plan(config), out, FILES)
         return
-    reporter = LiveReporter(sys.stderr if args.json else None, folder=out)
+    reporter = LiveReporter(sys.stderr if args.json else None, folder=out, trackers=trackers(args, out))
     begun = _is_begun(out, config)
     if begun and (read_run(out).state == "finished"):
         reporter.say(f"{out} holds this search, finished; nothing was left to do")

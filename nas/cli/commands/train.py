@@ -10,9 +10,11 @@ from nas.cli.found import show_training
 from nas.cli.live import LiveReporter
 from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
+from nas.cli.tracking import trackers
 from nas.data import Dataset, resolution_notes
 from nas.errors import InvalidInput
 from nas.files import CannotWrite
+from nas.progress import Progress
 from nas.records.networks import arch_of
 from nas.runs.single_training import TrainingSubject, config_of_run, for_classes, proxy_subject, training_data
 from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train
@@ -41,11 +43,11 @@ def run(args: argparse.Namespace) -> None:
     try:
         with (
             interruptible(lambda: "the same command goes on from the last checkpoint"),
-            LiveReporter(sys.stderr if args.json else None, folder=out) as reporter,
+            LiveReporter(sys.stderr if args.json else None, folder=out, trackers=trackers(args, out)) as reporter,
         ):
             reporter.plan(_plan(subject, dataset, config, out))
             result = train(
-                subject.arch, dataset, config, out, lambda event: reporter.advance(*_state(event)),
+                subject.arch, dataset, config, out, lambda event: _report(event, reporter),
                 initial_weights=subject.weights, proxy_width=subject.proxy_width, timing=reporter.timing,
             )  # fmt: skip
     except CannotWrite as error:
@@ -67,6 +69,11 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
         f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {start}, into {out}",
         *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, side))),
     ]
+
+
+def _report(event: TrainingProgress, reporter: LiveReporter) -> None:
+    reporter.advance(*_state(event))
+    reporter.track(Progress(TRAIN, event.step, event.steps, event.loss, event.top1))
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:

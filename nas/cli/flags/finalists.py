@@ -3,7 +3,7 @@
 import argparse
 
 from nas.cli.argument_types import count
-from nas.cli.flags.shared import add_training
+from nas.cli.flags.shared import add_track, add_training
 from nas.cli.folders import run_folder
 
 DESCRIPTION = """\
@@ -27,9 +27,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     place = parser.add_argument_group("where it runs")
     place.add_argument("--workers", type=count, metavar="N", help="Ray workers (default: this process, no Ray)")
     place.add_argument("--ray-address", metavar="A", help="of a Ray cluster that shares this storage")
-    parser.add_argument_group("output").add_argument(
-        "--out", metavar="DIR", help="new folder, or one to go on with (default: RUN-finalists)"
-    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", metavar="DIR", help="new folder, or one to go on with (default: RUN-finalists)")
+    add_track(output)
     parser.set_defaults(check=check)
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from nas.cli.argument_types import additional
-from nas.cli.flags.shared import add_json, add_search_workers
+from nas.cli.flags.shared import add_json, add_search_workers, add_track
 from nas.cli.folders import run_folder
 
 DESCRIPTION = """\
@@ -19,7 +19,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--budget", type=additional, metavar="+N", help="extend a finished run by N trials per target"
     )
     add_search_workers(parser.add_argument_group("where it runs"))
-    add_json(parser.add_argument_group("output"))
+    output = parser.add_argument_group("output")
+    add_track(output)
+    add_json(output)
     parser.set_defaults(check=check)
 
 

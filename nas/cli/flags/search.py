@@ -16,6 +16,7 @@ from nas.cli.flags.shared import (
     add_plan,
     add_preparation,
     add_search_workers,
+    add_track,
     device_flags,
 )
 from nas.cli.folders import check_new_folder, default_folder, holds_run
@@ -64,6 +65,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR",
         help="folder of the run (default: runs/SPACE-TARGET-DATA-PRESET-sSEED, with all other settings in the name)",
     )  # fmt: skip
+    add_track(output)
     add_plan(output)
     add_json(output)
     defaults = {action.dest: parser.get_default(action.dest) for action in parser._actions}

@@ -22,6 +22,14 @@ def add_json(flags: Container) -> None:
     flags.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
 
+def add_track(flags: Container) -> None:
+    """Add the flag that names trackers."""
+    flags.add_argument(
+        "--track", action="append", default=[], metavar="T",
+        help="also to tensorboard, mlflow or wandb, or package.module:ATTRIBUTE; may be given several times",
+    )  # fmt: skip
+
+
 def add_plan(flags: Container) -> None:
     """Add the flag that asks what would be done."""
     flags.add_argument("--plan", action="store_true", help="print what would be done, and do and write nothing")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from nas.cli.argument_types import count, seed, share
-from nas.cli.flags.shared import add_data, add_json, add_plan, add_preparation, add_spec, add_training
+from nas.cli.flags.shared import add_data, add_json, add_plan, add_preparation, add_spec, add_track, add_training
 from nas.cli.folders import base_name, check_new_folder, default_folder, holds_run
 from nas.errors import InvalidInput
 from nas.registry import DATA_SETS
@@ -38,6 +38,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--out", metavar="DIR", help="new folder, or one to go on with (default: runs/train-NAME-DATA-sN)"
     )
+    add_track(output)
     add_plan(output)
     add_json(output)
     parser.set_defaults(check=check)
