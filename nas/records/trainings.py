@@ -8,6 +8,7 @@ from nas.files import read_json
 from nas.records.results import result_of_run
 
 DEPLOYED = "deployed"  # RUN-deployed: the folder of nas deploy
+SPECS = "specs"  # in a run: the networks of its front
 TRAINING = "training"  # in the folder of nas deploy: the training
 
 
@@ -15,6 +16,13 @@ def deployed_folder(network: Path) -> Path:
     """Return the folder where the network of a run or a training is deployed, unless another one is named."""
     named = network if network.name not in ("", "..") else network.resolve()
     return named.with_name(f"{named.name}-{DEPLOYED}")
+
+
+def run_of_spec(network: str) -> Path | None:
+    """Return the run whose front has the spec file RUN/specs/DIGEST.json, None for any other network."""
+    path = Path(network)
+    run = path.parent.parent
+    return run if path.is_file() and path.parent.name == SPECS and (run / "experiment.json").is_file() else None
 
 
 def training_of_run(run: Path) -> Path | None:

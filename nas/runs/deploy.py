@@ -28,7 +28,7 @@ from nas.progress.time_left import TimingEvent
 from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
 from nas.records.results import display_text, result_of_run
-from nas.records.trainings import TRAINING, deployed_folder
+from nas.records.trainings import TRAINING, deployed_folder, run_of_spec
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
 from nas.runs.single_training import for_classes, training_data
 from nas.training.loop import TrainingConfig, TrainingProgress, dataset_for, expected_s, is_finished, train
@@ -102,7 +102,9 @@ class DeployConfig:
     @property
     def default_out(self) -> Path:
         """The folder where it goes, unless another one is named: RUN-deployed, or runs/NAME-deployed."""
-        path = Path(self.network)
+        path, run = Path(self.network), run_of_spec(self.network)
+        if run is not None:
+            return deployed_folder(run.with_name(f"{run.name}-{path.stem}"))
         return deployed_folder(path.with_suffix("") if path.exists() else Path("runs", self.network.replace("@", "-")))
 
 
@@ -134,7 +136,8 @@ def subject_of(config: DeployConfig, out: Path) -> Subject:
     if is_training(network):
         return Subject(arch, Path(network))
     training = out / TRAINING
-    dataset = training_data(network, training, config.data, config.data_dir, **config.preparation)
+    run = str(run_of_spec(network) or network)  # whose data is the default
+    dataset = training_data(run, training, config.data, config.data_dir, **config.preparation)
     arch = for_classes(network, arch, dataset)
     dataset = dataset_for(arch, dataset)
     if config.weights is not None:

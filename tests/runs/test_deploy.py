@@ -13,6 +13,7 @@ from nas.cli import main
 from nas.errors import InvalidInput
 from nas.files import read_json
 from nas.ops import Conv, Head, Shape
+from nas.records.trainings import run_of_spec
 from nas.runs import deploy as deployment
 from nas.runs.deploy import DeployConfig, ExportConfig, subject_of
 from nas.training.loop import TrainingConfig
@@ -121,6 +122,13 @@ def test_what_cannot_be_deployed_is_refused_before_anything_is_trained(work: Pat
             make()
         assert "\n" not in str(error.value)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_network_of_a_front_is_deployed_on_the_data_of_its_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", count=3)
+    spec = sorted((run / "specs").glob("*.json"))[0]
+    assert run_of_spec(str(spec)) == run and run_of_spec(str(run)) is None
+    assert DeployConfig(str(spec)).default_out == tmp_path / f"run-{spec.stem}-deployed"
 
 
 def test_the_folder_is_named_after_the_network(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,14 @@ from nas.progress import Progress
 from nas.progress.time_left import Phase, Schedule
 from nas.records.locks import locked
 from nas.records.results import Result, result_of_run
+from nas.records.trainings import SPECS
 from nas.runs.front_training import open_trainings, train_candidates
 from nas.search.schedulers.halving import epochs
 from nas.space.scaling import dropped_strides_note, scale_down, strides_of
 from nas.training.candidates import (
     HALVING,
     Candidate,
+    CandidateRow,
     OnCandidateEpoch,
     check_scheduler,
     default_rungs,
@@ -60,7 +62,19 @@ def run(args: argparse.Namespace) -> None:
     console().print(finalists_table([asdict(row) for row in rows]))
     for line in table_notes(rows, trainings):
         console().print(line, markup=False)
-    show_whole([f"wrote {out}/finalists.csv", f"wrote {out}/trials: curves and weights"])
+    show_whole(
+        [
+            f"wrote {out}/finalists.csv",
+            f"wrote {out}/trials: curves and weights",
+            f"next: nas deploy {_best(folder, rows, result)}",
+        ]
+    )
+
+
+def _best(run: Path, rows: Sequence[CandidateRow], result: Result) -> Path:
+    """Return what names the best candidate: the run where it is its result, else its spec file."""
+    digest = rows[0].digest
+    return run if digest == result.arch.digest else run / SPECS / f"{digest[:12]}.json"
 
 
 def _progress(candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter: LiveReporter) -> OnCandidateEpoch:
