@@ -39,27 +39,27 @@ class Picks:
 
     accuracy_kind: str
     images: int  # validation images on which the candidates were compared
-    paired: bool  # whether image by image; else the errors of differences are upper bounds
+    paired: bool  # whether image by image; else the errors of differences, and the luck, are upper bounds
     candidates: int  # that keep all bounds, among which it was chosen
     as_good: int  # of those within one standard error of the answer, without it
-    luck: float | None  # by how much the highest of the scores flatters, as a fraction; None where not known
+    luck: float  # by how much the highest of the scores flatters, as a fraction
     latency_unit: str
     picks: tuple[Pick, ...]  # the answer first
 
     @property
-    def expected_top1(self) -> float | None:
+    def expected_top1(self) -> float:
         """The answer's accuracy without the luck of the choice."""
-        return None if self.luck is None else self.picks[0].top1 - self.luck
+        return self.picks[0].top1 - self.luck
 
     @property
     def luck_note(self) -> str | None:
-        """A sentence on how far the answer's score is to be believed; None where nothing is known."""
-        if self.luck is None or self.candidates < 2:
+        """A sentence on how far the answer's score is to be believed; None where nothing was chosen."""
+        if self.candidates < 2:
             return None
-        top1 = self.picks[0].top1
+        about, more = ("about", "") if self.paired else ("at most about", " or more")
         return (
-            f"chosen as the best of {self.candidates:,} scores: about {100 * self.luck:.1f} points of its "
-            f"{100 * top1:.1f} % are luck; expect {100 * (top1 - self.luck):.1f} %"
+            f"chosen as the best of {self.candidates:,} scores: {about} {100 * self.luck:.1f} points of its "
+            f"{100 * self.picks[0].top1:.1f} % are luck; expect {100 * self.expected_top1:.1f} %{more}"
         )
 
     def to_dict(self) -> dict[str, Any]:

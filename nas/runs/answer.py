@@ -15,7 +15,7 @@ from nas.arch import ArchSpec, save_arch
 from nas.records.picks import ANSWER, Pick, Picks, save_picks
 from nas.records.results import AccuracyKind, standard_error
 from nas.runs.plan import SearchPlan
-from nas.search.selection import Hits, at_chance, luck, paired_difference, picks, unpaired_difference
+from nas.search.selection import Hits, at_chance, luck, most_luck, paired_difference, picks, unpaired_difference
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,12 @@ class Candidates:
         return int(np.argmax(self.correct))
 
     @property
-    def luck(self) -> float | None:
-        """By how much the score of the answer flatters it, as a fraction; None where only totals are known."""
-        return None if self.hits is None else luck(self.hits)
+    def luck(self) -> float:
+        """By how much the score of the answer flatters it, as a fraction: at most, where only totals are known."""
+        if self.hits is not None:
+            return luck(self.hits)
+        top1 = self.correct / self.images
+        return most_luck(top1, standard_error(float(np.median(top1)), self.images))
 
     def difference(self, index: int) -> tuple[float, float]:
         """Return how much more accurate the answer is than candidate `index`, and the standard error of that."""

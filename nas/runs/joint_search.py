@@ -499,7 +499,7 @@ class _JointSearchRun:
     def chance_note(self, accuracy: Accuracy, picks: Picks | None) -> str | None:
         """Return a sentence where the network found is no better than a constant answer, the luck of choice aside."""
         labels = np.asarray(self.sampler.evaluation_images.y_val)
-        top1 = accuracy.top1 - (picks.luck or 0.0 if picks else 0.0)
+        top1 = accuracy.top1 - (picks.luck if picks and picks.paired else 0.0)
         return chance_note(top1, accuracy.images, labels, self.plan.dataset.num_classes)
 
     def notes(self, finished: _FinishedStage, latency: float, entropy: float, chance: str | None) -> Iterator[str]:

@@ -7,7 +7,7 @@ search by replay.
 """
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -235,6 +235,8 @@ class _MultiTargetRun:
             for (name, folder), plan in zip(self.folders.items(), self.plans, strict=True):
                 found.append(stages.search(name, SingleTarget(plan), seed))
                 picked = self.candidates(plan, stages, found[-1])
+                if picked and not plan.settings.around:  # of equally accurate and fast ones, the smallest
+                    found[-1] = replace(found[-1], best=plan.space.encode(picked.archs[picked.best]))
                 self.write_target(folder, plan, found[-1], weights, picked)
             if self.config.universal:
                 self.search_universal(stages, found, weights)
@@ -264,13 +266,16 @@ class _MultiTargetRun:
     ) -> None:
         """Write the results of one target, in the form that every run folder has."""
         folder.mkdir(exist_ok=True)
+        notes = []
         if candidates:
-            write_picks(folder, candidates, make_picks(plan, candidates))
+            picks = make_picks(plan, candidates)
+            write_picks(folder, candidates, picks)
+            notes = [picks.luck_note] if picks.luck_note else []
         correct = {genotype: round(top1 * self.images) for genotype, top1 in found.accuracy.items()}
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
         write_front(folder, plan.space, plan, FrontEvaluation(correct, found.origin, self.images, kind))
         save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
-        self.write_network(folder, plan, found, weights)
+        self.write_network(folder, plan, found, weights, notes)
 
     def candidates(self, plan: SearchPlan, stages: StageRunner, found: StagesResult) -> Candidates | None:
         """Return all evaluated networks that may be the answer for one target; None where there are none."""
@@ -285,9 +290,14 @@ class _MultiTargetRun:
         return by_cost(archs, target.latency.score(genotypes[kept]).tolist(), correct, self.images, kind)
 
     def write_network(
-        self, folder: Path, plan: SearchPlan, found: StagesResult, weights: shared_supernet.Weights | None
+        self,
+        folder: Path,
+        plan: SearchPlan,
+        found: StagesResult,
+        weights: shared_supernet.Weights | None,
+        notes: Sequence[str] = (),
     ) -> None:
-        """Write the chosen network, its settings and its inherited weights."""
+        """Write the chosen network, its settings and its inherited weights; `notes` are further ones on it."""
         folder.mkdir(exist_ok=True)
         if folder != self.out:
             stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": asdict(plan.settings)}
@@ -295,15 +305,15 @@ class _MultiTargetRun:
         if weights is not None:
             save_inherited(folder / "inherited.safetensors", weights, plan.proxy(plan.space), found.best)
         save_signature(self.plans[0].signature, folder)
-        save_result(self.result(plan, found, found.best), folder / "best.json")
+        save_result(self.result(plan, found, found.best, notes), folder / "best.json")
         write_report(folder, default_settings())
 
-    def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype) -> Result:
-        """Return one architecture that a search evaluated, with all its costs."""
+    def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype, more: Sequence[str] = ()) -> Result:
+        """Return one architecture that a search evaluated, with all its costs; `more` are further notes."""
         accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.images), self.images, self.source.how)
         arch = plan.space.decode(genotype)
         chance = self.chance_note(plan, accuracy)
-        notes = [*([chance] if chance else []), *self.notes(plan, found), *plan.remarks(arch)]
+        notes = [*self.notes(plan, found), *plan.remarks(arch), *([chance] if chance else []), *more]
         return build_result(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes, learnt=chance is None)
 
     def chance_note(self, plan: SearchPlan, accuracy: Accuracy) -> str | None:

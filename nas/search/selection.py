@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 RESOLVED = 0.05  # a difference of accuracies that validation images must be able to show, as a fraction
 SPLITS = 256  # of the images into one part to choose by and another to read the score on
 MIN_PICKS = 3  # that are named where so many are as good as the answer
+NORMAL_90 = 1.2816  # the 90 % quantile of the standard normal distribution
 CHANCE_ERRORS = 2.0  # standard errors above chance from which an accuracy counts as better than chance
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
@@ -91,6 +92,19 @@ def _luck_of_choice(hits: Hits, orders: NDArray[np.intp], chosen: int) -> float:
     best = on_first.argmax(1)
     score = on_first[np.arange(len(best)), best]
     return float((score / chosen - (on_all[best] - score) / (images - chosen)).mean())
+
+
+def most_luck(top1: Floats, error: float) -> float:
+    """Return by how much the highest of the accuracies `top1` [N] flatters at most, where only totals are known.
+
+    `error` is the standard error of each; on the same images the noise between candidates is smaller. Shrinkage towards
+    the median (empirical Bayes, Efron & Morris 1975): of the distance of the best from it, the share of noise in the
+    variance of the better half is luck. The variance, an estimate itself, is taken to be a fifth smaller.
+    """
+    middle, high = np.quantile(top1, [0.5, 0.9])
+    variance = 0.8 * ((high - middle) / NORMAL_90) ** 2
+    share = 1.0 if variance <= error**2 else error**2 / variance
+    return float(share * (top1.max() - middle))
 
 
 def picks(order: Sequence[int], costs: Mapping[str, Floats]) -> dict[int, list[str]]:

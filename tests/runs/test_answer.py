@@ -189,7 +189,7 @@ def test_picks_are_written_with_their_specs_and_read_again(base: SearchConfig, t
     assert load_picks(tmp_path) == chosen
     for one in chosen.picks:
         assert load_arch(tmp_path / one.spec).digest == one.digest
-    assert chosen.luck is not None and chosen.expected_top1 == chosen.picks[0].top1 - chosen.luck
+    assert chosen.expected_top1 == chosen.picks[0].top1 - chosen.luck
     assert chosen.luck_note and f"the best of {len(found.archs)} scores" in chosen.luck_note
     (tmp_path / "picks.json").write_text('{"schema": "nas.picks", "version": 1}')
     with pytest.raises(InvalidInput, match=r"picks\.json does not hold the picks of a search"):

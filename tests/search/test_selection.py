@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from nas.records.results import standard_error
 from nas.search.selection import (
     at_chance,
     few_images_note,
     luck,
+    most_luck,
     paired_difference,
     picks,
     unpaired_difference,
@@ -96,6 +98,18 @@ def test_there_is_no_luck_without_a_choice() -> None:
     one = rng.random(64) < 0.7
     assert luck(one[None]) == 0 == luck(np.ones((5, 64), bool)) == luck(np.tile(one[:1], (3, 1)))
     assert luck(np.tile(one, (4, 1))) == pytest.approx(0, abs=0.01)  # equal networks: nothing was chosen
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.1])
+def test_where_only_totals_are_known_the_luck_is_bounded(spread: float) -> None:
+    """Independent noise, the worst case: in the mean the bound is no less than what the best flatters by."""
+    rng, flattery, bounds = np.random.default_rng(0), [], []
+    for _ in range(200):
+        true = np.clip(0.7 + spread * rng.standard_normal(64), 0, 1)
+        scores = rng.binomial(256, true) / 256
+        flattery.append(scores.max() - true[scores.argmax()])
+        bounds.append(most_luck(scores, standard_error(float(np.median(scores)), 256)))
+    assert 0 < np.mean(flattery) < 1.05 * np.mean(bounds) < 4 * np.mean(flattery)
 
 
 def test_luck_is_deterministic() -> None:
