@@ -346,6 +346,10 @@ def test_on_paper_there_are_no_controls_and_the_plot_is_on_white(browser: Browse
     assert browser.value("getComputedStyle(document.querySelector('.panel')).breakInside") == "avoid"
     ink = browser.value("getComputedStyle(document.querySelector('h1')).color")
     assert max(map(int, re.findall(r"[0-9]+", ink))) < 60
+    glossary = "document.querySelector('.detail .glossary').open"
+    for event, is_open in (("beforeprint", True), ("afterprint", False)):
+        browser.value(f"window.dispatchEvent(new Event('{event}'))")
+        assert browser.value(glossary) is is_open
     browser.call("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 

@@ -26,11 +26,13 @@ function widestOf(arch) {
 const meaningOf = (block) => data.glossary.find(([term]) => term === block.name)?.[1];
 
 // Returns the meanings of the names of blocks and of the notation, of those in the given architectures.
-function glossaryOf(archs, open = false) {
+function glossaryOf(archs) {
   const used = new Set(archs.flatMap((arch) => arch.blocks.map((block) => block.name)));
   const known = new Set(data.archs.flatMap((arch) => arch.blocks.map((block) => block.name)));
   const rows = data.glossary.filter(([term]) => used.has(term) || !known.has(term));
-  return make("details", { class: "glossary", open }, make("summary", {}, "What the block names mean"),
+  const names = rows.map(([term]) => term).filter((term) => used.has(term));
+  const shown = names.length ? `What ${names.slice(0, 4).join(", ")}${names.length > 4 ? " ..." : ""} mean${names.length > 1 ? "" : "s"}` : "What the notation means";
+  return make("details", { class: "glossary" }, make("summary", {}, shown),
     make("dl", {}, rows.flatMap(([term, meaning]) => [make("dt", {}, term), make("dd", {}, meaning)])));
 }
 
@@ -166,7 +168,7 @@ function architecture(place, arch, cost, open) {
     list.append(details);
   });
   const overhead = `Of ${inUnit(total + cost.constant, cost.unit)}, ${inUnit(cost.constant, cost.unit)} (${percent(cost.constant / (total + cost.constant), 0)}) are the launch overhead of ${cost.device} and belong to no block; shares are of the rest.`;
-  place.append(cost.constant ? make("p", { class: "soft" }, overhead) : "", strips(arch, cost, total), kindLegend(arch, cost, total), glossaryOf([arch], wideScreen()), list);
+  place.append(cost.constant ? make("p", { class: "soft" }, overhead) : "", strips(arch, cost, total), kindLegend(arch, cost, total), glossaryOf([arch]), list);
   return total + cost.constant;
 }
 
