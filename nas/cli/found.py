@@ -10,7 +10,9 @@ from nas.cli.tables.search_result import accuracy_text, print_multi_target, prin
 from nas.files import read_json
 from nas.records.class_accuracy import ClassAccuracy
 from nas.records.networks import UNIVERSAL
+from nas.records.picks import load_picks
 from nas.records.results import Accuracy, Result
+from nas.records.verdict import load_verdict
 
 if TYPE_CHECKING:
     from nas.runs.multi_target import MultiTargetResult  # jax
@@ -33,8 +35,10 @@ def show_multi_target(args: argparse.Namespace, found: "MultiTargetResult", run:
 
 
 def result_json(result: Result, run: Path) -> dict[str, Any]:
-    """Return a result as best.json has it, with its folder."""
-    return {"folder": str(run), **result.to_dict()}
+    """Return a result as best.json has it, with its folder, and its picks and verdict where the run has them."""
+    beside = {"picks": load_picks(run), "verdict": load_verdict(run)}
+    found = {name: value.to_dict() for name, value in beside.items() if value}
+    return {"folder": str(run), **result.to_dict(), **found}
 
 
 def multi_target_json(found: "MultiTargetResult", run: Path) -> dict[str, Any]:

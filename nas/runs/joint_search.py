@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -183,7 +183,7 @@ class _JointSearchRun:
                 coarse.space, coarse.stage.constraints, coarse.state.policy, coarse.genotype, plan.settings.seed
             )
             counts = {genotype: int(one.sum()) for genotype, one in self.evaluate("coarse pool", coarse, pool).items()}
-            sampled = random_candidates(plan.space, plan.constraints(plan.space), retraining.random, plan.settings.seed)
+            sampled = random_candidates(plan.space, self.whole_constraints, retraining.random, plan.settings.seed)
             coarse = self.retrain(coarse, retraining.rungs, counts, retraining.coarse - len(sampled), sampled)
         chosen = coarse.arch
         if not (self.out / "coarse.json").exists():
@@ -445,7 +445,12 @@ class _JointSearchRun:
 
     def final_constraints(self, finished: _FinishedStage) -> Constraints:
         """Return the constraints of the search itself: a stage's own may be the nearest that its space can reach."""
-        return with_search_budget(finished.stage.constraints, self.plan.constraints(self.plan.space))
+        return with_search_budget(finished.stage.constraints, self.whole_constraints)
+
+    @cached_property
+    def whole_constraints(self) -> Constraints:
+        """The constraints over the whole space."""
+        return self.plan.constraints(self.plan.space)
 
     def choose(
         self, finished: _FinishedStage, hits: dict[Genotype, Hits]

@@ -19,6 +19,7 @@ from rich.console import Console
 from nas.arch import ArchSpec, load_arch, save_arch
 from nas.cli import main
 from nas.cli.console import duration
+from nas.cli.found import result_json
 from nas.cli.live import LiveReporter
 from nas.cli.tables.search_result import summary
 from nas.ops import Conv, Head, Shape
@@ -362,6 +363,9 @@ def test_summary_has_the_verdict_and_what_is_as_good(finished: Path, tmp_path: P
     shown = console.file.getvalue()
     assert "better than b at equal latency (0.7 against 0.7 ms) by 3.0 ± 1.0 points" in shown
     assert "12 of 199 others" in shown and "200 steps" in shown
+    as_json = result_json(result, tmp_path)
+    assert as_json["picks"]["luck"] == 0.006 and as_json["verdict"]["verdict"].startswith("better than b")
+    assert "picks" not in result_json(result, finished)
     assert "fastest, fewest MACs: 97.6%, less by 0.4 ± 0.6 points; 0.600 ms, 1.60 M parameters; specs/b.json" in shown
 
 
