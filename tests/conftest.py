@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Before anything imports jax: a cache from outside would hide what a test that counts compilations is about.
 # Rank promotion stays allowed: the networks add vectors over channels to maps throughout.
 os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
-# The older way of compiling fusions changes last bits at most, and takes a quarter less of the time of all tests.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# Compiling is most of the time of all tests: without optimisation it takes half of it, and last bits change at most.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 
 # No deadline: the first example of a test compiles. In CI the same examples every time.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
