@@ -11,15 +11,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nas.arch import ArchSpec
 from nas.data import Dataset
+from nas.data.input_spec import InputSpec, Signature
 from nas.errors import InvalidInput
 from nas.export.calibration import Int8Calibration, TrainingData, build_calibration, load_calibration
 from nas.export.interface import predict_of
+from nas.export.onnx import file as onnx_file
 from nas.export.options import FileOptions, exporter_arguments, uint8_input
-from nas.export.packages import installed
+from nas.export.packages import installed, need
 from nas.export.provenance import measured_latency
+from nas.export.quantised_file import QuantisedFile
+from nas.export.single_file import SingleFile
 from nas.export.sources import WEIGHTLESS, Source, load_source
+from nas.export.timm.blocks import timm_network
 from nas.export.weights import FILE as WEIGHTS_FILE
 from nas.files import dump_json, read_bytes, read_json, write_whole
 from nas.measure.benchmark import BenchmarkConfig, measure
@@ -39,6 +46,7 @@ MEASURED = "measured.csv"
 RUNTIME_OF = {"onnx": "onnxruntime", "tflite": "litert"}  # format -> runtime that measures it; XLA for the others
 PACKAGE_OF = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "xla": "jax"}
 INT8 = "int8"
+ANY_SIGNATURE = Signature(InputSpec(1, 1, 1, (0.0,), (1.0,)), ())  # in place of the one that the training will state
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,29 @@ class ExportConfig:
             raise InvalidInput("a spec holds no weights: choose another format to deploy, tflite or onnx say")
         if self.quantize not in (None, INT8):
             raise InvalidInput(f"the quantisation must be int8, got '{self.quantize}'")
-        load("format", EXPORTERS if self.quantize is None else INT8_EXPORTERS, self.form)
-        exporter_arguments(self.form, FileOptions(opset=self.opset))
+        load("format", self.exporters, self.form)
+        pixels = uint8_input(self.input, ANY_SIGNATURE)
+        exporter_arguments(self.form, FileOptions(pixels, self.opset))
         if self.calibration is not None and self.quantize is None:
             raise InvalidInput("calibration images belong to the quantisation int8; give both or neither")
+
+    def check(self, arch: ArchSpec) -> None:
+        """Raise `InvalidInput` where this format cannot hold the network, or what writes it is not installed."""
+        owner = getattr(load("format", self.exporters, self.form), "__self__", None)
+        if isinstance(owner, QuantisedFile):
+            need(*owner.packages)
+            owner.check(arch)
+        elif isinstance(owner, SingleFile):
+            need(owner.writer)
+        if self.form == "onnx":
+            onnx_file.content(arch, lambda _, shape: np.zeros(shape, np.float32), {}, FileOptions(opset=self.opset))
+        if self.form == "timm":
+            timm_network(arch, lambda _, shape: np.zeros(shape, np.float32))
+
+    @property
+    def exporters(self) -> dict[str, str]:
+        """The registry of the formats with the numbers that are asked for."""
+        return EXPORTERS if self.quantize is None else INT8_EXPORTERS
 
     def name(self, network: str) -> str:
         """Return the name of the file or folder for the network of this name."""
@@ -96,8 +123,9 @@ class DeployConfig:
     def file_name(self) -> str:
         """The name of the exported file or folder."""
         path = Path(self.network)
-        name = path.resolve().stem if path.exists() else self.network.replace("@", "-").replace(",", "-")
-        return self.export.name(name)
+        if path.exists():
+            return self.export.name(path.resolve().stem if path.is_file() else path.resolve().name)
+        return self.export.name(self.network.replace("@", "-").replace(",", "-"))
 
     @property
     def default_out(self) -> Path:
@@ -105,7 +133,9 @@ class DeployConfig:
         path, run = Path(self.network), run_of_spec(self.network)
         if run is not None:
             return deployed_folder(run.with_name(f"{run.name}-{path.stem}"))
-        return deployed_folder(path.with_suffix("") if path.exists() else Path("runs", self.network.replace("@", "-")))
+        if path.exists():
+            return deployed_folder(path.with_suffix("") if path.is_file() else path)
+        return deployed_folder(Path("runs", self.network.replace("@", "-")))
 
 
 @dataclass(frozen=True)
@@ -134,12 +164,14 @@ def subject_of(config: DeployConfig, out: Path) -> Subject:
     """Return the network to deploy into `out`, with its data and the weights that its training starts from."""
     network, arch = config.network, arch_of(config.network)
     if is_training(network):
+        config.export.check(arch)
         return Subject(arch, Path(network))
     training = out / TRAINING
     run = str(run_of_spec(network) or network)  # whose data is the default
     dataset = training_data(run, training, config.data, config.data_dir, **config.preparation)
     arch = for_classes(network, arch, dataset)
     dataset = dataset_for(arch, dataset)
+    config.export.check(arch)
     if config.weights is not None:
         weights, origin = load_weights(Path(config.weights), arch)
         return Subject(arch, training, dataset, weights, f"the weights in {config.weights} ({origin})")
@@ -275,10 +307,9 @@ def _export(config: DeployConfig, subject: Subject, source: Source, file: Path) 
         path.unlink()  # of an export that was killed
     options = FileOptions(uint8_input(config.export.input, source.signature), config.export.opset)
     arguments = source.arguments() | exporter_arguments(config.export.form, options)
-    if config.export.quantize is None:
-        return list(load("format", EXPORTERS, config.export.form)(subject.arch, file, **arguments))
-    arguments["calibration"] = _calibration(config, subject, source)
-    return list(load("format", INT8_EXPORTERS, config.export.form)(subject.arch, file, **arguments))
+    if config.export.quantize is not None:
+        arguments["calibration"] = _calibration(config, subject, source)
+    return list(load("format", config.export.exporters, config.export.form)(subject.arch, file, **arguments))
 
 
 def _calibration(config: DeployConfig, subject: Subject, source: Source) -> Int8Calibration:

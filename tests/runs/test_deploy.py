@@ -17,6 +17,7 @@ from nas.records.trainings import run_of_spec
 from nas.runs import deploy as deployment
 from nas.runs.deploy import DeployConfig, ExportConfig, subject_of
 from nas.training.loop import TrainingConfig
+from tests.export.test_single_file import EACH
 from tests.support.run_folder import make_run
 
 for package in ("onnx", "onnxruntime", "ai_edge_litert"):
@@ -107,12 +108,18 @@ def test_the_command_says_what_it_will_do_and_how_to_go_on(
 
 def test_what_cannot_be_deployed_is_refused_before_anything_is_trained(work: Path, tmp_path: Path) -> None:
     run, spec = str(make_run(tmp_path / "run", count=3)), str(work / "small.json")
+    mix, attention = (ArchSpec(Shape(8, 8, 4), ((op,),), Head(), 3) for op in (EACH["mixconv"], EACH["mqa"]))
     inherited = DeployConfig(spec, data=str(work / "data.npz"), from_supernet=True)
     for match, make in (
         ("a spec holds no weights", lambda: ExportConfig(form="json")),
         ("unknown|no int8", lambda: ExportConfig(form="flax", quantize="int8")),
         ("must be int8", lambda: ExportConfig(quantize="int4")),
         ("no option opset", lambda: ExportConfig(form="tflite", opset=13)),
+        ("timm has no option uint8 input", lambda: ExportConfig(form="timm", input="uint8")),
+        ("one of float32, uint8", lambda: ExportConfig(input="float16")),
+        ("HardSwish needs|Split needs", lambda: ExportConfig("onnx", opset=12).check(mix)),
+        ("mobile_mqa", lambda: ExportConfig("tflite", "int8").check(attention)),
+        ("choose onnx or flax", lambda: ExportConfig("timm").check(mix)),
         ("give both or neither", lambda: ExportConfig(calibration="digits")),
         ("give one", lambda: DeployConfig(spec, weights="w", from_supernet=True)),
         ("is no run of a search", lambda: subject_of(inherited, tmp_path / "x")),
@@ -134,6 +141,9 @@ def test_a_network_of_a_front_is_deployed_on_the_data_of_its_run(tmp_path: Path)
 def test_the_folder_is_named_after_the_network(tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert DeployConfig(str(tmp_path)).default_out == tmp_path.with_name(f"{tmp_path.name}-deployed")
     assert DeployConfig(str(work / "small.json")).default_out == work / "small-deployed"
+    (tmp_path / "uib-0.8ms").mkdir()
+    assert DeployConfig(str(tmp_path / "uib-0.8ms")).default_out == tmp_path / "uib-0.8ms-deployed"
+    assert DeployConfig(str(tmp_path / "uib-0.8ms")).file_name == "uib-0.8ms.tflite"
     assert DeployConfig("mobilenetv2@0.35,96px").default_out == Path("runs", "mobilenetv2-0.35,96px-deployed")
     assert DeployConfig("mobilenetv2@0.35,96px").file_name == "mobilenetv2-0.35-96px.tflite"
     assert TrainingConfig() == DeployConfig("x").training
