@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from experiments.api_example import main as example
 from latency_models.target import load_target, target_names
 from nas import api
 from nas.arch import ArchSpec, load_arch, save_arch
+from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped, UnknownName
 from nas.files import dump_json, read_json
 from nas.progress import Evaluation
@@ -281,3 +282,13 @@ def test_what_stands_in_the_package_is_loaded_when_asked_for() -> None:
     assert shown == "True True [] False\n"
     with pytest.raises(AttributeError, match="no attribute 'serch'"):
         nas.serch  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_run_whose_release_knew_fewer_settings_is_the_same_run(tmp_path: Path) -> None:
+    known = {name: value for name, value in asdict(SearchConfig(seed=3)).items() if name not in asdict(Preparation())}
+    (tmp_path / "experiment.json").write_text(dump_json({"settings": known, "request": {"settings": [known]}}))
+    for key, wrap in (("settings", lambda one: one), ("request", lambda one: {"settings": [one]})):
+        assert api._begun(tmp_path, key, wrap(asdict(SearchConfig(seed=3))))
+        for other in (SearchConfig(seed=4), SearchConfig(seed=3, fit="pad"), SearchConfig(seed=3, flip=True)):
+            with pytest.raises(InvalidInput, match="holds a run with other settings"):
+                api._begun(tmp_path, key, wrap(asdict(other)))

@@ -210,14 +210,16 @@ def _kind(item: Path) -> str:
     """Return the kind of a path that is not read, for the count of it."""
     if _hidden(item):
         return "hidden"
-    return "folders" if item.is_dir() else item.suffix.lower() or "without an ending"
+    return "folder" if item.is_dir() else item.suffix.lower() or "without an ending"
 
 
 def _left_out_note(left_out: Counter[str]) -> Iterator[str]:
     """Yield the note on what was not read."""
     if left_out:
         counted = sorted(left_out.items(), key=lambda one: (-one[1], one[0]))
-        yield "left out: " + ", ".join(f"{count:,} {kind}" for kind, count in counted)
+        plural = {"folder": "folders"}
+        kinds = (f"{count:,} {plural.get(kind, kind) if count > 1 else kind}" for kind, count in counted)
+        yield "left out: " + ", ".join(kinds)
 
 
 def file_notes(files: Sequence[ImageFile], framing: Framing) -> Iterator[str]:

@@ -84,7 +84,7 @@ def test_everything_left_out_is_counted_by_kind(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     (tmp_path / "train" / "bolt" / "old").mkdir()
     (tmp_path / "__MACOSX").mkdir()
-    left_out = "left out: 2 .txt, 2 hidden, 1 .csv, 1 .heic, 1 folders, 1 without an ending"
+    left_out = "left out: 2 .txt, 2 hidden, 1 .csv, 1 .heic, 1 folder, 1 without an ending"
     assert load(str(tmp_path)).notes == (left_out,)
 
 
