@@ -9,6 +9,7 @@ from nas.files import dump_json, read_json, write_whole
 
 SCHEMA, VERSION = "nas.picks", 1
 FILE = "picks.json"
+ENOUGH = 32  # images for an estimate of the luck
 ANSWER = "most accurate"  # the role of the answer
 
 
@@ -53,8 +54,11 @@ class Picks:
 
     @property
     def luck_note(self) -> str | None:
-        """A sentence on how far the answer's score is to be believed; None where nothing was chosen."""
-        if self.candidates < 2:
+        """A sentence on how far the answer's score is to be believed; None where nothing was chosen, or on few images.
+
+        On fewer than `ENOUGH` the luck cannot be estimated either.
+        """
+        if self.candidates < 2 or self.images < ENOUGH:
             return None
         about, more = ("about", "") if self.paired else ("at most about", " or more")
         return (

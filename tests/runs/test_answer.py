@@ -28,7 +28,7 @@ from nas.search.pareto import non_dominated
 from nas.space.cost_table import PARAMS, compile_table
 from tests.support.tiny import SPACE, images
 
-IMAGES = 24
+IMAGES = 40
 KIND = AccuracyKind("quarters", "0" * 64, 8, 0.5, "supernet weights, held-out pictures")
 LATENCIES = (0.0, 0.3, 0.7, 1.0)  # of the range that the space reaches
 
@@ -191,6 +191,7 @@ def test_picks_are_written_with_their_specs_and_read_again(base: SearchConfig, t
         assert load_arch(tmp_path / one.spec).digest == one.digest
     assert chosen.expected_top1 == chosen.picks[0].top1 - chosen.luck
     assert chosen.luck_note and f"the best of {len(found.archs)} scores" in chosen.luck_note
+    assert replace(chosen, images=2).luck_note is None is replace(chosen, candidates=1).luck_note
     (tmp_path / "picks.json").write_text('{"schema": "nas.picks", "version": 1}')
     with pytest.raises(InvalidInput, match=r"picks\.json does not hold the picks of a search"):
         load_picks(tmp_path)
