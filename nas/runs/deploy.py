@@ -31,18 +31,20 @@ from nas.export.weights import FILE as WEIGHTS_FILE
 from nas.files import dump_json, read_bytes, read_json, write_whole
 from nas.measure.benchmark import BenchmarkConfig, measure
 from nas.nn.network import load_weights
-from nas.progress.time_left import TimingEvent
+from nas.progress.time_left import Begun, Phase, Schedule, TimingEvent
 from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
 from nas.records.results import display_text, result_of_run
 from nas.records.trainings import TRAINING, deployed_folder, run_of_spec
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
 from nas.runs.single_training import for_classes, training_data
-from nas.training.loop import TrainingConfig, TrainingProgress, dataset_for, expected_s, is_finished, train
+from nas.training.loop import TEST, TRAIN, TrainingConfig, TrainingProgress, dataset_for, expected_s, is_finished, train
 
 SCHEMA, VERSION = "nas.deployment", 1
 FILE = "deploy.json"  # which settings each exported file was made with
 MEASURED = "measured.csv"
+MEASURE, EXPORT = "measure", "export"  # stages after the training
+MEASURE_STEP_S, EXPORT_S, EXPORT_INT8_S = 0.3, 5.0, 25.0  # what they are expected to take on 2 CPU cores
 RUNTIME_OF = {"onnx": "onnxruntime", "tflite": "litert"}  # format -> runtime that measures it; XLA for the others
 PACKAGE_OF = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "xla": "jax"}
 INT8 = "int8"
@@ -228,18 +230,28 @@ def deploy(
 ) -> Deployment:
     """Train, measure and export the network of `subject` into the folder `out`; what was done already is left.
 
-    `progress` and `timing` hear of the training, `advance` of the measurement. Raises `InvalidInput` where `out` holds
-    a training or a file of other settings.
+    `progress` hears of the training, `advance` of the measurement, `timing` of all phases. Raises `InvalidInput` where
+    `out` holds a training or a file of other settings.
     """
+    timing(Schedule(_phases(config, trained=_is_trained(config, subject))))
     _train(config, subject, progress, timing)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         source = load_source(subject.arch, str(subject.training), subject.training)
         if config.measured:
+            timing(Begun(MEASURE))
             source.provenance.update(_measured(config, subject, out, advance))
+        timing(Begun(EXPORT))
         file = out / config.file_name
         lines = [_accuracy(source), *_export(config, subject, source, file)]
     return Deployment(out, file, predict_of(file), subject.training, tuple(lines))
+
+
+def _phases(config: DeployConfig, *, trained: bool) -> tuple[Phase, ...]:
+    """Return the phases in their order; the training tells how long it takes when it begins."""
+    training = () if trained else (Phase(TRAIN, 1, 0.0), Phase(TEST, 1, 0.0))
+    measurement = (Phase(MEASURE, 1 + BenchmarkConfig().rounds, MEASURE_STEP_S),) if config.measured else ()
+    return (*training, *measurement, Phase(EXPORT, 1, EXPORT_S if config.export.quantize is None else EXPORT_INT8_S))
 
 
 def _accuracy(source: Source) -> str:

@@ -303,7 +303,7 @@ def training_phases(plan: TrainingPlan) -> tuple[Phase, ...]:
     Expected of 2 CPU cores; the time of a step is proportional to the network's MACs.
     """
     image_s = plan.arch.macs / MACS_PER_S
-    images = STATISTICS_IMAGES + len(plan.data.x_test)
+    images = min(STATISTICS_IMAGES, len(plan.data.x_train)) + len(plan.data.x_test)
     return (
         Phase(TRAIN, plan.steps, PASSES * image_s * plan.config.batch_size, COMPILE_S),
         Phase(TEST, 1, TEST_COMPILE_S + images * image_s),

@@ -12,7 +12,7 @@ from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.files import CannotWrite
-from nas.runs.deploy import DeployConfig, Deployment, ExportConfig, deploy, plan, subject_of, training_s
+from nas.runs.deploy import MEASURE, DeployConfig, Deployment, ExportConfig, deploy, plan, subject_of, training_s
 from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress
 from nas.training.optimizers import AdamW
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
             reporter.plan(lines)
             done = deploy(
                 config, subject, out,
-                lambda event: reporter.advance(*_state(event)), lambda *event: reporter.advance("measure", *event),
+                lambda event: reporter.advance(*_state(event)), lambda *event: reporter.advance(MEASURE, *event),
                 reporter.timing,
             )  # fmt: skip
     except CannotWrite as error:
