@@ -1,6 +1,8 @@
 """What searches and trainings found, printed for a reader or as JSON, when they end and by nas show."""
 
 import argparse
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +54,8 @@ def multi_target_json(found: "MultiTargetResult", run: Path) -> dict[str, Any]:
     return value
 
 
-def show_training(args: argparse.Namespace, accuracy: Accuracy, out: Path) -> None:
-    """Print the test accuracy of a finished training."""
+def show_training(args: argparse.Namespace, accuracy: Accuracy, out: Path, targets: Sequence[str] = ()) -> None:
+    """Print the test accuracy of a finished training; `targets` are those of the run that its network is from."""
     if args.json:
         print_json(training_json(out))
         return
@@ -62,11 +64,12 @@ def show_training(args: argparse.Namespace, accuracy: Accuracy, out: Path) -> No
         lines.append(f"balanced accuracy {by_class.balanced:.2%}; lowest: {by_class.lowest()} images")
     lines.append(f"of: {accuracy.kind.label()}")
     console().print("\n".join(lines), markup=False)
+    on = ("--targets", ",".join(targets)) if targets else ()
     show_whole(
         [
             f"wrote {out}/arch.json, weights.safetensors, train.json",
-            f"next: nas deploy {out}",
-            f"next: nas compare {out}",
+            f"next: {shlex.join(('nas', 'deploy', str(out)))}",
+            f"next: {shlex.join(('nas', 'compare', str(out), *on))}",
         ]
     )
 

@@ -1,12 +1,17 @@
 """From device flags to a latency model, and from the name of a target to the images in its latencies."""
 
 import argparse
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.cli.flags.shared import device_flags
 from nas.errors import InvalidInput
+from nas.files import read_json
+from nas.records.networks import UNIVERSAL
 from nas.space.scaling import with_input
 from nas.zoo import reference
 
@@ -33,3 +38,33 @@ def images_in_latency(target: str) -> int:
     with suppress(InvalidInput, LookupError):
         return load_target(target).batch
     return 1
+
+
+def with_device_of(args: argparse.Namespace, network: str) -> argparse.Namespace:
+    """Return `args` with the device of the run in the folder `network`, where the flags name none."""
+    runs = [] if args.target or args.ridge_point is not None else searched_settings(network)
+    if len(runs) != 1 or args.peak_gmacs_per_s is not None:
+        return args
+    device = {name: runs[0].get(name) for name in ("target", "ridge_point", "peak_gmacs_per_s")}
+    if args.latency_model == "default" and device["target"]:
+        device["latency_model"] = runs[0].get("latency_model", "default")
+    return argparse.Namespace(**vars(args) | device)
+
+
+def targets_of(networks: Iterable[str]) -> tuple[str, ...]:
+    """Return the targets of the runs among `networks`, each once; none where none of them is of a run."""
+    targets = (settings.get("target") for network in networks for settings in searched_settings(network))
+    return tuple(dict.fromkeys(str(target) for target in targets if target))
+
+
+def searched_settings(network: str) -> list[dict[str, Any]]:
+    """Return the settings of the run in the folder `network`, one per target; none where it is no run."""
+    path = Path(network) / "experiment.json"
+    if not path.is_file() and path.parent.name == UNIVERSAL:
+        path = path.parent.parent / path.name
+    stored = read_json(path) if path.is_file() else None
+    if not isinstance(stored, dict):
+        return []
+    several = stored.get("request")
+    found = several.get("settings") if isinstance(several, dict) else [stored.get("settings")]
+    return [each for each in found or () if isinstance(each, dict)]

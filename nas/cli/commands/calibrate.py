@@ -1,6 +1,7 @@
 """nas calibrate: a target from a table of measured latencies."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from latency_models.calibration.calibrate import CalibrationReport, calibrate
 from latency_models.calibration.doubts import refuse_chance
 from latency_models.calibration.measurements import read_measurements
 from latency_models.target_file import target_toml
+from nas.cli.console import show_whole
 from nas.cli.flags.calibrate import TARGET_SUFFIX
 from nas.cli.new_target import like_and_dtype, new_file
 from nas.cli.output import show
@@ -24,6 +26,9 @@ def run(args: argparse.Namespace) -> None:
     refuse_chance(report.doubt, path, args.force)
     write_whole(path, target_toml(report.target, path.stem))
     show(args, report_json(report, path), "nas.cli.tables.calibration:calibration_tables", report, path)
+    if not args.json:
+        target = str(path) if path.parent != Path() else f"./{path}"
+        show_whole([f"wrote {path}", f"next: {shlex.join(('nas', 'search', '--target', target))}"])
 
 
 def report_json(report: CalibrationReport, path: Path) -> dict[str, Any]:

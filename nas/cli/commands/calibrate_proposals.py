@@ -1,6 +1,7 @@
 """nas calibrate --propose N: specs that are worth measuring, and the table to fill in."""
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,3 +39,7 @@ def run(args: argparse.Namespace) -> None:
     write_whole(table, "arch,latency_ms\n" + "".join(f"{row['arch']},\n" for row in rows))
     value = {"folder": str(folder), "table": str(table), "specs": rows}
     show(args, value, "nas.cli.tables.proposals:proposals_table", rows, table)
+    if not args.json:
+        calibration = shlex.join(("nas", "calibrate", str(table), "--name", "my-device"))
+        print(f"next: {calibration}\non this host instead of a device:")
+        print(f"next: {shlex.join(('nas', 'measure', str(table), '--out', 'measured.csv'))}")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from nas.cli.console import console, show_whole
+from nas.cli.models import targets_of
 from nas.cli.output import print_json
 from nas.compare.compare import compare, ridge_candidates
 from nas.compare.files import to_json, write
@@ -12,10 +13,13 @@ from nas.compare.table import tables
 from nas.errors import InvalidInput
 from nas.files import new_folder
 
+DEFAULT_TARGETS = ("edgetpu",)
+
 
 def run(args: argparse.Namespace) -> None:
     """Print the comparison, and write it where a folder is given."""
-    comparison = compare(args.items, args.targets, args.latency_model, energy=args.energy)
+    targets = args.targets or targets_of(args.items) or DEFAULT_TARGETS
+    comparison = compare(args.items, targets, args.latency_model, energy=args.energy)
     candidates, without = ridge_candidates(comparison) if args.ridge_sweep else ([], [])
     if args.ridge_sweep and not candidates:
         raise InvalidInput(f"no accuracy is known of {', '.join(without)}; leave --ridge-sweep out")

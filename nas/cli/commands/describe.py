@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from nas.cli.models import latency_model
+from nas.cli.models import latency_model, with_device_of
 from nas.cli.output import show
 from nas.records.networks import arch_of
 from nas.report.describe import describe, forest_row
@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resolution is not None:
         arch = with_input(arch, args.resolution, arch.input_shape.channels, arch.num_classes)
     side, _, channels = arch.input_shape
-    model = latency_model(args, side, channels, arch.num_classes)
+    model = latency_model(with_device_of(args, args.spec), side, channels, arch.num_classes)
     assert model is not None  # a target is the default
     description = replace(describe(arch, model), forests=tuple(forest_row(path, arch) for path in args.forest))
     if out:

@@ -1,6 +1,7 @@
 """nas finalists: the best of a search trained alone, beside their accuracies in the supernet, under a live display."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
         [
             f"wrote {out}/finalists.csv",
             f"wrote {out}/trials: curves and weights",
-            f"next: nas deploy {_best(folder, rows, result)}",
+            f"next: {shlex.join(('nas', 'deploy', str(_best(folder, rows, result))))}",
         ]
     )
 

@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from latency_models.calibration.calibrate import LEAST_NETWORKS
 from latency_models.measurement_table import is_table, read_table
 from nas.arch import ArchSpec
 from nas.cli.console import aligned_table, console, show_whole
@@ -39,7 +41,8 @@ def run(args: argparse.Namespace) -> None:
         shown.print(caution, markup=False)
     one = rows[0]
     shown.print(f"{one.versions}; threads: {one.threads}; images per run: {one.batch}; {one.machine}", markup=False)
-    show_whole([f"wrote {out}", f"next: nas calibrate {out} --name NAME"])
+    calibrate = shlex.join(("nas", "calibrate", str(out), "--name", "this-host"))
+    show_whole([f"wrote {out}", *([f"next: {calibrate}"] if len(rows) >= LEAST_NETWORKS else [])])
 
 
 def networks(texts: Sequence[str], out: Path) -> Iterator[tuple[str, ArchSpec]]:

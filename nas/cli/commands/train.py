@@ -8,6 +8,7 @@ from nas.cli.flags.shared import preparation
 from nas.cli.flags.train import check_out, out_folder
 from nas.cli.found import show_training
 from nas.cli.live import LiveReporter
+from nas.cli.models import targets_of
 from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
 from nas.cli.tracking import trackers
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
             )  # fmt: skip
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then the same command goes on from the last checkpoint") from error
-    show_training(args, result.accuracy, out)
+    show_training(args, result.accuracy, out, targets_of([args.spec]))
 
 
 def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, out: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """nas watch: a run of another terminal as it goes."""
 
 import argparse
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ def run(args: argparse.Namespace) -> None:
     with interruptible(lambda: f"watching; the run goes on. See it again with: nas watch {path}"):
         last = watch(lambda: read_run(path), once=args.once)
     print(ending(last))
+    if last.state == "finished":
+        print(f"next: {shlex.join(('nas', 'show', str(path)))}")
 
 
 def watch(look: Callable[[], Run], *, once: bool, sleep: Callable[[float], None] = time.sleep) -> Run:

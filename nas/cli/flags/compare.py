@@ -23,7 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("what to compare").add_argument("items", nargs="+", metavar="RUN|SPEC", help=ITEM)
     devices = parser.add_argument_group("devices")
     devices.add_argument(
-        "--targets", type=names, default=("edgetpu",), metavar="A,B,C", help="devices, or all (default: edgetpu)"
+        "--targets", type=names, metavar="A,B,C", help="devices, or all (default: those of the runs, else edgetpu)"
     )
     add_latency_model(devices)
     devices.add_argument("--energy", action="store_true", help="also mJ, on devices calibrated for energy")
@@ -42,7 +42,7 @@ def check(args: argparse.Namespace) -> None:
         raise InvalidInput("--ridge-sweep writes a table and a plot; name a new folder for them with --out")
     if args.out:
         check_new_folder(Path(args.out))
-    if args.targets != ("all",):
+    if args.targets not in (None, ("all",)):
         from latency_models.target import load_target  # imports numpy, which --help does without
 
         for name in args.targets:

@@ -80,10 +80,11 @@ def add_latency_model(flags: Container) -> None:
     flags.add_argument("--latency-model", default="default", metavar="M", help="default, or plain-roofline")
 
 
-def add_device(flags: Container, *, default: str | None = "edgetpu") -> None:
+def add_device(flags: Container, *, default: str | None = "edgetpu", stated: str | None = None) -> None:
     """Add the flags that name the device whose latency counts; `device_flags` checks that they go together."""
-    stated = f" (default: {default})" if default else ""
-    flags.add_argument("--target", metavar="T", help=f"device, see nas targets, or a .toml file of your own{stated}")
+    words = stated or default
+    note = f" (default: {words})" if words else ""
+    flags.add_argument("--target", metavar="T", help=f"device, see nas targets, or a .toml file of your own{note}")
     flags.add_argument("--ridge-point", type=non_negative, metavar="X", help="abstract device instead, MACs per byte")
     flags.add_argument(
         "--peak-gmacs-per-s", type=positive, metavar="P", help="of the abstract device: latencies in ms, not ratios"

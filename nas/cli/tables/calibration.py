@@ -28,7 +28,6 @@ def calibration_tables(report: CalibrationReport, path: Path) -> Group:
     model = report.model
     words = "the longer of computing and moving bytes" if model.overlap else "computing, then moving bytes"
     images = "an image" if model.batch == 1 else f"a batch of {model.batch} images"
-    here = f" or --target {path.stem} here" if path == Path(path.name) else ""
     lines = [
         f"a kernel takes {words}, plus {model.time_per_kernel_us:.4g} us; "
         f"{images} {model.launch_overhead_ms:.4g} ms more; ridge point {model.ridge_point:.4g} MACs per byte",
@@ -36,7 +35,6 @@ def calibration_tables(report: CalibrationReport, path: Path) -> Group:
         f"measured: {calibration.networks} networks, {low:g} to {high:g} ms",
         *_energy_line(report),
         *(f"warning: {warning}" for warning in report.warnings),
-        f"wrote {path}; use it with --target {path}{here}",
     ]
     return Group(*parts, Text("\n".join(lines)))
 

@@ -17,5 +17,5 @@ def proposals_table(rows: Sequence[Mapping[str, Any]], table: Path) -> Group:
     for row in rows:
         times = f"{row['expected'] / least:.2f} x"
         shown.add_row(row["arch"], f"{row['macs'] / 1e6:,.0f}", str(row["kernels"]), times)
-    todo = Text(f"measure them, fill in latency_ms of {table}, then: nas calibrate {table} --name NAME")
+    todo = Text(f"measure them on the device and fill in latency_ms of {table}, then:")
     return Group(shown, todo)

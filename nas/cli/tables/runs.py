@@ -1,5 +1,6 @@
 """How runs stand: many as a table, one as a line."""
 
+import shlex
 from collections.abc import Sequence
 
 from nas.cli.console import aligned_table, latency_text
@@ -36,6 +37,6 @@ def ending(run: Run) -> str:
     parts += [latency_text(run.latency, run.latency_unit)] if run.latency is not None else []
     parts += [f"top-1 {run.top1:.1%}"] if run.top1 is not None else []
     if run.state == "interrupted":
-        again = "the command that began it goes on" if run.kind == "training" else f"go on with: nas resume {run.path}"
-        parts.append(again)
+        resume = shlex.join(("nas", "resume", run.path))
+        parts.append("the command that began it goes on" if run.kind == "training" else f"go on with: {resume}")
     return ", ".join(parts)

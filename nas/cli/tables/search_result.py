@@ -1,5 +1,6 @@
 """What a search found: the summary of one target, the table of several, and the regrets of one network for all."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ FILES = (
 def print_summary(result: Result, run: Path, out: Console, chosen_by: str | None = None) -> None:
     """Print what a search found, and the commands that go on from there, each in a line that can be copied."""
     out.print(summary(result, run, chosen_by))
-    for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(result, run))):
+    for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(run))):
         out.print(Text(line), soft_wrap=True)
 
 
@@ -93,13 +94,13 @@ def accuracy_text(accuracy: Accuracy) -> str:
     return f"{accuracy.top1:.2%} +- {error}"
 
 
-def next_commands(result: Result, run: Path) -> tuple[str, ...]:
+def next_commands(run: Path) -> tuple[str, ...]:
     """Return the commands that go on from a finished search."""
-    device = "edgetpu" if result.target.startswith("ridge-point") else result.target
+    start = ("--from-supernet",) if (run / "inherited.safetensors").exists() else ()
     return (
-        f"nas deploy {run}",
-        f"nas compare {run} --targets {device}",
-        f"nas train {run} --proxy --from-supernet --out {run}-trained",
+        shlex.join(("nas", "deploy", str(run))),
+        shlex.join(("nas", "compare", str(run))),
+        shlex.join(("nas", "train", str(run), "--proxy", *start, "--out", f"{run}-trained")),
     )
 
 
@@ -117,8 +118,8 @@ def print_multi_target(found: MultiTargetResult, run: Path, out: Console) -> Non
     if found.universal is not None:
         folders.append(run / UNIVERSAL)
         lines += [f"wrote {folders[-1]}: best.json, report.html", f"wrote {run / 'universal.json'}: the regrets"]
-    lines += [f"next: nas deploy {folder}" for folder in folders]
-    lines.append(f"next: nas compare {' '.join(map(str, folders))} --targets {','.join(found.results)}")
+    lines += [f"next: {shlex.join(('nas', 'deploy', str(folder)))}" for folder in folders]
+    lines.append(f"next: {shlex.join(('nas', 'compare', *map(str, folders)))}")
     for line in lines:
         out.print(Text(line), soft_wrap=True)
 

@@ -130,7 +130,7 @@ def test_a_fit_worse_than_chance_is_written_by_force_alone(folder: Path, capsys:
 
 def test_a_target_may_have_another_name_than_its_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", "good.csv", "--name", "phone", "-o", "t.toml"]) == 0
-    assert "wrote t.toml; use it with --target t.toml" in capsys.readouterr().out
+    assert "wrote t.toml\nnext: nas search --target ./t.toml\n" in capsys.readouterr().out
     assert load_target("t.toml").name == load_target("t").model().name == "phone"
     assert main(["describe", "mobilenetv2", "--target", "t.toml"]) == 0 and "phone" in capsys.readouterr().out
     assert main(["calibrate", "good.csv", "-o", "u.toml"]) == 0
