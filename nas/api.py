@@ -37,6 +37,7 @@ from nas.registry import load as registered
 from nas.report.describe import describe as described
 from nas.report.describe import forest_row, target_rows, zoo_rows
 from nas.report.spaces import space_row
+from nas.runs.data_of_run import absolute
 from nas.runs.settings import SearchConfig
 from nas.zoo import ZOO
 
@@ -177,8 +178,8 @@ def search(
         "ridge_point": ridge_point, "peak_gmacs_per_s": peak_gmacs_per_s, "latency_model": latency_model,
         "max_params": max_params, "max_macs": max_macs, "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb,
         "max_energy_mj": max_energy_mj, "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),
-        "data": data, "data_dir": data_dir, "resolution": resolution, "drop_strides": drop_strides, "preset": preset,
-        "finalists": finalists,
+        **absolute(data, data_dir),
+        "resolution": resolution, "drop_strides": drop_strides, "preset": preset, "finalists": finalists,
         "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
@@ -237,7 +238,8 @@ def specialise(
     config = {
         "space": space, "latency_model": latency_model, "max_params": max_params, "max_macs": max_macs,
         "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb, "max_energy_mj": max_energy_mj,
-        "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize), "data": data, "data_dir": data_dir,
+        "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),
+        **absolute(data, data_dir),
         "resolution": resolution, "drop_strides": drop_strides, "preset": preset,
         "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
         **asdict(preparation or Preparation()),
@@ -255,11 +257,14 @@ def resume(
     more_trials: int = 0,
     workers: int | None = None,
     ray_address: str | None = None,
+    data: str | None = None,
     on_step: OnStep | None = None,
     on_candidate: OnCandidate | None = None,
     reporter: ProgressReporter | None = None,
 ) -> "dict[str, Result]":
     """Go on with the search in the folder `run`, and return what it found by target; a finished one is just read.
+
+    `data` is where its images are now, by default where they were or beside the run.
 
     `more_trials` extends a finished search of another algorithm than joint, by so many trials per target.
     """
@@ -272,10 +277,10 @@ def resume(
             raise InvalidInput(f"{folder} is a joint search: more_trials goes with runs of another algorithm")
         config = SearchConfig.from_dict(stored.get("settings"))
         trainers = run_workers.open_trainers(workers, ray_address, config.preset, config.finalists)
-        result = joint_search.resume(folder, shown, trainers=trainers)
+        result = joint_search.resume(folder, shown, trainers=trainers, data=data)
         return {result.target: result}
     executor = run_workers.open_executor(workers, ray_address)
-    return _named_results(multi_target.resume(folder, shown, workers=executor, more=more_trials))
+    return _named_results(multi_target.resume(folder, shown, workers=executor, more=more_trials, data=data))
 
 
 def load(run: str | Path) -> "RunData":
@@ -598,7 +603,7 @@ def _search_jointly(
     settings = SearchConfig(**config)
     trainers = run_workers.open_trainers(workers, address, settings.preset, settings.finalists)
     if _begun(out, "settings", asdict(settings)):
-        return joint_search.resume(out, reporter, trainers=trainers)
+        return joint_search.resume(out, reporter, trainers=trainers, data=settings.data)
     return joint_search.search(settings, out, reporter, trainers=trainers)
 
 
@@ -614,7 +619,7 @@ def _search_targets(
         each, algorithm, count, universal=universal, evaluator=evaluator
     )  # fmt: skip
     if _begun(out, "request", several.to_dict()):
-        return multi_target.resume(out, reporter, workers=executor)
+        return multi_target.resume(out, reporter, workers=executor, data=base.data)
     return multi_target.specialise(several, out, reporter, workers=executor)
 
 
@@ -629,9 +634,27 @@ def _begun(run: Path, key: str, requested: dict[str, Any]) -> bool:
         return False
     stored = read_json(path)
     known = stored.get(key) if isinstance(stored, dict) else None
-    if known is None or known != _without_later(json.loads(json.dumps(requested)), known):
+    asked = _without_later(json.loads(json.dumps(requested)), known)
+    if known is None or not (known == asked or _moved(stored, known, asked)):
         raise InvalidInput(f"{run} holds a run with other settings; name another folder, or give the same settings")
     return True
+
+
+def _moved(stored: dict[str, Any], known: Any, asked: Any) -> bool:
+    """Return whether the settings differ in the paths to the images alone, and these are the same images."""
+    if _without_paths(known) != _without_paths(asked):
+        return False
+    config = SearchConfig.from_dict(asked if "data" in asked else asked["settings"][0])
+    return config.load_data().digest == stored.get("data", {}).get("digest")
+
+
+def _without_paths(settings: Any) -> Any:
+    """Return settings without where the images are."""
+    if isinstance(settings, list):
+        return list(map(_without_paths, settings))
+    if not isinstance(settings, dict):
+        return settings
+    return {name: _without_paths(value) for name, value in settings.items() if name not in ("data", "data_dir")}
 
 
 def _without_later(requested: Any, stored: Any) -> Any:

@@ -13,6 +13,7 @@ from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.files import read_bytes, read_json
 from nas.records.results import Result
+from nas.runs.data_of_run import load_data_of_run
 from nas.runs.plan import ROUNDING, TOLERANCE
 from nas.runs.settings import SearchConfig
 from nas.space.scaling import scale_down
@@ -65,29 +66,26 @@ def _aims_around(run: Path) -> bool:
     return not isinstance(settings, dict) or settings.get("around", True) is not False
 
 
-def data_and_split(run: Path) -> tuple[Dataset, tuple[float, int]]:
-    """Return the data set of the run, and the validation fraction and seed of its split."""
+def data_and_split(run: Path, data: str | None = None) -> tuple[Dataset, tuple[float, int]]:
+    """Return the data set of the run, from `data` where named, and the validation fraction and seed of its split."""
     stored = read_json(run / "experiment.json")
     try:
-        settings, digest = stored["settings"], stored["data"]["digest"]
-        dataset = SearchConfig.from_dict(settings).load_data()
-        split = (load_preset(settings["preset"]).validation_fraction, int(settings["seed"]))
+        config, digest = SearchConfig.from_dict(stored["settings"]), stored["data"]["digest"]
+        split = (load_preset(config.preset).validation_fraction, int(config.seed))
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error
-    if dataset.digest != digest:
-        raise InvalidInput(f"the data set '{dataset.name}' has changed since the run in {run}; search again")
-    return dataset, split
+    return load_data_of_run(run, config, digest, data), split
 
 
 def open_trainings(
-    run: Path, result: Result, top: int, config: TrainingConfig, scheduler: str, out: Path
+    run: Path, result: Result, top: int, config: TrainingConfig, scheduler: str, out: Path, data: str | None = None
 ) -> tuple[tuple[Candidate, ...], CandidateTrainings]:
     """Make `out` the folder of these trainings, or check that it is, and return candidates and trainings.
 
-    The seed of `config` is replaced by that of the run's split.
+    The seed of `config` is replaced by that of the run's split. `data` is where the run's images are now.
     """
     check_scheduler(scheduler)
-    dataset, split = data_and_split(run)
+    dataset, split = data_and_split(run, data)
     candidates = best_of_front(run, result, top)
     own = TrainingConfig(config.epochs, config.batch_size, config.optimizer, seed=split[1])
     trainings = make_trainings([one.arch for one in candidates], dataset, own, out, split=split)

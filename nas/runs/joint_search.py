@@ -40,6 +40,7 @@ from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
 from nas.runs.batches import BatchSampler, Rows
+from nas.runs.data_of_run import load_data_of_run
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
 from nas.runs.front import FrontEvaluation, front_candidates, random_candidates, satisfying_candidates, write_front
 from nas.runs.phases import WRITING, joint_phases
@@ -97,13 +98,22 @@ def _store(plan: SearchPlan, out: Path) -> None:
     write_whole(out / "experiment.json", dump_json(stored))
 
 
-def resume(run: Path, reporter: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process) -> Result:
-    """Go on with the search in the folder `run`, and return its result; that of a finished one is only read."""
+def resume(
+    run: Path,
+    reporter: ProgressReporter | None = None,
+    *,
+    trainers: OpenTrainers = in_process,
+    data: str | None = None,
+) -> Result:
+    """Go on with the search in the folder `run`, and return its result; that of a finished one is only read.
+
+    `data` is where its images are now, by default where they were or beside the run.
+    """
     stored = stored_run(run)
     if _is_finished(run):
         return load_result(run / "best.json")
     with locked(run):
-        return _continue(run, stored, reporter or SilentReporter(), trainers)
+        return _continue(run, stored, reporter or SilentReporter(), trainers, data)
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -122,15 +132,16 @@ def _is_finished(run: Path) -> bool:
     return best.exists() and report.exists() and report.stat().st_mtime_ns >= best.stat().st_mtime_ns
 
 
-def _continue(run: Path, stored: dict[str, Any], reporter: ProgressReporter, trainers: OpenTrainers) -> Result:
+def _continue(
+    run: Path, stored: dict[str, Any], reporter: ProgressReporter, trainers: OpenTrainers, data: str | None
+) -> Result:
     """Do what is left of the search in `run`, whose lock this process holds."""
     if (run / "best.json").exists():
         result = load_result(run / "best.json")
         write_report(run, default_settings())  # the process was killed between the two files
         return result
-    plan = make_plan(SearchConfig.from_dict(stored.get("settings")))
-    if stored.get("data", {}).get("digest") != plan.dataset.digest:
-        raise InvalidInput(f"the data set '{plan.settings.data}' has changed since this run began; start a new one")
+    config = SearchConfig.from_dict(stored.get("settings"))
+    plan = make_plan(config, load_data_of_run(run, config, stored.get("data", {}).get("digest"), data))
     if stored.get("forests", {}) != plan.forest_digests:
         raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
     return _JointSearchRun(plan, run, reporter, trainers).finish()

@@ -28,6 +28,7 @@ from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
 from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
+from nas.runs.data_of_run import absolute_data, find_data, load_data_of_run
 from nas.runs.evaluators import evaluator_source
 from nas.runs.front import FrontEvaluation, write_front
 from nas.runs.multi_target_settings import (
@@ -104,9 +105,17 @@ def specialise(
 
 
 def resume(
-    run: Path, reporter: ProgressReporter | None = None, *, workers: OpenExecutor = in_process, more: int = 0
+    run: Path,
+    reporter: ProgressReporter | None = None,
+    *,
+    workers: OpenExecutor = in_process,
+    more: int = 0,
+    data: str | None = None,
 ) -> MultiTargetResult:
-    """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target of a finished run."""
+    """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target of a finished run.
+
+    `data` is where its images are now, by default where they were or beside the run.
+    """
     stored = stored_run(run)
     config = MultiTargetConfig.from_dict(stored.get("request"))
     if _finished(run, config) and not more:
@@ -115,8 +124,8 @@ def resume(
         if more and not _finished(run, config):
             raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
         config = replace(config, more_trials=config.more_trials + more)
-        plans = make_plans(config)
-        _check_data(run, plans[0])
+        digest = stored.get("data", {}).get("digest")
+        plans = make_plans(config, load_data_of_run(run, config.settings[0], digest, data))
         if more:
             write_whole(run / "experiment.json", dump_json({**stored, "request": config.to_dict()}))
         return _MultiTargetRun(config, plans, run, reporter or SilentReporter(), workers).finish()
@@ -141,6 +150,8 @@ def supernet_of_run(run: Path) -> tuple[MultiTargetConfig, str]:
             f"{run} is a joint search, whose weights serve one target only; --from needs a run of another --algorithm"
         )
     config = MultiTargetConfig.from_dict(stored_run(run).get("request"))
+    data = find_data(config.settings[0].data, run)
+    config = replace(config, settings=tuple(replace(one, data=absolute_data(data)) for one in config.settings))
     if not (run / shared_supernet.FILE).exists():
         raise InvalidInput(f"{run} has no trained supernet yet; go on with: nas resume {run}")
     return config, shared_supernet.digest(run / shared_supernet.FILE)

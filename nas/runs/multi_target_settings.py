@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.records.networks import UNIVERSAL
 from nas.runs.plan import SearchPlan, make_plan
@@ -127,10 +128,10 @@ def check_around(config: MultiTargetConfig) -> None:
         )
 
 
-def make_plans(config: MultiTargetConfig) -> tuple[SearchPlan, ...]:
-    """Return the plan for each target; raises as `check` and `make_plan` do."""
+def make_plans(config: MultiTargetConfig, dataset: Dataset | None = None) -> tuple[SearchPlan, ...]:
+    """Return the plan for each target, on `dataset` where it is loaded; raises as `check` and `make_plan` do."""
     check(config)
-    first = make_plan(config.settings[0])
+    first = make_plan(config.settings[0], dataset)
     plans = (first, *(make_plan(other, first.dataset) for other in config.settings[1:]))  # images are read once
     if len({plan.target for plan in plans}) < len(plans):
         raise InvalidInput(f"the targets must differ, got {', '.join(plan.target for plan in plans)}")

@@ -12,6 +12,7 @@ from nas.files import read_json
 from nas.nn.network import load_weights
 from nas.records.networks import is_run
 from nas.records.results import result_of_run
+from nas.runs.data_of_run import find_data
 from nas.runs.settings import SearchConfig
 from nas.space.scaling import dropped_strides_note, scale_down, strides_of
 from nas.supernet.presets import QUICK, proxy_resolution
@@ -38,6 +39,8 @@ def training_data(network: str, out: Path, data: str | None, data_dir: str | Non
     config = config_of_run(network)
     if data is not None:
         config = SearchConfig(data=data)
+    elif is_run(network):
+        config = replace(config, data=find_data(config.data, Path(network)))
     if is_of_release_0_1(out):
         config = replace(config, fit=None)
     known = {name: value for name, value in asked.items() if value is not None}

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     config = TrainingConfig(args.epochs, args.batch_size, optimizer)
     tracked = trackers(args, out)  # one that is missing is said before any work
-    candidates, trainings = open_trainings(folder, result, args.top, config, args.scheduler, out)
+    candidates, trainings = open_trainings(folder, result, args.top, config, args.scheduler, out, args.data)
     rungs = default_rungs(candidates, trainings) if args.scheduler == HALVING else (args.epochs,)
     phases = (Phase("finalists", epochs(len(candidates), rungs), EPOCH_S),)
     advice = "the same command goes on from the last checkpoints"

@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     if is_multi_target(folder):
         workers = open_executor(args.workers, args.ray_address)
         with resumable(folder), LiveReporter(shown_on, folder=folder, trackers=trackers(args, folder)) as reporter:
-            found = multi_target.resume(folder, reporter, workers=workers, more=args.budget or 0)
+            found = multi_target.resume(folder, reporter, workers=workers, more=args.budget or 0, data=args.data)
         show_multi_target(args, found, folder)
         return
     if args.budget:
@@ -27,5 +27,5 @@ def run(args: argparse.Namespace) -> None:
     config = SearchConfig.from_dict(joint_search.stored_run(folder).get("settings"))
     by = open_trainers(args.workers, args.ray_address, config.preset, config.finalists)
     with resumable(folder), LiveReporter(shown_on, folder=folder, trackers=trackers(args, folder)) as reporter:
-        result = joint_search.resume(folder, reporter, trainers=by)
+        result = joint_search.resume(folder, reporter, trainers=by, data=args.data)
     show_result(args, result, folder)

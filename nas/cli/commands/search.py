@@ -15,6 +15,7 @@ from nas.cli.tracking import trackers
 from nas.errors import InvalidInput
 from nas.files import read_json
 from nas.runs import joint_search, multi_target
+from nas.runs.data_of_run import absolute_data, absolute_folder
 from nas.runs.listing import read_run
 from nas.runs.multi_target_settings import SUPERNET, MultiTargetConfig, default_trials, make_plans, per_target
 from nas.runs.plan import make_plan
@@ -105,8 +106,8 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         max_energy_mj=args.max_energy_mj,
         forest_bounds=tuple(args.bound),
         minimize=args.minimize,
-        data=args.data,
-        data_dir=args.data_dir,
+        data=absolute_data(args.data),
+        data_dir=absolute_folder(args.data_dir),
         resolution=args.resolution,
         drop_strides=args.drop_strides,
         preset=args.preset,
@@ -137,8 +138,9 @@ def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTa
 
 def _with_weights_of(args: argparse.Namespace, base: SearchConfig, other: SearchConfig) -> SearchConfig:
     """Return `base` with all that the weights of another run depend on as it was there."""
+    paths = {"data": base.data, "data_dir": base.data_dir}  # absolute, as in the other run
     for name in OF_WEIGHTS:
-        if getattr(args, name) not in (args.defaults.get(name), getattr(other, name)):
+        if paths.get(name, getattr(args, name)) not in (args.defaults.get(name), getattr(other, name)):
             flag = name.replace("_", "-")
             raise InvalidInput(f"--from takes --{flag} from {args.source}, {getattr(other, name)}; leave --{flag} out")
     return replace(base, **{name: getattr(other, name) for name in OF_WEIGHTS})

@@ -3,7 +3,7 @@
 import argparse
 
 from nas.cli.argument_types import count
-from nas.cli.flags.shared import add_track, add_training
+from nas.cli.flags.shared import add_moved_data, add_track, add_training
 from nas.cli.folders import run_folder
 
 DESCRIPTION = """\
@@ -19,6 +19,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     subject = parser.add_argument_group("what to train")
     subject.add_argument("folder", metavar="RUN", help="folder of the run")
     subject.add_argument("--top", type=count, default=8, metavar="K", help="how many of its front (default: 8)")
+    add_moved_data(subject)
     budget = parser.add_argument_group("budget")
     add_training(budget, epochs="full length ")
     budget.add_argument(

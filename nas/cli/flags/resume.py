@@ -3,7 +3,7 @@
 import argparse
 
 from nas.cli.argument_types import additional
-from nas.cli.flags.shared import add_json, add_search_workers, add_track
+from nas.cli.flags.shared import add_json, add_moved_data, add_search_workers, add_track
 from nas.cli.folders import run_folder
 
 DESCRIPTION = """\
@@ -14,7 +14,9 @@ EXAMPLE = "nas resume runs/uib-edgetpu-digits-quick-s0"
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, group by group."""
-    parser.add_argument_group("what to resume").add_argument("folder", metavar="RUN", help="folder of the run")
+    subject = parser.add_argument_group("what to resume")
+    subject.add_argument("folder", metavar="RUN", help="folder of the run")
+    add_moved_data(subject)
     parser.add_argument_group("budget").add_argument(
         "--budget", type=additional, metavar="+N", help="extend a finished run by N trials per target"
     )

@@ -41,6 +41,11 @@ def add_data(flags: Container, *, default: str) -> None:
     add_data_dir(flags)
 
 
+def add_moved_data(flags: Container) -> None:
+    """Add the flag that says where the images of a run are now."""
+    flags.add_argument("--data", metavar="D", help="where its images are now (default: where they were, or beside it)")
+
+
 def add_data_dir(flags: Container) -> None:
     """Add the flag that says where published data sets lie."""
     flags.add_argument("--data-dir", metavar="DIR", help="where published files lie (NAS_DATA_DIR, ~/.cache/nas)")
