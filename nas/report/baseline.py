@@ -11,7 +11,7 @@ from nas.records.networks import Entry
 from nas.records.picks import Picks
 from nas.records.results import Accuracy, Result
 from nas.records.verdict import Verdict
-from nas.space.scaling import scale_down, with_input
+from nas.space.scaling import scale_width, with_input
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # the baseline of runs that name none
@@ -35,10 +35,13 @@ class Beside:
         return [*([self.baseline] if self.baseline else []), *self.trained]
 
 
-def beside(result: Result, verdict: Verdict | None) -> Beside:
-    """Return the baseline beside the network of a finished run, with their accuracies where the run has a verdict."""
+def beside(result: Result, verdict: Verdict | None, drop_strides: bool = False) -> Beside:
+    """Return the baseline beside the network of a finished run, with their accuracies where the run has a verdict.
+
+    `drop_strides` is the setting of the run: whether small images drop early strides.
+    """
     name = verdict.baseline.name if verdict else REFERENCE
-    arch = baseline_arch(result, name)
+    arch = baseline_arch(result, name, drop_strides)
     if arch is None or (verdict and arch.digest != verdict.baseline.digest):
         return Beside(None)
     label = f"{name}, baseline"
@@ -50,13 +53,13 @@ def beside(result: Result, verdict: Verdict | None) -> Beside:
     return Beside(entry, (found, Entry(alone, alone, "spec", arch, verdict.baseline.accuracy)))
 
 
-def baseline_arch(result: Result, name: str) -> ArchSpec | None:
+def baseline_arch(result: Result, name: str, drop_strides: bool = False) -> ArchSpec | None:
     """Return the baseline `name`, with or without a width multiplier, for the input of `result`; None for no such."""
     side, width, channels = result.arch.input_shape
     base, _, factor = name.partition(WIDER)
     try:
-        whole = with_input(reference(base), side, channels, result.arch.num_classes)
-        return (scale_down(whole, side, float(factor)) if factor else whole) if side == width else None
+        whole = with_input(reference(base), side, channels, result.arch.num_classes, drop_strides)
+        return (scale_width(whole, float(factor)) if factor else whole) if side == width else None
     except (InvalidInput, UnknownName, ValueError):
         return None
 

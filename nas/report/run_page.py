@@ -136,7 +136,7 @@ def run_page(run: RunFiles, defaults: Mapping[str, Any] | None = None) -> str:
     stages = {name: content for name, content in run.stages.items() if content[1]}
     result = run.best or run.coarse
     models = _models(result, run.experiment) if result else {}
-    extra = beside(run.best, run.verdict) if run.best else Beside(None)
+    extra = beside(run.best, run.verdict, _setting(run, "drop_strides")) if run.best else Beside(None)
     parts = [
         f"<header><h1>Search {escape(run.name)}</h1>",
         paragraph(_subject(run), "eyebrow"),
@@ -172,18 +172,18 @@ def _top(run: RunFiles, models: Mapping[str, Roofline], baseline: Entry | None) 
     figures = _baseline_figures(baseline, model, run.verdict) if baseline and model else None
     numbers = {entry.arch.digest: i for i, entry in reversed(list(enumerate(run.entries)))}
     about = "".join(map(paragraph, result_sentences(run.best)))
+    tolerance = AROUND if _setting(run, "around") else 0.0
     return [
-        result_card(run.best, run.verdict, figures, run.picks, remarks(run.best), numbers, _tolerance(run)),
+        result_card(run.best, run.verdict, figures, run.picks, remarks(run.best), numbers, tolerance),
         figure_place("downloads", "files to save"),
         fold("What these numbers are, and are not", about),
     ]
 
 
-def _tolerance(run: RunFiles) -> float:
-    """Return by what share the latency may exceed the budget: by none but where the run aimed around it."""
+def _setting(run: RunFiles, name: str) -> bool:
+    """Return a setting that is yes or no; yes for runs of releases without it, which did so."""
     settings = run.experiment.get("settings")
-    around = settings.get("around", True) if isinstance(settings, dict) else True  # as all runs of older releases did
-    return AROUND if around else 0.0
+    return bool(settings.get(name, True)) if isinstance(settings, dict) else True
 
 
 def _baseline_figures(baseline: Entry, model: Roofline, verdict: Verdict | None) -> BaselineFigures:
