@@ -187,7 +187,7 @@ def test_the_network_for_all_is_written_with_the_regrets_of_every_network(two: t
         best = own.top1[own.latency <= found.results[target].latency_budget * (1 + 1e-9)].max()
         assert universal["regret"][target] >= best - universal["top1"] - 1e-9
         quicker = own.top1[own.latency <= universal["latency"][target]]
-        assert not universal["on_front"][target] or quicker.max() <= universal["top1"] + 1e-9
+        assert not universal["on_front"][target] or quicker.max() <= universal["top1"] + 1e-9 or quicker.empty
 
 
 # ------------------------------------------------------------------------------------------------------------- resume
@@ -282,12 +282,12 @@ def test_a_target_added_later_gets_what_it_would_have_got_at_once(
 
 
 class Lossy(Shuffled):
-    """An executor that gives up on every batch with an odd first index."""
+    """An executor that gives up on every batch whose first genotype has an odd sum, in every stage some."""
 
     def evaluate(self, batches: Any) -> Iterator[Any]:
         """Yield None for these."""
         for batch in batches:
-            yield None if batch[0][0] else self.evaluator.accuracy(batch)
+            yield None if batch[0].sum() % 2 else self.evaluator.accuracy(batch)
 
 
 def test_what_no_worker_could_evaluate_is_left_out(
