@@ -52,7 +52,8 @@ def is_multi_target(run: Path) -> bool:
 
 def base_name(text: str) -> str:
     """Return a short name for the network or data that `text` names, for the name of a new folder or file."""
-    return Path(text).resolve().stem if os.path.exists(text) else text
+    path = Path(text).resolve()
+    return path.name if path.is_dir() else path.stem if path.exists() else text
 
 
 def default_folder(*parts: str) -> Path:

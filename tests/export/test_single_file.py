@@ -246,7 +246,7 @@ def test_an_onnx_file_has_the_lowest_opset_that_its_operators_need(op: str) -> N
 def test_operators_that_an_older_opset_lacks_are_composed_of_others(op: str, opset: int) -> None:
     arch = of(EACH[op])
     weights, images = some_weights(arch), np.random.default_rng(2).normal(size=(2, *arch.input_shape)).astype("f4")
-    content = onnx_file.FORMAT.bytes_of(arch, weights, provenance(arch), FileOptions(opset=opset))
+    content = onnx_file.FORMAT.bytes_of(arch, weights, provenance(arch), options=FileOptions(opset=opset))
     assert opset_and_ir(content)[0] == opset
     assert difference(onnx_file.run(content, images), logits(arch, weights, images))[1] <= 1e-5
 
