@@ -5,7 +5,8 @@ All functions are pure: `Timing` is a value, and every event of the work gives t
     time left = what is left to compile + what is left of each phase's steps x seconds per step.
 
 A phase that has reported takes as long per step as it did so far, compilation left out. For one that has not begun, its
-expectation is multiplied by the speed of this machine: seconds observed over seconds expected, of all that was seen.
+expectation is multiplied by the speed of this machine: seconds observed over seconds expected, of all that was seen of
+its kind.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ class Phase:
     compile_s: float = 0.0  # of all that comes before the first step
     early_steps: int = 0  # at the beginning, each of which takes `early_share` of a later one
     early_share: float = 1.0
+    serial: bool = False  # what is no training or evaluation of networks: it is as fast as compilations are
 
     def work(self, step: int) -> float:
         """Return how much work the first `step` steps are, in later steps."""
@@ -146,7 +148,8 @@ def seconds_left(timing: Timing, now_s: float) -> float | None:
         if index < current:
             continue
         compile_s = 0.0 if seen.compiled else max(0.0, phase.compile_s * compile_speed - seen.compile_s)
-        steps_s = phase.left(seen.step) * _step_s(phase, seen, step_speed)
+        speed = compile_speed if phase.serial else step_speed
+        steps_s = phase.left(seen.step) * _step_s(phase, seen, speed)
         if index == current and timing.compiling:
             compile_s = max(0.0, compile_s - since_s)
         elif index == current:
@@ -158,8 +161,10 @@ def seconds_left(timing: Timing, now_s: float) -> float | None:
 def speeds(timing: Timing) -> tuple[float, float]:
     """Return seconds observed over seconds expected, of compilations and of steps; each stands in for the other."""
     pairs = list(zip(timing.phases, timing.observed, strict=True))
-    compile_speed = _ratio((seen.compile_s, phase.compile_s) for phase, seen in pairs if seen.compiled)
-    step_speed = _ratio((seen.work_s, _done(phase, seen) * phase.step_s) for phase, seen in pairs if _done(phase, seen))
+    steps = [(seen.work_s, _done(phase, seen) * phase.step_s, phase.serial) for phase, seen in pairs]
+    serial = [(seen.compile_s, phase.compile_s) for phase, seen in pairs if seen.compiled]
+    compile_speed = _ratio([*serial, *((work_s, expected) for work_s, expected, alike in steps if alike and expected)])
+    step_speed = _ratio((work_s, expected) for work_s, expected, alike in steps if not alike and expected)
     return compile_speed or step_speed or 1.0, step_speed or compile_speed or 1.0
 
 

@@ -250,8 +250,11 @@ def deploy(
 def _phases(config: DeployConfig, *, trained: bool) -> tuple[Phase, ...]:
     """Return the phases in their order; the training tells how long it takes when it begins."""
     training = () if trained else (Phase(TRAIN, 1, 0.0), Phase(TEST, 1, 0.0))
-    measurement = (Phase(MEASURE, 1 + BenchmarkConfig().rounds, MEASURE_STEP_S),) if config.measured else ()
-    return (*training, *measurement, Phase(EXPORT, 1, EXPORT_S if config.export.quantize is None else EXPORT_INT8_S))
+    measurement = (
+        (Phase(MEASURE, 1 + BenchmarkConfig().rounds, MEASURE_STEP_S, serial=True),) if config.measured else ()
+    )
+    export_s = EXPORT_S if config.export.quantize is None else EXPORT_INT8_S
+    return (*training, *measurement, Phase(EXPORT, 1, export_s, serial=True))
 
 
 def _accuracy(source: Source) -> str:

@@ -29,7 +29,7 @@ WRITING_S = 2.0
 
 def joint_phases(plan: SearchPlan, *, verdict: bool) -> tuple[Phase, ...]:
     """Return the phases of a joint search, with or without the training of found network and baseline at its end."""
-    end = (Phase(WRITING, 1, WRITING_S),)
+    end = (Phase(WRITING, 1, WRITING_S, serial=True),)
     return (*_stage(plan, "coarse"), *_stage(plan, "fine"), *((verdict_phase(plan, 1),) if verdict else ()), *end)
 
 

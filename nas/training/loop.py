@@ -61,6 +61,7 @@ CHECKPOINT_S = 45.0  # seconds between checkpoints; with the longest dispatch af
 MAX_DISPATCH_STEPS = 512  # the most steps per dispatch
 TRAIN, TEST = "train", "test"  # stages of a training
 MACS_PER_S, PASSES = 4e9, 3  # of 2 CPU cores; forward and twice as much backward: what a step is expected to take
+STEP_S = 0.003  # of a step of the smallest networks
 COMPILE_S, TEST_COMPILE_S = 15.0, 8.0  # expected of the training step, and of the programs of the test
 OnTiming = Callable[[TimingEvent], object]
 
@@ -305,8 +306,8 @@ def training_phases(plan: TrainingPlan) -> tuple[Phase, ...]:
     image_s = plan.arch.macs / MACS_PER_S
     images = min(STATISTICS_IMAGES, len(plan.data.x_train)) + len(plan.data.x_test)
     return (
-        Phase(TRAIN, plan.steps, PASSES * image_s * plan.config.batch_size, COMPILE_S),
-        Phase(TEST, 1, TEST_COMPILE_S + images * image_s),
+        Phase(TRAIN, plan.steps, STEP_S + PASSES * image_s * plan.config.batch_size, COMPILE_S),
+        Phase(TEST, 1, TEST_COMPILE_S + images * image_s, serial=True),
     )
 
 
