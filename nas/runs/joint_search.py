@@ -191,7 +191,7 @@ class _JointSearchRun:
         retraining, counts = plan.preset.retraining, dict[Genotype, int]()
         if retraining:
             pool = satisfying_candidates(
-                coarse.space, coarse.stage.constraints, coarse.state.policy, coarse.genotype, plan.settings.seed
+                coarse.space, plan.constraints(coarse.space), coarse.state.policy, coarse.genotype, plan.settings.seed
             )
             counts = {genotype: int(one.sum()) for genotype, one in self.evaluate("coarse pool", coarse, pool).items()}
             sampled = random_candidates(plan.space, self.whole_constraints, retraining.random, plan.settings.seed)
@@ -237,8 +237,9 @@ class _JointSearchRun:
         """
         plan = self.plan
         budget = {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
+        constraints = plan.constraints(space)
         stage = joint.JointStage(
-            name, number, plan.proxy(space), plan.constraints(space), budget, plan.preset,
+            name, number, plan.proxy(space), plan.training_constraints(constraints), budget, plan.preset,
             plan.dataset.augmentation, plan.settings.seed, plan.dataset.class_weights,
         )  # fmt: skip
         model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]))
@@ -258,7 +259,7 @@ class _JointSearchRun:
             return _FinishedStage(
                 stage, space, graph, state, *project_coarse(plan.space, space, argmax, scores, plan.constraints)
             )
-        satisfied = project(space, argmax, scores, stage.constraints)
+        satisfied = project(space, argmax, scores, constraints)
         chosen = argmax if satisfied is None else tuple(int(g) for g in space.canonical(np.array([satisfied]))[0])
         return _FinishedStage(stage, space, graph, state, chosen, satisfied is not None)
 

@@ -4,7 +4,7 @@ Specs, costs and latencies of a search are always those of target networks, accu
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -102,17 +102,33 @@ class SearchPlan:
         found = Constraints(latency, target, tolerance, tuple(limits), budget=budget)
         return with_forest_bounds(found, space, self.forests)
 
+    def training_constraints(self, constraints: Constraints) -> Constraints:
+        """Return `constraints` with the latency that a policy in training is led to: the budget itself.
+
+        Shared weights and policy learn on both sides of it, and only what is chosen in the end must lie inside; but
+        where other bounds keep all architectures from the budget, they learn where the search will choose.
+        """
+        if self.settings.around or self.aim < self._inside:
+            return constraints
+        low, high = constraints.latency.minimum()[0], constraints.latency.maximum()[0]
+        target = float(np.clip(self.latency_budget, low, high))
+        return replace(constraints, target=target, tolerance=TOLERANCE, budget=None)
+
+    @property
+    def _inside(self) -> float:
+        """The middle of what uses the last 2 % of a budget that is an upper bound."""
+        return self.latency_budget / (1 + TOLERANCE) * (1 - ROUNDING)
+
     @cached_property
     def aim(self) -> float:
-        """The latency that the policy is led to: the budget, or with a budget as upper bound what lies just inside.
+        """The latency that the search chooses at: the budget, or with a budget as upper bound what lies just inside.
 
         `TOLERANCE` inside, so that all within `TOLERANCE` of the aim keep the budget and use 98 % of it; lower where
         the other bounds leave no architecture there.
         """
         if self.settings.around:
             return self.latency_budget
-        inside = self.latency_budget / (1 + TOLERANCE) * (1 - ROUNDING)
-        return min(inside, _largest_latency(self, inside)) if self.bounds else inside
+        return min(self._inside, _largest_latency(self, self._inside)) if self.bounds else self._inside
 
     @cached_property
     def forests(self) -> tuple[ForestBound, ...]:

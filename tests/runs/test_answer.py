@@ -160,6 +160,19 @@ def test_a_bound_that_keeps_networks_from_the_budget_lowers_the_aim(base: Search
         plan_at(base, 1.0, max_params=few, around=True)
 
 
+@pytest.mark.parametrize("share", LATENCIES)
+def test_a_policy_learns_at_the_budget_itself_where_it_can_be_used(base: SearchConfig, share: float) -> None:
+    """As with the two-sided aim: shared weights and policy are those of a search around the budget."""
+    plan, around = plan_at(base, share), plan_at(base, share, around=True)
+    learning = plan.training_constraints(plan.constraints(plan.space))
+    other = around.training_constraints(around.constraints(around.space))
+    assert (learning.target, learning.tolerance, learning.budget) == (other.target, other.tolerance, None)
+    few = int(compile_table(plan.space, PARAMS).minimum()[0] * 1.02)
+    bounded = plan_at(base, 1.0, max_params=few)
+    constraints = bounded.constraints(bounded.space)
+    assert bounded.training_constraints(constraints) is constraints
+
+
 def test_settings_of_older_releases_aim_around(base: SearchConfig) -> None:
     stored = {name: value for name, value in vars(base).items() if name not in ("around", "baseline")}
     assert SearchConfig.from_dict(stored) == replace(base, around=True, baseline="none")
