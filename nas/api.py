@@ -30,7 +30,7 @@ from nas.errors import InvalidInput, Stopped
 from nas.files import new_folder, read_json, write_whole
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter
 from nas.records.locks import locked
-from nas.records.networks import UNIVERSAL, load_item
+from nas.records.networks import UNIVERSAL, resolve
 from nas.records.results import result_of_run
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, SPACES, lazy
 from nas.registry import load as registered
@@ -422,7 +422,7 @@ def spaces(target: str | None = None, *, resolution: int = 224) -> "pd.DataFrame
 
 def spec(network: Network) -> ArchSpec:
     """Return the architecture that `network` names."""
-    return network if isinstance(network, ArchSpec) else load_item(network)[0].arch
+    return network if isinstance(network, ArchSpec) else resolve(network).arch
 
 
 # --------------------------------------------------------------------------------------- training, export, measurement
@@ -677,4 +677,4 @@ def _training_config(epochs: int, batch_size: int, learning_rate: float | None, 
 
 
 def _label(network: Network) -> str:
-    return network.name if isinstance(network, ArchSpec) else load_item(network)[0].name
+    return network.name if isinstance(network, ArchSpec) else resolve(network).name

@@ -1,7 +1,7 @@
 """The networks that a name, a file or a folder stands for: runs with their fronts, trainings, specs, references.
 
-`arch_of` returns the one architecture that a command line names; `load_item` all the entries of an item to compare,
-with their accuracies.
+`resolve` returns the one network that a user names; `load_item` all the entries of an item to compare, with their
+accuracies.
 """
 
 import math
@@ -24,6 +24,7 @@ from nas.records.results import (
     result_of_run,
     standard_error,
 )
+from nas.records.trainings import training_of_run
 from nas.space.scaling import with_input
 from nas.zoo import (
     BASELINES,
@@ -66,6 +67,7 @@ class Entry:
     published_top1: float | None = None
     latency_budget: float | None = None  # of the search that found it, in ms, or relative on an abstract device
     folder: Path | None = None  # of the run whose result it is
+    weights: Path | None = None  # the folder of a training of this very network
 
     @property
     def top1(self) -> float:
@@ -106,31 +108,71 @@ def load_items(items: Sequence[str | Path]) -> list[Entry]:
     return _numbered(groups)
 
 
+def resolve(text: str | Path) -> Entry:
+    """Return the network that a reference's name, a file, or the folder of a run or training stands for.
+
+    The one way from what a user names to a network, for the command line and the Python interface. A name wins over a
+    path of the same spelling (`./mobilenetv2` is the path). `weights` are those of a training, or of the training of
+    the network that a run found. Raises `InvalidInput` or `UnknownName` in one line for what is none of these, and
+    for a run or training that has not finished.
+    """
+    name = str(text)
+    path = Path(name)
+    if is_reference(name):
+        return _of_reference(name)
+    label = path.resolve().name.removesuffix(".json")
+    if is_training(name):
+        arch, accuracy = load_trained(path)  # of a proxy, where one was trained: see `proxy_notes`
+        return Entry(label, label, "run", arch, accuracy, weights=path)
+    if os.path.isdir(name):
+        _refuse_unfinished_training(path)
+        return replace(_best_of_run(path, label)[0], weights=_weights_of_run(path))
+    if os.path.isfile(name):
+        return _of_file(path, label)
+    if path.suffix or len(path.parts) > 1:
+        raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
+    raise unknown_name("network", name, ZOO)
+
+
+def _of_reference(name: str) -> Entry:
+    """Return the entry of a reference network, with its published accuracy where there is one."""
+    known = has_accuracy(name)
+    top1 = published_accuracy(*parse_reference(name)).top1_percent / 100 if known else None
+    return Entry(name, name, "reference", reference(name), published_top1=top1)
+
+
+def _of_file(path: Path, label: str) -> Entry:
+    """Return the entry of a spec file or of a result's file, best.json say; a spec without a name has the file's."""
+    data = read_json(path)
+    if isinstance(data, dict) and data.get("schema") == "nas.result":
+        return _of_result(label, load_result(path))
+    arch = load_arch(path)
+    return Entry(label, label, "spec", replace(arch, name=path.stem) if arch.name == "unnamed" else arch)
+
+
+def _refuse_unfinished_training(folder: Path) -> None:
+    """Raise where `folder` is that of a training that has not finished."""
+    if (folder / "settings.json").is_file() and not (folder / "experiment.json").exists():
+        raise InvalidInput(
+            f"the training in {folder} has not finished; the command that began it goes on from its last checkpoint"
+        )
+
+
+def _weights_of_run(run: Path) -> Path | None:
+    """Return the folder of the training of the network that a run found; None without one, and for RUN/TARGET."""
+    return None if _is_target_folder(run) and not is_run(str(run)) else training_of_run(run)
+
+
 def load_item(item: str | Path) -> list[Entry]:
     """Return the entries of one item to compare: of a run its result and its front, of anything else one.
 
-    A run is a folder with experiment.json, or the part RUN/TARGET of a run for several targets. Raises `InvalidInput`
-    or `UnknownName` in one line for what is none of these.
+    A run is a folder with experiment.json, or the part RUN/TARGET of a run for several targets. Raises as `resolve`.
     """
-    path, name = Path(item), str(item)
-    label = path.resolve().name.removesuffix(".json")
-    if (path / "train.json").exists():
-        arch, accuracy = load_trained(path)  # of a proxy, where one was trained: see `proxy_notes`
-        return [Entry(label, label, "run", arch, accuracy)]
-    if path.is_dir():
-        return _of_run(path, label)
-    if path.is_file():
-        data = read_json(path)
-        if isinstance(data, dict) and data.get("schema") == "nas.result":
-            return [_of_result(label, load_result(path))]
-        return [Entry(label, label, "spec", load_arch(path))]
-    if is_reference(name):
-        known = has_accuracy(name)
-        top1 = published_accuracy(*parse_reference(name)).top1_percent / 100 if known else None
-        return [Entry(name, name, "reference", reference(name), published_top1=top1)]
-    if path.suffix or len(path.parts) > 1:
-        raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
-    raise unknown_name("run, spec file or reference network", name, ZOO)
+    path = Path(item)
+    if is_reference(str(item)) or is_training(str(item)) or not os.path.isdir(item):
+        return [resolve(item)]
+    _refuse_unfinished_training(path)
+    return _of_run(path, path.resolve().name.removesuffix(".json"))
 
 
 def has_accuracy(name: str, series: Series = "authors") -> bool:
@@ -196,13 +238,18 @@ def _target_folders(run: Path) -> list[Path]:
 
 def _of_run(run: Path, label: str) -> list[Entry]:
     """Return the entries of a run: its result, its re-trained candidates, its front."""
+    best, result = _best_of_run(run, label)
+    return [best, *_finalists(run, best.item, result), *_front(run, best.item, result)]
+
+
+def _best_of_run(run: Path, label: str) -> tuple[Entry, Result]:
+    """Return the entry of the network that a run, or RUN/TARGET, found, and its result."""
     of_several = _is_target_folder(run)
     result = load_result(run / "best.json") if of_several else result_of_run(run)
     if of_several and label == UNIVERSAL:
         result = replace(result, target=UNIVERSAL)
     label = f"{run.resolve().parent.name}/{label}" if of_several else label
-    best = replace(_of_result(label, result), folder=run)
-    return [best, *_finalists(run, label, result), *_front(run, label, result)]
+    return replace(_of_result(label, result), folder=run), result
 
 
 def _of_result(label: str, result: Result) -> Entry:
@@ -275,23 +322,9 @@ def _numbered(groups: Sequence[Sequence[Entry]]) -> list[Entry]:
     return entries
 
 
-def arch_of(text: str) -> ArchSpec:
-    """Return the architecture of a reference's name, a spec file, or the folder of a run or training.
-
-    Raises `UnknownName` where `text` is neither a name nor a path.
-    """
-    if is_reference(text):
-        return reference(text)
-    if is_training(text):
-        return load_trained(Path(text))[0]
-    if os.path.isdir(text):
-        return result_of_run(Path(text)).arch
-    if os.path.exists(text):
-        arch = load_arch(Path(text))
-        return arch if arch.name != "unnamed" else replace(arch, name=Path(text).stem)
-    if os.sep in text or text.endswith(".json"):
-        raise InvalidInput(f"there is no file or folder {text}; name a spec, a run folder or a reference network")
-    raise unknown_name("network", text, ZOO)
+def arch_of(text: str | Path) -> ArchSpec:
+    """Return the architecture of what `text` names; raises as `resolve`."""
+    return resolve(text).arch
 
 
 def is_run(text: str) -> bool:
