@@ -1,7 +1,7 @@
 """The images of a run, found from any working directory: where they were, or beside the run where both were moved."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,14 +61,15 @@ def _places(data: str, run: Path) -> Iterator[Path]:
             yield folder.joinpath(*parts[-count:])
 
 
-def load_data_of_run(run: Path, config: SearchConfig, digest: str | None, data: str | None = None) -> Dataset:
+def load_data_of_run(run: Path, config: SearchConfig, identity: Mapping[str, str], data: str | None = None) -> Dataset:
     """Return the images of a run with the settings `config`, from `data` where that is named.
 
-    Raises `InvalidInput` where they are found nowhere, or are not those with the `digest` that the run began with.
+    They keep the name in the run's `identity`, so that what is written does not depend on where they lie now. Raises
+    `InvalidInput` where they are found nowhere, or are not those with the digest that the run began with.
     """
     found = replace(config, data=data or find_data(config.data, run))
     dataset = found.load_data()
-    if dataset.digest != digest:
+    if dataset.digest != identity.get("digest"):
         where = "" if found.data == config.data else f" ({found.data})"
         raise InvalidInput(f"the data set '{config.data}'{where} has changed since this run began; start a new one")
-    return dataset
+    return replace(dataset, name=identity.get("name", dataset.name))

@@ -70,11 +70,11 @@ def data_and_split(run: Path, data: str | None = None) -> tuple[Dataset, tuple[f
     """Return the data set of the run, from `data` where named, and the validation fraction and seed of its split."""
     stored = read_json(run / "experiment.json")
     try:
-        config, digest = SearchConfig.from_dict(stored["settings"]), stored["data"]["digest"]
+        config, identity = SearchConfig.from_dict(stored["settings"]), {**stored["data"]}
         split = (load_preset(config.preset).validation_fraction, int(config.seed))
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error
-    return load_data_of_run(run, config, digest, data), split
+    return load_data_of_run(run, config, identity, data), split
 
 
 def open_trainings(

@@ -141,7 +141,7 @@ def _continue(
         write_report(run, default_settings())  # the process was killed between the two files
         return result
     config = SearchConfig.from_dict(stored.get("settings"))
-    plan = make_plan(config, load_data_of_run(run, config, stored.get("data", {}).get("digest"), data))
+    plan = make_plan(config, load_data_of_run(run, config, stored.get("data", {}), data))
     if stored.get("forests", {}) != plan.forest_digests:
         raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
     return _JointSearchRun(plan, run, reporter, trainers).finish()

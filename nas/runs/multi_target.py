@@ -124,8 +124,7 @@ def resume(
         if more and not _finished(run, config):
             raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
         config = replace(config, more_trials=config.more_trials + more)
-        digest = stored.get("data", {}).get("digest")
-        plans = make_plans(config, load_data_of_run(run, config.settings[0], digest, data))
+        plans = make_plans(config, load_data_of_run(run, config.settings[0], stored.get("data", {}), data))
         if more:
             write_whole(run / "experiment.json", dump_json({**stored, "request": config.to_dict()}))
         return _MultiTargetRun(config, plans, run, reporter or SilentReporter(), workers).finish()

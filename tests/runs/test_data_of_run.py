@@ -73,7 +73,11 @@ def test_images_are_found_from_elsewhere_and_after_a_move(
     moved = place.rename(tmp_path / "moved")
     for path in (moved / run, Path("../moved", run)):
         assert Path(find_data(data, path)).resolve() == moved / "tiny"
-        assert load_data_of_run(path, config, digest).digest == digest == data_and_split(path)[0].digest
+        assert (
+            load_data_of_run(path, config, {"digest": digest, "name": "images"}).digest
+            == digest
+            == data_and_split(path)[0].digest
+        )
     assert training_data(str(moved / run), elsewhere / "t", None, None).digest == digest
 
 
@@ -84,11 +88,11 @@ def test_missing_images_are_one_line_that_names_them(
     digest = config.load_data().digest
     gone = (place / "tiny").rename(tmp_path / "images")
     with pytest.raises(InvalidInput, match=r"data of the run run is not where it was, .*/tiny; name .* with --data"):
-        load_data_of_run(Path("run"), config, digest)
-    assert load_data_of_run(Path("run"), config, digest, str(gone)).digest == digest
+        load_data_of_run(Path("run"), config, {"digest": digest, "name": "images"})
+    assert load_data_of_run(Path("run"), config, {"digest": digest, "name": "images"}, str(gone)).name == "images"
     images(place / "tiny", seed=1)  # others of the same name
     with pytest.raises(InvalidInput, match="has changed since this run began"):
-        load_data_of_run(Path("run"), config, digest)
+        load_data_of_run(Path("run"), config, {"digest": digest, "name": "images"})
     shutil.rmtree(place / "tiny")
     stored = json.loads((place / "run" / "experiment.json").read_text())
     (place / "run" / "experiment.json").write_text(json.dumps({**stored, "schema": "nas.experiment", "version": 1}))
