@@ -372,6 +372,8 @@ def test_a_killed_training_goes_on_from_its_old_checkpoint(out: Out, runs: Path)
     done = json.loads((run / "train.json").read_text())
     top1 = done.pop("accuracy")["top1"], known.pop("accuracy")["top1"]
     assert top1[0] == pytest.approx(top1[1], abs=2 / 360)
+    for one in (done, known):
+        del one["arch"]["name"]  # proxies have since been called by their resolution
     assert {name: done[name] for name in known} == known  # and what trainings state since release 0.2
     assert done.keys() - known.keys() == {"input", "class_names", "balanced_accuracy", "class_accuracy"}
     assert digest(run / "settings.json") == digest(STORED / "trained" / "settings.json")

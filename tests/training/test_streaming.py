@@ -70,7 +70,7 @@ def test_a_streamed_training_ends_with_the_bytes_of_one_in_memory(
 def test_the_steps_of_a_search_see_the_same_images(stripes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)
     config = SearchConfig(
-        space="tests.support.tiny:SPACE", target="pixel6-cpu", latency_ms=0.03, data=str(stripes), resolution=32,
+        space="tests.support.tiny:SPACE", target="pixel6-cpu", latency_ms=0.015, data=str(stripes), resolution=32,
         preset="tiny", proxy_resolution=8,
     )  # fmt: skip
     seen = []
