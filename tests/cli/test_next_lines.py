@@ -85,6 +85,14 @@ def test_what_is_not_finished_says_how_to_go_on(refusal: Run, out: Run) -> None:
         assert build_parser(words).parse_args(words).command == "resume"
 
 
+@pytest.mark.parametrize("command", ["describe", "compare", "measure", "export", "deploy", "show"])
+def test_a_training_that_has_not_finished_is_called_that(command: str, refusal: Run, tmp_path: Path) -> None:
+    shutil.copytree(OLD / "trained-killed", tmp_path / "stopped")
+    assert f"the training in {tmp_path}/stopped has not finished; the command that began it goes on" in refusal(
+        command, tmp_path / "stopped"
+    )
+
+
 def test_a_run_without_inherited_weights_is_not_trained_from_them(tmp_path: Path) -> None:
     assert not any("--from-supernet" in line for line in next_commands(tmp_path))
     (tmp_path / "inherited.safetensors").write_bytes(b"")
