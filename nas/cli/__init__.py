@@ -24,8 +24,6 @@ def program() -> int:
     """Run the command line as a process of its own, and return the exit status: `main`, and a quick end."""
     signals.end_in_time()
     status = main()
-    if signals.is_interruption(status):
-        signals.leave(status)  # a compilation may still be running, and Python would wait for it
     gc.freeze()  # all that is left goes with the process: looking through it for cycles takes a second after a search
     return status
 
@@ -45,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _stopped(*advice: object) -> int:
     signals.say_last("; ".join(["nas: stopped", *(" ".join(str(line).split()) for line in advice)]))
-    return signals.exit_status()
+    return signals.stopped()
 
 
 def _failed(error: Exception) -> int:

@@ -27,17 +27,13 @@ SPEAKING_S = 0.1  # that a line may take to be printed
 SHOW_CURSOR = b"\x1b[?25h\r\n"  # a live display hides it, and leaves it at the end of its line
 _advice: list[Callable[[], str]] = []  # how the work at hand goes on, the innermost last
 _speaking = threading.Lock()  # held while the last line is printed
+_own_process: list[bool] = []  # not empty where the command is the whole process
 _spoken: list[str] = []  # the last line, once it is printed
 
 
 def exit_status() -> int:
     """Return the exit status of a command that was stopped, as shells have it: 128 and the signal, 130 for Ctrl-C."""
     return 128 + (stop_requested() or signal.SIGINT)
-
-
-def is_interruption(status: int) -> bool:
-    """Return whether `status` is that of a command that was stopped."""
-    return status - 128 in SIGNALS
 
 
 @contextmanager
@@ -101,8 +97,21 @@ def say_last(message: str) -> None:
         sys.stderr.flush()
 
 
+def stopped() -> int:
+    """Return the exit status of a command that was stopped; in a process of its own, end that at once instead.
+
+    To be called while the interruption is being handled. A compilation may still be running in another thread, for
+    which Python would wait. And what XLA was at work on when it was interrupted hangs on the interruption: to free that
+    has ended in a segmentation fault (jax 0.10).
+    """
+    if _own_process:
+        leave(exit_status())
+    return exit_status()
+
+
 def end_in_time() -> None:
     """Start the thread that ends this process `GRACE_S` after the first signal, and at once after the second."""
+    _own_process.append(True)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
