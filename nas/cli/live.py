@@ -192,8 +192,9 @@ class LiveReporter:
         """Show that `step` of `steps` of a stage are done and how it stands."""
         now = self._clock()
         self._timing = advanced(self._timing, stage, step, steps, now)
+        changed = stage != self._status.stage
         self._status = Status(stage, step, steps, state)
-        self._write_status(now)
+        self._write_status(now, at_once=changed)
         self._print(stage, now, last=step >= steps)
 
     def show(self, status: Status) -> None:
