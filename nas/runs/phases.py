@@ -23,7 +23,7 @@ COMPILE_S = {"coarse": 22.0, "fine": 38.0}  # of the steps and of the evaluator
 SUPERNET_COMPILE_S, ALONE_COMPILE_S = 45.0, 12.0
 UNOPTIMISED = 0.3  # of the time that a compilation takes, for a preset that asks XLA not to optimise
 SUPERNET_NETWORKS = 4  # architectures that run in a step of the sandwich rule
-VERDICT_COMPILE_S, GMAC_S = 20.0, 0.1  # of two networks that are trained alone, and per 1e9 MACs of their training
+VERDICT_COMPILE_S, GMAC_S = 32.0, 0.16  # of two networks that are trained alone, and per 1e9 MACs of their training
 WRITING_S = 2.0
 
 
