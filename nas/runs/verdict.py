@@ -22,7 +22,7 @@ from nas.training.trial import validation_view
 from nas.zoo import reference
 
 BATCH = 64
-EPOCHS = 12  # at most
+EPOCHS = 8  # at most: a search on small images is to stay within minutes
 WIDTHS = np.arange(0.2, 3.0001, 0.02)  # multipliers with which a baseline is brought to a latency
 PASSES = 3  # of MACs per image and step: forward, and twice as much backward
 

@@ -108,12 +108,12 @@ QUICK = Preset(
     proxy_resolution=16,
     proxy_width=0.25,
     optimizer=AdamW(learning_rate=4e-3),
-    verdict_gmacs=150.0,
+    verdict_gmacs=100.0,
 )
 STANDARD = replace(
     QUICK,
     name="standard",
-    verdict_gmacs=600.0,
+    verdict_gmacs=400.0,
     coarse=StageBudget(steps=400),
     fine=StageBudget(steps=800),
     eval_images=1024,

@@ -16,7 +16,7 @@ from nas.records.verdict import Trained, Verdict, load_verdict, save_verdict
 from nas.runs import verdict as verdicts
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
-from nas.runs.verdict import baseline_at, make_verdict, steps_of, wants_verdict
+from nas.runs.verdict import EPOCHS, baseline_at, make_verdict, steps_of, wants_verdict
 from nas.space.scaling import scale_down, with_input
 from nas.supernet import presets
 from nas.training.loop import TrainingConfig
@@ -85,7 +85,7 @@ def plan() -> Iterator[SearchPlan]:
         patch.setitem(presets.PRESETS, "tiny", replace(PRESET, verdict_gmacs=1.0))
         yield make_plan(
             SearchConfig(
-                space="tests.support.tiny:SPACE", target="pixel6-cpu", latency_ms=0.05, resolution=32, preset="tiny",
+                space="tests.support.tiny:SPACE", target="pixel6-cpu", latency_ms=0.015, resolution=32, preset="tiny",
                 proxy_resolution=8, baseline="mobilenetv2",
             )
         )  # fmt: skip
@@ -105,7 +105,7 @@ def test_the_baseline_is_brought_to_the_latency_of_the_network_found(plan: Searc
 def test_steps_follow_from_macs_and_images_alone(plan: SearchPlan) -> None:
     proxy = scale_down(plan.space.decode((0,) * len(plan.space.decisions)), 8, 0.5)
     steps = steps_of(plan, (proxy,), 128, 64)
-    assert steps == min(12 * 2, int(1e9 / (3 * proxy.macs * 64)))
+    assert steps == min(EPOCHS * 2, int(1e9 / (3 * proxy.macs * 64)))
     many = steps_of(plan, (proxy,), 1_000_000, 64)
     assert many * 3 * proxy.macs * 64 <= 1e9 < (many + 1) * 3 * proxy.macs * 64
     assert steps_of(replace(plan, preset=replace(plan.preset, verdict_gmacs=1e-9)), (proxy,), 128, 64) == 1
