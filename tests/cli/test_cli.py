@@ -279,7 +279,7 @@ def test_search_passes_every_flag_on(out: Run, stand_in: list[SearchConfig], tmp
             max_flash_kb=1500.0,
             max_energy_mj=0.25,
             data="d.npz",
-            data_dir="x",
+            data_dir=str(Path("x").absolute()),
             resolution=96,
             preset="standard",
             finalists=8,
