@@ -18,8 +18,9 @@ SLACK_S = 4.0  # on top of it, for machines that run other tests too
 
 # A command line whose command works as the first argument says, in a folder with an experiment.json.
 STAND_IN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup ignore it, and so would their processes
 import nas.cli as cli
 from nas.cli.folders import resumable
 from nas.progress.stop import raise_if_stopped
@@ -88,7 +89,10 @@ def stopped(root: Path, folder: Path, how: str, *signums: int, apart_s: float = 
         for number, signum in enumerate(signums):
             time.sleep(apart_s * bool(number))
             command.send_signal(signum)
-        out, err = command.communicate(timeout=60)
+        try:
+            out, err = command.communicate(timeout=60)
+        finally:
+            command.kill()
         return command.returncode, out, err, time.monotonic() - began
 
 
