@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Before anything imports jax: a cache from outside would hide what a test that counts compilations is about.
 # Rank promotion stays allowed: the networks add vectors over channels to maps throughout.
 os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
+os.environ.pop(
+    "COLUMNS", None
+)  # pytest-xdist sets it: tables are those of a file, but where a test asks for a terminal
 # Compiling is most of the time of all tests: without optimisation it takes half of it, and last bits change at most.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 

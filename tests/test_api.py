@@ -88,7 +88,7 @@ def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
         make_run(out, count=4)
         return load_result(out / "best.json")
 
-    def resume(out: Path, reporter: object, *, trainers: object) -> Result:
+    def resume(out: Path, reporter: object, *, trainers: object, data: str | None = None) -> Result:
         calls.append(("resume", out))
         return load_result(out / "best.json")
 
@@ -119,7 +119,7 @@ def test_several_targets_share_a_request(tmp_path: Path, monkeypatch: pytest.Mon
         (out / "experiment.json").write_text(dump_json({"request": config.to_dict()}))
         return MultiTargetResult(dict.fromkeys(config.names, result), {}, result if config.universal else None)
 
-    def resume(out: Path, reporter: object, *, workers: object) -> MultiTargetResult:
+    def resume(out: Path, reporter: object, *, workers: object, data: str | None = None) -> MultiTargetResult:
         calls.append(out)
         return MultiTargetResult({"rpi5": result}, {})
 

@@ -27,7 +27,7 @@ class Candidates:
 
     archs: tuple[ArchSpec, ...]
     latencies: NDArray[np.float64]  # [N]
-    correct: NDArray[np.int64]  # [N]
+    correct: NDArray[np.float64]  # [N] images; not whole where accuracies are predicted
     images: int
     kind: AccuracyKind
     hits: Hits | None = None  # [N, images]: which images each classifies correctly, where that is known
@@ -49,7 +49,7 @@ class Candidates:
         """Return how much more accurate the answer is than candidate `index`, and the standard error of that."""
         if self.hits is not None:
             return paired_difference(self.hits[self.best], self.hits[index])
-        correct = int(self.correct[self.best]), int(self.correct[index])
+        correct = float(self.correct[self.best]), float(self.correct[index])
         one, other = (standard_error(count / self.images, self.images) for count in correct)
         return unpaired_difference(*correct, self.images, (one, other))
 
@@ -64,20 +64,20 @@ class Candidates:
         difference, error = (0.0, 0.0) if own else self.difference(index)
         return Pick(
             ((ANSWER,) if own else ()) + tuple(roles), arch.digest, spec_path(arch), float(self.latencies[index]),
-            int(self.correct[index]) / self.images, difference, error, arch.macs, arch.params,
+            float(self.correct[index]) / self.images, difference, error, arch.macs, arch.params,
             arch.peak_activation_elements,
         )  # fmt: skip
 
 
 def by_cost(
-    archs: Sequence[ArchSpec], latencies: Sequence[float], correct: Sequence[int], images: int, kind: AccuracyKind,
+    archs: Sequence[ArchSpec], latencies: Sequence[float], correct: Sequence[float], images: int, kind: AccuracyKind,
     hits: Hits | None = None,
 ) -> Candidates:  # fmt: skip
     """Return the candidates sorted by latency, then parameters, then digest, whatever order they come in."""
     keys = [(latency, arch.params, arch.digest) for latency, arch in zip(latencies, archs, strict=True)]
     order = sorted(range(len(keys)), key=lambda index: keys[index])
     return Candidates(
-        tuple(archs[i] for i in order), np.asarray(latencies, np.float64)[order], np.asarray(correct, np.int64)[order],
+        tuple(archs[i] for i in order), np.asarray(latencies, np.float64)[order], np.asarray(correct, np.float64)[order],
         images, kind, None if hits is None else hits[order],
     )  # fmt: skip
 

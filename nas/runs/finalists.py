@@ -155,10 +155,10 @@ class CandidateRetraining:
 def _best_first(trial_results: Sequence[TrialResult], candidates: Sequence[Candidate]) -> tuple[TrialResult, ...]:
     """Return the trials, best first: trained longest, then most accurate, then fastest; failed ones come last.
 
-    So the first is dominated by none of those that were trained as long.
+    So the first is dominated by none of those that were trained as long. Equals keep their order, an incumbent first.
     """
     latency = {one.digest: one.latency for one in candidates}
-    return tuple(sorted(trial_results, key=lambda one: (-one.epochs, -one.top1, latency[one.digest], one.digest)))
+    return tuple(sorted(trial_results, key=lambda one: (-one.epochs, -one.top1, latency[one.digest])))
 
 
 def top_candidates(

@@ -295,7 +295,7 @@ class _MultiTargetRun:
         if not kept.any():
             return None
         archs = [plan.space.decode(tuple(row)) for row in genotypes[kept].tolist()]
-        correct = [round(top1 * self.images) for top1 in accuracies[kept].tolist()]
+        correct = [round(top1 * self.images, 6) for top1 in accuracies[kept].tolist()]  # not whole without images
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
         return by_cost(archs, target.latency.score(genotypes[kept]).tolist(), correct, self.images, kind)
 

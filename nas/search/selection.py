@@ -53,7 +53,7 @@ def paired_difference(best: NDArray[np.bool_], other: NDArray[np.bool_]) -> tupl
     return difference, math.sqrt(better + worse + 1 - images * difference**2) / images
 
 
-def unpaired_difference(correct: int, other: int, images: int, errors: tuple[float, float]) -> tuple[float, float]:
+def unpaired_difference(correct: float, other: float, images: int, errors: tuple[float, float]) -> tuple[float, float]:
     """Return the difference of two accuracies of which only the totals are known, and the standard error at most.
 
     That of independent ones, of standard errors `errors`: on the same images it is smaller.

@@ -63,7 +63,9 @@ def completed_by_bash(words: list[str], folder: Path) -> set[str]:
     return set(shown.stdout.split())
 
 
-@pytest.mark.parametrize(("words", "expected"), CASES, ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value))
+@pytest.mark.parametrize(
+    ("words", "expected"), CASES, ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value)
+)
 def test_bash(words: list[str], expected: set[str], tmp_path: Path) -> None:
     found = completed_by_bash(words, tmp_path)
     assert found >= expected if words[-1] == "" else found == expected
@@ -87,7 +89,9 @@ def test_the_script_is_one_that_the_shell_reads(shell: str, tmp_path: Path) -> N
     subprocess.run([shell, "-n", str(path)], check=True)
 
 
-@pytest.mark.parametrize(("words", "expected"), CASES[1:], ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value))
+@pytest.mark.parametrize(
+    ("words", "expected"), CASES[1:], ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value)
+)
 def test_fish(words: list[str], expected: set[str], tmp_path: Path) -> None:
     if shutil.which("fish") is None:
         pytest.skip("fish is not here")

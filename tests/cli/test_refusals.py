@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("calibrate m.csv --model forrest", "unknown --model 'forrest'; did you mean 'forest'?"),
         ("describe", "required"),
         ("describe mobilenetv4-conv-z", "did you mean 'mobilenetv4-conv-"),
-        ("describe no/such/file.json", "no file or folder no/such/file.json"),
+        ("describe no/such/file.json", "there is no run folder and no spec file no/such/file.json"),
         ("describe mobilenetv1 --target edge-tpu", "unknown target 'edge-tpu'; did you mean 'edgetpu'?"),
         ("describe mobilenetv1 --targ edgetpu", "unknown flag --targ; did you mean --target?"),
         ("describe mobilenetv1 --ridge-point -1", "0 or more and finite, got '-1'"),

@@ -65,7 +65,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchConfig:
     return SearchConfig(
         space="tests.support.tiny:SPACE",
         target="pixel6-cpu",
-        latency_ms=0.03,
+        latency_ms=0.02,
         data=str(tmp_path / "quarters.npz"),
         resolution=32,
         preset="tiny",
