@@ -77,8 +77,8 @@ def by_cost(
     keys = [(latency, arch.params, arch.digest) for latency, arch in zip(latencies, archs, strict=True)]
     order = sorted(range(len(keys)), key=lambda index: keys[index])
     return Candidates(
-        tuple(archs[i] for i in order), np.asarray(latencies, np.float64)[order], np.asarray(correct, np.float64)[order],
-        images, kind, None if hits is None else hits[order],
+        tuple(archs[i] for i in order), np.asarray(latencies, np.float64)[order],
+        np.asarray(correct, np.float64)[order], images, kind, None if hits is None else hits[order],
     )  # fmt: skip
 
 
