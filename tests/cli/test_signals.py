@@ -20,7 +20,8 @@ SLACK_S = 4.0  # on top of it, for machines that run other tests too
 STAND_IN = """
 import signal, sys, time
 from pathlib import Path
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup ignore it, and so would their processes
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup or in the background of a shell, tests ignore these,
+signal.signal(signal.SIGINT, signal.default_int_handler)  # and so would their processes
 import nas.cli as cli
 from nas.cli.folders import resumable
 from nas.progress.stop import raise_if_stopped
