@@ -1,6 +1,6 @@
 """What is shown of long work while it goes on: one bar over all of a command, with the time that it still takes.
 
-A `Status` is what is known at one moment: on a terminal drawn four times a second, elsewhere printed now and then. A
+A `Status` is what is known at one moment: on a terminal shown four times a second, elsewhere printed now and then. A
 hidden file of the run folder keeps it too, from which `nas watch` shows it in another terminal.
 """
 
@@ -71,7 +71,7 @@ class Status:
         return f"{self.place()}: " + ", ".join(filter(None, (self.state, self.times())))
 
 
-def drawn(status: Status, width: int, now_s: float, *, ascii_only: bool = False) -> Text:
+def status_text(status: Status, width: int, now_s: float, *, ascii_only: bool = False) -> Text:
     """Return a status as two lines of a terminal: a bar over all of the work, and how the work stands."""
     frames = ASCII_FRAMES if ascii_only else FRAMES
     frame = frames[int(now_s * FRAMES_PER_S) % len(frames)] if status.compiling_s is not None else " "
@@ -133,7 +133,7 @@ class LiveReporter:
         self._written_s = -SECONDS_BETWEEN_FILES
         self._live: Live | None = None
         if self._console.is_terminal:
-            self._live = Live(console=self._console, get_renderable=self._drawn, transient=True)
+            self._live = Live(console=self._console, get_renderable=self._live_text, transient=True)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -216,10 +216,10 @@ class LiveReporter:
         compiling = now_s - self._timing.at_s if self._timing.compiling else None
         return replace(self._status, elapsed_s=now_s - self._began_s, left_s=left, compiling_s=compiling)
 
-    def _drawn(self) -> Text:
+    def _live_text(self) -> Text:
         now = self._clock()
         status, plain = self.status(now), not self._console.encoding.lower().startswith("utf")
-        return drawn(status, self._console.width, now, ascii_only=plain) if status.stage else Text("")
+        return status_text(status, self._console.width, now, ascii_only=plain) if status.stage else Text("")
 
     def _print(self, stage: str, now_s: float, *, last: bool) -> None:
         """Print a line where the output is no terminal: of a new stage, of its last step, and now and then."""

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidInput
-from nas.files import dump_json, read_json, write_whole
+from nas.files import dump_json, write_whole
+from nas.records.typed import read_versioned, typed
 
 SCHEMA, VERSION = "nas.picks", 1
 FILE = "picks.json"
@@ -84,12 +85,10 @@ def load_picks(run: Path) -> Picks | None:
     path = run / FILE
     if not path.exists():
         return None
-    data = read_json(path)
     try:
-        if (data.pop("schema"), data.pop("version")) != (SCHEMA, VERSION):
-            raise KeyError("schema")
+        data = read_versioned(path, SCHEMA, VERSION)
         data.pop("expected_top1")
-        found = [Pick(**{**one, "roles": tuple(one["roles"])}) for one in data.pop("picks")]
-        return Picks(**data, picks=tuple(found))
+        found = [typed(Pick, {**one, "roles": tuple(map(str, one["roles"]))}) for one in data["picks"]]
+        return typed(Picks, {**data, "picks": tuple(found)})
     except (AttributeError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} does not hold the picks of a search ({error}); run the search again") from error

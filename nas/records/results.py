@@ -38,7 +38,7 @@ class AccuracyKind:
     data_digest: str  # SHA-256 of its arrays
     resolution: int  # px of the images that the network saw
     width: float  # of the proxy; 1 for the target network itself
-    how: str  # how it was obtained: `SUPERNET`, `TRAINED_ALONE` or `trained_for(epochs)`
+    how: str  # how it was obtained: `SUPERNET`, `TRAINED_ALONE`, `trained_for` or `trained_for_steps`
 
     def stored_label(self) -> str:
         """Return the kind as text for the column accuracy_kind of CSV files, which keep the wording of release 0.1."""
@@ -85,11 +85,18 @@ def trained_for(epochs: int) -> str:
     return f"trained alone for {epochs} epochs, held-out pictures"
 
 
+def trained_for_steps(steps: int) -> str:
+    """Return the `AccuracyKind.how` of a network trained alone for `steps` steps, on validation images."""
+    return f"trained alone for {steps} steps, held-out pictures"
+
+
 def accuracy_from(data: Any) -> Accuracy:
     """Return the accuracy in the JSON form `data`; `TypeError` or `KeyError` where it is none."""
     values = {name: data[FILE_KEYS.get(name, name)] for name in ("top1", "standard_error", "images")}
     if set(data) != {FILE_KEYS.get(f.name, f.name) for f in fields(Accuracy)}:
         raise TypeError(f"its fields are {', '.join(sorted(data))}")
+    if not 0 <= values["top1"] <= 1 or not 0 <= values["standard_error"] <= 1 or values["images"] < 1:
+        raise TypeError(f"top-1 {values['top1']} ± {values['standard_error']} of {values['images']} images")
     return Accuracy(**values, kind=AccuracyKind(**data["kind"]))
 
 

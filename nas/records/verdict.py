@@ -1,17 +1,18 @@
 """The file verdict.json of a run: whether the network found is better than a baseline, both trained alone."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidInput
-from nas.files import dump_json, read_json, write_whole
+from nas.files import dump_json, write_whole
 from nas.records.results import Accuracy, accuracy_from
+from nas.records.typed import read_versioned, typed
 
 SCHEMA, VERSION = "nas.verdict", 1
 FILE = "verdict.json"
 EQUAL = 0.02  # relative difference up to which two latencies count as equal
-CLEAR = 2.0  # standard errors from which a difference is told
+CLEAR = 2.0  # standard errors from which a difference is resolved
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Verdict:
     difference_error: float  # one standard error of it, on the same images
 
     @property
-    def told(self) -> bool:
+    def is_resolved(self) -> bool:
         """Whether the difference is clear of the noise of the images."""
         return abs(self.difference) > CLEAR * self.difference_error
 
@@ -55,7 +56,7 @@ class Verdict:
         if self.found.digest == self.baseline.digest:
             return f"the network found is {name} itself"
         points = f"{100 * abs(self.difference):.1f} ± {100 * self.difference_error:.1f} points"
-        if not self.told:
+        if not self.is_resolved:
             signed = f"{100 * self.difference:+.1f} ± {100 * self.difference_error:.1f} points"
             return f"cannot tell whether it is better than {name} at {where}: {signed}"
         return f"{'better' if self.difference > 0 else 'worse'} than {name} at {where} by {points}"
@@ -92,15 +93,12 @@ def load_verdict(run: Path) -> Verdict | None:
     path = run / FILE
     if not path.exists():
         return None
-    data = read_json(path)
     try:
-        if (data["schema"], data["version"]) != (SCHEMA, VERSION):
-            raise KeyError("schema")
-        both = [
-            Trained(**data[name] | {"accuracy": accuracy_from(data[name]["accuracy"])})
+        data = read_versioned(path, SCHEMA, VERSION)
+        both = {
+            name: typed(Trained, data[name] | {"accuracy": accuracy_from(data[name]["accuracy"])})
             for name in ("found", "baseline")
-        ]
-        rest = {name: data[name] for name in ("latency_unit", "steps", "seed", "difference", "difference_error")}
-        return Verdict(both[0], both[1], **rest)
+        }
+        return typed(Verdict, {field.name: data[field.name] for field in fields(Verdict)} | both)
     except (KeyError, TypeError) as error:
         raise InvalidInput(f"{path} does not hold the verdict of a search ({error}); run the search again") from error

@@ -91,7 +91,7 @@ def outcome_of(verdict: Verdict | None) -> Outcome:
     """Return what a verdict comes to: "unclear" where the difference is not clear of the noise, "none" without one."""
     if verdict is None:
         return "none"
-    if not verdict.told or verdict.found.digest == verdict.baseline.digest:
+    if not verdict.is_resolved or verdict.found.digest == verdict.baseline.digest:
         return "unclear"
     return "better" if verdict.difference > 0 else "worse"
 

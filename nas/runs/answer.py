@@ -119,7 +119,7 @@ def chance_note(top1: float, images: int, labels: NDArray[np.integer], num_class
     if not at_chance(top1, standard_error(top1, images), max(majority, 1 / num_classes)):
         return None
     return (
-        f"at chance level: {top1:.1%} of {images:,} held-out pictures cannot be told from the {majority:.1%} that "
+        f"at chance level: {top1:.1%} of {images:,} validation images cannot be told from the {majority:.1%} that "
         f"always answering the most frequent of {num_classes} classes gets: nothing was learnt that these show; use a "
         "longer preset or more images"
     )

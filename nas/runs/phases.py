@@ -1,4 +1,4 @@
-"""The phases of a search with what each is expected to take, from which the time left is told.
+"""The phases of a search with what each is expected to take, from which the time left is estimated.
 
 Expectations are seconds on 2 CPU cores, of the preset `quick` with its proxies (16 px, width 0.25) for an Edge TPU. On
 another machine all are longer or shorter alike, and what a run observes replaces them (nas/progress/time_left.py).

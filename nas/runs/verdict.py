@@ -9,6 +9,7 @@ from nas.arch import ArchSpec
 from nas.data import at_resolution
 from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.time_left import Schedule
+from nas.records.results import trained_for_steps
 from nas.records.verdict import EQUAL, Trained, Verdict, load_verdict, save_verdict
 from nas.runs.phases import VERDICT, verdict_phase
 from nas.runs.plan import CHANNELS, SearchPlan
@@ -16,7 +17,7 @@ from nas.runs.result_builder import as_accuracy
 from nas.runs.settings import NO_BASELINE
 from nas.search.selection import paired_difference
 from nas.space.scaling import scale_down, scale_width, with_input
-from nas.training.loop import TrainingConfig
+from nas.training.loop import PASSES, TrainingConfig
 from nas.training.side_by_side import Comparison, train_side_by_side
 from nas.training.trial import validation_view
 from nas.zoo import reference
@@ -24,7 +25,6 @@ from nas.zoo import reference
 BATCH = 64
 EPOCHS = 8  # at most: a search on small images is to stay within minutes
 WIDTHS = np.arange(0.2, 3.0001, 0.02)  # multipliers with which a baseline is brought to a latency
-PASSES = 3  # of MACs per image and step: forward, and twice as much backward
 
 
 def wants_verdict(plan: SearchPlan) -> bool:
@@ -80,8 +80,7 @@ def make_verdict(plan: SearchPlan, found: ArchSpec, out: Path, reporter: Progres
     hits = train_side_by_side(proxies, comparison)
     reporter.progress(Progress(VERDICT, 2 * steps, 2 * steps))
     difference, error = paired_difference(*hits)
-    how = f"trained alone for {steps} steps, held-out pictures"
-    accuracies = [as_accuracy(plan, int(one.sum()), len(one), how) for one in hits]
+    accuracies = [as_accuracy(plan, int(one.sum()), len(one), trained_for_steps(steps)) for one in hits]
     verdict = Verdict(
         Trained("found", found.digest, latency, accuracies[0]),
         Trained(name, baseline.digest, plan.model.predict_ms(baseline), accuracies[1]),

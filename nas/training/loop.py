@@ -60,7 +60,8 @@ DISPATCH_S = 5.0  # seconds of work that a dispatch should take
 CHECKPOINT_S = 45.0  # seconds between checkpoints; with the longest dispatch after it, a kill loses less than a minute
 MAX_DISPATCH_STEPS = 512  # the most steps per dispatch
 TRAIN, TEST = "train", "test"  # stages of a training
-MACS_PER_S, PASSES = 16e9, 3  # of 2 CPU cores; forward and twice as much backward: what a step is expected to take
+MACS_PER_S = 16e9  # that 2 CPU cores are expected to do
+PASSES = 3  # in MACs of an image, what a training step takes: forward, and twice as much backward
 STEP_S = 0.003  # of a step of the smallest networks
 COMPILE_S, TEST_COMPILE_S = 15.0, 8.0  # expected of the training step, and of the programs of the test
 OnTiming = Callable[[TimingEvent], object]
@@ -243,7 +244,7 @@ class TrainingPlan:
         return rows
 
 
-class Feed:
+class BatchLoader:
     """The images of the steps of a training, one dispatch after the other."""
 
     def __init__(self, plan: TrainingPlan) -> None:
@@ -292,22 +293,27 @@ class Feed:
 
 
 def expected_s(arch: ArchSpec, dataset: Dataset, config: TrainingConfig) -> float:
-    """Return how long a training is expected to take on 2 CPU cores, in seconds: by its MACs alone."""
+    """Return how long a training is expected to take on 2 CPU cores, in seconds."""
     steps = config.epochs * (len(dataset.y_train) // config.batch_size)
-    images = PASSES * config.batch_size * steps + STATISTICS_IMAGES + len(dataset.y_test)
-    return COMPILE_S + TEST_COMPILE_S + images * arch.macs / MACS_PER_S
+    phases = _phases(arch, steps, config.batch_size, (len(dataset.y_train), len(dataset.y_test)))
+    return sum(phase.compile_s + phase.steps * phase.step_s for phase in phases)
 
 
 def training_phases(plan: TrainingPlan) -> tuple[Phase, ...]:
-    """Return the phases of a training: its steps, and the statistics and the test at its end.
+    """Return the phases of a training: its steps, and the statistics and the test at its end."""
+    return _phases(plan.arch, plan.steps, plan.config.batch_size, (len(plan.data.y_train), len(plan.data.y_test)))
 
-    Expected of 2 CPU cores; the time of a step is proportional to the network's MACs.
+
+def _phases(arch: ArchSpec, steps: int, batch_size: int, images: tuple[int, int]) -> tuple[Phase, ...]:
+    """Return the phases of `steps` steps on `images`, (training, test), as expected of 2 CPU cores.
+
+    The time of a step is proportional to the network's MACs.
     """
-    image_s = plan.arch.macs / MACS_PER_S
-    images = min(STATISTICS_IMAGES, len(plan.data.x_train)) + len(plan.data.x_test)
+    image_s, train, test = arch.macs / MACS_PER_S, *images
+    at_end = min(STATISTICS_IMAGES, train) + test
     return (
-        Phase(TRAIN, plan.steps, STEP_S + PASSES * image_s * plan.config.batch_size, COMPILE_S),
-        Phase(TEST, 1, TEST_COMPILE_S + images * image_s, serial=True),
+        Phase(TRAIN, steps, STEP_S + PASSES * image_s * batch_size, COMPILE_S),
+        Phase(TEST, 1, TEST_COMPILE_S + at_end * image_s, serial=True),
     )
 
 
@@ -324,7 +330,7 @@ def fit(
     """
     step_config, steps = plan.step_config, plan.steps
     state = init_state(step_config, params)
-    with closing(Checkpoints(folder)) as checkpoints, closing(Feed(plan)) as feed:
+    with closing(Checkpoints(folder)) as checkpoints, closing(BatchLoader(plan)) as loader:
         done, state = checkpoints.latest(state) or (0, state)
         saved, saved_at = done, time.monotonic()
         # The first dispatch, of one step, also compiles, so its time says nothing about the speed; the second has two
@@ -335,7 +341,7 @@ def fit(
             while done < steps:
                 raise_if_stopped()
                 started, count = time.monotonic(), min(count, steps - done)
-                images, rows, count = feed.dispatch(done, count)
+                images, rows, count = loader.dispatch(done, count)
                 state, totals = run_steps(step_config, state, rows, count, plan.config.seed, images)
                 loss, correct = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count

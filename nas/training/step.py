@@ -82,8 +82,8 @@ class StreamedSplit:
     def parts(self, rows: NDArray[np.int32]) -> Iterator[tuple[ImageSplit, Array]]:
         """Yield the images of some of the batches `rows` [S, B] at a time, with their rows among these images."""
         step = batches_per_part(self.x, rows.shape[1])
-        wanted = [rows[start : start + step] for start in range(0, len(rows), step)]
-        for split, part in zip(prefetched(self.part, wanted), wanted, strict=True):
+        pieces = [rows[start : start + step] for start in range(0, len(rows), step)]
+        for split, part in zip(prefetched(self.part, pieces), pieces, strict=True):
             yield split, jnp.arange(part.size, dtype=jnp.int32).reshape(part.shape)
 
 

@@ -23,7 +23,14 @@ from nas.records.journal import Journal
 from nas.records.locks import locked
 from nas.records.signatures import save_signature
 from nas.training.checkpoints import Checkpoints
-from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, Feed, TrainingConfig, TrainingPlan, initial_params
+from nas.training.loop import (
+    CHECKPOINT_S,
+    MAX_DISPATCH_STEPS,
+    BatchLoader,
+    TrainingConfig,
+    TrainingPlan,
+    initial_params,
+)
 from nas.training.step import TrainState, estimate_statistics, image_splits, init_state, run_steps, top1_accuracy
 
 ORPHAN_S = 60.0  # how long to wait for a folder: a worker may outlive a driver that was killed, by a little
@@ -92,11 +99,11 @@ def _continue(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> No
     def weights_of(state: TrainState) -> Weights:
         return estimate_statistics(arch, state.average | statistics, plan.split, config.batch_size)
 
-    with closing(Checkpoints(folder / "checkpoints")) as checkpoints, closing(Feed(plan)) as feed:
+    with closing(Checkpoints(folder / "checkpoints")) as checkpoints, closing(BatchLoader(plan)) as loader:
         done, state = checkpoints.latest(state) or (0, state)
         saved = time.monotonic()
         for epoch in range(done // plan.per_epoch + 1, until + 1):
-            state = _epoch(plan, feed, state, epoch)
+            state = _epoch(plan, loader, state, epoch)
             if epoch > len(curve.known):
                 curve.add(epoch, top1_accuracy(arch, weights_of(state), val_split))
             if epoch == until or time.monotonic() - saved > CHECKPOINT_S:
@@ -109,12 +116,12 @@ def _continue(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> No
     jax.clear_caches()  # every network has compiled programs of its own
 
 
-def _epoch(plan: TrainingPlan, feed: Feed, state: TrainState, epoch: int) -> TrainState:
+def _epoch(plan: TrainingPlan, loader: BatchLoader, state: TrainState, epoch: int) -> TrainState:
     """Return the state after the steps of one epoch, counted from 1."""
     done, last = (epoch - 1) * plan.per_epoch, epoch * plan.per_epoch
     while done < last:
         raise_if_stopped()
-        images, rows, count = feed.dispatch(done, min(MAX_DISPATCH_STEPS, last - done))
+        images, rows, count = loader.dispatch(done, min(MAX_DISPATCH_STEPS, last - done))
         state, (loss, _) = run_steps(plan.step_config, state, rows, count, plan.config.seed, images)
         done += count
         if not bool(jnp.isfinite(loss)):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.cli.live import STATUS_FILE, LiveReporter, Status, drawn, read_status, write_status
+from nas.cli.live import STATUS_FILE, LiveReporter, Status, read_status, status_text, write_status
 from nas.files import remove_temporaries
 from nas.progress import Progress, SilentReporter, report_timing
 from nas.progress.time_left import Begun, Compiled, Phase, Schedule
@@ -70,10 +70,10 @@ def test_lines_where_there_is_no_terminal_say_steps_elapsed_and_left_and_the_bes
 def test_what_a_terminal_shows_fits_it(width: int, ascii_only: bool) -> None:
     status = Status("pixel8-edgetpu/coarse", 120, 1000, "loss 1.234, " * 9, 3725.0, 7200.0)
     for one in (status, Status("fine", 0, 240, "", 60.0, 120.0, compiling_s=12.3)):
-        lines = drawn(one, width, 0.3, ascii_only=ascii_only).plain.split("\n")
+        lines = status_text(one, width, 0.3, ascii_only=ascii_only).plain.split("\n")
         assert all(len(line) <= width for line in lines)
         assert not ascii_only or all(map(str.isascii, lines))
-    shown = drawn(Status("fine", 0, 240, "", 60.0, 120.0, compiling_s=12.3), 80, 0.3, ascii_only=True).plain
+    shown = status_text(Status("fine", 0, 240, "", 60.0, 120.0, compiling_s=12.3), 80, 0.3, ascii_only=True).plain
     assert shown == "- ########................ 1:00 elapsed, 2:00 left  compiling fine, 12 s"
 
 
