@@ -50,6 +50,7 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 // ---------------------------------------------------------------------------------------------------------- tooltip
 
 const tip = document.getElementById("tip");
+let showAgain = null; // shows the tooltip where its focused element is now
 
 // Shows the tooltip beside a point of the window, a line per text, the first one bold.
 function showTip(x, y, texts) {
@@ -64,17 +65,29 @@ function showTip(x, y, texts) {
 
 function hideTip() {
   tip.hidden = true;
+  showAgain = null;
+}
+
+// Shows the tooltip of an element that has the focus; it moves along where focus or the user scrolls the page.
+function showFocused(node, across, texts) {
+  showAgain = () => {
+    const box = node.getBoundingClientRect();
+    const outside = box.bottom < 0 || box.top > window.innerHeight;
+    if (outside) tip.hidden = true;
+    else showTip(across(box), box.bottom - 8, texts);
+  };
+  showAgain();
 }
 
 // Gives an element a tooltip, by mouse and by focus.
 function addTooltip(node, texts) {
-  const show = () => {
+  const middle = (box) => box.left + box.width / 2 - 14;
+  node.addEventListener("pointerenter", () => {
     const box = node.getBoundingClientRect();
-    showTip(box.left + box.width / 2 - 14, box.bottom - 8, texts);
-  };
-  node.addEventListener("pointerenter", show);
+    showTip(middle(box), box.bottom - 8, texts);
+  });
   node.addEventListener("pointerleave", hideTip);
-  node.addEventListener("focus", show);
+  node.addEventListener("focus", () => showFocused(node, middle, texts));
   node.addEventListener("blur", hideTip);
   return node;
 }
@@ -82,7 +95,7 @@ function addTooltip(node, texts) {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") hideTip();
 });
-document.addEventListener("scroll", hideTip, { passive: true });
+document.addEventListener("scroll", () => (showAgain ?? hideTip)(), { passive: true });
 
 // ------------------------------------------------------------------------------------------------------------ state
 

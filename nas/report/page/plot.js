@@ -95,8 +95,7 @@ function interactive(svg, points) {
     point.node.classList.add("point");
     point.node.addEventListener("focus", () => {
       for (const other of ordered) other.node.setAttribute("tabindex", other === point ? 0 : -1);
-      const box = point.node.getBoundingClientRect();
-      showTip(box.right, box.bottom - 8, point.tooltip);
+      showFocused(point.node, (box) => box.right, point.tooltip);
     });
     point.node.addEventListener("blur", hideTip);
   });
