@@ -91,7 +91,7 @@ from nas.records.results import Result
 from nas.runs.joint_search import resume, search
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
-from nas.search.constraints.repair import repair
+from nas.search.constraints.sampling import random_satisfying
 from nas.space.scaling import scale_down
 from nas.supernet import joint
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
@@ -114,17 +114,7 @@ def found(settings: SearchConfig, seeds: list[int], out: Path) -> list[Result]:
 
 def random_genotypes(plan: SearchPlan, count: int, seed: int) -> list[Genotype]:
     """Return distinct canonical genotypes of the whole space within 1 % of the latency budget."""
-    rng, constraints = np.random.default_rng([seed, 99]), plan.constraints(plan.space)
-    flat = np.zeros((len(plan.space.decisions), max(len(d.options) for d in plan.space.decisions)))
-    sampled: list[Genotype] = []
-    while len(sampled) < count:
-        scores = flat + 1e-3 * rng.standard_normal(flat.shape)  # breaks ties between equally near moves at random
-        satisfied = repair(plan.space, plan.space.sample(rng, 1)[0], scores, constraints)
-        if satisfied is not None:
-            genotype = tuple(int(g) for g in plan.space.canonical(np.array([satisfied]))[0])
-            if genotype not in sampled and constraints.violation(np.array([genotype]))[0] == 0:
-                sampled.append(genotype)
-    return sampled
+    return random_satisfying(plan.space, plan.constraints(plan.space), count, np.random.default_rng([seed, 99]))
 
 
 def train_proxies(
