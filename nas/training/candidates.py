@@ -52,9 +52,10 @@ class CandidateTrainings:
     config: TrainingConfig
     folder: Path
 
-    def of(self, digest: str) -> Path:
-        """Return the folder of one trial."""
-        return self.folder / "trials" / digest[:12]
+    def of(self, digest: str, seed: int | None = None) -> Path:
+        """Return the folder of one trial; `seed` is that of the training where it differs from the search's."""
+        other = "" if seed in (None, self.config.seed) else f"-s{seed}"
+        return self.folder / "trials" / f"{digest[:12]}{other}"
 
 
 @dataclass(frozen=True)
