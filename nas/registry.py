@@ -49,6 +49,10 @@ ALGORITHMS = {  # SearchAlgorithm called with a Proposer, or a nas.search.strate
     "gaussian-process": "nas.search.algorithms.gaussian_process:GaussianProcess",
     "hybrid": "nas.search.algorithms.hybrid:Hybrid",
 }
+ACCURACY_MODELS = {  # nas.search.accuracy.model.AccuracyModel, or a scikit-learn regressor
+    "ridge": "nas.search.accuracy.model:RIDGE",
+    "random": "nas.search.accuracy.model:RANDOM",
+}
 EXPORTERS = {  # function (arch, path, *, weights, provenance, signature) -> lines to print; see FILE_OPTIONS
     "json": "nas.export.json_file:export",
     "flax": "nas.export.flax.folder:export",

@@ -1,0 +1,1 @@
+"""Accuracy models: what predicts, from a few trained networks, which others are worth training."""
