@@ -8,7 +8,8 @@ must lie on storage that all of them share.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -41,6 +42,7 @@ from nas.training.candidates import (
     run_halving,
 )
 from nas.training.streaming import is_streamed
+from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee
 from nas.training.trial import known_curve, train_until
 
 LOST_WORKERS = 3  # how often a trial may lose its worker and go on
@@ -218,6 +220,57 @@ def on_workers(
     """Yield the function that trains the candidates of a rung on workers, here or on the cluster at `address`."""
     with _runner(trials, on_epoch, workers, address) as runner:
         yield runner.rung()
+
+
+@contextmanager
+def trainees_on_workers(
+    trials: CandidateTrainings, on_epoch: OnTraineeEpoch, *, workers: int, address: str | None = None
+) -> Iterator[TrainAll]:
+    """Yield the function that trains networks, each with its seed and length, on workers here or at `address`."""
+    images = trials.data.x_train
+    sent = 0 if is_streamed(images) else images.nbytes
+    with Cluster(workers, address=address, payload_bytes=sent) as cluster:
+
+        def train(trainees: Sequence[Trainee]) -> Iterator[Trained]:
+            for seed, epochs in dict.fromkeys((one.seed, one.epochs) for one in trainees):
+                alike = [one for one in trainees if (one.seed, one.epochs) == (seed, epochs)]
+                yield from _train_alike(cluster, _OfSeed.of_all(trials, seed), alike, on_epoch)
+
+        yield train
+
+
+def _train_alike(
+    cluster: Cluster, trials: CandidateTrainings, trainees: Sequence[Trainee], on_epoch: OnTraineeEpoch
+) -> Iterator[Trained]:
+    """Train networks with one seed to one epoch on the workers of a cluster, and yield their results."""
+    by_digest = {one.digest: one for one in trainees}
+    curves: dict[str, dict[int, float]] = {digest: {} for digest in by_digest}
+
+    def note(digest: str, epoch: int, top1: float) -> None:
+        curves[digest][epoch] = top1
+        on_epoch(by_digest[digest], epoch, top1)
+
+    candidates = [Candidate(one.digest, one.arch, math.nan, "", math.nan) for one in trainees]
+    for result in TuneRunner(cluster, trials, note).rung()(candidates, trainees[0].epochs):
+        known = curves[result.digest]
+        curve = () if result.state == FAILED else tuple(known[epoch] for epoch in range(1, result.epochs + 1))
+        yield Trained(by_digest[result.digest], curve, result.error)
+
+
+@dataclass(frozen=True)
+class _OfSeed(CandidateTrainings):
+    """The trainings of one seed among those of several."""
+
+    whole: CandidateTrainings
+
+    @classmethod
+    def of_all(cls, trials: CandidateTrainings, seed: int) -> "_OfSeed":
+        """Return the trainings of `trials` with this seed."""
+        return cls(trials.data, replace(trials.config, seed=seed), trials.folder, trials)
+
+    def of(self, digest: str, seed: int | None = None) -> Path:
+        """Return the folder that the trainings of all seeds have for one of this seed."""
+        return self.whole.of(digest, self.config.seed if seed is None else seed)
 
 
 def run_trials(

@@ -89,10 +89,14 @@ def multi_target_phases(
 
 def _supernet(plan: SearchPlan) -> Phase:
     """Return the phase in which the supernet of the whole space is trained."""
+    return sandwich_phase(plan, sandwich_training(plan).steps)
 
+
+def sandwich_phase(plan: SearchPlan, steps: int) -> Phase:
+    """Return the phase of so many steps of the sandwich rule over the whole space."""
     step_s = SUPERNET_NETWORKS * plan.preset.batch * UPDATE_S["coarse"] * _scale(plan)
     compile_s = SUPERNET_COMPILE_S * (UNOPTIMISED if plan.preset.xla_options else 1.0)
-    return Phase(STAGE, sandwich_training(plan).steps, step_s, compile_s)
+    return Phase(STAGE, steps, step_s, compile_s)
 
 
 def _scale(plan: SearchPlan) -> float:

@@ -11,6 +11,7 @@ from nas.search.loop import OpenExecutor
 from nas.supernet.presets import load_preset
 from nas.training import candidates
 from nas.training.candidates import OpenTrainers
+from nas.training.trainees import OpenTrainees, one_by_one
 
 
 def open_executor(workers: int | None, address: str | None) -> OpenExecutor:
@@ -22,6 +23,17 @@ def open_executor(workers: int | None, address: str | None) -> OpenExecutor:
 
     check(workers or 1, address)
     return partial(RayExecutor, workers=workers or 1, address=address)
+
+
+def open_trainees(workers: int | None, address: str | None) -> OpenTrainees:
+    """Return what trains single networks: `workers` Ray processes here or on the cluster at `address`, or this one."""
+    if workers is None and address is None:
+        return one_by_one
+    from nas.distributed.cluster import check
+    from nas.distributed.trials import trainees_on_workers
+
+    check(workers or 1, address)
+    return partial(trainees_on_workers, workers=workers or 1, address=address)
 
 
 def open_trainers(workers: int | None, address: str | None, preset: str, finalists: int | None) -> OpenTrainers:

@@ -92,7 +92,7 @@ def test_show_prints_what_was_found(run: str, words: tuple[str, ...], out: Run) 
         ("killed-coarse", "has not finished; go on with: nas resume "),
         ("many-killed-searching", "has not finished; go on with: nas resume "),
         ("trained-killed", "has not finished; the command that began it goes on"),
-        ("", "is no folder of a run, a training, finalists or a comparison"),
+        ("", "is no folder of a run, a training, finalists, a ranking or a comparison"),
         ("nothing-here", "there is no folder"),
     ],
 )

@@ -33,6 +33,7 @@ from nas.training.candidates import (
 )
 from nas.training.loop import TrainingConfig
 from nas.training.optimizers import AdamW
+from nas.training.trainees import Trainee
 from nas.training.trial import train_until, validation_view
 from tests.support.tiny import images
 
@@ -252,3 +253,19 @@ def test_trials_go_on_after_the_driver_was_killed(root: Path, by_workers: Halved
     assert 0 < before < sum(map(len, files(folder).values()))
     assert run_trials(FINALISTS, trials_in(tmp_path), workers=1, rungs=(2, 4)) == rows
     assert files(tmp_path) == files(folder)
+
+
+def test_workers_train_a_network_with_each_seed(by_workers: Halved, tmp_path: Path) -> None:
+    from nas.distributed.trials import trainees_on_workers
+
+    one = FINALISTS[0]
+    seen: dict[Trainee, tuple[float, ...]] = {}
+    trainees = [Trainee(one.digest, one.arch, seed, 1) for seed in (0, 4)]
+    trials = trials_in(tmp_path)
+    with trainees_on_workers(trials, lambda one, epoch, top1: seen.update({one: (top1,)}), workers=1) as train:
+        found = {each.trainee: each.curve for each in train(trainees)}
+    assert found == seen
+    assert set(found) == set(trainees)
+    assert len(files(tmp_path)) == 2  # a curve per seed
+    known = (by_workers[1] / "trials" / one.digest[:12] / "curve.jsonl").read_bytes()
+    assert (trials.of(one.digest, 0) / "curve.jsonl").read_bytes() == known.splitlines(keepends=True)[0]

@@ -17,6 +17,7 @@ COMMANDS = {
     "search": Command("search", "find a network for a device"),
     "resume": Command("search", "go on with an interrupted search"),
     "finalists": Command("search", "train the best of a search alone, the weak ones stopped early"),
+    "rank": Command("search", "what ranks networks on your images: some trained alone, predictors compared"),
     "spaces": Command("search", "list the search spaces with their sizes"),
     "runs": Command("runs", "list the runs below a folder with their states"),
     "watch": Command("runs", "show a run of another terminal as it goes, until it ends"),

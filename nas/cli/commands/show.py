@@ -1,4 +1,4 @@
-"""nas show: what a finished run, training, re-training of candidates or comparison found."""
+"""nas show: what a finished run, training, re-training of candidates, ranking or comparison found."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,7 @@ from nas.cli.folders import is_multi_target
 from nas.cli.found import show_multi_target, show_result, show_training
 from nas.cli.output import print_json
 from nas.cli.tables.finalists import finalists_table, read_finalists
+from nas.cli.tables.ranking import show_ranking
 from nas.compare.compare import Comparison
 from nas.compare.table import tables
 from nas.errors import InvalidInput
@@ -32,7 +33,9 @@ def run(args: argparse.Namespace) -> None:
         if (folder / mark).exists():
             show(args, folder)
             return
-    raise InvalidInput(f"{folder} is no folder of a run, a training, finalists or a comparison; see: nas runs {folder}")
+    raise InvalidInput(
+        f"{folder} is no folder of a run, a training, finalists, a ranking or a comparison; see: nas runs {folder}"
+    )
 
 
 def _search(args: argparse.Namespace, run: Path) -> None:
@@ -97,10 +100,17 @@ def _frame(rows: Any, *columns: str) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(numbers, float))
 
 
+def _ranking(args: argparse.Namespace, folder: Path) -> None:
+    if not (folder / "rank.json").exists():
+        raise InvalidInput(f"the ranking in {folder} has not finished; the command that began it goes on")
+    show_ranking(args, folder)
+
+
 KINDS = {  # file that a folder has -> what prints it
     "experiment.json": _search,
     "settings.json": _training,
     "train.json": _training,
     "finalists.json": _finalists,
+    "ranking.json": _ranking,
     "comparison.json": _comparison,
 }

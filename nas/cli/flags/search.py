@@ -45,19 +45,9 @@ OF_WEIGHTS = (
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, group by group."""
     _add_subject(parser.add_argument_group("what to search for"))
-    _add_constraints(parser.add_argument_group("constraints"))
-    data = parser.add_argument_group("data")
-    add_data(data, default="digits")
-    add_preparation(data, default="")
+    add_constraints(parser.add_argument_group("constraints"))
+    add_images(parser.add_argument_group("data"))
     parser.set_defaults(data="digits")
-    data.add_argument(
-        "--resolution", type=count, default=IMAGENET_PX, metavar="N",
-        help=f"input of the target network in px (default: {IMAGENET_PX})",
-    )  # fmt: skip
-    data.add_argument(
-        "--drop-strides", action="store_true",
-        help="early strides 1 in target networks below 97 px, for a last feature map of 4x4",
-    )  # fmt: skip
     _add_budget(parser.add_argument_group("algorithm and budget"))
     add_search_workers(parser.add_argument_group("where it runs"))
     output = parser.add_argument_group("output")
@@ -84,7 +74,8 @@ def _add_subject(flags: Container) -> None:
     )
 
 
-def _add_constraints(flags: Container) -> None:
+def add_constraints(flags: Container) -> None:
+    """Add the flags of the latency budget and of the hard bounds on other costs."""
     budget = flags.add_mutually_exclusive_group()
     budget.add_argument(
         "--latency", "--latency-ms", dest="latency_ms", type=milliseconds_each, metavar="X",
@@ -111,6 +102,20 @@ def _add_constraints(flags: Container) -> None:
     flags.add_argument(
         "--bound", action="append", default=[], metavar="FILE.forest.json:MAX",
         help="hard bound on what a forest predicts, kept by checked repair; may be repeated",
+    )  # fmt: skip
+
+
+def add_images(flags: Container) -> None:
+    """Add the flags of the images, and of the input of target networks."""
+    add_data(flags, default="digits")
+    add_preparation(flags, default="")
+    flags.add_argument(
+        "--resolution", type=count, default=IMAGENET_PX, metavar="N",
+        help=f"input of the target network in px (default: {IMAGENET_PX})",
+    )  # fmt: skip
+    flags.add_argument(
+        "--drop-strides", action="store_true",
+        help="early strides 1 in target networks below 97 px, for a last feature map of 4x4",
     )  # fmt: skip
 
 
