@@ -33,7 +33,7 @@ from nas.runs.data_of_run import load_data_of_run
 from nas.runs.phases import sandwich_phase
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
-from nas.search.accuracy.features import joined, one_hot, static_features
+from nas.search.accuracy.features import FeatureTables, joined, one_hot, static_features
 from nas.search.accuracy.ranking import RankingEvidence, evidence_of
 from nas.search.constraints.sampling import random_satisfying
 from nas.space.cost_table import compile_table
@@ -238,10 +238,15 @@ def ranking_table(ranking: Ranking, genotypes: Sequence[Genotype], trained: Sequ
     return described(plan, np.array(genotypes, np.int32), curves[:, :, -1], curves)
 
 
+def static_of(plan: SearchPlan) -> FeatureTables:
+    """Return the static features of a plan's networks and their proxies."""
+    return static_features(plan.space, plan.proxy(plan.space))
+
+
 def described(plan: SearchPlan, genotypes: Genotypes, accuracy: Floats, curves: Floats | None) -> RankingTable:
     """Return the table of genotypes [N, D] of a plan's space with these accuracies: with latencies and features."""
     digests = tuple(plan.space.decode(genotype).digest for genotype in genotypes.tolist())
-    features = static_features(plan.space, plan.proxy(plan.space))
+    features = static_of(plan)
     columns = dict(zip(features.names, features(genotypes).T, strict=True))
     cost = compile_table(plan.space, plan.model).score(genotypes)
     return RankingTable(digests, genotypes, cost, accuracy, columns, curves)
@@ -254,7 +259,7 @@ def _predictors(table: RankingTable) -> dict[str, Floats]:
 
 def model_features(plan: SearchPlan, genotypes: Genotypes) -> Floats:
     """Return what the accuracy model sees of genotypes [N, D]: static features, and decisions where N is large."""
-    tables = static_features(plan.space, plan.proxy(plan.space))
+    tables = static_of(plan)
     if len(genotypes) >= WITH_DECISIONS:
         tables = joined([tables, one_hot(plan.space.decisions)])
     return tables(genotypes)
