@@ -39,6 +39,8 @@ class ArmVerdict:
     def __str__(self) -> str:
         words = "resolved" if self.resolved else "not resolved"
         each = f"{self.counts[0]}" if self.counts[0] == self.counts[1] else f"{self.counts[0]} and {self.counts[1]}"
+        if np.isinf(self.low):
+            return f"{words}: {100 * self.difference:+.2f} points, {each} searches per arm are too few for an interval"
         interval = f"[{100 * self.low:+.2f}, {100 * self.high:+.2f}]"
         return f"{words}: {100 * self.difference:+.2f} points {interval}, p = {self.p:.3f}, {each} searches per arm"
 

@@ -231,14 +231,23 @@ def missing(study: Study, found: Sequence[Found]) -> list[tuple[Found, int]]:
 
 
 def train_missing(study: Study, found: Sequence[Found], workers: int) -> None:
-    """Make the final trainings that are missing, `workers` at a time, and add a row for each."""
+    """Make the final trainings that are missing, `workers` at a time, and add a row for each.
+
+    Two arms that found one network share its trainings.
+    """
+    by_training: dict[tuple[str, int], list[Found]] = {}
+    for one, seed in missing(study, found):
+        by_training.setdefault((one.arch.digest, seed), []).append(one)
+
+    def rows(alike: Sequence[Found], seed: int) -> list[dict[str, Any]]:
+        return [train_again(study, one, seed) for one in alike]
+
     with ThreadPoolExecutor(workers) as pool:
-        for done in as_completed([pool.submit(train_again, study, *job) for job in missing(study, found)]):
-            row = done.result()
-            add_row(study.table, row)
-            print(
-                f"{row['arm']} s{row['search_seed']}, training {row['train_seed']}: {row['test_top1']:.4f}", flush=True
-            )
+        for done in as_completed([pool.submit(rows, alike, seed) for (_, seed), alike in by_training.items()]):
+            for row in done.result():
+                add_row(study.table, row)
+                name = f"{row['arm']} s{row['search_seed']}, training {row['train_seed']}"
+                print(f"{name}: {row['test_top1']:.4f}", flush=True)
 
 
 def searched(study: Study, seed: int, arm: str) -> set[str]:
@@ -377,11 +386,9 @@ def simulated(table: Any, plan: Any, times: int, candidates: int) -> dict[str, N
 def simulate(times: int, candidates: int) -> Iterator[str]:
     """Yield what the arms reach on the truth table."""
     from experiments.arm_verdict import bootstrap_interval
-    from experiments.truth_table import known_trainings, table_of
-    from nas.runs.plan import make_plan
-    from nas.runs.settings import SearchConfig
+    from experiments.truth_table import known_trainings, plan_without_images, table_of
 
-    plan = make_plan(SearchConfig(target="edgetpu", data="digits", preset="standard"))
+    plan = plan_without_images()
     table = table_of(plan, known_trainings())
     found = simulated(table, plan, times, candidates)
     truth = table.accuracy[:, :2].mean(1)

@@ -157,9 +157,14 @@ def evidence_in(plan: SearchPlan, table: RankingTable, **further: NDArray[np.flo
     return evidence_of(table.accuracy[:, :FEWEST_SEEDS], predictors, features, table.curves[:, 0, 0])
 
 
+def plan_without_images() -> SearchPlan:
+    """Return the plan of the table with other images: networks, latencies, proxies and features are the same."""
+    return make_plan(SearchConfig(target="edgetpu", data="digits", preset="standard"))
+
+
 def write_table() -> None:
     """Write the CSV of the trainings so far, and print what it says."""
-    plan = make_plan(SearchConfig(target="edgetpu", data="digits", preset="standard"))  # equal but for the images
+    plan = plan_without_images()
     table = table_of(plan, known_trainings())
     write_whole(TABLE, table.to_csv())
     evidence = evidence_in(plan, table)
