@@ -20,19 +20,23 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Standardiser:
-    """The centre and scale of features [F]; columns that do not vary or have gaps count nothing (scale infinite)."""
+    """The centre and scale of features [F]; a column that does not vary, or is mostly missing, has scale infinity."""
 
     centre: Floats
     scale: Floats
 
     @classmethod
     def of(cls, features: Floats, weights: Floats) -> "Standardiser":
-        """Return the weighted means and the deviations of the columns of features [N, F]."""
-        usable = np.isfinite(features).all(0) if len(features) else np.zeros(features.shape[1], bool)
-        values = np.where(usable, features, 0.0)
-        centre = weights @ values / weights.sum()
-        deviation = np.sqrt(weights @ np.square(values - centre) / weights.sum())
-        varies = usable & (deviation > CONSTANT * np.abs(values).max(0, initial=0))
+        """Return the weighted means and deviations of the columns of features [N, F], over the rows that have a value.
+
+        A column that fewer than half of the rows have counts nothing.
+        """
+        known = np.isfinite(features)
+        values, shares = np.where(known, features, 0.0), known * weights[:, None]
+        total = np.maximum(shares.sum(0), 1e-300)
+        centre = (shares * values).sum(0) / total
+        deviation = np.sqrt((shares * np.square(values - centre)).sum(0) / total)
+        varies = (2 * known.sum(0) >= len(features)) & (deviation > CONSTANT * np.abs(values).max(0, initial=0))
         return cls(centre, np.where(varies, deviation, np.inf))
 
     def __call__(self, features: Floats) -> Floats:

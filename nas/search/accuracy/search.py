@@ -8,6 +8,10 @@ Where the interval of the leave-one-out tau contains 0 the model has shown nothi
 the observed accuracies alone decide, so the search is random search with halving. All first trainings share one seed
 (common random numbers). `ask` and `tell` are pure functions of an immutable state; the next batch is decided when the
 last result of a batch is told, so results may come in any portions, in the order asked.
+
+The settings were chosen by replays (experiments/ranking_replay.py) on families of synthetic tables and on a public one,
+for a low mean regret and no family above random search: the interval at 50 % decides who chooses, the one at 80 %
+whether predictions count for the answer; a widely spread start lost where the best networks are of middling size.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,9 +34,11 @@ from nas.search.trials import first_new
 Floats = NDArray[np.float64]
 Features = Callable[[Genotypes], Floats]  # [N, D] -> [N, F]; NaN: not known
 Purpose = Literal["start", "model", "chance", "rung", "repeat"]
-ENOUGH_FOR_DECISIONS = 64  # labels from which on one-hot decisions are features too
+ENOUGH_FOR_DECISIONS = 12  # labels from which on the model may rest on one-hot decisions instead of the features
+ENOUGH_FOR_BOTH = 64  # labels from which on it may rest on both together
 POOL = 2048  # feasible genotypes among which the model chooses
-START_POOL = 16  # times the size of the start: samples from which it is spread
+START_POOL = 3  # times the size of the start: samples from which it is spread
+FEWEST_SPREAD = 6  # a smaller start is random: so few networks far apart would all be extreme
 
 
 class Training(NamedTuple):
@@ -145,9 +151,10 @@ class ModelSearch:
     features: Features
     schedule: Schedule = field(default_factory=Schedule)
     model: AccuracyModel = RIDGE
-    decisions: Features | None = None  # further features from 64 labels on
+    decisions: Features | None = None  # one-hot decisions, as features where they predict better
     random_share: float = 0.25  # of a batch that the model chooses
-    confidence: float = 0.8  # of the interval of the leave-one-out tau
+    confidence: float = 0.5  # of the interval of the leave-one-out tau above which the model chooses
+    answer_confidence: float = 0.8  # ... and of that above which its predictions count for the answer
 
     def init(self, seed: int) -> State:
         """Return the state before the first result."""
@@ -179,6 +186,13 @@ class ModelSearch:
             raise InvalidInput("no training of the search succeeded; see its messages for the reason")
         order = np.lexsort((-found.posterior.mean, *self._standing(state, found.labels)[::-1]))
         return tuple(found.answer(int(i)) for i in order)
+
+    def predicted(self, state: State) -> dict[Genotype, float]:
+        """Return what the model predicts for each network trained, at the full length, from the others alone."""
+        found = self._judged(state)
+        if found is None:
+            return {}
+        return dict(zip(found.labels.genotypes, found.prediction.leave_one_out.tolist(), strict=True))
 
     def evidence(self, state: State) -> Evidence:
         """Return what the accuracy model has shown so far."""
@@ -216,7 +230,7 @@ class ModelSearch:
     def _first_rung(self, state: State, missing: int) -> tuple[tuple[Training, ...], Round]:
         """Return the next networks for the first rung, at most `missing`, and how they were chosen."""
         count = min(missing, self.schedule.batch if state.results else self.schedule.start)
-        found = self._judged(state)
+        found = self._judged(state) if self.model.informed else None
         seen = {np.asarray(g, np.int32).tobytes() for g in _networks(state.results)}
         by_model = self._by_model(state, found, seen, count) if found and found.trusted else ()
         rest = self._at_random(state, seen, count - len(by_model))
@@ -229,7 +243,7 @@ class ModelSearch:
         rng = np.random.default_rng([state.seed, len(state.results), 1])
         wanted = count - self._random_count(state, count)
         pool = self.feasible.draw(rng, POOL)
-        mean = found.prediction.predict(self._described(pool, len(found.labels.genotypes)))[0]
+        mean = found.prediction.predict(found.described(pool))[0]
         return _tuples(first_new(pool[np.argsort(-mean, kind="stable")], seen, wanted))
 
     def _random_count(self, state: State, count: int) -> int:
@@ -240,7 +254,7 @@ class ModelSearch:
     def _at_random(self, state: State, seen: set[bytes], count: int) -> tuple[Genotype, ...]:
         """Return `count` new feasible genotypes, the first ones of a search spread over the features."""
         rng = np.random.default_rng([state.seed, len(state.results)])
-        if not state.results and self.model.informed:
+        if not state.results and self.model.informed and count >= FEWEST_SPREAD:
             pool = self.feasible.draw(rng, START_POOL * count)
             return _tuples(pool[_spread(self.features(pool), count)])
         return _tuples(first_new(self.feasible.draw(rng, count + len(seen)), seen, count))
@@ -273,21 +287,28 @@ class ModelSearch:
 
     # --------------------------------------------------------------------------------------------------- what is known
 
-    def _described(self, genotypes: Genotypes, labels: int) -> Floats:
-        """Return the features [N, F] of genotypes [N, D]; the decisions too where there are enough labels."""
-        found = self.features(genotypes)
-        if self.decisions is None or labels < ENOUGH_FOR_DECISIONS:
-            return found
-        return np.concatenate([found, self.decisions(genotypes)], 1)
+    def _descriptions(self, labels: int) -> list[Features]:
+        """Return what the model may rest on: the features, and where there are enough labels the decisions, or both."""
+        features, decisions = self.features, self.decisions
+        if decisions is None or labels < ENOUGH_FOR_DECISIONS or not self.model.informed:
+            return [features]
+        both: Features = lambda genotypes: np.concatenate([features(genotypes), decisions(genotypes)], 1)  # noqa: E731
+        return [features, decisions, both][: 3 if labels >= ENOUGH_FOR_BOTH else 2]
 
     def _judged(self, state: State) -> "_Judged | None":
-        """Return labels, fitted model and posterior of a state, None before any training succeeded."""
+        """Return labels, fitted model and posterior of a state, None before any training succeeded.
+
+        Of the descriptions of networks the one with the least leave-one-out error counts.
+        """
         labels = labels_of(state.results)
         if not len(labels.genotypes):
             return None
-        x = self._described(np.array(labels.genotypes, np.int32), len(labels.genotypes))
-        prediction = self.model.fit(x, labels.top1, labels.seeds.astype(np.float64))
-        return _Judged(labels, prediction, self.model.informed, self.confidence)
+        genotypes, weights = np.array(labels.genotypes, np.int32), labels.seeds.astype(np.float64)
+        found = [
+            _Judged(labels, described, self.model.fit(described(genotypes), labels.top1, weights), self)
+            for described in self._descriptions(len(genotypes))
+        ]
+        return min(found, key=lambda one: one.error)
 
     def _round(self, purpose: Purpose, batch: Sequence[Training], by_model: int, found: "_Judged | None") -> Round:
         networks = len({training.genotype for training in batch})
@@ -297,28 +318,37 @@ class ModelSearch:
 
 @dataclass(frozen=True)
 class _Judged:
-    """The labels of a state, the model fitted to them, and what follows."""
+    """The labels of a state, the model fitted to them on some description of the networks, and what follows."""
 
     labels: Labels
+    described: Features
     prediction: Prediction
-    informed: bool
-    confidence: float
+    search: ModelSearch
+
+    @cached_property
+    def error(self) -> float:
+        """The leave-one-out error."""
+        return float(self.labels.seeds @ np.square(self.prediction.leave_one_out - self.labels.top1))
 
     @cached_property
     def tau(self) -> Tau:
         """The leave-one-out tau: of the labels with what features add to the mean of the others."""
+        return self._tau(self.search.confidence)
+
+    def _tau(self, confidence: float) -> Tau:
         added = self.prediction.leave_one_out - self.prediction.without
-        return tau_with_interval(added, self.labels.top1, self.confidence)
+        return tau_with_interval(added, self.labels.top1, confidence)
 
     @property
     def trusted(self) -> bool:
         """Whether the model may choose: it has shown more than chance."""
-        return self.informed and self.tau.positive
+        return self.search.model.informed and self.tau.positive
 
     @cached_property
     def posterior(self) -> Posterior:
-        """The posterior of all networks; the model's prediction is its prior mean where it is trusted."""
-        return posterior(self.labels, self.prediction.leave_one_out if self.trusted else None)
+        """The posterior of all networks; its prior mean is the model's prediction where that is good enough."""
+        counts = self.search.model.informed and self._tau(self.search.answer_confidence).positive
+        return posterior(self.labels, self.prediction.leave_one_out if counts else None)
 
     def answer(self, i: int) -> Answer:
         """Return network `i` as an answer."""

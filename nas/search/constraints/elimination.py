@@ -61,7 +61,7 @@ def eliminate(terms: Sequence[Term], sizes: Sequence[int], order: Sequence[int])
         rest = tuple(sorted(set().union(*(term.scope for term in touching)) - {decision}))
         scope = (*rest, decision)
         blank = Term((decision,), np.zeros(sizes[decision]))  # so that a decision in no term is uniform
-        joint = reduce(np.add, (_over(term, scope) for term in (*touching, blank)))
+        joint = reduce(np.add, (over(term, scope) for term in (*touching, blank)))
         # Log-sum-exp over the options: the maximum is taken out first, against overflow. Where every option is
         # forbidden the maximum is -inf; 0 takes its place, all weights are 0 and the message is -inf.
         highest = joint.max(-1, keepdims=True)
@@ -93,7 +93,7 @@ def sample(steps: Sequence[Step], rng: np.random.Generator, count: int) -> Genot
     return result.T.astype(np.int32)
 
 
-def _over(term: Term, scope: tuple[int, ...]) -> NDArray[np.float64]:
+def over(term: Term, scope: tuple[int, ...]) -> NDArray[np.float64]:
     """Return the values with one axis per decision of `scope`, in its order, of length 1 where they do not vary.
 
     Unlike `Term.over` this also permutes axes: the last decision of `scope` need not be its largest.
