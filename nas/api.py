@@ -28,7 +28,7 @@ from nas.arch import ArchSpec
 from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped
 from nas.files import new_folder, read_json, write_whole
-from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter
+from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter, SilentReporter
 from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL, resolve
 from nas.records.results import result_of_run
@@ -61,11 +61,13 @@ if TYPE_CHECKING:
     from nas.runs import deploy as deployment
     from nas.runs import front_training, joint_search, listing, multi_target, multi_target_settings, single_training
     from nas.runs import load_run as run_data
+    from nas.runs import ranking as ranking_runs
     from nas.runs import workers as run_workers
     from nas.runs.deploy import Deployment
     from nas.runs.load_run import RunData
     from nas.runs.multi_target import MultiTargetResult
     from nas.search import strategy as strategies
+    from nas.search.accuracy.ranking import RankingEvidence
     from nas.search.loop import OpenExecutor
     from nas.training import candidates as candidate_training
     from nas.training import loop as training_loop
@@ -90,6 +92,7 @@ else:  # what is heavy is imported when it is first used
     export_options = lazy("nas.export.options")
     export_sources = lazy("nas.export.sources")
     run_data = lazy("nas.runs.load_run")
+    ranking_runs = lazy("nas.runs.ranking")
     run_workers = lazy("nas.runs.workers")
     single_training = lazy("nas.runs.single_training")
     strategies = lazy("nas.search.strategy")
@@ -110,6 +113,7 @@ __all__ = [
     "load",
     "measure",
     "predict",
+    "rank",
     "resume",
     "runs",
     "search",
@@ -324,6 +328,36 @@ def finalists(
         )  # fmt: skip
         candidate_training.write_table(rows, to)
     return pd.DataFrame([asdict(row) for row in rows])
+
+
+def rank(
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    networks: int = 32,
+    seeds: int = 2,
+    epochs: int = 3,
+    supernet_steps: int = 0,
+    workers: int | None = None,
+    ray_address: str | None = None,
+) -> "RankingEvidence":
+    """Return what ranks networks on the images of a run: Kendall's tau of each predictor, and the noise ceiling.
+
+    Random networks within the run's constraints are trained alone with several seeds. rank.csv, rank.json and a picture
+    are written into `out` (by default RUN-rank). The same call goes on with what the folder holds, and adds to it.
+    """
+
+    folder = Path(run)
+    to = Path(out) if out is not None else folder.with_name(f"{folder.name}-rank")
+
+    def config(search: SearchConfig) -> "ranking_runs.RankingConfig":
+        return ranking_runs.RankingConfig(search, networks, seeds, epochs, supernet_steps=supernet_steps)
+
+    ranking = ranking_runs.ranking_of_run(folder, config)
+    to.mkdir(parents=True, exist_ok=True)
+    with locked(to):
+        ranking_runs.rank(ranking, to, SilentReporter(), run_workers.open_trainees(workers, ray_address))
+    return ranking_runs.load_evidence(to)
 
 
 # ------------------------------------------------------------------------------------------- networks and their costs

@@ -151,13 +151,20 @@ def ranking_of_run(run: Path, config: Callable[[SearchConfig], RankingConfig], d
     `config` makes the settings from those of the run; `data` is where its images are now.
     """
     stored = read_json(run / "experiment.json")
+    parent = run.resolve().parent
     try:
-        settings, identity = SearchConfig.from_dict(stored["settings"]), {**stored["data"]}
+        of_data = stored if "data" in stored else read_json(parent / "experiment.json")  # of RUN/TARGET
+        settings, identity = SearchConfig.from_dict(stored["settings"]), {**of_data["data"]}
     except (KeyError, TypeError) as error:
         raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error
     dataset = load_data_of_run(run, settings, identity, data)
-    weights = (folder / shared_supernet.FILE for folder in (run, run.resolve().parent))
+    weights = (folder / shared_supernet.FILE for folder in (run, parent))
     return make_ranking(config(settings), dataset, next((path for path in weights if path.exists()), None))
+
+
+def load_evidence(out: Path) -> RankingEvidence:
+    """Return the evidence of a finished ranking, from its folder."""
+    return RankingEvidence.from_dict(read_json(out / RESULT))
 
 
 def make_ranking(config: RankingConfig, dataset: Dataset | None = None, supernet: Path | None = None) -> Ranking:

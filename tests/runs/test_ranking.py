@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas import api
 from nas.cli import main
 from nas.errors import InvalidInput
 from nas.progress import Progress, SilentReporter
@@ -145,6 +146,23 @@ def test_the_plan_says_the_cost_and_does_nothing(out: Run, tmp_path: Path, monke
     assert "supernet of the whole space: 9 steps" in shown
     assert "would write runs/uib_smoke-edgetpu-digits-smoke-s0-rank-supernet9: " in shown
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("run", "where"),
+    [("finished", "at 0.688 ms on pixel8-edgetpu"), ("many/pixel6-cpu", "on pixel6-cpu"), ("many", "pixel8-edgetpu")],
+)
+def test_a_run_is_ranked_with_its_settings(run: str, where: str, out: Run, root: Path) -> None:
+    shown = out("rank", root / "tests/data/runs" / run, "--plan")
+    assert where in shown.splitlines()[1]
+    assert f"would write {root}/tests/data/runs/{run}-rank: rank.json" in shown
+
+
+def test_from_python(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.runs.workers.open_trainees", lambda *_: trainers())
+    found = api.rank(root / "tests/data/runs/finished", tmp_path / "ranked", networks=4, epochs=1)
+    assert (found.networks, found.seeds) == (4, 2)
+    assert (tmp_path / "ranked" / "rank.csv").exists()
 
 
 @pytest.mark.parametrize(
