@@ -153,6 +153,9 @@ def search(
     drop_strides: bool = False,
     preset: str = "quick",
     finalists: int | None = None,
+    accuracy_model: str | None = None,
+    core_hours: float | None = None,
+    supernet_share: float = 0.2,
     proxy_resolution: int | None = None,
     proxy_width: float | None = None,
     seed: int = 0,
@@ -184,6 +187,7 @@ def search(
         "max_energy_mj": max_energy_mj, "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),
         **absolute(data, data_dir),
         "resolution": resolution, "drop_strides": drop_strides, "preset": preset, "finalists": finalists,
+        "accuracy_model": accuracy_model, "core_hours": core_hours, "supernet_share": supernet_share,
         "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
@@ -280,7 +284,7 @@ def resume(
         if more_trials:
             raise InvalidInput(f"{folder} is a joint search: more_trials goes with runs of another algorithm")
         config = SearchConfig.from_dict(stored.get("settings"))
-        trainers = run_workers.open_trainers(workers, ray_address, config.preset, config.finalists)
+        trainers = run_workers.open_trainers(workers, ray_address, config)
         result = joint_search.resume(folder, shown, trainers=trainers, data=data)
         return {result.target: result}
     executor = run_workers.open_executor(workers, ray_address)
@@ -635,7 +639,7 @@ def _search_jointly(
     out: Path, config: dict[str, Any], workers: int | None, address: str | None, reporter: ProgressReporter
 ) -> "Result":
     settings = SearchConfig(**config)
-    trainers = run_workers.open_trainers(workers, address, settings.preset, settings.finalists)
+    trainers = run_workers.open_trainers(workers, address, settings)
     if _begun(out, "settings", asdict(settings)):
         return joint_search.resume(out, reporter, trainers=trainers, data=settings.data)
     return joint_search.search(settings, out, reporter, trainers=trainers)

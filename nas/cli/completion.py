@@ -16,6 +16,7 @@ from nas.cli.flags.finalists import SCHEDULERS
 from nas.cli.flags.search import PRESETS
 from nas.cli.parser import command_parsers
 from nas.registry import (
+    ACCURACY_MODELS,
     ALGORITHMS,
     COSTS,
     DATA_SETS,
@@ -33,6 +34,7 @@ TARGETS = ("--target", "--targets", "--like")
 MEMBERS = {  # flag -> the registry that names its values
     "--space": SPACES, "--latency-model": LATENCY_MODELS, "--algorithm": ALGORITHMS, "--evaluator": EVALUATORS,
     "--minimize": COSTS, "--format": EXPORTERS, "--runtime": RUNTIMES, "--preset": PRESETS, "--scheduler": SCHEDULERS,
+    "--accuracy-model": (*ACCURACY_MODELS, "none"),
     "--baseline": ZOO, "--dtype": ("int8", "fp16", "fp32"), "--quantize": ("int8",), **dict.fromkeys(DATA, DATA_SETS),
 }  # fmt: skip
 FOLDERS = ("RUN", "DIR")  # metavars

@@ -90,6 +90,11 @@ def trained_for_steps(steps: int) -> str:
     return f"trained alone for {steps} steps, held-out pictures"
 
 
+def estimated_for(epochs: int) -> str:
+    """Return the `AccuracyKind.how` of an accuracy after `epochs` epochs, estimated from several trainings."""
+    return f"trained alone for {epochs} epochs, estimated from several networks, held-out pictures"
+
+
 def accuracy_from(data: Any) -> Accuracy:
     """Return the accuracy in the JSON form `data`; `TypeError` or `KeyError` where it is none."""
     values = {name: data[FILE_KEYS.get(name, name)] for name in ("top1", "standard_error", "images")}

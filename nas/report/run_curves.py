@@ -6,6 +6,7 @@ from typing import Any
 
 from nas.errors import InvalidInput
 from nas.records import journal
+from nas.records.model_evidence import TrainedNetwork, load_evidence
 
 Record = Mapping[str, Any]
 Stages = dict[str, tuple[Record, list[Record]]]  # name -> its first record, its records of progress
@@ -68,9 +69,22 @@ def training_curves(run: Path) -> list[dict[str, Any]]:
         target, slash, _ = record["stage"].rpartition("/")
         if slash and isinstance(record.get("accuracy"), list) and (own or target == run.resolve().name):
             trials.setdefault(record["stage"], []).extend(100 * top1 for top1 in record["accuracy"] if top1 is not None)
-    return ([_loss_chart(losses)] if losses else []) + [
-        _trials_chart(name, values) for name, values in trials.items() if values
+    charts = [_loss_chart(losses)] if losses else []
+    charts += [_trials_chart(name, values) for name, values in trials.items() if values]
+    evidence = load_evidence(run)
+    return charts + ([_prediction_chart(evidence.networks)] if evidence else [])
+
+
+def _prediction_chart(networks: Sequence[TrainedNetwork]) -> dict[str, Any]:
+    """Return the chart of observed against predicted accuracies, each predicted from the other networks."""
+    points = sorted([100 * one.predicted, 100 * one.observed] for one in networks)
+    ends = [min(map(min, points)), max(map(max, points))]
+    series = [
+        {"name": "network", "dots": True, "points": points},
+        {"name": "as predicted", "dots": False, "points": [[end, end] for end in ends]},
     ]
+    return {"title": "top-1 (%) observed, against predicted from the others", "x": "predicted top-1 (%)",
+            "series": series}  # fmt: skip
 
 
 def _loss_chart(losses: Sequence[Record]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from latency_models.target import abstract_target, load_target
 from nas.errors import InvalidInput
 from nas.files import read_json, write_whole
 from nas.ops import Shape
+from nas.records.model_evidence import ModelEvidence, load_evidence
 from nas.records.networks import Entry, load_item
 from nas.records.picks import Picks, load_picks
 from nas.records.results import FILE_KEYS, Result, display_text, load_result
@@ -53,6 +54,7 @@ class RunFiles:
     finalists: pd.DataFrame | None = None  # accuracies of the finalists' proxies trained alone, if any were
     verdict: Verdict | None = None  # against the baseline
     picks: Picks | None = None  # what is as good within the noise
+    evidence: ModelEvidence | None = None  # of a search with an accuracy model
     tables: Mapping[str, str] = field(default_factory=dict)  # the CSV files that the page offers, by name
 
 
@@ -87,6 +89,7 @@ def read_run(run: Path) -> RunFiles:
         finalists=_read_finalists(run / "finalists.csv"),
         verdict=load_verdict(run) if best else None,
         picks=picks,
+        evidence=load_evidence(run),
         tables={name: text for name in TABLES if (text := _table_text(run / name))},
     )
 
@@ -150,6 +153,8 @@ def run_page(run: RunFiles, defaults: Mapping[str, Any] | None = None) -> str:
             "line. Above each panel the most probable option at the end.",
             figure_place("policy", "probabilities of the options over the steps"),
         )
+    if run.evidence is not None:
+        parts += _model_section(run.evidence)
     if run.finalists is not None:
         parts += _finalists_section(run.finalists)
     parts += [*_settings(run.experiment, defaults or {}), "</main>"]
@@ -203,6 +208,8 @@ def _progress(run: RunFiles, stages: Stages) -> list[str]:
         )
     if run.training_curves:
         text = "The training of the supernet, and the accuracy with its weights of every trial of the search, in order."
+        if run.evidence is not None:
+            text = "The trainings in order, and what the model predicts for each network from the others alone."
         label = "losses over the steps, accuracies over the trials"
         parts += section("Progress", text, figure_place("curves", label))
     return parts
@@ -213,8 +220,8 @@ def _networks(run: RunFiles, extra: Beside) -> list[str]:
     if run.best is None:
         return [architecture_place()] if run.entries else []
     text = (
-        "Bars: one standard error. The line is the Pareto front of all networks evaluated with the final weights of "
-        "the supernet on the same validation images. Click a point, or press Enter on it, to see its network."
+        f"Bars: one standard error. The line is the Pareto front of all networks {evaluated_how(run)}. Click a point, "
+        "or press Enter on it, to see its network."
     )
     chooser = figure_place("targets", "choice of targets")
     front = section("Accuracy against latency", text, chooser + figure_place("panels", "accuracy against latency"))
@@ -224,6 +231,13 @@ def _networks(run: RunFiles, extra: Beside) -> list[str]:
         text = f"Two networks side by side, block by block{': found and baseline' if extra.baseline else ''}"
         parts.append(fold(text, figure_place("pair", text)))
     return parts
+
+
+def evaluated_how(run: RunFiles) -> str:
+    """Return how the accuracies of evaluated.csv were obtained, as the end of a sentence."""
+    if run.evidence is not None:
+        return "trained alone, by what their trainings and the accuracy model estimate for the full length"
+    return "evaluated with the final weights of the supernet on the same validation images"
 
 
 def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], extra: Beside) -> dict[str, Any]:
@@ -297,7 +311,7 @@ def result_sentences(result: Result) -> list[str]:
             "width. Costs and latency are those of the target network. The accuracy ranks networks within this run; "
             "what the target network reaches is known only after training it."
         )
-    if result.converged:
+    if result.converged and result.policy_entropy > 0:  # else no policy chose
         sentences.append(f"The controller's policy ended with an entropy of {_entropy(result)}.")
     return sentences
 
@@ -327,6 +341,29 @@ def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
         return load_target(target).model(result.latency_model)
     except (InvalidInput, LookupError, TypeError):
         return None
+
+
+def _model_section(evidence: ModelEvidence) -> list[str]:
+    """Return the section on what the accuracy model showed, how every batch was chosen, and what a supernet earned."""
+    sentences = [evidence.text, evidence.supernet_text]
+    said = "".join(paragraph(f"{text[0].upper()}{text[1:]}.") for text in sentences if text)
+    head = ("trainings", "networks", "by the model", "leave-one-out tau before")
+    rows = [
+        (PURPOSES.get(batch.purpose, batch.purpose), str(batch.networks), str(batch.by_model),
+         batch.tau.text if batch.tau else "")
+        for batch in evidence.batches
+    ]  # fmt: skip
+    noise = (
+        f"One training differs from its network's mean by about {100 * evidence.noise:.1f} points (one standard "
+        "deviation). A tau says how well networks of equal latency are ranked: 1 perfectly, 0 as by chance."
+    )
+    return section("Accuracy model", noise, said + fold("Every batch of trainings", table(head, rows)))
+
+
+PURPOSES = {
+    "start": "spread over the space", "model": "chosen by the model", "chance": "at random", "rung": "the better third",
+    "repeat": "the last few again, other seeds",
+}  # fmt: skip
 
 
 def _finalists_section(rungs: pd.DataFrame) -> list[str]:

@@ -1,5 +1,6 @@
 """The front of a search: which architectures are evaluated after its stages, and the CSV files with all of them."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,10 +116,11 @@ def random_candidates(space: StagedSpace, constraints: Constraints, count: int, 
 class FrontEvaluation:
     """The evaluation of architectures after the last stage: correct answers out of `images`, and their origins."""
 
-    correct: dict[Genotype, int]
+    correct: Mapping[Genotype, float]  # not whole where accuracies are estimates
     origin: dict[Genotype, str]  # "argmax", "policy", "neighbour", ..., or the stage that evaluated it
     images: int
     kind: AccuracyKind
+    errors: Mapping[Genotype, float] | None = None  # standard errors, where they are not those of the images alone
 
 
 def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: FrontEvaluation) -> None:
@@ -140,7 +142,10 @@ def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: Fron
             "latency": compile_table(space, plan.model).score(genotypes),
             "latency_unit": plan.model.unit,
             "top1": top1,
-            "standard_error": [standard_error(share, images) for share in top1.tolist()],
+            "standard_error": [
+                standard_error(share, images) if evaluated.errors is None else evaluated.errors[genotype]
+                for share, genotype in zip(top1.tolist(), counts, strict=True)
+            ],
             "macs": compile_table(space, MACS).score(genotypes),
             "params": compile_table(space, PARAMS).score(genotypes),
             "accuracy_kind": evaluated.kind.stored_label(),

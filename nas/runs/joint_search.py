@@ -43,6 +43,7 @@ from nas.runs.batches import BatchSampler, Rows
 from nas.runs.data_of_run import load_data_of_run
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
 from nas.runs.front import FrontEvaluation, front_candidates, random_candidates, satisfying_candidates, write_front
+from nas.runs.model_search import ModelSearchRun
 from nas.runs.phases import WRITING, joint_phases
 from nas.runs.plan import ROUNDING, TOLERANCE, SearchPlan, make_plan
 from nas.runs.plan_text import describe_plan
@@ -58,9 +59,10 @@ from nas.supernet import joint
 from nas.supernet.evaluator import SupernetEvaluator
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
-from nas.training.candidates import OpenTrainers, in_process
+from nas.training.candidates import OpenTrainers
 from nas.training.checkpoints import Checkpoints
 from nas.training.devices import device_sharding, replicated
+from nas.training.trainees import IN_PROCESS, Trainers
 
 SCHEMA = "nas.experiment"
 VERSION = 1
@@ -72,19 +74,30 @@ PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
 def search(
-    config: SearchConfig, out: Path, reporter: ProgressReporter | None = None, *, trainers: OpenTrainers = in_process
+    config: SearchConfig, out: Path, reporter: ProgressReporter | None = None, *, trainers: Trainers = IN_PROCESS
 ) -> Result:
     """Search as `config` says, into the new folder `out`, and return the result; nas.records.results lists the files.
 
-    `trainers` opens what trains candidates alone, where the preset asks for that: this process, or workers
-    (nas/distributed/trials.py). Raises `InvalidInput` or `UnknownName` before any work where `config` cannot be met.
+    `trainers` opens what trains networks alone, where the settings ask for that: this process, or workers
+    (nas/distributed/trials.py). With an accuracy model the search is that of nas/runs/model_search.py. Raises
+    `InvalidInput` or `UnknownName` before any work where `config` cannot be met.
     """
     plan = make_plan(config)
+    describe_plan(plan)  # core hours that are too few are reported before any work, too
     new_folder(out)
     with locked(out):
         new_folder(out)  # again: another process may have used it before we had the lock
         _store(plan, out)
-        return _JointSearchRun(plan, out, reporter or SilentReporter(), trainers).finish()
+        return _run(plan, out, reporter, trainers).finish()
+
+
+def _run(
+    plan: SearchPlan, out: Path, reporter: ProgressReporter | None, trainers: Trainers
+) -> "_JointSearchRun | ModelSearchRun":
+    """Return the work on a run folder: of a search in two stages, or of one with an accuracy model."""
+    if plan.accuracy_model is not None:
+        return ModelSearchRun(plan, out, reporter or SilentReporter(), trainers)
+    return _JointSearchRun(plan, out, reporter or SilentReporter(), trainers.candidates)
 
 
 def _store(plan: SearchPlan, out: Path) -> None:
@@ -102,7 +115,7 @@ def resume(
     run: Path,
     reporter: ProgressReporter | None = None,
     *,
-    trainers: OpenTrainers = in_process,
+    trainers: Trainers = IN_PROCESS,
     data: str | None = None,
 ) -> Result:
     """Go on with the search in the folder `run`, and return its result; that of a finished one is only read.
@@ -113,7 +126,7 @@ def resume(
     if _is_finished(run):
         return load_result(run / "best.json")
     with locked(run):
-        return _continue(run, stored, reporter or SilentReporter(), trainers, data)
+        return _continue(run, stored, reporter, trainers, data)
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -133,7 +146,7 @@ def _is_finished(run: Path) -> bool:
 
 
 def _continue(
-    run: Path, stored: dict[str, Any], reporter: ProgressReporter, trainers: OpenTrainers, data: str | None
+    run: Path, stored: dict[str, Any], reporter: ProgressReporter | None, trainers: Trainers, data: str | None
 ) -> Result:
     """Do what is left of the search in `run`, whose lock this process holds."""
     if (run / "best.json").exists():
@@ -144,7 +157,7 @@ def _continue(
     plan = make_plan(config, load_data_of_run(run, config, stored.get("data", {}), data))
     if stored.get("forests", {}) != plan.forest_digests:
         raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
-    return _JointSearchRun(plan, run, reporter, trainers).finish()
+    return _run(plan, run, reporter, trainers).finish()
 
 
 @dataclass(frozen=True)

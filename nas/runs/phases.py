@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from nas.progress.time_left import Phase
 from nas.records.networks import UNIVERSAL
+from nas.runs.model_budget import ModelBudget
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import SearchPlan
 from nas.runs.shared_supernet import STAGE, sandwich_training
@@ -25,12 +26,23 @@ UNOPTIMISED = 0.3  # of the time that a compilation takes, for a preset that ask
 SUPERNET_NETWORKS = 4  # architectures that run in a step of the sandwich rule
 VERDICT_COMPILE_S, GMAC_S = 32.0, 0.16  # of two networks that are trained alone, and per 1e9 MACs of their training
 WRITING_S = 2.0
+CORES = 1.5  # that a training uses on 2 cores, in the mean
 
 
 def joint_phases(plan: SearchPlan, *, verdict: bool) -> tuple[Phase, ...]:
     """Return the phases of a joint search, with or without the training of found network and baseline at its end."""
     end = (Phase(WRITING, 1, WRITING_S, serial=True),)
     return (*_stage(plan, "coarse"), *_stage(plan, "fine"), *((verdict_phase(plan, 1),) if verdict else ()), *end)
+
+
+def model_phases(plan: SearchPlan, budget: ModelBudget, *, verdict: bool) -> tuple[Phase, ...]:
+    """Return the phases of a search with an accuracy model; processor seconds are taken to be spread over `CORES`."""
+    epochs = budget.schedule.epochs
+    phases = [Phase("trained alone/whole", epochs, budget.trainings_s / epochs / CORES)]
+    if budget.supernet_steps:
+        phases.append(Phase(STAGE, budget.supernet_steps, budget.supernet_s / budget.supernet_steps / CORES))
+    phases += [verdict_phase(plan, 1)] if verdict else []
+    return (*phases, Phase(WRITING, 1, WRITING_S, serial=True))
 
 
 def verdict_phase(plan: SearchPlan, steps: int) -> Phase:

@@ -19,7 +19,7 @@ from nas.data.dataset import imbalance_note
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.protocols import Cost
-from nas.registry import LATENCY_MODELS, SPACES, load
+from nas.registry import ACCURACY_MODELS, LATENCY_MODELS, SPACES, load
 from nas.runs.settings import NO_BASELINE, SearchConfig
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.forest_bounds import ForestBound, check_reach, digest, with_forest_bounds
@@ -36,6 +36,8 @@ REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the u
 CHANNELS = 3  # of the input of target networks; grey images are repeated
 TOLERANCE = 0.01  # of the latency constraint, relative
 ROUNDING = 1e-9  # relative: a latency at the end of the band must not be above the budget by a rounding error
+MOST_SUPERNET = 0.5  # of the core hours, for a supernet beside an accuracy model
+VERDICT_SHARE = 0.1  # of the core hours, at most, for the verdict at the end
 BISECTIONS = 8  # of the range in which the largest latency within the other bounds lies
 
 
@@ -86,6 +88,11 @@ class SearchPlan:
     def target(self) -> str:
         """The target's name, or the abstract device's."""
         return self.model.name
+
+    @property
+    def accuracy_model(self) -> str | None:
+        """The model of accuracies that chooses which networks are trained alone; None for a two-stage search."""
+        return self.settings.model_name
 
     def constraints(self, space: StagedSpace) -> Constraints:
         """Return the constraints on architectures of `space`, a view of the whole space that a stage searches.
@@ -240,6 +247,8 @@ def make_plan(config: SearchConfig, dataset: Dataset | None = None) -> SearchPla
     """
     _check_numbers(config)
     preset = load_preset(config.preset).with_finalists(config.finalists)
+    if config.core_hours is not None:
+        preset = preset.with_verdict_within(VERDICT_SHARE * 3600 * config.core_hours)
     base = load("space", SPACES, config.space)
     if not isinstance(base, StagedSpace):
         raise InvalidInput(
@@ -264,6 +273,7 @@ def make_plan(config: SearchConfig, dataset: Dataset | None = None) -> SearchPla
     if config.baseline != NO_BASELINE:
         with_input(reference(config.baseline), config.resolution, CHANNELS, dataset.num_classes, config.drop_strides)
     # Build what the search will need, for the errors alone: they are reported before any work.
+    _check_model(plan)
     plan.proxy(plan.space)
     check_names(config.minimize, known_energy(config) is not None)
     plan.columns(plan.space.coarse())
@@ -277,13 +287,32 @@ def _check_numbers(config: SearchConfig) -> None:
         if isinstance(value, float) and not np.isfinite(value):
             raise InvalidInput(f"{name} must be a finite number, got {value}")
         if (
-            (name.startswith("max_") or name in ("latency_ms", "latency_ratio", "resolution"))
+            (name.startswith("max_") or name in ("latency_ms", "latency_ratio", "resolution", "core_hours"))
             and value is not None
             and value <= 0
         ):
             raise InvalidInput(f"{name} must be positive, got {value}")
     if config.seed < 0:
         raise InvalidInput(f"the seed must be 0 or larger, got {config.seed}")
+    if not 0 <= config.supernet_share <= MOST_SUPERNET:
+        raise InvalidInput(f"the supernet's share must lie between 0 and {MOST_SUPERNET}, got {config.supernet_share}")
+
+
+def _check_model(plan: SearchPlan) -> None:
+    """Raise for an accuracy model that does not exist or cannot serve, and for settings that need one."""
+    config = plan.settings
+    if plan.accuracy_model is None:
+        if config.core_hours is not None:
+            raise InvalidInput(
+                "core hours are those of a search with an accuracy model: add --accuracy-model ridge, or --preset "
+                "standard, which has one"
+            )
+        return
+    if config.finalists is not None:
+        raise InvalidInput(
+            "finalists are those of the two-stage search: leave --finalists out, or choose --accuracy-model none"
+        )
+    load("accuracy model", ACCURACY_MODELS, plan.accuracy_model)
 
 
 def _latency_budget(config: SearchConfig, model: Roofline, num_classes: int) -> float:

@@ -5,6 +5,7 @@ from itertools import chain
 from nas.data import resolution_notes
 from nas.registry import SPACES, load
 from nas.runs.evaluators import evaluator_source
+from nas.runs.model_budget import model_budget
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
 from nas.runs.shared_supernet import evaluation_image_count, sandwich_training
@@ -20,12 +21,12 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {config.resolution} px"
     how = "around" if config.around else "at most"
     target = f"target {plan.target}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}"
-    budget = [
+    budget = _model_lines(plan) or [
         f"preset {preset.name}: coarse {preset.coarse.steps} and fine {preset.fine.steps} controller steps, "
         f"{preset.coarse.updates} weight updates each, batch {preset.batch}; seed {config.seed}",
         *(preset.retraining.description() if preset.retraining else ()),
-        *([f"verdict: the network found and {config.baseline} at its latency trained alone"] if verdict else ()),
     ]
+    budget += [f"verdict: the network found and {config.baseline} at its latency trained alone"] if verdict else []
     space, network, data, proxy = _subject(plan)
     return [
         space,
@@ -36,6 +37,23 @@ def describe_plan(plan: SearchPlan) -> list[str]:
         *budget,
         *_constraints(plan),
         *_few_images(evaluation_image_count(plan)),
+    ]
+
+
+def _model_lines(plan: SearchPlan) -> list[str]:
+    """Return the lines on an accuracy model and what is trained for it; none for a search in two stages."""
+    if plan.accuracy_model is None:
+        return []
+    budget = model_budget(plan)
+    s, hours = budget.schedule, (budget.trainings_s + budget.supernet_s) / 3600
+    rungs = ", then ".join(f"{n} to epoch {epochs}" for n, epochs in zip(s.survivors, s.rungs, strict=True))
+    repeats = min(s.finalists, s.survivors[-1])
+    again = f", {repeats} with {s.repeats} more seeds" if s.repeats else ""
+    supernet = f"supernet: {budget.supernet_steps} steps, {budget.share:.0%} of the processor time"
+    return [
+        f"preset {plan.preset.name}: about {hours:.2g} core hours; seed {plan.settings.seed}",
+        f"accuracy model {plan.accuracy_model}: networks trained alone, {rungs}{again}",
+        supernet if budget.supernet_steps else "supernet: none, as its share is too little for one that ranks",
     ]
 
 

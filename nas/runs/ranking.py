@@ -10,7 +10,7 @@ more are the same, so `--networks` and `--seeds` may grow in the same folder.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from nas.records.ranking_table import RankingTable
 from nas.report.ranking_plot import ranking_plot
 from nas.runs import shared_supernet
 from nas.runs.data_of_run import load_data_of_run
+from nas.runs.model_budget import with_supernet_steps
 from nas.runs.phases import sandwich_phase
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
@@ -38,7 +39,6 @@ from nas.search.accuracy.ranking import RankingEvidence, evidence_of
 from nas.search.constraints.sampling import random_satisfying
 from nas.space.cost_table import compile_table
 from nas.space.scaling import scale_down
-from nas.supernet.sandwich import RANDOM_ARCHITECTURES
 from nas.training.candidates import CandidateTrainings, make_trainings
 from nas.training.loop import TrainingConfig, expected_s
 from nas.training.trainees import OpenTrainees, Trained, Trainee, one_by_one
@@ -288,13 +288,6 @@ def _evaluated(plan: SearchPlan, file: Path, genotypes: Genotypes) -> Floats:
     """Return the top-1 of genotypes [N, D] with the shared weights in a file."""
     payload = shared_supernet.evaluator_payload(plan, shared_supernet.read(file, plan))
     return shared_supernet.build_evaluator(payload).accuracy(genotypes)
-
-
-def with_supernet_steps(plan: SearchPlan, steps: int) -> SearchPlan:
-    """Return the plan with a supernet of the whole space that is trained for so many steps."""
-    coarse = replace(plan.preset.coarse, steps=RANDOM_ARCHITECTURES * steps, updates=1)
-    fine = replace(plan.preset.fine, steps=0)
-    return replace(plan, preset=replace(plan.preset, coarse=coarse, fine=fine))
 
 
 def _write_best(ranking: Ranking, table: RankingTable, out: Path) -> None:

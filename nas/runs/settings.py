@@ -8,8 +8,10 @@ from nas.data import Dataset, Preparation, load
 from nas.data.input_spec import Fit
 from nas.data.preparation import ClassWeights
 from nas.errors import InvalidInput, unknown_name
+from nas.supernet.presets import load_preset
 
 NO_BASELINE = "none"
+NO_MODEL = "none"  # the two-stage search over supernets alone
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class SearchConfig:
     drop_strides: bool = False  # target networks of small images have early strides 1, as their proxies have
     preset: str = "quick"
     finalists: int | None = None  # of the coarse stage, trained alone; a third as many of the fine one
+    accuracy_model: str | None = None  # of `nas.registry.ACCURACY_MODELS`, or `NO_MODEL`; None: what the preset has
+    core_hours: float | None = None  # of one processor core, for the whole search with an accuracy model
+    supernet_share: float = 0.2  # of those, at most, for a supernet beside the accuracy model
     proxy_resolution: int | None = None
     proxy_width: float | None = None
     seed: int = 0
@@ -53,6 +58,13 @@ class SearchConfig:
         """How the images are prepared."""
         return Preparation(self.fit, self.background, self.augment_shift, self.flip, self.class_weights)
 
+    @property
+    def model_name(self) -> str | None:
+        """The model of accuracies that chooses which networks are trained alone; None for a two-stage search."""
+        if self.accuracy_model is None and self.finalists is None:
+            return load_preset(self.preset).accuracy_model
+        return None if self.accuracy_model == NO_MODEL else self.accuracy_model
+
     def load_data(self) -> Dataset:
         """Return the data set."""
         return load(self.data, Path(self.data_dir) if self.data_dir else None, preparation=self.preparation)
@@ -62,7 +74,7 @@ class SearchConfig:
         """Return the settings in the JSON form `data`; `InvalidInput` names a field that does not exist.
 
         Those of releases without upper bounds on the latency and without baselines aimed `around` it and had none, and
-        dropped early strides of networks for small images.
+        dropped early strides of networks for small images; none had a model of accuracies.
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(data, dict) or (set(data) - known):
@@ -71,6 +83,8 @@ class SearchConfig:
         kwargs: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
+        if "accuracy_model" not in kwargs and load_preset(str(kwargs.get("preset", cls.preset))).accuracy_model:
+            kwargs["accuracy_model"] = NO_MODEL  # of a release whose preset had none
         return cls(**({"fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True} | kwargs))
 
 

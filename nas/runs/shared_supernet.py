@@ -50,7 +50,7 @@ def train(plan: SearchPlan, run: Path, journal: Journal, reporter: ProgressRepor
     try:
         state = training.init_state()
         step, state = checkpoints.latest(state) or (0, state)
-        journal.keep(lambda record: record["stage"] == STAGE and record["step"] <= step)
+        journal.keep(lambda record: record["stage"] != STAGE or record["step"] <= step)
         if step < training.steps:
             state = _train_steps(training, sampler, (step, state), checkpoints, journal, reporter)
     finally:

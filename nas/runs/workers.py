@@ -6,12 +6,11 @@ Ray is imported only then. `InvalidInput` where it cannot be had as asked, so th
 from functools import partial
 
 from nas.errors import InvalidInput
+from nas.runs.settings import SearchConfig
 from nas.search import loop
 from nas.search.loop import OpenExecutor
 from nas.supernet.presets import load_preset
-from nas.training import candidates
-from nas.training.candidates import OpenTrainers
-from nas.training.trainees import OpenTrainees, one_by_one
+from nas.training.trainees import OpenTrainees, Trainers, one_by_one
 
 
 def open_executor(workers: int | None, address: str | None) -> OpenExecutor:
@@ -36,12 +35,12 @@ def open_trainees(workers: int | None, address: str | None) -> OpenTrainees:
     return partial(trainees_on_workers, workers=workers or 1, address=address)
 
 
-def open_trainers(workers: int | None, address: str | None, preset: str, finalists: int | None) -> OpenTrainers:
-    """Return what opens the trainers of a joint search's candidates; `InvalidInput` where workers would have none."""
+def open_trainers(workers: int | None, address: str | None, config: SearchConfig) -> Trainers:
+    """Return the trainers of a joint search's networks; `InvalidInput` where workers would have none to train."""
     if workers is None and address is None:
-        return candidates.in_process
-    if load_preset(preset).with_finalists(finalists).retraining is None:
-        none = "--finalists 0 asks for none" if finalists == 0 else f"the preset {preset} has none"
+        return Trainers()
+    if load_preset(config.preset).with_finalists(config.finalists).retraining is None and config.model_name is None:
+        none = "--finalists 0 asks for none" if config.finalists == 0 else f"the preset {config.preset} has none"
         raise InvalidInput(
             f"--workers of a joint search train finalists, and {none}: name --finalists N, or choose an --algorithm "
             "over a supernet trained once, nsga2 say"
@@ -50,4 +49,4 @@ def open_trainers(workers: int | None, address: str | None, preset: str, finalis
     from nas.distributed.trials import on_workers
 
     check(workers or 1, address)
-    return partial(on_workers, workers=workers or 1, address=address)
+    return Trainers(partial(on_workers, workers=workers or 1, address=address), open_trainees(workers, address))

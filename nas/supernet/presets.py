@@ -12,6 +12,7 @@ from nas.search.schedulers import halving
 from nas.training.optimizers import AdamW, OptimizerConfig, RMSProp
 
 MIN_CANDIDATES = 6  # of the coarse stage, for a choice among them
+VERDICT_START_S, GMAC_CORE_S = 40.0, 0.25  # processor seconds of a verdict: to compile both, per 1e9 MACs of one
 RANDOM_SHARE = 2 / 3  # of the coarse candidates are random architectures of the whole space
 
 
@@ -69,6 +70,7 @@ class Preset:
     proxy_width: float
     optimizer: OptimizerConfig
     retraining: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
+    accuracy_model: str | None = None  # that chooses which networks are trained alone, in place of the two stages
     validation_fraction: float = 0.2
     verdict_gmacs: float = 0.0  # of training that network found and baseline get at most, each; 0: none is trained
     label_smoothing: float = 0.1
@@ -79,6 +81,16 @@ class Preset:
     def compiler_options(self) -> dict[str, int | bool] | None:
         """The argument `compiler_options` of `jax.jit`."""
         return dict(self.xla_options) or None
+
+    @property
+    def verdict_core_s(self) -> float:
+        """Expected processor seconds of the verdict at the end, 0 where there is none."""
+        return VERDICT_START_S + 2 * GMAC_CORE_S * self.verdict_gmacs if self.verdict_gmacs > 0 else 0.0
+
+    def with_verdict_within(self, core_s: float) -> "Preset":
+        """Return the preset with a verdict of at most so many processor seconds; none where they are too few."""
+        most = max(0.0, (core_s - VERDICT_START_S) / (2 * GMAC_CORE_S))
+        return replace(self, verdict_gmacs=min(self.verdict_gmacs, most))
 
     def with_finalists(self, coarse: int | None) -> "Preset":
         """Return the preset with `coarse` candidates of the coarse stage re-trained, and a third as many of the fine.
@@ -113,6 +125,7 @@ QUICK = Preset(
 STANDARD = replace(
     QUICK,
     name="standard",
+    accuracy_model="ridge",
     verdict_gmacs=400.0,
     coarse=StageBudget(steps=400),
     fine=StageBudget(steps=800),

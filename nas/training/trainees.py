@@ -11,7 +11,7 @@ from functools import partial
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.training.candidates import CandidateTrainings
+from nas.training.candidates import CandidateTrainings, OpenTrainers, in_process
 from nas.training.trial import train_until
 
 
@@ -57,3 +57,17 @@ def one_by_one(trials: CandidateTrainings, on_epoch: OnTraineeEpoch) -> Iterator
                 yield Trained(one, tuple(curve))
 
     yield train
+
+
+@dataclass(frozen=True)
+class Trainers:
+    """What trains networks alone in a search: the finalists of a two-stage search, or what an accuracy model asks for.
+
+    The default is this process.
+    """
+
+    candidates: OpenTrainers = in_process
+    trainees: OpenTrainees = one_by_one
+
+
+IN_PROCESS = Trainers()

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     if args.budget:
         raise InvalidInput(f"{folder} is a joint search: --budget goes with runs of another --algorithm")
     config = SearchConfig.from_dict(joint_search.stored_run(folder).get("settings"))
-    by = open_trainers(args.workers, args.ray_address, config.preset, config.finalists)
+    by = open_trainers(args.workers, args.ray_address, config)
     with resumable(folder), LiveReporter(shown_on, folder=folder, trackers=trackers(args, folder)) as reporter:
         result = joint_search.resume(folder, reporter, trainers=by, data=args.data)
     show_result(args, result, folder)

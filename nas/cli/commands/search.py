@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     elif begun:
         reporter.say(f"{out} holds this search, begun before: going on with it")
     if isinstance(config, SearchConfig):
-        by = open_trainers(args.workers, args.ray_address, config.preset, config.finalists)
+        by = open_trainers(args.workers, args.ray_address, config)
         with resumable(out), reporter:
             result = (
                 joint_search.resume(out, reporter, trainers=by)
@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> None:
 def _plan(config: SearchConfig | MultiTargetConfig) -> list[str]:
     """Return what a search would do, a line each; raises as a search does where `config` cannot be met."""
     if isinstance(config, SearchConfig):
-        return [*describe_plan(make_plan(config)), *rough_time(config.preset)]
+        known = rough_time(config.preset) if config.model_name is None else []  # else the plan states core hours
+        return [*describe_plan(make_plan(config)), *known]
     return describe_plans(config, make_plans(config))
 
 
@@ -112,6 +113,9 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         drop_strides=args.drop_strides,
         preset=args.preset,
         finalists=args.finalists,
+        accuracy_model=args.accuracy_model,
+        core_hours=args.core_hours,
+        supernet_share=SearchConfig.supernet_share if args.supernet_share is None else args.supernet_share,
         proxy_resolution=args.proxy_resolution,
         proxy_width=args.proxy_width,
         seed=args.seed,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nas.cli.argument_types import count, names, positive, seed, share, whole
+from nas.cli.argument_types import count, fraction_to_half, names, positive, seed, share, whole
 from nas.cli.flags.shared import (
     IMAGENET_PX,
     PREPARATION,
@@ -31,6 +31,7 @@ EXAMPLE = "nas search --target edgetpu --latency-ms 0.8"
 JOINT = "joint"  # the algorithm that trains the weights and its policy together
 PRESETS = ("smoke", "quick", "standard", "paper")
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
+OF_JOINT = ("accuracy_model", "core_hours", "supernet_share")  # flags that other algorithms have no use for
 OF_ALGORITHMS = ("trials", "source", "universal", "evaluator")  # flags that the joint search has no use for
 NOT_IN_NAME = (  # no settings, or in the name already
     "help", "out", "plan", "json", "workers", "ray_address", "data_dir", "space", "target", "ridge_point", "data",
@@ -132,6 +133,19 @@ def _add_budget(flags: Container) -> None:
         "--evaluator", metavar="E",
         help="what gives candidates their accuracy instead of a supernet trained once: module:ATTRIBUTE",
     )  # fmt: skip
+    flags.add_argument(
+        "--accuracy-model", metavar="M",
+        help="joint: what learns from networks trained alone which to train next: ridge, random (the baseline: none), "
+        "or none for the two-stage search over supernets (default: ridge in standard, else none)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--core-hours", type=positive, metavar="H",
+        help="hours of one processor core for the whole search with an accuracy model (default: by the preset)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--supernet-share", type=fraction_to_half, metavar="S",
+        help="of the core hours, at most, for a supernet beside the accuracy model (default: 0.2)",
+    )  # fmt: skip
     flags.add_argument("--trials", type=count, metavar="N", help="per target and stage (default: by the preset)")
     flags.add_argument(
         "--baseline", metavar="NAME",
@@ -139,7 +153,7 @@ def _add_budget(flags: Container) -> None:
     )  # fmt: skip
     flags.add_argument(
         "--finalists", type=whole, metavar="N",
-        help="joint: N candidates of the coarse stage, N/3 of the fine, trained alone (standard: 18; else 0)",
+        help="joint in two stages: N candidates of the coarse one, N/3 of the fine, trained alone (default: 0)",
     )  # fmt: skip
     flags.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
     flags.add_argument(
@@ -156,6 +170,8 @@ def check(args: argparse.Namespace) -> None:
     device_flags(args)
     if args.algorithm == JOINT:
         _check_joint(args)
+    elif given := [name for name in OF_JOINT if getattr(args, name) is not None]:
+        raise InvalidInput(f"--{given[0].replace('_', '-')} goes with --algorithm joint, not with {args.algorithm}")
     if not holds_run(str(out_folder(args))):  # a run goes on, where it has the same settings
         check_new_folder(out_folder(args))
     from latency_models.target import load_target  # imports numpy, which --help does without

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
+from nas.records.model_evidence import load_evidence
 from nas.records.networks import UNIVERSAL
 from nas.records.picks import load_picks
 from nas.records.results import Accuracy, Result
@@ -22,6 +23,8 @@ FILES = (
     ("coarse.json", "what the coarse stage found"),
     ("front.csv", "the front of accuracy against latency, specs beside it"),
     ("evaluated.csv", "every architecture evaluated at the end"),
+    ("finalists.csv", "the networks trained alone, after each number of epochs"),
+    ("accuracy_model.json", "what the accuracy model showed, and how it chose"),
     ("picks.json", "what is as good within the noise"),
     ("verdict.json", "the comparison with the baseline"),
     ("report.html", "plots of all this"),
@@ -57,7 +60,7 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTa
         ("proxy top-1", accuracy_text(accuracy)),
         ("accuracy of", f"{accuracy.kind.label()}; not of the target network"),
         *([("in the supernet", accuracy_text(shared))] if shared not in (None, accuracy) else []),
-        ("search", f"{chosen_by or f'{converged}, {entropy}'}, seed {result.seed}"),
+        ("search", f"{chosen_by or _by_model(run) or f'{converged}, {entropy}'}, seed {result.seed}"),
         *_verdict_rows(run),
         *_pick_rows(run),
         *(("note", note) for note in result.notes),
@@ -66,6 +69,12 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTa
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _by_model(run: Path) -> str:
+    """Return how a search with an accuracy model chose, "" for any other."""
+    evidence = load_evidence(run)
+    return f"the best by estimate of {len(evidence.networks)} networks trained alone" if evidence else ""
 
 
 def _verdict_rows(run: Path) -> Iterator[tuple[str, str]]:

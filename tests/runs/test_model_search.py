@@ -1,0 +1,201 @@
+"""Tests of the search with an accuracy model: trainings are replaced by formulas, all else is the real run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nas.arch import ArchSpec, load_arch
+from nas.errors import InvalidInput, UnknownName
+from nas.files import read_json
+from nas.records.journal import read_journal
+from nas.records.model_evidence import FILE, load_evidence
+from nas.records.results import Result
+from nas.runs import shared_supernet
+from nas.runs.joint_search import resume, search
+from nas.runs.load_run import load_run
+from nas.runs.model_budget import model_budget
+from nas.runs.plan import make_plan
+from nas.runs.settings import SearchConfig
+from nas.training.candidates import CandidateTrainings
+from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
+
+SMALL = SearchConfig(space="uib_smoke", preset="smoke", accuracy_model="ridge", core_hours=0.12, supernet_share=0.0)
+Formula = Callable[[ArchSpec], float]
+
+
+def by_parameters(arch: ArchSpec) -> float:
+    """Return an accuracy that grows with the parameters of the proxy."""
+    return 0.3 + 0.1 * float(np.log(arch.params / 1e4))
+
+
+def trainers(formula: Formula, *, stop_after: int | None = None, backwards: bool = False, fails: str = "") -> Trainers:
+    """Return trainers whose accuracies are a formula with noise of the seed; the real ones have this interface."""
+    done = 0
+
+    @contextmanager
+    def opened(trials: CandidateTrainings, on_epoch: OnTraineeEpoch) -> Iterator[TrainAll]:
+        def train(trainees: Sequence[Trainee]) -> Iterator[Trained]:
+            nonlocal done
+            for one in reversed(trainees) if backwards else trainees:
+                done += 1
+                if stop_after is not None and done > stop_after:
+                    raise KeyboardInterrupt
+                if one.digest.startswith(fails or "-"):
+                    yield Trained(one, (), "the loss is no longer finite")
+                    continue
+                noise = 0.002 * np.random.default_rng([int(one.digest[:8], 16), one.seed]).standard_normal()
+                curve = tuple(formula(one.arch) - 0.1 / (1 + epoch) + noise for epoch in range(one.epochs))
+                for epoch, top1 in enumerate(curve, start=1):
+                    on_epoch(one, epoch, top1)
+                yield Trained(one, curve)
+
+        yield train
+
+    return Trainers(trainees=opened)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_pool() -> Iterator[None]:
+    """Let the model choose among few networks, which are drawn faster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("nas.search.accuracy.search"), "POOL", 200)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """Return a finished search with its folder."""
+    out = tmp_path_factory.mktemp("model") / "run"
+    return search(SMALL, out, trainers=trainers(by_parameters)), out
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """Return the files of a run, but for its progress and lock."""
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for path in sorted(run.rglob("*")) if path.is_file() and not path.name.startswith(".")
+    }  # fmt: skip
+
+
+def test_the_model_finds_what_the_formula_rewards(finished: tuple[Result, Path]) -> None:
+    result, out = finished
+    evidence = load_evidence(out)
+    assert evidence is not None and evidence.trusted and evidence.tau is not None and evidence.tau.low > 0
+    assert sum(batch.by_model for batch in evidence.batches) > 0
+    table = pd.read_csv(out / "evaluated.csv")
+    assert result.params >= table["params"].quantile(0.9)
+    assert result.latency <= result.latency_budget
+    assert result.accuracy.standard_error > 0 and "estimated" in result.accuracy.kind.how
+
+
+def test_its_folder_is_read_as_any_other(finished: tuple[Result, Path]) -> None:
+    result, out = finished
+    data = load_run(out)
+    assert data.result == result and len(data.evaluated) == len(data.history["arch"].unique())
+    assert data.picks is not None and data.picks.picks[0].digest == result.arch.digest
+    assert load_arch(out / data.picks.picks[0].spec) == result.arch
+    page = (out / "report.html").read_text()
+    assert "Accuracy model" in page and "leave-one-out" in page
+    assert resume(out) == result
+
+
+@pytest.mark.parametrize("stopped", [0, 8, 13])
+def test_a_stopped_search_goes_on_to_the_same_bytes(
+    finished: tuple[Result, Path], tmp_path: Path, stopped: int
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        search(SMALL, out, trainers=trainers(by_parameters, stop_after=stopped))
+    assert (out / "report.html").exists()
+    resume(out, trainers=trainers(by_parameters))
+    assert contents(out) == contents(finished[1])
+
+
+def test_the_order_of_results_changes_nothing(finished: tuple[Result, Path], tmp_path: Path) -> None:
+    search(SMALL, tmp_path / "run", trainers=trainers(by_parameters, backwards=True))
+    assert contents(tmp_path / "run") == contents(finished[1])
+
+
+def test_a_failed_training_is_passed_over(finished: tuple[Result, Path], tmp_path: Path) -> None:
+    best = finished[0].arch.digest
+    result = search(SMALL, tmp_path / "run", trainers=trainers(by_parameters, fails=best))
+    assert result.arch.digest != best
+    records = [one for one in read_journal(tmp_path / "run/journal.jsonl")[0] if "accuracy" in one]
+    assert any(None in record["accuracy"] for record in records)
+
+
+def test_random_is_random_search_with_halving(tmp_path: Path) -> None:
+    search(replace(SMALL, accuracy_model="random"), tmp_path / "run", trainers=trainers(by_parameters))
+    evidence = load_evidence(tmp_path / "run")
+    assert evidence is not None and not evidence.trusted
+    assert sum(batch.by_model for batch in evidence.batches) == 0
+
+
+@pytest.mark.parametrize("ranks", [True, False])
+def test_a_supernet_chooses_only_where_it_ranks_the_trainings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ranks: bool
+) -> None:
+    plan = make_plan(SMALL)
+
+    class Evaluator:
+        def accuracy(self, genotypes: Any) -> Any:
+            proxies = plan.proxy(plan.space)
+            values = [by_parameters(proxies.decode(tuple(row))) for row in np.asarray(genotypes).tolist()]
+            return np.array(values if ranks else [1 - value for value in values])
+
+    def trained(plan: Any, run: Path, *_: Any) -> None:
+        shared_supernet.save(shared_supernet.sandwich_training(plan).init_state().params, run / shared_supernet.FILE)
+
+    monkeypatch.setattr(shared_supernet, "train", trained)
+    monkeypatch.setattr(shared_supernet, "build_evaluator", lambda payload: Evaluator())
+    monkeypatch.setattr(import_module("nas.runs.model_budget"), "FEWEST_SUPERNET_STEPS", 1)
+    search(replace(SMALL, supernet_share=0.5), tmp_path / "run", trainers=trainers(by_parameters))
+    evidence = load_evidence(tmp_path / "run")
+    assert evidence is not None and evidence.supernet is not None
+    assert evidence.supernet.used == ranks
+    assert (evidence.supernet.scored > len(evidence.networks)) == ranks
+    assert (tmp_path / "run/inherited.safetensors").exists()
+
+
+def test_core_hours_set_the_whole() -> None:
+    budgets = [model_budget(make_plan(replace(SMALL, core_hours=hours))) for hours in (0.1, 0.2, 0.4)]
+    spent = [one.trainings_s + one.supernet_s for one in budgets]
+    assert all(0.75 * hours * 3600 < s <= hours * 3600 for s, hours in zip(spent, (0.1, 0.2, 0.4), strict=True))
+    assert all(one.share <= SMALL.supernet_share for one in budgets)
+
+
+def test_what_cannot_be_is_refused_in_one_line() -> None:
+    for wrong, words in (
+        ({"core_hours": 0.0001}, "processor seconds"), ({"accuracy_model": "none"}, "core hours are those of"),
+        ({"accuracy_model": "forest"}, "unknown accuracy model 'forest'"), ({"finalists": 6}, "finalists are those of"),
+        ({"supernet_share": 0.7}, "between 0 and 0.5"), ({"core_hours": -1.0}, "core_hours must be positive"),
+    ):  # fmt: skip
+        with pytest.raises((InvalidInput, UnknownName), match=words) as caught:
+            model_budget(make_plan(replace(SMALL, **wrong)))  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+
+
+def test_runs_of_releases_without_a_model_go_on_without() -> None:
+    stored = {"preset": "standard", "space": "uib"}
+    assert SearchConfig.from_dict(stored).model_name is None
+    assert SearchConfig(preset="standard").model_name == "ridge"
+    assert SearchConfig(preset="standard", finalists=12).model_name is None
+    assert SearchConfig(preset="quick").model_name is None
+    assert SearchConfig(preset="paper").model_name is None
+
+
+def test_an_altered_file_is_refused(finished: tuple[Result, Path], tmp_path: Path) -> None:
+    data = read_json(finished[1] / FILE)
+    for key, value in (("tau", {"value": "high"}), ("networks", [3]), ("schema", "other"), ("noise", None)):
+        import json
+
+        (tmp_path / FILE).write_text(json.dumps({**data, key: value}))
+        with pytest.raises(InvalidInput, match="holds no accuracy model"):
+            load_evidence(tmp_path)
