@@ -3,7 +3,7 @@
 An architecture uses the first entries of every array, so both are prefix slices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -31,9 +31,24 @@ def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int])
 
     `space` is the one the supernet was built over. Normalisation statistics are not part of them: a supernet has none.
     """
-    arch = space.decode(genotype)
-    weights: Weights = {}
-    for kernel in arch.kernels:
+    return {name: np.asarray(params[layer])[index] for name, layer, index in _places(params, space, genotype)}
+
+
+def embedded_weights(
+    weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], space: StagedSpace, genotype: Sequence[int]
+) -> Weights:
+    """Return arrays of a supernet's `shapes` that hold the `weights` of a stand-alone network, and 0 elsewhere."""
+    params = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    for name, layer, index in _places(shapes, space, genotype):
+        params[layer][index] = weights[name]
+    return params
+
+
+def _places(
+    params: Collection[str], space: StagedSpace, genotype: Sequence[int]
+) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """Yield each tensor of the stand-alone network, the supernet's array that holds it, and where in this array."""
+    for kernel in space.decode(genotype).kernels:
         if not kernel.params:
             continue
         layer, position = _supernet_layer(kernel.name, len(space.stages))
@@ -45,13 +60,11 @@ def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int])
                 if (layer, tensor) == ("head", "scale"):
                     continue  # the classifier has a bias and no normalisation
                 raise InvalidInput(f"the supernet's weights lack '{name}'; they belong to another space")
-            array = np.asarray(params[name])[... if position is None else position]
             # The last axis of every tensor is output channels; weights that mix channels have the inputs before it.
             mixes_channels = tensor == "weight" and not depthwise
             sizes = (kernel.in_shape.channels,) * mixes_channels + (kernel.out_shape.channels,)
-            cut: Any = (..., *(slice(n) for n in sizes))
-            weights[f"{kernel.name}.{tensor}"] = array[cut]
-    return weights
+            block = () if position is None else (position,)
+            yield f"{kernel.name}.{tensor}", name, (*block, ..., *(slice(n) for n in sizes))
 
 
 def _supernet_layer(kernel: str, stages: int) -> tuple[str, int | None]:

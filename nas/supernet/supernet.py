@@ -12,6 +12,7 @@ coarse and the fine search of MobileNetV4 (arXiv 2404.10518, section 6.1) are th
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,19 +23,22 @@ from jax import Array, lax
 from numpy.typing import NDArray
 
 from nas.nn.layers import ACTS
-from nas.nn.primitives import conv2d, pointwise
+from nas.nn.primitives import batch_norm, conv2d, pointwise
 from nas.ops import make_divisible
 from nas.space.choices import BlockChoices
 from nas.space.scaling import scale_channels
 from nas.space.staged import StagedSpace
+from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.blocks.uib import SearchableUIB
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels, normal
+from nas.supernet.loops import counted_loop
 
 IntArray = NDArray[np.int64]
 Params = dict[str, Array]  # "stages.0.rest.expand.weight" -> array of the largest size
 
 # Stages are numbered from 0; the channels in front of them have numbers too.
 STEM, FUSED = -2, -1
+FUSED_VECTOR = 8  # chunks of the fused block's expanded channels are multiples of it
 
 
 class SupernetHead(nnx.Module):
@@ -61,7 +65,7 @@ class SupernetStage(nnx.Module):
     None where a stage has one block at most.
     """
 
-    def __init__(self, space: StagedSpace, s: int, rng: np.random.Generator) -> None:
+    def __init__(self, space: StagedSpace, s: int, rng: np.random.Generator, chunks: int) -> None:
         choices = space.stages[s]
         channels_in, channels_out = _max_filters(space, s - 1), _max_filters(space, s)
 
@@ -70,7 +74,7 @@ class SupernetStage(nnx.Module):
         ) -> SearchableUIB:
             expanded = max(int(_expanded_table(space, s, i).max()) for i in positions)
             kernel_sizes = _kernel_sizes([choices.blocks[i] for i in positions])
-            return SearchableUIB((channels_in, expanded, channels_out), kernel_sizes, stride, rng, stack)
+            return SearchableUIB((channels_in, expanded, channels_out), kernel_sizes, stride, rng, stack, chunks)
 
         self.first = block([0], channels_in, choices.stride)
         others = range(1, len(choices.blocks))
@@ -80,14 +84,19 @@ class SupernetStage(nnx.Module):
 class Supernet(nnx.Module):
     """Shared weights for all architectures of `space`; calling it runs one of them."""
 
-    def __init__(self, space: StagedSpace, rng: np.random.Generator) -> None:
-        """Sample weights of the largest sizes in `space` (usually a space of proxies)."""
-        self.space = space
+    def __init__(self, space: StagedSpace, rng: np.random.Generator, chunks: int = 1) -> None:
+        """Sample weights of the largest sizes in `space` (usually a space of proxies).
+
+        Where architectures differ in their expanded channels, blocks compute them in up to `chunks` parts, one after
+        the other, and only the parts in use. That is the same function, up to rounding.
+        """
+        self.space, self.chunked = space, chunks > 1
         stem, fused = _max_filters(space, STEM), int(_fused_table(space).max())
         self.stem = ConvBN((3, 3, space.input_shape.channels, stem), rng)
         self.fused_expand = ConvBN((3, 3, stem, fused), rng)
+        self.fused_chunk = chunk_size(fused, chunks, FUSED_VECTOR)
         self.fused_project = ConvBN((fused, _max_filters(space, FUSED)), rng)
-        self.stages = nnx.List([SupernetStage(space, s, rng) for s in range(len(space.stages))])
+        self.stages = nnx.List([SupernetStage(space, s, rng, chunks) for s in range(len(space.stages))])
         self.head = SupernetHead(_max_filters(space, len(space.stages) - 1), space, rng)
 
     def __call__(self, x: Array, genotype: Array, *, averages: bool = False) -> Array:
@@ -100,14 +109,26 @@ class Supernet(nnx.Module):
         reader = GenotypeReader(space, genotype)
         x = conv2d(x, self.stem.weight[...].astype(x.dtype), space.stem_stride, space.padding)
         x = context.act(self.stem.norm(x, context))
-        weight = mask_input_channels(self.fused_expand.weight[...], reader.filters(STEM)).astype(x.dtype)
-        x = conv2d(x, weight, space.fused_stride, space.padding)
-        x = context.act(self.fused_expand.norm(x, context))
-        weight = mask_input_channels(self.fused_project.weight[...], reader.fused_expanded()).astype(x.dtype)
-        x = self.fused_project.norm(pointwise(x, weight), context)
+        x = self._fused(x, reader, context)
         for s, stage in enumerate(self.stages):
             x = self._stage(x, s, stage, reader, context)
         return self.head(x, reader.filters(len(space.stages) - 1), context)
+
+    def _fused(self, x: Array, reader: "GenotypeReader", context: BlockContext) -> Array:
+        """Run the fused block."""
+        expanded, stride = reader.fused_expanded(), self.space.fused_stride
+        weights = InnerWeights(
+            mask_input_channels(self.fused_expand.weight[...], reader.filters(STEM)), self.fused_expand.scale[...],
+            self.fused_expand.bias[...], None, mask_input_channels(self.fused_project.weight[...], expanded),
+        )  # fmt: skip
+
+        def inner(x: Array, weights: InnerWeights) -> Array:
+            z = conv2d(x, weights.expand.astype(x.dtype), stride, context.padding)
+            z = context.act(batch_norm(z, weights.scale, weights.bias, context.eps))
+            return pointwise(z, weights.project.astype(z.dtype))
+
+        y = chunked(inner, x, weights, expanded, self.fused_chunk, stride)
+        return self.fused_project.norm(y, context)
 
     def _stage(self, x: Array, s: int, stage: SupernetStage, reader: "GenotypeReader", context: BlockContext) -> Array:
         """Run the blocks of stage `s`: the first one, then a scan over the stack of the others.
@@ -120,23 +141,42 @@ class Supernet(nnx.Module):
         x = stage.first(x, first.start, first.middle, reader.filters(s - 1), first.expanded, context)
         if stage.rest is None:
             return x
-        # A module cannot be scanned over, its arrays can: take it apart here, put each block together in the body.
+        # A module cannot be looped over, its arrays can: take it apart here, put each block together in the body.
         graph, arrays = nnx.split(stage.rest)
         channels, depth = reader.filters(s), reader.depth(s)
+        others = range(1, len(self.space.stages[s].blocks))
+        if self.chunked:
+            used = None if channels is None else jnp.broadcast_to(jnp.asarray(channels), (len(others),))
+            options = reader.blocks(s, others), used
+            return counted_loop(
+                partial(_run_block, graph, context), True, jnp.asarray(depth) - 1, x, (), arrays, options
+            )
 
         def body(x: Array, scanned: tuple[Any, BlockSelection]) -> tuple[Array, None]:
             block_arrays, selection = scanned
 
             def run(x: Array) -> Array:
-                block = nnx.merge(graph, block_arrays)
-                return block(x, selection.start, selection.middle, channels, selection.expanded, context)
+                return _run_block(graph, context, x, (), block_arrays, (selection, channels))
 
             if isinstance(depth, int):  # one depth only: no condition to compile
                 return run(x), None
             return lax.cond(selection.position < depth, run, lambda x: x, x), None
 
-        others = range(1, len(self.space.stages[s].blocks))
         return lax.scan(body, x, (arrays, reader.blocks(s, others)))[0]
+
+
+def _run_block(
+    graph: Any,
+    context: BlockContext,
+    x: Array,
+    _: tuple[()],
+    arrays: Any,
+    options: tuple["BlockSelection", ChannelCount],
+) -> Array:
+    """Return x after one block of a stack, with its `arrays`, its options and the channels in use."""
+    selection, channels = options
+    block = nnx.merge(graph, arrays)
+    return block(x, selection.start, selection.middle, channels, selection.expanded, context)
 
 
 class BlockSelection(NamedTuple):

@@ -59,7 +59,7 @@ def train_until(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ORPHAN_S):
-        curve = _Curve(Journal(folder / "curve.jsonl"), on_epoch)
+        curve = LearningCurve(Journal(folder / "curve.jsonl"), on_epoch)
         for epoch in range(1, min(until, len(curve.known)) + 1):
             on_epoch(epoch, curve.known[epoch - 1])
         if not known_curve(config, folder, until):
@@ -75,7 +75,7 @@ def known_curve(config: TrainingConfig, folder: Path, until: int) -> list[float]
     return curve[:until] if whole and len(curve) >= until else []
 
 
-class _Curve:
+class LearningCurve:
     """The learning curve of a trial so far, kept in the journal of its folder."""
 
     def __init__(self, journal: Journal, on_epoch: OnEpoch) -> None:
@@ -90,7 +90,7 @@ class _Curve:
             self.on_epoch(epoch, accuracy)
 
 
-def _continue(plan: TrainingPlan, curve: _Curve, folder: Path, until: int) -> None:
+def _continue(plan: TrainingPlan, curve: LearningCurve, folder: Path, until: int) -> None:
     """Train from the newest checkpoint in `folder` to the end of epoch `until`; at the full length save the weights."""
     arch, config, val_split = plan.arch, plan.config, image_splits(plan.data)[1]
     params, statistics = split_statistics(initial_params(arch, config.seed, None))

@@ -22,9 +22,9 @@ from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from tests.support.tiny import SPACE, images
 
 
-def make(space: StagedSpace, seed: int = 0) -> tuple["nnx.GraphDef[Supernet]", Params]:
+def make(space: StagedSpace, seed: int = 0, chunks: int = 1) -> tuple["nnx.GraphDef[Supernet]", Params]:
     """Return a supernet whose biases and scales are random too, so that a leak from unused channels would show."""
-    model = Supernet(space, np.random.default_rng(seed))
+    model = Supernet(space, np.random.default_rng(seed), chunks)
     rng = np.random.default_rng(seed + 1)
     params = {
         name: value if name.endswith("weight") else value + 0.3 * rng.standard_normal(value.shape, np.float32)
@@ -40,11 +40,13 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("resolution", [8, 16])  # other strides are dropped
-def test_masked_supernet_equals_sliced_network(view: str, resolution: int) -> None:
+CASES = [*((view, resolution, 1) for view in VIEWS for resolution in (8, 16)), ("coarse", 8, 4), ("joint", 16, 4)]
+
+
+@pytest.mark.parametrize(("view", "resolution", "chunks"), CASES)  # at other resolutions other strides are dropped
+def test_masked_supernet_equals_sliced_network(view: str, resolution: int, chunks: int) -> None:
     space = VIEWS[view].proxy(resolution, 0.5)
-    graph, params = make(space)
+    graph, params = make(space, chunks=chunks)
     x = jnp.asarray(np.random.default_rng(2).standard_normal((6, resolution, resolution, 3), np.float32))
     run = jax.jit(lambda params, genotype: with_parameters(graph, params)(x, genotype))
     for genotype in space.sample(np.random.default_rng(3), 4):

@@ -5,9 +5,12 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from nas.nn.primitives import pointwise
+from nas.nn.primitives import batch_norm, pointwise
 from nas.supernet.blocks.base import Option, SwitchableDepthwise, identity
+from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
+
+VECTOR = 16  # chunks of expanded channels are multiples of it: whole vectors of the processor
 
 
 class SearchableUIB(nnx.Module):
@@ -24,10 +27,12 @@ class SearchableUIB(nnx.Module):
         stride: int,
         rng: np.random.Generator,
         stack: tuple[int, ...] = (),
+        chunks: int = 1,
     ) -> None:
         """Sample weights for (input, expanded, output) `channels` and (start, middle) depthwise `kernel_sizes`."""
         channels_in, expanded, out = channels
         self.stride, self.residual = stride, bool(stack)
+        self.chunk = chunk_size(expanded, chunks, VECTOR)
         self.start = SwitchableDepthwise(kernel_sizes[0], channels_in, rng, stack)
         self.expand = ConvBN((channels_in, expanded), rng, stack)
         self.middle = SwitchableDepthwise(kernel_sizes[1], expanded, rng, stack)
@@ -71,10 +76,19 @@ class SearchableUIB(nnx.Module):
     ) -> Array:
         """Apply the layers with (start, middle) `strides`, without the middle depthwise where `middle` is None."""
         y = self.start(x, start, strides[0], identity, context)
-        y = pointwise(y, mask_input_channels(self.expand.weight[...], n_in).astype(x.dtype))
-        y = context.act(self.expand.norm(y, context))
-        if middle is not None:
-            y = self.middle(y, middle, strides[1], context.act, context)
-        # The expansion has filled all channels of the largest size: the mask cuts them to those in use.
-        y = pointwise(y, mask_input_channels(self.project.weight[...], n_expanded).astype(x.dtype))
-        return self.project.norm(y, context)
+        graph, switch = nnx.split(self.middle)
+        weights = InnerWeights(
+            mask_input_channels(self.expand.weight[...], n_in), self.expand.scale[...], self.expand.bias[...], switch,
+            # The expansion has filled all channels of the largest size: the mask cuts them to those in use.
+            mask_input_channels(self.project.weight[...], n_expanded),
+        )  # fmt: skip
+
+        def inner(x: Array, weights: InnerWeights, option: Option | None = None) -> Array:
+            z = pointwise(x, weights.expand.astype(x.dtype))
+            z = context.act(batch_norm(z, weights.scale, weights.bias, context.eps))
+            if option is not None:
+                z = nnx.merge(graph, weights.middle)(z, option, strides[1], context.act, context)
+            return pointwise(z, weights.project.astype(z.dtype))
+
+        options = () if middle is None else (middle,)
+        return self.project.norm(chunked(inner, y, weights, n_expanded, self.chunk, strides[1], *options), context)
