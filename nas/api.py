@@ -29,10 +29,11 @@ from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped
 from nas.files import new_folder, read_json, write_whole
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter, SilentReporter
+from nas.records.front import spec_of_point
 from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL, resolve
 from nas.records.results import result_of_run
-from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, SPACES, lazy
+from nas.registry import ENDINGS, EXPORTERS, FRONT_ALGORITHM, INT8_EXPORTERS, RUNTIMES, SPACES, lazy
 from nas.registry import load as registered
 from nas.report.describe import describe as described
 from nas.report.describe import forest_row, target_rows, zoo_rows
@@ -59,11 +60,13 @@ if TYPE_CHECKING:
     from nas.records.results import Result
     from nas.report.describe import Description
     from nas.runs import deploy as deployment
+    from nas.runs import front_config as front_configs
     from nas.runs import front_training, joint_search, listing, multi_target, multi_target_settings, single_training
     from nas.runs import load_run as run_data
     from nas.runs import ranking as ranking_runs
     from nas.runs import workers as run_workers
     from nas.runs.deploy import Deployment
+    from nas.runs.front_config import FrontConfig
     from nas.runs.load_run import RunData
     from nas.runs.multi_target import MultiTargetResult
     from nas.search import strategy as strategies
@@ -91,6 +94,7 @@ else:  # what is heavy is imported when it is first used
     deployment = lazy("nas.runs.deploy")
     export_options = lazy("nas.export.options")
     export_sources = lazy("nas.export.sources")
+    front_configs = lazy("nas.runs.front_config")
     run_data = lazy("nas.runs.load_run")
     ranking_runs = lazy("nas.runs.ranking")
     run_workers = lazy("nas.runs.workers")
@@ -99,6 +103,7 @@ else:  # what is heavy is imported when it is first used
     training_loop = lazy("nas.training.loop")
 
 Network = ArchSpec | str | Path
+Front = bool | tuple[float | None, float | None]  # latencies from and to, None for as far as the space goes; True: all
 OnStep = Callable[[Progress], object]  # returns True to stop
 OnCandidate = Callable[[Evaluation], object]  # returns True to stop
 
@@ -135,6 +140,8 @@ def search(
     target: str | None = None,
     latency_ms: float | None = None,
     latency_ratio: float | None = None,
+    front: Front | None = None,
+    front_points: int = 8,
     around: bool = False,
     baseline: str = "mobilenetv4-conv-s",
     ridge_point: float | None = None,
@@ -172,7 +179,9 @@ def search(
     """Search into the new folder `out` and return the network found; where `out` holds the same search, go on with it.
 
     Arguments are the flags of `nas search`; without a target and a ridge point the target is "edgetpu". `trials` and
-    `evaluator` go with other algorithms than "joint". Candidates are evaluated (joint: retrained) by `workers` Ray
+    `evaluator` go with other algorithms than "joint". `front` asks for a whole one, `front_points` networks for
+    latencies between two, as far as the space reaches for True; the network returned is the one nearest to the
+    reference network, `load(out).front` has all. Candidates are evaluated (joint: retrained) by `workers` Ray
     processes, here or on the cluster at `ray_address`; by default in this process, without Ray. `preparation` (of
     `nas.data`) says how images become squares, are augmented and weighted by class. `on_step` gets a
     `Progress` after every report, `on_candidate` an `Evaluation` for every candidate; one that returns True stops the
@@ -193,11 +202,14 @@ def search(
     }  # fmt: skip
 
     shown = reporter or Callbacks(on_step, on_candidate)
+    whole = _front_config(front, front_points)
+    if whole is not None and algorithm == "joint":
+        algorithm = FRONT_ALGORITHM
     if not strategies.strategy(algorithm).joint:
         found = _search_targets(
             Path(out), config, [target],
             (() if latency_ms is None else (latency_ms,)), algorithm, trials, evaluator, False,
-            run_workers.open_executor(workers, ray_address), shown,
+            run_workers.open_executor(workers, ray_address), shown, whole,
         )  # fmt: skip
         return next(iter(found.results.values()))
     if trials is not None or evaluator != "supernet":
@@ -213,6 +225,8 @@ def specialise(
     trials: int | None = None,
     universal: bool = False,
     latencies_ms: Sequence[float] = (),
+    front: Front | Sequence[Front] | None = None,
+    front_points: int = 8,
     evaluator: str = "supernet",
     space: str = "uib",
     latency_model: str = "default",
@@ -241,7 +255,8 @@ def specialise(
     """Train one supernet, search it for each of `targets`, and return the network found for each; else as `search`.
 
     `trials` are per target and stage, by default those of the preset; `latencies_ms` one per target, by default that of
-    a reference network. `universal` adds one network for all targets, under that name.
+    a reference network. `universal` adds one network for all targets, under that name. `front` asks for a whole one as
+    in `search`, over one range for all targets or, in a list, one for each.
     """
     config = {
         "space": space, "latency_model": latency_model, "max_params": max_params, "max_macs": max_macs,
@@ -255,6 +270,7 @@ def specialise(
     found = _search_targets(
         Path(out), config, targets, latencies_ms, algorithm, trials, evaluator, universal,
         run_workers.open_executor(workers, ray_address), reporter or Callbacks(on_step, on_candidate),
+        _front_config(front, front_points),
     )  # fmt: skip
     return _named_results(found)
 
@@ -489,7 +505,7 @@ def train(
     holds the same training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would:
     `Stopped` is raised.
     """
-    name = "" if isinstance(network, ArchSpec) else str(network)
+    name = "" if isinstance(network, ArchSpec) else spec_of_point(str(network))
     if (proxy_resolution is not None or proxy_width is not None or from_supernet) and not proxy:
         raise InvalidInput("proxy_resolution, proxy_width and from_supernet go with proxy=True")
     asked = asdict(preparation) if preparation else {}
@@ -533,7 +549,7 @@ def export(
     arch, path = spec(network), Path(out)
     name = form or next((form for form, ending in ENDINGS.items() if ending == path.suffix), "flax")
     write = registered("format", EXPORTERS if calibration is None else INT8_EXPORTERS, name)
-    text = "" if isinstance(network, ArchSpec) else str(network)
+    text = "" if isinstance(network, ArchSpec) else spec_of_point(str(network))
     found = export_sources.find_weights(text, name, weights, random_weights=random_weights)
     source = export_sources.load_source(arch, text, found)
     quantisation = {} if calibration is None else {"calibration": calibration}
@@ -570,7 +586,7 @@ def deploy(
     starts from random weights, from the file `weights`, or, where the run's proxies had full width, `from_supernet`.
     """
     config = deployment.DeployConfig(
-        str(network), deployment.ExportConfig(form, quantize, input, opset, calibration),
+        spec_of_point(str(network)), deployment.ExportConfig(form, quantize, input, opset, calibration),
         _training_config(epochs, batch_size, learning_rate, seed), data, data_dir,
         asdict(preparation) if preparation else {}, None if weights is None else str(weights), from_supernet, measure,
     )  # fmt: skip
@@ -648,17 +664,31 @@ def _search_jointly(
 def _search_targets(
     out: Path, config: dict[str, Any], targets: Sequence[str | None], latencies_ms: Sequence[float], algorithm: str,
     trials: int | None, evaluator: str, universal: bool, executor: "OpenExecutor", reporter: ProgressReporter,
+    front: "FrontConfig | None" = None,
 ) -> "MultiTargetResult":  # fmt: skip
 
     base = SearchConfig(**(config | {"target": None, "latency_ms": None}))
-    count = multi_target_settings.default_trials(algorithm, base.preset) if trials is None else trials
+    count = multi_target_settings.default_trials(algorithm, base.preset, front) if trials is None else trials
     each = multi_target_settings.per_target(base, targets, latencies_ms)
     several = multi_target_settings.MultiTargetConfig(
-        each, algorithm, count, universal=universal, evaluator=evaluator
+        each, algorithm, count, universal=universal, evaluator=evaluator, front=front
     )  # fmt: skip
     if _begun(out, "request", several.to_dict()):
         return multi_target.resume(out, reporter, workers=executor, data=base.data)
     return multi_target.specialise(several, out, reporter, workers=executor)
+
+
+def _front_config(front: Front | Sequence[Front] | None, points: int) -> "FrontConfig | None":
+    """Return the settings of a whole front, None where none is asked for."""
+    if front is None or front is False:
+        return None
+    each: list[Any] = front if isinstance(front, list) else [front]
+    try:
+        ranges = tuple((None, None) if one is True else (one[0], one[1]) for one in each)
+    except (TypeError, IndexError) as error:
+        example = "(0.5, 4) or (0.5, None)"
+        raise InvalidInput(f"front must be True or two latencies, such as {example}, got {front}") from error
+    return front_configs.FrontConfig(ranges, points)
 
 
 def _named_results(found: "MultiTargetResult") -> "dict[str, Result]":

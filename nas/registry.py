@@ -53,6 +53,7 @@ ACCURACY_MODELS = {  # nas.search.accuracy.model.AccuracyModel, or a scikit-lear
     "ridge": "nas.search.accuracy.model:RIDGE",
     "random": "nas.search.accuracy.model:RANDOM",
 }
+FRONT_ALGORITHM = "regularized-evolution"  # near each latency of a whole front, where no other is named
 EXPORTERS = {  # function (arch, path, *, weights, provenance, signature) -> lines to print; see FILE_OPTIONS
     "json": "nas.export.json_file:export",
     "flax": "nas.export.flax.folder:export",

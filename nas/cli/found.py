@@ -11,6 +11,7 @@ from nas.cli.output import print_json
 from nas.cli.tables.search_result import accuracy_text, print_multi_target, print_summary
 from nas.files import read_json
 from nas.records.class_accuracy import ClassAccuracy
+from nas.records.front import load_front
 from nas.records.networks import UNIVERSAL
 from nas.records.picks import load_picks
 from nas.records.results import Accuracy, Result
@@ -37,8 +38,8 @@ def show_multi_target(args: argparse.Namespace, found: "MultiTargetResult", run:
 
 
 def result_json(result: Result, run: Path) -> dict[str, Any]:
-    """Return a result as best.json has it, with its folder, and its picks and verdict where the run has them."""
-    beside = {"picks": load_picks(run), "verdict": load_verdict(run)}
+    """Return a result as best.json has it, with its folder, and its picks, verdict and front where the run has them."""
+    beside = {"picks": load_picks(run), "verdict": load_verdict(run), "front": load_front(run)}
     found = {name: value.to_dict() for name, value in beside.items() if value}
     return {"folder": str(run), **result.to_dict(), **found}
 

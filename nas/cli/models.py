@@ -11,7 +11,9 @@ from latency_models.target import abstract_target, load_target
 from nas.cli.flags.shared import device_flags
 from nas.errors import InvalidInput
 from nas.files import read_json
+from nas.records.front import spec_of_point
 from nas.records.networks import UNIVERSAL
+from nas.records.trainings import run_of_spec
 from nas.space.scaling import with_input
 from nas.zoo import reference
 
@@ -58,8 +60,12 @@ def targets_of(networks: Iterable[str]) -> tuple[str, ...]:
 
 
 def searched_settings(network: str) -> list[dict[str, Any]]:
-    """Return the settings of the run in the folder `network`, one per target; none where it is no run."""
-    path = Path(network) / "experiment.json"
+    """Return the settings of the run in the folder `network`, one per target; none where it is no run.
+
+    A network of the front of a run, RUN@LATENCY or its spec file, has the settings of that run.
+    """
+    network = spec_of_point(network)
+    path = (run_of_spec(network) or Path(network)) / "experiment.json"
     if not path.is_file() and path.parent.name == UNIVERSAL:
         path = path.parent.parent / path.name
     stored = read_json(path) if path.is_file() else None

@@ -55,6 +55,31 @@ def milliseconds_each(text: str) -> tuple[float, ...]:
     return tuple(milliseconds(part) for part in text.split(","))
 
 
+def latency_ranges(text: str) -> tuple["LatencyRange", ...]:
+    """Return the ranges in the comma-separated `text`: "0.5..4", "500us..4ms", "0.5..", "..4ms", ".." for all."""
+    return tuple(map(_latency_range, text.split(",")))
+
+
+class LatencyRange(NamedTuple):
+    """Latencies from and to, None for as far as the space goes; `has_unit` where one is stated, so that it is ms."""
+
+    low: float | None = None
+    high: float | None = None
+    has_unit: bool = False
+
+
+def _latency_range(text: str) -> LatencyRange:
+    ends = text.strip().split("..")
+    if len(ends) != 2:
+        raise argparse.ArgumentTypeError(
+            f"must be a range of latencies such as 0.5..4, 500us..4ms, 0.5.. or ..4, got '{text}'"
+        )
+    low, high = (milliseconds(end) if end.strip() else None for end in ends)
+    if low is not None and high is not None and low >= high:
+        raise argparse.ArgumentTypeError(f"must go from a latency to a larger one, got '{text}'")
+    return LatencyRange(low, high, any(end.strip()[-1:].isalpha() for end in ends))
+
+
 def kibibytes(text: str) -> float:
     """Return the positive size in `text` in KiB: "320KiB", "320KB" (320,000 bytes), "2MB", "320"."""
     return _positive(text, MEMORY)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
 from nas.files import read_json
+from nas.records.front import AT, load_front, names_point, spec_of_point
 from nas.records.results import (
     TRAINED_ALONE,
     Accuracy,
@@ -112,7 +113,8 @@ def resolve(text: str | Path) -> Entry:
     """Return the network that a reference's name, a file, or the folder of a run or training stands for.
 
     The one way from what a user names to a network, for the command line and the Python interface. A name wins over a
-    path of the same spelling (`./mobilenetv2` is the path). `weights` are those of a training, or of the training of
+    path of the same spelling (`./mobilenetv2` is the path). RUN@2.5ms is the network for that latency of a run that
+    searched for a whole front. `weights` are those of a training, or of the training of
     the network that a run found. Raises `InvalidInput` or `UnknownName` in one line for what is none of these, and
     for a run or training that has not finished.
     """
@@ -121,6 +123,8 @@ def resolve(text: str | Path) -> Entry:
     if is_reference(name):
         return _of_reference(name)
     label = path.resolve().name.removesuffix(".json")
+    if names_point(name):
+        return _of_point(name)
     if is_training(name):
         arch, accuracy = load_trained(path)  # of a proxy, where one was trained: see `proxy_notes`
         return Entry(label, label, "run", arch, accuracy, weights=path)
@@ -132,6 +136,15 @@ def resolve(text: str | Path) -> Entry:
     if path.suffix or len(path.parts) > 1:
         raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
     raise unknown_name("network", name, ZOO)
+
+
+def _of_point(text: str) -> Entry:
+    """Return the network of RUN@LATENCY, with the accuracy that it has on the front of the run."""
+    arch, (run, _, latency) = load_arch(Path(spec_of_point(text))), text.rpartition(AT)
+    own = _of_run(Path(run), Path(run).resolve().name)
+    label = f"{own[0].item}{AT}{latency}"
+    entry = next((one for one in own if one.arch == arch), Entry(label, label, "spec", arch))
+    return replace(entry, item=label, name=label, chosen=True, folder=None)
 
 
 def _of_reference(name: str) -> Entry:
@@ -249,7 +262,9 @@ def _best_of_run(run: Path, label: str) -> tuple[Entry, Result]:
     if of_several and label == UNIVERSAL:
         result = replace(result, target=UNIVERSAL)
     label = f"{run.resolve().parent.name}/{label}" if of_several else label
-    return replace(_of_result(label, result), folder=run), result
+    entry = replace(_of_result(label, result), folder=run)
+    # A whole front has as many budgets as networks: none of them is that of the run.
+    return (replace(entry, latency_budget=None) if load_front(run) else entry), result
 
 
 def _of_result(label: str, result: Result) -> Entry:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from string import digits
 from typing import Any
 
 from nas.errors import InvalidInput
@@ -68,7 +69,8 @@ def training_curves(run: Path) -> list[dict[str, Any]]:
     for record in found:
         target, slash, _ = record["stage"].rpartition("/")
         if slash and isinstance(record.get("accuracy"), list) and (own or target == run.resolve().name):
-            trials.setdefault(record["stage"], []).extend(100 * top1 for top1 in record["accuracy"] if top1 is not None)
+            stage = record["stage"].rstrip(digits)  # those of a front end with the number of their latency budget
+            trials.setdefault(stage, []).extend(100 * top1 for top1 in record["accuracy"] if top1 is not None)
     charts = [_loss_chart(losses)] if losses else []
     charts += [_trials_chart(name, values) for name, values in trials.items() if values]
     evidence = load_evidence(run)
@@ -91,6 +93,7 @@ def _loss_chart(losses: Sequence[Record]) -> dict[str, Any]:
     series = [
         {"name": name, "dots": False, "points": [[record["step"], record[key]] for record in losses]}
         for key, name in LOSSES.items()
+        if key in losses[0]
     ]
     return {"title": "loss of the supernet's networks (nats)", "x": "training steps", "series": series}
 

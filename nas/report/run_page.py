@@ -15,6 +15,7 @@ from latency_models.target import abstract_target, load_target
 from nas.errors import InvalidInput
 from nas.files import read_json, write_whole
 from nas.ops import Shape
+from nas.records.front import Front, load_front
 from nas.records.model_evidence import ModelEvidence, load_evidence
 from nas.records.networks import Entry, load_item
 from nas.records.picks import Picks, load_picks
@@ -55,6 +56,7 @@ class RunFiles:
     verdict: Verdict | None = None  # against the baseline
     picks: Picks | None = None  # what is as good within the noise
     evidence: ModelEvidence | None = None  # of a search with an accuracy model
+    front: Front | None = None  # of a search for a whole one
     tables: Mapping[str, str] = field(default_factory=dict)  # the CSV files that the page offers, by name
 
 
@@ -90,6 +92,7 @@ def read_run(run: Path) -> RunFiles:
         verdict=load_verdict(run) if best else None,
         picks=picks,
         evidence=load_evidence(run),
+        front=load_front(run),
         tables={name: text for name in TABLES if (text := _table_text(run / name))},
     )
 
@@ -219,12 +222,14 @@ def _networks(run: RunFiles, extra: Beside) -> list[str]:
     """Return the elements for the front, where there is one, and for the selected network block by block."""
     if run.best is None:
         return [architecture_place()] if run.entries else []
+    line = "the Pareto front of all networks evaluated" if not run.front else "the front of the networks evaluated"
     text = (
-        f"Bars: one standard error. The line is the Pareto front of all networks {evaluated_how(run)}. Click a point, "
+        f"Bars: one standard error. The line is {line} {evaluated_how(run)}. Click a point, "
         "or press Enter on it, to see its network."
     )
     chooser = figure_place("targets", "choice of targets")
     front = section("Accuracy against latency", text, chooser + figure_place("panels", "accuracy against latency"))
+    front += _budgets(run.front) if run.front else []
     parts = ['<div class="split"><div>', *front, *_latencies_section(run.best, extra.baseline), "</div>"]
     parts += [architecture_place(), "</div>"]
     if extra.baseline or len(run.entries) > 1:
@@ -240,6 +245,26 @@ def evaluated_how(run: RunFiles) -> str:
     return "evaluated with the final weights of the supernet on the same validation images"
 
 
+def _budgets(front: Front) -> list[str]:
+    """Return the elements for the latency budgets of a whole front, and the network that answers each."""
+    text = (
+        f"The most accurate network evaluated for each latency budget. They cover {front.share_spanned:.0%} of the "
+        "range of the budgets, in the logarithm. Where one network answers several budgets, no slower one that was "
+        "evaluated is more accurate. Without luck: less what the best of several scores is expected to flatter at most."
+    )
+    unit = front.latency_unit
+    head = (f"at most ({unit})", "network", f"latency ({unit})", "top-1 (%)", "without luck", "MACs", "parameters")
+    rows = [
+        (
+            number(one.latency_budget), one.digest[:8], number(one.latency),
+            f"{100 * one.top1:.1f} \u00b1 {100 * one.standard_error:.1f}", f"{100 * (one.top1 - one.luck):.1f}",
+            f"{one.macs:,}", f"{one.params:,}",
+        )
+        for one in front.points
+    ]  # fmt: skip
+    return section("The front", text, table(head, rows))
+
+
 def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], extra: Beside) -> dict[str, Any]:
     """Return the JSON data of the page: that of `page_data`, and the curves and evaluated networks of the run."""
     entries = [*run.entries, *extra.entries]
@@ -253,14 +278,15 @@ def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], extra: 
         data["compared"] = compared_data(run.verdict, *data["pair"])
     data["baseline"] = len(run.entries) if extra.baseline else None
     if run.best is not None:
-        data["budgets"] = [[run.best.latency_budget], *([] for _ in data["targets"][1:])]
+        own = [one.latency_budget for one in run.front.points] if run.front else [run.best.latency_budget]
+        data["budgets"] = [own, *([] for _ in data["targets"][1:])]
     if result := run.best or run.coarse:
         data["trial_images"] = (result.supernet_accuracy or result.accuracy).images
     if run.evaluated is not None:
         columns = run.evaluated.reindex(columns=["latency", "top1", "standard_error"]).fillna(0.0)
         data["evaluated"] = [[rounded(row) for row in columns.to_numpy(float).tolist()]]
-        own = {entry.kind for entry in run.entries if entry.kind}
-        data["evaluated_kind"] = len(own) - 1  # the accuracies under shared weights, the last kind of a run's entries
+        kinds = {entry.kind for entry in run.entries if entry.kind}
+        data["evaluated_kind"] = len(kinds) - 1  # the accuracies under shared weights, the last kind of a run's entries
     return data
 
 

@@ -27,6 +27,8 @@ POOL_SAMPLES = 8192  # of policy and space each, of which those are kept that sa
 POOL_LIMIT = 64  # of each origin that are evaluated at most, to choose candidates for re-training
 POLICY_SHARE = 0.5  # of the evaluated architectures; neighbours of the first one fill the rest
 FREE_SHARE = 0.25  # of those that may be the answer: from anywhere within the budget, not from where it is used
+PREDICTED_DIGITS = 6  # of the images classified correctly, whose number is not whole where accuracies are predicted
+BUDGET_COLUMN = "latency_budget"  # of front.csv where a whole front was searched for
 COLUMNS = ["digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params", "accuracy_kind"]
 
 
@@ -123,11 +125,15 @@ class FrontEvaluation:
     errors: Mapping[Genotype, float] | None = None  # standard errors, where they are not those of the images alone
 
 
-def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: FrontEvaluation) -> None:
+def write_front(
+    out: Path, space: StagedSpace, plan: SearchPlan, evaluated: FrontEvaluation,
+    budgets: Mapping[Genotype, float] | None = None,
+) -> None:  # fmt: skip
     """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs.
 
     Dominance counts accuracy, latency and the costs of `settings.minimize`. The last columns (memory, flash, energy
-    where it is calibrated, predictions of forests) are further costs to look at or to choose by.
+    where it is calibrated, predictions of forests) are further costs to look at or to choose by. With `budgets` the
+    front is these architectures instead, each with the smallest latency budget that it answers, a further column.
     """
     counts, images = evaluated.correct, evaluated.images
     genotypes = np.array(list(counts), np.int32)
@@ -160,7 +166,10 @@ def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: Fron
     for bound in plan.forests:
         inside &= extra[headings[bound.path]] <= bound.most
     kept = np.flatnonzero(inside)
-    if len(kept):
+    if budgets is not None:
+        table["on_front"] = [genotype in budgets for genotype in counts]
+        table[BUDGET_COLUMN] = [budgets.get(genotype, np.nan) for genotype in counts]
+    elif len(kept):
         names = dict.fromkeys(["latency", *(headings[name] for name in plan.settings.minimize)])
         points = np.stack([top1, *(table[name].to_numpy() for name in names)], 1)[kept]
         table.loc[kept[non_dominated(points, [False, *[True] * len(names)])], "on_front"] = True
@@ -170,5 +179,7 @@ def write_front(out: Path, space: StagedSpace, plan: SearchPlan, evaluated: Fron
         save_arch(archs[row], out / name)
         table.loc[row, "spec"] = name
     table = table.sort_values(["latency", "digest"])
-    write_whole(out / "evaluated.csv", table.to_csv(index=False))
-    write_whole(out / "front.csv", table[table["on_front"]][[*COLUMNS, *extra]].to_csv(index=False))
+    listed = table.drop(columns=BUDGET_COLUMN, errors="ignore")
+    write_whole(out / "evaluated.csv", listed.to_csv(index=False))
+    columns = [*COLUMNS, *extra, *([] if budgets is None else [BUDGET_COLUMN])]
+    write_whole(out / "front.csv", table[table["on_front"]][columns].to_csv(index=False))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from string import digits
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ STEP_COLUMNS = (
 class RunData:
     """The data of a finished run.
 
-    `front` and `evaluated` are front.csv and evaluated.csv with a column `arch` (an `ArchSpec` per row). `history` has
+    `front` and `evaluated` are front.csv and evaluated.csv with a column `arch` (an `ArchSpec` per row); the front of
+    a search for a whole one has a column `latency_budget`. `history` has
     a row per report of the controller (stage, step, the argmax architecture and its numbers), or per trial of a search
     over a supernet trained once (stage, trial, arch, top1), in order. `picks` has what is as good as the result within
     the noise, `verdict` the comparison with the baseline; None where the run has none.
@@ -86,15 +88,23 @@ def _table(folder: Path, name: str) -> pd.DataFrame:
 
 
 def _evaluated(folder: Path, space: StagedSpace, history: pd.DataFrame) -> pd.DataFrame:
-    """Return evaluated.csv; specs that have no file of their own come from the journal, by their digest."""
+    """Return evaluated.csv; specs that have no file of their own come from the journal, by digest, or the genotype."""
     table = _table(folder, "evaluated.csv")
     if table.empty:
         return table
     known = {arch.digest: arch for arch in _candidates(folder, space)}
     known |= {arch.digest: arch for arch in history.get("arch", ())}
-    pairs = zip(table["digest"], table["arch"], strict=True)
-    archs = [known.get(digest) if arch is None else arch for digest, arch in pairs]
+    genotypes = table.get("genotype", pd.Series("", table.index))
+    rows = zip(table["digest"], table["arch"], genotypes, strict=True)
+    archs = [arch or known.get(digest) or _of_genotype(space, digest, genotype) for digest, arch, genotype in rows]
     return table.assign(arch=pd.Series(archs, table.index, dtype=object))
+
+
+def _of_genotype(space: StagedSpace, digest: str, genotype: str) -> ArchSpec | None:
+    """Return the architecture of a row, evaluated for another target; None where the row was altered."""
+    options = [int(option) for option in str(genotype).split() if option.isdecimal()]
+    arch = space.decode(options) if len(options) == len(space.decisions) else None
+    return arch if arch and arch.digest == digest else None
 
 
 def _stages(folder: Path, space: StagedSpace) -> dict[str, Decoder]:
@@ -133,7 +143,7 @@ def _history(folder: Path, space: StagedSpace) -> Iterator[dict[str, Any]]:
             shown = {name: record.get(name) for name in STEP_COLUMNS}
             yield {"stage": stage, "step": record["step"], "arch": decoders[stage](record["argmax"]), **shown}
         if "asked" in record and stage.startswith(prefix):
-            name = stage.rpartition("/")[2]
+            name = stage.rpartition("/")[2].rstrip(digits)  # that of a front ends with the number of its budget
             for genotype, top1 in zip(record["asked"], record["accuracy"], strict=True):
                 yield {"stage": stage, "trial": trial, "arch": whole[name](tuple(genotype)), "top1": top1}
                 trial += 1
@@ -141,7 +151,7 @@ def _history(folder: Path, space: StagedSpace) -> Iterator[dict[str, Any]]:
 
 def _views(folder: Path, space: StagedSpace) -> dict[str, StagedSpace]:
     """Return the views of the space that the stages of a search over a supernet trained once ask in."""
-    views = {"coarse": space.coarse(), "whole": space, "chosen": space}
+    views = {"coarse": space.coarse(), "whole": space, "chosen": space, "ends": space}
     if (folder / "coarse.json").exists():
         views["fine"] = space.fine(load_result(folder / "coarse.json").arch)
     return views

@@ -20,6 +20,7 @@ from nas.files import dump_json, new_folder, read_bytes, read_json, write_whole
 from nas.progress import ProgressReporter, SilentReporter, report_timing
 from nas.progress.time_left import Schedule
 from nas.protocols import Genotype
+from nas.records.front import save_front
 from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL
@@ -30,7 +31,8 @@ from nas.runs import shared_supernet
 from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
 from nas.runs.data_of_run import absolute_data, find_data, load_data_of_run
 from nas.runs.evaluators import evaluator_source
-from nas.runs.front import FrontEvaluation, write_front
+from nas.runs.front import PREDICTED_DIGITS, FrontEvaluation, write_front
+from nas.runs.front_search import FrontOfTarget, search_front
 from nas.runs.multi_target_settings import (
     SCHEMA,
     TARGET_SCHEMA,
@@ -241,6 +243,9 @@ class _MultiTargetRun:
         pool = Pool(lambda: self.workers(self.source.build, payload()), self.config.batch)
         stages, seed = StageRunner(self.config, pool, self.journal, self.reporter), self.plans[0].settings.seed
         try:
+            if self.config.front:
+                self.search_fronts(stages, weights)
+                return self.finished()
             found = []
             for (name, folder), plan in zip(self.folders.items(), self.plans, strict=True):
                 found.append(stages.search(name, SingleTarget(plan), seed))
@@ -250,11 +255,29 @@ class _MultiTargetRun:
                 self.write_target(folder, plan, found[-1], weights, picked)
             if self.config.universal:
                 self.search_universal(stages, found, weights)
+            return self.finished()
         finally:
             pool.close()
+
+    def finished(self) -> MultiTargetResult:
+        """Write the end of the run, and return its results."""
         save_signature(self.plans[0].signature, self.out)
         self.journal.append(_done(self.config))
         return load_results(self.out, self.config)
+
+    def search_fronts(self, stages: StageRunner, weights: shared_supernet.Weights | None) -> None:
+        """Search for the front of every target, and write the results of all from all that was evaluated."""
+        targets = tuple(map(SingleTarget, self.plans))
+        accuracy, origin = dict[Genotype, float](), dict[Genotype, str]()
+        for name, target in zip(self.config.names, targets, strict=True):
+            found = search_front(stages, name, target, target.plan.settings.seed, accuracy)
+            accuracy |= found.accuracy
+            origin = found.origin | origin
+        for (name, folder), target in zip(self.folders.items(), targets, strict=True):
+            view = FrontOfTarget.of(target, accuracy)
+            searched = StagesResult(name, view.chosen, view.chosen, accuracy, origin)
+            picked = self.candidates(target.plan, stages, searched)
+            self.write_target(folder, target.plan, searched, weights, picked, view)
 
     def weights(self) -> shared_supernet.Weights:
         """Return the supernet's weights, which are trained first where no earlier start of the run did that."""
@@ -273,18 +296,25 @@ class _MultiTargetRun:
         found: StagesResult,
         weights: shared_supernet.Weights | None,
         candidates: Candidates | None,
+        whole: FrontOfTarget | None = None,
     ) -> None:
-        """Write the results of one target, in the form that every run folder has."""
+        """Write the results of one target, in the form that every run folder has; of a `whole` front front.json too."""
         folder.mkdir(exist_ok=True)
         notes = []
         if candidates:
             picks = make_picks(plan, candidates)
             write_picks(folder, candidates, picks)
             notes = [picks.luck_note] if picks.luck_note else []
-        correct = {genotype: round(top1 * self.images) for genotype, top1 in found.accuracy.items()}
+        digits = PREDICTED_DIGITS if whole else None  # a whole front is chosen by them, where counts are not whole
+        correct = {genotype: round(top1 * self.images, digits) for genotype, top1 in found.accuracy.items()}
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
-        write_front(folder, plan.space, plan, FrontEvaluation(correct, found.origin, self.images, kind))
-        save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
+        evaluation = FrontEvaluation(correct, found.origin, self.images, kind)
+        write_front(folder, plan.space, plan, evaluation, whole.budget_of if whole else None)
+        if whole:
+            save_front(whole.record(self.images, kind), folder)
+            notes.insert(0, whole.note)
+        else:
+            save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
         self.write_network(folder, plan, found, weights, notes)
 
     def candidates(self, plan: SearchPlan, stages: StageRunner, found: StagesResult) -> Candidates | None:
@@ -295,7 +325,7 @@ class _MultiTargetRun:
         if not kept.any():
             return None
         archs = [plan.space.decode(tuple(row)) for row in genotypes[kept].tolist()]
-        correct = [round(top1 * self.images, 6) for top1 in accuracies[kept].tolist()]  # not whole without images
+        correct = [round(top1 * self.images, PREDICTED_DIGITS) for top1 in accuracies[kept].tolist()]
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
         return by_cost(archs, target.latency.score(genotypes[kept]).tolist(), correct, self.images, kind)
 
@@ -339,6 +369,8 @@ class _MultiTargetRun:
         config = self.config
         more = config.trials + config.more_trials
         stages = f"{config.trials} trials of filters and depths, {more} of blocks"
+        if config.front:
+            stages = f"{config.trials} trials near each of {config.front.points} latency budgets"
         if found.name == UNIVERSAL and config.universal:
             stages = f"{config.trials + more} trials of the whole space, begun with those for each target"
         over = "a supernet trained once" if self.source.trains_supernet else f"the evaluator {config.evaluator}"

@@ -6,12 +6,14 @@ One configuration is one run folder. Its targets share everything but the device
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.records.networks import UNIVERSAL
+from nas.runs.front_config import FrontConfig, budgets_of, check_front
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
 from nas.search.strategy import strategy
@@ -21,6 +23,8 @@ SCHEMA = "nas.specialise"
 TARGET_SCHEMA = "nas.specialise.target"  # of the folder of one of several targets
 VERSION = 1
 SUPERNET = "supernet"  # the evaluator of every run that names no other
+STAGES = 2  # of the search for one latency: filters and depths, then blocks
+LATER: dict[str, Any] = {"evaluator": SUPERNET, "front": None}  # fields that runs of release 0.1 lack
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,12 @@ class MultiTargetConfig:
 
     settings: tuple[SearchConfig, ...]  # one per target; equal but for target, ridge point and latency
     algorithm: str
-    trials: int  # per target and stage
+    trials: int  # per target and stage, or per target and budget of a front
     more_trials: int = 0  # per target, in its fine stage: what `nas resume --budget` added
     universal: bool = False
     source: str | None = None  # SHA-256 of the weights that came from another run; None: trained here
     evaluator: str = SUPERNET  # of `nas.registry.EVALUATORS`, or "module:attribute"
+    front: FrontConfig | None = None  # a whole front instead of the network for one latency budget
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,16 +56,16 @@ class MultiTargetConfig:
         return strategy(self.algorithm).batch
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form, without `evaluator` where it is the supernet: as runs of release 0.1 have it."""
-        body = asdict(self)
-        return body if self.evaluator != SUPERNET else {k: v for k, v in body.items() if k != "evaluator"}
+        """Return the JSON form without the fields of `LATER` that are as in runs of release 0.1, which lack them."""
+        return {name: value for name, value in asdict(self).items() if getattr(self, name) != LATER.get(name, ...)}
 
     @classmethod
     def from_dict(cls, data: Any) -> "MultiTargetConfig":
         """Return the configuration in the JSON form `data`; `InvalidInput` where it is none."""
-        if not isinstance(data, dict) or {"evaluator", *data} != {f.name for f in fields(cls)}:
+        if not isinstance(data, dict) or {*LATER, *data} != {f.name for f in fields(cls)}:
             raise InvalidInput("the stored request is malformed; start a new run")
-        return cls(**{**data, "settings": tuple(map(SearchConfig.from_dict, data["settings"]))})
+        front = None if data.get("front") is None else FrontConfig.from_dict(data["front"])
+        return cls(**{**data, "settings": tuple(map(SearchConfig.from_dict, data["settings"])), "front": front})
 
 
 def target_name(config: SearchConfig) -> str:
@@ -74,9 +79,13 @@ def target_name(config: SearchConfig) -> str:
     return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)
 
 
-def default_trials(algorithm: str, preset: str) -> int:
-    """Return the trials per target and stage: as many as the preset evaluates for a front; four times for a policy."""
-    return load_preset(preset).front_size * strategy(algorithm).trials_per_candidate
+def default_trials(algorithm: str, preset: str, front: FrontConfig | None = None) -> int:
+    """Return the trials per target and stage: as many as the preset evaluates for a front; four times for a policy.
+
+    Of a whole `front` those per budget: all budgets together get what both stages of one latency get.
+    """
+    trials = load_preset(preset).front_size * strategy(algorithm).trials_per_candidate
+    return trials if front is None else max(1, STAGES * trials // front.points)
 
 
 def per_target(
@@ -110,11 +119,27 @@ def check(config: MultiTargetConfig) -> None:
         raise InvalidInput(f"a target cannot be called '{UNIVERSAL}' here; rename its file")
     if config.universal and len(config.settings) < 2:
         raise InvalidInput("--universal needs several targets; name them with --target a,b")
+    if config.front:
+        check_front(config.front, config.settings)
+        _check_front_alone(config)
     if config.universal and used.projects:
         raise InvalidInput(
             f"--universal needs an algorithm without a target lock, such as nsga2; '{config.algorithm}' locks on the "
             "latency of one target"
         )
+
+
+def _check_front_alone(config: MultiTargetConfig) -> None:
+    """Raise `InvalidInput` for what does not go together with a whole front."""
+    if config.universal:
+        raise InvalidInput("--universal goes with one latency per target; leave out --front, or --universal")
+    if strategy(config.algorithm).projects:
+        raise InvalidInput(
+            f"--front needs an algorithm that proposes networks of any latency, such as nsga2; '{config.algorithm}' "
+            "learns a policy for one latency"
+        )
+    if config.more_trials:
+        raise InvalidInput("a search for a whole front is not extended; start another with more --trials")
 
 
 def check_around(config: MultiTargetConfig) -> None:
@@ -131,8 +156,11 @@ def check_around(config: MultiTargetConfig) -> None:
 def make_plans(config: MultiTargetConfig, dataset: Dataset | None = None) -> tuple[SearchPlan, ...]:
     """Return the plan for each target, on `dataset` where it is loaded; raises as `check` and `make_plan` do."""
     check(config)
-    first = make_plan(config.settings[0], dataset)
-    plans = (first, *(make_plan(other, first.dataset) for other in config.settings[1:]))  # images are read once
+    plans: tuple[SearchPlan, ...] = ()
+    for number, settings in enumerate(config.settings):
+        data = plans[0].dataset if plans else dataset  # images are read once
+        front = partial(budgets_of, config.front, number) if config.front else None
+        plans += (make_plan(settings, data, front),)
     if len({plan.target for plan in plans}) < len(plans):
         raise InvalidInput(f"the targets must differ, got {', '.join(plan.target for plan in plans)}")
     return plans

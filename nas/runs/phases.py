@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from nas.progress.time_left import Phase
 from nas.records.networks import UNIVERSAL
+from nas.runs.front_config import front_stages, stage_trials
 from nas.runs.model_budget import ModelBudget
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import SearchPlan
@@ -93,6 +94,10 @@ def multi_target_phases(
     trial_s = RECORD_S + plan.preset.eval_images * FORWARD_S["coarse"] * _scale(plan)
     phases = [_supernet(plan)] if training else []
     for name in config.names:
+        if config.front:
+            stages = zip(front_stages(name, config.front.points), stage_trials(config.trials), strict=True)
+            phases += [Phase(stage, trials, trial_s) for own, trials in stages for stage in own]
+            continue
         phases += [Phase(f"{name}/coarse", config.trials, trial_s), Phase(f"{name}/fine", more, trial_s)]
     if config.universal:
         phases.append(Phase(f"{UNIVERSAL}/whole", config.trials + more, trial_s))

@@ -83,6 +83,7 @@ class SearchPlan:
     latency_budget: float  # in the model's unit
     proxy_resolution: int
     proxy_width: float
+    front: tuple[float, ...] = ()  # the latency budgets of a whole front, of which `latency_budget` is one
 
     @property
     def target(self) -> str:
@@ -240,10 +241,13 @@ def reference_network(config: SearchConfig, num_classes: int) -> ArchSpec:
     return with_input(reference(REFERENCE), config.resolution, CHANNELS, num_classes, config.drop_strides)
 
 
-def make_plan(config: SearchConfig, dataset: Dataset | None = None) -> SearchPlan:
+def make_plan(
+    config: SearchConfig, dataset: Dataset | None = None, front: Callable[[SearchPlan], tuple[float, ...]] | None = None
+) -> SearchPlan:
     """Return the plan for `config`, whose data set may be loaded already.
 
-    Raises `InvalidInput` or `UnknownName`, in one line, where it cannot be carried out.
+    `front` returns the latency budgets of a whole front, given the plan for the one that the settings say; the nearest
+    of them takes its place. Raises `InvalidInput` or `UnknownName`, in one line, where it cannot be carried out.
     """
     _check_numbers(config)
     preset = load_preset(config.preset).with_finalists(config.finalists)
@@ -270,6 +274,10 @@ def make_plan(config: SearchConfig, dataset: Dataset | None = None) -> SearchPla
         proxy_resolution(preset, dataset.resolution, config.proxy_resolution),
         preset.proxy_width if config.proxy_width is None else config.proxy_width,
     )
+    if front is not None:
+        budgets, default = front(plan), latency_budget
+        nearest = min(budgets, key=lambda budget: abs(np.log(budget / default)))
+        plan = replace(plan, front=budgets, latency_budget=nearest)
     if config.baseline != NO_BASELINE:
         with_input(reference(config.baseline), config.resolution, CHANNELS, dataset.num_classes, config.drop_strides)
     # Build what the search will need, for the errors alone: they are reported before any work.

@@ -5,6 +5,7 @@ from itertools import chain
 from nas.data import resolution_notes
 from nas.registry import SPACES, load
 from nas.runs.evaluators import evaluator_source
+from nas.runs.front_config import range_text
 from nas.runs.model_budget import model_budget
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
@@ -60,16 +61,25 @@ def _model_lines(plan: SearchPlan) -> list[str]:
 def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str]:
     """Return the lines about searches over an evaluator that all targets share."""
     first = plans[0]
-    targets = [
-        f"target {name}: at most {plan.latency_budget:.4g} {plan.model.unit} on {plan.target}; {_reachable(plan)}"
-        for name, plan in zip(config.names, plans, strict=True)
-    ]
-    search = f"{config.algorithm}: {config.trials} trials of filters and depths, then of blocks, per target"
+    targets = [_target(config, number, plan) for number, plan in enumerate(plans)]
+    where = "of filters and depths, then of blocks," if not config.front else "near each latency of its front,"
+    search = f"{config.algorithm}: {config.trials} trials {where} per target"
     universal = ["then one network for all targets, of least worst regret"] if config.universal else []
     seed = f"preset {first.preset.name}; seed {first.settings.seed}"
     few = _few_images(evaluator_source(config.evaluator).images(first))
     lines = [*_subject(first), *_constraints(first), *targets, _evaluator(config, first), search, *universal, seed]
     return [*lines, *few]
+
+
+def _target(config: MultiTargetConfig, number: int, plan: SearchPlan) -> str:
+    """Return the line about one target: its latency budget, or those of its front."""
+    unit, on = plan.model.unit, f"{plan.target}; {_reachable(plan)}"
+    if config.front is None:
+        return f"target {config.names[number]}: at most {plan.latency_budget:.4g} {unit} on {on}"
+    asked = config.front.of_target(number)
+    cut = any(end is not None and end not in plan.front for end in asked)
+    listed, within = ", ".join(f"{budget:.4g}" for budget in plan.front), f", within {range_text(asked)}" if cut else ""
+    return f"target {config.names[number]}: a front of at most {listed} {unit}{within} on {on}"
 
 
 def _reachable(plan: SearchPlan) -> str:

@@ -36,10 +36,13 @@ STREAM_STRIDE = 4  # streams of batches per seed, as in the joint search; the tr
 
 
 def sandwich_training(plan: SearchPlan) -> SandwichTraining:
-    """Return the sandwich training of a plan; it does not depend on the target."""
-    data = plan.dataset
+    """Return the sandwich training of a plan; it does not depend on the target.
+
+    For a whole front it is that for architectures of all sizes.
+    """
+    data, seed = plan.dataset, plan.settings.seed
     return SandwichTraining(
-        plan.proxy(plan.space), plan.preset, data.augmentation, plan.settings.seed, data.class_weights
+        plan.proxy(plan.space), plan.preset, data.augmentation, seed, data.class_weights, all_sizes=bool(plan.front)
     )
 
 
@@ -84,7 +87,7 @@ def _train_steps(
         raise_if_stopped()
         state, report = run_steps(state, images, train)
         done = min(step + training.steps_per_dispatch, training.steps)
-        _record(report, done, training.steps, journal)
+        _record(report, training, done, journal)
         now = time.monotonic()
         if now - saved > CHECKPOINT_SECONDS or done == training.steps:
             checkpoints.save(done, state)
@@ -96,16 +99,20 @@ def _train_steps(
     return state
 
 
-def _record(report: SandwichMetrics, done: int, steps: int, journal: Journal) -> None:
+def _record(report: SandwichMetrics, training: SandwichTraining, done: int, journal: Journal) -> None:
     """Write the journal record after step `done`; `InvalidInput` where the loss is no longer finite."""
-    largest, smallest, *others = np.asarray(report.loss, np.float64).mean(0).tolist()
-    if not np.isfinite([largest, smallest, *others]).all():
+    losses = np.asarray(report.loss, np.float64).mean(0).tolist()
+    if not np.isfinite(losses).all():
         raise InvalidInput(f"the supernet's loss is no number at step {done}; start with another --seed")
     top1 = np.asarray(report.top1, np.float64).mean(0).tolist()
+    fixed = 1 if training.all_sizes else 2  # architectures that run in every step
+    names = ("largest", "smallest")[:fixed]
     journal.append(
         {
-            "stage": STAGE, "step": done, "steps": steps, "loss_largest": largest, "loss_smallest": smallest,
-            "loss_random": float(np.mean(others)), "train_top1_largest": top1[0], "train_top1_smallest": top1[1],
+            "stage": STAGE, "step": done, "steps": training.steps,
+            **{f"loss_{name}": loss for name, loss in zip(names, losses, strict=False)},
+            "loss_random": float(np.mean(losses[fixed:])),
+            **{f"train_top1_{name}": share for name, share in zip(names, top1, strict=False)},
         }
     )  # fmt: skip
 

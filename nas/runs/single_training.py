@@ -12,6 +12,7 @@ from nas.files import read_json
 from nas.nn.network import load_weights
 from nas.records.networks import is_run
 from nas.records.results import result_of_run
+from nas.records.trainings import run_of_spec
 from nas.runs.data_of_run import find_data
 from nas.runs.settings import SearchConfig
 from nas.space.scaling import dropped_strides_note, scale_down, strides_of
@@ -36,25 +37,31 @@ def training_data(network: str, out: Path, data: str | None, data_dir: str | Non
     `asked` are fields of `nas.data.Preparation`, None where they were not asked for: then those of the run hold. A
     training of release 0.1 goes on with the images as that release read them.
     """
-    config = config_of_run(network)
+    config, run = config_of_run(network), run_of(network)
     if data is not None:
         config = SearchConfig(data=data)
-    elif is_run(network):
-        config = replace(config, data=find_data(config.data, Path(network)))
+    elif run is not None:
+        config = replace(config, data=find_data(config.data, run))
     if is_of_release_0_1(out):
         config = replace(config, fit=None)
     known = {name: value for name, value in asked.items() if value is not None}
     return replace(config, data_dir=data_dir or config.data_dir, **known).load_data()
 
 
+def run_of(network: str) -> Path | None:
+    """Return the run `network`, or the one that has the spec file `network` on its front; None for any other."""
+    return Path(network) if is_run(network) else run_of_spec(network)
+
+
 def config_of_run(network: str) -> SearchConfig:
-    """Return the settings of the run `network`, the default ones where it is none."""
-    if not is_run(network):
+    """Return the settings of the run `network`, or of that with this spec file; the default ones where it is none."""
+    run = run_of(network)
+    if run is None:
         return SearchConfig()
-    stored = read_json(Path(network) / "experiment.json")
+    stored = read_json(run / "experiment.json")
     settings = stored.get("settings") if isinstance(stored, dict) else None
     if not isinstance(settings, dict):
-        raise InvalidInput(f"{network}/experiment.json holds no settings; name the data with --data")
+        raise InvalidInput(f"{run}/experiment.json holds no settings; name the data with --data")
     return SearchConfig.from_dict(settings)
 
 
@@ -77,13 +84,13 @@ def proxy_subject(
     `from_supernet` starts from the weights that the run inherited from its supernet.
     """
     px, share = proxy_resolution(QUICK, dataset.resolution, resolution), QUICK.proxy_width
-    if is_run(network):
-        result = result_of_run(Path(network))
+    if (run := run_of(network)) is not None:
+        result = result_of_run(run)
         px, share = resolution or result.proxy_resolution, result.proxy_width
     share = width or share
     small = scale_down(arch, px, share)
     note = dropped_strides_note(strides_of(arch), strides_of(small))
     if not from_supernet:
         return TrainingSubject(small, share, strides_note=note)
-    weights, _ = load_weights(Path(network) / "inherited.safetensors", small)
+    weights, _ = load_weights((run or Path(network)) / "inherited.safetensors", small)
     return TrainingSubject(small, share, weights, note)

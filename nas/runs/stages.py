@@ -158,9 +158,9 @@ class StageRunner:
         """Search filters and depths, then the blocks of the best; what the journal holds is replayed, not repeated."""
         config = self.config
         coarse_space = objective.full_space.coarse()
-        coarse = self._run_stage(f"{name}/{COARSE}", objective, coarse_space, config.trials, seed)
+        coarse = self.run_stage(f"{name}/{COARSE}", objective, coarse_space, config.trials, seed)
         fine_space = objective.full_space.fine(objective.full_space.decode(coarse.best))
-        fine = self._run_stage(f"{name}/{FINE}", objective, fine_space, config.trials + config.more_trials, seed)
+        fine = self.run_stage(f"{name}/{FINE}", objective, fine_space, config.trials + config.more_trials, seed)
         accuracy = {**coarse.accuracy, **fine.accuracy}
         origin = dict.fromkeys(fine.accuracy, FINE) | dict.fromkeys(coarse.accuracy, COARSE)
         origin = {genotype: origin[genotype] for genotype in accuracy}
@@ -173,7 +173,7 @@ class StageRunner:
         usable = within_limits(objective, genotypes)
         start = WarmStart(genotypes[usable], accuracies[usable])
         trials = 2 * self.config.trials + self.config.more_trials
-        refined = self._run_stage(f"{name}/{WHOLE}", objective, objective.full_space, trials, seed, start)
+        refined = self.run_stage(f"{name}/{WHOLE}", objective, objective.full_space, trials, seed, start)
         return replace(refined, name=name, origin=dict.fromkeys(refined.accuracy, WHOLE))
 
     def _with_best(self, objective: Objective, found: StagesResult) -> StagesResult:
@@ -195,7 +195,7 @@ class StageRunner:
             return within_limits(objective, genotypes)
         return objective.plan.constraints(objective.full_space).kept_by(genotypes)
 
-    def _run_stage(
+    def run_stage(
         self,
         name: str,
         objective: Objective,

@@ -8,6 +8,10 @@ targets. Randomness comes from (seed, step).
 
 Our addition: one of the two random architectures is from the coarse view of the space. Its blocks are all alike, which
 a uniform sample of the whole space never gives, and the first stage of a search ranks nothing else.
+
+A supernet whose architectures of all sizes are compared with each other (`all_sizes`) is not trained on the smallest in
+every step: that makes it better than much larger ones. Two of its three random architectures are from the coarse view,
+and the third has some other blocks; in every fourth step on average it is the smallest.
 """
 
 from collections.abc import Callable
@@ -35,6 +39,8 @@ from nas.training.devices import compute_dtype, copy_arrays
 from nas.training.loss import weighted
 from nas.training.optimizers import make_optimizer
 
+OTHER_BLOCKS = 0.25  # of the blocks' decisions of the third random architecture are not those of the coarse view
+SMALLEST_SHARE = 0.25  # of the steps in which the smallest takes the place of the third random one
 RANDOM_ARCHITECTURES = 2  # per step, beside the largest and the smallest; the first is from the coarse view
 STREAM = 2  # separates the random numbers from those of the joint search's stages, 0 and 1
 
@@ -48,7 +54,10 @@ class SandwichState(NamedTuple):
 
 
 class SandwichMetrics(NamedTuple):
-    """Metrics of one step on training images, for each architecture of it: [largest, smallest, coarse, random]."""
+    """Metrics of one step on training images, for each architecture of it: [largest, smallest, coarse, random].
+
+    With `all_sizes` [largest, coarse, coarse, random].
+    """
 
     loss: Array  # cross entropy, nats: of the largest with the labels, of the others with its predictions
     top1: Array
@@ -63,6 +72,7 @@ class SandwichTraining:
     augmentation: Augmentation
     seed: int
     class_weights: tuple[float, ...] = ()  # of the loss
+    all_sizes: bool = False  # architectures of all sizes are compared with each other
 
     @property
     def steps(self) -> int:
@@ -107,6 +117,22 @@ class SandwichTraining:
         return SandwichState(*copy_arrays(state))  # the steps donate every buffer
 
 
+def step_architectures(training: SandwichTraining, key: Array) -> Array:
+    """Return the architectures of one step [A, D], the largest first; the same for the same `key`."""
+    sizes = jnp.asarray([len(decision.options) for decision in training.space.decisions])
+    extremes, coarse = jnp.asarray(training.extremes), jnp.asarray(training.coarse)
+    if not training.all_sizes:
+        sampled = jax.random.randint(key, (RANDOM_ARCHITECTURES, len(sizes)), 0, sizes, jnp.int32)
+        return jnp.concatenate([extremes, sampled.at[0].set(jnp.where(coarse < 0, sampled[0], coarse))])
+    draw_key, block_key, smallest_key = jax.random.split(key, 3)
+    sampled = jax.random.randint(draw_key, (RANDOM_ARCHITECTURES + 1, len(sizes)), 0, sizes, jnp.int32)
+    share = jnp.zeros(len(sampled)).at[-1].set(OTHER_BLOCKS)
+    is_open = (coarse < 0) | (jax.random.uniform(block_key, sampled.shape) < share[:, None])
+    sampled = jnp.where(is_open, sampled, coarse)
+    is_smallest = jax.random.uniform(smallest_key) < SMALLEST_SHARE
+    return jnp.concatenate([extremes[:1], sampled.at[-1].set(jnp.where(is_smallest, extremes[1], sampled[-1]))])
+
+
 SandwichSteps = Callable[[SandwichState, SearchImages, Array], tuple[SandwichState, SandwichMetrics]]
 
 
@@ -116,16 +142,13 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
     It takes the state (donated) and the images. `devices` shards batches over a mesh with an axis "batch".
     """
     graph, optimizer = nnx.graphdef(training.model()), training.optimizer
-    sizes = jnp.asarray([len(decision.options) for decision in training.space.decisions])
-    extremes, coarse = jnp.asarray(training.extremes), jnp.asarray(training.coarse)
-    is_teacher = jnp.arange(len(extremes) + RANDOM_ARCHITECTURES) == 0  # the largest, which runs first
+    is_teacher = jnp.arange(len(training.extremes) + RANDOM_ARCHITECTURES) == 0  # the largest, which runs first
 
     def step(state: SandwichState, rows: Array, images: SearchImages) -> tuple[SandwichState, SandwichMetrics]:
         # The key follows from the step's number alone, so that no generator has to be stored in a checkpoint.
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), STREAM), state.step)
         draw_key, augment_key = jax.random.split(key)
-        sampled = jax.random.randint(draw_key, (RANDOM_ARCHITECTURES, len(sizes)), 0, sizes, jnp.int32)
-        sampled = sampled.at[0].set(jnp.where(coarse < 0, sampled[0], coarse))
+        architectures = step_architectures(training, draw_key)
         x = augment(augment_key, images.x_train[rows], training.augmentation)
         x = to_input(x, images.mean, images.std, training.space.input_shape.channels).astype(compute_dtype())
         x = x if devices is None else lax.with_sharding_constraint(x, devices)
@@ -152,7 +175,7 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
         targets = optax.smooth_labels(one_hot, training.preset.label_smoothing)
         # A scan over the architectures compiles the network once, and holds the activations of one at a time.
         start = targets, jax.tree.map(jnp.zeros_like, state.params)
-        (_, gradient), report = lax.scan(add_gradient, start, (jnp.concatenate([extremes, sampled]), is_teacher))
+        (_, gradient), report = lax.scan(add_gradient, start, (architectures, is_teacher))
         change, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         return SandwichState(optax.apply_updates(state.params, change), optimizer_state, state.step + 1), report
 

@@ -1,6 +1,7 @@
 """The sandwich rule: what runs in a step, what learns from what, and that a training resumes to the same weights."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,7 +15,15 @@ from nas.space.cost_table import MACS, compile_table
 from nas.space.genotypes import embedding
 from nas.supernet.evaluator import SearchImages
 from nas.supernet.presets import QUICK, StageBudget
-from nas.supernet.sandwich import STREAM, SandwichState, SandwichTraining, compile_steps
+from nas.supernet.sandwich import (
+    OTHER_BLOCKS,
+    SMALLEST_SHARE,
+    STREAM,
+    SandwichState,
+    SandwichTraining,
+    compile_steps,
+    step_architectures,
+)
 from nas.supernet.supernet import with_parameters
 from tests.support.tiny import SPACE, images
 
@@ -50,6 +59,23 @@ def test_a_coarse_sample_is_a_network_of_the_coarse_view() -> None:
     coarse = space.canonical(np.where(TRAINING.coarse < 0, sampled, TRAINING.coarse))
     decision_indices = [space.index_of[decision.name] for decision in view.decisions]
     assert np.array_equal(coarse, embedding(space, view)(sampled[:, decision_indices]))
+
+
+def test_architectures_of_all_sizes_are_the_largest_two_coarse_ones_and_one_with_other_blocks() -> None:
+    fair = replace(TRAINING, all_sizes=True)
+    keys = jax.random.split(jax.random.key(3), 400)
+    runs = np.asarray(jax.jit(jax.vmap(partial(step_architectures, fair)), compiler_options=FAST)(keys))
+    fixed = TRAINING.coarse >= 0
+    assert (runs[:, 0] == TRAINING.extremes[0]).all()
+    assert (runs[:, 1:3, fixed] == TRAINING.coarse[fixed]).all()
+    for decision in np.flatnonzero(~fixed):  # sizes are all there, alike
+        counts = np.bincount(runs[:, 1:3, decision].ravel(), minlength=len(TRAINING.space.decisions[decision].options))
+        assert counts.min() > 0.5 * counts.mean()
+    smallest = (runs[:, 3] == TRAINING.extremes[1]).all(1)
+    assert abs(smallest.mean() - SMALLEST_SHARE) < 0.1
+    options = np.array([len(decision.options) for decision in TRAINING.space.decisions])[fixed]
+    others = (runs[~smallest, 3][:, fixed] != TRAINING.coarse[fixed]).mean()
+    assert abs(others - OTHER_BLOCKS * (1 - 1 / options).mean()) < 0.05
 
 
 def reference_step(state: SandwichState, sampler: SearchImages, rows: jax.Array) -> tuple[Any, list[float]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.protocols import Evaluator
+from nas.runs.evaluators import EvaluatorSource
 
 KILL_ONCE, KILL, RAISE, SLEEP, GPU = 90, 91, 92, 93, 94  # a first decision index that triggers an effect
 
@@ -41,6 +42,17 @@ class Weighted:
         return np.asarray(genotypes @ self.payload["weights"], np.float64)
 
 
+class Rugged:
+    """An evaluator whose accuracies rise with the decision indices, with bumps that are larger than the slope.
+
+    They are whole numbers of `RUGGED_IMAGES` images.
+    """
+
+    def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
+        bumps = np.sin(genotypes @ np.arange(3, 3 + genotypes.shape[1]) * 1.7)
+        return np.asarray(np.round((0.4 + 0.005 * genotypes.sum(1) + 0.03 * bumps) * RUGGED_IMAGES) / RUGGED_IMAGES)
+
+
 class Compiled:
     """An evaluator that sums long float32 products by XLA, in an order that depends on the number of threads.
 
@@ -68,6 +80,15 @@ def compute_threads() -> int:
 def weighted(payload: dict[str, Any]) -> Evaluator:
     """Build the evaluator of known values."""
     return Weighted(payload)
+
+
+def rugged(payload: dict[str, Any]) -> Evaluator:
+    """Build the evaluator of accuracies with bumps."""
+    return Rugged()
+
+
+RUGGED_IMAGES = 200
+RUGGED = EvaluatorSource(rugged, images=lambda plan: RUGGED_IMAGES, how="made up, with bumps")
 
 
 def compiled(payload: dict[str, Any]) -> Evaluator:

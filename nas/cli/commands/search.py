@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from nas.cli.flags.search import JOINT, OF_WEIGHTS, out_folder, space_of, targets_of
+from nas.cli.flags.search import JOINT, OF_WEIGHTS, algorithm_of, out_folder, space_of, targets_of
 from nas.cli.flags.shared import device_flags, preparation
 from nas.cli.folders import holds_run, resumable
 from nas.cli.found import show_multi_target, show_result
@@ -16,6 +16,7 @@ from nas.errors import InvalidInput
 from nas.files import read_json
 from nas.runs import joint_search, multi_target
 from nas.runs.data_of_run import absolute_data, absolute_folder
+from nas.runs.front_config import FrontConfig
 from nas.runs.listing import read_run
 from nas.runs.multi_target_settings import SUPERNET, MultiTargetConfig, default_trials, make_plans, per_target
 from nas.runs.plan import make_plan
@@ -29,7 +30,7 @@ FILES = ("best.json", "front.csv", "evaluated.csv", "report.html", "experiment.j
 def run(args: argparse.Namespace) -> None:
     """Search, then print what was found; a search that was begun with the same settings goes on."""
     base, out = search_config(args), out_folder(args)
-    config = base if args.algorithm == JOINT else multi_target_config(args, base)
+    config = base if algorithm_of(args) == JOINT else multi_target_config(args, base)
     if args.plan:
         show_plan(args, _plan(config), out, FILES)
         return
@@ -65,7 +66,8 @@ def _plan(config: SearchConfig | MultiTargetConfig) -> list[str]:
     if isinstance(config, SearchConfig):
         known = rough_time(config.preset) if config.model_name is None else []  # else the plan states core hours
         return [*describe_plan(make_plan(config)), *known]
-    return describe_plans(config, make_plans(config))
+    time = rough_time(config.settings[0].preset) if config.front and not config.source else []
+    return [*describe_plans(config, make_plans(config)), *time]
 
 
 def _is_begun(out: Path, config: SearchConfig | MultiTargetConfig) -> bool:
@@ -125,19 +127,30 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
 
 def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTargetConfig:
     """Return what the flags of a search over a supernet trained once ask for; `base` as `search_config` returns it."""
+    algorithm = algorithm_of(args)
     if args.finalists is not None:
-        raise InvalidInput(f"--finalists goes with joint; after a search by {args.algorithm}: nas finalists RUN")
+        raise InvalidInput(f"--finalists goes with joint; after a search by {algorithm}: nas finalists RUN")
     if args.baseline is not None:
-        raise InvalidInput(f"--baseline goes with joint; after a search by {args.algorithm}: nas train both networks")
+        raise InvalidInput(f"--baseline goes with joint; after a search by {algorithm}: nas train both networks")
     source = None
     if args.source is not None:
         other, source = multi_target.supernet_of_run(Path(args.source))
         base = _with_weights_of(args, base, other.settings[0])
     settings = per_target(base, targets_of(args) or [None], args.latency_ms or ())
-    trials = args.trials or default_trials(args.algorithm, base.preset)
+    front = front_config(args)
+    trials = args.trials or default_trials(algorithm, base.preset, front)
     return MultiTargetConfig(
-        settings, args.algorithm, trials, universal=args.universal, source=source, evaluator=args.evaluator or SUPERNET
-    )
+        settings, algorithm, trials, universal=args.universal, source=source, evaluator=args.evaluator or SUPERNET,
+        front=front,
+    )  # fmt: skip
+
+
+def front_config(args: argparse.Namespace) -> FrontConfig | None:
+    """Return what the flags of a whole front ask for, None where they ask for one latency budget."""
+    if args.front is None:
+        return None
+    ranges = tuple((one.low, one.high) for one in args.front)
+    return FrontConfig(ranges, args.front_points or FrontConfig.points)
 
 
 def _with_weights_of(args: argparse.Namespace, base: SearchConfig, other: SearchConfig) -> SearchConfig:

@@ -20,8 +20,9 @@ from nas.cli.flags.shared import (
     device_flags,
 )
 from nas.cli.folders import check_new_folder, default_folder, holds_run
-from nas.cli.units import kibibytes, millijoules, milliseconds_each
+from nas.cli.units import LatencyRange, kibibytes, latency_ranges, millijoules, milliseconds_each
 from nas.errors import InvalidInput
+from nas.registry import FRONT_ALGORITHM
 
 DESCRIPTION = """\
 Search a space for the network of highest accuracy within a latency budget on a
@@ -83,6 +84,15 @@ def add_constraints(flags: Container) -> None:
         help="most latency allowed, 4ms or 250us (default: that of mobilenetv4-conv-s); one per target",
     )  # fmt: skip
     budget.add_argument("--latency-ratio", type=positive, metavar="X", help="the same, relative to mobilenetv4-conv-s")
+    budget.add_argument(
+        "--front", nargs="?", type=latency_ranges, const=(LatencyRange(),), metavar="A..B",
+        help="a whole front, the networks for several latencies from A to B, in the target's unit (0.5..4, 500us..4ms, "
+        "0.5.., ..4; alone: what the space reaches; one for each target: A..B,C..D); one supernet, trained once, and "
+        "regularized-evolution unless --algorithm names another",
+    )  # fmt: skip
+    flags.add_argument(
+        "--front-points", type=count, metavar="N", help="latencies of the front, both ends included (default: 8)"
+    )
     flags.add_argument(
         "--around", action="store_true", help="meet the latency within 1 %% on either side instead: joint, reinforce"
     )
@@ -168,16 +178,38 @@ def _add_budget(flags: Container) -> None:
 def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, a folder that cannot be had, and targets of no known name."""
     device_flags(args)
-    if args.algorithm == JOINT:
+    if args.front:
+        _check_front(args)
+    elif args.front_points is not None:
+        raise InvalidInput("--front-points goes with --front; give both, or neither")
+    if algorithm_of(args) == JOINT:
         _check_joint(args)
     elif given := [name for name in OF_JOINT if getattr(args, name) is not None]:
-        raise InvalidInput(f"--{given[0].replace('_', '-')} goes with --algorithm joint, not with {args.algorithm}")
+        flag, other = given[0].replace("_", "-"), "--front" if args.front else args.algorithm
+        raise InvalidInput(f"--{flag} goes with --algorithm joint, not with {other}")
     if not holds_run(str(out_folder(args))):  # a run goes on, where it has the same settings
         check_new_folder(out_folder(args))
     from latency_models.target import load_target  # imports numpy, which --help does without
 
     for name in targets_of(args):
         load_target(name)
+
+
+def algorithm_of(args: argparse.Namespace) -> str:
+    """Return the algorithm that the flags ask for: of a whole front one that the joint search cannot be."""
+    return FRONT_ALGORITHM if args.front and args.algorithm == JOINT else str(args.algorithm)
+
+
+def _check_front(args: argparse.Namespace) -> None:
+    """Refuse what has no meaning beside a whole front."""
+    ratios = args.ridge_point is not None and args.peak_gmacs_per_s is None
+    if ratios and any(one.has_unit for one in args.front):
+        raise InvalidInput(
+            "latencies of an abstract device are relative to mobilenetv4-conv-s: give --front without a unit, 0.5..2"
+        )
+    for name in ("around", "universal", "minimize"):
+        if getattr(args, name):
+            raise InvalidInput(f"--{name} and --front exclude each other; leave one out")
 
 
 def _check_joint(args: argparse.Namespace) -> None:
@@ -211,7 +243,7 @@ def out_folder(args: argparse.Namespace) -> Path:
         return Path(args.out)
     target = device_flags(args)
     device = "-".join(Path(name).stem for name in target.split(",")) if target else f"ridge{args.ridge_point:g}"
-    algorithm = () if args.algorithm == JOINT else (args.algorithm,)
+    algorithm = () if args.algorithm == JOINT else (args.algorithm,)  # of a front too, where none is named
     changed = {name: value for name, value in vars(args).items() if value != args.defaults.get(name, value)}
     first = [write(changed.pop(name)) for name, write in IN_NAME.items() if name in changed]
     others = [_in_name(name, changed[name]) for name in args.defaults if name in changed and name not in NOT_IN_NAME]
@@ -230,6 +262,11 @@ def _number(value: float) -> str:
     return f"{value:.12g}"
 
 
+def _range(one: LatencyRange) -> str:
+    """Return a range as it is written, "" for all that a space reaches."""
+    return "" if one[:2] == (None, None) else "..".join("" if end is None else _number(end) for end in one[:2])
+
+
 def _short_count(value: float) -> str:
     """Return a count exactly, in millions or thousands where these are few digits: "3M", "3.5M", "1234567"."""
     for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
@@ -241,6 +278,7 @@ def _short_count(value: float) -> str:
 IN_NAME: dict[str, Callable[[Any], str]] = {  # settings in the name of a folder, behind the target
     "latency_ms": lambda each: "-".join(map(_number, each)) + "ms",
     "latency_ratio": lambda value: f"{_number(value)}x",
+    "front": lambda ranges: "front" + "-".join(map(_range, ranges)),
     "max_params": lambda value: f"params{_short_count(value)}",
     "max_macs": lambda value: f"macs{_short_count(value)}",
     "max_memory_kb": lambda value: f"memory{_number(value)}KiB",

@@ -7,14 +7,29 @@ from nas.cli.argument_types import count, fraction_to_half, grey_level, non_nega
 from nas.errors import InvalidInput
 
 Container: TypeAlias = argparse._ActionsContainer  # a parser, or a group of its flags
-SPEC_OR_RUN = "reference network (nas zoo; NAME@WIDTH,PXpx too), JSON spec, or folder of a run or training"
+SPEC_OR_RUN = (
+    "reference network (nas zoo; NAME@WIDTH,PXpx too), JSON spec, or folder of a run or training; RUN@2.5ms: the "
+    "network for that latency of a run with --front"
+)
 PREPARATION = ("fit", "background", "augment_shift", "flip", "class_weights")  # fields of nas.data.Preparation
 IMAGENET_PX = 224  # side of a target network's images, where no flag says
 
 
 def add_spec(flags: Container) -> None:
     """Add the network that a command is about."""
-    flags.add_argument("spec", metavar="SPEC|RUN", help=SPEC_OR_RUN)
+    flags.add_argument("spec", type=network, metavar="SPEC|RUN", help=SPEC_OR_RUN)
+
+
+def network(text: str) -> str:
+    """Return the name of a network as it is, but of a point on the front of a run, RUN@2.5ms, its spec file."""
+    if "@" not in text:
+        return text
+    from nas.records.front import spec_of_point  # rarely needed
+
+    try:
+        return spec_of_point(text)
+    except InvalidInput as error:  # argparse has words of its own for a ValueError
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_json(flags: Container) -> None:

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
+from nas.cli.tables.front import front_table, point_name
+from nas.records.front import Front, load_front
 from nas.records.model_evidence import load_evidence
 from nas.records.networks import UNIVERSAL
 from nas.records.picks import load_picks
@@ -25,6 +27,7 @@ FILES = (
     ("evaluated.csv", "every architecture evaluated at the end"),
     ("finalists.csv", "the networks trained alone, after each number of epochs"),
     ("accuracy_model.json", "what the accuracy model showed, and how it chose"),
+    ("front.json", "the latency budgets of the front, and the network for each"),
     ("picks.json", "what is as good within the noise"),
     ("verdict.json", "the comparison with the baseline"),
     ("report.html", "plots of all this"),
@@ -36,8 +39,11 @@ FILES = (
 
 def print_summary(result: Result, run: Path, out: Console, chosen_by: str | None = None) -> None:
     """Print what a search found, and the commands that go on from there, each in a line that can be copied."""
+    front = load_front(run)
+    if front:
+        out.print(front_table(front, result.target))
     out.print(summary(result, run, chosen_by))
-    for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(run))):
+    for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(run, front))):
         out.print(Text(line), soft_wrap=True)
 
 
@@ -103,13 +109,14 @@ def accuracy_text(accuracy: Accuracy) -> str:
     return f"{accuracy.top1:.2%} +- {error}"
 
 
-def next_commands(run: Path) -> tuple[str, ...]:
-    """Return the commands that go on from a finished search."""
+def next_commands(run: Path, front: Front | None = None) -> tuple[str, ...]:
+    """Return the commands that go on from a finished search; of a `front` also one for its slowest network."""
     start = ("--from-supernet",) if (run / "inherited.safetensors").exists() else ()
     return (
         shlex.join(("nas", "deploy", str(run))),
         shlex.join(("nas", "compare", str(run))),
         shlex.join(("nas", "train", str(run), "--proxy", *start, "--out", f"{run}-trained")),
+        *((shlex.join(("nas", "describe", point_name(run, front))),) if front else ()),
     )
 
 
@@ -119,6 +126,9 @@ def print_multi_target(found: MultiTargetResult, run: Path, out: Console) -> Non
         result = next(iter(found.results.values()))
         print_summary(result, run, out, chosen_by=None if result.policy_entropy else "the best that was evaluated")
         return
+    for name, result in found.results.items():
+        if front := load_front(found.folders[name]):
+            out.print(front_table(front, result.target))
     out.print(results_table(found.results))
     folders = list(found.folders.values())
     if found.universal is not None:
