@@ -200,23 +200,26 @@ def init_state(variant: Variant, training: SandwichTraining) -> VariantState:
     return VariantState(params, first, jax.tree.map(jnp.zeros_like, params), counts, jnp.int32(0))
 
 
-def make_steps(variant: Variant, training: SandwichTraining, steps: int) -> Callable[..., tuple[VariantState, Array]]:
-    """Return the jitted function of (state, images, rows [S, B], draws of S steps) -> (state, losses [S])."""
+def make_steps(variant: Variant, training: SandwichTraining) -> Callable[..., tuple[VariantState, Array]]:
+    """Return the jitted function of (state, images, rows [S, B], draws of S steps, rates [S]) -> (state, losses [S]).
+
+    A rate is the learning rate of a step over its peak.
+    """
     graph, optimizer = nnx.graphdef(training.model()), training.preset.optimizer
     assert isinstance(optimizer, AdamW)
-    schedule = cosine_schedule(1.0, steps, training.preset.warmup_fraction)
     channels, classes = training.space.input_shape.channels, training.space.num_classes
 
     def loss_of(params: Params, x: Array, genotype: Array, targets: Array) -> tuple[Array, Array]:
         logits = with_parameters(graph, params)(x, genotype).astype(jnp.float32)
         return -(targets * jax.nn.log_softmax(logits)).sum(-1).mean(), logits
 
-    def step(state: VariantState, images: SearchImages, rows: Array, draws: Draws) -> tuple[VariantState, Array]:
+    def step(
+        state: VariantState, images: SearchImages, rows: Array, draws: Draws, rate: Array
+    ) -> tuple[VariantState, Array]:
         key = jax.random.fold_in(jax.random.key(training.seed), state.step)
         x = augment(key, images.x_train[rows], training.augmentation)
         x = to_input(x, images.mean, images.std, channels).astype(compute_dtype())
         labels = optax.smooth_labels(jax.nn.one_hot(images.y_train[rows], classes), training.preset.label_smoothing)
-        rate = schedule(state.step)
 
         def add(carry: tuple[Array, Params, Array], one: Any) -> tuple[tuple[Array, Params, Array], Array]:
             targets, total, place = carry
@@ -234,8 +237,10 @@ def make_steps(variant: Variant, training: SandwichTraining, steps: int) -> Call
         return _updated(variant, optimizer, state, total, draws.groups, rate), losses.mean()
 
     @partial(jax.jit, donate_argnums=0)
-    def run(state: VariantState, images: SearchImages, rows: Array, draws: Draws) -> tuple[VariantState, Array]:
-        return lax.scan(lambda s, now: step(s, images, *now), state, (rows, draws))
+    def run(
+        state: VariantState, images: SearchImages, rows: Array, draws: Draws, rates: Array
+    ) -> tuple[VariantState, Array]:
+        return lax.scan(lambda s, now: step(s, images, *now), state, (rows, draws, rates))
 
     return run
 
@@ -283,26 +288,28 @@ def train(variant: Variant, plan: SearchPlan, images: SearchImages, core_s: floa
         order = [epoch_indices(seed, s // per_epoch, count, batch)[s % per_epoch] for s in range(step, step + DISPATCH)]
         return jnp.asarray(np.stack(order))
 
-    def dispatch(run: Any, state: VariantState, draws: Draws, step: int) -> VariantState:
+    run = make_steps(variant, training)
+
+    def dispatch(state: VariantState, draws: Draws, step: int) -> VariantState:
+        schedule = cosine_schedule(1.0, len(draws.genotypes), plan.preset.warmup_fraction)
         part = Draws(*(jnp.asarray(column[step : step + DISPATCH]) for column in draws))
-        state, losses = run(state, images, rows_of(step), part)
+        state, losses = run(state, images, rows_of(step), part, schedule(jnp.arange(step, step + DISPATCH)))
         if step % (10 * DISPATCH) == 0:
             print(f"  step {step}: loss {float(losses.mean()):.3f}", flush=True)
         return jax.block_until_ready(state)
 
     trial = variant.draw(plan, training, 3 * DISPATCH, np.random.default_rng([seed, 1]))
-    run, state = make_steps(variant, training, 3 * DISPATCH), init_state(variant, training)
-    state = dispatch(run, state, trial, 0)
+    state = dispatch(init_state(variant, training), trial, 0)
     began = time.process_time()
     for step in (DISPATCH, 2 * DISPATCH):
-        state = dispatch(run, state, trial, step)
+        state = dispatch(state, trial, step)
     step_s = (time.process_time() - began) / (2 * DISPATCH)
     steps = max(DISPATCH, round(core_s / step_s) // DISPATCH * DISPATCH)
     print(f"  {step_s:.2f} processor seconds a step: {steps} steps", flush=True)
     draws = variant.draw(plan, training, steps, np.random.default_rng([seed, 2]))
-    run, state = make_steps(variant, training, steps), init_state(variant, training)
+    state = init_state(variant, training)
     for step in range(0, steps, DISPATCH):
-        state = dispatch(run, state, draws, step)
+        state = dispatch(state, draws, step)
     return state.params, steps
 
 
