@@ -1,7 +1,7 @@
 """Search with an accuracy model: train some networks, learn from them which others to train, halve, repeat, answer.
 
     first rung   `start` networks spread over the feasible set, then batches: 3 of 4 networks by the model, 1 at random
-    later rungs  the best third by the posterior goes on (synchronous halving), after a refit of the model
+    later rungs  the best by the posterior goes on (synchronous halving), after a refit of the model
     repeats      the last few are trained with further seeds before one is named
 
 Where the interval of the leave-one-out tau contains 0 the model has shown nothing: the batch is drawn at random and
@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 from nas.errors import InvalidInput
 from nas.protocols import Genotype, Genotypes
 from nas.search.accuracy.evidence import Tau, tau_with_interval
+from nas.search.accuracy.features import FeatureTables, joined
 from nas.search.accuracy.model import RIDGE, AccuracyModel, Prediction
 from nas.search.accuracy.posterior import Labels, Posterior, labels_of, posterior
-from nas.search.accuracy.ridge import Standardiser
+from nas.search.accuracy.ridge import RidgeFit, Standardiser
+from nas.search.accuracy.table import compile_prediction
 from nas.search.trials import first_new
 
 Floats = NDArray[np.float64]
@@ -50,7 +52,12 @@ class Training(NamedTuple):
 
 
 class FeasibleSet(Protocol):
-    """The genotypes that a search may propose; a `Proposer` (nas/protocols.py) is one."""
+    """The genotypes that a search may propose; a `Proposer` (nas/protocols.py) is one.
+
+    It may have a method `best(table: CostTable) -> Genotype | None`, the genotype of the set with the least value in
+    the table (nas/search/accuracy/table.py, `best_within`): then the first that the model chooses is the best of the
+    whole set by a linear model of tabulated features, not of a sample alone.
+    """
 
     def draw(self, rng: np.random.Generator, count: int) -> Genotypes: ...  # distinct; fewer only where no more exist
 
@@ -61,9 +68,9 @@ class Schedule:
 
     candidates: int = 24  # networks trained to the first rung
     start: int = 12  # of them before the model is first asked
-    batch: int = 4
+    batch: int = 3
     rungs: tuple[int, ...] = (1, 3)  # epochs, ascending; the last is the full length
-    factor: int = 3  # of the networks of a rung, one in so many goes on
+    factor: int = 6  # of the networks of a rung, one in so many goes on
     finalists: int = 3  # networks that are trained again
     repeats: int = 2  # with so many more seeds
 
@@ -244,7 +251,18 @@ class ModelSearch:
         wanted = count - self._random_count(state, count)
         pool = self.feasible.draw(rng, POOL)
         mean = found.prediction.predict(found.described(pool))[0]
-        return _tuples(first_new(pool[np.argsort(-mean, kind="stable")], seen, wanted))
+        ranked = pool[np.argsort(-mean, kind="stable")]
+        best = self._best_of_all(found)
+        if best is not None:
+            ranked = np.concatenate([np.array([best], np.int32), ranked])
+        return _tuples(first_new(ranked, seen, wanted))
+
+    def _best_of_all(self, found: "_Judged") -> Genotype | None:
+        """Return the best feasible genotype by the model, None where that cannot be said."""
+        best, features, fit = getattr(self.feasible, "best", None), found.described, found.prediction
+        if best is None or not isinstance(features, FeatureTables) or not isinstance(fit, RidgeFit):
+            return None
+        return best(compile_prediction(features, fit)) if np.isfinite(fit.penalty) else None
 
     def _random_count(self, state: State, count: int) -> int:
         """Return how many of a batch are random: the share, spread evenly over the batches by the count so far."""
@@ -260,7 +278,7 @@ class ModelSearch:
         return _tuples(first_new(self.feasible.draw(rng, count + len(seen)), seen, count))
 
     def _next_rung(self, state: State) -> tuple[Training, ...]:
-        """Return the trainings of rung `state.stage`: the best third of the rung before, () where all failed."""
+        """Return the trainings of rung `state.stage`: the best of the rung before, () where all failed."""
         before, epochs = self.schedule.rungs[state.stage - 1 : state.stage + 1]
         kept = self.schedule.survivors[state.stage]
         return tuple(Training(g, state.seed, epochs) for g in self._best(state, before, kept))
@@ -292,8 +310,16 @@ class ModelSearch:
         features, decisions = self.features, self.decisions
         if decisions is None or labels < ENOUGH_FOR_DECISIONS or not self.model.informed:
             return [features]
-        both: Features = lambda genotypes: np.concatenate([features(genotypes), decisions(genotypes)], 1)  # noqa: E731
-        return [features, decisions, both][: 3 if labels >= ENOUGH_FOR_BOTH else 2]
+        return [features, decisions] if labels < ENOUGH_FOR_BOTH else [features, decisions, self._both]
+
+    @cached_property
+    def _both(self) -> Features:
+        """Features and decisions together."""
+        features, decisions = self.features, self.decisions
+        assert decisions is not None
+        if isinstance(features, FeatureTables) and isinstance(decisions, FeatureTables):
+            return joined([features, decisions])
+        return lambda genotypes: np.concatenate([features(genotypes), decisions(genotypes)], 1)
 
     def _judged(self, state: State) -> "_Judged | None":
         """Return labels, fitted model and posterior of a state, None before any training succeeded.

@@ -18,12 +18,13 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.protocols import Genotype, Genotypes
+from nas.protocols import Decision, Genotype, Genotypes
 from nas.registry import lazy
 from nas.search.accuracy.features import FeatureTables
 from nas.search.accuracy.ridge import RidgeFit
 from nas.search.constraints.elimination import elimination_order, over
 from nas.space.cost_table import CostTable, Term
+from nas.space.genotypes import canonical
 
 optimize = lazy("scipy.optimize")
 
@@ -80,6 +81,12 @@ def minimum_within(table: CostTable, limits: Sequence[Limit]) -> Best | None:
     better = search.best(found[1], MAX_LABELS)
     best = better or found
     return Best(best[0], best[1], bound if search.cut else best[1])
+
+
+def best_within(decisions: Sequence[Decision], table: CostTable, limits: Sequence[Limit]) -> Genotype | None:
+    """Return the canonical genotype of the least value among all that keep `limits`, None where none is found."""
+    found = minimum_within(table, limits)
+    return None if found is None else tuple(canonical(decisions, np.array([found.genotype]))[0].tolist())
 
 
 @dataclass(frozen=True)

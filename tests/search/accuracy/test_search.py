@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import ExtraTreesRegressor
 
-from nas.errors import InvalidInput
-from nas.search.accuracy.model import RANDOM
+from nas.errors import InvalidInput, UnknownName
+from nas.search.accuracy.features import FeatureTables, FeatureTerm
+from nas.search.accuracy.model import RANDOM, accuracy_model, as_accuracy_model
+from nas.search.accuracy.plan import cost_s, plan_trainings, schedule_of
 from nas.search.accuracy.search import ModelSearch, Schedule, State
+from nas.search.accuracy.table import minimum_within
 
 SCHEDULE = Schedule(candidates=14, start=6, batch=4, rungs=(1, 3), finalists=3, repeats=2)
 SIZES = np.array([4, 4, 4, 3])
@@ -95,3 +99,47 @@ def test_results_out_of_order_are_refused() -> None:
     state = SEARCH.init(0)
     with pytest.raises(InvalidInput, match="order asked"):
         SEARCH.tell(state, SEARCH.ask(state)[1:2], [0.5])
+
+
+def test_the_best_of_the_whole_set_is_tried_where_the_set_can_tell_it() -> None:
+    @dataclass(frozen=True)
+    class Known(Everything):
+        def draw(self, rng: np.random.Generator, count: int) -> Any:
+            return super().draw(rng, 1000)[: min(count, 24)]  # a sample that rarely holds the best
+
+        def best(self, table: Any) -> Any:
+            found = minimum_within(table, [])
+            return found and found.genotype
+
+    terms = tuple(FeatureTerm((d,), np.arange(size)[:, None] * np.eye(4)[d]) for d, size in enumerate(SIZES.tolist()))
+    search = replace(SEARCH, feasible=Known(), features=FeatureTables(tuple("abcd"), terms, tuple(SIZES.tolist())))
+    state = run(search, 0, noise=0.0)
+    assert (3, 3, 3, 2) in {result.training.genotype for result in state.results}
+
+
+@settings(max_examples=20, deadline=None)
+@given(core_s=st.floats(200, 20_000), epoch_s=st.floats(1, 20), overhead_s=st.floats(0, 25), epochs=st.integers(1, 9))
+def test_a_plan_keeps_its_seconds(core_s: float, epoch_s: float, overhead_s: float, epochs: int) -> None:
+    try:
+        schedule = plan_trainings(core_s, epoch_s, overhead_s, epochs)
+    except InvalidInput:
+        assert cost_s(schedule_of(3, epochs), epoch_s, overhead_s) > core_s
+        return
+    assert cost_s(schedule, epoch_s, overhead_s) <= core_s
+    assert schedule.rungs[-1] == epochs
+
+
+@pytest.mark.parametrize("name", ["ridge", "random", "sklearn.ensemble:ExtraTreesRegressor"])
+def test_every_accuracy_model_searches(name: str) -> None:
+    model = accuracy_model(name)
+    if name.startswith("sklearn"):
+        model = as_accuracy_model(ExtraTreesRegressor(n_estimators=5, random_state=0))
+    search = replace(SEARCH, model=model, schedule=replace(SCHEDULE, candidates=8))
+    assert search.answer(run(search, 1)) == search.answer(run(search, 1))
+
+
+def test_what_is_no_accuracy_model_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="must be a regressor"):
+        accuracy_model("math:pi")
+    with pytest.raises(UnknownName, match="ridge"):
+        accuracy_model("rigde")
