@@ -293,6 +293,8 @@ def verdict_lines(table: Path, trainings: int = len(TRAIN_SEEDS)) -> Iterator[st
     """Yield the verdict of every pair of arms, the arms' means, and what is not equal, recomputed from the rows."""
     rows = read_rows(table)
     values = search_values(rows, trainings)
+    if not values:
+        yield "no search has all its final trainings yet: python -m experiments.arms --data-dir DIR --out DIR"
     for (study, target, arm), found in values.items():
         if study == STUDY:
             yield f"{target}, {arm}: {mean_text(found)}{_time_text(rows, target, arm)}"

@@ -105,6 +105,8 @@ def values_of(action: argparse.Action) -> Values:
         return Values(tuple(MEMBERS[flag]), "files" if flag in DATA else "", listed)
     if "SPEC" in metavar:
         return Values(tuple(ZOO), "files")
+    if "SPACE" in metavar:
+        return Values(tuple(SPACES), "folders")
     folders, files = metavar in FOLDERS, metavar in FILES or metavar.startswith("FILE")
     return Values((), "folders" if folders else "files" if files else "")
 
