@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from nas.runs.multi_target import MultiTargetResult
     from nas.search import strategy as strategies
     from nas.search.accuracy.ranking import RankingEvidence
-    from nas.search.loop import OpenExecutor
     from nas.training import candidates as candidate_training
     from nas.training import loop as training_loop
     from nas.training import optimizers
@@ -209,7 +208,7 @@ def search(
         found = _search_targets(
             Path(out), config, [target],
             (() if latency_ms is None else (latency_ms,)), algorithm, trials, evaluator, False,
-            run_workers.open_executor(workers, ray_address), shown, whole,
+            workers, ray_address, shown, whole,
         )  # fmt: skip
         return next(iter(found.results.values()))
     if trials is not None or evaluator != "supernet":
@@ -269,8 +268,7 @@ def specialise(
     }  # fmt: skip
     found = _search_targets(
         Path(out), config, targets, latencies_ms, algorithm, trials, evaluator, universal,
-        run_workers.open_executor(workers, ray_address), reporter or Callbacks(on_step, on_candidate),
-        _front_config(front, front_points),
+        workers, ray_address, reporter or Callbacks(on_step, on_candidate), _front_config(front, front_points),
     )  # fmt: skip
     return _named_results(found)
 
@@ -303,8 +301,10 @@ def resume(
         trainers = run_workers.open_trainers(workers, ray_address, config)
         result = joint_search.resume(folder, shown, trainers=trainers, data=data)
         return {result.target: result}
-    executor = run_workers.open_executor(workers, ray_address)
-    return _named_results(multi_target.resume(folder, shown, workers=executor, more=more_trials, data=data))
+    by = run_workers.open_executor(workers, ray_address), run_workers.alone_on(workers, ray_address)
+    return _named_results(
+        multi_target.resume(folder, shown, workers=by[0], trainers=by[1], more=more_trials, data=data)
+    )
 
 
 def load(run: str | Path) -> "RunData":
@@ -663,10 +663,11 @@ def _search_jointly(
 
 def _search_targets(
     out: Path, config: dict[str, Any], targets: Sequence[str | None], latencies_ms: Sequence[float], algorithm: str,
-    trials: int | None, evaluator: str, universal: bool, executor: "OpenExecutor", reporter: ProgressReporter,
-    front: "FrontConfig | None" = None,
+    trials: int | None, evaluator: str, universal: bool, workers: int | None, address: str | None,
+    reporter: ProgressReporter, front: "FrontConfig | None" = None,
 ) -> "MultiTargetResult":  # fmt: skip
 
+    by = run_workers.open_executor(workers, address), run_workers.alone_on(workers, address)
     base = SearchConfig(**(config | {"target": None, "latency_ms": None}))
     count = multi_target_settings.default_trials(algorithm, base.preset, front) if trials is None else trials
     each = multi_target_settings.per_target(base, targets, latencies_ms)
@@ -674,8 +675,8 @@ def _search_targets(
         each, algorithm, count, universal=universal, evaluator=evaluator, front=front
     )  # fmt: skip
     if _begun(out, "request", several.to_dict()):
-        return multi_target.resume(out, reporter, workers=executor, data=base.data)
-    return multi_target.specialise(several, out, reporter, workers=executor)
+        return multi_target.resume(out, reporter, workers=by[0], trainers=by[1], data=base.data)
+    return multi_target.specialise(several, out, reporter, workers=by[0], trainers=by[1])
 
 
 def _front_config(front: Front | Sequence[Front] | None, points: int) -> "FrontConfig | None":

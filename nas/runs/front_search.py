@@ -223,24 +223,29 @@ class FrontOfTarget:
             f"RUN@{high:.3g}{unit if unit == 'ms' else ''} names the one of another latency"
         )
 
-    def record(self, images: int, kind: AccuracyKind) -> Front:
-        """Return the front as front.json holds it; `images` are those of each accuracy."""
-        points = tuple(self._point(number, images) for number in range(len(self.budgets)))
+    def record(self, images: int, kind: AccuracyKind, errors: Mapping[Genotype, float] | None = None) -> Front:
+        """Return the front as front.json holds it; `images` are those of each accuracy.
+
+        `errors` are the standard errors of the accuracies, where they are not those of the images alone.
+        """
+        points = tuple(self._point(number, images, errors) for number in range(len(self.budgets)))
         chosen = self.plan.space.decode(self.chosen).digest
         unit, reachable = self.plan.model.unit, self.plan.reachable
         return Front(kind.stored_label(), images, unit, reachable, REFERENCE, chosen, points)
 
-    def _point(self, number: int, images: int) -> FrontPoint:
+    def _point(self, number: int, images: int, errors: Mapping[Genotype, float] | None) -> FrontPoint:
         """Return the answer of budget `number`, with the luck of its choice among the networks near its own budget."""
         row = self.answers[number]
         own = self.answers.index(row)  # the smallest budget that it answers
-        arch = self.plan.space.decode(tuple(self.genotypes[row].tolist()))
+        genotype = tuple(self.genotypes[row].tolist())
+        arch = self.plan.space.decode(genotype)
         near = self.kept & (self.latencies <= self.budgets[own] * (1 + ROUNDING))
         near &= self.latencies > (self.budgets[own - 1] if own else 0.0)
         others = self.accuracies[near]
-        luck = most_luck(others, standard_error(float(np.median(others)), images)) if len(others) > 1 else 0.0
+        error = errors[genotype] if errors else standard_error(float(np.median(others)), images)
+        luck = most_luck(others, error) if len(others) > 1 else 0.0
         top1 = round(float(self.accuracies[row]) * images, PREDICTED_DIGITS) / images
         return FrontPoint(
             self.budgets[number], arch.digest, spec_path(arch), float(self.latencies[row]), top1,
-            standard_error(top1, images), luck, int(near.sum()), arch.macs, arch.params,
+            errors[genotype] if errors else standard_error(top1, images), luck, int(near.sum()), arch.macs, arch.params,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nas.errors import InvalidInput
+from nas.protocols import Genotypes
 from nas.runs.plan import SearchPlan
 from nas.runs.settings import NO_BASELINE
 from nas.search.accuracy.plan import cost_s, plan_trainings
@@ -47,20 +48,20 @@ class ModelBudget:
 def model_budget(plan: SearchPlan) -> ModelBudget:
     """Return how a plan with an accuracy model spends what it may; `InvalidInput` where that is too little."""
     hours, share = plan.settings.core_hours, plan.settings.supernet_share
-    epoch_s = _epoch_s(plan)
+    of_epoch = epoch_s(plan, band(plan).draw(np.random.default_rng(0), SAMPLED))
     if hours is None:
         schedule = Schedule()
-        trainings_s = cost_s(schedule, epoch_s, START_S)
+        trainings_s = cost_s(schedule, of_epoch, START_S)
         steps = _supernet_steps(plan, trainings_s * share / (1 - share))
         return ModelBudget(schedule, steps, trainings_s, _supernet_s(plan, steps))
     whole_s = 3600 * hours - (plan.preset.verdict_core_s if plan.settings.baseline != NO_BASELINE else 0.0)
     steps = _supernet_steps(plan, whole_s * share)
     supernet_s = _supernet_s(plan, steps)
     try:
-        schedule = plan_trainings(whole_s - supernet_s, epoch_s, START_S, Schedule().rungs[-1])
+        schedule = plan_trainings(whole_s - supernet_s, of_epoch, START_S, Schedule().rungs[-1])
     except InvalidInput as error:
         raise InvalidInput(f"--core-hours {hours:g} is too little for these images: {error}") from error
-    return ModelBudget(schedule, steps, cost_s(schedule, epoch_s, START_S), supernet_s)
+    return ModelBudget(schedule, steps, cost_s(schedule, of_epoch, START_S), supernet_s)
 
 
 def with_supernet_steps(plan: SearchPlan, steps: int) -> SearchPlan:
@@ -74,9 +75,8 @@ def band(plan: SearchPlan) -> Bounded:
     return Bounded(plan.space, upper_bounds(plan.constraints(plan.space)))
 
 
-def _epoch_s(plan: SearchPlan) -> float:
-    """Return the processor seconds of one epoch of one proxy, expected from MACs."""
-    sample = band(plan).draw(np.random.default_rng(0), SAMPLED)
+def epoch_s(plan: SearchPlan, sample: Genotypes) -> float:
+    """Return the processor seconds of one epoch of one proxy, expected from the MACs of a `sample` [N, D]."""
     archs = [plan.space.decode(tuple(row)) for row in sample.tolist()]
     macs = float(np.mean([scale_down(arch, plan.proxy_resolution, plan.proxy_width).macs for arch in archs]))
     images = (1 - plan.preset.validation_fraction) * len(plan.dataset.y_train)

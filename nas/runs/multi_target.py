@@ -32,6 +32,8 @@ from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_
 from nas.runs.data_of_run import absolute_data, find_data, load_data_of_run
 from nas.runs.evaluators import evaluator_source
 from nas.runs.front import PREDICTED_DIGITS, FrontEvaluation, write_front
+from nas.runs.front_budget import front_budget
+from nas.runs.front_model import FrontModelRun
 from nas.runs.front_search import FrontOfTarget, search_front
 from nas.runs.multi_target_settings import (
     SCHEMA,
@@ -41,7 +43,7 @@ from nas.runs.multi_target_settings import (
     check_around,
     make_plans,
 )
-from nas.runs.phases import multi_target_phases
+from nas.runs.phases import model_phases, multi_target_phases
 from nas.runs.plan import TOLERANCE, SearchPlan
 from nas.runs.plan_text import describe_plans
 from nas.runs.regret import read_regret_table, regret_table
@@ -60,6 +62,7 @@ from nas.search.loop import OpenExecutor, Pool, in_process
 from nas.search.selection import few_images_note
 from nas.search.strategy import strategy
 from nas.space.staged import StagedSpace
+from nas.training.trainees import IN_PROCESS, Trainers
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scikit-learn", "scipy")
 DONE = "done"  # the journal's record of a finished run
@@ -81,19 +84,22 @@ def specialise(
     reporter: ProgressReporter | None = None,
     *,
     workers: OpenExecutor = in_process,
+    trainers: Trainers = IN_PROCESS,
     source: Path | None = None,
 ) -> MultiTargetResult:
     """Search as `config` says, into the new folder `out`, and return the results.
 
     `source` is a run whose supernet is copied instead of trained, see `supernet_of_run`. `workers` opens the executor
-    that evaluates candidates; no result depends on it. Raises `InvalidInput` or `UnknownName` before any work where
-    `config` cannot be met.
+    that evaluates candidates, `trainers` train those of a front with an accuracy model; no result depends on them.
+    Raises `InvalidInput` or `UnknownName` before any work where `config` cannot be met.
     """
     evaluator_source(config.evaluator)  # one that is none is refused before any work
     check_around(config)
     plans = make_plans(config)
     for objective, space in _objectives(config, plans):
         _ = bounded_proposer(objective, space).start  # bounds that nothing keeps are reported before the training
+    if config.accuracy_model:
+        front_budget(plans)  # core hours that are too few too
     if source is not None:
         _check_data(source, plans[0])
         shared_supernet.read(source / shared_supernet.FILE, plans[0])
@@ -103,7 +109,7 @@ def specialise(
         if source is not None:
             write_whole(out / shared_supernet.FILE, read_bytes(source / shared_supernet.FILE))
         write_whole(out / "experiment.json", dump_json(_stored(config, plans)))
-        return _MultiTargetRun(config, plans, out, reporter or SilentReporter(), workers).finish()
+        return _MultiTargetRun(config, plans, out, reporter or SilentReporter(), workers, trainers).finish()
 
 
 def resume(
@@ -111,6 +117,7 @@ def resume(
     reporter: ProgressReporter | None = None,
     *,
     workers: OpenExecutor = in_process,
+    trainers: Trainers = IN_PROCESS,
     more: int = 0,
     data: str | None = None,
 ) -> MultiTargetResult:
@@ -129,7 +136,7 @@ def resume(
         plans = make_plans(config, load_data_of_run(run, config.settings[0], stored.get("data", {}), data))
         if more:
             write_whole(run / "experiment.json", dump_json({**stored, "request": config.to_dict()}))
-        return _MultiTargetRun(config, plans, run, reporter or SilentReporter(), workers).finish()
+        return _MultiTargetRun(config, plans, run, reporter or SilentReporter(), workers, trainers).finish()
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -226,8 +233,10 @@ class _MultiTargetRun:
         out: Path,
         reporter: ProgressReporter,
         workers: OpenExecutor,
+        trainers: Trainers,
     ) -> None:
         self.config, self.plans, self.out, self.reporter, self.workers = config, plans, out, reporter, workers
+        self.trainers = trainers
         self.folders = _folders(out, config)
         self.journal = Journal(out / "journal.jsonl")
         self.source = evaluator_source(config.evaluator)
@@ -236,6 +245,8 @@ class _MultiTargetRun:
     def finish(self) -> MultiTargetResult:
         """Do what is left: train, search for each target, then for all; write every result when it is known."""
         self.reporter.plan(describe_plans(self.config, self.plans))
+        if self.config.accuracy_model:
+            return self.front_by_model()
         training = self.source.trains_supernet and not (self.out / shared_supernet.FILE).exists()
         report_timing(self.reporter, Schedule(multi_target_phases(self.config, self.plans, training=training)))
         weights = self.weights() if self.source.trains_supernet else None
@@ -264,6 +275,14 @@ class _MultiTargetRun:
         save_signature(self.plans[0].signature, self.out)
         self.journal.append(_done(self.config))
         return load_results(self.out, self.config)
+
+    def front_by_model(self) -> MultiTargetResult:
+        """Search for the fronts by training networks alone, with an accuracy model of them."""
+        folders = list(self.folders.values())
+        search = FrontModelRun(self.plans, folders, self.out, self.journal, self.reporter, self.trainers)
+        report_timing(self.reporter, Schedule(model_phases(self.plans[0], search.budget, verdict=False)))
+        search.search()
+        return self.finished()
 
     def search_fronts(self, stages: StageRunner, weights: shared_supernet.Weights | None) -> None:
         """Search for the front of every target, and write the results of all from all that was evaluated."""

@@ -15,7 +15,7 @@ from nas.errors import InvalidInput
 from nas.records.networks import UNIVERSAL
 from nas.runs.front_config import FrontConfig, budgets_of, check_front
 from nas.runs.plan import SearchPlan, make_plan
-from nas.runs.settings import SearchConfig
+from nas.runs.settings import NO_MODEL, SearchConfig
 from nas.search.strategy import strategy
 from nas.supernet.presets import load_preset
 
@@ -44,6 +44,13 @@ class MultiTargetConfig:
     def names(self) -> tuple[str, ...]:
         """The names of the targets, for the screen and for folders."""
         return tuple(map(target_name, self.settings))
+
+    @property
+    def accuracy_model(self) -> str | None:
+        """The accuracy model of a whole front, whose networks are trained alone; None for one over a supernet."""
+        if self.front is None or self.source is not None or self.evaluator != SUPERNET:
+            return None
+        return self.settings[0].model_name
 
     @property
     def asked(self) -> int:
@@ -137,6 +144,11 @@ def _check_front_alone(config: MultiTargetConfig) -> None:
         raise InvalidInput(
             f"--front needs an algorithm that proposes networks of any latency, such as nsga2; '{config.algorithm}' "
             "learns a policy for one latency"
+        )
+    model = config.settings[0].accuracy_model
+    if model not in (None, NO_MODEL) and config.accuracy_model is None:
+        raise InvalidInput(
+            "an accuracy model trains networks alone: leave out --accuracy-model, or --from and --evaluator"
         )
     if config.more_trials:
         raise InvalidInput("a search for a whole front is not extended; start another with more --trials")

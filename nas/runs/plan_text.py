@@ -5,8 +5,9 @@ from itertools import chain
 from nas.data import resolution_notes
 from nas.registry import SPACES, load
 from nas.runs.evaluators import evaluator_source
+from nas.runs.front_budget import front_budget
 from nas.runs.front_config import range_text
-from nas.runs.model_budget import model_budget
+from nas.runs.model_budget import ModelBudget, model_budget
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
 from nas.runs.shared_supernet import evaluation_image_count, sandwich_training
@@ -41,20 +42,21 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     ]
 
 
-def _model_lines(plan: SearchPlan) -> list[str]:
+def _model_lines(plan: SearchPlan, budget: ModelBudget | None = None) -> list[str]:
     """Return the lines on an accuracy model and what is trained for it; none for a search in two stages."""
     if plan.accuracy_model is None:
         return []
-    budget = model_budget(plan)
+    budget = budget or model_budget(plan)
     s, hours = budget.schedule, (budget.trainings_s + budget.supernet_s) / 3600
     rungs = ", then ".join(f"{n} to epoch {epochs}" for n, epochs in zip(s.survivors, s.rungs, strict=True))
     repeats = min(s.finalists, s.survivors[-1])
     again = f", {repeats} with {s.repeats} more seeds" if s.repeats else ""
     supernet = f"supernet: {budget.supernet_steps} steps, {budget.share:.0%} of the processor time"
+    none = "supernet: none" + ("" if plan.front else ", as its share is too little for one that ranks")
     return [
         f"preset {plan.preset.name}: about {hours:.2g} core hours; seed {plan.settings.seed}",
         f"accuracy model {plan.accuracy_model}: networks trained alone, {rungs}{again}",
-        supernet if budget.supernet_steps else "supernet: none, as its share is too little for one that ranks",
+        supernet if budget.supernet_steps else none,
     ]
 
 
@@ -67,6 +69,8 @@ def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> 
     universal = ["then one network for all targets, of least worst regret"] if config.universal else []
     seed = f"preset {first.preset.name}; seed {first.settings.seed}"
     few = _few_images(evaluator_source(config.evaluator).images(first))
+    if config.accuracy_model:
+        return [*_subject(first), *_constraints(first), *targets, *_model_lines(first, front_budget(plans)), *few]
     lines = [*_subject(first), *_constraints(first), *targets, _evaluator(config, first), search, *universal, seed]
     return [*lines, *few]
 

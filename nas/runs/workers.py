@@ -35,6 +35,11 @@ def open_trainees(workers: int | None, address: str | None) -> OpenTrainees:
     return partial(trainees_on_workers, workers=workers or 1, address=address)
 
 
+def alone_on(workers: int | None, address: str | None) -> Trainers:
+    """Return the trainers of what an accuracy model asks for, on Ray workers where they are asked for."""
+    return Trainers(trainees=open_trainees(workers, address))
+
+
 def open_trainers(workers: int | None, address: str | None, config: SearchConfig) -> Trainers:
     """Return the trainers of a joint search's networks; `InvalidInput` where workers would have none to train."""
     if workers is None and address is None:

@@ -11,23 +11,25 @@ import pandas as pd
 import pytest
 
 from nas import api
-from nas.arch import load_arch
+from nas.arch import ArchSpec, load_arch
 from nas.cli import main
 from nas.cli.parser import build_parser
 from nas.errors import InvalidInput
 from nas.progress import Progress, SilentReporter
 from nas.records.front import FILE, Front, load_front, spec_of_point
+from nas.records.model_evidence import load_evidence
 from nas.records.networks import load_item, resolve
 from nas.records.picks import load_picks
-from nas.records.results import load_result
+from nas.records.results import load_result, standard_error
 from nas.runs import multi_target
 from nas.runs.front_config import FrontConfig, budgets_of
 from nas.runs.load_run import load_run
 from nas.runs.multi_target import MultiTargetResult, resume
-from nas.runs.multi_target_settings import MultiTargetConfig, make_plans, per_target
+from nas.runs.multi_target_settings import SUPERNET, MultiTargetConfig, make_plans, per_target
 from nas.runs.settings import SearchConfig
 from nas.runs.single_training import training_data
 from nas.supernet import presets
+from tests.runs.test_model_search import trainers
 from tests.support.evaluators import RUGGED_IMAGES
 from tests.support.tiny import PRESET, images
 
@@ -290,6 +292,70 @@ def test_a_search_stopped_anywhere_and_any_executor_give_the_same_bytes(
         resume(broken, more=4)
 
 
+# ------------------------------------------------------------------------------------------------ an accuracy model
+
+
+def formula(arch: ArchSpec) -> float:
+    """Return an accuracy that grows with the parameters of the proxy."""
+    return 0.5 + 0.05 * float(np.log(arch.params / 5e3))
+
+
+@pytest.fixture(scope="module")
+def model_config(config_of: Callable[..., MultiTargetConfig]) -> MultiTargetConfig:
+    """Settings of the fronts of two targets whose networks are trained alone."""
+    settings = config_of(*TARGETS, front=FrontConfig(points=3), accuracy_model="ridge", core_hours=0.3)
+    return replace(settings, evaluator=SUPERNET)
+
+
+@pytest.fixture(scope="module")
+def by_model(
+    model_config: MultiTargetConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, MultiTargetResult]:
+    """A finished run with these settings; a formula takes the place of the trainings."""
+    out = tmp_path_factory.mktemp("model") / "two"
+    return out, multi_target.specialise(model_config, out, trainers=trainers(formula))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_front_by_an_accuracy_model_answers_every_budget(
+    by_model: tuple[Path, MultiTargetResult], model_config: MultiTargetConfig, target: str
+) -> None:
+    run, found = by_model
+    plan = make_plans(model_config)[TARGETS.index(target)]
+    front, evaluated = front_of(run / target), pd.read_csv(run / target / "evaluated.csv")
+    assert tuple(point.latency_budget for point in front.points) == plan.front and front.share_spanned > 0.8
+    top1 = [point.top1 for point in front.points]
+    assert top1 == sorted(top1) and "estimated" in front.accuracy_kind
+    for point in front.points:
+        row = evaluated[evaluated.digest == point.digest].iloc[0]
+        assert point.latency <= point.latency_budget * (1 + 1e-12) and row.top1 == pytest.approx(point.top1)
+        assert row.standard_error == pytest.approx(point.standard_error)
+        assert point.standard_error > standard_error(point.top1, front.images)  # seeds too, not images alone
+    result = found.results[target]
+    assert result.arch.digest == front.chosen and result.supernet_accuracy is None
+    assert any("trained alone" in note for note in result.notes) and any("RUN@" in note for note in result.notes)
+    entries = {entry.arch.digest: entry for entry in load_item(run / target)}
+    assert all(entries[point.digest].standard_error == pytest.approx(point.standard_error) for point in front.points)
+    evidence = load_evidence(run / target)
+    assert evidence is not None and len(evidence.networks) == len(evaluated)
+    assert not (run / "supernet.safetensors").exists()
+
+
+def test_a_front_by_an_accuracy_model_goes_on_to_the_same_bytes(
+    by_model: tuple[Path, MultiTargetResult], model_config: MultiTargetConfig, tmp_path: Path
+) -> None:
+    broken = tmp_path / "two"
+    with pytest.raises(KeyboardInterrupt):
+        multi_target.specialise(model_config, broken, trainers=trainers(formula, stop_after=20))
+    assert resume(broken, trainers=trainers(formula, backwards=True)).results == by_model[1].results
+    same_files(by_model[0], broken)
+
+
+def test_an_accuracy_model_and_a_supernet_exclude_each_other(model_config: MultiTargetConfig) -> None:
+    with pytest.raises(InvalidInput, match="an accuracy model trains networks alone"):
+        make_plans(replace(model_config, source="0" * 64))
+
+
 # ---------------------------------------------------------------------------------------------------- ranges, bounds
 
 
@@ -363,7 +429,13 @@ def test_flags_and_folder_of_a_front() -> None:
         (["--front-points", "4"], "--front-points goes with --front"),
         (["--front", "1ms..2ms", "--ridge-point", "10"], "give --front without a unit"),
         (["--front", "--finalists", "9"], "--finalists goes with joint"),
-        (["--front", "--accuracy-model", "ridge"], "--accuracy-model goes with --algorithm joint, not with --front"),
+        (["--front", "--supernet-share", "0.1"], "--supernet-share goes with --algorithm joint, not with --front"),
+        (
+            ["--front", "--accuracy-model", "ridge", "--core-hours", "0.01"],
+            "core hours, got 0.01; give more hours or fewer points",
+        ),
+        (["--front", "--accuracy-model", "ridge", "--trials", "9"], "has no --trials: give --core-hours"),
+        (["--front", "--core-hours", "1"], "core hours are those of a search with an accuracy model"),
     ],
 )
 def test_bad_requests_get_one_line_and_leave_nothing(

@@ -10,16 +10,18 @@ from nas.cli.tracking import trackers
 from nas.errors import InvalidInput
 from nas.runs import joint_search, multi_target
 from nas.runs.settings import SearchConfig
-from nas.runs.workers import open_executor, open_trainers
+from nas.runs.workers import alone_on, open_executor, open_trainers
 
 
 def run(args: argparse.Namespace) -> None:
     """Go on with a search, then print what was found."""
     folder, shown_on = run_folder(args.folder), sys.stderr if args.json else None
     if is_multi_target(folder):
-        workers = open_executor(args.workers, args.ray_address)
+        workers, trainers = open_executor(args.workers, args.ray_address), alone_on(args.workers, args.ray_address)
         with resumable(folder), LiveReporter(shown_on, folder=folder, trackers=trackers(args, folder)) as reporter:
-            found = multi_target.resume(folder, reporter, workers=workers, more=args.budget or 0, data=args.data)
+            found = multi_target.resume(
+                folder, reporter, workers=workers, trainers=trainers, more=args.budget or 0, data=args.data
+            )
         show_multi_target(args, found, folder)
         return
     if args.budget:

@@ -22,7 +22,7 @@ from nas.runs.multi_target_settings import SUPERNET, MultiTargetConfig, default_
 from nas.runs.plan import make_plan
 from nas.runs.plan_text import describe_plan, describe_plans
 from nas.runs.settings import SearchConfig
-from nas.runs.workers import open_executor, open_trainers
+from nas.runs.workers import alone_on, open_executor, open_trainers
 
 FILES = ("best.json", "front.csv", "evaluated.csv", "report.html", "experiment.json", "journal.jsonl")
 
@@ -50,13 +50,13 @@ def run(args: argparse.Namespace) -> None:
             )
         show_result(args, result, out)
         return
-    workers = open_executor(args.workers, args.ray_address)
+    workers, trainers = open_executor(args.workers, args.ray_address), alone_on(args.workers, args.ray_address)
     source = Path(args.source) if args.source else None
     with resumable(out), reporter:
         found = (
-            multi_target.resume(out, reporter, workers=workers)
+            multi_target.resume(out, reporter, workers=workers, trainers=trainers)
             if begun
-            else multi_target.specialise(config, out, reporter, workers=workers, source=source)
+            else multi_target.specialise(config, out, reporter, workers=workers, trainers=trainers, source=source)
         )
     show_multi_target(args, found, out)
 
@@ -66,8 +66,8 @@ def _plan(config: SearchConfig | MultiTargetConfig) -> list[str]:
     if isinstance(config, SearchConfig):
         known = rough_time(config.preset) if config.model_name is None else []  # else the plan states core hours
         return [*describe_plan(make_plan(config)), *known]
-    time = rough_time(config.settings[0].preset) if config.front and not config.source else []
-    return [*describe_plans(config, make_plans(config)), *time]
+    is_timed = config.front and not config.source and not config.accuracy_model
+    return [*describe_plans(config, make_plans(config)), *(rough_time(config.settings[0].preset) if is_timed else [])]
 
 
 def _is_begun(out: Path, config: SearchConfig | MultiTargetConfig) -> bool:
@@ -139,10 +139,13 @@ def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTa
     settings = per_target(base, targets_of(args) or [None], args.latency_ms or ())
     front = front_config(args)
     trials = args.trials or default_trials(algorithm, base.preset, front)
-    return MultiTargetConfig(
+    config = MultiTargetConfig(
         settings, algorithm, trials, universal=args.universal, source=source, evaluator=args.evaluator or SUPERNET,
         front=front,
     )  # fmt: skip
+    if config.accuracy_model and args.trials:
+        raise InvalidInput("a front by an accuracy model has no --trials: give --core-hours, or --accuracy-model none")
+    return config
 
 
 def front_config(args: argparse.Namespace) -> FrontConfig | None:

@@ -32,6 +32,7 @@ EXAMPLE = "nas search --target edgetpu --latency-ms 0.8"
 JOINT = "joint"  # the algorithm that trains the weights and its policy together
 PRESETS = ("smoke", "quick", "standard", "paper")
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
+NOT_OF_FRONT = ("supernet_share",)  # of OF_JOINT, those that a whole front has no use for
 OF_JOINT = ("accuracy_model", "core_hours", "supernet_share")  # flags that other algorithms have no use for
 OF_ALGORITHMS = ("trials", "source", "universal", "evaluator")  # flags that the joint search has no use for
 NOT_IN_NAME = (  # no settings, or in the name already
@@ -184,7 +185,7 @@ def check(args: argparse.Namespace) -> None:
         raise InvalidInput("--front-points goes with --front; give both, or neither")
     if algorithm_of(args) == JOINT:
         _check_joint(args)
-    elif given := [name for name in OF_JOINT if getattr(args, name) is not None]:
+    elif given := [name for name in (OF_JOINT if not args.front else NOT_OF_FRONT) if getattr(args, name) is not None]:
         flag, other = given[0].replace("_", "-"), "--front" if args.front else args.algorithm
         raise InvalidInput(f"--{flag} goes with --algorithm joint, not with {other}")
     if not holds_run(str(out_folder(args))):  # a run goes on, where it has the same settings
