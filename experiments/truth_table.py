@@ -38,7 +38,7 @@ from experiments.ranking_study import random_genotypes
 from nas.arch import ArchSpec
 from nas.cli.console import console
 from nas.cli.tables.ranking import ranking_notes, ranking_rows
-from nas.data import at_resolution, epoch_indices
+from nas.data import Dataset, at_resolution, epoch_indices
 from nas.files import write_whole
 from nas.nn.network import Weights, merged, split_statistics
 from nas.records.ranking_table import RankingTable
@@ -102,19 +102,30 @@ def train_one(arch: ArchSpec, plan: SearchPlan, splits: dict[str, ImageSplit], d
     return {"validation_top1": curve, "test_top1": score(arch, state.average, splits["test"])}
 
 
-def make(data_dir: str, networks: int, seeds: int, first: int) -> None:
-    """Train what is missing of the first `networks` networks and `seeds` seeds, from network `first` on."""
-    plan = make_truth_plan(data_dir)
+def images(plan: SearchPlan) -> tuple[Dataset, dict[str, ImageSplit]]:
+    """Return the images of a search with seed 0 at the proxies' resolution, and their splits on the device."""
     at_size = at_resolution(plan.dataset, plan.proxy_resolution)
     view = validation_view(at_size, plan.preset.validation_fraction, plan.settings.seed)
     train, validation, test = (*image_splits(view), image_splits(at_size)[1])
     assert isinstance(train, ImageSplit) and isinstance(validation, ImageSplit) and isinstance(test, ImageSplit)
     splits = {"train": train, "validation": validation, "test": test._replace(mean=train.mean, std=train.std)}
+    return view, splits
+
+
+def proxy_of(plan: SearchPlan, arch: ArchSpec) -> ArchSpec:
+    """Return the proxy of a target network."""
+    return scale_down(arch, plan.proxy_resolution, plan.proxy_width)
+
+
+def make(data_dir: str, networks: int, seeds: int, first: int) -> None:
+    """Train what is missing of the first `networks` networks and `seeds` seeds, from network `first` on."""
+    plan = make_truth_plan(data_dir)
+    view, splits = images(plan)
     genotypes = random_genotypes(plan, NETWORKS, 0)
     done = {(one["genotype_number"], one["seed"]) for one in known_trainings()}
     for number in range(first, networks):
         arch = plan.space.decode(genotypes[number])
-        proxy = scale_down(arch, plan.proxy_resolution, plan.proxy_width)
+        proxy = proxy_of(plan, arch)
         for seed in range(seeds):
             if (number, seed) in done:
                 continue
