@@ -5,6 +5,9 @@ Arms, each given `--core-hours` of one core for a whole search, compilation, sup
     A         the search as shipped: `nas search --preset standard`
     B         random search with the same halving: `--accuracy-model random --supernet-share 0`
     D         A without the supernet: `--accuracy-model ridge --supernet-share 0`
+    two-stage MobileNetV4's search in two stages (filters and depths, then blocks), of the shortest form with finalists:
+              `--preset quick --accuracy-model none --finalists 6`; A searches all decisions at once. It takes no
+              `--core-hours`: the verdict says how far its time is from A's
     C-params  the network of most parameters of as many random networks as B trained, C-macs that of most MACs
 
     python -m experiments.arms --data-dir DIR --out runs/arms [--arms A B] [--searches 4] [--workers 2]
@@ -33,7 +36,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,7 @@ ARMS: dict[str, tuple[str, ...]] = {  # flags of `nas search` beside those that 
     "A": (),
     "B": ("--accuracy-model", "random", "--supernet-share", "0"),
     "D": ("--accuracy-model", "ridge", "--supernet-share", "0"),
+    "two-stage": ("--preset", "quick", "--accuracy-model", "none", "--finalists", "6"),  # the last --preset counts
 }
 LARGEST: dict[str, Callable[[ArchSpec], int]] = {"C-params": lambda arch: arch.params, "C-macs": lambda arch: arch.macs}
 BASELINE = "mobilenetv4-conv-s"
@@ -136,7 +140,8 @@ def search(study: Study, arm: str, seed: int) -> Found:
     if not spent.exists():
         shutil.rmtree(run, ignore_errors=True)
         run.parent.mkdir(parents=True, exist_ok=True)
-        budget = study.budget_flags or ("--core-hours", f"{study.core_hours:g}")
+        hours = () if arm == "two-stage" else ("--core-hours", f"{study.core_hours:g}")
+        budget = study.budget_flags or hours
         words = ["search", "--space", study.space, "--target", study.target, "--preset", study.preset, *study.images]
         command = nas(*words, "--seed", str(seed), *budget, *ARMS[arm], "--out", str(run))
         seconds = processor_seconds(command, run.with_name(f"{run.name}.log"))
@@ -273,8 +278,6 @@ def run_arms(study: Study, arms: Sequence[str], searches: int, workers: int) -> 
 
 def against_baseline(study: Study, seed: int, workers: int) -> None:
     """Train what A found for the study's target, and the baseline at its latency."""
-    from dataclasses import replace
-
     from nas.runs.plan import make_plan
     from nas.runs.settings import SearchConfig
     from nas.runs.verdict import baseline_at
@@ -349,16 +352,17 @@ def _baseline_line(rows: Sequence[Mapping[str, str]], target: str) -> Iterator[s
 def simulated(table: Any, plan: Any, times: int, candidates: int) -> dict[str, NDArray[np.float64]]:
     """Return the mean test accuracy [times] of the answers of the arms, replayed on a `RankingTable`.
 
-    A search sees the validation accuracies of trainings in the table, D and B by nas/search/accuracy/search.py with
-    rungs of 1 and 3 epochs and one repeat of the last 3; C takes the largest of `candidates` random networks.
+    A search sees the validation accuracies of trainings in the table, D and B by nas/search/accuracy/search.py with the
+    schedule of so many networks and one repeat of the last; C takes the largest of `candidates` random networks.
     """
     from nas.runs.ranking import static_of
     from nas.search.accuracy.model import RANDOM, RIDGE
-    from nas.search.accuracy.search import ModelSearch, Schedule
+    from nas.search.accuracy.plan import schedule_of
+    from nas.search.accuracy.search import ModelSearch
 
     truth, features = table.accuracy[:, :2].mean(1), static_of(plan)
     index = {genotype.tobytes(): row for row, genotype in enumerate(table.genotypes)}
-    schedule = Schedule(candidates, max(4, candidates // 2), max(1, candidates // 8), (1, 3), repeats=1)
+    schedule = replace(schedule_of(candidates, FULL_LENGTH), repeats=1)  # the table has two seeds
     found: dict[str, list[float]] = {}
     for time in range(times):
         flip = time % 2  # which of the two seeds comes first
@@ -421,7 +425,7 @@ def main() -> None:
     parser.add_argument("--verdict", action="store_true", help="recompute the verdict from the table alone")
     parser.add_argument("--simulate", action="store_true", help="replay the arms on the truth table instead")
     parser.add_argument("--times", type=int, default=400, help="simulated searches per arm")
-    parser.add_argument("--candidates", type=int, default=16, help="networks of a simulated search")
+    parser.add_argument("--candidates", type=int, default=11, help="networks of a simulated search")
     args = parser.parse_args()
     if args.simulate:
         print("\n".join(simulate(args.times, args.candidates)))
