@@ -10,6 +10,11 @@ Regret: the best accuracy of the band less the noise-free accuracy of the answer
 both and their ratio with a 95 % interval (bootstrap over the replays), what the network with the largest value of each
 feature loses, and Kendall's tau of every predictor inside the bands. `--json` prints the cells alone: a list of {n,
 noise, ratio, low, high}. The same table gives the same output.
+
+Results (200 times). With 30 networks of the truth table of `uib` (2 seeds each): n = 8 ratio .97 [.94, 1.00] and 1.00
+[.97, 1.03] with noise .3 and .9; n = 16 .65 [.59, .72] and .88 [.83, .93]; n = 32 needs 48 networks. With the 6,561
+networks of NAS-Bench-Macro (CIFAR-10; not in this repository), parameters, depth and depths of stages as features,
+and a start spread over the features at every n: .80 and .92, .63 and .71, .58 and .66.
 """
 
 import argparse
@@ -68,18 +73,11 @@ def schedule(n: int) -> Schedule:
     return Schedule(n, max(2, n // 4), batch, rungs=(1,), finalists=1, repeats=0)
 
 
-def described(table: Table) -> Floats:
-    """Return what the model sees of every row [N, F]: the features of the table, else what its decisions say."""
-    if table.features.shape[1]:
-        return table.features
-    return np.concatenate([table.summary[1], table.one_hot], 1)
-
-
 def searches(table: Table, band: Rows, n: int) -> tuple[ModelSearch, ModelSearch]:
     """Return the search with the model and random search over a band, for `n` trainings."""
 
     def of(model: AccuracyModel) -> ModelSearch:
-        x, hot = described(table), table.one_hot
+        x, hot = table.described, table.one_hot
         decisions = (lambda g: hot[g[:, 0]]) if table.features.shape[1] and hot.shape[1] else None
         return ModelSearch(Band(band), lambda g: x[g[:, 0]], schedule(n), model, decisions)
 
@@ -180,7 +178,7 @@ def top_regret(table: Table, bands: Sequence[Rows], values: Floats) -> float:
 
 def ridge_tau(table: Table, bands: Sequence[Rows], n: int) -> float:
     """Return the mean tau of the ridge fitted to `n` random networks of a band without noise, over the others."""
-    x, found = described(table), []
+    x, found = table.described, []
     for time in range(TAU_FITS):
         rows = np.random.default_rng(time).permutation(bands[time % len(bands)])
         fit = fit_ridge(x[rows[:n]], table.accuracy[rows[:n]])

@@ -59,6 +59,13 @@ class Table:
         hot = [column[:, None] == np.unique(column) for column in self.decisions.T]
         return np.concatenate([np.zeros((len(self.cost), 0)), *hot], 1)
 
+    @cached_property
+    def described(self) -> Floats:
+        """What a model sees of every row [N, F]: the features of the table, else what its decisions say."""
+        if self.features.shape[1]:
+            return self.features
+        return np.concatenate([self.summary[1], self.one_hot], 1)
+
     def bands(self, width: float) -> list[Rows]:
         """Return the rows of bands of cost, each from its cheapest row to `width` above, the cheapest band first."""
         found: list[Rows] = []

@@ -55,9 +55,11 @@ from nas.search.accuracy.evidence import Tau, tau_with_interval
 from nas.search.accuracy.features import one_hot, static_features
 from nas.search.accuracy.model import accuracy_model
 from nas.search.accuracy.search import Answer, FeasibleSet, ModelSearch, State, Training
+from nas.search.accuracy.table import best_within
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.repair import Constraints
 from nas.search.selection import few_images_note
+from nas.space.cost_table import CostTable
 from nas.space.scaling import scale_down
 from nas.supernet.evaluator import SupernetEvaluator
 from nas.training.candidates import CandidateTrainings
@@ -85,6 +87,11 @@ class WithinConstraints:
             return self.bounded.draw(rng, count)
         rows = self.bounded.draw(rng, 4 * count)
         return rows[self.constraints.satisfied_by(rows)][:count]
+
+    def best(self, table: CostTable) -> Genotype | None:
+        """Return the genotype of the least value in `table`, None where none is found or a forest refuses it."""
+        found = best_within(self.bounded.decisions, table, self.bounded.limits)
+        return found if found and self.constraints.satisfied_by(np.array([found], np.int32))[0] else None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from nas.data import load as load_data
 from nas.errors import InvalidInput
 from nas.progress import Evaluation, Progress
 from nas.registry import SPACES, load
+from nas.search.accuracy.evidence import kendall_tau
+from nas.search.accuracy.model import accuracy_model
 from nas.space.cost_table import compile_table, cost_of
 from nas.trackers import tracking
 from tests.extending.cost import LARGE_WINDOWS
@@ -32,6 +34,7 @@ FILES = (
     "exporter.py",
     "space.py",
     "evaluator.py",
+    "accuracy_model.py",
     "tracker.py",
 )
 
@@ -57,6 +60,14 @@ def test_a_cost_is_a_sum_over_kernels() -> None:
     genotypes = SPACE.sample(np.random.default_rng(0), 64)
     expected = [cost_of(LARGE_WINDOWS, SPACE.decode(genotype)) for genotype in genotypes.tolist()]
     assert table.score(genotypes).tolist() == expected and len(set(expected)) > 3
+
+
+def test_an_accuracy_model_is_a_regressor() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((20, 2))
+    fit = accuracy_model(f"{HERE}.accuracy_model:NearestThree").fit(features, features.sum(1), np.ones(20))
+    assert kendall_tau(fit.leave_one_out, features.sum(1)) > 0.5
+    assert fit.predict(features[:3])[0].shape == (3,)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 Limit = tuple[CostTable, float]  # a cost and its upper bound
 MAX_CUTS = 60
 BEAM = 2000  # partial genotypes kept while the first complete one is looked for
-MAX_LABELS = 100_000  # partial genotypes at once; beyond them the answer is not proved
+MAX_LABELS = 30_000  # partial genotypes at once; beyond them the answer is not proved
 ROUNDING = 1e-9  # relative
 
 
