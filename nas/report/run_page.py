@@ -278,7 +278,7 @@ def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], extra: 
         data["compared"] = compared_data(run.verdict, *data["pair"])
     data["baseline"] = len(run.entries) if extra.baseline else None
     if run.best is not None:
-        own = [one.latency_budget for one in run.front.points] if run.front else [run.best.latency_budget]
+        own = [] if run.front else [run.best.latency_budget]  # those of a front are in a table
         data["budgets"] = [own, *([] for _ in data["targets"][1:])]
     if result := run.best or run.coarse:
         data["trial_images"] = (result.supernet_accuracy or result.accuracy).images
