@@ -2,13 +2,18 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.data import Dataset, Preparation, load
 from nas.data.input_spec import Fit
 from nas.data.preparation import ClassWeights
 from nas.errors import InvalidInput, unknown_name
-from nas.supernet.presets import load_preset
+from nas.registry import lazy
+
+if TYPE_CHECKING:
+    from nas.supernet import presets
+else:
+    presets = lazy("nas.supernet.presets")  # imports jax
 
 NO_BASELINE = "none"
 NO_MODEL = "none"  # the two-stage search over supernets alone
@@ -62,7 +67,7 @@ class SearchConfig:
     def model_name(self) -> str | None:
         """The model of accuracies that chooses which networks are trained alone; None for a two-stage search."""
         if self.accuracy_model is None and self.finalists is None:
-            return load_preset(self.preset).accuracy_model
+            return presets.load_preset(self.preset).accuracy_model
         return None if self.accuracy_model == NO_MODEL else self.accuracy_model
 
     def load_data(self) -> Dataset:
@@ -83,7 +88,7 @@ class SearchConfig:
         kwargs: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
-        if "accuracy_model" not in kwargs and load_preset(str(kwargs.get("preset", cls.preset))).accuracy_model:
+        if "accuracy_model" not in kwargs and presets.load_preset(str(kwargs.get("preset", cls.preset))).accuracy_model:
             kwargs["accuracy_model"] = NO_MODEL  # of a release whose preset had none
         return cls(**({"fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True} | kwargs))
 
