@@ -113,13 +113,13 @@ def test_several_targets_share_a_request(tmp_path: Path, monkeypatch: pytest.Mon
     calls: list[Any] = []
     result = load_result(make_run(tmp_path / "one", count=4) / "best.json")
 
-    def begin(config: MultiTargetConfig, out: Path, reporter: object, *, workers: object) -> MultiTargetResult:
+    def begin(config: MultiTargetConfig, out: Path, reporter: object, **by: object) -> MultiTargetResult:
         calls.append(config)
         out.mkdir()
         (out / "experiment.json").write_text(dump_json({"request": config.to_dict()}))
         return MultiTargetResult(dict.fromkeys(config.names, result), {}, result if config.universal else None)
 
-    def resume(out: Path, reporter: object, *, workers: object, data: str | None = None) -> MultiTargetResult:
+    def resume(out: Path, reporter: object, **by: object) -> MultiTargetResult:
         calls.append(out)
         return MultiTargetResult({"rpi5": result}, {})
 
