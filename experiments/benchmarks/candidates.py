@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -30,10 +30,11 @@ import numpy as np
 from experiments.benchmarks.timing import print_table, use_threads
 from nas.arch import ArchSpec
 from nas.data import epoch_indices
-from nas.runs.plan import SearchPlan, make_plan
+from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.search.constraints.sampling import random_satisfying
 from nas.space.scaling import scale_down
+from nas.supernet.blocks.chunks import CHUNKS
 from nas.supernet.members import SpaceFamily
 from nas.training.candidates import CandidateTrainings, make_trainings
 from nas.training.loop import TrainingConfig
@@ -81,13 +82,9 @@ def in_torch(trials: CandidateTrainings, on_epoch: OnTraineeEpoch) -> Iterator[T
     yield run  # type: ignore[misc]
 
 
-def opened(method: str, plan: SearchPlan) -> OpenTrainees:
-    """Return what trains networks by a method."""
-    if method == "before":
-        return one_by_one
-    if method == "torch":
-        return in_torch
-    return partial(as_members, family=None if method == "packed" else SpaceFamily.here(plan.proxy(plan.space)))
+OPENED: dict[str, OpenTrainees] = {
+    "before": one_by_one, "packed": as_members, "members": as_members, "torch": in_torch
+}  # fmt: skip
 
 
 def measure(
@@ -131,7 +128,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             split = (plan.preset.validation_fraction, 0)
             trials = make_trainings(archs, plan.dataset, training, Path(folder), split=split)
-            found[method] = measure(opened(method, plan), trials, archs, options.rungs, method)
+            if method == "members":
+                trials = replace(trials, family=SpaceFamily(plan.proxy(plan.space), CHUNKS))
+            found[method] = measure(OPENED[method], trials, archs, options.rungs, method)
             jax.clear_caches()
     steps = len(trials.data.x_train) // training.batch_size
     macs = np.mean([arch.macs for arch in archs]) / 1e6

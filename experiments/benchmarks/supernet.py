@@ -49,6 +49,7 @@ from nas.runs.settings import SearchConfig
 from nas.search.constraints.repair import repair
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
+from nas.supernet.blocks.chunks import CHUNKS
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.presets import StageBudget
 from nas.supernet.supernet import Supernet, parameters
@@ -98,9 +99,9 @@ class Setting:
 class SupernetRun:
     """The search's program over one space, with its state; the policy is set to sample given architectures."""
 
-    def __init__(self, setting: Setting, space: StagedSpace, averages: bool) -> None:
+    def __init__(self, setting: Setting, space: StagedSpace, averages: bool, chunks: int = 1) -> None:
         self.stage, self.setting = setting.stage(space, averages), setting
-        model = Supernet(self.stage.space, np.random.default_rng(0))
+        model = Supernet(self.stage.space, np.random.default_rng(0), chunks)
         self.graph = nnx.graphdef(model)
         self.state = joint.init_state(self.stage, parameters(model))
         self.uniform = np.asarray(self.state.policy.logits)
@@ -175,7 +176,11 @@ def make_setting(options: argparse.Namespace) -> Setting:
     """Return the plan and random images; the speed does not depend on their content."""
     plan = make_plan(
         SearchConfig(
-            target=options.chip, preset="standard", proxy_resolution=options.resolution, proxy_width=options.width
+            space=options.space,
+            target=options.chip,
+            preset="standard",
+            proxy_resolution=options.resolution,
+            proxy_width=options.width,
         )
     )
     rng, size = np.random.default_rng(0), (options.resolution, options.resolution, 1)
@@ -260,6 +265,8 @@ class Case:
             self.add(form, (partial(net.train, genotype) for genotype in self.genotypes))
         evaluation = self.nets["supernet"].evaluation()
         self.add("supernet", (partial(evaluation, genotype) for genotype in self.genotypes), evaluate=True)
+        if len({decision.name for decision in space.decisions if decision.name.endswith(".filters")}):
+            self.add_chunked(setting, space)
         self.add_once("supernet, random", self.nets["supernet"].train)
         if searched:
             averages = self.nets["supernet with averages"]
@@ -280,6 +287,13 @@ class Case:
         """Add a run of no particular network."""
         self.steps[f"{self.name} {name}"] = run
         self.step_rows.append((name, [f"{self.name} {name}"], None))
+
+    def add_chunked(self, setting: Setting, space: StagedSpace) -> None:
+        """Add the supernet that computes its expanded channels in chunks, only those in use."""
+        net = SupernetRun(setting, space, averages=False, chunks=CHUNKS)
+        evaluation = net.evaluation()
+        self.add("supernet, chunks", (partial(net.train, genotype) for genotype in self.genotypes))
+        self.add("supernet, chunks", (partial(evaluation, genotype) for genotype in self.genotypes), evaluate=True)
 
     def add_peers(self) -> None:
         """Add PyTorch's runs of the pinned networks."""
@@ -371,6 +385,7 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--space", default="uib")
     parser.add_argument("--resolution", type=int, default=28, help="of the proxy, in px")
     parser.add_argument("--width", type=float, default=0.25, help="of the proxy")
     parser.add_argument("--batch", type=int, default=64)

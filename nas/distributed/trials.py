@@ -8,7 +8,7 @@ must lie on storage that all of them share.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from nas.training.candidates import (
     ranking_table,
     run_halving,
 )
-from nas.training.members import Family, MemberTrainer
+from nas.training.members import MemberTrainer
 from nas.training.streaming import is_streamed
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee
 from nas.training.trial import known_curve, train_until
@@ -116,11 +116,11 @@ class _TrialCallback(Callback):
         self.ended(TrialResult(trial.config["trial"]["digest"], 0, 0.0, FAILED, error))
 
 
-def _train(config: dict[str, Any], trials: CandidateTrainings, family: Family | None = None) -> None:
-    """Train the candidate of one trial, as a member of `family` if there is one; Tune calls this in a worker."""
+def _train(config: dict[str, Any], trials: CandidateTrainings, as_member: bool = False) -> None:
+    """Train the candidate of one trial; Tune calls this in a worker."""
     trial = config["trial"]
-    if family is not None:
-        _train_member(trial, trials, family)
+    if as_member:
+        _train_member(trial, trials)
         return
     try:
         train_until(
@@ -133,26 +133,24 @@ def _train(config: dict[str, Any], trials: CandidateTrainings, family: Family | 
         jax.clear_caches()  # the worker goes on with another architecture, which has programs of its own
 
 
-def _train_member(trial: dict[str, Any], trials: CandidateTrainings, family: Family) -> None:
-    """Train the candidate of one trial as a member; the worker keeps the program for the next one."""
+def _train_member(trial: dict[str, Any], trials: CandidateTrainings) -> None:
+    """Train the candidate of one trial as `MemberTrainer` does; the worker keeps the program of a family."""
     one = Trainee(trial["digest"], ArchSpec.from_dict(trial["arch"]), trials.config.seed, trial["until"])
-    trainer = MemberTrainer(trials, lambda _, epoch, top1: tune.report({TIME: epoch, "top1": top1}), family, group=1)
+    trainer = MemberTrainer(trials, lambda _, epoch, top1: tune.report({TIME: epoch, "top1": top1}), group=1)
     for result in trainer.train([one]):
         if result.error:
             tune.report({TIME: 0, "top1": 0.0, "error": result.error})
+    if trials.family is None:
+        jax.clear_caches()  # the worker goes on with another architecture, which has programs of its own
 
 
 class TuneRunner:
-    """Trains candidates as trials of Ray Tune on the workers of a cluster, members of `family` if there is one."""
+    """Trains candidates as trials of Ray Tune on the workers of a cluster, as `MemberTrainer` does if so asked."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        trials: CandidateTrainings,
-        on_epoch: OnCandidateEpoch,
-        family: Family | None = None,
+        self, cluster: Cluster, trials: CandidateTrainings, on_epoch: OnCandidateEpoch, *, as_members: bool = False
     ) -> None:
-        self.cluster, self.trials, self.on_epoch, self.family = cluster, trials, on_epoch, family
+        self.cluster, self.trials, self.on_epoch, self.as_members = cluster, trials, on_epoch, as_members
 
     def rung(self) -> RunRung:
         """Return the function that trains the candidates of a rung of synchronous halving on the workers."""
@@ -207,7 +205,7 @@ class TuneRunner:
             self.on_epoch, self.trials.config.epochs, lambda trial_result: ended(trial_result.digest, trial_result)
         )
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(_train, trials=self.trials, family=self.family), resources),
+            tune.with_resources(tune.with_parameters(_train, trials=self.trials, as_member=self.as_members), resources),
             param_space={"trial": tune.grid_search(configs)},
             tune_config=tune.TuneConfig(
                 metric="top1", mode="max", scheduler=scheduler, reuse_actors=True,
@@ -243,16 +241,11 @@ def on_workers(
 
 @contextmanager
 def trainees_on_workers(
-    trials: CandidateTrainings,
-    on_epoch: OnTraineeEpoch,
-    *,
-    workers: int,
-    address: str | None = None,
-    family: Family | None = None,
+    trials: CandidateTrainings, on_epoch: OnTraineeEpoch, *, workers: int, address: str | None = None
 ) -> Iterator[TrainAll]:
     """Yield the function that trains networks, each with its seed and length, on workers here or at `address`.
 
-    As members of `family` a worker compiles once for all that it trains, else once for each.
+    As members of the trainings' family a worker compiles once for all that it trains, else once for each.
     """
     images = trials.data.x_train
     sent = 0 if is_streamed(images) else images.nbytes
@@ -261,17 +254,13 @@ def trainees_on_workers(
         def train(trainees: Sequence[Trainee]) -> Iterator[Trained]:
             for seed, epochs in dict.fromkeys((one.seed, one.epochs) for one in trainees):
                 alike = [one for one in trainees if (one.seed, one.epochs) == (seed, epochs)]
-                yield from _train_alike(cluster, _OfSeed.of_all(trials, seed), alike, on_epoch, family)
+                yield from _train_alike(cluster, _OfSeed.of_all(trials, seed), alike, on_epoch)
 
         yield train
 
 
 def _train_alike(
-    cluster: Cluster,
-    trials: CandidateTrainings,
-    trainees: Sequence[Trainee],
-    on_epoch: OnTraineeEpoch,
-    family: Family | None,
+    cluster: Cluster, trials: CandidateTrainings, trainees: Sequence[Trainee], on_epoch: OnTraineeEpoch
 ) -> Iterator[Trained]:
     """Train networks with one seed to one epoch on the workers of a cluster, and yield their results."""
     by_digest = {one.digest: one for one in trainees}
@@ -282,7 +271,7 @@ def _train_alike(
         on_epoch(by_digest[digest], epoch, top1)
 
     candidates = [Candidate(one.digest, one.arch, math.nan, "", math.nan) for one in trainees]
-    for result in TuneRunner(cluster, trials, note, family).rung()(candidates, trainees[0].epochs):
+    for result in TuneRunner(cluster, trials, note, as_members=True).rung()(candidates, trainees[0].epochs):
         known = curves[result.digest]
         curve = () if result.state == FAILED else tuple(known[epoch] for epoch in range(1, result.epochs + 1))
         yield Trained(by_digest[result.digest], curve, result.error)
@@ -292,12 +281,13 @@ def _train_alike(
 class _OfSeed(CandidateTrainings):
     """The trainings of one seed among those of several."""
 
-    whole: CandidateTrainings
+    whole: CandidateTrainings = field(kw_only=True)
 
     @classmethod
     def of_all(cls, trials: CandidateTrainings, seed: int) -> "_OfSeed":
         """Return the trainings of `trials` with this seed."""
-        return cls(trials.data, replace(trials.config, seed=seed), trials.folder, trials)
+        config = replace(trials.config, seed=seed)
+        return cls(trials.data, config, trials.folder, trials.family, whole=trials)
 
     def of(self, digest: str, seed: int | None = None) -> Path:
         """Return the folder that the trainings of all seeds have for one of this seed."""

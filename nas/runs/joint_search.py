@@ -56,13 +56,15 @@ from nas.search.constraints.repair import Constraints
 from nas.search.selection import Hits, few_images_note
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
+from nas.supernet.blocks.chunks import chunks_for
 from nas.supernet.evaluator import SupernetEvaluator
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
 from nas.training.candidates import OpenTrainers
 from nas.training.checkpoints import Checkpoints
 from nas.training.devices import device_sharding, replicated
-from nas.training.trainees import IN_PROCESS, Trainers
+from nas.training.members import IN_PROCESS
+from nas.training.trainees import Trainers
 
 SCHEMA = "nas.experiment"
 VERSION = 1
@@ -255,7 +257,8 @@ class _JointSearchRun:
             name, number, plan.proxy(space), plan.training_constraints(constraints), budget, plan.preset,
             plan.dataset.augmentation, plan.settings.seed, plan.dataset.class_weights,
         )  # fmt: skip
-        model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]))
+        chunks = chunks_for(budget.steps * budget.updates)
+        model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]), chunks)
         graph, fresh = nnx.graphdef(model), parameters(model)
         state = joint.init_state(stage, fresh if parent is None else inherited(fresh, parent))
         checkpoints = Checkpoints(self.out / "checkpoints" / name)

@@ -62,6 +62,7 @@ from nas.search.selection import few_images_note
 from nas.space.cost_table import CostTable
 from nas.space.scaling import scale_down
 from nas.supernet.evaluator import SupernetEvaluator
+from nas.supernet.members import family_here
 from nas.training.candidates import CandidateTrainings
 from nas.training.loop import TrainingConfig
 from nas.training.trainees import TrainAll, Trained, Trainee, Trainers
@@ -209,7 +210,8 @@ class ModelSearchRun:
             seed=seed,
             batch_size=min(TrainingConfig.batch_size, len(view.x_train)),
         )
-        return CandidateTrainings(view, config, (self.out / "trainings").resolve())
+        family = family_here(plan.proxy(plan.space))
+        return CandidateTrainings(view, config, (self.out / "trainings").resolve(), family)
 
     def trainee(self, training: Training) -> Trainee:
         """Return the training of a proxy that the search asks for by a genotype."""

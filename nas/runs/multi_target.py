@@ -62,7 +62,8 @@ from nas.search.loop import OpenExecutor, Pool, in_process
 from nas.search.selection import few_images_note
 from nas.search.strategy import strategy
 from nas.space.staged import StagedSpace
-from nas.training.trainees import IN_PROCESS, Trainers
+from nas.training.members import IN_PROCESS
+from nas.training.trainees import Trainers
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "scikit-learn", "scipy")
 DONE = "done"  # the journal's record of a finished run

@@ -144,9 +144,9 @@ def _shapes(space: StagedSpace) -> dict[str, tuple[int, ...]]:
     return {".".join(map(str, path)): tuple(variable.get_value().shape) for path, variable in flat}
 
 
-def _abstract(space: StagedSpace) -> Supernet:
+def _abstract(space: StagedSpace, chunks: int = 1) -> Supernet:
     """Return the supernet over `space` with shapes in place of arrays."""
-    model: Supernet = nnx.eval_shape(lambda: Supernet(space, np.random.default_rng(0)))
+    model: Supernet = nnx.eval_shape(lambda: Supernet(space, np.random.default_rng(0), chunks))
     return model
 
 
@@ -162,6 +162,7 @@ def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
         "target_input": (s.resolution, CHANNELS, plan.dataset.num_classes, s.drop_strides),
         "proxy": (plan.proxy_resolution, plan.proxy_width),
         "batch": plan.preset.eval_batch,
+        "chunks": sandwich_training(plan).chunks,
         "weights": weights,
         "images": {name: np.asarray(getattr(val, name)) for name in ("x_val", "y_val", "mean", "std")},
     }
@@ -174,7 +175,7 @@ def build_evaluator(payload: dict[str, Any]) -> SupernetEvaluator:
     val = jax.device_put(dict(payload["images"]))
     # An evaluator needs no training images.
     images = SearchImages(x_train=val["x_val"][:0], y_train=val["y_val"][:0], **val)
-    graph = nnx.graphdef(_abstract(space))
+    graph = nnx.graphdef(_abstract(space, payload["chunks"]))
     evaluator = SupernetEvaluator(space, graph, images, payload["batch"])
     evaluator.params = jax.device_put(dict(payload["weights"]))
     return evaluator

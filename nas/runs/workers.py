@@ -10,6 +10,7 @@ from nas.runs.settings import SearchConfig
 from nas.search import loop
 from nas.search.loop import OpenExecutor
 from nas.supernet.presets import load_preset
+from nas.training.members import IN_PROCESS
 from nas.training.trainees import OpenTrainees, Trainers, one_by_one
 
 
@@ -43,7 +44,7 @@ def alone_on(workers: int | None, address: str | None) -> Trainers:
 def open_trainers(workers: int | None, address: str | None, config: SearchConfig) -> Trainers:
     """Return the trainers of a joint search's networks; `InvalidInput` where workers would have none to train."""
     if workers is None and address is None:
-        return Trainers()
+        return IN_PROCESS
     if load_preset(config.preset).with_finalists(config.finalists).retraining is None and config.model_name is None:
         none = "--finalists 0 asks for none" if config.finalists == 0 else f"the preset {config.preset} has none"
         raise InvalidInput(

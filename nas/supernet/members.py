@@ -21,8 +21,6 @@ from nas.supernet.inherit import embedded_weights, network_weights
 from nas.supernet.supernet import Supernet, parameters, with_parameters
 from nas.training.packing import Packing
 
-CPU_CHUNKS = 6  # of expanded channels; elsewhere masks, as short loops leave an accelerator idle
-
 
 @dataclass(frozen=True)
 class SpaceFamily:
@@ -30,11 +28,6 @@ class SpaceFamily:
 
     space: StagedSpace
     chunks: int = 1  # see `Supernet`
-
-    @classmethod
-    def here(cls, space: StagedSpace) -> "SpaceFamily":
-        """Return the family with the chunks that suit the device."""
-        return cls(space, CPU_CHUNKS if jax.default_backend() == "cpu" else 1)
 
     @property
     def arch(self) -> ArchSpec:
@@ -69,3 +62,11 @@ def _definition(space: StagedSpace, chunks: int) -> tuple[Any, Packing]:
     """Return the graph of the supernet over `space`, and the packing of its parameters."""
     model = Supernet(space, np.random.default_rng(0), chunks)
     return nnx.graphdef(model), Packing.of(parameters(model))
+
+
+def family_here(space: StagedSpace) -> SpaceFamily | None:
+    """Return the family that trains the networks of `space` many at a time; None, each a program of its own, on a CPU.
+
+    `experiments/benchmarks/candidates.py` compares both.
+    """
+    return None if jax.default_backend() == "cpu" else SpaceFamily(space)

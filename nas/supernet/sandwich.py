@@ -32,6 +32,7 @@ from nas.data import Augmentation, augment, to_input
 from nas.space.cost_table import MACS, compile_table
 from nas.space.genotypes import embedding
 from nas.space.staged import StagedSpace
+from nas.supernet.blocks.chunks import chunks_for
 from nas.supernet.evaluator import SearchImages
 from nas.supernet.presets import Preset
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
@@ -81,6 +82,11 @@ class SandwichTraining:
         return max(1, sum(stage.steps * stage.updates for stage in stages) // RANDOM_ARCHITECTURES)
 
     @property
+    def chunks(self) -> int:
+        """Chunks of expanded channels that the supernet is computed in; see `nas.supernet.blocks.chunks`."""
+        return chunks_for(self.steps * (2 + RANDOM_ARCHITECTURES))
+
+    @property
     def steps_per_dispatch(self) -> int:
         """Steps that run in one dispatch; a checkpoint can stand between two dispatches."""
         return self.preset.coarse.steps_per_dispatch
@@ -108,7 +114,7 @@ class SandwichTraining:
 
     def model(self) -> Supernet:
         """Return the supernet with fresh weights."""
-        return Supernet(self.space, np.random.default_rng([self.seed, STREAM]))
+        return Supernet(self.space, np.random.default_rng([self.seed, STREAM]), self.chunks)
 
     def init_state(self) -> SandwichState:
         """Return the state before the first step."""

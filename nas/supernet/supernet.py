@@ -145,7 +145,7 @@ class Supernet(nnx.Module):
         graph, arrays = nnx.split(stage.rest)
         channels, depth = reader.filters(s), reader.depth(s)
         others = range(1, len(self.space.stages[s].blocks))
-        if self.chunked:
+        if self.chunked and not isinstance(depth, int):
             used = None if channels is None else jnp.broadcast_to(jnp.asarray(channels), (len(others),))
             options = reader.blocks(s, others), used
             return counted_loop(

@@ -22,6 +22,7 @@ from nas.records.journal import Journal
 from nas.records.results import standard_error
 from nas.registry import lazy
 from nas.search.schedulers import halving
+from nas.training.family import Family
 from nas.training.loop import TrainingConfig
 from nas.training.trial import train_until, validation_view
 
@@ -51,6 +52,7 @@ class CandidateTrainings:
     data: Dataset  # a `validation_view` at the networks' resolution
     config: TrainingConfig
     folder: Path
+    family: Family | None = None  # whose one program trains all networks; None: each is a program of its own
 
     def of(self, digest: str, seed: int | None = None) -> Path:
         """Return the folder of one trial; `seed` is that of the training where it differs from the search's."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,28 +34,17 @@ from nas.records.signatures import save_signature
 from nas.training.candidates import CandidateTrainings
 from nas.training.checkpoints import Checkpoints
 from nas.training.ema import ema_decay, ema_update
+from nas.training.family import Family
 from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, BatchLoader, TrainingPlan, initial_params
 from nas.training.loss import smoothed_cross_entropy
 from nas.training.packing import Packed, Packing
 from nas.training.step import ImageSplit, Split, StepConfig, estimate_statistics, image_splits
-from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee
+from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
 from nas.training.trial import ORPHAN_S, LearningCurve, known_curve
 
 EVALUATION_BATCH = 128  # validation images over which normalisation statistics are taken
 GROUP = 16  # members trained at a time on an accelerator
-
-
-class Family(Protocol):
-    """Architectures that one compiled program trains; hashable, as a static argument of it."""
-
-    @property
-    def arch(self) -> ArchSpec: ...  # one of them, for what all share: input and classes
-    @property
-    def packing(self) -> Packing: ...  # of the arrays of the largest sizes
-    def genotype(self, arch: ArchSpec) -> np.ndarray[Any, np.dtype[np.int32]]: ...  # the input that stands for `arch`
-    def embedded(self, arch: ArchSpec, params: Weights) -> dict[str, Any]: ...  # into the arrays of the largest sizes
-    def cut(self, arch: ArchSpec, tensors: dict[str, Any]) -> Weights: ...  # the inverse
-    def logits(self, tensors: dict[str, Any], genotype: Array, x: Array) -> Array: ...
+KEPT_PROGRAMS = 16  # of networks that are programs of their own; more would fill the memory
 
 
 @dataclass(frozen=True)
@@ -221,13 +210,16 @@ class _Member:
 
 
 class MemberTrainer:
-    """Trains members of families, in groups of equal progress."""
+    """Trains members of the trainings' family, or each architecture as a program of its own where they have none."""
 
-    def __init__(self, trials: CandidateTrainings, on_epoch: OnTraineeEpoch, family: Family | None, group: int) -> None:
-        """Train members of `family`, or each architecture as a family of its own; a `group` of 1 uses no `vmap`."""
-        self.trials, self.on_epoch, self.family = trials, on_epoch, family
+    def __init__(self, trials: CandidateTrainings, on_epoch: OnTraineeEpoch, group: int | None = None) -> None:
+        """Train `group` members at a time: by default one on a CPU, where it uses no `vmap`, and `GROUP` elsewhere."""
+        self.trials, self.on_epoch, self.family = trials, on_epoch, trials.family
+        self.compiled: set[str] = set()  # digests of the networks whose programs are kept
+        usual = 1 if jax.default_backend() == "cpu" else GROUP
         self.train_split, self.val_split = image_splits(trials.data)
-        self.group = group if family is not None and isinstance(self.train_split, ImageSplit) else 1
+        together = self.family is not None and isinstance(self.train_split, ImageSplit)
+        self.group = (group or usual) if together else 1
 
     def train(self, trainees: Sequence[Trainee]) -> Iterator[Trained]:
         """Train all from where their folders stand, and yield their results, those with nothing to do first."""
@@ -274,6 +266,7 @@ class MemberTrainer:
     def _train_group(self, members: Sequence[_Member]) -> None:
         """Train members of equal progress to the end of their last epoch; at the full length write their weights."""
         plan, until = members[0].plan, members[0].trainee.epochs
+        self._make_room(members[0].trainee.arch)
         running = _Running(MemberProgram(self.family or StandAlone(members[0].trainee.arch), plan.step_config), members)
         saved = time.monotonic()
         with closing(BatchLoader(plan)) as loader:
@@ -290,6 +283,13 @@ class MemberTrainer:
             for member in members:
                 if not member.error:
                     self._write(member)
+
+    def _make_room(self, arch: ArchSpec) -> None:
+        """Drop the compiled programs where there are many, before that of another network is compiled."""
+        if self.family is None and len(self.compiled | {arch.digest}) > KEPT_PROGRAMS:
+            jax.clear_caches()
+            self.compiled.clear()
+        self.compiled.add(arch.digest)
 
     def _write(self, member: _Member) -> None:
         """Write architecture, weights and signature of a member that was trained to the full length."""
@@ -313,10 +313,12 @@ class _Running:
 
     def __init__(self, program: MemberProgram, members: Sequence[_Member]) -> None:
         self.program, self.members, self.grouped = program, members, len(members) > 1
-        genotypes = [program.family.genotype(member.trainee.arch) for member in members]
-        seeds = [np.uint32(member.trainee.seed) for member in members]
+        # The last member fills the group to one of a few sizes: every size is a program to compile.
+        self.filled = [*members, *[members[-1]] * (filled_size(len(members)) - len(members))]
+        genotypes = [program.family.genotype(member.trainee.arch) for member in self.filled]
+        seeds = [np.uint32(member.trainee.seed) for member in self.filled]
         self.genotype, self.seed = self._joined(genotypes), self._joined(seeds)
-        self.state = _stacked([member.state for member in members]) if self.grouped else members[0].state
+        self.state = stacked_states([member.state for member in self.filled]) if self.grouped else members[0].state
 
     def _joined(self, each: Sequence[Any]) -> Array:
         """Return the arrays of all members with a leading axis, or that of the one member."""
@@ -331,10 +333,10 @@ class _Running:
             images, rows, count = loader.dispatch(done, min(MAX_DISPATCH_STEPS, last - done))
             run = run_steps
             if self.grouped:
-                run, rows = run_group_steps, self._joined([one.plan.rows(done, count) for one in self.members])
+                run, rows = run_group_steps, self._joined([one.plan.rows(done, count) for one in self.filled])
             self.state, losses = run(self.program, self.state, self.genotype, rows, count, self.seed, images)
             done += count
-            for member, loss in zip(self.members, np.atleast_1d(losses), strict=True):
+            for member, loss in zip(self.members, np.atleast_1d(losses), strict=False):
                 if not np.isfinite(loss) and not member.error:
                     member.error = f"the loss is no longer finite at step {done}; lower the learning rate"
             if all(member.error for member in self.members):
@@ -345,13 +347,13 @@ class _Running:
         count = split.images
         batch = min(EVALUATION_BATCH, count)
         padded = np.arange(-(-count // batch) * batch, dtype=np.int32).reshape(-1, batch)
-        rows, start, correct = np.minimum(padded, count - 1), 0, np.zeros(len(self.members), np.int64)
+        rows, start, correct = np.minimum(padded, count - 1), 0, np.zeros(len(self.filled), np.int64)
         run = run_group_correct if self.grouped else run_correct
         for images, part in split.parts(rows):  # the last image fills the last batch, and counts once
             counted = jax.device_put(padded[start : start + len(part)] < count)
             correct += np.atleast_1d(run(self.program, self.state.average, self.genotype, part, counted, images))
             start += len(part)
-        for member, right in zip(self.members, correct, strict=True):
+        for member, right in zip(self.members, correct, strict=False):
             if not member.error:
                 member.curve.add(epoch, int(right) / count)
 
@@ -363,20 +365,28 @@ class _Running:
                 member.checkpoints.save(step, member.state)
 
 
-def _stacked(states: Sequence[MemberState]) -> MemberState:
+def filled_size(members: int) -> int:
+    """Return the size of the group that so many members are filled up to: 1, 4, 16, ..."""
+    size = 1
+    while size < members:
+        size *= 4
+    return size
+
+
+def stacked_states(states: Sequence[MemberState]) -> MemberState:
     """Return the states with a leading axis, made on the host."""
     stacked: MemberState = jax.tree.map(lambda *each: jax.device_put(np.stack(each)), *map(jax.device_get, states))
     return stacked
 
 
 @contextmanager
-def as_members(
-    trials: CandidateTrainings, on_epoch: OnTraineeEpoch, *, family: Family | None = None, group: int | None = None
-) -> Iterator[TrainAll]:
-    """Yield the function that trains networks as members of `family`, or each as a program of its own.
+def as_members(trials: CandidateTrainings, on_epoch: OnTraineeEpoch, *, group: int | None = None) -> Iterator[TrainAll]:
+    """Yield the function that trains networks as members of the trainings' family, `group` of them at a time.
 
-    `group` members at a time, by default one on a CPU and `GROUP` elsewhere. Programs are kept until the context ends.
+    Compiled programs are kept from call to call, and dropped when the context ends.
     """
-    usual = 1 if jax.default_backend() == "cpu" else GROUP
-    yield MemberTrainer(trials, on_epoch, family, group or usual).train
+    yield MemberTrainer(trials, on_epoch, group).train
     jax.clear_caches()
+
+
+IN_PROCESS = Trainers(trainees=as_members)

@@ -61,13 +61,7 @@ def one_by_one(trials: CandidateTrainings, on_epoch: OnTraineeEpoch) -> Iterator
 
 @dataclass(frozen=True)
 class Trainers:
-    """What trains networks alone in a search: the finalists of a two-stage search, or what an accuracy model asks for.
-
-    The default is this process.
-    """
+    """What trains networks alone in a search: the finalists of two stages, or what an accuracy model asks for."""
 
     candidates: OpenTrainers = in_process
     trainees: OpenTrainees = one_by_one
-
-
-IN_PROCESS = Trainers()

@@ -32,6 +32,7 @@ from nas.training.candidates import (
     train_in_turn,
 )
 from nas.training.loop import TrainingConfig
+from nas.training.members import as_members
 from nas.training.optimizers import AdamW
 from nas.training.trainees import Trainee
 from nas.training.trial import train_until, validation_view
@@ -255,7 +256,8 @@ def test_trials_go_on_after_the_driver_was_killed(root: Path, by_workers: Halved
     assert files(tmp_path) == files(folder)
 
 
-def test_workers_train_a_network_with_each_seed(by_workers: Halved, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("cluster")
+def test_workers_train_a_network_with_each_seed(tmp_path: Path) -> None:
     from nas.distributed.trials import trainees_on_workers
 
     one = FINALISTS[0]
@@ -267,5 +269,5 @@ def test_workers_train_a_network_with_each_seed(by_workers: Halved, tmp_path: Pa
     assert found == seen
     assert set(found) == set(trainees)
     assert len(files(tmp_path)) == 2  # a curve per seed
-    known = (by_workers[1] / "trials" / one.digest[:12] / "curve.jsonl").read_bytes()
-    assert (trials.of(one.digest, 0) / "curve.jsonl").read_bytes() == known.splitlines(keepends=True)[0]
+    with as_members(trials_in(tmp_path / "here"), lambda *_: None) as train:  # with other numbers of threads
+        assert all(abs(found[each.trainee][0] - each.curve[0]) < 0.1 for each in train(trainees))

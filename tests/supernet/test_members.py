@@ -1,6 +1,7 @@
 """Members of one program are stand-alone trainings: one step tightly, an epoch within a tolerance, files, going on."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,8 +16,9 @@ from nas.space.staged import StagedSpace
 from nas.supernet.members import SpaceFamily
 from nas.training import step as stand_alone
 from nas.training.candidates import CandidateTrainings, make_trainings
+from nas.training.family import Family
 from nas.training.loop import TrainingConfig, TrainingPlan, initial_params
-from nas.training.members import Family, MemberProgram, StandAlone, as_members, run_steps
+from nas.training.members import MemberProgram, StandAlone, as_members, run_steps
 from nas.training.optimizers import RMSProp
 from nas.training.step import init_state
 from nas.training.trainees import Trained, Trainee
@@ -125,7 +127,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def train(folder: Path, trainees: list[Trainee], family: Family, group: int = 1) -> list[Trained]:
-    with as_members(trainings(folder), lambda *_: None, family=family, group=group) as run:
+    trials = replace(trainings(folder), family=family)
+    with as_members(trials, lambda *_: None, group=group) as run:
         return list(run(trainees))
 
 

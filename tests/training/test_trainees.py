@@ -8,8 +8,9 @@ from nas.arch import ArchSpec
 from nas.ops import Conv, Head, Shape
 from nas.training.candidates import CandidateTrainings, make_trainings
 from nas.training.loop import TrainingConfig
+from nas.training.members import as_members
 from nas.training.optimizers import AdamW
-from nas.training.trainees import Trained, Trainee, one_by_one
+from nas.training.trainees import OpenTrainees, Trained, Trainee, one_by_one
 from tests.support.tiny import images
 
 ARCH = ArchSpec(Shape(8, 8, 1), ((Conv(8),),), Head(), 4)
@@ -20,11 +21,17 @@ def trainings(folder: Path) -> CandidateTrainings:
     return make_trainings([ARCH], images(), CONFIG, folder, split=(0.2, 0))
 
 
+@pytest.fixture(scope="module", params=[one_by_one, as_members])
+def opened(request: pytest.FixtureRequest) -> OpenTrainees:
+    trainers: OpenTrainees = request.param
+    return trainers
+
+
 @pytest.fixture(scope="module")
-def at_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trained], Path]:
+def at_once(opened: OpenTrainees, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trained], Path]:
     """One network trained with the search's seed and with another one."""
     folder = tmp_path_factory.mktemp("once")
-    with one_by_one(trainings(folder), lambda *_: None) as train:
+    with opened(trainings(folder), lambda *_: None) as train:
         return list(train([Trainee(ARCH.digest, ARCH, seed, 2) for seed in (3, 5)])), folder
 
 
@@ -35,10 +42,12 @@ def test_each_seed_has_a_folder_of_its_own(at_once: tuple[list[Trained], Path]) 
     assert {path.name for path in (folder / "trials").iterdir()} == {name, f"{name}-s5"}
 
 
-def test_a_training_goes_on_from_where_it_stands(at_once: tuple[list[Trained], Path], tmp_path: Path) -> None:
+def test_a_training_goes_on_from_where_it_stands(
+    opened: OpenTrainees, at_once: tuple[list[Trained], Path], tmp_path: Path
+) -> None:
     trained, folder = at_once
     seen: list[tuple[int, int]] = []
-    with one_by_one(trainings(tmp_path), lambda one, epoch, _: seen.append((one.epochs, epoch))) as train:
+    with opened(trainings(tmp_path), lambda one, epoch, _: seen.append((one.epochs, epoch))) as train:
         (first,) = train([Trainee(ARCH.digest, ARCH, 5, 1)])
         (second,) = train([Trainee(ARCH.digest, ARCH, 5, 2)])
     assert seen == [(1, 1), (2, 1), (2, 2)]  # known epochs are reported again

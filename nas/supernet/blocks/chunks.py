@@ -15,6 +15,18 @@ from jax import Array
 from nas.supernet.layers import ChannelCount
 from nas.supernet.loops import counted_loop
 
+CHUNKS = 6  # at most, of a block's expanded channels
+REPAID = 400  # passes through the network that repay their compilation, about 15 s longer
+
+
+def chunks_for(passes: int) -> int:
+    """Return how many chunks suit a training that runs architectures so many times on this device.
+
+    One, which is masks alone, on an accelerator, which short loops would leave idle, and where few passes repay the
+    longer compilation.
+    """
+    return CHUNKS if jax.default_backend() == "cpu" and passes >= REPAID else 1
+
 
 class InnerWeights(NamedTuple):
     """The weights between the input of an expansion and the output of its projection, or chunks of them."""
