@@ -41,7 +41,8 @@ from nas.space.cost_table import compile_table
 from nas.space.scaling import scale_down
 from nas.training.candidates import CandidateTrainings, make_trainings
 from nas.training.loop import TrainingConfig, expected_s
-from nas.training.trainees import OpenTrainees, Trained, Trainee, one_by_one
+from nas.training.members import as_members
+from nas.training.trainees import OpenTrainees, Trained, Trainee
 
 SCHEMA, VERSION = "nas.ranking", 1
 STREAM = 99  # separates the draw of networks from other random numbers of a seed
@@ -172,7 +173,7 @@ def make_ranking(config: RankingConfig, dataset: Dataset | None = None, supernet
     return Ranking(config, make_plan(config.search, dataset), supernet)
 
 
-def rank(ranking: Ranking, out: Path, reporter: ProgressReporter, trainers: OpenTrainees = one_by_one) -> list[str]:
+def rank(ranking: Ranking, out: Path, reporter: ProgressReporter, trainers: OpenTrainees = as_members) -> list[str]:
     """Train what the folder `out` lacks, write its files, and return notes on trainings that failed.
 
     The caller holds the lock of `out`. No byte depends on the trainers.

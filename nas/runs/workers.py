@@ -10,8 +10,8 @@ from nas.runs.settings import SearchConfig
 from nas.search import loop
 from nas.search.loop import OpenExecutor
 from nas.supernet.presets import load_preset
-from nas.training.members import IN_PROCESS
-from nas.training.trainees import OpenTrainees, Trainers, one_by_one
+from nas.training.members import IN_PROCESS, as_members
+from nas.training.trainees import OpenTrainees, Trainers
 
 
 def open_executor(workers: int | None, address: str | None) -> OpenExecutor:
@@ -28,7 +28,7 @@ def open_executor(workers: int | None, address: str | None) -> OpenExecutor:
 def open_trainees(workers: int | None, address: str | None) -> OpenTrainees:
     """Return what trains single networks: `workers` Ray processes here or on the cluster at `address`, or this one."""
     if workers is None and address is None:
-        return one_by_one
+        return as_members
     from nas.distributed.cluster import check
     from nas.distributed.trials import trainees_on_workers
 
