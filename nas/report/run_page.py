@@ -387,8 +387,8 @@ def _model_section(evidence: ModelEvidence) -> list[str]:
 
 
 PURPOSES = {
-    "start": "spread over the space", "model": "chosen by the model", "chance": "at random", "rung": "the better third",
-    "repeat": "the last few again, other seeds",
+    "start": "spread over the space", "model": "chosen by the model", "chance": "at random",
+    "rung": "the better ones, longer", "repeat": "the last few again, other seeds",
 }  # fmt: skip
 
 

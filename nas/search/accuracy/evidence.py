@@ -58,7 +58,8 @@ def tau_with_interval(a: ArrayLike, b: ArrayLike, confidence: float = 0.9) -> Ta
     inside = float(np.clip(value, 1 / count - 1, 1 - 1 / count))
     deviation = max(error / (1 - inside**2), sqrt(0.437 / max(count - 4, 0.5)))
     reach = NormalDist().inv_cdf(0.5 + confidence / 2) * deviation
-    return Tau(value, tanh(atanh(inside) - reach), tanh(atanh(inside) + reach), count, confidence)
+    low, high = tanh(atanh(inside) - reach), tanh(atanh(inside) + reach)
+    return Tau(value, min(low, value), max(high, value), count, confidence)  # a perfect order lies outside else
 
 
 def tau_in_bands(a: ArrayLike, b: ArrayLike, bands: Iterable[NDArray[np.intp]]) -> float:
