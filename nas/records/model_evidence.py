@@ -25,7 +25,8 @@ class TauRecord:
     @property
     def text(self) -> str:
         """The tau with its interval as text."""
-        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}], {self.networks} networks"
+        interval = f"{self.confidence:.0%} interval {self.low:+.2f} to {self.high:+.2f}"
+        return f"{self.value:+.2f} ({interval}), {self.networks} networks"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TrainedNetwork:
     """One network that was trained alone; accuracies are fractions of the validation images, at the full length."""
 
     digest: str
-    observed: float  # mean over its seeds
+    observed: float  # mean over its seeds; of a shorter training with the mean gain of the longer ones
     predicted: float  # by the model from the other networks
     estimate: float  # of both, as the search judges it
     estimate_error: float
@@ -67,6 +68,7 @@ class ModelEvidence:
     """The evidence for the answer of a search with an accuracy model."""
 
     model: str
+    informed: bool  # whether it predicts anything; a search with one that does not is random search
     trusted: bool
     tau: TauRecord | None  # leave-one-out
     noise: float  # standard deviation of one training around its network's accuracy, a fraction
@@ -82,7 +84,7 @@ class ModelEvidence:
         tau = self.tau.text if self.tau else "not known"
         if self.trusted:
             how = f"it chose {chosen} of them"
-        elif self.model == "random":
+        elif not self.informed:
             how = "it chose none of them, as it is random search"
         else:
             how = f"that shows nothing, so observed accuracies decided ({chosen} of the networks were its choice)"

@@ -110,7 +110,7 @@ class FrontModelRun(ModelSearchRun):
             write_whole(self.out / "experiment.json", dump_json({**stored, "algorithm": self.plan.accuracy_model}))
         save_evidence(evidence, self.out)
         self.write_trainings(ranking)
-        write_front(self.out, self.plan.space, self.plan, self.front(ranking, state), view.budget_of)
+        write_front(self.out, self.plan.space, self.plan, self.front(ranking), view.budget_of)
         save_front(view.record(self.images, accuracies[view.chosen].kind, errors), self.out)
         within = [one for one in trained.values() if self._is_within(one)]
         archs = [self.plan.space.decode(one.genotype) for one in within]

@@ -261,10 +261,12 @@ class ModelSearchRun:
                 f"{self.journal.path} holds trainings that this release would not ask for: go on with the release that "
                 "began the run, or start a new one"
             )
-        for training in asked:  # so that the reporter counts them as done
+        top1 = [np.nan if value is None else float(value) for value in record["accuracy"]]
+        for training, value in zip(asked, top1, strict=True):  # so that the reporter counts them as done
             curve = self.curves.setdefault((self.plan.space.decode(training.genotype).digest, training.seed), {})
-            curve |= dict.fromkeys(range(len(curve) + 1, training.epochs + 1), 0.0)
-        return [np.nan if value is None else float(value) for value in record["accuracy"]]
+            curve |= dict.fromkeys(range(len(curve) + 1, training.epochs), 0.0)  # of epochs that it does not hold
+            curve[training.epochs] = float(np.nan_to_num(value))
+        return top1
 
     # ------------------------------------------------------------------------------------------------------- supernet
 
@@ -296,22 +298,23 @@ class ModelSearchRun:
     def conclude(self, algorithm: ModelSearch, state: State) -> Result:
         """Choose among the networks trained, and write the results."""
         ranking = algorithm.ranking(state)
-        arch = self.plan.space.decode(ranking[0].genotype)
+        found = self.candidates(ranking)
+        arch = found.archs[found.best]  # of equally accurate ones the fastest
+        best = next(one for one in ranking if self.plan.space.decode(one.genotype) == arch)
         make_verdict(self.plan, arch, self.out, self.reporter)
         report_timing(self.reporter, Begun(WRITING))
         evidence = self.evidence(algorithm, state, ranking)
         save_evidence(evidence, self.out)
         self.write_trainings(ranking)
-        found = self.candidates(ranking)
         picks = make_picks(self.plan, found)
         write_picks(self.out, found, picks)
-        write_front(self.out, self.plan.space, self.plan, self.front(ranking, state))
+        write_front(self.out, self.plan.space, self.plan, self.front(ranking))
         if self.budget.supernet_steps:
             weights = shared_supernet.read(self.out / shared_supernet.FILE, self.plan)
             proxies = self.plan.proxy(self.plan.space)
-            save_inherited(self.out / "inherited.safetensors", weights, proxies, ranking[0].genotype)
+            save_inherited(self.out / "inherited.safetensors", weights, proxies, best.genotype)
         save_signature(self.plan.signature, self.out)
-        result = self.result(ranking[0], evidence, picks)
+        result = self.result(best, evidence, picks)
         save_result(result, self.out / "best.json")
         write_report(self.out, default_settings())
         return result
@@ -337,7 +340,7 @@ class ModelSearchRun:
         correct = [one.mean * self.images for one in equal]
         return by_cost(archs, latencies, correct, self.images, self.accuracy(best).kind)
 
-    def front(self, ranking: Sequence[Answer], state: State) -> FrontEvaluation:
+    def front(self, ranking: Sequence[Answer]) -> FrontEvaluation:
         """Return all networks that were trained, with their estimated accuracies."""
         accuracies = {one.genotype: self.accuracy(one) for one in ranking}
         correct = {genotype: one.top1 * self.images for genotype, one in accuracies.items()}
@@ -372,7 +375,7 @@ class ModelSearchRun:
         yield evidence.text
         if evidence.supernet_text:
             yield evidence.supernet_text
-        elif self.plan.settings.supernet_share and self.plan.accuracy_model != "random":
+        elif self.plan.settings.supernet_share and evidence.informed:
             yield "no supernet: its share of the processor time is too little for one that ranks; give more core hours"
         if self.plan.settings.baseline != NO_BASELINE and not wants_verdict(self.plan):
             yield f"no verdict against {self.plan.settings.baseline}: the search is too short to train a baseline"
@@ -394,8 +397,8 @@ class ModelSearchRun:
         noise = shown.noise if np.isfinite(shown.noise) else 0.0
         core_s = self.budget.trainings_s + self.budget.supernet_s
         return ModelEvidence(
-            self.plan.accuracy_model, shown.trusted, _record(shown.tau), noise, networks, batches,
-            self.supernet_record(), core_s,
+            self.plan.accuracy_model, algorithm.model.informed, shown.trusted, _record(shown.tau), noise, networks,
+            batches, self.supernet_record(), core_s,
         )  # fmt: skip
 
     def supernet_record(self) -> SupernetRecord | None:

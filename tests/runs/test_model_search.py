@@ -35,7 +35,9 @@ def by_parameters(arch: ArchSpec) -> float:
     return 0.3 + 0.1 * float(np.log(arch.params / 1e4))
 
 
-def trainers(formula: Formula, *, stop_after: int | None = None, backwards: bool = False, fails: str = "") -> Trainers:
+def trainers(
+    formula: Formula, *, stop_after: int | None = None, backwards: bool = False, fails: str = "", noise: float = 0.002
+) -> Trainers:
     """Return trainers whose accuracies are a formula with noise of the seed; the real ones have this interface."""
     done = 0
 
@@ -50,8 +52,8 @@ def trainers(formula: Formula, *, stop_after: int | None = None, backwards: bool
                 if one.digest.startswith(fails or "-"):
                     yield Trained(one, (), "the loss is no longer finite")
                     continue
-                noise = 0.002 * np.random.default_rng([int(one.digest[:8], 16), one.seed]).standard_normal()
-                curve = tuple(formula(one.arch) - 0.1 / (1 + epoch) + noise for epoch in range(one.epochs))
+                own = noise * np.random.default_rng([int(one.digest[:8], 16), one.seed]).standard_normal()
+                curve = tuple(formula(one.arch) - 0.1 / (1 + epoch) + own for epoch in range(one.epochs))
                 for epoch, top1 in enumerate(curve, start=1):
                     on_epoch(one, epoch, top1)
                 yield Trained(one, curve)
@@ -129,6 +131,16 @@ def test_a_failed_training_is_passed_over(finished: tuple[Result, Path], tmp_pat
     assert result.arch.digest != best
     records = [one for one in read_journal(tmp_path / "run/journal.jsonl")[0] if "accuracy" in one]
     assert any(None in record["accuracy"] for record in records)
+
+
+def test_of_equally_accurate_networks_the_answer_is_the_fastest_and_the_first_pick(tmp_path: Path) -> None:
+    result = search(SMALL, tmp_path / "run", trainers=trainers(lambda arch: 0.5, noise=0.0))
+    data = load_run(tmp_path / "run")
+    finalists = pd.read_csv(tmp_path / "run/finalists.csv")
+    longest = set(finalists[finalists["epochs"] == finalists["epochs"].max()]["digest"])
+    latencies = data.evaluated[data.evaluated["digest"].isin(longest)]["latency"]
+    assert data.picks is not None and data.picks.picks[0].digest == result.arch.digest
+    assert result.latency == pytest.approx(latencies.min())
 
 
 def test_random_is_random_search_with_halving(tmp_path: Path) -> None:
