@@ -41,7 +41,7 @@ from nas.space.genotypes import embedding
 Accuracy = Callable[[Genotypes], np.ndarray]
 
 
-def drawn(plan: SearchPlan, count: int) -> dict[str, list[Genotypes]]:
+def sampled(plan: SearchPlan, count: int) -> dict[str, list[Genotypes]]:
     """Return up to `count` random networks [N, D] near each budget of the front, of the coarse view and of all."""
     target, rng = SingleTarget(plan), np.random.default_rng(0)
     bands = [LatencyBand(target, budget) for budget in plan.front]
@@ -61,7 +61,7 @@ def table(plan: SearchPlan, accuracy: Accuracy, count: int) -> list[str]:
     extremes = 100 * accuracy(plan.space.canonical(shared_supernet.sandwich_training(plan).extremes))
     lines = [f"largest {extremes[0]:.1f}, smallest {extremes[1]:.1f}"]
     lines.append("at most ms   " + "  ".join(f"{budget:11.4g}" for budget in plan.front))
-    for name, each in drawn(plan, count).items():
+    for name, each in sampled(plan, count).items():
         values = [100 * accuracy(rows) if len(rows) else np.zeros(0) for rows in each]
         cells = [f"{one.mean():5.1f} {one.max():5.1f}" if len(one) else "     -     -" for one in values]
         lines.append(f"{name:12} " + "  ".join(cells))

@@ -7,12 +7,13 @@ of equal latency, better than the best of the networks trained, which is what ra
     model     the highest predictions of a ridge on static features: the best of the whole band, exactly, then the best
               of 20,000 random networks of it
     random    the best of the table by mean validation accuracy
+    macs      the most MACs of the band, found as the model's picks are: what no training at all would choose
 
-Both see validation accuracies only. `--picks` networks of each are trained again with seeds that no one has chosen by
-(2 and 3), with the table's recipe, and then scored on the test images; the verdict compares these. The random arm so
-has no luck of the choice in its score, and what it would show otherwise stands beside it.
+The first two see validation accuracies only. `--picks` networks of each are trained again with seeds that no one has
+chosen by (2 and 3), with the table's recipe, and then scored on the test images; the verdict compares these. The random
+arm so has no luck of the choice in its score.
 
-    python -m experiments.model_picks --data-dir DIR [--networks 48] [--picks 6] [--arms model random]
+    python -m experiments.model_picks --data-dir DIR [--networks 48] [--picks 6] [--arms model random macs]
     python -m experiments.model_picks --verdict [--networks 48]
 
 Results, 48 networks and 6 picks of each arm (test top-1): the model's 46.01 % in the mean, the best of the networks
@@ -40,11 +41,12 @@ from nas.runs.model_budget import band
 from nas.runs.plan import SearchPlan
 from nas.search.accuracy.features import static_features
 from nas.search.accuracy.ridge import fit_ridge
-from nas.search.accuracy.table import best_within, compile_prediction, predicted_top1
+from nas.search.accuracy.table import best_within, compile_prediction
+from nas.space.cost_table import MACS, CostTable, compile_table
 
 JOURNAL = truth_table.FOLDER / "picks.jsonl"
 SEEDS = (2, 3)  # of the trainings that count; the table has 0 and 1
-ARMS = ("model", "random")
+ARMS = ("model", "random", "macs")
 POOL = 20_000
 Rows = Sequence[Mapping[str, Any]]
 
@@ -64,13 +66,18 @@ def picks(
     """Return the networks of each arm, best first."""
     features = static_features(plan.space, plan.proxy(plan.space))
     table = compile_prediction(features, fit_ridge(features(genotypes), top1))
+    trained = [tuple(map(int, row)) for row in genotypes[np.argsort(-top1, kind="stable")[:count]]]
+    macs = compile_table(plan.space, MACS).negative()
+    return {"model": _least(plan, table, count), "random": trained, "macs": _least(plan, macs, count)}
+
+
+def _least(plan: SearchPlan, table: CostTable, count: int) -> list[Genotype]:
+    """Return the networks of the band with the least value in `table`: the least of all, then of `POOL` random ones."""
     within = band(plan)
     exact = best_within(plan.space.decisions, table, within.limits)
     pool = within.draw(np.random.default_rng(0), POOL)
-    best = [tuple(map(int, row)) for row in pool[np.argsort(-predicted_top1(table, pool), kind="stable")[:count]]]
-    model = dict.fromkeys([*([exact] if exact else []), *best])
-    trained = [tuple(map(int, row)) for row in genotypes[np.argsort(-top1, kind="stable")[:count]]]
-    return {"model": list(model)[:count], "random": trained}
+    best = [tuple(map(int, row)) for row in pool[np.argsort(table.score(pool), kind="stable")[:count]]]
+    return list(dict.fromkeys([*([exact] if exact else []), *best]))[:count]
 
 
 def known() -> list[dict[str, Any]]:
@@ -105,11 +112,12 @@ def report(networks: int) -> None:
     table = [one["test_top1"] for one in truth_table.known_trainings() if one["genotype_number"] < networks]
     values = {arm: _means([one for one in rows if one["arm"] == arm]) for arm in ARMS}
     print(f"random networks of the band: {100 * np.mean(table):.2f} % test top-1 in the mean ({networks} networks)")
-    for arm in ARMS:
+    for arm in filter(values.get, ARMS):
         print(f"{arm}: {100 * np.mean(values[arm]):.2f} % in the mean of {len(values[arm])} networks, "
               f"{len(SEEDS)} fresh seeds each")  # fmt: skip
-    found = str(verdict(values["model"], values["random"]))
-    print(f"model against random: {found.replace('searches', 'networks')}")
+    for other in filter(values.get, ARMS[1:]):
+        found = str(verdict(values["model"], values[other]))
+        print(f"model against {other}: {found.replace('searches', 'networks')}")
 
 
 def _means(rows: Rows) -> list[float]:

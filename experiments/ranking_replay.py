@@ -129,8 +129,8 @@ def replay(table: Table, bands: Sequence[Rows], n: int, noise: float, times: int
 def cell(n: int, noise: float, regrets: Floats) -> Cell:
     """Return the cell of regrets [times, 2]."""
     rng = np.random.default_rng([n, round(100 * noise)])
-    drawn = regrets[rng.integers(len(regrets), size=(BOOTSTRAPS, len(regrets)))].mean(1)
-    low, high = np.quantile(ratio(drawn), (0.025, 0.975))
+    samples = regrets[rng.integers(len(regrets), size=(BOOTSTRAPS, len(regrets)))].mean(1)
+    low, high = np.quantile(ratio(samples), (0.025, 0.975))
     mean = regrets.mean(0)
     return Cell(n, noise, mean[0], mean[1], float(ratio(mean[None])[0]), float(low), float(high))
 

@@ -93,8 +93,8 @@ class Trainings:
     def __post_init__(self) -> None:
         self.order = self.rng.permutation(len(self.table.cost))
         known = np.isfinite(self.table.accuracies)
-        drawn = np.where(known, self.rng.random(known.shape), -1.0).argmax(1)
-        self.labels = self.table.accuracies[np.arange(len(drawn)), drawn]
+        samples = np.where(known, self.rng.random(known.shape), -1.0).argmax(1)
+        self.labels = self.table.accuracies[np.arange(len(samples)), samples]
 
     def train(self, genotype: NDArray[np.int32]) -> int:
         """Return the unused row nearest to a genotype, trained."""
@@ -150,8 +150,8 @@ def regrets(search: Callable[[Table, int, int], float], table: Table, n: int, ti
 
 def interval(values: Floats) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of a mean."""
-    drawn = values[np.random.default_rng(0).integers(len(values), size=(BOOTSTRAPS, len(values)))].mean(1)
-    low, high = np.quantile(drawn, (0.025, 0.975))
+    samples = values[np.random.default_rng(0).integers(len(values), size=(BOOTSTRAPS, len(values)))].mean(1)
+    low, high = np.quantile(samples, (0.025, 0.975))
     return float(low), float(high)
 
 

@@ -5,7 +5,6 @@
 
 import math
 import os
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ from typing import Any
 from nas.errors import InvalidInput
 from nas.files import dump_json, write_whole
 from nas.records.typed import read_versioned, typed
+from nas.records.units import TIME, read_quantity
 
 SCHEMA, VERSION = "nas.front", 1
 FILE = "front.json"
 AT = "@"  # between a run and a latency budget
-LATENCY = re.compile(r"(?P<number>\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?)(?P<unit>ns|us|µs|ms|s|)", re.I)
-MS = {"": 1.0, "ns": 1e-6, "us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 ROUNDING = 1e-9  # relative: a budget may be met exactly
 
 
@@ -126,10 +124,10 @@ def spec_of_point(text: str) -> str:
 
 def _latency(behind: str, front: Front, text: str) -> float:
     """Return the latency that stands behind "@", in the unit of the front."""
-    found = LATENCY.fullmatch(behind.strip())
-    if found is None or (found["unit"] and front.latency_unit != "ms"):
+    found, has_unit = read_quantity(behind, TIME), behind.strip()[-1:].isalpha()
+    if found is None or found <= 0 or (has_unit and front.latency_unit != "ms"):
         example = f"{front.points[-1].latency:.3g}{'ms' if front.latency_unit == 'ms' else ''}"
         raise InvalidInput(
             f"a latency in {front.latency_unit} must stand behind {AT}, such as {AT}{example}, got '{text}'"
         )
-    return float(found["number"]) * MS[found["unit"].lower()]
+    return float(found)

@@ -36,6 +36,7 @@ from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
 from nas.search.accuracy.features import FeatureTables, joined, one_hot, static_features
 from nas.search.accuracy.ranking import RankingEvidence, evidence_of
+from nas.search.accuracy.search import ENOUGH_FOR_BOTH
 from nas.search.constraints.sampling import random_satisfying
 from nas.space.cost_table import compile_table
 from nas.space.scaling import scale_down
@@ -48,7 +49,6 @@ SCHEMA, VERSION = "nas.ranking", 1
 STREAM = 99  # separates the draw of networks from other random numbers of a seed
 STAGE = "trainings"
 SUPERNET_CORES = 2  # that a supernet's expected seconds are of; those of a training are about those of one core
-WITH_DECISIONS = 64  # networks from which the accuracy model sees the decisions too
 SETTINGS, RESULT, TABLE, BEST, PLOT = "ranking.json", "rank.json", "rank.csv", "most_accurate.json", "rank"
 Floats = NDArray[np.float64]
 
@@ -268,7 +268,7 @@ def _predictors(table: RankingTable) -> dict[str, Floats]:
 def model_features(plan: SearchPlan, genotypes: Genotypes) -> Floats:
     """Return what the accuracy model sees of genotypes [N, D]: static features, and decisions where N is large."""
     tables = static_of(plan)
-    if len(genotypes) >= WITH_DECISIONS:
+    if len(genotypes) >= ENOUGH_FOR_BOTH:
         tables = joined([tables, one_hot(plan.space.decisions)])
     return tables(genotypes)
 

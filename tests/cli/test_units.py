@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.cli.units import COUNT, DIMENSIONS, ENERGY, MEMORY, TIME, count, kibibytes, milliseconds, milliseconds_each
+from nas.cli.units import count, kibibytes, milliseconds, milliseconds_each
 from nas.cli.units import millijoules as energy
+from nas.records.units import COUNT, DIMENSIONS, ENERGY, MEMORY, TIME
 
 TYPES: dict[str, Callable[[str], Any]] = {
     "ms": milliseconds, "KiB": kibibytes, "mJ": energy, "count": count,

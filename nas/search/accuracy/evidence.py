@@ -72,7 +72,7 @@ def tau_in_bands(a: ArrayLike, b: ArrayLike, bands: Iterable[NDArray[np.intp]]) 
     return agreed / total if total else float("nan")
 
 
-def noise_ceiling(labels: ArrayLike) -> float:
+def expected_ceiling(labels: ArrayLike) -> float:
     """Return the tau that a perfect predictor is expected to show against the mean of labels [N, K] over K seeds.
 
     From the variance between networks and within them (one-way analysis of variance) for normal accuracies: tau is

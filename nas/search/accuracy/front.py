@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nas.errors import InvalidInput
 from nas.protocols import Genotype, Genotypes
 from nas.search.accuracy.plan import cost_s
-from nas.search.accuracy.search import POOL, FeasibleSet, ModelSearch, Schedule, State, _Judged, _tuples
+from nas.search.accuracy.search import POOL, FeasibleSet, Judged, ModelSearch, Schedule, State, as_tuples
 from nas.search.trials import first_new
 
 Keeps = Callable[[Genotypes], NDArray[np.bool_]]  # [N, D] -> [N, B]: which networks keep which budget
@@ -56,7 +56,7 @@ class FrontModelSearch(ModelSearch):
     bands: Bands = field(kw_only=True)  # the feasible set by budget; `feasible` is the same
     keeps: Keeps = field(kw_only=True)
 
-    def _by_model(self, state: State, found: _Judged, seen: set[bytes], count: int) -> tuple[Genotype, ...]:
+    def _by_model(self, state: State, found: Judged, seen: set[bytes], count: int) -> tuple[Genotype, ...]:
         """Return the genotypes of the highest predictions near each budget in turn; adds to `seen`."""
         done = len(state.results)
         parts = self.bands.draw_each(np.random.default_rng([state.seed, done, 1]), POOL)
@@ -65,7 +65,7 @@ class FrontModelSearch(ModelSearch):
         orders = [a + np.argsort(-mean[a:b], kind="stable") for a, b in pairwise(starts)]
         shift = done % len(orders)  # a batch may have fewer networks than there are budgets
         rows = list(in_turn([order.tolist() for order in (*orders[shift:], *orders[:shift])]))
-        return _tuples(first_new(pool[rows], seen, count - self._random_count(state, count)))
+        return as_tuples(first_new(pool[rows], seen, count - self._random_count(state, count)))
 
     def _best(self, state: State, epochs: int, count: int) -> list[Genotype]:
         """Return the best networks of each budget in turn, of those trained to `epochs` without failure."""

@@ -116,12 +116,12 @@ class Round:
 
 @dataclass(frozen=True)
 class State:
-    """Everything that was told, and the batch being trained, of which `told` trainings have a result."""
+    """All results so far, and the batch being trained, of which `received` trainings have one."""
 
     seed: int
     results: tuple[Result, ...] = ()
     batch: tuple[Training, ...] = ()
-    told: int = 0
+    received: int = 0
     stage: int = 0  # a rung, then the repeats, then the end
     rounds: tuple[Round, ...] = ()
 
@@ -171,7 +171,7 @@ class ModelSearch:
 
     def ask(self, state: State) -> tuple[Training, ...]:
         """Return the trainings whose results are waited for, () when the search is over."""
-        return state.batch[state.told :]
+        return state.batch[state.received :]
 
     def tell(self, state: State, trainings: Sequence[Training], top1: Sequence[float]) -> State:
         """Return the state with results in the order asked, all or some of those asked; NaN: the training failed."""
@@ -179,7 +179,7 @@ class ModelSearch:
         if len(top1) != len(trainings) or tuple(trainings) != waiting[: len(trainings)]:
             raise InvalidInput(f"results must come in the order asked, next {waiting[:1]}, got {tuple(trainings)[:1]}")
         fresh = tuple(Result(training, float(value)) for training, value in zip(trainings, top1, strict=True))
-        state = replace(state, results=state.results + fresh, told=state.told + len(fresh))
+        state = replace(state, results=state.results + fresh, received=state.received + len(fresh))
         return state if self.ask(state) or not fresh else self._planned(state)
 
     def answer(self, state: State) -> Answer:
@@ -191,7 +191,8 @@ class ModelSearch:
         found = self._judged(state)
         if found is None:
             raise InvalidInput("no training of the search succeeded; see its messages for the reason")
-        order = np.lexsort((-found.posterior.mean, *self._standing(state, found.labels)[::-1]))
+        labels = found.labels
+        order = np.lexsort((-found.posterior.mean, -labels.seeds, -labels.epochs))
         return tuple(found.answer(int(i)) for i in order)
 
     def predicted(self, state: State) -> dict[Genotype, float]:
@@ -224,15 +225,15 @@ class ModelSearch:
         if state.stage == 0 and missing > 0:
             batch, how = self._first_rung(state, missing)
             if batch:
-                return replace(state, batch=batch, told=0, rounds=(*state.rounds, how))
+                return replace(state, batch=batch, received=0, rounds=(*state.rounds, how))
         last = len(self.schedule.rungs)
         while state.stage < last:
             state = replace(state, stage=state.stage + 1)
             batch = self._next_rung(state) if state.stage < last else self._repeats(state)
             if batch:
                 how = self._round("rung" if state.stage < last else "repeat", batch, 0, self._judged(state))
-                return replace(state, batch=batch, told=0, rounds=(*state.rounds, how))
-        return replace(state, batch=(), told=0)
+                return replace(state, batch=batch, received=0, rounds=(*state.rounds, how))
+        return replace(state, batch=(), received=0)
 
     def _first_rung(self, state: State, missing: int) -> tuple[tuple[Training, ...], Round]:
         """Return the next networks for the first rung, at most `missing`, and how they were chosen."""
@@ -245,19 +246,19 @@ class ModelSearch:
         purpose: Purpose = "model" if by_model else "chance" if state.results else "start"
         return batch, self._round(purpose, batch, len(by_model), found)
 
-    def _by_model(self, state: State, found: "_Judged", seen: set[bytes], count: int) -> tuple[Genotype, ...]:
+    def _by_model(self, state: State, found: "Judged", seen: set[bytes], count: int) -> tuple[Genotype, ...]:
         """Return the genotypes of the highest predictions among feasible ones, fewer than `count`; adds to `seen`."""
         rng = np.random.default_rng([state.seed, len(state.results), 1])
-        wanted = count - self._random_count(state, count)
+        most = count - self._random_count(state, count)
         pool = self.feasible.draw(rng, POOL)
         mean = found.prediction.predict(found.described(pool))[0]
         ranked = pool[np.argsort(-mean, kind="stable")]
         best = self._best_of_all(found)
         if best is not None:
             ranked = np.concatenate([np.array([best], np.int32), ranked])
-        return _tuples(first_new(ranked, seen, wanted))
+        return as_tuples(first_new(ranked, seen, most))
 
-    def _best_of_all(self, found: "_Judged") -> Genotype | None:
+    def _best_of_all(self, found: "Judged") -> Genotype | None:
         """Return the best feasible genotype by the model, None where that cannot be said."""
         best, features, fit = getattr(self.feasible, "best", None), found.described, found.prediction
         if best is None or not isinstance(features, FeatureTables) or not isinstance(fit, RidgeFit):
@@ -274,8 +275,8 @@ class ModelSearch:
         rng = np.random.default_rng([state.seed, len(state.results)])
         if not state.results and self.model.informed and count >= FEWEST_SPREAD:
             pool = self.feasible.draw(rng, START_POOL * count)
-            return _tuples(pool[_spread(self.features(pool), count)])
-        return _tuples(first_new(self.feasible.draw(rng, count + len(seen)), seen, count))
+            return as_tuples(pool[_spread(self.features(pool), count)])
+        return as_tuples(first_new(self.feasible.draw(rng, count + len(seen)), seen, count))
 
     def _next_rung(self, state: State) -> tuple[Training, ...]:
         """Return the trainings of rung `state.stage`: the best of the rung before, () where all failed."""
@@ -299,10 +300,6 @@ class ModelSearch:
         reached = [i for i in np.argsort(-mean, kind="stable") if found.labels.epochs[i] >= epochs]
         return [found.labels.genotypes[i] for i in reached[:count]]
 
-    def _standing(self, state: State, labels: Labels) -> tuple[Floats, ...]:
-        """Return the keys that rank networks before their accuracy does: longest trained, then most seeds."""
-        return -labels.epochs.astype(np.float64), -labels.seeds.astype(np.float64)
-
     # --------------------------------------------------------------------------------------------------- what is known
 
     def _descriptions(self, labels: int) -> list[Features]:
@@ -321,7 +318,7 @@ class ModelSearch:
             return joined([features, decisions])
         return lambda genotypes: np.concatenate([features(genotypes), decisions(genotypes)], 1)
 
-    def _judged(self, state: State) -> "_Judged | None":
+    def _judged(self, state: State) -> "Judged | None":
         """Return labels, fitted model and posterior of a state, None before any training succeeded.
 
         Of the descriptions of networks the one with the least leave-one-out error counts.
@@ -331,19 +328,19 @@ class ModelSearch:
             return None
         genotypes, weights = np.array(labels.genotypes, np.int32), labels.seeds.astype(np.float64)
         found = [
-            _Judged(labels, described, self.model.fit(described(genotypes), labels.top1, weights), self)
+            Judged(labels, described, self.model.fit(described(genotypes), labels.top1, weights), self)
             for described in self._descriptions(len(genotypes))
         ]
         return min(found, key=lambda one: one.error)
 
-    def _round(self, purpose: Purpose, batch: Sequence[Training], by_model: int, found: "_Judged | None") -> Round:
+    def _round(self, purpose: Purpose, batch: Sequence[Training], by_model: int, found: "Judged | None") -> Round:
         networks = len({training.genotype for training in batch})
         tau, penalty = (found.tau, found.prediction.penalty) if found else (None, float("inf"))
         return Round(purpose, networks, by_model, tau, penalty)
 
 
 @dataclass(frozen=True)
-class _Judged:
+class Judged:
     """The labels of a state, the model fitted to them on some description of the networks, and what follows."""
 
     labels: Labels
@@ -394,7 +391,8 @@ def _networks(results: Sequence[Result]) -> list[Genotype]:
     return list(dict.fromkeys(result.training.genotype for result in results))
 
 
-def _tuples(genotypes: Genotypes) -> tuple[Genotype, ...]:
+def as_tuples(genotypes: Genotypes) -> tuple[Genotype, ...]:
+    """Return genotypes [N, D] as tuples."""
     return tuple(tuple(int(g) for g in row) for row in genotypes)
 
 

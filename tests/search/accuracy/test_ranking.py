@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
 from nas.records.ranking_table import RankingTable
-from nas.search.accuracy.evidence import kendall_tau
-from nas.search.accuracy.evidence import noise_ceiling as expected_ceiling
+from nas.search.accuracy.evidence import expected_ceiling, kendall_tau
 from nas.search.accuracy.ranking import ACCURACY_MODEL, EARLY, RankingEvidence, evidence_of, noise_ceiling
 
 
