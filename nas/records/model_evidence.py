@@ -120,7 +120,7 @@ def load_evidence(run: Path) -> ModelEvidence | None:
             "batches": tuple(typed(BatchRecord, one | {"tau": _tau(one["tau"])}) for one in data["batches"]),
             "supernet": _supernet(data["supernet"]),
         }
-        return typed(ModelEvidence, data | read)
+        return typed(ModelEvidence, {"informed": True} | data | read)  # the first files of this kind did not say it
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path} holds no accuracy model of a search ({error}); run the search again") from error
 

@@ -262,6 +262,11 @@ class ModelSearchRun:
                 "began the run, or start a new one"
             )
         top1 = [np.nan if value is None else float(value) for value in record["accuracy"]]
+        if wrong := [value for value in top1 if not (np.isnan(value) or 0 <= value <= 1)]:
+            raise InvalidInput(
+                f"{self.journal.path} was altered: it has an accuracy of {wrong[0]:g}, and they lie between 0 and 1; "
+                "start a new run"
+            )
         for training, value in zip(asked, top1, strict=True):  # so that the reporter counts them as done
             curve = self.curves.setdefault((self.plan.space.decode(training.genotype).digest, training.seed), {})
             curve |= dict.fromkeys(range(len(curve) + 1, training.epochs), 0.0)  # of epochs that it does not hold

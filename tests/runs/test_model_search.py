@@ -1,5 +1,7 @@
 """Tests of the search with an accuracy model: trainings are replaced by formulas, all else is the real run."""
 
+import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -203,11 +205,20 @@ def test_runs_of_releases_without_a_model_go_on_without() -> None:
     assert SearchConfig(preset="paper").model_name is None
 
 
+def test_an_altered_journal_is_refused(finished: tuple[Result, Path], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished[1], out)
+    (out / "best.json").unlink()
+    records = read_journal(out / "journal.jsonl")[0]
+    records[-1]["accuracy"][0] = 7.5
+    (out / "journal.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    with pytest.raises(InvalidInput, match=r"accuracy of 7\.5"):
+        resume(out, trainers=trainers(by_parameters))
+
+
 def test_an_altered_file_is_refused(finished: tuple[Result, Path], tmp_path: Path) -> None:
     data = read_json(finished[1] / FILE)
     for key, value in (("tau", {"value": "high"}), ("networks", [3]), ("schema", "other"), ("noise", None)):
-        import json
-
         (tmp_path / FILE).write_text(json.dumps({**data, key: value}))
         with pytest.raises(InvalidInput, match="holds no accuracy model"):
             load_evidence(tmp_path)

@@ -66,7 +66,7 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTa
         ("proxy top-1", accuracy_text(accuracy)),
         ("accuracy of", f"{accuracy.kind.label()}; not of the target network"),
         *([("in the supernet", accuracy_text(shared))] if shared not in (None, accuracy) else []),
-        ("search", f"{chosen_by or _by_model(run) or f'{converged}, {entropy}'}, seed {result.seed}"),
+        ("search", f"{_by_model(run) or chosen_by or f'{converged}, {entropy}'}, seed {result.seed}"),
         *_verdict_rows(run),
         *_pick_rows(run),
         *(("note", note) for note in result.notes),
