@@ -20,7 +20,7 @@ Results, 48 networks and 6 picks of each arm (test top-1): the model's 46.01 % i
 trained 44.71 %, the most MACs 44.78 %, all 48 networks 44.30 %. Resolved: +1.29 points [+0.46, +2.20], p = .017,
 against random, and +1.23 [+0.53, +1.94], p = .015, against MACs. The model's picks have few, wide blocks, which hardly
 occur among random networks of this latency; the six are alike, so this is one answer of one table, seen six times. What
-it does not say: how a search of 16 core-minutes fares, which trains 11 networks for 1 to 3 epochs (experiments/arms.py).
+it does not say: how a search of 16 core-minutes fares, which trains 11 networks for 1 to 3 epochs (see arms.py).
 
 A line per training is appended to experiments/data/truth_table/picks.jsonl: stopped and started again it goes on, with
 more picks it adds to what is there.
