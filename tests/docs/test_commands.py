@@ -169,7 +169,7 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_the_two_commands_of_the_readme_are_what_they_were() -> None:
     venv, install = "python3 -m venv .venv", ".venv/bin/pip install -c constraints.txt"
     assert [block.text for block in README.blocks if block.language == ""] == [
-        f"{venv} && {install} . && .venv/bin/nas search --space uib --target edgetpu",
+        f"{venv} && {install} '.[export]' && .venv/bin/nas search --space uib --target edgetpu",
         f"{venv} && {install} '.[test]' && .venv/bin/python -m pytest",
     ]
 
