@@ -1,8 +1,10 @@
 """The joint search, from settings to a finished run folder: coarse stage, fine stage, front, result.
 
 In each stage a supernet and a policy are trained together (nas/supernet/joint.py). The coarse stage chooses filters and
-depths, with all blocks alike; the fine stage the blocks of the network that the coarse one chose. Where the preset says
-so, candidates of a stage are trained alone, and the best of them is its answer (nas/runs/finalists.py).
+depths, with all blocks alike; the fine stage the blocks of the network that the coarse one chose. A search in one stage
+makes all decisions together, for as many steps as take the time of both: what MobileNetV4 compares its two stages with
+(arXiv 2404.10518, section 6.1). Where the preset says so, candidates of a stage are trained alone, and the best of them
+is its answer (nas/runs/finalists.py).
 
 Every step is resumable: a stage goes on from its last checkpoint, the evaluation of candidates from the journal.
 Clocks decide when a checkpoint is written and what time is left, never what is computed: the same seed gives the same
@@ -70,8 +72,9 @@ SCHEMA = "nas.experiment"
 VERSION = 1
 CHECKPOINT_SECONDS = 20.0
 PROGRESS_IMAGES = 256  # of the validation set, for the accuracy that progress shows
-POOLS = {"coarse": "coarse pool", "fine": "front"}  # stage -> the evaluation from which its candidates are taken
-FOLLOW = {"coarse": ("finalists", "checkpoints/fine"), "fine": ("finalists/fine",)}  # stage -> folders made from it
+COARSE, FINE, WHOLE = "coarse", "fine", "whole"  # stages; the last is the only one of a search in one stage
+POOLS = {COARSE: "coarse pool", FINE: "front", WHOLE: "front"}  # the evaluation that a stage's candidates come from
+FOLLOW = {COARSE: ("finalists", "checkpoints/fine"), FINE: ("finalists/fine",), WHOLE: ("finalists",)}  # made from it
 PACKAGES = ("jax", "flax", "optax", "numpy")
 
 
@@ -200,25 +203,20 @@ class _JointSearchRun:
             raise
 
     def search(self) -> Result:
-        """Run both stages, evaluate the front, and write the results."""
-        plan = self.plan
-        coarse = self.stage("coarse", 0, plan.space.coarse(), None)
-        retraining, counts = plan.preset.retraining, dict[Genotype, int]()
-        if retraining:
-            pool = satisfying_candidates(
-                coarse.space, plan.constraints(coarse.space), coarse.state.policy, coarse.genotype, plan.settings.seed
-            )
-            counts = {genotype: int(one.sum()) for genotype, one in self.evaluate("coarse pool", coarse, pool).items()}
-            sampled = random_candidates(plan.space, self.whole_constraints, retraining.random, plan.settings.seed)
-            coarse = self.retrain(coarse, retraining.rungs, counts, retraining.coarse - len(sampled), sampled)
-        chosen = coarse.arch
-        if not (self.out / "coarse.json").exists():
-            save_result(self.result(coarse, counts), self.out / "coarse.json")
-        jax.clear_caches()  # the coarse programs are not needed again, and their code is hundreds of megabytes
-        fine = self.stage("fine", 1, plan.space.fine(chosen), coarse.state.params)
+        """Run the stages, evaluate the front, and write the results."""
+        plan, retraining = self.plan, self.plan.preset.retraining
+        coarse, sampled = None, list[Genotype]()
+        if plan.settings.one_stage:
+            fine = self.stage(WHOLE, 0, plan.space, None)
+            if retraining:
+                sampled = random_candidates(plan.space, self.whole_constraints, retraining.random, plan.settings.seed)
+        else:
+            coarse = self.coarse_stage()
+            jax.clear_caches()  # the coarse programs are not needed again, and their code is hundreds of megabytes
+            fine = self.stage(FINE, 1, plan.space.fine(coarse.arch), coarse.state.params)
         initial = {fine.genotype: "argmax"}
-        if retraining or not plan.settings.around:  # the network of the coarse stage takes part too
-            initial.setdefault(fine.space.encode(chosen), "coarse")
+        if coarse and (retraining or not plan.settings.around):  # the network of the coarse stage takes part too
+            initial.setdefault(fine.space.encode(coarse.arch), "coarse")
         candidates = front_candidates(
             fine.space, fine.state.policy, initial, plan.preset.front_size, plan.settings.seed,
             self.final_constraints(fine),
@@ -226,11 +224,12 @@ class _JointSearchRun:
         hits = self.evaluate("front", fine, candidates)
         counts = {genotype: int(one.sum()) for genotype, one in hits.items()}
         if retraining:
-            fine = self.retrain(fine, retraining.rungs, counts, retraining.fine, incumbent=coarse.ranking)
+            limit = retraining.fine if coarse else retraining.coarse + retraining.fine - len(sampled)
+            fine = self.retrain(fine, retraining.rungs, counts, limit, sampled, coarse.ranking if coarse else None)
         fine, picks = self.choose(fine, hits)
         make_verdict(plan, fine.arch, self.out, self.reporter)
         report_timing(self.reporter, Begun(WRITING))
-        if rankings := {one.stage.name: one.ranking for one in (coarse, fine) if one.ranking}:
+        if rankings := {one.stage.name: one.ranking for one in (coarse, fine) if one and one.ranking}:
             write_finalists(self.out, rankings)
         result, shared = self.result(fine, counts, picks), self.supernet_accuracy(fine, counts)
         evaluated = FrontEvaluation(counts, self.origins("front"), shared.images, shared.kind)
@@ -245,13 +244,30 @@ class _JointSearchRun:
 
     # ------------------------------------------------------------------------------------------------------ stages
 
+    def coarse_stage(self) -> _FinishedStage:
+        """Train the coarse stage, and choose filters and depths; coarse.json is the network of it."""
+        plan = self.plan
+        coarse = self.stage(COARSE, 0, plan.space.coarse(), None)
+        retraining, counts = plan.preset.retraining, dict[Genotype, int]()
+        if retraining:
+            pool = satisfying_candidates(
+                coarse.space, plan.constraints(coarse.space), coarse.state.policy, coarse.genotype, plan.settings.seed
+            )
+            hits = self.evaluate(POOLS[COARSE], coarse, pool)
+            counts = {genotype: int(one.sum()) for genotype, one in hits.items()}
+            sampled = random_candidates(plan.space, self.whole_constraints, retraining.random, plan.settings.seed)
+            coarse = self.retrain(coarse, retraining.rungs, counts, retraining.coarse - len(sampled), sampled)
+        if not (self.out / "coarse.json").exists():
+            save_result(self.result(coarse, counts), self.out / "coarse.json")
+        return coarse
+
     def stage(self, name: str, number: int, space: StagedSpace, parent: Params | None) -> _FinishedStage:
         """Train one stage over `space` to its end, from its last checkpoint if it has one, and choose an architecture.
 
         `parent` are the weights of the stage before, of which this one inherits slices.
         """
         plan = self.plan
-        budget = {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
+        budget = {COARSE: plan.preset.coarse, FINE: plan.preset.fine, WHOLE: plan.preset.whole}[name]
         constraints = plan.constraints(space)
         stage = joint.JointStage(
             name, number, plan.proxy(space), plan.training_constraints(constraints), budget, plan.preset,
@@ -271,7 +287,7 @@ class _JointSearchRun:
         # The policy's choice is projected to the constraints: the most likely architecture that satisfies them.
         scores = np.asarray(jax.nn.log_softmax(state.policy.logits), np.float64)
         argmax = tuple(int(g) for g in space.canonical(scores.argmax(1)[None])[0])
-        if name == "coarse":
+        if name == COARSE:
             return _FinishedStage(
                 stage, space, graph, state, *project_coarse(plan.space, space, argmax, scores, plan.constraints)
             )
@@ -571,7 +587,7 @@ def _unpacked(text: str, images: int) -> Hits:
 
 def _before(record: Record, stage: str, step: int) -> bool:
     """Return whether a journal's record was written before `step` of `stage`."""
-    order = ("coarse", "coarse pool", "fine", "front")
+    order = (COARSE, POOLS[COARSE], FINE, WHOLE, POOLS[FINE])
     if record["stage"] != stage:
         return order.index(record["stage"]) < order.index(stage)
     return step > 0 and record.get("step", 0) <= step

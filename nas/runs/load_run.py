@@ -113,8 +113,8 @@ def _stages(folder: Path, space: StagedSpace) -> dict[str, Decoder]:
     decoders: dict[str, Decoder] = {"coarse": coarse.decode, "coarse pool": coarse.decode}
     if (folder / "coarse.json").exists():
         fine = space.fine(load_result(folder / "coarse.json").arch)
-        decoders |= {"fine": fine.decode, "front": fine.decode}
-    return decoders
+        return decoders | {"fine": fine.decode, "front": fine.decode}
+    return decoders | {"whole": space.decode, "front": space.decode}  # of a search in one stage
 
 
 def _records(folder: Path) -> tuple[list[dict[str, Any]], str]:

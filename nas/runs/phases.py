@@ -5,6 +5,7 @@ another machine all are longer or shorter alike, and what a run observes replace
 """
 
 from collections.abc import Iterator
+from itertools import chain
 
 from nas.progress.time_left import Phase
 from nas.records.networks import UNIVERSAL
@@ -17,11 +18,11 @@ from nas.search.schedulers import halving
 from nas.supernet.presets import QUICK, StageBudget
 
 VERDICT, WRITING = "verdict", "writing"  # stages at the end
-UPDATE_S = {"coarse": 2.6e-3, "fine": 1.1e-3}  # per image of a step of the shared weights
-FORWARD_S = {"coarse": 0.52e-3, "fine": 0.17e-3}  # per image of an evaluation with shared weights
+UPDATE_S = {"coarse": 2.6e-3, "fine": 1.1e-3, "whole": 2.6e-3}  # per image of a step of the shared weights
+FORWARD_S = {"coarse": 0.52e-3, "fine": 0.17e-3, "whole": 0.52e-3}  # per image of an evaluation with shared weights
 DISPATCH_S, RECORD_S = 0.15, 0.01  # of a record of progress with its accuracy, of a candidate's in the journal
 ALONE_S = 0.8e-3  # per image and step of a network that is trained alone
-COMPILE_S = {"coarse": 22.0, "fine": 38.0}  # of the steps and of the evaluator
+COMPILE_S = {"coarse": 22.0, "fine": 38.0, "whole": 38.0}  # of the steps and of the evaluator
 SUPERNET_COMPILE_S, ALONE_COMPILE_S = 45.0, 12.0
 UNOPTIMISED = 0.3  # of the time that a compilation takes, for a preset that asks XLA not to optimise
 SUPERNET_NETWORKS = 4  # architectures that run in a step of the sandwich rule
@@ -33,7 +34,9 @@ CORES = 1.5  # that a training uses on 2 cores, in the mean
 def joint_phases(plan: SearchPlan, *, verdict: bool) -> tuple[Phase, ...]:
     """Return the phases of a joint search, with or without the training of found network and baseline at its end."""
     end = (Phase(WRITING, 1, WRITING_S, serial=True),)
-    return (*_stage(plan, "coarse"), *_stage(plan, "fine"), *((verdict_phase(plan, 1),) if verdict else ()), *end)
+    names = ("whole",) if plan.settings.one_stage else ("coarse", "fine")
+    stages = chain.from_iterable(_stage(plan, name) for name in names)
+    return (*stages, *((verdict_phase(plan, 1),) if verdict else ()), *end)
 
 
 def model_phases(plan: SearchPlan, budget: ModelBudget, *, verdict: bool) -> tuple[Phase, ...]:
@@ -53,15 +56,17 @@ def verdict_phase(plan: SearchPlan, steps: int) -> Phase:
 
 def _stage(plan: SearchPlan, name: str) -> Iterator[Phase]:
     """Yield the phases of one stage: training, evaluation of candidates, and their training alone."""
-    preset, budget = plan.preset, {"coarse": plan.preset.coarse, "fine": plan.preset.fine}[name]
+    preset, retraining = plan.preset, plan.preset.retraining
+    budget = {"coarse": preset.coarse, "fine": preset.fine, "whole": preset.whole}[name]
     yield _controller_steps(plan, name, budget)
     candidate_s = RECORD_S + preset.eval_images * FORWARD_S[name] * _scale(plan)
-    if name == "fine":
+    if name != "coarse":
         yield Phase("front", preset.front_size, candidate_s)
-    elif preset.retraining:
+    elif retraining:
         yield Phase("coarse pool", preset.front_size, candidate_s)
-    if preset.retraining:
-        yield _finalists(plan, name, {"coarse": preset.retraining.coarse, "fine": preset.retraining.fine}[name])
+    if retraining:
+        both = retraining.coarse + retraining.fine
+        yield _finalists(plan, name, {"coarse": retraining.coarse, "fine": retraining.fine, "whole": both}[name])
 
 
 def _controller_steps(plan: SearchPlan, name: str, budget: StageBudget) -> Phase:

@@ -316,6 +316,10 @@ def _check_model(plan: SearchPlan) -> None:
                 "standard, which has one"
             )
         return
+    if config.one_stage:
+        raise InvalidInput(
+            "one stage is that of a search over supernets: leave --one-stage out, or choose --accuracy-model none"
+        )
     if config.finalists is not None:
         raise InvalidInput(
             "finalists are those of the two-stage search: leave --finalists out, or choose --accuracy-model none"

@@ -23,10 +23,12 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {config.resolution} px"
     how = "around" if config.around else "at most"
     target = f"target {plan.target}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}"
+    steps = f"coarse {preset.coarse.steps} and fine {preset.fine.steps}"
+    steps = f"all decisions in one stage of {preset.whole.steps}" if config.one_stage else steps
     budget = _model_lines(plan) or [
-        f"preset {preset.name}: coarse {preset.coarse.steps} and fine {preset.fine.steps} controller steps, "
-        f"{preset.coarse.updates} weight updates each, batch {preset.batch}; seed {config.seed}",
-        *(preset.retraining.description() if preset.retraining else ()),
+        f"preset {preset.name}: {steps} controller steps, {preset.coarse.updates} weight updates each, "
+        f"batch {preset.batch}; seed {config.seed}",
+        *(preset.retraining.description(config.one_stage) if preset.retraining else ()),
     ]
     budget += [f"verdict: the network found and {config.baseline} at its latency trained alone"] if verdict else []
     space, network, data, proxy = _subject(plan)

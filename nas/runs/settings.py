@@ -43,6 +43,7 @@ class SearchConfig:
     resolution: int = 224
     drop_strides: bool = False  # target networks of small images have early strides 1, as their proxies have
     preset: str = "quick"
+    one_stage: bool = False  # of a joint search: all decisions together, not first filters and depths, then blocks
     finalists: int | None = None  # of the coarse stage, trained alone; a third as many of the fine one
     accuracy_model: str | None = None  # of `nas.registry.ACCURACY_MODELS`, or `NO_MODEL`; None: what the preset has
     core_hours: float | None = None  # of one processor core, for the whole search with an accuracy model
@@ -66,7 +67,7 @@ class SearchConfig:
     @property
     def model_name(self) -> str | None:
         """The model of accuracies that chooses which networks are trained alone; None for a two-stage search."""
-        if self.accuracy_model is None and self.finalists is None:
+        if self.accuracy_model is None and self.finalists is None and not self.one_stage:
             return presets.load_preset(self.preset).accuracy_model
         return None if self.accuracy_model == NO_MODEL else self.accuracy_model
 

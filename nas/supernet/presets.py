@@ -11,6 +11,7 @@ from nas.errors import InvalidInput, unknown_name
 from nas.search.schedulers import halving
 from nas.training.optimizers import AdamW, OptimizerConfig, RMSProp
 
+FINE_COST = 0.42  # processor time of a step of the fine stage, of a coarse one or one over the whole space
 MIN_CANDIDATES = 6  # of the coarse stage, for a choice among them
 VERDICT_START_S, GMAC_CORE_S = 40.0, 0.25  # processor seconds of a verdict: to compile both, per 1e9 MACs of one
 RANDOM_SHARE = 2 / 3  # of the coarse candidates are random architectures of the whole space
@@ -40,9 +41,12 @@ class RetrainingBudget:
     random: int = 0  # of the coarse ones, sampled uniformly from the whole space, whatever supernet and policy prefer
     rungs: tuple[int, ...] = (1, 2, 4)  # epochs, ascending; the last is a whole training
 
-    def description(self) -> tuple[str, str]:
+    def description(self, one_stage: bool = False) -> tuple[str, ...]:
         """Return a line about each stage, for the text of a plan."""
         sampled = f", {self.random} of them sampled from the whole space" if self.random else ""
+        if one_stage:
+            count = self.coarse + self.fine
+            return (f"finalists: {count} trained alone{sampled}, {self._rungs(count)}",)
         return (
             f"coarse finalists: {self.coarse} trained alone{sampled}, {self._rungs(self.coarse)}",
             f"fine finalists: {self.fine} more against the best of those, {self._rungs(self.fine)}",
@@ -76,6 +80,12 @@ class Preset:
     label_smoothing: float = 0.1
     warmup_fraction: float = 0.025
     xla_options: tuple[tuple[str, int | bool], ...] = ()  # for the programs of the search
+
+    @property
+    def whole(self) -> StageBudget:
+        """The length of a search in one stage over the whole space: steps that take as long as both stages."""
+        dispatches = round(FINE_COST * self.fine.steps / self.coarse.steps_per_dispatch)
+        return replace(self.coarse, steps=self.coarse.steps + dispatches * self.coarse.steps_per_dispatch)
 
     @property
     def compiler_options(self) -> dict[str, int | bool] | None:

@@ -26,6 +26,7 @@ from nas.report.describe import describe
 from nas.runs import joint_search
 from nas.runs.front import random_candidates
 from nas.runs.joint_search import resume, search
+from nas.runs.load_run import load_run
 from nas.runs.plan import make_plan
 from nas.runs.plan_text import describe_plan
 from nas.runs.settings import SearchConfig
@@ -152,6 +153,32 @@ def _check_files(run: Path, settings: SearchConfig) -> None:
     takes, plan = signature_of(run), make_plan(settings)
     assert takes == plan.signature and takes.class_names == plan.dataset.class_names
     assert takes.input.height == 32 and takes.input.mean == (channel_stats(plan.dataset)[0].item(),) * 3
+
+
+def test_a_search_in_one_stage_makes_all_decisions_together_and_resumes_to_the_same_bytes(
+    settings: SearchConfig, tmp_path: Path
+) -> None:
+    settings = replace(with_mid_latency(settings), one_stage=True)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    result = search(settings, whole)
+    for number, stop in enumerate((StopAt("whole", 2), StopAt("front", 8), StopAt("whole finalists", 1))):
+        with pytest.raises(KeyboardInterrupt):
+            resume(broken, stop) if number else search(settings, broken, stop)
+    assert resume(broken) == result
+    for name in RESULT_FILES:
+        if name != "coarse.json":
+            assert (whole / name).read_bytes() == (broken / name).read_bytes(), name
+    assert not (whole / "coarse.json").exists()
+    assert result.latency <= settings.latency_ms * (1 + 1e-9)
+    records = Journal(whole / "journal.jsonl").records
+    assert [d["name"] for d in records[0]["decisions"]] == [d.name for d in make_plan(settings).space.decisions]
+    assert {record["stage"] for record in records} == {"whole", "front"}
+    finalists = pd.read_csv(whole / "finalists.csv")
+    assert set(finalists["stage"]) == {"whole"} and finalists["digest"].nunique() == 3  # as many as of both stages
+    run = load_run(whole)
+    assert set(run.history["stage"]) == {"whole"} and not run.evaluated["arch"].isna().any()
+    assert any("all decisions in one stage of" in line for line in describe_plan(make_plan(settings)))
+    assert "whole" in (whole / "report.html").read_text()
 
 
 def test_random_candidates_satisfy_all_constraints(settings: SearchConfig) -> None:

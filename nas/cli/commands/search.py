@@ -114,6 +114,7 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         resolution=args.resolution,
         drop_strides=args.drop_strides,
         preset=args.preset,
+        one_stage=bool(args.one_stage),
         finalists=args.finalists,
         accuracy_model=args.accuracy_model,
         core_hours=args.core_hours,

@@ -32,8 +32,8 @@ EXAMPLE = "nas search --target edgetpu --latency-ms 0.8"
 JOINT = "joint"  # the algorithm that trains the weights and its policy together
 PRESETS = ("smoke", "quick", "standard", "paper")
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
-NOT_OF_FRONT = ("supernet_share",)  # of OF_JOINT, those that a whole front has no use for
-OF_JOINT = ("accuracy_model", "core_hours", "supernet_share")  # flags that other algorithms have no use for
+NOT_OF_FRONT = ("one_stage", "supernet_share")  # of OF_JOINT, those that a whole front has no use for
+OF_JOINT = ("one_stage", "accuracy_model", "core_hours", "supernet_share")  # other algorithms have no use for them
 OF_ALGORITHMS = ("trials", "source", "universal", "evaluator")  # flags that the joint search has no use for
 NOT_IN_NAME = (  # no settings, or in the name already
     "help", "out", "plan", "json", "workers", "ray_address", "data_dir", "space", "target", "ridge_point", "data",
@@ -161,6 +161,10 @@ def _add_budget(flags: Container) -> None:
     flags.add_argument(
         "--baseline", metavar="NAME",
         help="joint: reference network trained beside the one found; none for none (default: mobilenetv4-conv-s)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--one-stage", action="store_const", const=True,
+        help="joint: all decisions together for as long as two stages take, filters and depths first, then blocks",
     )  # fmt: skip
     flags.add_argument(
         "--finalists", type=whole, metavar="N",
