@@ -11,15 +11,24 @@ from nas.data.input_spec import Framing
 from nas.errors import InvalidInput
 
 GREY_MODES = ("1", "L", "LA", "La")  # of Pillow; images of all other modes count as colour
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # of Pillow; no other decoder sees a file (EPS runs one)
 DRAFT = 2  # a JPEG far larger than needed is decoded at 1/2, 1/4 or 1/8, but at no less than this many times the side
+
+
+def open_image(source: Path | BytesIO) -> Any:
+    """Return the Pillow image in `source`, opened by the decoders of `FORMATS` alone, whatever its name ends in."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"it is no image of the formats {', '.join(FORMATS)}") from error
 
 
 def read_image(source: Path | BytesIO, side: int, channels: int, framing: Framing) -> npt.NDArray[np.uint8]:
     """Return the image in `source` as uint8 [side, side, channels]; `InvalidInput` names a file that is damaged."""
-    from PIL import Image
-
     try:
-        with Image.open(source) as image:
+        with open_image(source) as image:
             image.draft("RGB", (DRAFT * side, DRAFT * side))  # JPEG only
             square = fitted(image, side, channels, framing)
     except Exception as error:  # a decoder fails on broken bytes in any way, and each means the same to the user

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.framing import GREY_MODES, read_image
+from nas.data.framing import GREY_MODES, open_image, read_image
 from nas.data.input_spec import Framing
 from nas.errors import InvalidInput
 from nas.progress.stop import raise_if_stopped
@@ -46,11 +46,9 @@ class ImageFile:
 
 def read_header(path: Path) -> ImageFile:
     """Return what the image file `path` holds, its pixels not decoded; `InvalidInput` names a file that is damaged."""
-    from PIL import Image
-
     try:
         content = path.read_bytes()
-        with Image.open(BytesIO(content)) as image:
+        with open_image(BytesIO(content)) as image:
             mode, (width, height), transparent = image.mode, image.size, image.has_transparency_data
             cut = image.format == "JPEG" and b"\xff\xd9" not in content  # the mark of its end
             if cut:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nas.data.dataset import Dataset, Images, Labelled, build_dataset
+from nas.data.framing import open_image
 from nas.errors import InvalidInput
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -119,7 +120,7 @@ def _read_image(file: Path, resolution: int) -> tuple[Images, bool]:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             mode = image.mode
             upright = ImageOps.exif_transpose(image).convert("RGB")
         square = ImageOps.fit(upright, (resolution, resolution), method=Image.Resampling.BILINEAR)

@@ -3,12 +3,13 @@
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from nas.data import Dataset, ImageFiles, Labelled, Preparation, at_resolution, build_dataset, load, signature
 from nas.data import image_files as image_files_module
@@ -267,6 +268,30 @@ def test_files_that_are_kept_and_that_are_not_give_the_same(
         np.testing.assert_array_equal(images[rows], whole[rows])
     np.testing.assert_array_equal(again.channel_stats, dataset.channel_stats)
     assert (int(again.x_train.min()), int(again.x_train.max())) == (whole.min(), whole.max())
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(%stdout) (w) file (run) writestring\n"
+
+
+@pytest.mark.parametrize("framing", [Framing(), None])
+@pytest.mark.parametrize("content", [POSTSCRIPT, b"8BPS\0\1" + bytes(40)])
+def test_no_decoder_but_those_of_the_named_formats_sees_a_file(
+    framing: Framing | None, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **kwargs: opened.append(args))
+    parts(tmp_path, {"train": 3})
+    (tmp_path / "train" / CLASSES[0] / "000.png").write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"cannot read the image .*000\.png: it is no image of the formats BMP, GIF"):
+        load(str(tmp_path), preparation=Preparation(fit=None if framing is None else "crop")).x_train[:]
+    with pytest.raises(InvalidInput, match="it is no image of the formats"):
+        read_image(BytesIO(content), 8, 3, Framing())
+    assert opened == []
+
+
+def test_images_are_opened_in_one_place(root: Path) -> None:
+    opening = [path for path in (root / "nas").rglob("*.py") if "Image.open(" in path.read_text()]
+    assert opening == [root / "nas" / "data" / "framing.py"]
 
 
 def test_the_digest_is_that_of_names_contents_and_framing_wherever_they_lie(tmp_path: Path) -> None:

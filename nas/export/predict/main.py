@@ -28,7 +28,7 @@ def as_input(path: Path, about: dict[str, str]) -> Any:
 def main() -> None:
     """Print a line for each image that the command line names."""
     parser = argparse.ArgumentParser(description="Predict the class of images.")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG or what else Pillow reads")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG, WebP, TIFF, GIF, BMP or PPM")
     parser.add_argument("--json", action="store_true", help="print an object per image, with all logits")
     args = parser.parse_args()
     about, logits_of = open_model(Path(__file__).resolve().with_name(MODEL))
