@@ -4,25 +4,29 @@ The flags of a command (nas/cli/flags) are imported when its name is read, and w
 flags are parsed and checked: `nas --help` and a mistyped flag need not wait for jax.
 """
 
+import errno
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from pkgutil import resolve_name
 
 import nas
 from nas.cli import signals
+from nas.cli.output import complain, give_up_output, open_output, say
 from nas.cli.parser import build_parser
+from nas.cli.printable import show_warnings_in_one_line
 from nas.errors import InvalidInput, UnknownName
 from nas.progress.stop import stop_requested
 
 BAD_INPUT = 2
 BROKEN_PIPE = 141
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)  # of a full device, or a closed stream
 
 
 def program() -> int:
     """Run the command line as a process of its own, and return the exit status: `main`, and a quick end."""
     signals.end_in_time()
+    show_warnings_in_one_line()
     status = main()
     gc.freeze()  # all that is left goes with the process: looking through it for cycles takes a second after a search
     return status
@@ -32,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` and return the exit status: 0, 2 for bad input, 128 + the signal that stopped it."""
     with signals.handled():
         try:
+            open_output()
             _run(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
             return 0
@@ -49,10 +54,14 @@ def _stopped(*advice: object) -> int:
 def _failed(error: Exception) -> int:
     """Return the exit status for an error, which is raised again where it is none that a user can cause."""
     if isinstance(error, BrokenPipeError):  # the reader, `head` say, has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         return BROKEN_PIPE
+    if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:  # of no file that has a name
+        give_up_output()
+        error = InvalidInput(f"cannot write to standard output: {error.strerror}")
     if isinstance(error, InvalidInput | UnknownName):
-        return _complain(str(error), BAD_INPUT)
+        complain(str(error))
+        return BAD_INPUT
     raise error
 
 
@@ -61,15 +70,10 @@ def _run(argv: Sequence[str]) -> None:
         argv = [*argv[1:2], "--help"]
     args = build_parser(argv).parse_args(argv)
     if args.version:
-        print(f"nas {nas.__version__}")
+        say(f"nas {nas.__version__}")
         return
     if args.command is None:
         build_parser().print_help()
         return
     args.check(args)
     resolve_name(args.run)(args)
-
-
-def _complain(message: str, status: int) -> int:
-    print(f"nas: {' '.join(message.split())}", file=sys.stderr)
-    return status

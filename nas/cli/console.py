@@ -4,20 +4,35 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import IO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
+from nas.cli.printable import HIDDEN
 from nas.report.terminal_table import FittedTable, columns
 
 PLAIN_WIDTH = 200  # columns where the output is no terminal: wide enough that no table folds
 
 
+class PlainConsole(Console):
+    """A console on which text is text: no markup in it counts, and no control character of it reaches the terminal."""
+
+    def __init__(self, file: IO[str] | None = None, width: int | None = None) -> None:
+        super().__init__(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of `renderable`, those of text with a mark in place of every control character."""
+        for segment in super().render(renderable, options):
+            plain = segment.control or not HIDDEN.search(segment.text)
+            yield segment if plain else Segment(HIDDEN.sub("\N{REPLACEMENT CHARACTER}", segment.text), segment.style)
+
+
 def console(file: IO[str] | None = None) -> Console:
     """Return the console for results; it never colours what goes into a file or a pipe, nor wraps it before COLUMNS."""
-    plain = Console(file=file, highlight=False)
+    plain = PlainConsole(file)
     asked = os.environ.get("COLUMNS", "")
     width = int(asked) if asked.isdecimal() and int(asked) else PLAIN_WIDTH
-    return plain if plain.is_terminal else Console(file=file, highlight=False, width=width)
+    return plain if plain.is_terminal else PlainConsole(file, width)
 
 
 def aligned_table(

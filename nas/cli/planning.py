@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nas.cli.output import print_json
+from nas.cli.output import print_json, say
 
 TIMES = {  # preset -> rough duration of a joint search of `uib` on the embedded digits, on 2 CPU cores: docs/results.md
     "smoke": "some 20 seconds", "quick": "some minutes", "standard": "about half an hour",
@@ -18,7 +18,7 @@ def show_plan(args: argparse.Namespace, lines: Sequence[str], out: Path, files: 
         print_json({"command": args.command, "plan": list(lines), "folder": str(out), "files": names})
         return
     where = f"{out}: {', '.join(names)}" if names else str(out)
-    print("\n".join((f"nas {args.command} would do this; nothing was done:", *lines, f"would write {where}")))
+    say("\n".join((f"nas {args.command} would do this; nothing was done:", *lines, f"would write {where}")))
 
 
 def rough_time(preset: str) -> list[str]:

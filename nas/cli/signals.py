@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from nas.cli.printable import printable
 from nas.progress.stop import request_stop, stop_requested, withdraw_stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -91,9 +92,9 @@ def _without_interruptions(hook: Callable[[Any], object]) -> Callable[[Any], obj
 
 def say_last(message: str) -> None:
     """Print the last line of a command that was stopped."""
-    with _speaking, suppress(OSError):  # after SIGHUP the terminal may be gone
+    with _speaking, suppress(OSError, AttributeError):  # the terminal may be gone, or standard error closed
         _spoken.append(message)
-        sys.stderr.write(f"{message}\n")  # at once, not the line and then its end
+        sys.stderr.write(f"{printable(message)}\n")  # at once, not the line and then its end
         sys.stderr.flush()
 
 

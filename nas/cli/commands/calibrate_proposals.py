@@ -12,7 +12,7 @@ from nas.cli.flags.calibrate import TO_MEASURE
 from nas.cli.flags.shared import IMAGENET_PX
 from nas.cli.folders import check_new_folder
 from nas.cli.new_target import like_and_dtype
-from nas.cli.output import show
+from nas.cli.output import say, show
 from nas.files import new_folder, write_whole
 from nas.registry import SPACES, load
 
@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> None:
     show(args, value, "nas.cli.tables.proposals:proposals_table", rows, table)
     if not args.json:
         calibration = shlex.join(("nas", "calibrate", str(table), "--name", "my-device"))
-        print(f"next: {calibration}\non this host instead of a device:")
-        print(f"next: {shlex.join(('nas', 'measure', str(table), '--out', 'measured.csv'))}")
+        say(f"next: {calibration}\non this host instead of a device:")
+        say(f"next: {shlex.join(('nas', 'measure', str(table), '--out', 'measured.csv'))}")

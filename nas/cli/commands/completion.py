@@ -3,9 +3,11 @@
 import argparse
 from pkgutil import resolve_name
 
+from nas.cli.output import say
+
 SCRIPT = "nas.cli.completion:script"  # by its address: it is written from the parser, which knows the commands
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the script."""
-    print(resolve_name(SCRIPT)(args.shell), end="")
+    say(resolve_name(SCRIPT)(args.shell), end="")

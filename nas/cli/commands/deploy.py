@@ -7,7 +7,7 @@ from pathlib import Path
 from nas.cli.console import duration
 from nas.cli.flags.shared import preparation
 from nas.cli.live import LiveReporter
-from nas.cli.output import print_json
+from nas.cli.output import print_json, say
 from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
@@ -64,10 +64,10 @@ def show(args: argparse.Namespace, done: Deployment) -> None:
         print_json({name: None if path is None else str(path) for name, path in paths.items()})
         return
     for line in done.lines:
-        print(line)
-    print(f"deployed in {done.folder}: {done.file.name}, from {done.training}")
+        say(line)
+    say(f"deployed in {done.folder}: {done.file.name}, from {done.training}")
     if done.predict is not None:
-        print(f"next: python {done.predict} IMAGE")
+        say(f"next: python {done.predict} IMAGE")
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nas.arch import ArchSpec
 from nas.cli.folders import base_name
+from nas.cli.output import say
 from nas.errors import InvalidInput, unknown_name
 from nas.export.calibration import load_calibration
 from nas.export.interface import predict_of
@@ -28,16 +29,16 @@ def run(args: argparse.Namespace) -> None:
             signature=source.signature, provenance=source.provenance if source.weights is not None else {},
         )  # fmt: skip
         for note in options["calibration"].data_notes:
-            print(f"data note: {note}")
+            say(f"data note: {note}")
     if args.measured:
         source.provenance.update(measured_latency(Path(args.measured), arch))
     ending = ENDINGS.get(args.format, f"-{args.format}")  # of a file, or of a folder
     suffix = "" if args.quantize is None else f"-{args.quantize}"
     out = Path(args.out or f"{base_name(args.spec)}{suffix}{ending}")
     for line in exporter(arch, out, **source.arguments(), **options):
-        print(line)
+        say(line)
     if (program := predict_of(out)) is not None:
-        print(f"next: python {program} IMAGE")
+        say(f"next: python {program} IMAGE")
 
 
 def _exporter(args: argparse.Namespace) -> Any:

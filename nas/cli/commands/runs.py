@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from nas.cli.output import show
+from nas.cli.output import say, show
 from nas.runs.listing import runs_below
 
 
@@ -12,10 +12,10 @@ def run(args: argparse.Namespace) -> None:
     """Print the runs."""
     found = runs_below(Path(args.folder))
     if not found and not args.json:
-        print(f"no runs below {args.folder}; start one with: nas search --out {args.folder}/NAME")
+        say(f"no runs below {args.folder}; start one with: nas search --out {args.folder}/NAME")
         return
     show(args, [asdict(run) for run in found], "nas.cli.tables.runs:runs_table", found)
     if not args.json:
         for run in found:
             if run.note:
-                print(run.note)
+                say(run.note)

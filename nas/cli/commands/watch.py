@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nas.cli.live import LiveReporter, progress_text, read_status
+from nas.cli.output import say
 from nas.cli.signals import interruptible
 from nas.cli.tables.runs import ending
 from nas.errors import InvalidInput
@@ -23,9 +24,9 @@ def run(args: argparse.Namespace) -> None:
         raise InvalidInput(f"{path} is no folder of a run; list those there are with: nas runs DIR")
     with interruptible(lambda: f"watching; the run goes on. See it again with: nas watch {path}"):
         last = watch(lambda: read_run(path), once=args.once)
-    print(ending(last))
+    say(ending(last))
     if last.state == "finished":
-        print(f"next: {shlex.join(('nas', 'show', str(path)))}")
+        say(f"next: {shlex.join(('nas', 'show', str(path)))}")
 
 
 def watch(look: Callable[[], Run], *, once: bool, sleep: Callable[[float], None] = time.sleep) -> Run:

@@ -1,0 +1,132 @@
+"""Attacks on files: each reads a sample of every kind of file that the engine reads, through the commands that read it.
+
+A run folder is attacked in whole: any of its files is damaged, whatever it is, and any command that reads run folders
+reads it. So a new file of a run is attacked as soon as a sample has it, and a new command as soon as it is in `READING`
+(tests/fuzz/test_fuzz.py refuses to pass without).
+"""
+
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tests.fuzz.mutators import mutate
+
+RUNS = Path(__file__).parents[1] / "data/runs"
+TEXT = (".json", ".jsonl", ".csv", ".toml")
+NEVER_READ = (".html", ".png", ".svg", ".md", ".zip", ".lock")
+READING = {  # command -> its words on a run folder or training called "run", where it reads such folders
+    "runs": "runs .",
+    "show": "show run",
+    "describe": "describe run",
+    "compare": "compare run mobilenetv1",
+    "resume": "resume run",
+    "finalists": "finalists run --epochs 1 --out o",
+    "export": "export run --format json --out o.json",
+    "train": "train run --plan",
+    "deploy": "deploy run --data digits --plan",
+    "rank": "rank run --plan",
+    "watch": "watch run --once",
+    "search": "search --algorithm nsga2 --from run --plan",
+}  # fmt: skip
+NO_READER = ("spaces", "zoo", "targets", "measure", "calibrate", "completion")  # of run folders
+FILES: dict[str, str] = {  # sample file -> the words of the command that reads it
+    "spec.json": "describe spec.json",
+    "mine.toml": "describe mobilenetv1 --target ./mine.toml",
+    "some.forest.json": "describe mobilenetv1 --forest some.forest.json",
+    "measured.csv": "calibrate measured.csv --name phone --force",
+    "images.npz": "train mobilenetv1 --data images.npz --proxy --plan",
+    "networks.csv": "measure networks.csv --out o.csv",
+    "earlier.csv": "measure mobilenetv1 --out earlier.csv",
+}
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A damaged file and the command that reads it; `reader` names what is attacked."""
+
+    reader: str
+    path: str
+    content: bytes
+    words: tuple[str, ...]
+
+
+def prepare(folder: Path) -> dict[str, Callable[[random.Random], Attack]]:
+    """Lay the samples into `folder`, and return for each reader what makes an attack on it."""
+    samples = folder / "samples"
+    samples.mkdir()
+    make_files(samples)
+    makers: dict[str, Callable[[random.Random], Attack]] = {}
+    for name, words in FILES.items():
+        if (samples / name).exists():
+            makers[name] = _file_maker(name, (samples / name).read_bytes(), words.split())
+    for run in sample_runs(folder / "runs"):
+        for path in sorted(p for p in run.rglob("*") if p.is_file() and p.suffix not in NEVER_READ):
+            if path.parent.parent.name == "trials" and path.parent != sorted(path.parent.parent.iterdir())[0]:
+                continue  # all trials have the same files
+            makers[f"{run.name}/{path.relative_to(run)}"] = _run_maker(run, path)
+    return makers
+
+
+def _file_maker(name: str, data: bytes, words: Sequence[str]) -> Callable[[random.Random], Attack]:
+    return lambda rng: Attack(name, name, mutate(name, data, rng), tuple(words))
+
+
+def _run_maker(run: Path, path: Path) -> Callable[[random.Random], Attack]:
+    data, inside = path.read_bytes(), path.relative_to(run)
+
+    def make(rng: random.Random) -> Attack:
+        words = READING[rng.choice(sorted(READING))].split()
+        return Attack(f"{run.name}/{inside}", f"run/{inside}", mutate(path.name, data, rng), tuple(words))
+
+    return make
+
+
+def lay_out(attack: Attack, source: Path, folder: Path) -> None:
+    """Lay into `folder`, an empty one, what the command of an attack finds; `source` is that of `prepare`."""
+    name, _, _ = attack.reader.partition("/")
+    if (run := source / "runs" / name).is_dir():
+        shutil.copytree(run, folder / "run")
+    target = folder / attack.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(attack.content)
+
+
+def sample_runs(folder: Path) -> Iterator[Path]:
+    """Lay runs of every kind into `folder` and yield them: those of an older release, and a new one made up."""
+    from tests.support.run_folder import make_run
+
+    shutil.copytree(RUNS, folder, ignore=shutil.ignore_patterns("README.md", "expected.json"))
+    make_run(folder / "made-up", count=6)
+    make_run(folder / "made-up-killed", count=6, finished=False)
+    yield from sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def make_files(folder: Path) -> None:
+    """Write a valid sample of every file that a flag or an argument takes."""
+    from latency_models.calibration.forest_fit import fit_forest
+    from latency_models.forest import forest_text
+    from latency_models.target import load_target
+    from latency_models.target_file import target_toml
+    from nas.arch import save_arch
+    from nas.measure.benchmark import BenchmarkRow, write_measurements
+    from nas.zoo import reference
+    from tests.support.run_folder import SPACE
+
+    rng = np.random.default_rng(0)
+    save_arch(reference("mobilenetv1"), folder / "spec.json")
+    (folder / "mine.toml").write_text(target_toml(load_target("pixel6-cpu")))
+    names = ("mobilenetv1", "mobilenetv2", "mobilenetv4-conv-s", "mobilenetv3-large-100", "mobilenetv3-small-100")
+    rows = [f"{name},{latency}\n" for name, latency in zip(names, (9.0, 7.5, 6.1, 6.8, 2.9), strict=True)]
+    (folder / "measured.csv").write_text("model,latency_ms\n" + "".join(rows))
+    x, y = rng.integers(0, 255, (40, 8, 8), dtype=np.uint8), (np.arange(40) % 4).astype(np.int64)
+    np.savez(folder / "images.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    archs = [SPACE.decode(genotype) for genotype in SPACE.sample(rng, 12).tolist()]
+    forest = fit_forest(archs, [1] * 12, np.array([arch.macs * 1e-6 for arch in archs]), of="energy")
+    (folder / "some.forest.json").write_text(forest_text(replace(forest, cross_validated_mape_percent=3.0)))
+    (folder / "networks.csv").write_text("arch,name\nmobilenetv1,a\nspec.json,b\n")
+    row = BenchmarkRow("mobilenetv1", 9.0, 1, 0.1, "onnxruntime", 1, "some machine", "some version", "")
+    write_measurements(folder / "earlier.csv", [row])
