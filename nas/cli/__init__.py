@@ -12,8 +12,9 @@ from pkgutil import resolve_name
 
 import nas
 from nas.cli import signals
+from nas.cli.flag_rules import check_rules
 from nas.cli.output import complain, give_up_output, open_output, say
-from nas.cli.parser import build_parser
+from nas.cli.parser import build_parser, command_parsers
 from nas.cli.printable import show_warnings_in_one_line
 from nas.errors import InvalidInput, UnknownName
 from nas.progress.stop import stop_requested
@@ -68,12 +69,14 @@ def _failed(error: Exception) -> int:
 def _run(argv: Sequence[str]) -> None:
     if argv[:1] == ["help"]:  # nas help COMMAND
         argv = [*argv[1:2], "--help"]
-    args = build_parser(argv).parse_args(argv)
+    parser = build_parser(argv)
+    args = parser.parse_args(argv)
     if args.version:
         say(f"nas {nas.__version__}")
         return
     if args.command is None:
-        build_parser().print_help()
+        parser.print_help()
         return
+    check_rules(command_parsers(parser)[args.command], args)
     args.check(args)
     resolve_name(args.run)(args)

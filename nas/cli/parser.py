@@ -69,8 +69,9 @@ def unknown_flag(flag: str, known: Iterable[str]) -> str:
 def build_parser(argv: Sequence[str] = (), *, all_flags: bool = False) -> Parser:
     """Return the parser of all commands; only the one that `argv` names has its flags, or all with `all_flags`.
 
-    A parsed command leaves two things in the namespace: `check`, a function of the namespace that refuses flags that
-    contradict each other, and `run`, the address "module:function" of what does the work.
+    A parsed command leaves two things in the namespace: `check`, a function of the namespace that refuses what the
+    table of flags that contradict each other (nas/cli/flag_rules.py) cannot, and `run`, the address "module:function"
+    of what does the work.
     """
     parser = Parser(
         prog="nas",
@@ -91,9 +92,9 @@ def build_parser(argv: Sequence[str] = (), *, all_flags: bool = False) -> Parser
     return parser
 
 
-def command_parsers() -> dict[str, argparse.ArgumentParser]:
-    """Return the parser of each command with all its flags."""
-    for action in build_parser(all_flags=True)._actions:
+def command_parsers(parser: Parser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the commands in the `parser` of all of them; by default with all their flags."""
+    for action in (parser or build_parser(all_flags=True))._actions:
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
     raise AssertionError("the parser has commands")

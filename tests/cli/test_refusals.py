@@ -1,6 +1,7 @@
 """The command line on bad input: one line that names what came and the remedy, status 2, and nothing is lost."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.cli.flag_rules import RULES, Rule
 from nas.zoo import reference
 from tests.support.run_folder import make_run
 
@@ -170,3 +172,15 @@ def test_an_occupied_output_folder_is_left_alone(command: str, refusal: Run, tmp
     (tmp_path / "mine.txt").write_text("mine")
     assert "not empty" in refusal(*command.split(), "--out", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.example)
+def test_flags_that_contradict_each_other_are_refused_before_any_work(
+    rule: Rule, refusal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in rule.commands:
+        subject = {"spaces": "", "search": "", "calibrate": "", "rank": "uib"}.get(command, "mobilenetv1")
+        said = refusal(command, *subject.split(), *rule.example.split())
+        assert max(re.split(r"{\w+}", rule.words), key=len) in said
+    assert list(tmp_path.iterdir()) == []

@@ -129,10 +129,6 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
 def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTargetConfig:
     """Return what the flags of a search over a supernet trained once ask for; `base` as `search_config` returns it."""
     algorithm = algorithm_of(args)
-    if args.finalists is not None:
-        raise InvalidInput(f"--finalists goes with joint; after a search by {algorithm}: nas finalists RUN")
-    if args.baseline is not None:
-        raise InvalidInput(f"--baseline goes with joint; after a search by {algorithm}: nas train both networks")
     source = None
     if args.source is not None:
         other, source = multi_target.supernet_of_run(Path(args.source))

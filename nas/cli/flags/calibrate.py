@@ -51,31 +51,16 @@ def _add_fit(flags: Container) -> None:
 def check(args: argparse.Namespace) -> None:
     """Choose what runs, a fit, a forest or proposals, and refuse what can be refused before scipy is imported."""
     if args.propose is not None:
-        _check_proposals(args)
         args.run = "nas.cli.commands.calibrate_proposals:run"
         return
-    proposals = {"--space": args.space, "--resolution": args.resolution, "--seed": args.seed}
-    if given := [flag for flag, value in proposals.items() if value is not None]:
-        raise InvalidInput(f"{given[0]} belongs to --propose N; a fit has no use for it")
     if args.measurements is None:
         raise InvalidInput("name a CSV file of measurements, or give --propose N for networks worth measuring")
-    if args.model == "roofline" and args.of is not None:
-        raise InvalidInput("--of belongs to --model forest; a target holds latency, and energy where it was measured")
     from nas.cli.new_target import like_and_dtype, new_file  # imports numpy, which --help does without
 
     if args.model == "forest":
         args.run = "nas.cli.commands.calibrate_forest:run"
         new_file(args, FOREST_SUFFIX, "forest")
-        if given := [flag for flag, value in (("--like", args.like), ("--dtype", args.dtype)) if value is not None]:
-            raise InvalidInput(f"{given[0]} belongs to a roofline; a forest counts elements, so it has no use for it")
     else:
         new_file(args, TARGET_SUFFIX, "target")
         like_and_dtype(args)
     read_bytes(Path(args.measurements))
-
-
-def _check_proposals(args: argparse.Namespace) -> None:
-    if args.measurements is not None or args.name is not None:
-        raise InvalidInput("--propose N measures nothing: it goes without a CSV file and without --name")
-    if args.model == "forest" or args.of is not None:
-        raise InvalidInput("--propose N fits nothing: it goes without --model forest and without --of")

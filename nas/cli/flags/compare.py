@@ -6,7 +6,6 @@ from pathlib import Path
 from nas.cli.argument_types import names
 from nas.cli.flags.shared import add_json, add_latency_model
 from nas.cli.folders import check_new_folder
-from nas.errors import InvalidInput
 
 DESCRIPTION = """\
 Put networks side by side on any number of devices: accuracy, latency, regret
@@ -37,9 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse a sweep without a folder, a folder that cannot be had, and targets of no known name."""
-    if args.ridge_sweep and not args.out:
-        raise InvalidInput("--ridge-sweep writes a table and a plot; name a new folder for them with --out")
+    """Refuse a folder that cannot be had, and targets of no known name."""
     if args.out:
         check_new_folder(Path(args.out))
     if args.targets not in (None, ("all",)):

@@ -32,9 +32,6 @@ EXAMPLE = "nas search --target edgetpu --latency-ms 0.8"
 JOINT = "joint"  # the algorithm that trains the weights and its policy together
 PRESETS = ("smoke", "quick", "standard", "paper")
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
-NOT_OF_FRONT = ("one_stage", "supernet_share")  # of OF_JOINT, those that a whole front has no use for
-OF_JOINT = ("one_stage", "accuracy_model", "core_hours", "supernet_share")  # other algorithms have no use for them
-OF_ALGORITHMS = ("trials", "source", "universal", "evaluator")  # flags that the joint search has no use for
 NOT_IN_NAME = (  # no settings, or in the name already
     "help", "out", "plan", "json", "workers", "ray_address", "data_dir", "space", "target", "ridge_point", "data",
     "preset", "algorithm", "seed",
@@ -185,13 +182,8 @@ def check(args: argparse.Namespace) -> None:
     device_flags(args)
     if args.front:
         _check_front(args)
-    elif args.front_points is not None:
-        raise InvalidInput("--front-points goes with --front; give both, or neither")
     if algorithm_of(args) == JOINT:
         _check_joint(args)
-    elif given := [name for name in (OF_JOINT if not args.front else NOT_OF_FRONT) if getattr(args, name) is not None]:
-        flag, other = given[0].replace("_", "-"), "--front" if args.front else args.algorithm
-        raise InvalidInput(f"--{flag} goes with --algorithm joint, not with {other}")
     if not holds_run(str(out_folder(args))):  # a run goes on, where it has the same settings
         check_new_folder(out_folder(args))
     from latency_models.target import load_target  # imports numpy, which --help does without
@@ -206,23 +198,16 @@ def algorithm_of(args: argparse.Namespace) -> str:
 
 
 def _check_front(args: argparse.Namespace) -> None:
-    """Refuse what has no meaning beside a whole front."""
+    """Refuse latencies in ms on a device that has none."""
     ratios = args.ridge_point is not None and args.peak_gmacs_per_s is None
     if ratios and any(one.has_unit for one in args.front):
         raise InvalidInput(
             "latencies of an abstract device are relative to mobilenetv4-conv-s: give --front without a unit, 0.5..2"
         )
-    for name in ("around", "universal", "minimize"):
-        if getattr(args, name):
-            raise InvalidInput(f"--{name} and --front exclude each other; leave one out")
 
 
 def _check_joint(args: argparse.Namespace) -> None:
-    """Refuse what belongs to other algorithms beside the joint search."""
-    given = [name for name in OF_ALGORITHMS if getattr(args, name)]
-    if given:
-        flag = {"source": "from"}.get(given[0], given[0]).replace("_", "-")
-        raise InvalidInput(f"--{flag} goes with an --algorithm over a supernet trained once, nsga2 say, not with joint")
+    """Refuse several targets beside the joint search."""
     if len(args.latency_ms or ()) > 1 or "," in (args.target or ""):
         raise InvalidInput("the joint search trains for one target; for several choose an --algorithm, nsga2 say")
 

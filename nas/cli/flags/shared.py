@@ -115,16 +115,8 @@ def add_device(flags: Container, *, default: str | None = "edgetpu", stated: str
 
 def device_flags(args: argparse.Namespace) -> str | None:
     """Return the target that `args` name, None for an abstract device or none; refuse flags that contradict."""
-    if args.ridge_point is None:
-        if args.peak_gmacs_per_s is not None:
-            raise InvalidInput("--peak-gmacs-per-s belongs to --ridge-point; give both, or --target alone")
-        target: str | None = args.target or args.default_target
-        return target
-    if args.target is not None:
-        raise InvalidInput("--target and --ridge-point exclude each other; give one")
-    if args.latency_model != "default":
-        raise InvalidInput("--latency-model belongs to --target; --ridge-point is the plain roofline already")
-    return None
+    target: str | None = args.target or args.default_target
+    return target if args.ridge_point is None else None
 
 
 def add_training(flags: Container, *, epochs: str = "") -> None:

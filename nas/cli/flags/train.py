@@ -46,11 +46,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, a network or data of no known name, and an occupied folder."""
-    if args.from_supernet and not (args.proxy and holds_run(args.spec)):
+    if args.from_supernet and not holds_run(args.spec):
         raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
-    changed = args.proxy_resolution is not None or args.proxy_width is not None
-    if changed and (not args.proxy or args.from_supernet):
-        raise InvalidInput("--proxy-resolution and --proxy-width go with --proxy, and not with --from-supernet")
     from nas.records.networks import arch_of  # imports the zoo, which --help does without
 
     arch_of(args.spec)
