@@ -32,6 +32,8 @@ UNITS: Mapping[Quantity, str] = {"latency": "ms", "energy": "mJ"}
 TREES = 100
 SEED = 0
 COLUMNS = ("children_left", "children_right", "feature", "threshold", "value")
+LARGEST_COUNT = 2**31 - 1
+LARGEST_LOGARITHM = 100  # of a prediction in ms or mJ: e**-100 to e**100
 LEAF, NO_FEATURE = -1, -2  # scikit-learn's marks of a node without children
 ELEMENTS = Roofline("elements", 1.0, 1.0)  # a byte for every element, no kind free
 SUMS = ("count", "macs", "weights", "reads", "writes")  # per kind, and over all kernels
@@ -168,8 +170,10 @@ def load_forest(path: Path) -> Forest:
     if data["of"] not in get_args(Quantity):
         raise InvalidInput(f"{path}: of must be one of {', '.join(get_args(Quantity))}, got {data['of']!r:.60}")
     for name in ("batch", "networks"):
-        if type(data[name]) is not int or data[name] < 1:
-            raise InvalidInput(f"{path}: {name} must be a whole number of at least 1, got {data[name]!r:.60}")
+        if type(data[name]) is not int or not 1 <= data[name] <= LARGEST_COUNT:
+            raise InvalidInput(
+                f"{path}: {name} must be a whole number from 1 to {LARGEST_COUNT}, got {data[name]!r:.60}"
+            )
     error = data.get("held_out_mape_percent")
     if error is not None and not (_finite(error) and error >= 0):
         raise InvalidInput(f"{path}: held_out_mape_percent must be a number of at least 0, got {error!r:.60}")
@@ -194,6 +198,11 @@ def _tree(data: Any, where: str) -> Tree:
             if not (type(item) is int if name in COLUMNS[:3] else _finite(item)):
                 kind = "whole" if name in COLUMNS[:3] else "finite"
                 raise InvalidInput(f"{where}: {name} must be {kind} numbers, got {item!r:.60}")
+    if extreme := next((value for value in data["value"] if abs(value) > LARGEST_LOGARITHM), None):
+        raise InvalidInput(
+            f"{where}: value must be logarithms of at most {LARGEST_LOGARITHM} in amount, got {extreme!r:.60}: a "
+            "prediction is a positive number"
+        )
     if wrong := next(_broken(data), None):
         raise InvalidInput(f"{where}: {wrong}")
     types: dict[str, type] = dict.fromkeys(COLUMNS, np.float64) | dict.fromkeys(COLUMNS[:3], np.intp)

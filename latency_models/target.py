@@ -29,8 +29,8 @@ from latency_models.sourced_values import Confidence as Confidence
 from latency_models.sourced_values import SourcedValue, check_key, kinds, number, strings, text
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, unknown_name
-from nas.files import read_bytes
-from nas.ops import KINDS, Kind
+from nas.files import LARGEST_TEXT, check_limits, read_bytes
+from nas.ops import KINDS, Kernel, Kind, Shape
 from nas.registry import LATENCY_MODELS, TARGETS, load
 
 Dtype = Literal["int8", "fp16", "fp32"]
@@ -46,6 +46,8 @@ ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
 KNOWN = {*NUMBERS, *TEXTS, "name", "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration"}
 FILE_KEYS = {"launch_overhead_ms": "floor_ms"}  # field of a target -> its key in files, where they differ
 FIELDS = {key: field for field, key in FILE_KEYS.items()}
+LARGEST_BATCH = 2**20
+SHORTEST_MS, LONGEST_MS = 1e-9, 1e15  # of a network of billions of MACs on any device
 Rows = tuple[tuple[str, SourcedValue[float]], ...]  # of a table of sourced values, by name
 
 
@@ -218,10 +220,7 @@ def parse_target(name: str, toml: str, where: str) -> Target:
 
     `InvalidInput` names `where` and the field that does not fit.
     """
-    try:
-        data = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{where} is not valid TOML: {error}") from error
+    data = _parse_toml(toml, where)
     if extra := sorted(set(data) - KNOWN):
         raise InvalidInput(f"{where}: {unknown_name('field', extra[0], KNOWN)}")
     if missing := [field for field in (*TEXTS, *POSITIVE) if field not in data]:
@@ -243,11 +242,11 @@ def parse_target(name: str, toml: str, where: str) -> Target:
     if "calibration" in data:
         sourced_values["calibration"] = parse_calibration(data["calibration"], where)
     batch, overlap = data.get("batch", 1), data.get("overlap", True)
-    if type(batch) is not int or batch < 1:
-        raise InvalidInput(f"{where}: batch must be a whole number of at least 1, got {batch!r:.60}")
+    if type(batch) is not int or not 1 <= batch <= LARGEST_BATCH:
+        raise InvalidInput(f"{where}: batch must be a whole number from 1 to {LARGEST_BATCH}, got {batch!r:.60}")
     if type(overlap) is not bool:
         raise InvalidInput(f"{where}: overlap must be true or false, got {overlap!r:.60}")
-    return Target(
+    target = Target(
         name=text(data.get("name", name), f"{where}: name"),
         unit=text(data["unit"], f"{where}: unit"),
         dtype=data["dtype"],
@@ -256,11 +255,37 @@ def parse_target(name: str, toml: str, where: str) -> Target:
         overlap=overlap,
         **sourced_values,
     )
+    _check_latency(target, where)
+    return target
+
+
+def _check_latency(target: Target, where: str) -> None:
+    """Raise `InvalidInput` where no device has the latency that the model predicts, 0 and infinity among them."""
+    model = default_model(target)
+    sizes = {"macs": 10**9, "params": 10**7, "weights": 10**7, "reads": 10**7, "writes": 10**7}
+    map_ = Shape(100, 100, 1000)
+    ms = model.constant + sum(model.of_kernel(Kernel("probe", kind, map_, map_, **sizes)) for kind in KINDS)
+    if not SHORTEST_MS <= ms <= LONGEST_MS:
+        raise InvalidInput(
+            f"{where}: a network of 7 G MACs and 210 M elements would take {ms:g} ms; peak_gmacs_per_s, "
+            f"bandwidth_gb_per_s and the other values must give a latency from {SHORTEST_MS:g} to {LONGEST_MS:g} ms"
+        )
+
+
+def _parse_toml(toml: str, where: str) -> dict[str, Any]:
+    """Return the table in a text of TOML, under the limits of `nas.files.parse_json`; raises `InvalidInput`."""
+    try:
+        data = tomllib.loads(toml)
+    except (ValueError, RecursionError) as error:  # ValueError: of tomllib, and of a number of thousands of digits
+        reason = "its tables nest too deep" if isinstance(error, RecursionError) else error
+        raise InvalidInput(f"{where} is not valid TOML: {reason}") from error
+    check_limits(data, f"{where} is not valid TOML")
+    return data
 
 
 def _of_file(path: Path) -> Target:
     """Return the target in a file of the user."""
-    return parse_target(path.stem, _decoded(read_bytes(path), str(path)), str(path))
+    return parse_target(path.stem, _decoded(read_bytes(path, LARGEST_TEXT), str(path)), str(path))
 
 
 def _value(sourced: SourcedValue[float] | None) -> float:

@@ -16,6 +16,9 @@ from nas.ops.base import FILE_KEYS
 SCHEMA = "nas.archspec"
 SCHEMA_VERSION = 1
 METADATA = "metadata"  # an object in the JSON form that may hold anything; it does not belong to the architecture
+MOST_OPS = 10_000
+MOST_ELEMENTS = 2**31 - 1  # parameters, or elements of feature maps alive at once: 8 GB of float32
+MOST_ITEMS = 64  # of a list in an op, such as kernel sizes
 Padding = Literal["symmetric", "same"]
 OpT = TypeVar("OpT", bound=Op)
 
@@ -48,7 +51,20 @@ class ArchSpec:
             raise InvalidInput(f"norm_eps must lie between 0 and 1, got {self.norm_eps}")
         if not any(self.stages):
             raise InvalidInput("an architecture needs at least one op in its stages")
-        self.kernels  # noqa: B018  lowers once, which checks every shape
+        self._check_size()
+
+    def _check_size(self) -> None:
+        """Raise where a shape does not fit (lowering checks them), or no machine holds the weights or a feature map."""
+        sizes = {
+            "ops": (sum(map(len, self.stages)), MOST_OPS),
+            "elements in the input": (self.input_shape.elements, MOST_ELEMENTS),
+        }
+        if sizes["ops"][0] <= MOST_OPS:
+            sizes["parameters"] = (self.params, MOST_ELEMENTS)
+            sizes["elements in feature maps"] = (self.peak_activation_elements, MOST_ELEMENTS)
+        for what, (size, most) in sizes.items():
+            if size > most:
+                raise InvalidInput(f"the architecture has {size:.4g} {what}; at most {most:,} are supported")
 
     def iter_ops(self) -> Iterator[tuple[str, Op, Shape]]:
         """Yield (position "stage.op", op, input shape) of each op in the order of the network, without the head."""
@@ -195,6 +211,8 @@ def _field(expected: Any, value: Any, where: str) -> Any:
         return _of_type(str if get_origin(expected) is Literal else expected, value, where)
     if not (isinstance(value, list) and all(type(item) is int for item in value)):
         raise InvalidInput(f"{where} must be a list of whole numbers, got {value!r:.60}")
+    if len(value) > MOST_ITEMS:
+        raise InvalidInput(f"{where} must have at most {MOST_ITEMS} entries, got {len(value)}")
     return tuple(value)
 
 

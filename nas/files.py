@@ -2,7 +2,11 @@
 
 import errno
 import json
+import math
 import os
+import re
+import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,12 @@ from typing import Any
 from nas.errors import InvalidInput
 
 LOCK = ".lock"  # in a folder that a process works on; see nas.records.locks
+TEMPORARY = re.compile(r"\.([0-9a-f]{16}|.+\.\d+)\.tmp")  # of this release, and of earlier ones
+LARGEST_TEXT = 2**30  # bytes of a text that is read as a whole
+DEEPEST = 64  # lists and objects inside one another: no file of ours has more than 10
+MOST_DIGITS = 300  # of a whole number in a text: any such number is a float too
+BEYOND = 10**MOST_DIGITS
+LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON; half a character, unless its other half follows
 
 
 class CannotWrite(InvalidInput):
@@ -21,12 +31,30 @@ class CannotWrite(InvalidInput):
         super().__init__(f"cannot write {path}: {reason}" + ("; make space there, nothing is lost" if short else ""))
 
 
+def open_plain(path: Path, flags: int, *, follow: bool = False) -> int:
+    """Open the file at `path` and return its descriptor; one that is created gets mode 0666 less the umask.
+
+    `OSError` where there is a folder, a device or a pipe, which is never waited for, and for a symbolic link unless
+    `follow`: what a run folder holds may have been put there by someone else.
+    """
+    if not follow and path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed; remove it", str(path))
+    file = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW), 0o666)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is no file of data but a folder, a pipe or a device", str(path))
+    return file
+
+
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write `data` to `path` through a temporary file, fsync and rename, so that no reader ever sees half of it."""
+    """Write `data` to `path` through a temporary file, fsync and rename, so that no reader ever sees half of it.
+
+    A symbolic link at `path` is replaced, and what it leads to stays as it is.
+    """
     raw = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.parent / f".{os.urandom(8).hex()}.tmp"
     try:
-        with open(temporary, "wb") as file:
+        with open(open_plain(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
@@ -43,18 +71,32 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove temporary files that killed writers left in `folder` and its folders; no writer may be at work."""
-    for path in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
+    """Remove temporary files that killed writers left in `folder` and its folders; no writer may be at work.
+
+    Links to other folders are not followed.
+    """
+    inside = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    for place in (folder, *inside):
         with suppress(OSError):
-            path.unlink()
+            for entry in os.scandir(place):
+                if TEMPORARY.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of the file `path`; raises `InvalidInput` where it is missing, unreadable or empty."""
+def read_bytes(path: Path, most: int = sys.maxsize) -> bytes:
+    """Return the content of the file `path`, of up to `most` bytes.
+
+    Raises `InvalidInput` where it is missing, unreadable, empty, larger, or no file of data.
+    """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from error
+        with open(open_plain(path, os.O_RDONLY, follow=True), "rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > most:
+                raise InvalidInput(f"{path} has {size:,} bytes; a file of its kind may have {most:,}")
+            data = file.read()
+    except (OSError, ValueError, MemoryError) as error:  # ValueError: a name that no file can have
+        if isinstance(error, InvalidInput):
+            raise
+        raise InvalidInput(f"cannot read {path}: {getattr(error, 'strerror', None) or error or 'no memory'}") from error
     if not data:
         raise InvalidInput(f"{path} is empty; write it again or name another file")
     return data
@@ -67,10 +109,63 @@ def dump_json(value: Any) -> str:
 
 def read_json(path: Path) -> Any:
     """Return the JSON value in the file `path`; raises `InvalidInput` with the place where it is broken."""
+    return parse_json(read_bytes(path, LARGEST_TEXT), str(path))
+
+
+def parse_json(data: bytes, where: str) -> Any:
+    """Return the value of the JSON text `data`: numbers are finite, lists and objects nest at most `DEEPEST` deep.
+
+    Raises `InvalidInput`, which names `where`. All JSON that is read passes through here.
+    """
     try:
-        return json.loads(read_bytes(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not valid JSON: {error}") from error
+        text = data.decode(json.detect_encoding(data))
+        value = _DECODER.decode(text.removeprefix("\ufeff"))
+        if LONE_SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # of json, or of bytes that are no text
+        deep = isinstance(error, RecursionError)
+        raise InvalidInput(f"{where} is not valid JSON: {_too_deep() if deep else error}") from error
+    if text.count("[") + text.count("{") > DEEPEST:
+        check_limits(value, f"{where} is not valid JSON")
+    return value
+
+
+def check_limits(value: Any, where: str) -> None:
+    """Raise `InvalidInput` where lists and objects in `value` nest too deep, or a whole number is beyond the floats."""
+    level, depth = [value], 0
+    while level:
+        if any(isinstance(one, int) and abs(one) >= BEYOND for one in level):
+            raise InvalidInput(f"{where}: it has a whole number of more than {MOST_DIGITS} digits")
+        inner = [one for one in level if isinstance(one, dict | list)]
+        depth += bool(inner)
+        if depth > DEEPEST:
+            raise InvalidInput(f"{where}: {_too_deep()}")
+        level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
+
+
+def _too_deep() -> str:
+    return f"more than {DEEPEST} lists and objects lie inside one another"
+
+
+def whole_number(digits: str) -> int:
+    """Return the whole number that `digits` write; `ValueError` where it may be beyond every float."""
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits):,} digits; at most {MOST_DIGITS} are read")
+    return int(digits)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text:.40} is beyond every float")
+    return value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+_DECODER = json.JSONDecoder(parse_int=whole_number, parse_float=_finite, parse_constant=_no_number)
 
 
 def new_folder(path: Path) -> Path:

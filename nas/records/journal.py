@@ -11,9 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidInput
-from nas.files import CannotWrite, write_whole
+from nas.files import LARGEST_TEXT, CannotWrite, open_plain, parse_json, read_bytes, write_whole
+from nas.records.typed import Count, Fraction, NonNegative, PositiveCount, check_fields
 
 Record = dict[str, Any]
+Genotypes = tuple[tuple[Count, ...], ...]
+FIELDS: dict[str, Any] = {  # of the records that this package writes -> their kinds
+    "stage": str, "step": Count, "steps": Count, "trials": Count, "more_trials": Count, "purpose": str,
+    "decisions": tuple[dict[str, Any], ...], "target_latency": NonNegative, "latency_unit": str,
+    "loss": float, "loss_largest": float, "loss_smallest": float, "loss_random": float,
+    "train_top1": Fraction, "train_top1_largest": Fraction, "train_top1_smallest": Fraction,
+    "entropy": float, "beta": float, "sampled_latency": float | None, "argmax_latency": float,
+    "argmax_reward_top1": Fraction, "argmax": tuple[Count, ...], "policy": tuple[tuple[float, ...], ...],
+    "genotype": tuple[Count, ...], "correct": Count, "origin": str, "hits": str | None,
+    "asked": Genotypes, "accuracy": tuple[float | None, ...], "seeds": tuple[Count, ...],
+    "networks": Genotypes, "scores": tuple[float, ...], "epoch": PositiveCount, "top1": Fraction, "digest": str,
+    "state": str, "error": str,
+}  # fmt: skip
 
 
 def read_journal(path: Path) -> tuple[list[Record], bool]:
@@ -21,23 +35,41 @@ def read_journal(path: Path) -> tuple[list[Record], bool]:
 
     A torn last line, left by a crash or by a write under way, is ignored; a broken one before it is `InvalidInput`.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
+    content = _content(path)
+    if content is None:
         return [], False
-    except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from error
+    lines = content.split(b"\n")
     records: list[Record] = []
     for number, line in enumerate(lines[:-1], start=1):
+        where = f"{path}, line {number},"
         try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError("it holds no object")
-            records.append(record)
-        except ValueError as error:  # of json, or of a text that is not UTF-8
+            value = parse_json(line, where)
+        except InvalidInput:
             if number < len(lines) - 1:
-                raise InvalidInput(f"{path}, line {number}, is not valid JSON: {error}") from error
+                raise
+            break  # torn
+        records.append(_checked(value, where))
     return records, not lines[-1] and len(records) == len(lines) - 1
+
+
+def _content(path: Path) -> bytes | None:
+    """Return the content of a journal, None where there is none yet."""
+    if not os.path.lexists(path):
+        return None
+    if path.is_file() and not path.stat().st_size:
+        return b""
+    return read_bytes(path, LARGEST_TEXT)
+
+
+def _checked(value: Any, where: str) -> Record:
+    """Return the record in a line of the journal; `InvalidInput` for anything else."""
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{where} is not valid JSON: it holds no object")
+    try:
+        check_fields(value, FIELDS)
+    except TypeError as error:
+        raise InvalidInput(f"{where} is no record of a run: {error}; restore the file, or start a new run") from error
+    return value
 
 
 class Journal:
@@ -53,7 +85,7 @@ class Journal:
     def append(self, record: Record) -> None:
         """Add one record, which is on the disk when this returns. On `CannotWrite` the file stays as it was."""
         try:
-            with open(self.path, "ab", buffering=0) as file:
+            with open(open_plain(self.path, os.O_WRONLY | os.O_APPEND), "ab", buffering=0) as file:
                 end = file.seek(0, os.SEEK_END)
                 try:
                     _write_all(file.fileno(), _line(record))

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nas.errors import InvalidInput
-from nas.files import LOCK, CannotWrite, remove_temporaries
+from nas.files import LOCK, CannotWrite, open_plain, parse_json, remove_temporaries
 
 PATIENCE_S = 0.5  # to wait for a lock: `holder` takes it too, for microseconds
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # from flock where a file system has no locks
@@ -39,7 +39,7 @@ def locked(run: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
 def holder(run: Path) -> str | None:
     """Return "process P on H" for the process that works on the folder `run`, None where none does."""
     try:
-        file = os.open(run / LOCK, os.O_RDONLY)
+        file = open_plain(run / LOCK, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -89,7 +89,7 @@ def _locked_file(path: Path, patience_s: float) -> Iterator[int]:
 def _create(path: Path) -> int:
     """Open the lock file, created where it is missing."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        return open_plain(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise CannotWrite(path, error) from error
 
@@ -104,7 +104,7 @@ def _is_file_at(path: Path, file: int) -> bool:
 def _holder_name(file: int) -> str:
     """Return the process and host that a lock file names."""
     try:
-        stored = json.loads(os.pread(file, 1000, 0))
+        stored = parse_json(os.pread(file, 1000, 0), LOCK)
         return f"process {stored['pid']} on {stored['host']}"
     except (OSError, ValueError, TypeError, KeyError):
         return "another process"

@@ -25,7 +25,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["difference", "steps"])
 def test_another_kind_of_value_in_a_verdict_is_refused(tmp_path: Path, name: str, value: object) -> None:
     (tmp_path / "verdict.json").write_text(json.dumps(VERDICT.to_dict() | {name: value}))
-    with pytest.raises(InvalidInput, match=f"does not hold the verdict .*{name}"):
+    with pytest.raises(InvalidInput, match=f"does not hold the verdict .*{name}|NaN is no number"):
         load_verdict(tmp_path)
 
 
