@@ -31,7 +31,7 @@ from nas.arch import ArchSpec
 from nas.errors import InvalidInput, unknown_name
 from nas.files import LARGEST_TEXT, check_limits, read_bytes
 from nas.ops import KINDS, Kernel, Kind, Shape
-from nas.registry import LATENCY_MODELS, TARGETS, load
+from nas.registry import LATENCY_MODELS, TARGETS, load, made
 
 Dtype = Literal["int8", "fp16", "fp32"]
 
@@ -96,7 +96,7 @@ class Target:
 
         Raises `UnknownName` for an unknown kind, `InvalidInput` where the target lacks a value that the kind needs.
         """
-        model: Roofline = load("latency model", LATENCY_MODELS, kind)(self)
+        model: Roofline = made("latency model", kind, load("latency model", LATENCY_MODELS, kind)(self))
         return model
 
     def energy_model(self) -> Energy:
@@ -209,9 +209,7 @@ def load_target(name_or_path: str) -> Target:
 
 def _at_address(name: str) -> Target:
     """Return the target of a registered name or at "module:attribute"."""
-    found = load("target", TARGETS, name)
-    if not isinstance(found, Target):
-        raise InvalidInput(f"the target '{name}' must be a Target, got {type(found).__name__}")
+    found: Target = load("target", TARGETS, name)
     return found
 
 

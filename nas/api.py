@@ -12,7 +12,8 @@
 Wherever a network is asked for, an `ArchSpec` will do, a reference's name (`zoo()`), a spec file, or the folder of a
 run or training. Nothing heavy is imported before it is needed (`nas.registry.lazy`). Bad input
 raises `InvalidInput` or `UnknownName`. Names of spaces, targets, algorithms, data sets, costs, evaluators, exporters
-and runtimes are those of nas/registry.py, or "module:attribute".
+and runtimes are those of nas/registry.py, or "module:attribute"; a name in a run's files counts only where a call of
+this process names it too.
 """
 
 import json
@@ -33,7 +34,7 @@ from nas.records.front import spec_of_point
 from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL, resolve
 from nas.records.results import result_of_run
-from nas.registry import ENDINGS, EXPORTERS, FRONT_ALGORITHM, INT8_EXPORTERS, RUNTIMES, SPACES, lazy
+from nas.registry import ENDINGS, EXPORTERS, FRONT_ALGORITHM, INT8_EXPORTERS, RUNTIMES, SPACES, lazy, stating
 from nas.registry import load as registered
 from nas.report.describe import describe as described
 from nas.report.describe import forest_row, target_rows, zoo_rows
@@ -132,6 +133,7 @@ __all__ = [
 # ------------------------------------------------------------------------------------------------------------ searching
 
 
+@stating
 def search(
     out: str | Path,
     *,
@@ -218,6 +220,7 @@ def search(
     return _search_jointly(Path(out), config, workers, ray_address, shown)
 
 
+@stating
 def specialise(
     out: str | Path,
     targets: Sequence[str],
@@ -275,6 +278,7 @@ def specialise(
     return _named_results(found)
 
 
+@stating
 def resume(
     run: str | Path,
     *,
@@ -309,19 +313,23 @@ def resume(
     )
 
 
-def load(run: str | Path) -> "RunData":
+@stating
+def load(run: str | Path, *, space: str | None = None) -> "RunData":
     """Return a finished run as data: `result`, and `front`, `evaluated` and `history` as data frames with their specs.
 
-    For a run of several targets name the folder of one: RUN/TARGET.
+    For a run of several targets name the folder of one: RUN/TARGET. `space` repeats that of the run where it is
+    "module:attribute": a file alone runs no code.
     """
     return run_data.load_run(Path(run))
 
 
+@stating
 def runs(folder: str | Path = "runs") -> "pd.DataFrame":
     """Return the runs below a folder, a row each, as `nas runs` lists them: path, kind, state, target, best so far."""
     return pd.DataFrame([asdict(run) for run in listing.runs_below(Path(folder))])
 
 
+@stating
 def finalists(
     run: str | Path,
     out: str | Path | None = None,
@@ -352,6 +360,7 @@ def finalists(
     return pd.DataFrame([asdict(row) for row in rows])
 
 
+@stating
 def rank(
     run: str | Path,
     out: str | Path | None = None,
@@ -385,6 +394,7 @@ def rank(
 # ------------------------------------------------------------------------------------------- networks and their costs
 
 
+@stating
 def describe(
     network: Network, target: str = "edgetpu", *, latency_model: str = "default", forests: Sequence[str] = ()
 ) -> "Description":
@@ -394,6 +404,7 @@ def describe(
     return replace(description, forests=tuple(forest_row(path, arch) for path in forests))
 
 
+@stating
 def predict(
     networks: Network | Sequence[Network],
     targets: str | Sequence[str] = ("all",),
@@ -437,6 +448,7 @@ def predict(
     return pd.DataFrame(rows)
 
 
+@stating
 def compare(
     items: Sequence[str | Path],
     targets: Sequence[str] = ("all",),
@@ -456,16 +468,19 @@ def compare(
     return comparison
 
 
+@stating
 def targets() -> "pd.DataFrame":
     """Return the registered devices, a row each, as `nas targets --json` lists them."""
     return pd.DataFrame(target_rows(list_targets()))
 
 
+@stating
 def zoo() -> "pd.DataFrame":
     """Return the reference networks, a row each: costs, published accuracy and its source."""
     return pd.DataFrame(zoo_rows(ZOO))
 
 
+@stating
 def spaces(target: str | None = None, *, resolution: int = 224) -> "pd.DataFrame":
     """Return the registered search spaces, a row each: decisions and size, with a target also the reachable latencies.
 
@@ -476,6 +491,7 @@ def spaces(target: str | None = None, *, resolution: int = 224) -> "pd.DataFrame
     return pd.DataFrame([space_row(name, resolution, model) for name in SPACES])
 
 
+@stating
 def spec(network: Network) -> ArchSpec:
     """Return the architecture that `network` names."""
     return network if isinstance(network, ArchSpec) else resolve(network).arch
@@ -484,6 +500,7 @@ def spec(network: Network) -> ArchSpec:
 # --------------------------------------------------------------------------------------- training, export, measurement
 
 
+@stating
 def train(
     network: Network,
     out: str | Path,
@@ -528,6 +545,7 @@ def train(
     )  # fmt: skip
 
 
+@stating
 def export(
     network: Network,
     out: str | Path,
@@ -560,6 +578,7 @@ def export(
     return list(write(arch, path, **source.arguments(), **quantisation, **options))
 
 
+@stating
 def deploy(
     network: str | Path,
     out: str | Path | None = None,
@@ -601,6 +620,7 @@ def deploy(
     return deployment.deploy(config, deployment.subject_of(config, folder), folder, step)
 
 
+@stating
 def measure(
     networks: Network | Sequence[Network],
     *,
@@ -624,6 +644,7 @@ def measure(
     return pd.DataFrame([asdict(row) for row in rows])
 
 
+@stating
 def calibrate(
     measurements: str | Path,
     name: str,

@@ -1,14 +1,24 @@
 """Names to objects: one dict literal per extension point, `name -> "module:attribute"`; listing imports nothing.
 
 A new member is one file and one line here. From outside, every name may also be written as "my_pkg.my_mod:ATTRIBUTE".
-What each kind of member must be is said beside its dict; docs/extending.md has a recipe for each.
+What each kind of member must be is said beside its dict; docs/extending.md has a recipe for each. Such a name counts
+only where the call at hand states it, on the command line or as an argument of nas.api: a file never names code alone.
 """
 
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
 from importlib import import_module
-from typing import Any
+from inspect import Parameter, signature
+from itertools import chain
+from typing import Any, ParamSpec, TypeVar
 
 from nas.errors import InvalidInput, unknown_name
 
+POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+P = ParamSpec("P")
+R = TypeVar("R")
 SPACES = {  # SearchSpace (nas/protocols.py); a StagedSpace has a supernet
     "uib": "search_spaces.uib:SPACE",
     "uib_smoke": "search_spaces.uib_smoke:SPACE",
@@ -83,20 +93,174 @@ TRACKERS = {  # nas.trackers.OpenTracker: function TrackedRun -> Tracker
 }
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a member of a registry must be: an object with attributes, or a function of arguments, or one of both.
+
+    `attributes` lists alternatives, of objects and where `classes` says so of classes of them. `methods` are those of
+    what a function returns, which a class has itself.
+    """
+
+    what: str  # as an error calls it
+    attributes: tuple[tuple[str, ...], ...] = ()
+    arguments: int | None = None  # positional ones of a function; None where only objects will do
+    keywords: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    classes: bool = False
+
+    def has(self, found: Any) -> bool:
+        """Return whether an object that was imported is of this kind, as far as one knows without calling it."""
+        if isinstance(found, type) and not self._has_methods(found):
+            return False
+        if self._has_attributes(found):
+            return True
+        return self.arguments is not None and callable(found) and self._takes_arguments(found)
+
+    def is_made(self, value: Any) -> bool:
+        """Return whether what a function returned is what it should."""
+        return not isinstance(value, type) and self._has_methods(value)
+
+    def _has_attributes(self, found: Any) -> bool:
+        as_object = self.classes or not isinstance(found, type)
+        return as_object and any(all(hasattr(found, name) for name in names) for names in self.attributes)
+
+    def _has_methods(self, found: Any) -> bool:
+        return all(callable(getattr(found, name, None)) for name in self.methods)
+
+    def _takes_arguments(self, function: Callable[..., Any]) -> bool:
+        count = self.arguments or 0
+        try:
+            own = signature(function)
+            own.bind_partial(*[None] * count, **dict.fromkeys(self.keywords))
+        except (TypeError, ValueError):  # other arguments, or a function of C that does not say which
+            return False
+        required = [one for one in own.parameters.values() if one.default is one.empty and one.kind in POSITIONAL]
+        return len([one for one in required if one.name not in self.keywords]) <= count
+
+
+KINDS = {
+    "space": Kind("a SearchSpace", (("name", "decisions", "cost_terms", "decode", "encode"),)),
+    "target": Kind("a Target", (("dtype", "peak_gmacs_per_s", "bandwidth_gb_per_s", "sourced_values"),)),
+    "latency model": Kind(
+        "a function of a Target that returns a LatencyModel", arguments=1, methods=("predict_ms", "of_kernel")
+    ),
+    "data set": Kind(
+        "a function of a folder that returns a Dataset", (("x_train", "y_train", "x_test", "y_test"),), arguments=1
+    ),
+    "cost": Kind("a Cost", (("cost", "heading", "unit"), ("name", "combiner", "constant", "of_kernel"))),
+    "evaluator": Kind("an EvaluatorSource", (("build", "images", "how", "payload", "trains_supernet"),)),
+    "algorithm": Kind(
+        "a Strategy, or be called with a Proposer and return a SearchAlgorithm", (("build", "ask", "batch"),),
+        arguments=1, methods=("init", "ask", "tell"),
+    ),
+    "accuracy model": Kind("a regressor with fit and predict", (("fit", "informed"), ("fit", "predict")), classes=True),
+    "format": Kind(
+        "a function of an architecture and a path", arguments=2, keywords=("weights", "provenance", "signature")
+    ),
+    "runtime": Kind("a Runtime", (("name", "versions", "open"),)),
+    "tracker": Kind("a function that opens a tracker for a run", arguments=1),
+}  # fmt: skip
+ARGUMENTS = {  # arguments of commands and of functions of nas.api that may name code -> its kind
+    "space": "space", "subject": "space", "target": "target", "targets": "target", "like": "target",
+    "latency_model": "latency model", "data": "data set", "calibration": "data set", "minimize": "cost",
+    "evaluator": "evaluator", "algorithm": "algorithm", "accuracy_model": "accuracy model", "format": "format",
+    "runtime": "runtime", "track": "tracker",
+}  # fmt: skip
+PATHS = ("subject", "data", "calibration")  # arguments that may be paths, which name no code
+Names = frozenset[tuple[str, str]]  # (kind, "module:attribute") each
+_stated: set[tuple[str, str]] = set()
+
+
+class UnstatedCode(InvalidInput):
+    """Raised where a stored file names code that the call at hand does not name: it is not imported."""
+
+    def __init__(self, names: Iterable[tuple[str, str]]) -> None:
+        self.names = tuple(dict.fromkeys(names))
+        listed = " and ".join(f"{kind} '{name}'" for kind, name in self.names)
+        words = "is code: it runs" if len(self.names) == 1 else "are code: they run"
+        super().__init__(f"{listed} {words} only where the call at hand names it too, not where a stored file does")
+
+
+def state(**arguments: Any) -> None:
+    """Take down the code that the arguments of a call name: from then on, stored files may name it too.
+
+    `arguments` are those of `ARGUMENTS`, a string or several; all others are left out, and so are paths.
+    """
+    for argument, value in arguments.items():
+        if kind := ARGUMENTS.get(argument):
+            names = [name for name in addresses(value) if argument not in PATHS or not os.path.exists(name)]
+            _stated.update((kind, name) for name in names)
+
+
+def stated() -> Names:
+    """Return all code that calls in this process have named, for its workers."""
+    return frozenset(_stated)
+
+
+def state_all(names: Names) -> None:
+    """Take down the code that was named in the process that this one works for."""
+    _stated.update(names)
+
+
+def stating(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function, which takes down first what code its arguments name; see `state`."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        state(**signature(function).bind_partial(*args, **kwargs).arguments)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def addresses(value: Any) -> tuple[str, ...]:
+    """Return the names of the form "module:attribute" in a value: in a string with commas, or in several strings."""
+    if isinstance(value, str):
+        return tuple(name for name in value.split(",") if is_address(name))
+    return tuple(chain.from_iterable(map(addresses, value))) if isinstance(value, list | tuple) else ()
+
+
+def is_address(name: str) -> bool:
+    """Return whether a name has the form "package.module:attribute"."""
+    module, _, attribute = name.partition(":")
+    return all(part.isidentifier() for part in (*module.split("."), attribute))
+
+
 def load(kind: str, members: dict[str, str], name: str) -> Any:
-    """Return the member `name` of a registry, or the object at "module:attribute"; `kind` is the word for errors."""
+    """Return the member `name` of a registry, or the object at "module:attribute"; `kind` is one of `KINDS`.
+
+    Raises `UnstatedCode` for code that no call has named (`state`), `InvalidInput` where it is not of the kind.
+    """
     address = members.get(name, name if ":" in name else None)
     if address is None:
         raise unknown_name(kind, name, members)
+    if name not in members and is_address(name) and (kind, name) not in _stated:
+        raise UnstatedCode([(kind, name)])
     module, _, attribute = address.partition(":")
     try:
-        return getattr(import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         if name in members:
             raise
         raise InvalidInput(
             f"{kind} '{name}' cannot be imported: {error}; write it as package.module:ATTRIBUTE"
         ) from error
+    if not KINDS[kind].has(found):
+        raise InvalidInput(f"the {kind} '{name}' must be {KINDS[kind].what}, got {_called(found)}")
+    return found
+
+
+def made(kind: str, name: str, value: Any) -> Any:
+    """Return what the function `name` of this kind returned; `InvalidInput` where that is not what it should."""
+    if not KINDS[kind].is_made(value):
+        raise InvalidInput(f"the {kind} '{name}' must be {KINDS[kind].what}, but it returned {type(value).__name__}")
+    return value
+
+
+def _called(found: Any) -> str:
+    """Return what an object is, for an error: its type, of a class or function also its name."""
+    kind = "class" if isinstance(found, type) else type(found).__name__
+    return f"the {kind} {found.__name__}" if callable(found) and hasattr(found, "__name__") else kind
 
 
 def lazy(module: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from nas import registry
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Before anything imports jax: a cache from outside would hide what a test that counts compilations is about.
@@ -23,6 +25,17 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_ba
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+# What tests name as code without a command line or nas.api; a stored file alone would not do.
+registry.state(
+    space=("tests.support.tiny:SPACE", "tests.extending.space:SPACE", "tests.docs.space:SPACE"),
+    target=("tests.extending.target:CHIP", "tests.extending.space:SPACE"),
+    data=("tests.extending.data_set:load_stripes", "tests.extending.data_set:nothing"),
+    evaluator=("tests.support.evaluators:RUGGED", "tests.extending.evaluator:LOG_MACS"),
+    accuracy_model=("tests.extending.accuracy_model:NearestThree", "sklearn.ensemble:ExtraTreesRegressor", "math:pi"),
+    track=("nas.trackers:re", "tests.extending.tracker:CsvTracker", "tests.trackers.test_trackers:Failing"),
+)
 
 
 @pytest.fixture(scope="session")

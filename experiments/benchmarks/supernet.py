@@ -199,7 +199,9 @@ def repaired_middle(plan: SearchPlan) -> ArchSpec:
     sizes = [len(decision.options) for decision in coarse.decisions]
     found = repair(coarse, [n // 2 for n in sizes], np.zeros((len(sizes), max(sizes))), plan.constraints(coarse))
     if found is None:
-        raise InvalidInput(f"repair found no architecture with the latency {plan.latency_budget:.4g} on {plan.target}")
+        raise InvalidInput(
+            f"repair found no architecture with the latency {plan.latency_budget:.4g} on {plan.target_name}"
+        )
     return coarse.decode(found)
 
 

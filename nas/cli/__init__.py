@@ -4,8 +4,10 @@ The flags of a command (nas/cli/flags) are imported when its name is read, and w
 flags are parsed and checked: `nas --help` and a mistyped flag need not wait for jax.
 """
 
+import argparse
 import errno
 import gc
+import shlex
 import sys
 from collections.abc import Sequence
 from pkgutil import resolve_name
@@ -18,6 +20,7 @@ from nas.cli.parser import build_parser, command_parsers
 from nas.cli.printable import show_warnings_in_one_line
 from nas.errors import InvalidInput, UnknownName
 from nas.progress.stop import stop_requested
+from nas.registry import ARGUMENTS, UnstatedCode, state
 
 BAD_INPUT = 2
 BROKEN_PIPE = 141
@@ -77,6 +80,21 @@ def _run(argv: Sequence[str]) -> None:
     if args.command is None:
         parser.print_help()
         return
+    state(**vars(args))
     check_rules(command_parsers(parser)[args.command], args)
-    args.check(args)
-    resolve_name(args.run)(args)
+    try:
+        args.check(args)
+        resolve_name(args.run)(args)
+    except UnstatedCode as error:
+        raise InvalidInput(f"{error}; {_command_that_names(error, args, argv)}") from error
+
+
+def _command_that_names(error: UnstatedCode, args: argparse.Namespace, argv: Sequence[str]) -> str:
+    """Return the words on how the command in `argv` names the code that it lacks: the whole command, if it can."""
+    words = list[str]()
+    for kind, name in error.names:
+        flags = [f"--{dest.replace('_', '-')}" for dest, own in ARGUMENTS.items() if own == kind and dest in args]
+        if not flags or flags[0] == "--subject":
+            return f"nas {args.command} runs no code of the kind '{kind}'"
+        words += [flags[0], name]
+    return f"if you trust it: {shlex.join(('nas', *argv, *words))}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.files import CannotWrite, new_folder, read_json
+from nas.records.named_code import resume_command
 
 LONGEST_NAME = 120  # characters; file systems take 255 bytes
 
@@ -69,10 +70,10 @@ def resumable(run: Path) -> Iterator[None]:
 
     def advice() -> str:
         saved = (run / "experiment.json").exists()
-        return f"go on with: nas resume {run}" if saved else "nothing was saved yet"
+        return f"go on with: {resume_command(run)}" if saved else "nothing was saved yet"
 
     try:
         with interruptible(advice):
             yield
     except CannotWrite as error:
-        raise InvalidInput(f"{error}; then go on with: nas resume {run}") from error
+        raise InvalidInput(f"{error}; then go on with: {resume_command(run)}") from error

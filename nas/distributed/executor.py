@@ -25,6 +25,7 @@ from nas.distributed.cluster import Cluster, last_line, store_bytes
 from nas.errors import InvalidInput
 from nas.progress.stop import raise_if_stopped
 from nas.protocols import Evaluator, Genotypes
+from nas.registry import Names, state_all, stated
 
 ATTEMPTS = 3  # at a batch, before it is given up
 AHEAD = 4  # batches per worker that may be started beyond the one whose result is yielded next
@@ -48,8 +49,9 @@ class _EvaluatorActor:
     def __init__(self) -> None:
         self.evaluator: Evaluator | None = None
 
-    def build(self, build: Build, payload: Any) -> int:
-        """Build the evaluator, once, and return the process id."""
+    def build(self, build: Build, payload: Any, names: Names) -> int:
+        """Build the evaluator, once, and return the process id; `names` is the code that the search names."""
+        state_all(names)
         self.evaluator = build(payload)
         return os.getpid()
 
@@ -182,7 +184,7 @@ class RayExecutor:
         """Give `worker` a new actor, which builds its evaluator at once."""
         actor: Any = ray.remote(_EvaluatorActor).options(**self._cluster.options(), max_restarts=0).remote()
         worker.actor, worker.pid = actor, None
-        self._add_call(worker, _RemoteCall(actor.build.remote(self._build, self._payload)))
+        self._add_call(worker, _RemoteCall(actor.build.remote(self._build, self._payload, stated())))
 
     def _add_call(self, worker: _WorkerHandle, call: _RemoteCall) -> None:
         """Note a call that has been sent to `worker`."""

@@ -12,6 +12,7 @@ from typing import Any
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import dump_json, read_json, write_whole
+from nas.records.named_code import resume_command
 
 SCHEMA = "nas.result"
 VERSION = 1
@@ -191,7 +192,7 @@ def result_of_run(run: Path) -> Result:
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
     if not (run / "best.json").exists():
         _refuse_several(run)
-        raise InvalidInput(f"the run in {run} has not finished; go on with: nas resume {run}")
+        raise InvalidInput(f"the run in {run} has not finished; go on with: {resume_command(run)}")
     return load_result(run / "best.json")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -17,10 +18,12 @@ from nas.files import read_json, write_whole
 from nas.ops import Shape
 from nas.records.front import Front, load_front
 from nas.records.model_evidence import ModelEvidence, load_evidence
+from nas.records.named_code import code_flags
 from nas.records.networks import Entry, load_item
 from nas.records.picks import Picks, load_picks
 from nas.records.results import FILE_KEYS, Result, display_text, load_result
 from nas.records.verdict import Verdict, load_verdict
+from nas.registry import UnstatedCode
 from nas.report.baseline import REFERENCE, Beside, beside, compared_data, pick_entries
 from nas.report.markup import fold, kibibytes, number, paragraph, section, table
 from nas.report.page import architecture_place, figure_place, page, rounded
@@ -300,7 +303,8 @@ def _models(result: Result, experiment: Record) -> dict[str, Roofline]:
 
 def _unfinished(run: RunFiles) -> list[str]:
     """Return the markup about how far an unfinished run has come, and what its coarse stage has found."""
-    start = f"This run has not finished, so it has no result yet; go on with: nas resume {run.name}"
+    command = shlex.join(("nas", "resume", run.name, *code_flags(run.experiment)))
+    start = f"This run has not finished, so it has no result yet; go on with: {command}"
     found = [paragraph(start, "found")]
     for name, (_, progress) in run.stages.items():
         if progress:
@@ -365,6 +369,8 @@ def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
             scale = with_input(reference(REFERENCE), side, channels, result.arch.num_classes)
             return abstract_target(settings["ridge_point"], settings.get("peak_gmacs_per_s"), scale)
         return load_target(target).model(result.latency_model)
+    except UnstatedCode:  # not what a page is silent about
+        raise
     except (InvalidInput, LookupError, TypeError):
         return None
 

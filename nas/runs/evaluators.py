@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nas.errors import InvalidInput
 from nas.records import results
 from nas.registry import EVALUATORS, load
 from nas.runs import shared_supernet
@@ -43,9 +42,7 @@ class EvaluatorSource:
 
 def evaluator_source(name: str) -> EvaluatorSource:
     """Return the registered evaluator, or the one at "module:attribute"."""
-    found = load("evaluator", EVALUATORS, name)
-    if not isinstance(found, EvaluatorSource):
-        raise InvalidInput(f"the evaluator '{name}' must be an EvaluatorSource, got {type(found).__name__}")
+    found: EvaluatorSource = load("evaluator", EVALUATORS, name)
     return found
 
 

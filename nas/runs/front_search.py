@@ -198,7 +198,7 @@ class FrontOfTarget:
         if any(row < 0 or not self.kept[row] for row in found):
             raise InvalidInput(
                 f"none of the networks evaluated takes at most {self.budgets[0]:.4g} {self.plan.model.unit} on "
-                f"'{self.plan.target}'; search with more --trials, or another --seed"
+                f"'{self.plan.target_name}'; search with more --trials, or another --seed"
             )
         return tuple(found)
 

@@ -36,6 +36,7 @@ from nas.progress.time_left import Begun, Compiled, Schedule
 from nas.protocols import Genotype
 from nas.records.journal import Journal, Record
 from nas.records.locks import locked
+from nas.records.named_code import check_named
 from nas.records.picks import Picks
 from nas.records.results import Accuracy, Result, load_result, save_result
 from nas.records.signatures import save_signature
@@ -130,6 +131,7 @@ def resume(
     stored = stored_run(run)
     if _is_finished(run):
         return load_result(run / "best.json")
+    check_named(stored)
     with locked(run):
         return _continue(run, stored, reporter, trainers, data)
 
@@ -154,11 +156,16 @@ def _continue(
     run: Path, stored: dict[str, Any], reporter: ProgressReporter | None, trainers: Trainers, data: str | None
 ) -> Result:
     """Do what is left of the search in `run`, whose lock this process holds."""
+    config = SearchConfig.from_dict(stored.get("settings"))
     if (run / "best.json").exists():
         result = load_result(run / "best.json")
+        if result.latency_model != config.latency_model:
+            raise InvalidInput(
+                f"{run}/best.json has the latency model '{result.latency_model}', the settings of the run have "
+                f"'{config.latency_model}': a file was altered; start a new run"
+            )
         write_report(run, default_settings())  # the process was killed between the two files
         return result
-    config = SearchConfig.from_dict(stored.get("settings"))
     plan = make_plan(config, load_data_of_run(run, config, stored.get("data", {}), data))
     if stored.get("forests", {}) != plan.forest_digests:
         raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")

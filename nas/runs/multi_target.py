@@ -23,6 +23,7 @@ from nas.protocols import Genotype
 from nas.records.front import save_front
 from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
+from nas.records.named_code import check_named, resume_command
 from nas.records.networks import UNIVERSAL
 from nas.records.results import Accuracy, Result, load_result, save_result
 from nas.records.signatures import save_signature
@@ -55,7 +56,7 @@ from nas.runs.stages import (
     StageRunner,
     StagesResult,
     all_evaluated,
-    bounded_proposer,
+    check_search,
     search_universal,
 )
 from nas.search.loop import OpenExecutor, Pool, in_process
@@ -98,7 +99,7 @@ def specialise(
     check_around(config)
     plans = make_plans(config)
     for objective, space in _objectives(config, plans):
-        _ = bounded_proposer(objective, space).start  # bounds that nothing keeps are reported before the training
+        check_search(config, objective, space)
     if config.accuracy_model:
         front_budget(plans)  # core hours that are too few too
     if source is not None:
@@ -130,9 +131,10 @@ def resume(
     config = MultiTargetConfig.from_dict(stored.get("request"))
     if _finished(run, config) and not more:
         return load_results(run, config)
+    check_named(stored)
     with locked(run):
         if more and not _finished(run, config):
-            raise InvalidInput(f"{run} is not finished; go on with: nas resume {run}, and extend it then")
+            raise InvalidInput(f"{run} is not finished; go on with: {resume_command(run)}, and extend it then")
         config = replace(config, more_trials=config.more_trials + more)
         plans = make_plans(config, load_data_of_run(run, config.settings[0], stored.get("data", {}), data))
         if more:
@@ -144,7 +146,7 @@ def stored_run(run: Path) -> dict[str, Any]:
     """Return the experiment.json of a run of this kind; `InvalidInput` where `run` is none."""
     stored = read_json(run / "experiment.json")
     if isinstance(stored, dict) and stored.get("schema") == TARGET_SCHEMA:
-        raise InvalidInput(f"{run} holds the results of one target; resume the whole run: nas resume {run.parent}")
+        raise InvalidInput(f"{run} holds the results of one target; resume the whole run: {resume_command(run.parent)}")
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
         raise InvalidInput(f"{run} is no run over a supernet trained once, or of another release; start a new one")
     return stored
@@ -162,7 +164,7 @@ def supernet_of_run(run: Path) -> tuple[MultiTargetConfig, str]:
     data = find_data(config.settings[0].data, run)
     config = replace(config, settings=tuple(replace(one, data=absolute_data(data)) for one in config.settings))
     if not (run / shared_supernet.FILE).exists():
-        raise InvalidInput(f"{run} has no trained supernet yet; go on with: nas resume {run}")
+        raise InvalidInput(f"{run} has no trained supernet yet; go on with: {resume_command(run)}")
     return config, shared_supernet.digest(run / shared_supernet.FILE)
 
 

@@ -173,6 +173,6 @@ def make_plans(config: MultiTargetConfig, dataset: Dataset | None = None) -> tup
         data = plans[0].dataset if plans else dataset  # images are read once
         front = partial(budgets_of, config.front, number) if config.front else None
         plans += (make_plan(settings, data, front),)
-    if len({plan.target for plan in plans}) < len(plans):
-        raise InvalidInput(f"the targets must differ, got {', '.join(plan.target for plan in plans)}")
+    if len({plan.target_name for plan in plans}) < len(plans):
+        raise InvalidInput(f"the targets must differ, got {', '.join(plan.target_name for plan in plans)}")
     return plans

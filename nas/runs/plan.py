@@ -12,14 +12,14 @@ import numpy as np
 from latency_models.energy import Energy
 from latency_models.forest import SUFFIX
 from latency_models.roofline import Roofline
-from latency_models.target import abstract_target, load_target
+from latency_models.target import Target, abstract_target, load_target
 from nas.arch import ArchSpec
 from nas.data import Dataset, at_resolution, signature
 from nas.data.dataset import imbalance_note
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.protocols import Cost
-from nas.registry import ACCURACY_MODELS, LATENCY_MODELS, SPACES, load
+from nas.registry import ACCURACY_MODELS, SPACES, load
 from nas.runs.settings import NO_BASELINE, SearchConfig
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.forest_bounds import ForestBound, check_reach, digest, with_forest_bounds
@@ -79,6 +79,7 @@ class SearchPlan:
     preset: Preset
     dataset: Dataset
     space: StagedSpace  # of target networks, with all decisions
+    target: Target | None  # None for an abstract device
     model: Roofline
     latency_budget: float  # in the model's unit
     proxy_resolution: int
@@ -86,9 +87,21 @@ class SearchPlan:
     front: tuple[float, ...] = ()  # the latency budgets of a whole front, of which `latency_budget` is one
 
     @property
-    def target(self) -> str:
+    def target_name(self) -> str:
         """The target's name, or the abstract device's."""
         return self.model.name
+
+    @property
+    def energy(self) -> Energy | None:
+        """The energy model of the target, None where it has no coefficients or the device is abstract."""
+        return self.target.energy_model() if self.target and self.target.energy else None
+
+    @property
+    def required_energy(self) -> Energy:
+        """The energy model of the target; `InvalidInput` where it has none."""
+        if self.target is None:
+            raise InvalidInput("--max-energy-mj needs a --target with energy coefficients; an abstract device has none")
+        return self.target.energy_model()
 
     @property
     def accuracy_model(self) -> str | None:
@@ -151,11 +164,9 @@ class SearchPlan:
 
     def columns(self, space: StagedSpace) -> list[Column]:
         """Return the costs over `space` that front.csv has beside latency, MACs and parameters."""
-        s = self.settings
-        energy = known_energy(s)
-        requested = (name for name in s.minimize if name not in ("latency", "macs", "params"))
-        names = dict.fromkeys((*known_costs(energy), *(bound.path for bound in self.forests), *requested))
-        return columns(space, tuple(names), self.model, energy)
+        requested = (name for name in self.settings.minimize if name not in ("latency", "macs", "params"))
+        names = dict.fromkeys((*known_costs(self.energy), *(bound.path for bound in self.forests), *requested))
+        return columns(space, tuple(names), self.model, self.energy)
 
     def limits(self, space: StagedSpace) -> list[tuple[CostTable, float]]:
         """Return the hard bounds as (table over `space`, bound)."""
@@ -171,7 +182,7 @@ class SearchPlan:
             ("max_macs", "MACs", lambda: MACS, s.max_macs, 1.0),
             ("max_memory_kb", "KiB of activations at once", lambda: PEAK_ACTIVATION, s.max_memory_kb, memory),
             ("max_flash_kb", "KiB of weights", lambda: WEIGHTS, s.max_flash_kb, flash),
-            ("max_energy_mj", "mJ a batch", lambda: energy_model(s), s.max_energy_mj, 1.0),
+            ("max_energy_mj", "mJ a batch", lambda: self.required_energy, s.max_energy_mj, 1.0),
         ]
         return tuple(
             Bound(setting, unit, cost(), most, per_unit)
@@ -182,7 +193,7 @@ class SearchPlan:
     def remarks(self, arch: ArchSpec) -> Iterator[str]:
         """Yield notes on the predictions for `arch`: energy, bounded forests, what the latency model does not know."""
         if self.settings.max_energy_mj is not None:
-            yield f"predicted energy: {energy_model(self.settings).predict_mj(arch):.4g} mJ a batch"
+            yield f"predicted energy: {self.required_energy.predict_mj(arch):.4g} mJ a batch"
         if self.settings.fit is not None:  # runs of release 0.1 end with the notes that it wrote
             yield from imbalance_note(self.dataset.y_train, self.dataset.class_names)
         yield from (bound.remark(arch) for bound in self.forests)
@@ -210,30 +221,23 @@ class SearchPlan:
         return space.proxy(self.proxy_resolution, self.proxy_width)
 
 
-def load_model(config: SearchConfig, num_classes: int) -> Roofline:
-    """Return the latency model of the configured target or abstract device."""
+def target_of(config: SearchConfig) -> Target | None:
+    """Return the configured target, parsed; None for an abstract device."""
     if config.ridge_point is None:
         if config.peak_gmacs_per_s is not None:
             raise InvalidInput("--peak-gmacs-per-s goes with --ridge-point; give both, or a --target")
-        build = load("latency model", LATENCY_MODELS, config.latency_model)
-        model: Roofline = build(load_target(config.target or "edgetpu"))
-        return model
+        return load_target(config.target or "edgetpu")
     if config.target is not None:
         raise InvalidInput(f"give either --target {config.target} or --ridge-point, not both")
+    return None
+
+
+def latency_model_of(config: SearchConfig, target: Target | None, num_classes: int) -> Roofline:
+    """Return the latency model of the `target`, or of the configured abstract device."""
+    if target is not None:
+        return target.model(config.latency_model)
+    assert config.ridge_point is not None
     return abstract_target(config.ridge_point, config.peak_gmacs_per_s, reference_network(config, num_classes))
-
-
-def energy_model(config: SearchConfig) -> Energy:
-    """Return the energy model of the configured target; `InvalidInput` where it has none."""
-    if config.target is None:
-        raise InvalidInput("--max-energy-mj needs a --target with energy coefficients; an abstract device has none")
-    return load_target(config.target).energy_model()
-
-
-def known_energy(config: SearchConfig) -> Energy | None:
-    """Return the energy model of the configured target, None where it has none."""
-    target = load_target(config.target) if config.target and config.ridge_point is None else None
-    return target.energy_model() if target and target.energy else None
 
 
 def reference_network(config: SearchConfig, num_classes: int) -> ArchSpec:
@@ -259,16 +263,16 @@ def make_plan(
             f"space '{config.space}' has no supernet here, so it cannot be searched: it is for prediction and "
             "calibration; search a staged space, uib say"
         )
-    if config.target is not None and config.ridge_point is None:
-        load_target(config.target)  # so that a typo is reported before any data is read
+    target = target_of(config)  # a typo is reported before any data is read
     dataset = dataset or config.load_data()
-    model = load_model(config, dataset.num_classes)
+    model = latency_model_of(config, target, dataset.num_classes)
     latency_budget = _latency_budget(config, model, dataset.num_classes)
     plan = SearchPlan(
         config,
         preset,
         dataset,
         base.with_input(config.resolution, CHANNELS, dataset.num_classes, config.drop_strides),
+        target,
         model,
         latency_budget,
         proxy_resolution(preset, dataset.resolution, config.proxy_resolution),
@@ -283,7 +287,7 @@ def make_plan(
     # Build what the search will need, for the errors alone: they are reported before any work.
     _check_model(plan)
     plan.proxy(plan.space)
-    check_names(config.minimize, known_energy(config) is not None)
+    check_names(config.minimize, plan.energy is not None)
     plan.columns(plan.space.coarse())
     _check_reach(plan)
     return plan
@@ -341,7 +345,7 @@ def _latency_budget(config: SearchConfig, model: Roofline, num_classes: int) -> 
 def _check_reach(plan: SearchPlan) -> None:
     """Raise where the latency or a hard bound is out of reach, each alone or all together."""
     (low, high), unit = plan.reachable, plan.model.unit
-    where = f"space '{plan.settings.space}' at {plan.settings.resolution} px on '{plan.target}'"
+    where = f"space '{plan.settings.space}' at {plan.settings.resolution} px on '{plan.target_name}'"
     slack = TOLERANCE if plan.settings.around else ROUNDING
     if not low * (1 - slack) <= plan.latency_budget <= high * (1 + TOLERANCE):
         raise InvalidInput(
@@ -376,7 +380,7 @@ def _check_together(plan: SearchPlan) -> None:
     try:
         _ = Bounded(plan.space, tuple(limits)).start
     except InvalidInput as error:
-        raise InvalidInput(f"on '{plan.target}', {error}") from error
+        raise InvalidInput(f"on '{plan.target_name}', {error}") from error
 
 
 def _largest_latency(plan: SearchPlan, aim: float) -> float:

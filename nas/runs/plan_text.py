@@ -22,7 +22,9 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     requested = config.latency_ms is not None or config.latency_ratio is not None
     source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {config.resolution} px"
     how = "around" if config.around else "at most"
-    target = f"target {plan.target}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}"
+    target = (
+        f"target {plan.target_name}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}"
+    )
     steps = f"coarse {preset.coarse.steps} and fine {preset.fine.steps}"
     steps = f"all decisions in one stage of {preset.whole.steps}" if config.one_stage else steps
     budget = _model_lines(plan) or [
@@ -79,7 +81,7 @@ def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> 
 
 def _target(config: MultiTargetConfig, number: int, plan: SearchPlan) -> str:
     """Return the line about one target: its latency budget, or those of its front."""
-    unit, on = plan.model.unit, f"{plan.target}; {_reachable(plan)}"
+    unit, on = plan.model.unit, f"{plan.target_name}; {_reachable(plan)}"
     if config.front is None:
         return f"target {config.names[number]}: at most {plan.latency_budget:.4g} {unit} on {on}"
     asked = config.front.of_target(number)

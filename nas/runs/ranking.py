@@ -26,6 +26,7 @@ from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.time_left import Begun, Phase, Schedule
 from nas.protocols import Genotype, Genotypes
 from nas.records.journal import Journal, read_journal
+from nas.records.named_code import check_named
 from nas.records.ranking_table import RankingTable
 from nas.report.ranking_plot import ranking_plot
 from nas.runs import shared_supernet
@@ -92,8 +93,9 @@ class Ranking:
         """Return what will be done, a line each, with what it is expected to cost."""
         c, plan = self.config, self.plan
         return [
-            f"{c.networks} random networks of {c.search.space} at {plan.aim:.4g} {plan.model.unit} on {plan.target}, "
-            f"each trained alone with {c.seeds} seeds: {c.trainings} trainings of {c.epochs} epochs",
+            f"{c.networks} random networks of {c.search.space} at {plan.aim:.4g} {plan.model.unit} on "
+            f"{plan.target_name}, each trained alone with {c.seeds} seeds: "
+            f"{c.trainings} trainings of {c.epochs} epochs",
             f"data {plan.dataset.name}: training and validation images of a search; the test set is not seen",
             f"proxies of width {plan.proxy_width:g} at {plan.proxy_resolution} px",
             *([f"supernet of the whole space: {c.supernet_steps} steps"] if self._own_supernet else []),
@@ -152,6 +154,7 @@ def ranking_of_run(run: Path, config: Callable[[SearchConfig], RankingConfig], d
     `config` makes the settings from those of the run; `data` is where its images are now.
     """
     stored = read_json(run / "experiment.json")
+    check_named(stored)
     parent = run.resolve().parent
     try:
         of_data = stored if "data" in stored else read_json(parent / "experiment.json")  # of RUN/TARGET
@@ -301,7 +304,7 @@ def _result(ranking: Ranking, evidence: RankingEvidence) -> dict[str, Any]:
     """Return the content of rank.json."""
     plan = ranking.plan
     return {
-        "schema": SCHEMA, "version": VERSION, "space": ranking.config.search.space, "target": plan.target,
+        "schema": SCHEMA, "version": VERSION, "space": ranking.config.search.space, "target": plan.target_name,
         "latency": plan.aim, "latency_unit": plan.model.unit, "data": plan.dataset.name,
         "images": ranking.trainings(Path()).data.y_test.shape[0], "epochs": ranking.config.epochs,
         "proxy_resolution": plan.proxy_resolution, "proxy_width": plan.proxy_width, **evidence.to_dict(),

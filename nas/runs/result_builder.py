@@ -40,11 +40,11 @@ def build_result(
     search that has not `learnt`, whose network is no better than chance, has not converged either.
     """
     model = plan.model
-    others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target}
+    others = {name: load_target(name).model().predict_ms(arch) for name in target_names() if name != plan.target_name}
     return Result(
         arch=arch,
         space=plan.settings.space,
-        target=plan.target,
+        target=plan.target_name,
         latency_model=plan.settings.latency_model,
         latency=model.predict_ms(arch),
         latency_unit=model.unit,

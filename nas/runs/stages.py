@@ -21,7 +21,7 @@ from nas.protocols import Genotype, Genotypes, SearchAlgorithm
 from nas.records.journal import Journal
 from nas.records.networks import UNIVERSAL
 from nas.runs.multi_target_settings import MultiTargetConfig
-from nas.runs.plan import SearchPlan, known_energy
+from nas.runs.plan import SearchPlan
 from nas.runs.regret import EvaluatedNetworks, RegretRow
 from nas.search.constraints.bounds import Bounded, Limit
 from nas.search.constraints.repair import Constraints
@@ -78,7 +78,7 @@ class SingleTarget:
     def costs(self) -> list[Column]:
         """The costs that are minimised beside the error."""
         names = dict.fromkeys(("latency", *self.plan.settings.minimize))
-        return columns(self.full_space, tuple(names), self.plan.model, known_energy(self.plan.settings))
+        return columns(self.full_space, tuple(names), self.plan.model, self.plan.energy)
 
 
 @dataclass(frozen=True)
@@ -253,6 +253,17 @@ def bounded_proposer(objective: Objective, space: StagedSpace) -> Bounded:
     if space.name == objective.full_space.coarse().name:
         limits = [(table, max(bound, table.minimum()[0])) for table, bound in limits]
     return Bounded(space, tuple(limits))
+
+
+def check_search(config: MultiTargetConfig, objective: Objective, space: StagedSpace) -> None:
+    """Raise, before any work, where nothing in `space` keeps the limits, or the algorithm cannot be built for them."""
+    proposer = bounded_proposer(objective, space)
+    _ = proposer.start
+
+    def no_constraints() -> Constraints:
+        raise AssertionError("only an algorithm that projects takes constraints")
+
+    strategy(config.algorithm).build(Problem(space, lambda: proposer, no_constraints, config.trials, config.asked))
 
 
 def within_limits(objective: Objective, genotypes: Genotypes) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.errors import InvalidInput, unknown_name
 from nas.protocols import Proposer, SearchAlgorithm
-from nas.registry import ALGORITHMS, load
+from nas.registry import ALGORITHMS, load, made
 from nas.search.constraints.repair import Constraints
 
 ASKED_AT_ONCE = 32  # candidates at most: what that many workers can share
@@ -56,11 +56,7 @@ def strategy(name: str) -> Strategy:
     found = load("algorithm", ALGORITHMS, name)
     if isinstance(found, Strategy):
         return found
-    if not callable(found):
-        raise InvalidInput(
-            f"the algorithm '{name}' must be a Strategy or be called with a Proposer, got {type(found).__name__}"
-        )
-    return Strategy(lambda problem: found(problem.proposer()))
+    return Strategy(lambda problem: made("algorithm", name, found(problem.proposer())))
 
 
 def _built_by_its_run(problem: Problem) -> SearchAlgorithm[Any]:

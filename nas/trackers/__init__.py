@@ -121,7 +121,4 @@ def tracking(names: Sequence[str], folder: Path, settings: Mapping[str, Any]) ->
     if not names:
         return None
     openers = {name: load("tracker", TRACKERS, name) for name in names}
-    for name, opener in openers.items():
-        if not callable(opener):
-            raise InvalidInput(f"tracker '{name}' is no function that opens one for a run; see docs/extending.md")
     return TrackingReporter(openers, TrackedRun(folder, settings))

@@ -58,7 +58,7 @@ def plan_at(base: SearchConfig, share: float, **changes: object) -> SearchPlan:
 
 def reach(base: SearchConfig) -> tuple[float, float]:
     """Return the range of latencies of the space."""
-    model = plans.load_model(base, 4)
+    model = plans.latency_model_of(base, plans.target_of(base), 4)
     table = compile_table(SPACE.with_input(32, 3, 4), model)
     return float(table.minimum()[0]), float(table.maximum()[0])
 

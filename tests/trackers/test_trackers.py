@@ -117,7 +117,7 @@ def test_a_tracker_whose_package_is_missing_is_one_line_before_any_work(
 def test_a_tracker_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="unknown tracker 'tensorbord'; did you mean 'tensorboard'"):
         tracking(["tensorbord"], tmp_path, {})
-    with pytest.raises(InvalidInput, match="is no function that opens one"):
+    with pytest.raises(InvalidInput, match="must be a function that opens a tracker for a run, got module"):
         tracking(["nas.trackers:re"], tmp_path, {})
     assert tracking([], tmp_path, {}) is None
 

@@ -16,6 +16,7 @@ from nas.compare.compare import Comparison
 from nas.compare.table import tables
 from nas.errors import InvalidInput
 from nas.files import read_json
+from nas.records.named_code import resume_command
 from nas.records.networks import load_trained
 from nas.records.results import load_result
 
@@ -43,7 +44,7 @@ def _search(args: argparse.Namespace, run: Path) -> None:
         _several(args, run)
         return
     if not (run / "best.json").exists():
-        raise InvalidInput(f"the search in {run} has not finished; go on with: nas resume {run}")
+        raise InvalidInput(f"the search in {run} has not finished; go on with: {resume_command(run)}")
     result = load_result(run / "best.json")
     show_result(args, result, run, None if result.policy_entropy else SUPERNET_TRAINED_ONCE)
 
@@ -54,7 +55,7 @@ def _several(args: argparse.Namespace, run: Path) -> None:
 
     config = MultiTargetConfig.from_dict(multi_target.stored_run(run).get("request"))
     if any(not (run / name / "best.json").exists() for name in config.names):
-        raise InvalidInput(f"the search in {run} has not finished; go on with: nas resume {run}")
+        raise InvalidInput(f"the search in {run} has not finished; go on with: {resume_command(run)}")
     show_multi_target(args, multi_target.load_results(run, config), run)
 
 

@@ -3,8 +3,10 @@
 import argparse
 
 from nas.cli.argument_types import count
-from nas.cli.flags.shared import add_moved_data, add_track, add_training
+from nas.cli.flags.shared import add_accept_changes, add_code_of_run, add_moved_data, add_track, add_training
 from nas.cli.folders import run_folder
+from nas.files import read_json
+from nas.records.named_code import check_repeated
 
 DESCRIPTION = """\
 Train the best networks of a search's front alone, as proxies, and stop the weak
@@ -20,6 +22,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     subject.add_argument("folder", metavar="RUN", help="folder of the run")
     subject.add_argument("--top", type=count, default=8, metavar="K", help="how many of its front (default: 8)")
     add_moved_data(subject)
+    add_accept_changes(subject)
+    add_code_of_run(parser.add_argument_group("code of yours that the run names"))
     budget = parser.add_argument_group("budget")
     add_training(budget, epochs="full length ")
     budget.add_argument(
@@ -35,5 +39,5 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse what is no folder of a run."""
-    run_folder(args.folder)
+    """Refuse what is no folder of a run, and settings that are not its own."""
+    check_repeated(read_json(run_folder(args.folder) / "experiment.json"), vars(args))

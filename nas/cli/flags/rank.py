@@ -7,9 +7,12 @@ from pathlib import Path
 from nas.cli.argument_types import count, seed, share, whole
 from nas.cli.flags.search import add_constraints, add_images, out_folder
 from nas.cli.flags.search import add_flags as add_search_flags
-from nas.cli.flags.shared import add_device, add_json, add_plan, add_track, device_flags
+from nas.cli.flags.shared import add_code_of_run, add_device, add_json, add_plan, add_track, device_flags
 from nas.cli.folders import check_new_folder, holds_run, run_folder
 from nas.errors import InvalidInput
+from nas.files import read_json
+from nas.records.named_code import check_repeated
+from nas.registry import addresses
 
 DESCRIPTION = """\
 Show what ranks networks on your own images: random networks within the
@@ -20,9 +23,10 @@ it adds to what is there."""
 EXAMPLE = "nas rank runs/uib-edgetpu-digits-quick-s0 --networks 32 --seeds 2"
 
 DATA = "digits"  # of a space, where --data does not say
+OF_RUN = ("space", "minimize", "accuracy_model")  # settings that a ranking takes from a run alone
 OF_RANKING = (  # flags that a run's own settings do not answer
     "help", "subject", "data", "networks", "seeds", "epochs", "batch_size", "supernet_steps", "workers", "ray_address",
-    "out", "track", "plan", "json",
+    "out", "track", "plan", "json", *OF_RUN,
 )  # fmt: skip
 
 
@@ -33,6 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "subject", metavar="RUN|SPACE", help="a run, with its constraints, images and supernet; or a space"
     )
     add_device(subject)
+    add_code_of_run(parser.add_argument_group("code of yours that the run names"), *OF_RUN)
     add_constraints(parser.add_argument_group("constraints, of a space"))
     add_images(parser.add_argument_group("data"))
     budget = parser.add_argument_group("budget")
@@ -68,6 +73,7 @@ def check(args: argparse.Namespace) -> None:
         run_folder(args.subject)
         _refuse_settings(args)
     else:
+        _refuse_code_of_run(args)
         device_flags(args)
         if len(args.latency_ms or ()) > 1 or "," in (args.target or ""):
             raise InvalidInput("a ranking is for one target; rank again for another, with another --out")
@@ -77,10 +83,20 @@ def check(args: argparse.Namespace) -> None:
 
 def _refuse_settings(args: argparse.Namespace) -> None:
     """Raise where a flag would change what the run has decided."""
-    changed = [name for name, value in args.defaults.items() if name not in OF_RANKING and getattr(args, name) != value]
+    check_repeated(read_json(Path(args.subject) / "experiment.json"), vars(args))
+    changed = [
+        name for name, value in args.defaults.items()
+        if name not in OF_RANKING and getattr(args, name) != value and not addresses(getattr(args, name))
+    ]  # fmt: skip
     if changed:
         flag = "latency-ms" if changed[0] == "latency_ms" else changed[0].replace("_", "-")
         raise InvalidInput(f"a ranking of {args.subject} has the settings of that run; leave --{flag} out")
+
+
+def _refuse_code_of_run(args: argparse.Namespace) -> None:
+    """Raise where a flag repeats the setting of a run, and there is none."""
+    if given := [name for name in OF_RUN if getattr(args, name) is not None]:
+        raise InvalidInput(f"--{given[0].replace('_', '-')} goes with the folder of a run; leave it out")
 
 
 def search_flags(args: argparse.Namespace) -> argparse.Namespace:

@@ -3,8 +3,17 @@
 import argparse
 
 from nas.cli.argument_types import additional
-from nas.cli.flags.shared import add_json, add_moved_data, add_search_workers, add_track
+from nas.cli.flags.shared import (
+    add_accept_changes,
+    add_code_of_run,
+    add_json,
+    add_moved_data,
+    add_search_workers,
+    add_track,
+)
 from nas.cli.folders import run_folder
+from nas.files import read_json
+from nas.records.named_code import check_repeated
 
 DESCRIPTION = """\
 Go on with a search that was stopped, from its journal and checkpoints; the
@@ -17,6 +26,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     subject = parser.add_argument_group("what to resume")
     subject.add_argument("folder", metavar="RUN", help="folder of the run")
     add_moved_data(subject)
+    add_accept_changes(subject)
+    add_code_of_run(parser.add_argument_group("code of yours that the run names"))
     parser.add_argument_group("budget").add_argument(
         "--budget", type=additional, metavar="+N", help="extend a finished run by N trials per target"
     )
@@ -28,5 +39,5 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse what is no folder of a run."""
-    run_folder(args.folder)
+    """Refuse what is no folder of a run, and settings that are not its own."""
+    check_repeated(read_json(run_folder(args.folder) / "experiment.json"), vars(args))

@@ -5,6 +5,8 @@ from typing import Any, TypeAlias
 
 from nas.cli.argument_types import count, fraction_to_half, grey_level, non_negative, positive
 from nas.errors import InvalidInput
+from nas.records.named_code import FLAGS
+from nas.registry import ARGUMENTS
 
 Container: TypeAlias = argparse._ActionsContainer  # a parser, or a group of its flags
 SPEC_OR_RUN = (
@@ -59,6 +61,21 @@ def add_data(flags: Container, *, default: str) -> None:
 def add_moved_data(flags: Container) -> None:
     """Add the flag that says where the images of a run are now."""
     flags.add_argument("--data", metavar="D", help="where its images are now (default: where they were, or beside it)")
+
+
+def add_code_of_run(flags: Container, *settings: str) -> None:
+    """Add the flags that repeat what the settings of a run name as code, which runs only then; by default all."""
+    flag = {name: FLAGS[name] for name in settings or FLAGS if name != "data"}
+    for name in flag:
+        flags.add_argument(flag[name], metavar="M:A", help=f"its {ARGUMENTS[name]}, where it names code for that")
+
+
+def add_accept_changes(flags: Container) -> None:
+    """Add the flag that goes on with a run although something that it depends on has changed."""
+    flags.add_argument(
+        "--accept-changes", action="store_true",
+        help="go on although target, space, forests, data or settings have changed, and record it",
+    )  # fmt: skip
 
 
 def add_data_dir(flags: Container) -> None:

@@ -5,9 +5,21 @@ import os
 from pathlib import Path
 
 from nas.cli.argument_types import count, seed, share
-from nas.cli.flags.shared import add_data, add_json, add_plan, add_preparation, add_spec, add_track, add_training
+from nas.cli.flags.shared import (
+    add_accept_changes,
+    add_code_of_run,
+    add_data,
+    add_json,
+    add_plan,
+    add_preparation,
+    add_spec,
+    add_track,
+    add_training,
+)
 from nas.cli.folders import base_name, check_new_folder, default_folder, holds_run
 from nas.errors import InvalidInput
+from nas.files import read_json
+from nas.records.named_code import check_repeated
 from nas.registry import DATA_SETS
 
 DESCRIPTION = """\
@@ -28,6 +40,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--from-supernet", action="store_true", help="start from the weights of the run's supernet; needs --proxy"
     )
+    add_accept_changes(network)
+    add_code_of_run(parser.add_argument_group("code of yours that the run names"))
     data = parser.add_argument_group("data")
     add_data(data, default="that of the run, else digits")
     add_preparation(data, default="that of the run, else ")
@@ -48,6 +62,7 @@ def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, a network or data of no known name, and an occupied folder."""
     if args.from_supernet and not holds_run(args.spec):
         raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
+    check_repeated(read_json(Path(args.spec) / "experiment.json") if holds_run(args.spec) else None, vars(args))
     from nas.records.networks import arch_of  # imports the zoo, which --help does without
 
     arch_of(args.spec)

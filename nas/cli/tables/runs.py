@@ -1,10 +1,11 @@
 """How runs stand: many as a table, one as a line."""
 
-import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
+from nas.records.named_code import resume_command
 from nas.report.terminal_table import FittedTable, unit_text
 from nas.runs.listing import Run
 
@@ -37,6 +38,6 @@ def ending(run: Run) -> str:
     parts += [latency_text(run.latency, run.latency_unit)] if run.latency is not None else []
     parts += [f"top-1 {run.top1:.1%}"] if run.top1 is not None else []
     if run.state == "interrupted":
-        resume = shlex.join(("nas", "resume", run.path))
+        resume = resume_command(Path(run.path))
         parts.append("the command that began it goes on" if run.kind == "training" else f"go on with: {resume}")
     return ", ".join(parts)
