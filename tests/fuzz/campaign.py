@@ -48,10 +48,10 @@ def campaign(folder: Path, seed: int, seconds: float = float("inf"), attacks: in
 def _turns(
     makers: dict[str, Callable[[random.Random], Attack]], seed: int
 ) -> Iterator[tuple[str, Callable[[random.Random], Attack]]]:
-    """Yield all readers again and again, in another order each time, kinds of readers alike often."""
+    """Yield all readers again and again, in another order each time, commands more often than files of runs."""
     rng = random.Random(seed)
     while True:
-        names = list(makers)
+        names = [name for name in makers for _ in range(1 if "/" in name else 3)]
         rng.shuffle(names)
         yield from ((name, makers[name]) for name in names)
 

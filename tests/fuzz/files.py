@@ -65,8 +65,10 @@ def prepare(folder: Path) -> dict[str, Callable[[random.Random], Attack]]:
             makers[name] = _file_maker(name, (samples / name).read_bytes(), words.split())
     for run in sample_runs(folder / "runs"):
         for path in sorted(p for p in run.rglob("*") if p.is_file() and p.suffix not in NEVER_READ):
-            if path.parent.parent.name == "trials" and path.parent != sorted(path.parent.parent.iterdir())[0]:
-                continue  # all trials have the same files
+            if path.parent.name == "specs" and path != min(path.parent.iterdir()):
+                continue  # all specs are alike, as are all trials
+            if path.parent.parent.name == "trials" and path.parent != min(path.parent.parent.iterdir()):
+                continue
             makers[f"{run.name}/{path.relative_to(run)}"] = _run_maker(run, path)
     return makers
 

@@ -40,7 +40,8 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 def base(command: str) -> list[str]:
     """Return words of the command that it accepts: those of its example, and --plan where it has that."""
-    words = [PLACES.get(word, word) for word in shlex.split(import_module(f"nas.cli.flags.{command}").EXAMPLE)[1:]]
+    _, _, *rest = shlex.split(import_module(f"nas.cli.flags.{command}").EXAMPLE)
+    words = [command, *(PLACES.get(word, word) for word in rest)]
     flags = parsers()[command]._option_string_actions
     words += ["--preset", "smoke"] if command == "search" else []
     return words + (["--plan"] if "--plan" in flags else [])
