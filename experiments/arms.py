@@ -189,7 +189,7 @@ def train_again(study: Study, found: Found, seed: int) -> dict[str, Any]:
     spent = folder / f"{name}.json"
     if not spent.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        spec = folder / f"{found.arch.digest[:12]}.spec.json"
+        spec = folder / f"{name}.spec.json"  # of this training alone: others write theirs at the same time
         save_arch(found.arch, spec)
         words = ["train", str(spec), *study.proxy, *study.images, "--epochs", str(study.epochs), "--seed", str(seed)]
         seconds = processor_seconds(nas(*words, "--out", str(folder / name)), folder / f"{name}.log")

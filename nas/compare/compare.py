@@ -6,7 +6,7 @@ How many targets a network is Pareto-optimal on is the question of arXiv 2404.10
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from nas.search.pareto import hypervolume_2d, non_dominated
 from nas.zoo import BASELINES
 
 ALL_TARGETS = "all"
+MOST_SHOWN = 100  # networks on a page
 HYPERVOLUME_MARGIN = 1.1  # the reference point lies at this multiple of the largest latency, at accuracy 0
 
 
@@ -57,6 +58,32 @@ class Comparison:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of accuracy that occur, in order of appearance."""
         return tuple(kind for kind in self.rows["accuracy_kind"].unique() if kind)
+
+    def of_most_interest(self, most: int = MOST_SHOWN) -> "Comparison":
+        """Return the comparison of at most so many networks, for pages and plots, with a note where it leaves some out.
+
+        Kept are those that runs chose, then those on the most fronts, then some of every latency on the first target.
+        """
+        count = len(self.entries)
+        if count <= most:
+            return self
+        fronts = self.rows["on_front"].to_numpy(bool).reshape(len(self.targets), count).sum(0)
+        by_latency = np.argsort(self.rows["latency_ms"].to_numpy(float)[:count], kind="stable")
+        spread = np.full(count, 1.0)
+        spread[by_latency] = _spread_order(count)
+        chosen = np.array([entry.chosen or entry.source == "reference" for entry in self.entries])
+        kept = np.zeros(count, bool)
+        kept[np.lexsort((spread, -fronts, ~chosen))[:most]] = True
+        note = (
+            f"pages and plots show {most} of {count:,} networks: those that runs chose, those on most fronts, and some "
+            "of every latency; the tables have all"
+        )
+        return replace(
+            self,
+            rows=self.rows[np.tile(kept, len(self.targets))].reset_index(drop=True),
+            entries=tuple(entry for entry, one in zip(self.entries, kept, strict=True) if one),
+            notes=(*self.notes, note),
+        )
 
     def is_published(self, kind: str) -> bool:
         """Return whether accuracies of this kind are published ones of reference networks."""
@@ -106,6 +133,13 @@ def compare(
         entries=tuple(entries),
         models=tuple(models.values()),
     )
+
+
+def _spread_order(count: int) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Return for each of `count` places in a row its turn, so that the first n in turn lie evenly (van der Corput)."""
+    bits = max(1, (count - 1).bit_length())
+    reversed_bits = [int(f"{place:0{bits}b}"[::-1], 2) for place in range(count)]
+    return np.array(reversed_bits, np.float64)
 
 
 def _verdicts(entries: Sequence[Entry]) -> Iterator[str]:

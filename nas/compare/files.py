@@ -16,12 +16,13 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     """Write the comparison into the existing folder `out` and return the paths.
 
     compare.html (the page), comparison.json (all tables), comparison.csv, hypervolume.csv, optimal.csv and regret.csv
-    (those of `Comparison`), compare.png and compare.svg.
+    (those of `Comparison`), compare.png and compare.svg. Page and plots show the networks of most interest.
     """
     from nas.compare.plot import comparison_plot  # loads matplotlib
 
+    shown = comparison.of_most_interest()
     texts: dict[str, str | bytes] = {
-        "compare.html": html(comparison),
+        "compare.html": html(shown),
         "comparison.json": dump_json(to_json(comparison)),
         "comparison.csv": comparison.rows.to_csv(index=False),
         "hypervolume.csv": comparison.hypervolumes.to_csv(index=False),
@@ -29,7 +30,7 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     }
     if len(comparison.regrets):
         texts["regret.csv"] = comparison.regrets.to_csv(index=False)
-    texts |= {f"compare.{form}": comparison_plot(comparison, form) for form in ("png", "svg")}
+    texts |= {f"compare.{form}": comparison_plot(shown, form) for form in ("png", "svg")}
     for name, content in texts.items():
         write_whole(out / name, content)
     return [out / name for name in texts]
