@@ -74,11 +74,8 @@ def measure(name: str, words: Sequence[str], limit: Limit, written: Path | None 
         if process.returncode:
             output.seek(0)
             raise SystemExit(f"{name} failed: {output.read()[-500:].decode()}")
-    files = (
-        [written]
-        if written and written.is_file()
-        else [p for p in (written.rglob("*") if written else ()) if p.is_file()]
-    )
+    places = () if written is None else (written, *written.rglob("*"))
+    files = [place for place in places if place.is_file()]
     size = max((file.stat().st_size for file in files), default=0) / 1e6
     return Measured(name, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, size, limit)
 

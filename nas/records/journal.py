@@ -3,17 +3,19 @@
 An append that is cut short leaves a torn last line and nothing else, so that what came before can always be read.
 """
 
+import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nas.errors import InvalidInput
 from nas.files import LARGEST_TEXT, CannotWrite, open_plain, parse_json, read_bytes, write_whole
 from nas.records.typed import Count, Fraction, NonNegative, PositiveCount, check_fields
 
+BLOCK = 1 << 16  # bytes read at once from the end of a journal
 Record = dict[str, Any]
 Genotypes = tuple[tuple[Count, ...], ...]
 FIELDS: dict[str, Any] = {  # of the records that this package writes -> their kinds
@@ -50,6 +52,53 @@ def read_journal(path: Path) -> tuple[list[Record], bool]:
             break  # torn
         records.append(_checked(value, where))
     return records, not lines[-1] and len(records) == len(lines) - 1
+
+
+def newest_records(path: Path) -> Iterator[Record]:
+    """Yield the records in `path`, the newest first, reading no more of the file than is asked for; none where missing.
+
+    A torn last line is left out; a broken one before it is `InvalidInput`.
+    """
+    with _opened(path) as file:
+        torn = True  # what stands behind the last line feed
+        for line in _lines_from_the_end(file):
+            if torn or not line:
+                torn = False
+                continue
+            where = f"{path}, a line near its end,"
+            yield _checked(parse_json(line, where), where)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Return the opened journal, an empty one where there is none yet."""
+    if not os.path.lexists(path):
+        return io.BytesIO()
+    try:
+        return open(open_plain(path, os.O_RDONLY), "rb")
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _lines_from_the_end(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file, the last one first: what stands behind the last line feed, be it nothing."""
+    place, rest = file.seek(0, os.SEEK_END), b""
+    while place:
+        size = min(BLOCK, place)
+        place -= size
+        file.seek(place)
+        first, *lines = (file.read(size) + rest).split(b"\n")
+        yield from reversed(lines)
+        rest = first
+    yield rest
+
+
+def streamed_records(path: Path) -> Iterator[Record]:
+    """Yield the records in `path` in their order, one at a time; a torn last line is left out."""
+    with _opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                where = f"{path}, line {number},"
+                yield _checked(parse_json(line, where), where)
 
 
 def _content(path: Path) -> bytes | None:

@@ -1,15 +1,18 @@
 """Training and search curves of a run from its journal: of a joint search's stages, or of a supernet and its trials."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from string import digits
-from typing import Any
+from typing import Any, TypeVar
 
 from nas.errors import InvalidInput
 from nas.records import journal
 from nas.records.model_evidence import TrainedNetwork, load_evidence
 
+MOST_POINTS = 400  # of a curve; of one that is longer, between so many and twice as many are kept
 Record = Mapping[str, Any]
+T = TypeVar("T")
 Stages = dict[str, tuple[Record, list[Record]]]  # name -> its first record, its records of progress
 LOSSES = {"loss_largest": "largest", "loss_random": "random", "loss_smallest": "smallest"}  # networks of a supernet
 
@@ -22,13 +25,17 @@ def read_stages(path: Path) -> Stages:
         if "decisions" in record:
             stages[name] = (record, {})
         elif "step" in record and "policy" in record:
-            stages.setdefault(name, ({}, {}))[1][int(record["step"])] = record
+            by_step = stages.setdefault(name, ({}, {}))[1]
+            by_step[int(record["step"])] = record
+            if len(by_step) > 2 * MOST_POINTS:  # those that stay are about evenly spaced, and the newest among them
+                for step in sorted(by_step)[-2::-2]:
+                    del by_step[step]
     return {name: (start, [by_step[step] for step in sorted(by_step)]) for name, (start, by_step) in stages.items()}
 
 
 def records(path: Path) -> Iterator[Record]:
     """Yield the records of a journal, none where there is no file; `InvalidInput` for one that no search wrote."""
-    for number, record in enumerate(journal.read_journal(path)[0], start=1):
+    for number, record in enumerate(journal.streamed_records(path), start=1):
         if not isinstance(record.get("stage"), str) or not isinstance(record.get("step", 0), int):
             raise InvalidInput(f"{path}, record {number}, is none of a search; it must have a stage")
         yield record
@@ -63,15 +70,15 @@ def training_curves(run: Path) -> list[dict[str, Any]]:
     Each chart has a title, x (the label of its axis), and series of name, dots (or a line) and points [[x, y]].
     """
     own = (run / "journal.jsonl").exists()
-    found = list(records(run / "journal.jsonl" if own else run.resolve().parent / "journal.jsonl"))
-    losses = [record for record in found if "loss_largest" in record]
-    trials: dict[str, list[float]] = {}
-    for record in found:
+    losses, trials = list[Record](), dict[str, list[float]]()
+    for record in records(run / "journal.jsonl" if own else run.resolve().parent / "journal.jsonl"):
+        if "loss_largest" in record:
+            losses.append(record)
         target, slash, _ = record["stage"].rpartition("/")
         if slash and isinstance(record.get("accuracy"), list) and (own or target == run.resolve().name):
             stage = record["stage"].rstrip(digits)  # those of a front end with the number of their latency budget
             trials.setdefault(stage, []).extend(100 * top1 for top1 in record["accuracy"] if top1 is not None)
-    charts = [_loss_chart(losses)] if losses else []
+    charts = [_loss_chart(_thinned(losses))] if losses else []
     charts += [_trials_chart(name, values) for name, values in trials.items() if values]
     evidence = load_evidence(run)
     return charts + ([_prediction_chart(evidence.networks)] if evidence else [])
@@ -98,13 +105,17 @@ def _loss_chart(losses: Sequence[Record]) -> dict[str, Any]:
     return {"title": "loss of the supernet's networks (nats)", "x": "training steps", "series": series}
 
 
+def _thinned(points: Sequence[T]) -> list[T]:
+    """Return at most `2 * MOST_POINTS` of the points, evenly spaced, the last among them."""
+    apart = max(1, -(-len(points) // (2 * MOST_POINTS)))
+    return list(points[::-1][::apart][::-1])
+
+
 def _trials_chart(name: str, values: Sequence[float]) -> dict[str, Any]:
-    best, highest = [], 0.0
-    for number, value in enumerate(values, start=1):
-        highest = max(highest, value)
-        best.append([number, highest])
+    numbered = list(enumerate(values, start=1))
     series = [
-        {"name": "trial", "dots": True, "points": [[i, value] for i, value in enumerate(values, start=1)]},
-        {"name": "best so far", "dots": False, "points": best},
-    ]
+        {"name": "trial", "dots": True, "points": [[number, value] for number, value in _thinned(numbered)]},
+        {"name": "best so far", "dots": False,
+         "points": [[number, value] for number, value in _thinned(list(enumerate(accumulate(values, max), start=1)))]},
+    ]  # fmt: skip
     return {"title": f"top-1 (%) of the trials: {name}", "x": "trials", "series": series}

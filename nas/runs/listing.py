@@ -7,17 +7,19 @@ listed.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from nas.errors import InvalidInput
 from nas.files import read_json
-from nas.records.journal import Record, read_journal
+from nas.records.journal import Record, newest_records, streamed_records
 from nas.records.locks import holder
 
 State = Literal["running", "finished", "interrupted", "broken"]
 MAX_DEPTH = 5  # levels of folders that are searched for runs
 TRAINING = "nas.training"
+LOOKED_BACK = 300  # records of a journal, beyond those of its last evaluations
 DONE = "done"  # the stage of the last record of a run over a supernet that is trained once
 MARKS = ("experiment.json", "settings.json")  # a folder with one of them is a run
 
@@ -81,49 +83,52 @@ def read_run(path: Path) -> Run:
 def _search(path: Path) -> Run:
     """Return the summary of a search of any kind."""
     stored = _object(path / MARKS[0])
-    settings, records = _part(stored, "settings"), read_journal(path / "journal.jsonl")[0]
+    settings, journal = _part(stored, "settings"), path / "journal.jsonl"
     config = _part(stored, "request")
     targets = stored.get("targets") or [settings.get("target") or f"ridge point {settings.get('ridge_point')}"]
     kind = config.get("algorithm") or stored.get("algorithm") or "search"
     run = Run(
         str(path), str(kind), "interrupted", target=", ".join(map(str, targets)), preset=_text(settings.get("preset"))
     )
-    run = _progress(run, records)
-    finished = (path / "best.json").exists() if not config else bool(records) and records[-1].get("stage") == DONE
+    run = _progress(run, journal)
+    finished = run.stage == DONE if config else (path / "best.json").exists()
     if not finished:
         return run
     run = replace(run, state="finished", stage=None, step=None, steps=None)
     return _best(run, _object(path / "best.json")) if (path / "best.json").exists() else run
 
 
-def _progress(run: Run, records: list[Record]) -> Run:
-    """Return `run` with the progress that the last records of its journal show."""
-    staged = [record for record in records if "stage" in record]
-    for record in staged[::-1]:
-        if "argmax_latency" in record:  # the newest of the controller; evaluations may have followed it
-            run = replace(
-                run,
-                latency=_number(record.get("argmax_latency")),
-                top1=_number(record.get("argmax_reward_top1")),
-                loss=_number(record.get("loss")),
-                entropy=_number(record.get("entropy")),
-            )
-            break
-    if not staged:
+def _progress(run: Run, journal: Path) -> Run:
+    """Return `run` with the progress that the newest records of its journal show."""
+    staged = (record for record in newest_records(journal) if "stage" in record)
+    last = next(staged, None)
+    if last is None:
         return run
-    units = [record["latency_unit"] for record in staged if "latency_unit" in record]
-    last = staged[-1]
-    of_stage = [record for record in staged if record["stage"] == last["stage"]]
+    looked_at = [last, *islice(staged, LOOKED_BACK)]
+    if "step" not in last:  # its evaluations are counted, however many
+        while looked_at[-1]["stage"] == last["stage"] and (more := next(staged, None)):
+            looked_at.append(more)
+    controller = next((record for record in looked_at if "argmax_latency" in record), {})  # evaluations may follow it
+    of_stage = [record for record in looked_at if record["stage"] == last["stage"]]
     accuracies = [a for record in of_stage for a in record.get("accuracy") or [] if a is not None]
     step = last.get("step") if "step" in last else sum(len(record.get("asked") or [0]) for record in of_stage)
+    units = (record["latency_unit"] for record in (*looked_at, *_first(journal)) if "latency_unit" in record)
     return replace(
         run,
+        latency=_number(controller.get("argmax_latency")),
+        loss=_number(controller.get("loss")),
+        entropy=_number(controller.get("entropy")),
         stage=str(last["stage"]),
         step=int(step or 0) if "decisions" not in last else 0,
         steps=last.get("steps"),
-        latency_unit=str(units[-1]) if units else "ms",
-        top1=max(accuracies) if accuracies else run.top1,
+        latency_unit=str(next(units, "ms")),
+        top1=max(accuracies) if accuracies else _number(controller.get("argmax_reward_top1")),
     )
+
+
+def _first(journal: Path) -> Iterator[Record]:
+    """Yield the first record of a journal, which begins a stage."""
+    yield from islice(streamed_records(journal), 1)
 
 
 def _best(run: Run, best: dict[str, Any]) -> Run:
