@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ MAX_WORKERS = 1024
 MIN_STORE_BYTES = 80 * 2**20  # Ray asks for at least 75 MiB
 CONNECT_S = 5.0  # within which something must answer at an address
 FOLDER = "nas-ray-"  # begins the name of the folder for Ray's sockets and logs; the process id follows
+AUTH_MODE = "RAY_AUTH_MODE"  # of the environment: "token", as where it is not set, or "disabled"
 NEEDS_TOKEN = "asks for its token: set RAY_AUTH_MODE=token, with the token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
 THREAD_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -57,6 +59,7 @@ class Cluster:
             "log_to_driver": False, "configure_logging": False, "runtime_env": {"env_vars": self.environment}
         }  # fmt: skip
         if address is None:
+            _say_where_no_token_is_asked()
             common |= {
                 "address": "local", "num_cpus": self.workers * self.threads, "include_dashboard": False,
                 "object_store_memory": MIN_STORE_BYTES + 2 * payload_bytes, "_temp_dir": self._folder,
@@ -156,9 +159,25 @@ def _new_folder() -> str:
     """
     for old in Path("/tmp").glob(f"{FOLDER}*"):
         owner = old.name.removeprefix(FOLDER).partition("-")[0]
-        if owner.isdecimal() and not Path("/proc", owner).exists() and old.stat().st_uid == os.getuid():
-            shutil.rmtree(old, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir="/tmp")
+        with suppress(OSError):  # what others left there, links that lead nowhere say, is no matter
+            if owner.isdecimal() and not Path("/proc", owner).exists() and old.lstat().st_uid == os.getuid():
+                shutil.rmtree(old, ignore_errors=True)
+    try:
+        return tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir="/tmp")
+    except OSError as error:
+        raise InvalidInput(
+            f"Ray needs a folder for its sockets in /tmp: {error.strerror}; or leave out --workers"
+        ) from error
+
+
+def _say_where_no_token_is_asked() -> None:
+    """Warn where the environment lets Ray start without a token; by default it asks for one."""
+    if os.environ.get(AUTH_MODE, "token").lower() != "token":
+        warnings.warn(
+            f"{AUTH_MODE}={os.environ[AUTH_MODE]}: whoever reaches the ports of Ray on this machine can run code here; "
+            f"unset {AUTH_MODE}",
+            stacklevel=2,
+        )
 
 
 def _environment(threads: int, scratch: str | None) -> dict[str, str]:
