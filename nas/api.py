@@ -30,6 +30,7 @@ from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped
 from nas.files import new_folder, read_json, write_whole
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter, SilentReporter
+from nas.records.experiment import read_experiment
 from nas.records.front import spec_of_point
 from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL, resolve
@@ -299,8 +300,8 @@ def resume(
     folder, shown = Path(run), reporter or Callbacks(on_step, on_candidate)
     if not (folder / "experiment.json").exists():
         raise InvalidInput(f"{folder} is no run folder: it has no experiment.json")
-    stored = read_json(folder / "experiment.json")
-    if isinstance(stored, dict) and stored.get("schema") == joint_search.SCHEMA:
+    stored = read_experiment(folder)
+    if stored.get("schema") == joint_search.SCHEMA:
         if more_trials:
             raise InvalidInput(f"{folder} is a joint search: more_trials goes with runs of another algorithm")
         config = SearchConfig.from_dict(stored.get("settings"))

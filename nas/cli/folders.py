@@ -9,7 +9,8 @@ from pathlib import Path
 
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
-from nas.files import CannotWrite, new_folder, read_json
+from nas.files import CannotWrite, new_folder
+from nas.records.experiment import read_experiment
 from nas.records.named_code import resume_command
 
 LONGEST_NAME = 120  # characters; file systems take 255 bytes
@@ -47,8 +48,7 @@ def holds_run(text: str) -> bool:
 
 def is_multi_target(run: Path) -> bool:
     """Return whether the folder holds a run over a supernet trained once, or the results of one target of it."""
-    stored = read_json(run / "experiment.json")
-    return isinstance(stored, dict) and str(stored.get("schema")).startswith("nas.specialise")
+    return str(read_experiment(run).get("schema")).startswith("nas.specialise")
 
 
 def base_name(text: str) -> str:

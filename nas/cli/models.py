@@ -10,7 +10,7 @@ from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.cli.flags.shared import device_flags
 from nas.errors import InvalidInput
-from nas.files import read_json
+from nas.records.experiment import read_experiment
 from nas.records.front import spec_of_point
 from nas.records.networks import UNIVERSAL
 from nas.records.trainings import run_of_spec
@@ -68,9 +68,9 @@ def searched_settings(network: str) -> list[dict[str, Any]]:
     path = (run_of_spec(network) or Path(network)) / "experiment.json"
     if not path.is_file() and path.parent.name == UNIVERSAL:
         path = path.parent.parent / path.name
-    stored = read_json(path) if path.is_file() else None
-    if not isinstance(stored, dict):
+    if not path.is_file():
         return []
+    stored = read_experiment(path.parent)
     several = stored.get("request")
     found = several.get("settings") if isinstance(several, dict) else [stored.get("settings")]
     return [each for each in found or () if isinstance(each, dict)]

@@ -9,8 +9,8 @@ from latency_models.measurement_table import read_table
 from latency_models.target import list_targets
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.files import read_json
-from nas.records.results import FILE_KEYS
+from nas.records.results import FILE_KEYS, load_result
+from nas.records.trainings import read_training
 
 DISTRIBUTION = "nas-engine"  # this package
 BUDGET_KEY = FILE_KEYS["latency_budget"]  # in files of a run, and in the metadata of exported files
@@ -52,8 +52,8 @@ def folder_provenance(folder: Path) -> dict[str, str]:
     stored = next((folder / name for name in ("train.json", "best.json") if (folder / name).is_file()), None)
     if stored is None:
         return {}
-    data = read_json(stored)
     trained = stored.name == "train.json"
+    data = read_training(folder) if trained else load_result(stored).to_dict()
     settings = (data.get("settings") if trained else data) or {}
     found = {"run": folder.resolve().name, "seed": str(settings.get("seed", "unknown"))}
     prefix = "" if trained else "search_"

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nas.records.typed import Fraction, PositiveCount, value_of
+
+ROW: dict[str, Any] = {"class": str, "top1": Fraction, "images": PositiveCount}  # of train.json
 SHOWN = 3  # classes of lowest accuracy in a line of text
 
 
@@ -29,10 +32,12 @@ class ClassAccuracy:
     def stated_by(cls, training: Any) -> "ClassAccuracy | None":
         """Return the accuracies that the content of a train.json states; None for a training of release 0.1."""
         try:
-            rows = [(str(row["class"]), round(row["top1"] * row["images"]), row["images"])
-                    for row in training["class_accuracy"]]  # fmt: skip
+            stated = [
+                [value_of(kind, row[key], key) for key, kind in ROW.items()] for row in training["class_accuracy"]
+            ]
         except (KeyError, TypeError):
             return None
+        rows = [(name, round(top1 * images), images) for name, top1, images in stated]
         return cls(*zip(*rows, strict=True)) if rows else None
 
     @property

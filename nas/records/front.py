@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.errors import InvalidInput
 from nas.files import dump_json, write_whole
-from nas.records.typed import read_versioned, typed
+from nas.records.typed import Count, Fraction, NonNegative, Positive, PositiveCount, read_versioned, refused, typed
 from nas.records.units import TIME, read_quantity
 
 SCHEMA, VERSION = "nas.front", 1
@@ -24,16 +24,16 @@ ROUNDING = 1e-9  # relative: a budget may be met exactly
 class FrontPoint:
     """The answer of one latency budget: the most accurate network found of at most that latency."""
 
-    latency_budget: float
+    latency_budget: Positive
     digest: str
     spec: str  # its file, relative to the run folder
-    latency: float
-    top1: float
-    standard_error: float
+    latency: Positive
+    top1: Fraction
+    standard_error: Fraction
     luck: float  # by how much the highest of the scores flatters at most, as a fraction
-    candidates: int  # evaluated networks near the budget
-    macs: int
-    params: int
+    candidates: Count  # evaluated networks near the budget
+    macs: Count
+    params: Count
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Front:
     """The answers of rising latency budgets; one network may answer several, where no slower one is more accurate."""
 
     accuracy_kind: str
-    images: int  # validation images of every accuracy
+    images: PositiveCount  # validation images of every accuracy
     latency_unit: str
-    reachable: tuple[float, float]  # latencies in the space
+    reachable: tuple[NonNegative, NonNegative]  # latencies in the space
     nearest: str  # the reference network to which the network of best.json is nearest in latency
     chosen: str  # the digest of that network
     points: tuple[FrontPoint, ...]
@@ -79,15 +79,11 @@ def load_front(run: Path) -> Front | None:
     path = run / FILE
     if not path.exists():
         return None
-    try:
-        data = read_versioned(path, SCHEMA, VERSION)
-        points = tuple(typed(FrontPoint, one) for one in data["points"])
-        low, high = map(float, data["reachable"])
-        if not points:
+    with refused(path, "the front of a search"):
+        front = typed(Front, read_versioned(path, SCHEMA, VERSION))
+        if not front.points:
             raise TypeError("it has no points")
-        return typed(Front, {**data, "reachable": (low, high), "points": points})
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"{path} does not hold the front of a search ({error}); run the search again") from error
+        return front
 
 
 def names_point(text: str) -> bool:

@@ -6,7 +6,7 @@ An append that is cut short leaves a torn last line and nothing else, so that wh
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,14 +27,22 @@ FIELDS: dict[str, Any] = {  # of the records that this package writes -> their k
     "argmax_reward_top1": Fraction, "argmax": tuple[Count, ...], "policy": tuple[tuple[float, ...], ...],
     "genotype": tuple[Count, ...], "correct": Count, "origin": str, "hits": str | None,
     "asked": Genotypes, "accuracy": tuple[float | None, ...], "seeds": tuple[Count, ...],
+    "epochs": tuple[Count, ...] | Count,
     "networks": Genotypes, "scores": tuple[float, ...], "epoch": PositiveCount, "top1": Fraction, "digest": str,
     "state": str, "error": str,
 }  # fmt: skip
+STAGED = ("stage",)  # the fields of every record of a run
+TOGETHER = {  # field -> fields that a record with it has, too
+    "asked": ("accuracy",), "genotype": ("origin",), "seeds": ("asked", "epochs"), "networks": ("scores",),
+    "argmax": ("step", "steps"), "policy": ("step", "steps"), "loss_largest": ("step",), "epoch": ("top1",),
+}  # fmt: skip
+ALIKE = {"asked": ("accuracy", "seeds"), "seeds": ("epochs",), "networks": ("scores",)}  # lists of one length
 
 
-def read_journal(path: Path) -> tuple[list[Record], bool]:
+def read_journal(path: Path, required: Sequence[str] = STAGED) -> tuple[list[Record], bool]:
     """Return the records in `path`, none where it is missing, and whether the file holds these and nothing else.
 
+    Every record has the `required` fields, and every field its kind of `FIELDS`.
     A torn last line, left by a crash or by a write under way, is ignored; a broken one before it is `InvalidInput`.
     """
     content = _content(path)
@@ -50,7 +58,7 @@ def read_journal(path: Path) -> tuple[list[Record], bool]:
             if number < len(lines) - 1:
                 raise
             break  # torn
-        records.append(_checked(value, where))
+        records.append(_checked(value, where, required))
     return records, not lines[-1] and len(records) == len(lines) - 1
 
 
@@ -110,24 +118,36 @@ def _content(path: Path) -> bytes | None:
     return read_bytes(path, LARGEST_TEXT)
 
 
-def _checked(value: Any, where: str) -> Record:
+def _checked(value: Any, where: str, required: Sequence[str] = STAGED) -> Record:
     """Return the record in a line of the journal; `InvalidInput` for anything else."""
     if not isinstance(value, dict):
         raise InvalidInput(f"{where} is not valid JSON: it holds no object")
     try:
         check_fields(value, FIELDS)
+        _check_together(value, required)
     except TypeError as error:
         raise InvalidInput(f"{where} is no record of a run: {error}; restore the file, or start a new run") from error
     return value
 
 
+def _check_together(record: Record, required: Sequence[str]) -> None:
+    """Raise `TypeError` where a record lacks a field that it needs, or lists of it that belong together differ."""
+    needed = [*required, *(name for key, names in TOGETHER.items() if key in record for name in names)]
+    if lacking := [name for name in needed if name not in record]:
+        raise TypeError(f"it lacks {lacking[0]}")
+    for name, others in ALIKE.items():
+        for other in others:
+            if name in record and other in record and len(record[name]) != len(record[other]):
+                raise TypeError(f"{name} and {other} are of different lengths")
+
+
 class Journal:
     """An append-only file of records; a torn last line, left by a crash, is removed when the journal is opened."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, required: Sequence[str] = STAGED) -> None:
         """Open or create the journal at `path`; a broken line before the last one is `InvalidInput`."""
         self.path = path
-        self.records, whole = read_journal(path)
+        self.records, whole = read_journal(path, required)
         if not whole:
             self._write()
 

@@ -2,11 +2,9 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from nas.errors import InvalidInput
 from nas.files import dump_json, write_whole
-from nas.records.typed import read_versioned, typed
+from nas.records.typed import Count, Fraction, NonNegative, read_versioned, refused, typed
 
 SCHEMA, VERSION = "nas.accuracy_model", 1
 FILE = "accuracy_model.json"
@@ -19,8 +17,8 @@ class TauRecord:
     value: float
     low: float
     high: float
-    networks: int
-    confidence: float
+    networks: Count
+    confidence: Fraction
 
     @property
     def text(self) -> str:
@@ -34,8 +32,8 @@ class BatchRecord:
     """One batch of trainings: what it was for, its networks, how many the model chose, and the tau at that time."""
 
     purpose: str  # "start", "model", "chance", "rung" or "repeat"
-    networks: int
-    by_model: int
+    networks: Count
+    by_model: Count
     tau: TauRecord | None
 
 
@@ -43,11 +41,11 @@ class BatchRecord:
 class SupernetRecord:
     """What a supernet beside the accuracy model cost and showed."""
 
-    steps: int
-    share: float  # of the expected processor seconds
+    steps: Count
+    share: NonNegative  # of the expected processor seconds
     tau: TauRecord  # of its accuracies with those of the networks trained alone
     used: bool  # whether its scores chose networks from then on
-    scored: int  # networks that were evaluated with it
+    scored: Count  # networks that were evaluated with it
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ class TrainedNetwork:
     predicted: float  # by the model from the other networks
     estimate: float  # of both, as the search judges it
     estimate_error: float
-    epochs: int
-    seeds: int
+    epochs: Count
+    seeds: Count
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class ModelEvidence:
     networks: tuple[TrainedNetwork, ...]  # as the search ranks them, the answer first
     batches: tuple[BatchRecord, ...]
     supernet: SupernetRecord | None
-    core_s: float  # expected processor seconds of trainings and supernet
+    core_s: NonNegative  # expected processor seconds of trainings and supernet
 
     @property
     def text(self) -> str:
@@ -112,22 +110,6 @@ def load_evidence(run: Path) -> ModelEvidence | None:
     path = run / FILE
     if not path.exists():
         return None
-    try:
-        data = read_versioned(path, SCHEMA, VERSION)
-        read = {
-            "tau": _tau(data["tau"]),
-            "networks": tuple(typed(TrainedNetwork, one) for one in data["networks"]),
-            "batches": tuple(typed(BatchRecord, one | {"tau": _tau(one["tau"])}) for one in data["batches"]),
-            "supernet": _supernet(data["supernet"]),
-        }
-        return typed(ModelEvidence, {"informed": True} | data | read)  # the first files of this kind did not say it
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{path} holds no accuracy model of a search ({error}); run the search again") from error
-
-
-def _tau(data: Any) -> TauRecord | None:
-    return None if data is None else typed(TauRecord, data)
-
-
-def _supernet(data: Any) -> SupernetRecord | None:
-    return None if data is None else typed(SupernetRecord, data | {"tau": typed(TauRecord, data["tau"])})
+    with refused(path, "the accuracy model of a search"):
+        # The first files of this kind did not say whether the model is informed.
+        return typed(ModelEvidence, {"informed": True} | read_versioned(path, SCHEMA, VERSION))

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
@@ -25,7 +25,9 @@ from nas.records.results import (
     result_of_run,
     standard_error,
 )
-from nas.records.trainings import training_of_run
+from nas.records.tables import frame_of, rows_of
+from nas.records.trainings import read_training, training_of_run
+from nas.records.typed import refused
 from nas.space.scaling import with_input
 from nas.zoo import (
     BASELINES,
@@ -37,9 +39,6 @@ from nas.zoo import (
     published_accuracy,
     reference,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd  # imported where a table is read: `nas describe` and `nas zoo` need none
 
 Source = Literal["run", "spec", "reference"]
 PUBLISHED_KIND = {
@@ -196,12 +195,9 @@ def has_accuracy(name: str, series: Series = "authors") -> bool:
 
 def load_trained(folder: Path) -> tuple[ArchSpec, Accuracy]:
     """Return the spec that a training was for and the test accuracy it reached, from the folder's train.json."""
-    path = folder / "train.json"
-    data = read_json(path)
-    try:
+    data = read_training(folder)
+    with refused(folder / "train.json", "the result of a training", "train again with: nas train"):
         return ArchSpec.from_dict(data["arch"]), accuracy_from(data["accuracy"])
-    except (TypeError, KeyError) as error:
-        raise InvalidInput(f"{path} is no result of a training ({error}); train again with: nas train") from error
 
 
 def baselines(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
@@ -278,11 +274,11 @@ def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
     own, shared = result.accuracy, result.supernet_accuracy
     if shared is None or shared.kind == own.kind:
         return
-    table = _read_table(run / "finalists.csv", {"epochs": int, "top1": float, "pictures": int})
+    table = frame_of(run / "finalists.csv")
     last = table[table["epochs"] == table.loc[table["digest"] == result.arch.digest, "epochs"].max()]
     last = last.drop_duplicates("digest")  # the best of the coarse stage is ranked among those of the fine one too
     for digest, spec, top1, images in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
-        arch = _arch_of_row(run, digest, spec, top1)
+        arch = _arch_of_row(run, digest, spec)
         if arch != result.arch:
             accuracy, name = Accuracy.of(top1, images, own.kind), f"{label}/{digest[:8]} alone"
             yield Entry(label, name, "run", arch, accuracy, chosen=False, found_for=result.target)
@@ -299,31 +295,18 @@ def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
         yield Entry(label, f"{label} in the supernet", "run", result.arch, best, found_for=found_for)
     if not (run / "front.csv").exists():
         return
-    table = _read_table(run / "front.csv", {"top1": float, "standard_error": float})
-    members = zip(table["digest"], table["spec"], table["top1"], table["standard_error"], strict=True)
-    for digest, spec, top1, error in members:
-        arch = _arch_of_row(run, digest, spec, top1)
+    for row in rows_of(run / "front.csv"):
+        digest, arch = row["digest"], _arch_of_row(run, row["digest"], row["spec"])
         if arch != result.arch:
-            accuracy = Accuracy(top1, error, best.images, best.kind)
+            accuracy = Accuracy(row["top1"], row["standard_error"], best.images, best.kind)
             yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False, found_for=found_for)
 
 
-def _read_table(path: Path, numbers: dict[str, type]) -> "pd.DataFrame":
-    """Return a CSV of a run's networks with the columns digest, spec and `numbers` (name -> type)."""
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype={"digest": str, "spec": str})
-        return table[["digest", "spec", *numbers]].astype(numbers)
-    except (OSError, ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
-        raise InvalidInput(f"{path} is no table of a run's networks ({error}); run the search again") from error
-
-
-def _arch_of_row(run: Path, digest: str, spec: str, top1: float) -> ArchSpec:
+def _arch_of_row(run: Path, digest: str, spec: str) -> ArchSpec:
     """Return the architecture of a row of a table; `InvalidInput` where spec and row do not match."""
-    arch = load_arch(run / str(spec))
-    if arch.digest != digest or not 0 <= top1 <= 1:
-        raise InvalidInput(f"a table in {run} and {spec} do not match, or the accuracy is none: the files were altered")
+    arch = load_arch(run / spec)
+    if arch.digest != digest:
+        raise InvalidInput(f"a table in {run} and {spec} do not match: the files were altered")
     return arch
 
 

@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InvalidInput
 from nas.files import dump_json, write_whole
-from nas.records.typed import read_versioned, typed
+from nas.records.typed import Count, Fraction, Positive, PositiveCount, read_versioned, refused, typed
 
 SCHEMA, VERSION = "nas.picks", 1
 FILE = "picks.json"
@@ -21,13 +20,13 @@ class Pick:
     roles: tuple[str, ...]  # "most accurate" for the answer; "fastest", ..., or none
     digest: str
     spec: str  # its file, relative to the run folder
-    latency: float
-    top1: float
+    latency: Positive
+    top1: Fraction
     difference: float  # of the answer's top-1 to this one's, as a fraction
     difference_error: float  # one standard error of it; 0 for the answer
-    macs: int
-    params: int
-    peak_activation_elements: int
+    macs: Count
+    params: Count
+    peak_activation_elements: Count
 
     @property
     def name(self) -> str:
@@ -40,10 +39,10 @@ class Picks:
     """How the answer of a run was chosen: among how many, how much of its score is luck, and what is as good."""
 
     accuracy_kind: str
-    images: int  # validation images on which the candidates were compared
+    images: PositiveCount  # validation images on which the candidates were compared
     paired: bool  # whether image by image; else the errors of differences, and the luck, are upper bounds
-    candidates: int  # that keep all bounds, among which it was chosen
-    as_good: int  # of those within one standard error of the answer, without it
+    candidates: Count  # that keep all bounds, among which it was chosen
+    as_good: Count  # of those within one standard error of the answer, without it
     luck: float  # by how much the highest of the scores flatters, as a fraction
     latency_unit: str
     picks: tuple[Pick, ...]  # the answer first
@@ -85,10 +84,10 @@ def load_picks(run: Path) -> Picks | None:
     path = run / FILE
     if not path.exists():
         return None
-    try:
+    with refused(path, "the picks of a search"):
         data = read_versioned(path, SCHEMA, VERSION)
         data.pop("expected_top1")
-        found = [typed(Pick, {**one, "roles": tuple(map(str, one["roles"]))}) for one in data["picks"]]
-        return typed(Picks, {**data, "picks": tuple(found)})
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{path} does not hold the picks of a search ({error}); run the search again") from error
+        picks = typed(Picks, data)
+        if not picks.picks:
+            raise TypeError("it has no picks")
+        return picks

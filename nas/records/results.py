@@ -5,6 +5,7 @@ A run folder holds `experiment.json` (settings), `journal.jsonl`, `checkpoints/`
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import dump_json, read_json, write_whole
+from nas.records.experiment import read_experiment
 from nas.records.named_code import resume_command
+from nas.records.typed import Count, Fraction, NonNegative, Positive, PositiveCount, kinds_of, typed
 
 SCHEMA = "nas.result"
 VERSION = 1
@@ -22,6 +25,7 @@ SHOWN_AS = {  # phrases that files keep, so that old and new accuracies compare 
     "held-out pictures": "validation images", "test pictures": "test images", "deployed network": "target network",
 }  # fmt: skip
 FILE_KEYS = {"images": "pictures", "latency_budget": "wanted_latency"}  # field -> its key in files, that of release 0.1
+FIELD_OF_KEY = {key: field for field, key in FILE_KEYS.items()}
 
 
 def display_text(stored: str) -> str:
@@ -37,8 +41,8 @@ class AccuracyKind:
 
     data: str  # name of the data set
     data_digest: str  # SHA-256 of its arrays
-    resolution: int  # px of the images that the network saw
-    width: float  # of the proxy; 1 for the target network itself
+    resolution: PositiveCount  # px of the images that the network saw
+    width: Positive  # of the proxy; 1 for the target network itself
     how: str  # how it was obtained: `SUPERNET`, `TRAINED_ALONE`, `trained_for` or `trained_for_steps`
 
     def stored_label(self) -> str:
@@ -55,9 +59,9 @@ class AccuracyKind:
 class Accuracy:
     """Top-1 accuracy as a fraction, with its standard error over `images` images, and its kind."""
 
-    top1: float
-    standard_error: float
-    images: int
+    top1: Fraction
+    standard_error: Fraction
+    images: PositiveCount
     kind: AccuracyKind
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,12 +102,9 @@ def estimated_for(epochs: int) -> str:
 
 def accuracy_from(data: Any) -> Accuracy:
     """Return the accuracy in the JSON form `data`; `TypeError` or `KeyError` where it is none."""
-    values = {name: data[FILE_KEYS.get(name, name)] for name in ("top1", "standard_error", "images")}
-    if set(data) != {FILE_KEYS.get(f.name, f.name) for f in fields(Accuracy)}:
-        raise TypeError(f"its fields are {', '.join(sorted(data))}")
-    if not 0 <= values["top1"] <= 1 or not 0 <= values["standard_error"] <= 1 or values["images"] < 1:
-        raise TypeError(f"top-1 {values['top1']} ± {values['standard_error']} of {values['images']} images")
-    return Accuracy(**values, kind=AccuracyKind(**data["kind"]))
+    if not isinstance(data, Mapping):
+        raise TypeError(f"the accuracy is {data!r:.60}")
+    return typed(Accuracy, {FIELD_OF_KEY.get(str(key), str(key)): value for key, value in data.items()})
 
 
 @dataclass(frozen=True)
@@ -114,22 +115,22 @@ class Result:
     space: str
     target: str
     latency_model: str
-    latency: float  # predicted on `target`, in `latency_unit`
+    latency: Positive  # predicted on `target`, in `latency_unit`
     latency_unit: str  # "ms", or "x mobilenetv4-conv-s" for an abstract device
-    latency_budget: float
-    other_latencies_ms: dict[str, float]  # predicted on every other target
-    macs: int
-    params: int
-    peak_activation_bytes: int
-    weight_bytes: int
+    latency_budget: NonNegative
+    other_latencies_ms: dict[str, Positive]  # predicted on every other target
+    macs: Count
+    params: Count
+    peak_activation_bytes: Count
+    weight_bytes: Count
     accuracy: Accuracy  # by which it was chosen: under shared weights, or of candidate re-training
     supernet_accuracy: Accuracy | None  # under shared weights; None where its stage's supernet does not hold it
-    proxy_resolution: int
-    proxy_width: float
+    proxy_resolution: PositiveCount
+    proxy_width: Positive
     converged: bool
     policy_entropy: float  # mean over decisions, as a fraction of that of a uniform policy
-    genotype: tuple[int, ...]
-    seed: int
+    genotype: tuple[Count, ...]
+    seed: Count
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,13 +164,17 @@ class Result:
             body = {name: data[key] for name, key in keys.items()} | {
                 "arch": arch,
                 "accuracy": accuracy_from(data["accuracy"]),
-                "supernet_accuracy": supernet and accuracy_from(supernet),
-                "genotype": tuple(data["genotype"]),
-                "notes": tuple(data["notes"]),
+                "supernet_accuracy": None if supernet is None else accuracy_from(supernet),
             }
-            return cls(**body)
+            return typed(cls, body)
         except (TypeError, KeyError) as error:
-            raise InvalidInput(f"the result's accuracy or genotype is malformed ({error})") from error
+            raise InvalidInput(f"the result is malformed: {error}; run the search again") from error
+
+
+def result_fields() -> dict[str, Any]:
+    """Return the kinds of the plain fields of a result by their keys in files."""
+    parts = ("arch", "accuracy", "supernet_accuracy")
+    return {FILE_KEYS.get(name, name): kind for name, kind in kinds_of(Result).items() if name not in parts}
 
 
 def save_result(result: Result, path: Path) -> None:
@@ -198,9 +203,7 @@ def result_of_run(run: Path) -> Result:
 
 def _refuse_several(run: Path) -> None:
     """Raise where `run` has one result per target, each in a folder of its own."""
-    stored = read_json(run / "experiment.json")
-    targets = stored.get("targets", []) if isinstance(stored, dict) else []
-    folders = [run / target for target in targets]
+    folders = [run / target for target in read_experiment(run).get("targets", [])]
     if len(folders) > 1 and all((folder / "best.json").exists() for folder in folders):
         shown = ", ".join(map(str, folders))
         raise InvalidInput(f"{run} is a search for several targets; name the results of one: {shown}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from nas.data.input_spec import Signature
 from nas.files import dump_json, read_json, write_whole
+from nas.records.typed import refused
 
 FILE = "signature.json"
 
@@ -20,5 +21,6 @@ def signature_of(folder: Path) -> Signature | None:
         if path.is_file():
             data = read_json(path)
             if isinstance(data, dict) and "input" in data:
-                return Signature.from_dict(data)
+                with refused(path, "the input of a network"):
+                    return Signature.from_dict(data)
     return None

@@ -3,10 +3,17 @@
 import glob
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from nas.files import read_json
 from nas.records.results import result_of_run
+from nas.records.typed import Count, Fraction, read_object
 
+FIELDS: dict[str, Any] = {  # of train.json
+    "schema": str, "version": int, "digest": str, "arch": dict[str, Any], "settings": dict[str, Any], "steps": Count,
+    "started_from": str, "accuracy": dict[str, Any], "balanced_accuracy": Fraction,
+    "class_accuracy": tuple[dict[str, Any], ...], "input": dict[str, Any], "class_names": tuple[str, ...],
+}  # fmt: skip
+SETTINGS: dict[str, Any] = {"schema": str, "version": int, "seed": int, "data": str, "data_digest": str}
 DEPLOYED = "deployed"  # RUN-deployed: the folder of nas deploy
 SPECS = "specs"  # in a run: the networks of its front
 TRAINING = "training"  # in the folder of nas deploy: the training
@@ -44,8 +51,16 @@ def _candidates(run: Path) -> Iterator[Path]:
         yield from sorted(path.parent for path in beside.glob(pattern))
 
 
+def read_training(folder: Path) -> dict[str, Any]:
+    """Return the content of the train.json of a finished training; `InvalidInput` where it was altered."""
+    return read_object(folder / "train.json", FIELDS, "the result of a training", "train again with: nas train")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the content of the settings.json of a training; `InvalidInput` where it was altered."""
+    return read_object(folder / "settings.json", SETTINGS, "the settings of a training", "train into another folder")
+
+
 def _digest(folder: Path) -> str | None:
     """Return the digest of the network that was trained in `folder`, None where it is no finished training."""
-    path = folder / "train.json"
-    data = read_json(path) if path.is_file() else None
-    return data.get("digest") if isinstance(data, dict) else None
+    return read_training(folder).get("digest") if (folder / "train.json").is_file() else None

@@ -6,8 +6,9 @@ A kind is what stands behind the colon of a field of a frozen data class: a plai
 """
 
 import csv
+import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -57,7 +58,7 @@ def typed(cls: type[Record], data: Mapping[str, Any]) -> Record:
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"an object is wanted, got {data!r:.60}")
-    kinds = _kinds(cls)  # type: ignore[arg-type]
+    kinds = kinds_of(cls)
     if extra := sorted(set(data) - set(kinds)):
         raise TypeError(f"{extra[0]} is no field of it")
     required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}  # type: ignore[arg-type]
@@ -76,8 +77,9 @@ def value_of(kind: Any, value: Any, name: str) -> Any:
 
 def check_fields(record: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
     """Raise `TypeError` where a field that `kinds` has is of another kind; other fields may hold anything."""
-    for name in record.keys() & kinds.keys():
-        value_of(kinds[name], record[name], name)
+    for name, value in record.items():
+        if name in kinds:
+            value_of(kinds[name], value, name)
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def refused(path: Path, what: str, remedy: str = AGAIN) -> Iterator[None]:
     """Turn the errors of a file that was altered into one `InvalidInput`: which file holds no `what`, and why."""
     try:
         yield
-    except (AttributeError, IndexError, LookupError, OverflowError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, LookupError, OverflowError, TypeError, ValueError, csv.Error) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, InvalidInput) and str(path) in reason:
             raise
@@ -124,35 +126,40 @@ def read_table(path: Path, kinds: Mapping[str, Any], what: str) -> list[dict[str
     of another length, for a cell of another kind, and where a column without None is missing.
     """
     with refused(path, what):
-        lines = read_bytes(path, LARGEST_TEXT).decode().splitlines()
-        header, *rows = csv.reader(lines, strict=True)
+        text = io.StringIO(read_bytes(path, LARGEST_TEXT).decode(), newline="")
+        header, *rows = [row for row in csv.reader(text, strict=True) if row]
         if missing := [name for name, kind in kinds.items() if name not in header and not _may_be_none(kind)]:
             raise TypeError(f"it has no column {missing[0]}")
-        return [_row(f"line {number}", header, row, kinds) for number, row in enumerate(rows, start=2)]
+        columns = [(name, _cell_reader(kinds.get(name, str))) for name in header]
+        return [_row(f"row {number}", columns, row) for number, row in enumerate(rows, start=1)]
 
 
-def _row(where: str, header: list[str], row: list[str], kinds: Mapping[str, Any]) -> dict[str, Any]:
-    if len(row) != len(header):
-        raise TypeError(f"{where} has {len(row)} cells, and the first line {len(header)}")
-    cells = dict(zip(header, row, strict=True))
-    return {
-        name: _cell(kinds[name], cell, f"{where}: {name}") if name in kinds else cell for name, cell in cells.items()
-    }
+def _row(where: str, columns: Sequence[tuple[str, Read]], row: Sequence[str]) -> dict[str, Any]:
+    """Return the values of a row by column; `TypeError` says where it is broken."""
+    if len(row) != len(columns):
+        raise TypeError(f"{where} has {len(row)} cells, and the first line {len(columns)}")
+    found = {}
+    for (name, read), cell in zip(columns, row, strict=True):
+        try:
+            found[name] = read(cell)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{where}: {name} is {cell!r:.60}") from error
+    return found
 
 
-def _cell(kind: Any, cell: str, name: str) -> Any:
-    """Return the value of a cell: a text, or the number or the truth value that it writes."""
-    plain = set(_parts(kind))
-    if not cell and NoneType in plain:
-        return None
-    try:
-        if bool in plain and cell in ("True", "False"):
-            return cell == "True"
-        if str not in plain:
-            return value_of(kind, whole_number(cell) if int in plain and float not in plain else float(cell), name)
-    except ValueError as error:
-        raise TypeError(f"{name} is {cell!r:.60}") from error
-    return value_of(kind, cell, name)
+def _cell_reader(kind: Any) -> Read:
+    """Return the function from a cell to its value: a text, or the number or truth value that it writes."""
+    read, plain = _reader(kind), set(_parts(kind))
+    convert: Read = str
+    if bool in plain:
+        convert = {"True": True, "False": False}.get
+    elif float in plain:
+        convert = float
+    elif int in plain:
+        convert = whole_number
+    if NoneType in plain:
+        return lambda cell: read(convert(cell)) if cell else None
+    return lambda cell: read(convert(cell))
 
 
 def _parts(kind: Any) -> Iterator[Any]:
@@ -171,8 +178,13 @@ def _may_be_none(kind: Any) -> bool:
     return NoneType in _parts(kind)
 
 
+def kinds_of(cls: Any) -> dict[str, Any]:
+    """Return the fields of a data class with their kinds."""
+    return _kinds_of(cls)
+
+
 @cache
-def _kinds(cls: type) -> dict[str, Any]:
+def _kinds_of(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in fields(cls)}
 

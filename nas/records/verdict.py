@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InvalidInput
 from nas.files import dump_json, write_whole
 from nas.records.results import Accuracy, accuracy_from
-from nas.records.typed import read_versioned, typed
+from nas.records.typed import Count, NonNegative, Positive, read_versioned, refused, typed
 
 SCHEMA, VERSION = "nas.verdict", 1
 FILE = "verdict.json"
@@ -21,7 +20,7 @@ class Trained:
 
     name: str
     digest: str
-    latency: float
+    latency: Positive
     accuracy: Accuracy
 
 
@@ -32,10 +31,10 @@ class Verdict:
     found: Trained
     baseline: Trained
     latency_unit: str
-    steps: int
-    seed: int
+    steps: Count
+    seed: Count
     difference: float  # of top-1, found less baseline, as a fraction
-    difference_error: float  # one standard error of it, on the same images
+    difference_error: NonNegative  # one standard error of it, on the same images
 
     @property
     def is_resolved(self) -> bool:
@@ -93,12 +92,10 @@ def load_verdict(run: Path) -> Verdict | None:
     path = run / FILE
     if not path.exists():
         return None
-    try:
+    with refused(path, "the verdict of a search"):
         data = read_versioned(path, SCHEMA, VERSION)
         both = {
             name: typed(Trained, data[name] | {"accuracy": accuracy_from(data[name]["accuracy"])})
             for name in ("found", "baseline")
         }
         return typed(Verdict, {field.name: data[field.name] for field in fields(Verdict)} | both)
-    except (KeyError, TypeError) as error:
-        raise InvalidInput(f"{path} does not hold the verdict of a search ({error}); run the search again") from error

@@ -14,14 +14,16 @@ import pandas as pd
 from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.errors import InvalidInput
-from nas.files import read_json, write_whole
+from nas.files import write_whole
 from nas.ops import Shape
+from nas.records.experiment import read_experiment
 from nas.records.front import Front, load_front
 from nas.records.model_evidence import ModelEvidence, load_evidence
 from nas.records.named_code import code_flags
 from nas.records.networks import Entry, load_item
 from nas.records.picks import Picks, load_picks
 from nas.records.results import FILE_KEYS, Result, display_text, load_result
+from nas.records.tables import frame_of, rows_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.registry import UnstatedCode
 from nas.report.baseline import REFERENCE, Beside, beside, compared_data, pick_entries
@@ -77,14 +79,14 @@ def read_run(run: Path) -> RunFiles:
     """Return the content of the folder `run`; `InvalidInput` where it is no run folder or a file is broken."""
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
-    experiment = read_json(run / "experiment.json")
+    experiment = read_experiment(run)
     best = load_result(run / "best.json") if (run / "best.json").exists() else None
     picks, entries = load_picks(run), _read_entries(run)
     if best:
         entries += pick_entries(run, entries[0].item, best, picks, entries)
     return RunFiles(
         name=run.resolve().name,
-        experiment=experiment if isinstance(experiment, dict) else {},
+        experiment=experiment,
         stages=read_stages(run / "journal.jsonl"),
         coarse=load_result(run / "coarse.json") if (run / "coarse.json").exists() else None,
         best=best,
@@ -102,27 +104,27 @@ def read_run(run: Path) -> RunFiles:
 
 def _table_text(path: Path) -> str:
     """Return a CSV file as text, "" where there is none or where it is too large for a page."""
-    return path.read_text(encoding="utf-8") if path.exists() and path.stat().st_size <= LARGEST_TABLE else ""
+    if not path.is_file() or path.stat().st_size > LARGEST_TABLE:
+        return ""
+    rows_of(path)  # which refuses what is no text, or no table
+    return path.read_text(encoding="utf-8")
 
 
 def _read_evaluated(path: Path) -> pd.DataFrame | None:
     """Return the table of all evaluated networks, None where there is none yet."""
     if not path.exists():
         return None
-    try:
-        table = pd.read_csv(path)
-        table["on_front"] = table["on_front"].astype(str) == "True"
-        return table.astype({"latency": float, "top1": float})
-    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
-        raise InvalidInput(f"{path} is no table of evaluated networks ({error}); run the search again") from error
+    table = frame_of(path)
+    table["on_front"] = table["on_front"].astype(str) == "True"
+    return table.astype({"latency": float, "top1": float})
 
 
 def _read_finalists(path: Path) -> pd.DataFrame | None:
     """Return a row per stage and finalist: accuracy in the supernet, then after each number of epochs trained alone."""
     if not path.exists():
         return None
+    rows = frame_of(path).astype({"top1": float, "supernet_top1": float, "epochs": int})
     try:
-        rows = pd.read_csv(path).astype({"top1": float, "supernet_top1": float, "epochs": int})
         rows["images"] = rows[FILE_KEYS["images"]].astype(int)
         rungs = rows.pivot(index=["stage", "digest", "supernet_top1", "images"], columns="epochs", values="top1")
     except (ValueError, KeyError) as error:

@@ -8,6 +8,7 @@ import numpy as np
 
 from nas.errors import InvalidInput
 from nas.protocols import Genotypes
+from nas.records.typed import typed
 from nas.runs.plan import SearchPlan
 from nas.runs.settings import SearchConfig
 from nas.search.constraints.bounds import Bounded, Limit
@@ -37,7 +38,7 @@ class FrontConfig:
         try:
             if set(data) != {f.name for f in fields(cls)}:
                 raise TypeError(f"its fields are {', '.join(sorted(data))}")
-            return cls(tuple((low, high) for low, high in data["ranges"]), int(data["points"]))
+            return typed(cls, data)
         except (TypeError, ValueError) as error:
             raise InvalidInput(f"the stored settings of the front are malformed ({error}); start a new run") from error
 

@@ -4,15 +4,15 @@ The candidates are the best of the run's front within the latency budget; they a
 training images, and measured on its validation images.
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from nas.arch import load_arch
 from nas.data import Dataset
 from nas.errors import InvalidInput
-from nas.files import read_bytes, read_json
+from nas.records.experiment import read_experiment
 from nas.records.results import Result
+from nas.records.tables import rows_of
 from nas.runs.data_of_run import load_data_of_run
 from nas.runs.plan import ROUNDING, TOLERANCE
 from nas.runs.settings import SearchConfig
@@ -40,13 +40,9 @@ def best_of_front(run: Path, result: Result, top: int) -> tuple[Candidate, ...]:
 
     `InvalidInput` where front.csv is missing or altered, or no architecture keeps the latency.
     """
-    rows = list(csv.DictReader(read_bytes(run / "front.csv").decode().splitlines()))
-    try:
-        most = result.latency_budget * (1 + (TOLERANCE if _aims_around(run) else ROUNDING))
-        kept = [row for row in rows if float(row["latency"]) <= most]
-        kept.sort(key=lambda row: (-float(row["top1"]), float(row["latency"])))
-    except (KeyError, ValueError) as error:
-        raise InvalidInput(f"{run}/front.csv is not the front of a search ({error}); search again") from error
+    most = result.latency_budget * (1 + (TOLERANCE if _aims_around(run) else ROUNDING))
+    kept = [row for row in rows_of(run / "front.csv") if row["latency"] <= most]
+    kept.sort(key=lambda row: (-row["top1"], row["latency"]))
     if not kept:
         raise InvalidInput(f"nothing on the front of {run} keeps {result.latency_budget:.4g} {result.latency_unit}")
     found = []
@@ -55,20 +51,18 @@ def best_of_front(run: Path, result: Result, top: int) -> tuple[Candidate, ...]:
         if arch.digest != row["digest"]:
             raise InvalidInput(f"{run / row['spec']} is not the network of its line in front.csv: a file was altered")
         proxy = scale_down(arch, result.proxy_resolution, result.proxy_width)
-        found.append(Candidate(arch.digest, proxy, float(row["latency"]), row["latency_unit"], float(row["top1"])))
+        found.append(Candidate(arch.digest, proxy, row["latency"], row["latency_unit"], row["top1"]))
     return tuple(found)
 
 
 def _aims_around(run: Path) -> bool:
     """Return whether the latency budget of a run was met on either side: else it is an upper bound."""
-    stored = read_json(run / "experiment.json")
-    settings = stored.get("settings") if isinstance(stored, dict) else None
-    return not isinstance(settings, dict) or settings.get("around", True) is not False
+    return read_experiment(run).get("settings", {}).get("around", True) is not False
 
 
 def data_and_split(run: Path, data: str | None = None) -> tuple[Dataset, tuple[float, int]]:
     """Return the data set of the run, from `data` where named, and the validation fraction and seed of its split."""
-    stored = read_json(run / "experiment.json")
+    stored = read_experiment(run)
     try:
         config, identity = SearchConfig.from_dict(stored["settings"]), {**stored["data"]}
         split = (load_preset(config.preset).validation_fraction, int(config.seed))

@@ -29,11 +29,12 @@ from flax import nnx
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.files import dump_json, new_folder, read_json, write_whole
+from nas.files import dump_json, new_folder, write_whole
 from nas.progress import Evaluation, Progress, ProgressReporter, SilentReporter, report_timing
 from nas.progress.stop import raise_if_stopped
 from nas.progress.time_left import Begun, Compiled, Schedule
 from nas.protocols import Genotype
+from nas.records.experiment import read_experiment
 from nas.records.journal import Journal, Record
 from nas.records.locks import locked
 from nas.records.named_code import check_named
@@ -140,8 +141,8 @@ def stored_run(run: Path) -> dict[str, Any]:
     """Return the experiment.json of a joint search; `InvalidInput` where `run` is none."""
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
-    stored = read_json(run / "experiment.json")
-    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
+    stored = read_experiment(run)
+    if stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
         raise InvalidInput(f"{run}/experiment.json is not of a search that this release can resume; start a new one")
     return stored
 

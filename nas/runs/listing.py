@@ -11,15 +11,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from nas.errors import InvalidInput
-from nas.files import read_json
+from nas.errors import InvalidInput, UnknownName
+from nas.records.experiment import read_experiment
 from nas.records.journal import Record, newest_records, streamed_records
 from nas.records.locks import holder
+from nas.records.results import result_fields
+from nas.records.trainings import read_settings, read_training
+from nas.records.typed import read_object
 
 State = Literal["running", "finished", "interrupted", "broken"]
 MAX_DEPTH = 5  # levels of folders that are searched for runs
 TRAINING = "nas.training"
 LOOKED_BACK = 300  # records of a journal, beyond those of its last evaluations
+BEST: dict[str, Any] = {"arch": dict[str, Any], "accuracy": dict[str, Any]}  # of best.json, beside the plain fields
 DONE = "done"  # the stage of the last record of a run over a supernet that is trained once
 MARKS = ("experiment.json", "settings.json")  # a folder with one of them is a run
 
@@ -73,7 +77,7 @@ def read_run(path: Path) -> Run:
     try:
         training = not (path / MARKS[0]).exists()
         run = _training(path) if training else _search(path)
-    except InvalidInput as error:
+    except (InvalidInput, UnknownName, OSError) as error:
         return Run(str(path), "unknown", "broken", running, note=str(error))
     if running is not None:
         return replace(run, state="running", holder=running)
@@ -82,7 +86,7 @@ def read_run(path: Path) -> Run:
 
 def _search(path: Path) -> Run:
     """Return the summary of a search of any kind."""
-    stored = _object(path / MARKS[0])
+    stored = read_experiment(path)
     settings, journal = _part(stored, "settings"), path / "journal.jsonl"
     config = _part(stored, "request")
     targets = stored.get("targets") or [settings.get("target") or f"ridge point {settings.get('ridge_point')}"]
@@ -95,7 +99,9 @@ def _search(path: Path) -> Run:
     if not finished:
         return run
     run = replace(run, state="finished", stage=None, step=None, steps=None)
-    return _best(run, _object(path / "best.json")) if (path / "best.json").exists() else run
+    if not (path / "best.json").exists():
+        return run
+    return _best(run, read_object(path / "best.json", BEST | result_fields(), "the result of a search"))
 
 
 def _progress(run: Run, journal: Path) -> Run:
@@ -145,12 +151,12 @@ def _best(run: Run, best: dict[str, Any]) -> Run:
 
 def _training(path: Path) -> Run:
     """Return the summary of a training of one network."""
-    stored = _object(path / "settings.json")
+    stored = read_settings(path)
     if stored.get("schema") != TRAINING:
         raise InvalidInput(f"{path}/settings.json is not of a training")
     run = Run(str(path), "training", "interrupted", stage="train", preset=None)
     if (path / "train.json").exists():
-        about = _object(path / "train.json")
+        about = read_training(path)
         steps = about.get("steps")
         return replace(
             run,
@@ -162,14 +168,6 @@ def _training(path: Path) -> Run:
         )
     saved = [int(entry.name) for entry in (path / "checkpoints").glob("*") if entry.name.isdecimal()]
     return replace(run, step=max(saved, default=0))
-
-
-def _object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`."""
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise InvalidInput(f"{path} holds no object")
-    return value
 
 
 def _part(stored: dict[str, Any], name: str) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from nas.arch import ArchSpec, load_arch
-from nas.errors import InvalidInput
-from nas.files import read_json
 from nas.protocols import Genotype
+from nas.records.experiment import read_experiment
 from nas.records.journal import read_journal
 from nas.records.picks import Picks, load_picks
 from nas.records.results import Result, load_result, result_of_run
+from nas.records.tables import frame_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.registry import SPACES, load
 from nas.runs.plan import CHANNELS
@@ -65,8 +65,7 @@ def load_run(folder: Path) -> RunData:
 
 def _space(folder: Path, result: Result) -> StagedSpace:
     """Return the space that the run searched, of target networks."""
-    stored = read_json(folder / "experiment.json")
-    config = SearchConfig.from_dict(stored.get("settings") if isinstance(stored, dict) else None)
+    config = SearchConfig.from_dict(read_experiment(folder).get("settings"))
     published: StagedSpace = load("space", SPACES, config.space)
     return published.with_input(config.resolution, CHANNELS, result.arch.num_classes, config.drop_strides)
 
@@ -76,15 +75,9 @@ def _table(folder: Path, name: str) -> pd.DataFrame:
     path = folder / name
     if not path.exists():
         return pd.DataFrame()
-    try:
-        table = pd.read_csv(
-            path, dtype={"digest": str, "spec": str}, keep_default_na=False, na_values={"latency": [""]}
-        )
-        archs = [load_arch(folder / spec) if spec else None for spec in table["spec"]]
-        table["arch"] = pd.Series(archs, table.index, dtype=object)
-    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
-        raise InvalidInput(f"{path} is no table of a run's networks ({error}); run the search again") from error
-    return table
+    table = frame_of(path, dtype={"digest": str, "spec": str}, keep_default_na=False, na_values={"latency": [""]})
+    archs = [load_arch(folder / spec) if spec else None for spec in table["spec"]]
+    return table.assign(arch=pd.Series(archs, table.index, dtype=object))
 
 
 def _evaluated(folder: Path, space: StagedSpace, history: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +95,7 @@ def _evaluated(folder: Path, space: StagedSpace, history: pd.DataFrame) -> pd.Da
 
 def _of_genotype(space: StagedSpace, digest: str, genotype: str) -> ArchSpec | None:
     """Return the architecture of a row, evaluated for another target; None where the row was altered."""
-    options = [int(option) for option in str(genotype).split() if option.isdecimal()]
+    options = [int(option) for option in str(genotype).split() if option.isdecimal() and len(option) < 9]
     arch = space.decode(options) if len(options) == len(space.decisions) else None
     return arch if arch and arch.digest == digest else None
 

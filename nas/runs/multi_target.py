@@ -16,10 +16,11 @@ from typing import Any
 
 from nas.data import split_for_search
 from nas.errors import InvalidInput
-from nas.files import dump_json, new_folder, read_bytes, read_json, write_whole
+from nas.files import dump_json, new_folder, read_bytes, write_whole
 from nas.progress import ProgressReporter, SilentReporter, report_timing
 from nas.progress.time_left import Schedule
 from nas.protocols import Genotype
+from nas.records.experiment import read_experiment
 from nas.records.front import save_front
 from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
@@ -144,10 +145,10 @@ def resume(
 
 def stored_run(run: Path) -> dict[str, Any]:
     """Return the experiment.json of a run of this kind; `InvalidInput` where `run` is none."""
-    stored = read_json(run / "experiment.json")
-    if isinstance(stored, dict) and stored.get("schema") == TARGET_SCHEMA:
+    stored = read_experiment(run)
+    if stored.get("schema") == TARGET_SCHEMA:
         raise InvalidInput(f"{run} holds the results of one target; resume the whole run: {resume_command(run.parent)}")
-    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
+    if stored.get("schema") != SCHEMA or stored.get("version") != VERSION:
         raise InvalidInput(f"{run} is no run over a supernet trained once, or of another release; start a new one")
     return stored
 
@@ -156,7 +157,7 @@ def supernet_of_run(run: Path) -> tuple[MultiTargetConfig, str]:
     """Return the configuration of a run whose supernet another run may use, and the SHA-256 of its weights."""
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
-    if not isinstance(stored := read_json(run / "experiment.json"), dict) or stored.get("schema") == "nas.experiment":
+    if read_experiment(run).get("schema") == "nas.experiment":
         raise InvalidInput(
             f"{run} is a joint search, whose weights serve one target only; --from needs a run of another --algorithm"
         )

@@ -13,6 +13,7 @@ from typing import Any
 from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.records.networks import UNIVERSAL
+from nas.records.typed import typed, value_of
 from nas.runs.front_config import FrontConfig, budgets_of, check_front
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import NO_MODEL, SearchConfig
@@ -71,8 +72,14 @@ class MultiTargetConfig:
         """Return the configuration in the JSON form `data`; `InvalidInput` where it is none."""
         if not isinstance(data, dict) or {*LATER, *data} != {f.name for f in fields(cls)}:
             raise InvalidInput("the stored request is malformed; start a new run")
-        front = None if data.get("front") is None else FrontConfig.from_dict(data["front"])
-        return cls(**{**data, "settings": tuple(map(SearchConfig.from_dict, data["settings"])), "front": front})
+        try:
+            front = None if data.get("front") is None else FrontConfig.from_dict(data["front"])
+            settings = tuple(
+                map(SearchConfig.from_dict, value_of(tuple[dict[str, Any], ...], data["settings"], "settings"))
+            )
+            return typed(cls, {**data, "settings": settings, "front": front})
+        except TypeError as error:
+            raise InvalidInput(f"the stored request is malformed: {error}; start a new run") from error
 
 
 def target_name(config: SearchConfig) -> str:

@@ -25,6 +25,7 @@ from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.time_left import Begun, Phase, Schedule
 from nas.protocols import Genotype, Genotypes
+from nas.records.experiment import read_experiment
 from nas.records.journal import Journal, read_journal
 from nas.records.named_code import check_named
 from nas.records.ranking_table import RankingTable
@@ -153,11 +154,11 @@ def ranking_of_run(run: Path, config: Callable[[SearchConfig], RankingConfig], d
 
     `config` makes the settings from those of the run; `data` is where its images are now.
     """
-    stored = read_json(run / "experiment.json")
+    stored = read_experiment(run)
     check_named(stored)
     parent = run.resolve().parent
     try:
-        of_data = stored if "data" in stored else read_json(parent / "experiment.json")  # of RUN/TARGET
+        of_data = stored if "data" in stored else read_experiment(parent)  # of RUN/TARGET
         settings, identity = SearchConfig.from_dict(stored["settings"]), {**of_data["data"]}
     except (KeyError, TypeError) as error:
         raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error

@@ -21,8 +21,13 @@ from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
 from nas.files import read_json
+from nas.records.typed import Fraction, Positive, check_fields
 
 SCHEMA, VERSION = "nas.universal", 2
+NETWORK: dict[str, Any] = {
+    "name": str, "digest": str, "top1": Fraction, "latency": dict[str, Positive], "regret": dict[str, float],
+    "keeps_bounds": dict[str, bool], "on_front": dict[str, bool], "worst_regret": float | None,
+}  # fmt: skip
 SLACK = 1e-9  # relative: equal latencies summed in another order are equal
 Floats = NDArray[np.float64]
 
@@ -103,8 +108,10 @@ def read_regret_table(path: Path, targets: Sequence[str]) -> dict[str, Any]:
     """Return the table of regrets in `path`; `InvalidInput` where it is none of this release, or was altered."""
     data: dict[str, Any] = read_json(path)
     try:
+        for one in data["networks"]:
+            check_fields(one, NETWORK)
         intact = regret_table(targets, {one["name"]: _row(one, targets) for one in data["networks"]}) == data
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         intact = False
     if not intact:
         raise InvalidInput(f"{path} is no table of regrets of this release; search with --from and --universal again")

@@ -8,6 +8,7 @@ from nas.data import Dataset, Preparation, load
 from nas.data.input_spec import Fit
 from nas.data.preparation import ClassWeights
 from nas.errors import InvalidInput, unknown_name
+from nas.records.typed import kinds_of, value_of
 from nas.registry import lazy
 
 if TYPE_CHECKING:
@@ -86,9 +87,10 @@ class SearchConfig:
         if not isinstance(data, dict) or (set(data) - known):
             wrong = sorted(set(data) - known)[0] if isinstance(data, dict) else repr(data)[:40]
             raise InvalidInput(f"the stored settings are malformed: {unknown_name('field', wrong, known)}")
-        kwargs: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
+        try:
+            kwargs = {key: value_of(kinds_of(cls)[key], value, key) for key, value in data.items()}
+        except TypeError as error:
+            raise InvalidInput(f"the stored settings are malformed: {error}; start a new run") from error
         if "accuracy_model" not in kwargs and presets.load_preset(str(kwargs.get("preset", cls.preset))).accuracy_model:
             kwargs["accuracy_model"] = NO_MODEL  # of a release whose preset had none
         return cls(**({"fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True} | kwargs))

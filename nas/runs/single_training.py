@@ -8,8 +8,8 @@ from typing import Any
 from nas.arch import ArchSpec
 from nas.data import Dataset
 from nas.errors import InvalidInput
-from nas.files import read_json
 from nas.nn.network import load_weights
+from nas.records.experiment import read_experiment
 from nas.records.networks import is_run
 from nas.records.results import result_of_run
 from nas.records.trainings import run_of_spec
@@ -58,9 +58,8 @@ def config_of_run(network: str) -> SearchConfig:
     run = run_of(network)
     if run is None:
         return SearchConfig()
-    stored = read_json(run / "experiment.json")
-    settings = stored.get("settings") if isinstance(stored, dict) else None
-    if not isinstance(settings, dict):
+    settings = read_experiment(run).get("settings")
+    if settings is None:
         raise InvalidInput(f"{run}/experiment.json holds no settings; name the data with --data")
     return SearchConfig.from_dict(settings)
 

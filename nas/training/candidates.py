@@ -20,6 +20,7 @@ from nas.errors import InvalidInput, unknown_name
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.records.journal import Journal
 from nas.records.results import standard_error
+from nas.records.typed import refused, typed
 from nas.registry import lazy
 from nas.search.schedulers import halving
 from nas.training.family import Family
@@ -243,8 +244,10 @@ class EndedTrials:
     """The trials that a scheduler stopped or finished, as the journal endings.jsonl of the folder records them."""
 
     def __init__(self, folder: Path) -> None:
-        self._journal = Journal(folder / "endings.jsonl")
-        self.known = {record["digest"]: TrialResult(**record) for record in self._journal.records}
+        self._journal = Journal(folder / "endings.jsonl", ("digest",))
+        with refused(self._journal.path, "how trials ended", "train into another folder"):
+            results = [typed(TrialResult, record) for record in self._journal.records]
+        self.known = {one.digest: one for one in results}
 
     def add(self, trial_result: TrialResult) -> None:
         """Record how a trial ended; only its first end counts."""

@@ -21,7 +21,7 @@ from nas.arch import ArchSpec, save_arch
 from nas.data import Dataset, at_resolution, epoch_indices, signature
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
-from nas.files import dump_json, new_folder, read_json, write_whole
+from nas.files import dump_json, new_folder, write_whole
 from nas.nn.network import (
     Network,
     Weights,
@@ -36,6 +36,7 @@ from nas.progress.time_left import Begun, Compiled, Phase, Schedule, TimingEvent
 from nas.records.class_accuracy import ClassAccuracy
 from nas.records.locks import locked
 from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind
+from nas.records.trainings import read_settings
 from nas.training.checkpoints import Checkpoints
 from nas.training.devices import copy_arrays
 from nas.training.optimizers import AdamW, OptimizerConfig
@@ -167,9 +168,9 @@ def is_finished(
     path = out / "settings.json"
     if not (path.is_file() and (out / "train.json").is_file()):
         return False
-    stored = read_json(path)
+    stored = read_settings(out)
     identity = _identity(arch, dataset_for(arch, dataset), config, initial_weights, proxy_width)
-    return isinstance(stored, dict) and all(stored.get(name) == value for name, value in identity.items())
+    return all(stored.get(name) == value for name, value in identity.items())
 
 
 def dataset_for(arch: ArchSpec, dataset: Dataset) -> Dataset:
@@ -411,8 +412,7 @@ def _preparation(data: Dataset) -> dict[str, Any]:
 def is_of_release_0_1(out: Path) -> bool:
     """Return whether `out` holds a training of release 0.1, which read folders of images in its own way."""
     path = out / "settings.json"
-    stored = read_json(path) if path.exists() else None
-    return isinstance(stored, dict) and "fit" not in stored
+    return path.exists() and "fit" not in read_settings(out)
 
 
 @contextmanager
@@ -432,8 +432,8 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
         new_folder(out)
         write_whole(path, dump_json(identity))
         return
-    stored = read_json(path)
-    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
+    stored = read_settings(out)
+    if stored.get("schema") != SCHEMA:
         raise InvalidInput(f"{path} is not of a training; name another folder with --out")
     later = () if "fit" in stored else LATER_KEYS  # a training of release 0.1 has none of them
     for name in (key for key in {**identity, **stored} if key not in later):

@@ -33,6 +33,7 @@ from nas.training.loop import (
 )
 from nas.training.step import TrainState, estimate_statistics, image_splits, init_state, run_steps, top1_accuracy
 
+CURVE = ("epoch", "top1")  # the fields of a record of curve.jsonl
 ORPHAN_S = 60.0  # how long to wait for a folder: a worker may outlive a driver that was killed, by a little
 OnEpoch = Callable[[int, float], None]  # called with an epoch, and the top-1 after it
 
@@ -59,7 +60,7 @@ def train_until(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ORPHAN_S):
-        curve = LearningCurve(Journal(folder / "curve.jsonl"), on_epoch)
+        curve = LearningCurve(Journal(folder / "curve.jsonl", CURVE), on_epoch)
         for epoch in range(1, min(until, len(curve.known)) + 1):
             on_epoch(epoch, curve.known[epoch - 1])
         if not known_curve(config, folder, until):
@@ -70,7 +71,7 @@ def train_until(
 def known_curve(config: TrainingConfig, folder: Path, until: int) -> list[float]:
     """Return the top-1 after each epoch [until] where `train_until` would have nothing to do, else an empty list."""
     path = folder / "curve.jsonl"
-    curve = [float(record["top1"]) for record in Journal(path).records] if path.exists() else []
+    curve = [float(record["top1"]) for record in Journal(path, CURVE).records] if path.exists() else []
     whole = until < config.epochs or (folder / "weights.safetensors").exists()
     return curve[:until] if whole and len(curve) >= until else []
 

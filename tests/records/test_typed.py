@@ -36,7 +36,10 @@ def test_altered_picks_are_refused(tmp_path: Path, data: object) -> None:
         load_picks(tmp_path)
 
 
+FILE_FIELDS = {"pictures": "images"}
+
+
 @pytest.mark.parametrize(("name", "value"), [("top1", 7.98), ("top1", -1), ("standard_error", 2), ("pictures", 0)])
 def test_an_accuracy_that_cannot_be_is_refused(name: str, value: float) -> None:
-    with pytest.raises(TypeError, match="top-1"):
+    with pytest.raises(TypeError, match=f"{FILE_FIELDS.get(name, name)} is"):
         accuracy_from(ACCURACY.to_dict() | {name: value})

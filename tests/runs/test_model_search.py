@@ -220,5 +220,5 @@ def test_an_altered_file_is_refused(finished: tuple[Result, Path], tmp_path: Pat
     data = read_json(finished[1] / FILE)
     for key, value in (("tau", {"value": "high"}), ("networks", [3]), ("schema", "other"), ("noise", None)):
         (tmp_path / FILE).write_text(json.dumps({**data, key: value}))
-        with pytest.raises(InvalidInput, match="holds no accuracy model"):
+        with pytest.raises(InvalidInput, match="does not hold the accuracy model"):
             load_evidence(tmp_path)

@@ -13,7 +13,7 @@ from nas.cli.live import LiveReporter
 from nas.cli.planning import rough_time, show_plan
 from nas.cli.tracking import trackers
 from nas.errors import InvalidInput
-from nas.files import read_json
+from nas.records.experiment import read_experiment
 from nas.runs import joint_search, multi_target
 from nas.runs.data_of_run import absolute_data, absolute_folder
 from nas.runs.front_config import FrontConfig
@@ -74,7 +74,7 @@ def _is_begun(out: Path, config: SearchConfig | MultiTargetConfig) -> bool:
     """Return whether `out` holds a search with these settings; `InvalidInput` where it holds another."""
     if not holds_run(str(out)):
         return False
-    stored = read_json(out / "experiment.json")
+    stored = read_experiment(out)
     try:
         if isinstance(config, SearchConfig):
             same = stored.get("schema") == joint_search.SCHEMA and SearchConfig.from_dict(stored["settings"]) == config
