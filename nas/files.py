@@ -16,6 +16,7 @@ from nas.errors import InvalidInput
 LOCK = ".lock"  # in a folder that a process works on; see nas.records.locks
 TEMPORARY = re.compile(r"\.([0-9a-f]{16}|.+\.\d+)\.tmp")  # of this release, and of earlier ones
 LARGEST_TEXT = 2**30  # bytes of a text that is read as a whole
+SMALL = 2**26  # bytes for which the free memory is not looked up
 DEEPEST = 64  # lists and objects inside one another: no file of ours has more than 10
 MOST_DIGITS = 300  # of a whole number in a text: any such number is a float too
 BEYOND = 10**MOST_DIGITS
@@ -83,6 +84,22 @@ def remove_temporaries(folder: Path) -> None:
                     os.unlink(entry.path)
 
 
+def free_memory_bytes() -> int:
+    """Return how many bytes of memory programs can still get; where the system does not say it, all that it has."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            kib = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return kib * 1024
+
+
+def check_memory(size: int, what: str) -> None:
+    """Raise `InvalidInput` where `size` bytes for `what` are more than the free memory."""
+    if size > SMALL and size > (free := free_memory_bytes()):
+        raise InvalidInput(f"{what} takes {size:,} bytes of memory, and {free:,} are free")
+
+
 def read_bytes(path: Path, most: int = sys.maxsize) -> bytes:
     """Return the content of the file `path`, of up to `most` bytes.
 
@@ -92,6 +109,7 @@ def read_bytes(path: Path, most: int = sys.maxsize) -> bytes:
         with open(open_plain(path, os.O_RDONLY, follow=True), "rb") as file:
             if (size := os.fstat(file.fileno()).st_size) > most:
                 raise InvalidInput(f"{path} has {size:,} bytes; a file of its kind may have {most:,}")
+            check_memory(size, str(path))
             data = file.read()
     except (OSError, ValueError, MemoryError) as error:  # ValueError: a name that no file can have
         if isinstance(error, InvalidInput):

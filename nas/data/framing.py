@@ -1,5 +1,6 @@
 """One image file as the square that a network takes: upright, on a background, cropped, padded or squashed."""
 
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,26 @@ from nas.errors import InvalidInput
 
 GREY_MODES = ("1", "L", "LA", "La")  # of Pillow; images of all other modes count as colour
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # of Pillow; no other decoder sees a file (EPS runs one)
+MOST_PIXELS = 100_000_000  # of one image: 400 MB decoded with transparency
 DRAFT = 2  # a JPEG far larger than needed is decoded at 1/2, 1/4 or 1/8, but at no less than this many times the side
 
 
 def open_image(source: Path | BytesIO) -> Any:
-    """Return the Pillow image in `source`, opened by the decoders of `FORMATS` alone, whatever its name ends in."""
+    """Return the Pillow image in `source`, opened by the decoders of `FORMATS` alone, whatever its name ends in.
+
+    Its header has been read, none of its pixels; `ValueError` where it has more than `MOST_PIXELS`.
+    """
     from PIL import Image, UnidentifiedImageError
 
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such an image is refused below
     try:
-        return Image.open(source, formats=FORMATS)
+        image = Image.open(source, formats=FORMATS)
     except UnidentifiedImageError as error:
         raise ValueError(f"it is no image of the formats {', '.join(FORMATS)}") from error
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise ValueError(f"it has {image.width:,} x {image.height:,} pixels; at most {MOST_PIXELS:,} are decoded")
+    return image
 
 
 def read_image(source: Path | BytesIO, side: int, channels: int, framing: Framing) -> npt.NDArray[np.uint8]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from nas.data.framing import GREY_MODES, open_image, read_image
 from nas.data.input_spec import Framing
 from nas.errors import InvalidInput
+from nas.files import read_bytes
 from nas.progress.stop import raise_if_stopped
 
 KEPT_BYTES = 1 << 30  # of decoded images
@@ -47,7 +48,7 @@ class ImageFile:
 def read_header(path: Path) -> ImageFile:
     """Return what the image file `path` holds, its pixels not decoded; `InvalidInput` names a file that is damaged."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         with open_image(BytesIO(content)) as image:
             mode, (width, height), transparent = image.mode, image.size, image.has_transparency_data
             cut = image.format == "JPEG" and b"\xff\xd9" not in content  # the mark of its end

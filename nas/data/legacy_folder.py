@@ -5,6 +5,7 @@ Images were reduced to 64 px whatever the network's resolution, transparency was
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from nas.data.dataset import Dataset, Images, Labelled, build_dataset
 from nas.data.framing import open_image
 from nas.errors import InvalidInput
+from nas.files import read_bytes
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DEFAULT_RESOLUTION_PX = 64
@@ -120,7 +122,7 @@ def _read_image(file: Path, resolution: int) -> tuple[Images, bool]:
     from PIL import Image, ImageOps
 
     try:
-        with open_image(file) as image:
+        with open_image(BytesIO(read_bytes(file))) as image:
             mode = image.mode
             upright = ImageOps.exif_transpose(image).convert("RGB")
         square = ImageOps.fit(upright, (resolution, resolution), method=Image.Resampling.BILINEAR)

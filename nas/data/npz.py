@@ -1,17 +1,25 @@
 """Data sets in numpy's .npz files, with the keys x_train, y_train, x_test, y_test and, if wanted, class_names."""
 
 import io
+import math
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from zipfile import ZipFile
 
 import numpy as np
 
 from nas.data.dataset import Array, Dataset, Labelled, build_dataset
 from nas.errors import InvalidInput
-from nas.files import read_bytes
+from nas.files import check_memory, read_bytes
 
 KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names")
+
+
+HEADERS: dict[tuple[int, int], Any] = {  # of arrays: what reads each version of their format
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 class Archive(NamedTuple):
@@ -42,8 +50,13 @@ def read_archive(path: Path) -> Archive:
     if not data.startswith(b"PK"):
         raise InvalidInput(f"{path} is not an .npz file; write it with numpy.savez")
     try:
+        with ZipFile(io.BytesIO(data)) as members:
+            sizes = {key: _declared_bytes(members, key) for key in KEYS if f"{key}.npy" in members.namelist()}
+        check_memory(sum(sizes.values()), str(path))
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in KEYS if key in archive}
+    except InvalidInput:
+        raise
     except Exception as error:  # numpy and zipfile fail on broken bytes in any way, and each means the same to the user
         if "Object arrays" in str(error):
             raise InvalidInput(f"{path} holds Python objects, which are never unpickled; save plain numbers") from error
@@ -52,6 +65,20 @@ def read_archive(path: Path) -> Archive:
         if not isinstance(array, np.ndarray):
             raise InvalidInput(f"{path} is damaged: {key} is not an array; write it again")
     return Archive(path, arrays, sha256(data).hexdigest())
+
+
+def _declared_bytes(members: ZipFile, key: str) -> int:
+    """Return the bytes that the header of an array declares; `ValueError` where its content has another size."""
+    info = members.getinfo(f"{key}.npy")
+    with members.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        if version not in HEADERS:
+            raise ValueError(f"{key} is of version {version} of the format")
+        shape, _, dtype = HEADERS[version](file)
+        declared, stored = math.prod(shape) * dtype.itemsize, info.file_size - file.tell()
+    if declared != stored and not dtype.hasobject:
+        raise ValueError(f"{key} declares {declared:,} bytes and has {stored:,}")
+    return stored
 
 
 def load_npz(path: Path) -> Dataset:

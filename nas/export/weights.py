@@ -13,7 +13,14 @@ from nas.arch import ArchSpec
 from nas.data.input_spec import InputSpec
 from nas.errors import InvalidInput
 from nas.export.provenance import folder_provenance
-from nas.nn.network import Network, abstract_network, check_weights, get_weights, load_weights, set_weights
+from nas.nn.network import (
+    abstract_network,
+    check_weights,
+    get_weights,
+    load_weights,
+    random_network,
+    set_weights,
+)
 
 FILE = "weights.safetensors"  # in the folder of a training
 RANDOM = "random initialisation"
@@ -40,7 +47,7 @@ def checked_weights(
     known = dict(provenance or {})
     if weights is None:
         known |= {"arch": arch.digest, "origin": f"{RANDOM}, seed {SEED}"}
-        weights = get_weights(Network(arch, nnx.Rngs(SEED)))
+        weights = get_weights(random_network(arch, SEED))
     if known.get("arch") != arch.digest:
         other = f"{known['arch']:.12}" if "arch" in known else "unknown"
         raise InvalidInput(

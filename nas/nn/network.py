@@ -4,7 +4,6 @@ Weights are keyed "<name of a kernel of arch.kernels>.<tensor>", such as "3.0.ex
 nas.nn.layers says which tensors there are. A file of weights carries the digest of its architecture.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
@@ -15,21 +14,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 from flax import nnx
 from jax import Array
 
 from nas import ops
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.files import read_bytes, write_whole
+from nas.files import check_memory
 from nas.nn import blocks, layers
 from nas.nn.primitives import batch_moments
+from nas.nn.weight_file import read_tensors, write_tensors
 
 TENSORS = ("weight", "scale", "bias", "mean", "var", "gamma")  # the order within a kernel
+FLOAT32_BYTES = 4
 STATISTICS = (".mean", ".var")
-METADATA_KEY = "nas.weights"  # one key only: safetensors does not fix the order of several
 MODULES: dict[type[ops.Op], Callable[..., Any]] = {
     ops.Conv: blocks.ConvBlock,
     ops.FusedIB: blocks.FusedIBBlock,
@@ -142,6 +140,12 @@ def set_weights(network: Network, weights: Mapping[str, Any]) -> None:
         variable.set_value(jax.device_put(np.array(weights[name], np.float32)))
 
 
+def random_network(arch: ArchSpec, seed: int) -> Network:
+    """Return the network of `arch` with random weights; `InvalidInput` where the memory does not hold them."""
+    check_memory(FLOAT32_BYTES * (arch.params + arch.peak_activation_elements), f"the architecture {arch.name}")
+    return Network(arch, nnx.Rngs(seed))
+
+
 def abstract_network(arch: ArchSpec) -> Network:
     """Return the network of `arch` with shapes in place of tensors: `set_weights` or `merged` fill them."""
     network: Network = nnx.eval_shape(lambda: Network(arch, nnx.Rngs(0)))
@@ -172,28 +176,22 @@ def save_weights(path: Path, weights: Mapping[str, Any], arch: ArchSpec, origin:
     The same weights give the same bytes. `InvalidInput` where they do not fit `arch` or the file cannot be written.
     """
     check_weights(arch, weights)
-    metadata = {METADATA_KEY: json.dumps({"arch": arch.digest, "origin": origin}, sort_keys=True)}
     arrays = {name: np.asarray(value, np.float32) for name, value in weights.items()}
-    write_whole(path, safetensors.numpy.save(arrays, metadata))
+    write_tensors(path, arrays, {"arch": arch.digest, "origin": origin})
 
 
 def load_weights(path: Path, arch: ArchSpec) -> tuple[dict[str, np.ndarray[Any, np.dtype[np.float32]]], str]:
     """Return the weights in `path` and their origin; `InvalidInput` where the file is corrupt or of another spec."""
-    data = read_bytes(path)
-    try:
-        weights = safetensors.numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        about = json.loads(header["__metadata__"][METADATA_KEY])
-        digest, origin = str(about["arch"]), str(about["origin"])
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{path} is no file of weights that this program wrote ({error}); write it again") from error
-    if digest != arch.digest:
-        raise InvalidInput(f"{path} holds weights of another architecture ({digest:.12}, not {arch.digest:.12})")
+    weights, about = read_tensors(path)
+    if not {"arch", "origin"} <= set(about):
+        raise InvalidInput(f"{path} is no file of weights that this program wrote: it names no spec; write it again")
+    if about["arch"] != arch.digest:
+        raise InvalidInput(f"{path} holds weights of another architecture ({about['arch']:.12}, not {arch.digest:.12})")
     try:
         check_weights(arch, weights)
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from error
-    return weights, origin
+    return weights, about["origin"]
 
 
 def _variables(network: Network) -> dict[str, nnx.Variable[Any]]:

@@ -7,13 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
-import safetensors
-import safetensors.numpy
 from flax import nnx
 
 from nas.data import split_for_search
 from nas.errors import InvalidInput
-from nas.files import read_bytes, write_whole
+from nas.files import read_bytes
+from nas.nn.weight_file import read_tensors, write_tensors
 from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.stop import raise_if_stopped
 from nas.progress.time_left import Begun, Compiled
@@ -119,15 +118,12 @@ def _record(report: SandwichMetrics, training: SandwichTraining, done: int, jour
 
 def save(params: Params, path: Path) -> None:
     """Write the weights of a supernet as safetensors; the same weights give the same bytes."""
-    write_whole(path, safetensors.numpy.save({name: np.asarray(value) for name, value in params.items()}))
+    write_tensors(path, {name: np.asarray(value) for name, value in params.items()}, {})
 
 
 def read(path: Path, plan: SearchPlan) -> Weights:
     """Return the weights in `path`; `InvalidInput` where they are not those of the plan's space."""
-    try:
-        weights: Weights = safetensors.numpy.load(read_bytes(path))
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise InvalidInput(f"{path} holds no weights of a supernet ({error}); train again") from error
+    weights: Weights = read_tensors(path)[0]
     if _shapes(plan.proxy(plan.space)) != {name: value.shape for name, value in weights.items()}:
         raise InvalidInput(f"{path} holds the weights of another space; search with the settings of its run")
     return weights

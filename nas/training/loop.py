@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
 from nas.arch import ArchSpec, save_arch
 from nas.data import Dataset, at_resolution, epoch_indices, signature
@@ -23,10 +22,10 @@ from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.files import dump_json, new_folder, write_whole
 from nas.nn.network import (
-    Network,
     Weights,
     check_weights,
     get_weights,
+    random_network,
     save_weights,
     split_statistics,
     zero_init_residuals,
@@ -190,7 +189,7 @@ def initial_params(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any]
 
     In a random initialisation every residual block begins as the identity.
     """
-    weights = get_weights(Network(arch, nnx.Rngs(seed)))
+    weights = get_weights(random_network(arch, seed))
     if initial_weights is None:
         return zero_init_residuals(arch, weights)
     whole = split_statistics(weights)[1] | dict(initial_weights)

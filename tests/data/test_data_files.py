@@ -1,6 +1,7 @@
 """Data of one's own, as an .npz file or a folder of images: what it becomes, and what is refused in one line."""
 
 import contextlib
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from nas.data import load
+from nas.data.image_files import read_header
 from nas.errors import InvalidInput
 from tests.support.data_sets import arrays, save, small
 
@@ -282,3 +284,39 @@ def test_folders_without_classes(tmp_path: Path) -> None:
     class_folders(tmp_path, names=("cat",))
     with pytest.raises(InvalidInput, match="got 1"):
         load(str(tmp_path))
+
+
+def test_an_array_that_declares_more_than_it_has_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive, archive.open("x_train.npy", "w") as member:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 8, 8, 1)}
+        np.lib.format.write_array_header_1_0(member, header)
+        member.write(bytes(64))
+    with pytest.raises(InvalidInput, match="x_train declares 64,000,000,000,000 bytes and has 64"):
+        load(str(tmp_path / "set.npz"))
+
+
+def test_an_archive_that_the_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.files.free_memory_bytes", lambda: 2**20)
+    compressed = zipfile.ZipFile(tmp_path / "set.npz", "w", zipfile.ZIP_DEFLATED)
+    with compressed as archive, archive.open("x_train.npy", "w") as member:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (2**27, 1)}
+        np.lib.format.write_array_header_1_0(member, header)
+        member.write(bytes(2**27))
+    with pytest.raises(InvalidInput, match="takes 134,217,728 bytes of memory, and 1,048,576 are free"):
+        load(str(tmp_path / "set.npz"))
+
+
+def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "large.ppm"
+    path.write_bytes(b"P6 20000 20000 255\n" + bytes(300))
+    with pytest.raises(InvalidInput, match="pixels"):
+        read_header(path)
+    path.write_bytes(b"P6 12000 12000 255\n" + bytes(300))
+    with pytest.raises(InvalidInput, match="it has 12,000 x 12,000 pixels; at most 100,000,000 are decoded"):
+        read_header(path)
+
+
+def test_a_pipe_called_an_image_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InvalidInput, match="no file of data"):
+        read_header(tmp_path / "pipe.png")

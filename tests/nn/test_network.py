@@ -27,6 +27,7 @@ from nas.nn.network import (
     get_weights,
     load_weights,
     merged,
+    random_network,
     save_weights,
     set_weights,
     weight_shapes,
@@ -323,3 +324,33 @@ def test_weights_must_be_exactly_those_of_the_network(network: Network) -> None:
     with pytest.raises(InvalidInput, match=r"must have the shape \[3, 3, 3, 4\], got \[4, 3, 3, 3\]"):
         set_weights(network, weights | {name: weights[name].T})
     check_weights(TINY, weights)
+
+
+def test_weights_that_changed_after_they_were_written_are_refused(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, get_weights(network), TINY, "trained")
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match="was damaged after it was written"):
+        load_weights(path, TINY)
+
+
+def test_weights_without_a_digest_are_read_and_those_that_are_not_finite_refused(
+    network: Network, tmp_path: Path
+) -> None:
+    path, about = tmp_path / "weights.safetensors", json.dumps({"arch": TINY.digest, "origin": "trained"})
+    weights = {name: np.asarray(value) for name, value in get_weights(network).items()}
+    path.write_bytes(safetensors.numpy.save(weights, {"nas.weights": about}))  # as release 0.1 wrote them
+    assert load_weights(path, TINY)[1] == "trained"
+    broken = weights | {"0.0.conv.weight": np.full_like(weights["0.0.conv.weight"], np.nan)}
+    path.write_bytes(safetensors.numpy.save(broken, {"nas.weights": about}))
+    with pytest.raises(InvalidInput, match=r"'0\.0\.conv\.weight' is not finite"):
+        load_weights(path, TINY)
+
+
+def test_a_network_that_the_memory_does_not_hold_is_refused_before_any_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.files.free_memory_bytes", lambda: 2**28)
+    wide = ArchSpec(Shape(4, 4, 3), ((Conv(8192, 1), Conv(8192, 1)),), Head(), 10)
+    with pytest.raises(InvalidInput, match="bytes of memory, and 268,435,456 are free"):
+        random_network(wide, 0)
