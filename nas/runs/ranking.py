@@ -46,6 +46,7 @@ from nas.training.candidates import CandidateTrainings, make_trainings
 from nas.training.loop import TrainingConfig, expected_s
 from nas.training.members import as_members
 from nas.training.trainees import OpenTrainees, Trained, Trainee
+from nas.training.trial import CURVE
 
 SCHEMA, VERSION = "nas.ranking", 1
 STREAM = 99  # separates the draw of networks from other random numbers of a seed
@@ -227,7 +228,7 @@ def _train(
 ) -> list[Trained]:
     """Train every network with every seed, from where the folder stands; return the results in a fixed order."""
     trials, trainees = ranking.trainings(out), ranking.trainees(genotypes)
-    known = {one: len(read_journal(trials.of(one.digest, one.seed) / "curve.jsonl")[0]) for one in trainees}
+    known = {one: len(read_journal(trials.of(one.digest, one.seed) / "curve.jsonl", CURVE)[0]) for one in trainees}
     done, steps, best = sum(known.values()), len(trainees) * ranking.config.epochs, 0.0
 
     def on_epoch(one: Trainee, epoch: int, top1: float) -> None:

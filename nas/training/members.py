@@ -40,7 +40,7 @@ from nas.training.loss import smoothed_cross_entropy
 from nas.training.packing import Packed, Packing
 from nas.training.step import ImageSplit, Split, StepConfig, estimate_statistics, image_splits
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
-from nas.training.trial import ORPHAN_S, LearningCurve, known_curve
+from nas.training.trial import CURVE, ORPHAN_S, LearningCurve, known_curve
 
 EVALUATION_BATCH = 128  # validation images over which normalisation statistics are taken
 GROUP = 16  # members trained at a time on an accelerator
@@ -253,7 +253,7 @@ class MemberTrainer:
         folder = self.trials.of(one.digest, one.seed)
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(locked(folder, ORPHAN_S))
-        curve = LearningCurve(Journal(folder / "curve.jsonl"), partial(self.on_epoch, one))
+        curve = LearningCurve(Journal(folder / "curve.jsonl", CURVE), partial(self.on_epoch, one))
         for epoch, top1 in enumerate(curve.known[: one.epochs], start=1):
             self.on_epoch(one, epoch, top1)
         family = self.family or StandAlone(one.arch)

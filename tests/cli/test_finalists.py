@@ -48,7 +48,7 @@ def test_altered_runs_are_refused(run: Path) -> None:
     with pytest.raises(InvalidInput, match="a file was altered"):
         best_of_front(run, result, 1)
     (run / "front.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InvalidInput, match="not the front of a search"):
+    with pytest.raises(InvalidInput, match="does not hold the front of a search"):
         best_of_front(run, result, 1)
 
 

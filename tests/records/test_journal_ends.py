@@ -11,7 +11,8 @@ from nas.errors import InvalidInput
 from nas.records import journal
 from nas.records.journal import newest_records, read_journal, streamed_records
 
-RECORDS = st.lists(st.dictionaries(st.sampled_from(["stage", "origin", "state"]), st.text(max_size=40), max_size=3))
+TEXT = st.text(max_size=40)
+RECORDS = st.lists(st.fixed_dictionaries({"stage": TEXT}, optional={"origin": TEXT, "state": TEXT}))
 
 
 @given(RECORDS, st.booleans(), st.integers(1, 64))
