@@ -32,7 +32,7 @@ def test_without_a_place_for_its_folder_the_remedy_is_said(monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "mkdtemp", full)
-    with pytest.raises(InvalidInput, match="No space left on device.*leave out --workers"):
+    with pytest.raises(InvalidInput, match=r"No space left on device.*leave out --workers"):
         cluster._new_folder()
 
 
