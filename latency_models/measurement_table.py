@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import InvalidInput
-from nas.files import read_bytes
+from nas.files import of_cell, read_bytes
 
 ENDINGS = (".csv", ".tsv", ".txt")  # of tables, in lower case; Excel saves "Unicode text" as .txt
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
@@ -181,7 +181,7 @@ def _row(where: str, cells: Sequence[str], header: Sequence[str], separator: str
             f"{where} has another number of cells ({len(cells)}) than the first line ({len(header)}){remedy}"
         )
     padded = [*cells, *[""] * (len(header) - len(cells))]
-    return TableRow(where, {name: cell for name, cell in zip(header, padded, strict=False) if name})
+    return TableRow(where, {name: of_cell(cell) for name, cell in zip(header, padded, strict=False) if name})
 
 
 def _decimal_sign(path: Path, cells: Iterable[tuple[TableRow, str]], separator: str) -> str:

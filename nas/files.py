@@ -13,6 +13,7 @@ from typing import Any
 
 from nas.errors import InvalidInput
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of a cell that a spreadsheet would run
 LOCK = ".lock"  # in a folder that a process works on; see nas.records.locks
 TEMPORARY = re.compile(r"\.([0-9a-f]{16}|.+\.\d+)\.tmp")  # of this release, and of earlier ones
 LARGEST_TEXT = 2**30  # bytes of a text that is read as a whole
@@ -198,3 +199,16 @@ def new_folder(path: Path) -> Path:
     if not os.access(path, os.W_OK):
         raise InvalidInput(f"the folder {path} cannot be written; name another with --out")
     return path
+
+
+# ----------------------------------------------------------------------------------------------- cells of spreadsheets
+
+
+def as_cell(value: Any) -> Any:
+    """Return text as a cell that no spreadsheet takes for a formula: with an apostrophe in front of = + - and @."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def of_cell(text: str) -> str:
+    """Return the text of a cell that `as_cell` may have made."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text

@@ -14,8 +14,11 @@ from latency_models.target import parse_target
 from nas.errors import InvalidInput
 from nas.files import (
     DEEPEST,
+    FORMULA_STARTS,
     MOST_DIGITS,
     CannotWrite,
+    as_cell,
+    of_cell,
     parse_json,
     read_bytes,
     read_json,
@@ -171,3 +174,11 @@ def test_a_refused_last_record_is_not_taken_for_a_torn_one(tmp_path: Path) -> No
     path.write_text('{"stage": "supernet"}\n{"stage": 5}\n')
     with pytest.raises(InvalidInput, match=r"line 2, is no record"):
         read_journal(path)
+
+
+@given(st.text())
+def test_cells_are_no_formulas_and_are_read_back(text: str) -> None:
+    cell = as_cell(text)
+    assert not cell.startswith(FORMULA_STARTS)
+    assert of_cell(cell) == text or text.startswith("'")  # who writes apostrophes means them as a spreadsheet does
+    assert as_cell(-1.5) == -1.5

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from nas.compare.compare import Comparison
 from nas.compare.page import html
-from nas.files import dump_json, write_whole
+from nas.files import as_cell, dump_json, write_whole
 
 SCHEMA = "nas.comparison"
 VERSION = 1
@@ -24,16 +26,22 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     texts: dict[str, str | bytes] = {
         "compare.html": html(shown),
         "comparison.json": dump_json(to_json(comparison)),
-        "comparison.csv": comparison.rows.to_csv(index=False),
-        "hypervolume.csv": comparison.hypervolumes.to_csv(index=False),
-        "optimal.csv": comparison.optimal.to_csv(index=False),
+        "comparison.csv": csv_text(comparison.rows),
+        "hypervolume.csv": csv_text(comparison.hypervolumes),
+        "optimal.csv": csv_text(comparison.optimal),
     }
     if len(comparison.regrets):
-        texts["regret.csv"] = comparison.regrets.to_csv(index=False)
+        texts["regret.csv"] = csv_text(comparison.regrets)
     texts |= {f"compare.{form}": comparison_plot(shown, form) for form in ("png", "svg")}
     for name, content in texts.items():
         write_whole(out / name, content)
     return [out / name for name in texts]
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Return a table as CSV in which no name is a formula."""
+    text = table.select_dtypes(exclude="number").columns
+    return table.assign(**{name: table[name].map(as_cell) for name in text}).to_csv(index=False)
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from nas.compare.files import csv_text
 from nas.compare.ridge_sweep import RIDGE_POINTS, SweptNetwork, op_costs, sweep
 from nas.files import write_whole
 
@@ -16,8 +17,8 @@ def write_ridge_sweep(
     rows, costs = sweep(candidates, ridge_points), op_costs(candidates)
     names = ("ridge_sweep.csv", "ridge_op_costs.csv", "ridge_sweep.png", "ridge_sweep.svg")
     paths = [out / name for name in names]
-    write_whole(paths[0], rows.to_csv(index=False))
-    write_whole(paths[1], costs.to_csv(index=False))
+    write_whole(paths[0], csv_text(rows))
+    write_whole(paths[1], csv_text(costs))
     write_whole(paths[2], ridge_plot(rows, costs))
     write_whole(paths[3], ridge_plot(rows, costs, "svg"))
     return paths

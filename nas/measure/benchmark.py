@@ -30,7 +30,7 @@ from typing import Any, Protocol
 from latency_models.measurement_table import read_table
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.files import write_whole
+from nas.files import as_cell, write_whole
 from nas.progress.stop import raise_if_stopped
 
 NS_PER_MS = 1e6
@@ -197,7 +197,7 @@ def write_measurements(path: Path, rows: Iterable[BenchmarkRow]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*COLUMNS], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows({name: as_cell(value) for name, value in asdict(row).items()} for row in rows)
     write_whole(path, text.getvalue())
 
 

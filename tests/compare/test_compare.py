@@ -15,6 +15,7 @@ from nas.compare.compare import Comparison, compare
 from nas.compare.files import write
 from nas.compare.table import tables
 from nas.errors import InvalidInput, UnknownName
+from nas.files import new_folder
 from nas.ops import Shape
 from nas.records.networks import PUBLISHED_KIND
 from nas.records.results import TRAINED_ALONE, display_text, load_result
@@ -197,3 +198,22 @@ def test_what_is_no_item_is_refused_in_one_line(folder: Path, tmp_path: Path) ->
         compare([folder / "first"], ["rpi55"])
     with pytest.raises(InvalidInput, match="at least one"):
         compare([], ["rpi5"])
+
+
+def test_pages_and_plots_of_many_networks_show_those_of_most_interest(tmp_path: Path) -> None:
+    run, specs = make_run(tmp_path / "run"), SPACE.sample(np.random.default_rng(2), 12).tolist()
+    for number, genotype in enumerate(specs):
+        save_arch(SPACE.decode(genotype), tmp_path / f"={number}.json")
+    many = compare([run, *sorted(tmp_path.glob("=*.json"))], TARGETS)
+    few = many.of_most_interest(10)
+    assert many.of_most_interest(len(many.entries)) is many
+    assert len(few.entries) == 10 and len(few.rows) == 10 * len(TARGETS)
+    assert few.entries[0].chosen
+    assert list(few.rows["name"])[:10] == [entry.name for entry in few.entries]
+    assert f"pages and plots show 10 of {len(many.entries)} networks" in few.notes[-1]
+    fronts = many.rows.groupby("name")["on_front"].sum()
+    left_out = set(many.rows["name"]) - set(few.rows["name"])
+    assert fronts[list(left_out)].max() <= fronts[[e.name for e in few.entries if e.source != "reference"]].max()
+    write(many, out := new_folder(tmp_path / "o"))
+    text = (out / "comparison.csv").read_text()
+    assert ",'=0.json" in text or "'=0" in text
