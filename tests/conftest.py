@@ -38,6 +38,20 @@ registry.state(
 )
 
 
+# What compiles for minutes begins first, so that at the end no worker is left alone with it.
+LONG = ("test_found_to_running", "runs", "training", "supernet", "export", "extending", "distributed", "test_api")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files of tests by how long they take, roughly; the order within a file stays."""
+
+    def rank(item: pytest.Item) -> int:
+        part = item.path.relative_to(ROOT / "tests").parts[0].removesuffix(".py")
+        return LONG.index(part) if part in LONG else len(LONG)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The project's root folder."""
