@@ -29,7 +29,7 @@ from latency_models.sourced_values import Confidence as Confidence
 from latency_models.sourced_values import SourcedValue, check_key, kinds, number, strings, text
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, unknown_name
-from nas.files import LARGEST_TEXT, check_limits, read_bytes
+from nas.files import LARGEST_TEXT, check_limits, read_bytes, usable_path
 from nas.ops import KINDS, Kernel, Kind, Shape
 from nas.registry import LATENCY_MODELS, TARGETS, load, made
 
@@ -194,6 +194,7 @@ def load_target(name_or_path: str) -> Target:
     """
     if name_or_path in target_names():
         return _registered(name_or_path)
+    name_or_path = usable_path(name_or_path)
     if name_or_path.endswith(".toml"):
         return _of_file(Path(name_or_path))
     if name_or_path in TARGETS or ":" in name_or_path:

@@ -18,6 +18,9 @@ LOCK = ".lock"  # in a folder that a process works on; see nas.records.locks
 TEMPORARY = re.compile(r"\.([0-9a-f]{16}|.+\.\d+)\.tmp")  # of this release, and of earlier ones
 LARGEST_TEXT = 2**30  # bytes of a text that is read as a whole
 SMALL = 2**26  # bytes for which the free memory is not looked up
+LONGEST_NAME = 255  # bytes of the name of a file
+LONGEST_SHOWN = 80  # characters of a text in a message
+SEPARATORS = rb"[/,:]"  # of paths, and of lists of them
 DEEPEST = 64  # lists and objects inside one another: no file of ours has more than 10
 MOST_DIGITS = 300  # of a whole number in a text: any such number is a float too
 BEYOND = 10**MOST_DIGITS
@@ -31,6 +34,35 @@ class CannotWrite(InvalidInput):
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else error
         short = not isinstance(error, OSError) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         super().__init__(f"cannot write {path}: {reason}" + ("; make space there, nothing is lost" if short else ""))
+
+
+def usable_path(text: str) -> str:
+    """Return `text`, its "~" expanded, where a file or folder can be called so; other texts pass as they are.
+
+    Raises `InvalidInput` in one line for a name that no file system takes, for a symbolic link that leads to itself,
+    for a place that cannot be looked at, and for the home of a user that does not exist. What a user may mean as a
+    path passes through here, at the command line and in the Python interface, before anything looks for it.
+    """
+    shown = repr(text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}...")
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{shown} is no UTF-8 text; rename the file, or name another") from None
+    if b"\0" in encoded:
+        raise InvalidInput(f"{shown} has a zero byte in it, which no name of a file has")
+    longest = max(map(len, re.split(SEPARATORS, encoded)))
+    if longest > LONGEST_NAME:
+        raise InvalidInput(f"{shown} has a name of {longest} bytes in it; file systems take {LONGEST_NAME}")
+    expanded = os.path.expanduser(text)
+    if text.startswith("~") and expanded == text and not os.path.lexists(text):
+        raise InvalidInput(f"{shown} is in the home of a user that does not exist; a file of that name is ./~NAME")
+    try:
+        os.stat(expanded)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            reason = "it is a symbolic link that leads to itself" if error.errno == errno.ELOOP else error.strerror
+            raise InvalidInput(f"cannot look at {shown}: {reason}") from error
+    return expanded
 
 
 def open_plain(path: Path, flags: int, *, follow: bool = False) -> int:

@@ -14,10 +14,12 @@ from latency_models.calibration_record import PROVENANCE
 from latency_models.measurement_table import TableRow, read_table
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
+from nas.files import usable_path
 from nas.zoo import ZOO, is_reference, reference
 
 REQUIRED = ("arch", "latency_ms")
 NUMBERS = ("latency_ms", "energy_mj", "batch")
+MOST_DIGITS = 7  # of a batch size, with one to spare
 AGREE_WITHIN = 0.25  # repeated measurements of one network; beyond, one of them is wrong
 
 
@@ -59,8 +61,8 @@ def _measurement(row: TableRow, folder: Path, known: dict[str, ArchSpec]) -> Mea
     if name not in known:
         known[name] = _arch(name, row.where, folder)
     energy, batch = row.cells.get("energy_mj", ""), row.cells.get("batch", "") or "1"
-    if not (batch.isdecimal() and int(batch) > 0):
-        raise InvalidInput(f"{row.where}: batch must be a whole number of at least 1, got '{batch}'")
+    if not (batch.isdecimal() and len(batch) < MOST_DIGITS and int(batch) > 0):
+        raise InvalidInput(f"{row.where}: batch must be a whole number of at least 1, got '{batch:.20}'")
     return Measurement(
         name,
         known[name],
@@ -76,7 +78,10 @@ def _arch(name: str, where: str, folder: Path) -> ArchSpec:
         raise InvalidInput(f"{where}: the cell of column arch is empty; name a spec or a reference network")
     if is_reference(name):
         return reference(name)
-    path = folder / name
+    try:
+        path = Path(usable_path(str(folder / name)))
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from error
     if path.is_file():
         return load_arch(path)
     if path.suffix == ".json":

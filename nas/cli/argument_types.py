@@ -2,11 +2,30 @@
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 
 from nas.cli.units import count as count  # for the flags, which take all their types from here
+from nas.errors import InvalidInput
+from nas.files import usable_path
 
 LARGEST_SEED = 2**31 - 1
+
+
+def text(word: str) -> str:
+    """Return `word`, a name or a path, with "~" expanded: the type of every flag that states no other."""
+    try:
+        return usable_path(word)
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def new_file(word: str) -> str:
+    """Return the path `word` where it ends in a name, as that of a new file or folder must."""
+    path = text(word)
+    if word and os.path.basename(os.path.normpath(path)) in ("", ".", ".."):
+        raise argparse.ArgumentTypeError(f"must end in the name of a new file or folder, got '{word}'")
+    return path
 
 
 def positive(text: str) -> float:
@@ -50,12 +69,12 @@ def grey_level(text: str) -> int:
     return int(_checked(named, int, lambda value: 0 <= value <= 255, "white, black or a whole number from 0 to 255"))
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Return the names in the comma-separated `text`."""
-    found = tuple(part.strip() for part in text.split(","))
+def names(listed: str) -> tuple[str, ...]:
+    """Return the names in the comma-separated `listed`."""
+    found = tuple(word.strip() for word in listed.split(","))
     if not all(found) or len(set(found)) < len(found):
-        raise argparse.ArgumentTypeError(f"must be different names with commas between them, got '{text}'")
-    return found
+        raise argparse.ArgumentTypeError(f"must be different names with commas between them, got '{listed}'")
+    return tuple(map(text, found))
 
 
 def _checked(text: str, kind: Callable[[str], float], holds: Callable[[float], bool], words: str) -> float:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
+from nas.cli.argument_types import text
 from nas.cli.commands import COMMANDS
 from nas.errors import InvalidInput, unknown_name
 
@@ -31,7 +32,9 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, but first refuse a flag that does not exist: argparse would miss something else before it does."""
         for word in self._own_words(args or ()):
-            flag = word.partition("=")[0]
+            flag, _, value = word.partition("=")
+            if value == END_OF_FLAGS or (word[2:] == END_OF_FLAGS and word[:2] in self._short_flags()):
+                self.error(f"argument {word[:2] if word[2:] == END_OF_FLAGS else flag}: must have a value, got '--'")
             if _is_flag(flag) and flag not in self._option_string_actions and flag[:2] not in self._short_flags():
                 self.error(unknown_flag(flag, self._option_string_actions))
         return super().parse_known_args(args, namespace)
@@ -104,6 +107,7 @@ def _add_flags(parser: argparse.ArgumentParser, command: str) -> None:
     """Import the flags of a command (nas/cli/flags) and add them."""
     flags = import_module(f"nas.cli.flags.{command}")
     parser.description, parser.epilog = flags.DESCRIPTION, f"example: {flags.EXAMPLE}"
+    parser.register("type", None, text)  # of flags that state none
     parser.set_defaults(check=_nothing_to_check, run=f"nas.cli.commands.{command}:run")
     flags.add_flags(parser)
 

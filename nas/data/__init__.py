@@ -19,6 +19,7 @@ from nas.data.pipeline import at_resolution, augment, channel_stats, resize, res
 from nas.data.preparation import Preparation
 from nas.data.split import epoch_indices, stratified_split
 from nas.errors import InvalidInput, unknown_name
+from nas.files import usable_path
 from nas.registry import DATA_SETS
 
 DEFAULT_PREPARATION = Preparation()  # centres are cropped, transparency laid on white, the rest is the data set's
@@ -41,6 +42,7 @@ def load(
     """
     if resolution is not None and not 1 <= resolution <= 1024:
         raise InvalidInput(f"resolution must be from 1 to 1024 pixels, got {resolution}")
+    name_or_path = usable_path(name_or_path)
     if name_or_path in DATA_SETS or _is_address(name_or_path):
         loader = registry.load("data set", DATA_SETS, name_or_path)
         found = loader(data_folder(data_dir)) if callable(loader) else loader

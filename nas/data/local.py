@@ -5,12 +5,12 @@ from hashlib import md5
 from pathlib import Path
 
 from nas.errors import InvalidInput
-from nas.files import read_bytes
+from nas.files import read_bytes, usable_path
 
 
 def data_folder(data_dir: Path | None) -> Path:
     """Return the folder of published data sets: `data_dir`, else what NAS_DATA_DIR names, else ~/.cache/nas."""
-    return Path(data_dir or os.environ.get("NAS_DATA_DIR") or "~/.cache/nas").expanduser()
+    return Path(usable_path(str(data_dir or os.environ.get("NAS_DATA_DIR") or "~/.cache/nas")))
 
 
 def read_published(path: Path, published_md5: str) -> bytes:

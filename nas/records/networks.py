@@ -13,7 +13,7 @@ from typing import Literal
 
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, unknown_name
-from nas.files import read_json
+from nas.files import read_json, usable_path
 from nas.records.front import AT, load_front, names_point, spec_of_point
 from nas.records.results import (
     TRAINED_ALONE,
@@ -98,9 +98,10 @@ def kind_text(kind: AccuracyKind) -> str:
 def load_items(items: Sequence[str | Path]) -> list[Entry]:
     """Return the entries of all `items`; items with the same label get a number. Raises as `load_item`."""
     groups: list[list[Entry]] = []
-    for item in dict.fromkeys(map(str, items)):
+    named = tuple(dict.fromkeys(usable_path(str(item)) for item in items))
+    for item in named:
         if item == EVERY_REFERENCE and not Path(item).exists():
-            groups += [load_item(name) for name in BASELINES if name not in set(map(str, items))]
+            groups += [load_item(name) for name in BASELINES if name not in named]
         elif folders := _target_folders(Path(item)):
             groups += [load_item(folder) for folder in folders]
         else:
@@ -117,7 +118,7 @@ def resolve(text: str | Path) -> Entry:
     the network that a run found. Raises `InvalidInput` or `UnknownName` in one line for what is none of these, and
     for a run or training that has not finished.
     """
-    name = str(text)
+    name = usable_path(str(text))
     path = Path(name)
     if is_reference(name):
         return _of_reference(name)
@@ -180,8 +181,8 @@ def load_item(item: str | Path) -> list[Entry]:
 
     A run is a folder with experiment.json, or the part RUN/TARGET of a run for several targets. Raises as `resolve`.
     """
-    path = Path(item)
-    if is_reference(str(item)) or is_training(str(item)) or not os.path.isdir(item):
+    path = Path(item := usable_path(str(item)))
+    if is_reference(item) or is_training(item) or not os.path.isdir(item):
         return [resolve(item)]
     _refuse_unfinished_training(path)
     return _of_run(path, path.resolve().name.removesuffix(".json"))

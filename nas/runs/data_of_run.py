@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nas.data import DATA_SETS, Dataset
 from nas.errors import InvalidInput
+from nas.files import usable_path
 from nas.runs.settings import SearchConfig
 
 PARENTS = 3  # folders above the data set's name, and above what lies in a run, that are looked through
@@ -41,7 +42,7 @@ def find_data(data: str, run: Path) -> str:
     """
     if not is_path(data):
         return data
-    found = next((path for path in _places(data, run) if path.exists()), None)
+    found = next((path for path in _places(usable_path(data), run) if path.exists()), None)
     if found is None:
         raise InvalidInput(
             f"the data of the run {run} is not where it was, {data}; name where it is now with --data, or put it "
@@ -52,7 +53,7 @@ def find_data(data: str, run: Path) -> str:
 
 def _places(data: str, run: Path) -> Iterator[Path]:
     """Yield the paths at which the images of a run may lie, the likeliest first."""
-    stored = Path(data).expanduser()
+    stored = Path(data)
     yield stored
     parts = [part for part in stored.parts if part not in (stored.anchor, "..", ".")]
     whole = run.resolve()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nas.cli.argument_types import count, seed
+from nas.cli.argument_types import count, new_file, seed
 from nas.cli.flags.shared import IMAGENET_PX, Container, add_json
 from nas.errors import InvalidInput
 from nas.files import read_bytes
@@ -26,7 +26,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     proposals.add_argument("--resolution", type=count, metavar="N", help=f"px of proposals (default: {IMAGENET_PX})")
     proposals.add_argument("--seed", type=seed, metavar="S", help="of proposals (default: 0)")
     output = parser.add_argument_group("output")
-    output.add_argument("-o", "--out", metavar="PATH", help=f"new file (default: NAME.toml), or folder ({TO_MEASURE})")
+    output.add_argument(
+        "-o", "--out", type=new_file, metavar="PATH", help=f"new file (default: NAME.toml), or folder ({TO_MEASURE})"
+    )
     output.add_argument("--force", action="store_true", help="write a fit that is no better than chance too")
     add_json(output)
     parser.set_defaults(check=check)

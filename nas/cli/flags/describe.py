@@ -2,7 +2,7 @@
 
 import argparse
 
-from nas.cli.argument_types import count
+from nas.cli.argument_types import count, new_file
 from nas.cli.flags.shared import SPEC_OR_RUN, add_device, add_json
 
 DESCRIPTION = "Draw a network block by block, with what each block costs on a device."
@@ -23,5 +23,5 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     output = parser.add_argument_group("output")
     output.add_argument("--kernels", action="store_true", help="a row per kernel instead: bytes, bound, ms")
-    output.add_argument("--out", metavar="FILE", help="also draw it into a new .svg, .png or .html")
+    output.add_argument("--out", type=new_file, metavar="FILE", help="also draw it into a new .svg, .png or .html")
     add_json(output)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from nas.cli.argument_types import count
+from nas.cli.argument_types import count, new_file
 from nas.cli.flags.shared import add_data_dir, add_spec
 
 DESCRIPTION = "Write a network as a file for use elsewhere, and check it by running it."
@@ -36,4 +36,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--opset", type=count, metavar="N", help="of onnx (default: the lowest that its operators need, at least 13)"
     )
-    output.add_argument("-o", "--out", metavar="PATH", help="new file or folder (default: NAME.FORMAT or NAME-flax)")
+    output.add_argument(
+        "-o", "--out", type=new_file, metavar="PATH", help="new file or folder (default: NAME.FORMAT or NAME-flax)"
+    )

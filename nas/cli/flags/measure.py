@@ -2,7 +2,7 @@
 
 import argparse
 
-from nas.cli.argument_types import count
+from nas.cli.argument_types import count, new_file
 from nas.cli.flags.shared import SPEC_OR_RUN
 
 DESCRIPTION = """\
@@ -30,6 +30,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--group", type=count, default=32, metavar="N", help="networks in memory at once, taking turns (default: 32)"
     )
     parser.add_argument_group("output").add_argument(
-        "-o", "--out", default="measurements.csv", metavar="FILE",
+        "-o", "--out", default="measurements.csv", type=new_file, metavar="FILE",
         help="CSV, new or to go on with (default: measurements.csv)",
     )  # fmt: skip

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, TypeAlias
 
-from nas.cli.argument_types import count, fraction_to_half, grey_level, non_negative, positive
+from nas.cli.argument_types import count, fraction_to_half, grey_level, non_negative, positive, text
 from nas.errors import InvalidInput
 from nas.records.named_code import FLAGS
 from nas.registry import ARGUMENTS
@@ -22,14 +22,15 @@ def add_spec(flags: Container) -> None:
     flags.add_argument("spec", type=network, metavar="SPEC|RUN", help=SPEC_OR_RUN)
 
 
-def network(text: str) -> str:
+def network(word: str) -> str:
     """Return the name of a network as it is, but of a point on the front of a run, RUN@2.5ms, its spec file."""
-    if "@" not in text:
-        return text
+    path = text(word)
+    if "@" not in path:
+        return path
     from nas.records.front import spec_of_point  # rarely needed
 
     try:
-        return spec_of_point(text)
+        return spec_of_point(path)
     except InvalidInput as error:  # argparse has words of its own for a ValueError
         raise argparse.ArgumentTypeError(str(error)) from error
 
