@@ -121,7 +121,7 @@ def finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
 def records_of(run: Path, phase: Phase) -> int:
     """Return how many records of `phase` the journals of a run at work hold."""
     try:
-        records = [record for path in run.glob(phase.journals) for record in read_journal(path)[0]]
+        records = [record for path in run.glob(phase.journals) for record in read_journal(path, ())[0]]
     except InvalidInput:  # one is being written anew
         return 0
     return sum(not phase.stages or record.get("stage") in phase.stages for record in records)

@@ -98,22 +98,22 @@ def test_a_journal_cut_anywhere_keeps_its_whole_lines(records: list[dict[str, in
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
-        journal = Journal(path)
+        journal = Journal(path, ())
         for record in records:
             journal.append(record)
         raw = path.read_bytes()
         cut = data.draw(st.integers(0, len(raw)))
         path.write_bytes(raw[:cut])
         whole = raw[:cut].count(b"\n")
-        assert read_journal(path) == (records[:whole], raw[:cut].endswith(b"\n") or cut == 0)
-        again = Journal(path)
+        assert read_journal(path, ()) == (records[:whole], raw[:cut].endswith(b"\n") or cut == 0)
+        again = Journal(path, ())
         for record in records[whole:]:
             again.append(record)
-        assert path.read_bytes() == raw and read_journal(path)[0] == records
+        assert path.read_bytes() == raw and read_journal(path, ())[0] == records
 
 
 def test_a_journal_on_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = Journal(tmp_path / "journal.jsonl", ())
     journal.append({"step": 1})
     real = os.write
 
@@ -128,7 +128,7 @@ def test_a_journal_on_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.undo()
     assert journal.records == [{"step": 1}] and (tmp_path / "journal.jsonl").read_bytes() == b'{"step": 1}\n'
     journal.append({"step": 2})
-    assert [record["step"] for record in Journal(journal.path).records] == [1, 2]
+    assert [record["step"] for record in Journal(journal.path, ()).records] == [1, 2]
 
 
 def test_a_file_on_a_full_disk_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

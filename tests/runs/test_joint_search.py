@@ -403,7 +403,7 @@ def test_journal_drops_a_torn_line_and_refuses_a_broken_one(tmp_path: Path) -> N
     assert [record["step"] for record in Journal(path).records] == [0, 1, 2]
     journal.keep(lambda record: record["step"] < 2)
     assert len(Journal(path).records) == 2
-    path.write_text('{"a": 1}\n{"b"\n{"c": 2}\n')
+    path.write_text('{"stage": "a"}\n{"b"\n{"stage": "c"}\n')
     with pytest.raises(InvalidInput, match="line 2, is not valid JSON"):
         Journal(path)
 

@@ -22,6 +22,7 @@ from nas.search.accuracy.evidence import kendall_tau
 from nas.search.accuracy.ranking import ACCURACY_MODEL, EARLY
 from nas.training.candidates import CandidateTrainings
 from nas.training.trainees import OnTraineeEpoch, OpenTrainees, TrainAll, Trained, Trainee
+from nas.training.trial import CURVE
 from tests.support.tiny import images
 
 Run = Callable[..., str]
@@ -40,7 +41,7 @@ def trainers(backwards: bool = False, failing: str = "") -> OpenTrainees:
                 folder.mkdir(parents=True, exist_ok=True)
                 noise = np.random.default_rng([one.seed, int(one.digest[:6], 16)]).normal(0, 0.01)
                 curve = tuple(0.3 + one.arch.macs / 1e7 + 0.1 * epoch + noise for epoch in range(one.epochs))
-                journal = Journal(folder / "curve.jsonl")
+                journal = Journal(folder / "curve.jsonl", CURVE)
                 for epoch, top1 in enumerate(curve, start=1):
                     if epoch > len(journal.records):
                         journal.append({"epoch": epoch, "top1": top1})
