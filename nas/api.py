@@ -175,6 +175,7 @@ def search(
     evaluator: str = "supernet",
     workers: int | None = None,
     ray_address: str | None = None,
+    accept_changes: bool = False,
     on_step: OnStep | None = None,
     on_candidate: OnCandidate | None = None,
     reporter: ProgressReporter | None = None,
@@ -213,12 +214,12 @@ def search(
         found = _search_targets(
             Path(out), config, [target],
             (() if latency_ms is None else (latency_ms,)), algorithm, trials, evaluator, False,
-            workers, ray_address, shown, whole,
+            workers, ray_address, shown, whole, accept_changes,
         )  # fmt: skip
         return next(iter(found.results.values()))
     if trials is not None or evaluator != "supernet":
         raise InvalidInput("trials and evaluator go with an algorithm over a supernet trained once, not with joint")
-    return _search_jointly(Path(out), config, workers, ray_address, shown)
+    return _search_jointly(Path(out), config, workers, ray_address, shown, accept_changes)
 
 
 @stating
@@ -253,6 +254,7 @@ def specialise(
     preparation: Preparation | None = None,
     workers: int | None = None,
     ray_address: str | None = None,
+    accept_changes: bool = False,
     on_step: OnStep | None = None,
     on_candidate: OnCandidate | None = None,
     reporter: ProgressReporter | None = None,
@@ -275,6 +277,7 @@ def specialise(
     found = _search_targets(
         Path(out), config, targets, latencies_ms, algorithm, trials, evaluator, universal,
         workers, ray_address, reporter or Callbacks(on_step, on_candidate), _front_config(front, front_points),
+        accept_changes,
     )  # fmt: skip
     return _named_results(found)
 
@@ -287,14 +290,15 @@ def resume(
     workers: int | None = None,
     ray_address: str | None = None,
     data: str | None = None,
+    accept_changes: bool = False,
     on_step: OnStep | None = None,
     on_candidate: OnCandidate | None = None,
     reporter: ProgressReporter | None = None,
 ) -> "dict[str, Result]":
     """Go on with the search in the folder `run`, and return what it found by target; a finished one is just read.
 
-    `data` is where its images are now, by default where they were or beside the run.
-
+    `data` is where its images are now, by default where they were or beside the run. Where target, space, forests,
+    data or settings have changed since it began, that is refused, or with `accept_changes` recorded in its files.
     `more_trials` extends a finished search of another algorithm than joint, by so many trials per target.
     """
     folder, shown = Path(run), reporter or Callbacks(on_step, on_candidate)
@@ -306,11 +310,13 @@ def resume(
             raise InvalidInput(f"{folder} is a joint search: more_trials goes with runs of another algorithm")
         config = SearchConfig.from_dict(stored.get("settings"))
         trainers = run_workers.open_trainers(workers, ray_address, config)
-        result = joint_search.resume(folder, shown, trainers=trainers, data=data)
+        result = joint_search.resume(folder, shown, trainers=trainers, data=data, accept_changes=accept_changes)
         return {result.target: result}
     by = run_workers.open_executor(workers, ray_address), run_workers.alone_on(workers, ray_address)
     return _named_results(
-        multi_target.resume(folder, shown, workers=by[0], trainers=by[1], more=more_trials, data=data)
+        multi_target.resume(
+            folder, shown, workers=by[0], trainers=by[1], more=more_trials, data=data, accept_changes=accept_changes
+        )
     )
 
 
@@ -342,6 +348,7 @@ def finalists(
     scheduler: str = "halving",
     workers: int | None = None,
     ray_address: str | None = None,
+    accept_changes: bool = False,
 ) -> "pd.DataFrame":
     """Train the `top` of a run's front alone, the weak ones stopped early, and return the ranking, the best first.
 
@@ -352,10 +359,12 @@ def finalists(
     folder = Path(run)
     to = Path(out) if out is not None else folder.with_name(f"{folder.name}-finalists")
     config = _training_config(epochs, batch_size, learning_rate, 0)
-    candidates, trainings = front_training.open_trainings(folder, result_of_run(folder), top, config, scheduler, to)
+    opened = front_training.open_trainings(
+        folder, result_of_run(folder), top, config, scheduler, to, accept_changes=accept_changes
+    )
     with locked(to):
         rows = front_training.train_candidates(
-            candidates, trainings, scheduler, lambda *_: None, workers=workers, address=ray_address
+            opened.candidates, opened.trainings, scheduler, lambda *_: None, workers=workers, address=ray_address
         )  # fmt: skip
         candidate_training.write_table(rows, to)
     return pd.DataFrame([asdict(row) for row in rows])
@@ -515,6 +524,7 @@ def train(
     proxy_resolution: int | None = None,
     proxy_width: float | None = None,
     from_supernet: bool = False,
+    accept_changes: bool = False,
     seed: int = 0,
     preparation: Preparation | None = None,
     on_step: "Callable[[TrainingProgress], object] | None" = None,
@@ -530,6 +540,9 @@ def train(
         raise InvalidInput("proxy_resolution, proxy_width and from_supernet go with proxy=True")
     asked = asdict(preparation) if preparation else {}
     dataset = single_training.training_data(name, Path(out), data, data_dir, **asked)
+    if from_supernet:
+        own = data is None and preparation is None
+        single_training.check_supernet_of(name, dataset, "train", own_data=own, accept_changes=accept_changes)
     subject = single_training.TrainingSubject(single_training.for_classes(name, spec(network), dataset))
     if proxy:
         subject = single_training.proxy_subject(
@@ -594,6 +607,7 @@ def deploy(
     measure: bool = False,
     weights: str | Path | None = None,
     from_supernet: bool = False,
+    accept_changes: bool = False,
     epochs: int = 30,
     batch_size: int = 128,
     learning_rate: float | None = None,
@@ -611,6 +625,7 @@ def deploy(
         spec_of_point(str(network)), deployment.ExportConfig(form, quantize, input, opset, calibration),
         _training_config(epochs, batch_size, learning_rate, seed), data, data_dir,
         asdict(preparation) if preparation else {}, None if weights is None else str(weights), from_supernet, measure,
+        accept_changes,
     )  # fmt: skip
     folder = Path(out) if out is not None else config.default_out
 
@@ -676,19 +691,20 @@ def calibrate(
 
 
 def _search_jointly(
-    out: Path, config: dict[str, Any], workers: int | None, address: str | None, reporter: ProgressReporter
-) -> "Result":
+    out: Path, config: dict[str, Any], workers: int | None, address: str | None, reporter: ProgressReporter,
+    accept_changes: bool,
+) -> "Result":  # fmt: skip
     settings = SearchConfig(**config)
     trainers = run_workers.open_trainers(workers, address, settings)
     if _begun(out, "settings", asdict(settings)):
-        return joint_search.resume(out, reporter, trainers=trainers, data=settings.data)
+        return joint_search.resume(out, reporter, trainers=trainers, data=settings.data, accept_changes=accept_changes)
     return joint_search.search(settings, out, reporter, trainers=trainers)
 
 
 def _search_targets(
     out: Path, config: dict[str, Any], targets: Sequence[str | None], latencies_ms: Sequence[float], algorithm: str,
     trials: int | None, evaluator: str, universal: bool, workers: int | None, address: str | None,
-    reporter: ProgressReporter, front: "FrontConfig | None" = None,
+    reporter: ProgressReporter, front: "FrontConfig | None", accept_changes: bool,
 ) -> "MultiTargetResult":  # fmt: skip
 
     by = run_workers.open_executor(workers, address), run_workers.alone_on(workers, address)
@@ -699,7 +715,9 @@ def _search_targets(
         each, algorithm, count, universal=universal, evaluator=evaluator, front=front
     )  # fmt: skip
     if _begun(out, "request", several.to_dict()):
-        return multi_target.resume(out, reporter, workers=by[0], trainers=by[1], data=base.data)
+        return multi_target.resume(
+            out, reporter, workers=by[0], trainers=by[1], data=base.data, accept_changes=accept_changes
+        )
     return multi_target.specialise(several, out, reporter, workers=by[0], trainers=by[1])
 
 

@@ -6,10 +6,12 @@ from typing import Any
 from nas.records.typed import read_object
 
 FILE = "experiment.json"
+DEPENDS_ON, ACCEPTED, RESUMED = "depends_on", "accepted_changes", "resumed_with"  # see nas/runs/dependencies.py
 FIELDS: dict[str, Any] = {
     "schema": str, "version": int, "settings": dict[str, Any], "targets": tuple[str, ...], "request": dict[str, Any],
     "algorithm": str | None, "data": dict[str, str], "versions": dict[str, str], "plan": tuple[str, ...],
-    "forests": dict[str, str],
+    "forests": dict[str, str], DEPENDS_ON: dict[str, str], ACCEPTED: tuple[dict[str, str], ...],
+    RESUMED: tuple[dict[str, str], ...],
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Everything here reads experiment.json as it stands and imports nothing: a file n
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ FLAGS = {  # setting of a run that may name code -> the flag that names it too
     "minimize": "--minimize", "evaluator": "--evaluator", "algorithm": "--algorithm",
     "accuracy_model": "--accuracy-model",
 }  # fmt: skip
+OF_SOURCES = ("space", "target", "data")  # what a run's images, space and target need
 
 
 def named_code(stored: Any) -> dict[str, tuple[str, ...]]:
@@ -39,10 +40,13 @@ def _settings(stored: Any) -> list[Mapping[str, Any]]:
     return [table for table in tables if isinstance(table, dict)]
 
 
-def check_named(stored: Any) -> None:
-    """Raise `UnstatedCode` with everything that the content of an experiment.json names and no call has named."""
-    known = stated()
-    names = [(ARGUMENTS[setting], name) for setting, each in named_code(stored).items() for name in each]
+def check_named(stored: Any, settings: Collection[str] = FLAGS) -> None:
+    """Raise `UnstatedCode` with everything that the content of an experiment.json names and no call has named.
+
+    `settings` are those that the work at hand needs, by default all.
+    """
+    known, found = stated(), named_code(stored)
+    names = [(ARGUMENTS[setting], name) for setting in found if setting in settings for name in found[setting]]
     if missing := [name for name in names if name not in known]:
         raise UnstatedCode(missing)
 

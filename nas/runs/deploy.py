@@ -37,7 +37,7 @@ from nas.records.networks import arch_of, is_run, is_training
 from nas.records.results import display_text, result_of_run
 from nas.records.trainings import TRAINING, deployed_folder, run_of_spec
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
-from nas.runs.single_training import for_classes, training_data
+from nas.runs.single_training import check_supernet_of, for_classes, training_data
 from nas.training.loop import TEST, TRAIN, TrainingConfig, TrainingProgress, dataset_for, expected_s, is_finished, train
 
 SCHEMA, VERSION = "nas.deployment", 1
@@ -113,6 +113,7 @@ class DeployConfig:
     weights: str | None = None  # to start the training from
     from_supernet: bool = False
     measured: bool = False
+    accept_changes: bool = False  # of what the supernet depends on
 
     def __post_init__(self) -> None:
         """Refuse two starts of one training, and settings of a training for a network that was trained."""
@@ -178,6 +179,8 @@ def subject_of(config: DeployConfig, out: Path) -> Subject:
         weights, origin = load_weights(Path(config.weights), arch)
         return Subject(arch, training, dataset, weights, f"the weights in {config.weights} ({origin})")
     if config.from_supernet:
+        own = config.data is None and not any(value is not None for value in config.preparation.values())
+        check_supernet_of(network, dataset, "deploy", own_data=own, accept_changes=config.accept_changes)
         return Subject(arch, training, dataset, _supernet_weights(network, arch), "the supernet's weights")
     return Subject(arch, training, dataset)
 

@@ -5,6 +5,7 @@ training images, and measured on its validation images.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas.arch import load_arch
@@ -14,6 +15,7 @@ from nas.records.experiment import read_experiment
 from nas.records.results import Result
 from nas.records.tables import rows_of
 from nas.runs.data_of_run import load_data_of_run
+from nas.runs.dependencies import check_use, home_of
 from nas.runs.plan import ROUNDING, TOLERANCE
 from nas.runs.settings import SearchConfig
 from nas.space.scaling import scale_down
@@ -60,32 +62,54 @@ def _aims_around(run: Path) -> bool:
     return read_experiment(run).get("settings", {}).get("around", True) is not False
 
 
-def data_and_split(run: Path, data: str | None = None) -> tuple[Dataset, tuple[float, int]]:
-    """Return the data set of the run, from `data` where named, and the validation fraction and seed of its split."""
+@dataclass(frozen=True)
+class RunImages:
+    """The images of a run, the validation fraction and the seed of their split, and lines on what has changed."""
+
+    dataset: Dataset
+    split: tuple[float, int]
+    lines: tuple[str, ...]
+
+
+def images_of_run(run: Path, data: str | None = None, *, accept_changes: bool = False) -> RunImages:
+    """Return the images of the run, from `data` where named; what it depends on is as it was, or accepted."""
+    home, about = home_of(run)
     stored = read_experiment(run)
     try:
-        config, identity = SearchConfig.from_dict(stored["settings"]), {**stored["data"]}
+        config = SearchConfig.from_dict(stored["settings"])
         split = (load_preset(config.preset).validation_fraction, int(config.seed))
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error
-    return load_data_of_run(run, config, identity, data), split
+    dataset = load_data_of_run(home, config, about["data"], data)
+    return RunImages(dataset, split, check_use(run, config, dataset, "finalists", accept=accept_changes))
+
+
+@dataclass(frozen=True)
+class FrontTrainings:
+    """The candidates of a front, what their trainings share, and lines for whoever follows them."""
+
+    candidates: tuple[Candidate, ...]
+    trainings: CandidateTrainings
+    lines: tuple[str, ...]
 
 
 def open_trainings(
-    run: Path, result: Result, top: int, config: TrainingConfig, scheduler: str, out: Path, data: str | None = None
-) -> tuple[tuple[Candidate, ...], CandidateTrainings]:
+    run: Path, result: Result, top: int, config: TrainingConfig, scheduler: str, out: Path, data: str | None = None,
+    *, accept_changes: bool = False,
+) -> FrontTrainings:  # fmt: skip
     """Make `out` the folder of these trainings, or check that it is, and return candidates and trainings.
 
-    The seed of `config` is replaced by that of the run's split. `data` is where the run's images are now.
+    The seed of `config` is replaced by that of the run's split. `data` is where the run's images are now. Where
+    something that the run depends on has changed, that is refused, or with `accept_changes` recorded.
     """
     check_scheduler(scheduler)
-    dataset, split = data_and_split(run, data)
     candidates = best_of_front(run, result, top)
-    own = TrainingConfig(config.epochs, config.batch_size, config.optimizer, seed=split[1])
-    trainings = make_trainings([one.arch for one in candidates], dataset, own, out, split=split)
-    about = {"scheduler": scheduler, "split": list(split), "settings": trainings.config.to_dict()}
-    open_folder(out, candidates, dataset, about)
-    return candidates, trainings
+    images = images_of_run(run, data, accept_changes=accept_changes)
+    own = TrainingConfig(config.epochs, config.batch_size, config.optimizer, seed=images.split[1])
+    trainings = make_trainings([one.arch for one in candidates], images.dataset, own, out, split=images.split)
+    about = {"scheduler": scheduler, "split": list(images.split), "settings": trainings.config.to_dict()}
+    open_folder(out, candidates, images.dataset, about)
+    return FrontTrainings(candidates, trainings, images.lines)
 
 
 def train_candidates(

@@ -12,13 +12,11 @@ bytes.
 """
 
 import base64
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,7 @@ from nas.progress import Evaluation, Progress, ProgressReporter, SilentReporter,
 from nas.progress.stop import raise_if_stopped
 from nas.progress.time_left import Begun, Compiled, Schedule
 from nas.protocols import Genotype
-from nas.records.experiment import read_experiment
+from nas.records.experiment import DEPENDS_ON, read_experiment
 from nas.records.journal import Journal, Record
 from nas.records.locks import locked
 from nas.records.named_code import check_named
@@ -45,6 +43,7 @@ from nas.report.run_page import write_report
 from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
 from nas.runs.batches import BatchSampler, Rows
 from nas.runs.data_of_run import load_data_of_run
+from nas.runs.dependencies import Dependencies, continuation, versions
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
 from nas.runs.front import FrontEvaluation, front_candidates, random_candidates, satisfying_candidates, write_front
 from nas.runs.model_search import ModelSearchRun
@@ -53,6 +52,7 @@ from nas.runs.plan import ROUNDING, TOLERANCE, SearchPlan, make_plan
 from nas.runs.plan_text import describe_plan
 from nas.runs.result_builder import CONVERGED_ENTROPY, as_accuracy, build_result, save_inherited
 from nas.runs.settings import NO_BASELINE, SearchConfig, default_settings
+from nas.runs.sources import read_sources
 from nas.runs.verdict import make_verdict, wants_verdict
 from nas.search.algorithms import reinforce
 from nas.search.constraints.project import project, project_coarse, with_search_budget
@@ -110,10 +110,11 @@ def _run(
 def _store(plan: SearchPlan, out: Path) -> None:
     """Write settings, data and versions: what makes `out` a run folder that can be resumed."""
     identity = {"name": plan.dataset.name, "digest": plan.dataset.digest}
-    versions = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    settings = asdict(plan.settings)
     stored = {
-        "schema": SCHEMA, "version": VERSION, "settings": asdict(plan.settings), "data": identity,
-        "versions": versions, "plan": describe_plan(plan), "forests": plan.forest_digests,
+        "schema": SCHEMA, "version": VERSION, "settings": settings, "data": identity, "versions": versions(PACKAGES),
+        "plan": describe_plan(plan), "forests": plan.sources.forests,
+        DEPENDS_ON: Dependencies.of([plan.sources], settings).digests,
     }  # fmt: skip
     write_whole(out / "experiment.json", dump_json(stored))
 
@@ -124,17 +125,19 @@ def resume(
     *,
     trainers: Trainers = IN_PROCESS,
     data: str | None = None,
+    accept_changes: bool = False,
 ) -> Result:
     """Go on with the search in the folder `run`, and return its result; that of a finished one is only read.
 
-    `data` is where its images are now, by default where they were or beside the run.
+    `data` is where its images are now, by default where they were or beside the run. Where something that the run
+    depends on has changed, that is refused, or with `accept_changes` recorded.
     """
     stored = stored_run(run)
     if _is_finished(run):
         return load_result(run / "best.json")
     check_named(stored)
     with locked(run):
-        return _continue(run, stored, reporter, trainers, data)
+        return _continue(run, stored, reporter or SilentReporter(), trainers, data, accept_changes)
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -154,7 +157,7 @@ def _is_finished(run: Path) -> bool:
 
 
 def _continue(
-    run: Path, stored: dict[str, Any], reporter: ProgressReporter | None, trainers: Trainers, data: str | None
+    run: Path, stored: dict[str, Any], reporter: ProgressReporter, trainers: Trainers, data: str | None, accept: bool
 ) -> Result:
     """Do what is left of the search in `run`, whose lock this process holds."""
     config = SearchConfig.from_dict(stored.get("settings"))
@@ -167,10 +170,11 @@ def _continue(
             )
         write_report(run, default_settings())  # the process was killed between the two files
         return result
-    plan = make_plan(config, load_data_of_run(run, config, stored.get("data", {}), data))
-    if stored.get("forests", {}) != plan.forest_digests:
-        raise InvalidInput("a forest of --bound or --minimize has changed since this run began; start a new one")
-    return _run(plan, run, reporter, trainers).finish()
+    sources = read_sources(config, load_data_of_run(run, config, stored.get("data", {}), data))
+    going_on = continuation(run, stored, Dependencies.of([sources], stored["settings"]), accept=accept)
+    work = _run(make_plan(config, sources=sources), run, reporter, trainers)
+    going_on.begin(run, stored, reporter)
+    return work.finish()
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ target, each in the form that every run has. All is resumed from one journal: th
 search by replay.
 """
 
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from nas.files import dump_json, new_folder, read_bytes, write_whole
 from nas.progress import ProgressReporter, SilentReporter, report_timing
 from nas.progress.time_left import Schedule
 from nas.protocols import Genotype
-from nas.records.experiment import read_experiment
+from nas.records.experiment import DEPENDS_ON, read_experiment
 from nas.records.front import save_front
 from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
@@ -32,6 +30,15 @@ from nas.report.run_page import write_report
 from nas.runs import shared_supernet
 from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
 from nas.runs.data_of_run import absolute_data, find_data, load_data_of_run
+from nas.runs.dependencies import (
+    OF_WEIGHTS,
+    Change,
+    Dependencies,
+    accepted_changes,
+    continuation,
+    recorded,
+    versions,
+)
 from nas.runs.evaluators import evaluator_source
 from nas.runs.front import PREDICTED_DIGITS, FrontEvaluation, write_front
 from nas.runs.front_budget import front_budget
@@ -44,6 +51,7 @@ from nas.runs.multi_target_settings import (
     MultiTargetConfig,
     check_around,
     make_plans,
+    read_all_sources,
 )
 from nas.runs.phases import model_phases, multi_target_phases
 from nas.runs.plan import TOLERANCE, SearchPlan
@@ -89,10 +97,12 @@ def specialise(
     workers: OpenExecutor = in_process,
     trainers: Trainers = IN_PROCESS,
     source: Path | None = None,
+    accept_changes: bool = False,
 ) -> MultiTargetResult:
     """Search as `config` says, into the new folder `out`, and return the results.
 
-    `source` is a run whose supernet is copied instead of trained, see `supernet_of_run`. `workers` opens the executor
+    `source` is a run whose supernet is copied instead of trained, see `supernet_of_run`; where something that its
+    weights depend on has changed, that is refused, or with `accept_changes` recorded. `workers` opens the executor
     that evaluates candidates, `trainers` train those of a front with an accuracy model; no result depends on them.
     Raises `InvalidInput` or `UnknownName` before any work where `config` cannot be met.
     """
@@ -103,15 +113,17 @@ def specialise(
         check_search(config, objective, space)
     if config.accuracy_model:
         front_budget(plans)  # core hours that are too few too
+    changes: tuple[Change, ...] = ()
     if source is not None:
-        _check_data(source, plans[0])
+        changes = _changes_of_weights(source, plans, accept_changes)
         shared_supernet.read(source / shared_supernet.FILE, plans[0])
     new_folder(out)
     with locked(out):
         new_folder(out)  # again: another process may have used it before we had the lock
         if source is not None:
             write_whole(out / shared_supernet.FILE, read_bytes(source / shared_supernet.FILE))
-        write_whole(out / "experiment.json", dump_json(_stored(config, plans)))
+        stored = recorded(_stored(config, plans), changes, by="search --from")
+        write_whole(out / "experiment.json", dump_json(stored))
         return _MultiTargetRun(config, plans, out, reporter or SilentReporter(), workers, trainers).finish()
 
 
@@ -123,10 +135,12 @@ def resume(
     trainers: Trainers = IN_PROCESS,
     more: int = 0,
     data: str | None = None,
+    accept_changes: bool = False,
 ) -> MultiTargetResult:
     """Go on with the run in the folder `run`; `more` adds trials to the fine stage of each target of a finished run.
 
-    `data` is where its images are now, by default where they were or beside the run.
+    `data` is where its images are now, by default where they were or beside the run. Where something that the run
+    depends on has changed, that is refused, or with `accept_changes` recorded.
     """
     stored = stored_run(run)
     config = MultiTargetConfig.from_dict(stored.get("request"))
@@ -136,11 +150,16 @@ def resume(
     with locked(run):
         if more and not _finished(run, config):
             raise InvalidInput(f"{run} is not finished; go on with: {resume_command(run)}, and extend it then")
-        config = replace(config, more_trials=config.more_trials + more)
-        plans = make_plans(config, load_data_of_run(run, config.settings[0], stored.get("data", {}), data))
+        shown = reporter or SilentReporter()
+        sources = read_all_sources(config, load_data_of_run(run, config.settings[0], stored.get("data", {}), data))
+        now = Dependencies.of(sources, stored["request"])
+        going_on = continuation(run, stored, now, accept=accept_changes)
         if more:
-            write_whole(run / "experiment.json", dump_json({**stored, "request": config.to_dict()}))
-        return _MultiTargetRun(config, plans, run, reporter or SilentReporter(), workers, trainers).finish()
+            config = replace(config, more_trials=config.more_trials + more)
+            going_on = going_on.with_settings("request", config.to_dict())
+        work = _MultiTargetRun(config, make_plans(config, sources), run, shown, workers, trainers)
+        going_on.begin(run, stored, shown)
+        return work.finish()
 
 
 def stored_run(run: Path) -> dict[str, Any]:
@@ -195,10 +214,11 @@ def _done(config: MultiTargetConfig) -> dict[str, Any]:
     return {"stage": DONE, "trials": config.trials, "more_trials": config.more_trials}
 
 
-def _check_data(run: Path, plan: SearchPlan) -> None:
-    """Raise where the data set is not the one that `run` was made on."""
-    if stored_run(run).get("data", {}).get("digest") != plan.dataset.digest:
-        raise InvalidInput(f"the data set '{plan.settings.data}' has changed since {run} began; start a new run")
+def _changes_of_weights(run: Path, plans: Sequence[SearchPlan], accept: bool) -> tuple[Change, ...]:
+    """Return what has changed that the supernet of `run` depends on; `InvalidInput` unless it is `accept`ed."""
+    stored = stored_run(run)
+    now = Dependencies.of([plan.sources for plan in plans], stored["request"])
+    return accepted_changes(run, stored, now, accept=accept, only=OF_WEIGHTS)
 
 
 def _stored(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[str, Any]:
@@ -210,8 +230,9 @@ def _stored(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[st
         "targets": list(config.names),
         "request": config.to_dict(),
         "data": {"name": plans[0].dataset.name, "digest": plans[0].dataset.digest},
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "versions": versions(PACKAGES),
         "plan": describe_plans(config, plans),
+        DEPENDS_ON: Dependencies.of([plan.sources for plan in plans], config.to_dict()).digests,
     }
 
 

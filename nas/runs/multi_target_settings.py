@@ -17,6 +17,7 @@ from nas.records.typed import typed, value_of
 from nas.runs.front_config import FrontConfig, budgets_of, check_front
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import NO_MODEL, SearchConfig
+from nas.runs.sources import Sources, read_sources
 from nas.search.strategy import strategy
 from nas.supernet.presets import load_preset
 
@@ -172,14 +173,21 @@ def check_around(config: MultiTargetConfig) -> None:
         )
 
 
-def make_plans(config: MultiTargetConfig, dataset: Dataset | None = None) -> tuple[SearchPlan, ...]:
-    """Return the plan for each target, on `dataset` where it is loaded; raises as `check` and `make_plan` do."""
+def read_all_sources(config: MultiTargetConfig, dataset: Dataset | None = None) -> tuple[Sources, ...]:
+    """Return what the settings for each target name, on `dataset` where it is loaded; images are read once."""
+    sources: tuple[Sources, ...] = ()
+    for settings in config.settings:
+        sources += (read_sources(settings, sources[0].dataset if sources else dataset),)
+    return sources
+
+
+def make_plans(config: MultiTargetConfig, sources: Sequence[Sources] = ()) -> tuple[SearchPlan, ...]:
+    """Return the plan for each target, from `sources` where they are read; raises as `check` and `make_plan` do."""
     check(config)
     plans: tuple[SearchPlan, ...] = ()
-    for number, settings in enumerate(config.settings):
-        data = plans[0].dataset if plans else dataset  # images are read once
+    for number, (settings, read) in enumerate(zip(config.settings, sources or read_all_sources(config), strict=True)):
         front = partial(budgets_of, config.front, number) if config.front else None
-        plans += (make_plan(settings, data, front),)
+        plans += (make_plan(settings, front=front, sources=read),)
     if len({plan.target_name for plan in plans}) < len(plans):
         raise InvalidInput(f"the targets must differ, got {', '.join(plan.target_name for plan in plans)}")
     return plans

@@ -10,19 +10,20 @@ from functools import cached_property
 import numpy as np
 
 from latency_models.energy import Energy
-from latency_models.forest import SUFFIX
 from latency_models.roofline import Roofline
-from latency_models.target import Target, abstract_target, load_target
+from latency_models.target import Target, abstract_target
 from nas.arch import ArchSpec
 from nas.data import Dataset, at_resolution, signature
 from nas.data.dataset import imbalance_note
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.protocols import Cost
-from nas.registry import ACCURACY_MODELS, SPACES, load
+from nas.registry import ACCURACY_MODELS, load
 from nas.runs.settings import NO_BASELINE, SearchConfig
+from nas.runs.sources import CHANNELS as CHANNELS
+from nas.runs.sources import Sources, read_sources
 from nas.search.constraints.bounds import Bounded
-from nas.search.constraints.forest_bounds import ForestBound, check_reach, digest, with_forest_bounds
+from nas.search.constraints.forest_bounds import ForestBound, check_reach, with_forest_bounds
 from nas.search.constraints.project import upper_bounds
 from nas.search.constraints.repair import Constraints
 from nas.search.objectives import Column, check_names, columns, known_costs, unit_of
@@ -33,7 +34,6 @@ from nas.supernet.presets import Preset, load_preset, proxy_resolution
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
-CHANNELS = 3  # of the input of target networks; grey images are repeated
 TOLERANCE = 0.01  # of the latency constraint, relative
 ROUNDING = 1e-9  # relative: a latency at the end of the band must not be above the budget by a rounding error
 MOST_SUPERNET = 0.5  # of the core hours, for a supernet beside an accuracy model
@@ -157,10 +157,9 @@ class SearchPlan:
         return tuple(map(ForestBound.parse, self.settings.forest_bounds))
 
     @property
-    def forest_digests(self) -> dict[str, str]:
-        """The digest of each forest that this search uses, by its path."""
-        paths = (*(bound.path for bound in self.forests), *self.settings.minimize)
-        return {path: digest(path) for path in paths if path.endswith(SUFFIX)}
+    def sources(self) -> Sources:
+        """What was read for this plan."""
+        return Sources(self.settings, self.dataset, self.target, self.space)
 
     def columns(self, space: StagedSpace) -> list[Column]:
         """Return the costs over `space` that front.csv has beside latency, MACs and parameters."""
@@ -221,17 +220,6 @@ class SearchPlan:
         return space.proxy(self.proxy_resolution, self.proxy_width)
 
 
-def target_of(config: SearchConfig) -> Target | None:
-    """Return the configured target, parsed; None for an abstract device."""
-    if config.ridge_point is None:
-        if config.peak_gmacs_per_s is not None:
-            raise InvalidInput("--peak-gmacs-per-s goes with --ridge-point; give both, or a --target")
-        return load_target(config.target or "edgetpu")
-    if config.target is not None:
-        raise InvalidInput(f"give either --target {config.target} or --ridge-point, not both")
-    return None
-
-
 def latency_model_of(config: SearchConfig, target: Target | None, num_classes: int) -> Roofline:
     """Return the latency model of the `target`, or of the configured abstract device."""
     if target is not None:
@@ -246,9 +234,12 @@ def reference_network(config: SearchConfig, num_classes: int) -> ArchSpec:
 
 
 def make_plan(
-    config: SearchConfig, dataset: Dataset | None = None, front: Callable[[SearchPlan], tuple[float, ...]] | None = None
+    config: SearchConfig,
+    dataset: Dataset | None = None,
+    front: Callable[[SearchPlan], tuple[float, ...]] | None = None,
+    sources: Sources | None = None,
 ) -> SearchPlan:
-    """Return the plan for `config`, whose data set may be loaded already.
+    """Return the plan for `config`, whose data set, or all that it names (`sources`), may be loaded already.
 
     `front` returns the latency budgets of a whole front, given the plan for the one that the settings say; the nearest
     of them takes its place. Raises `InvalidInput` or `UnknownName`, in one line, where it cannot be carried out.
@@ -257,22 +248,16 @@ def make_plan(
     preset = load_preset(config.preset).with_finalists(config.finalists)
     if config.core_hours is not None:
         preset = preset.with_verdict_within(VERDICT_SHARE * 3600 * config.core_hours)
-    base = load("space", SPACES, config.space)
-    if not isinstance(base, StagedSpace):
-        raise InvalidInput(
-            f"space '{config.space}' has no supernet here, so it cannot be searched: it is for prediction and "
-            "calibration; search a staged space, uib say"
-        )
-    target = target_of(config)  # a typo is reported before any data is read
-    dataset = dataset or config.load_data()
-    model = latency_model_of(config, target, dataset.num_classes)
+    sources = sources or read_sources(config, dataset)
+    dataset = sources.dataset
+    model = latency_model_of(config, sources.target, dataset.num_classes)
     latency_budget = _latency_budget(config, model, dataset.num_classes)
     plan = SearchPlan(
         config,
         preset,
         dataset,
-        base.with_input(config.resolution, CHANNELS, dataset.num_classes, config.drop_strides),
-        target,
+        sources.space,
+        sources.target,
         model,
         latency_budget,
         proxy_resolution(preset, dataset.resolution, config.proxy_resolution),

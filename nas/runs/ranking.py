@@ -32,6 +32,7 @@ from nas.records.ranking_table import RankingTable
 from nas.report.ranking_plot import ranking_plot
 from nas.runs import shared_supernet
 from nas.runs.data_of_run import load_data_of_run
+from nas.runs.dependencies import DATA, Dependencies, accepted_changes, home_of
 from nas.runs.model_budget import with_supernet_steps
 from nas.runs.phases import sandwich_phase
 from nas.runs.plan import SearchPlan, make_plan
@@ -51,6 +52,7 @@ from nas.training.trial import CURVE
 SCHEMA, VERSION = "nas.ranking", 1
 STREAM = 99  # separates the draw of networks from other random numbers of a seed
 STAGE = "trainings"
+OF_RANKING = ("space", "target", "latency_model", "minimize", "accuracy_model", "data")  # settings that it needs
 SUPERNET_CORES = 2  # that a supernet's expected seconds are of; those of a training are about those of one core
 SETTINGS, RESULT, TABLE, BEST, PLOT = "ranking.json", "rank.json", "rank.csv", "most_accurate.json", "rank"
 Floats = NDArray[np.float64]
@@ -155,16 +157,12 @@ def ranking_of_run(run: Path, config: Callable[[SearchConfig], RankingConfig], d
 
     `config` makes the settings from those of the run; `data` is where its images are now.
     """
-    stored = read_experiment(run)
-    check_named(stored)
-    parent = run.resolve().parent
-    try:
-        of_data = stored if "data" in stored else read_experiment(parent)  # of RUN/TARGET
-        settings, identity = SearchConfig.from_dict(stored["settings"]), {**of_data["data"]}
-    except (KeyError, TypeError) as error:
-        raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error
-    dataset = load_data_of_run(run, settings, identity, data)
-    weights = (folder / shared_supernet.FILE for folder in (run, parent))
+    (home, about), stored = home_of(run), read_experiment(run)
+    check_named(stored, OF_RANKING)
+    settings = SearchConfig.from_dict(stored.get("settings"))
+    dataset = load_data_of_run(home, settings, about["data"], data)
+    accepted_changes(home, about, Dependencies({DATA: dataset.digest}), accept=None)
+    weights = (folder / shared_supernet.FILE for folder in (run, home))
     return make_ranking(config(settings), dataset, next((path for path in weights if path.exists()), None))
 
 

@@ -14,6 +14,7 @@ from nas.records.networks import is_run
 from nas.records.results import result_of_run
 from nas.records.trainings import run_of_spec
 from nas.runs.data_of_run import find_data
+from nas.runs.dependencies import check_use
 from nas.runs.settings import SearchConfig
 from nas.space.scaling import dropped_strides_note, scale_down, strides_of
 from nas.supernet.presets import QUICK, proxy_resolution
@@ -93,3 +94,15 @@ def proxy_subject(
         return TrainingSubject(small, share, strides_note=note)
     weights, _ = load_weights((run or Path(network)) / "inherited.safetensors", small)
     return TrainingSubject(small, share, weights, note)
+
+
+def check_supernet_of(
+    network: str, dataset: Dataset, by: str, *, own_data: bool, accept_changes: bool = False
+) -> tuple[str, ...]:
+    """Return lines on what has changed of that which the supernet of the run `network` depends on; see `check_use`.
+
+    `own_data` says whether the images are meant to be those of the run, prepared as there.
+    """
+    if not is_run(network):
+        return ()
+    return check_use(Path(network), config_of_run(network), dataset, by, accept=accept_changes, own_data=own_data)

@@ -1,7 +1,8 @@
 """Checkpoints of a training state, by orbax: written in the background, the last three kept, each with a digest.
 
 A checkpoint that is torn, truncated or altered does not match its digest, and the one before is used. That is safe
-because a step is a function of the state and of (seed, step): repeated steps give the same bytes.
+because a step is a function of the state and of (seed, step): repeated steps give the same bytes. One that is intact
+but of other arrays, of another network say, is refused and stays where it is.
 """
 
 import gc
@@ -21,6 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from numpy.typing import NDArray
 
+from nas.errors import InvalidInput
 from nas.files import CannotWrite
 
 KEPT = 3  # newest checkpoints
@@ -56,7 +58,10 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.StandardSave(stored))
 
     def latest(self, like: Any) -> tuple[int, Any] | None:
-        """Return (step, state) of the newest intact checkpoint, structured as `like`; None where there is none."""
+        """Return (step, state) of the newest intact checkpoint, structured as `like`; None where there is none.
+
+        `InvalidInput` where one is intact and holds arrays of other shapes or types than `like`.
+        """
         with self._disk_errors():
             self._manager.wait_until_finished()
         # Leaves are stored by number, not by path: the types of states may be renamed. Their order must stay.
@@ -67,8 +72,27 @@ class Checkpoints:
             arrays = self._arrays(step, abstract)
             if arrays is not None:
                 return step, jax.tree.unflatten(jax.tree.structure(like), arrays)
+            self._refuse_other_arrays(step, abstract)
             self._broken.add(step)
         return None
+
+    def _refuse_other_arrays(self, step: int, abstract: dict[str, Any]) -> None:
+        """Raise `InvalidInput` where a checkpoint that could not be read as `abstract` is intact as it says itself."""
+        try:
+            with _silenced_orbax():
+                found = dict(self._manager.item_metadata(step))
+                own = {name: jax.ShapeDtypeStruct(each.shape, each.dtype) for name, each in found.items()}
+        except Exception:  # a torn file can make orbax raise anything
+            return
+        if _kinds(own) == _kinds(abstract) or self._arrays(step, own) is None:
+            return
+        there, here = _kinds(own), _kinds(abstract)
+        name = next(name for name in sorted({*there, *here}) if there.get(name) != here.get(name))
+        raise InvalidInput(
+            f"{self._folder / str(step)} is a checkpoint of another network or release: array {name} is "
+            f"{there.get(name, 'missing')} there and {here.get(name, 'missing')} here; it is left as it is: go on with "
+            "the settings and the release that wrote it, or start a new run"
+        )
 
     def _arrays(self, step: int, abstract: dict[str, Any]) -> list[Any] | None:
         """Return the arrays of a checkpoint, None where it is damaged."""
@@ -127,6 +151,11 @@ def _silenced_orbax() -> Iterator[None]:
 def _named(leaves: list[Any]) -> dict[str, Any]:
     """Return the leaves of a tree as a flat dictionary whose sorted names keep their order."""
     return {f"{i:05d}": leaf for i, leaf in enumerate(leaves)}
+
+
+def _kinds(arrays: dict[str, Any]) -> dict[str, str]:
+    """Return type and shape of each array in words: "float32 of 3x4"."""
+    return {name: f"{each.dtype} of {'x'.join(map(str, each.shape)) or 'one'}" for name, each in arrays.items()}
 
 
 def _digest(arrays: list[NDArray[Any]]) -> bytes:

@@ -21,6 +21,7 @@ from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_
 from nas.runs.front import front_candidates
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
+from nas.runs.sources import target_of
 from nas.search.algorithms import reinforce
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.project import upper_bounds
@@ -58,7 +59,7 @@ def plan_at(base: SearchConfig, share: float, **changes: object) -> SearchPlan:
 
 def reach(base: SearchConfig) -> tuple[float, float]:
     """Return the range of latencies of the space."""
-    model = plans.latency_model_of(base, plans.target_of(base), 4)
+    model = plans.latency_model_of(base, target_of(base), 4)
     table = compile_table(SPACE.with_input(32, 3, 4), model)
     return float(table.minimum()[0]), float(table.maximum()[0])
 

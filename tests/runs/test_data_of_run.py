@@ -14,7 +14,7 @@ from nas.cli.commands.search import search_config
 from nas.cli.parser import build_parser
 from nas.errors import InvalidInput
 from nas.runs.data_of_run import absolute_data, find_data, load_data_of_run
-from nas.runs.front_training import data_and_split
+from nas.runs.front_training import images_of_run
 from nas.runs.settings import SearchConfig
 from nas.runs.single_training import training_data
 
@@ -76,7 +76,7 @@ def test_images_are_found_from_elsewhere_and_after_a_move(
         assert (
             load_data_of_run(path, config, {"digest": digest, "name": "images"}).digest
             == digest
-            == data_and_split(path)[0].digest
+            == images_of_run(path).dataset.digest
         )
     assert training_data(str(moved / run), elsewhere / "t", None, None).digest == digest
 
@@ -91,8 +91,8 @@ def test_missing_images_are_one_line_that_names_them(
         load_data_of_run(Path("run"), config, {"digest": digest, "name": "images"})
     assert load_data_of_run(Path("run"), config, {"digest": digest, "name": "images"}, str(gone)).name == "images"
     images(place / "tiny", seed=1)  # others of the same name
-    with pytest.raises(InvalidInput, match="has changed since this run began"):
-        load_data_of_run(Path("run"), config, {"digest": digest, "name": "images"})
+    with pytest.raises(InvalidInput, match=r"the data set '.*/tiny' has changed since this run began"):
+        images_of_run(Path("run"))
     shutil.rmtree(place / "tiny")
     stored = json.loads((place / "run" / "experiment.json").read_text())
     (place / "run" / "experiment.json").write_text(json.dumps({**stored, "schema": "nas.experiment", "version": 1}))

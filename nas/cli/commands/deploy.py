@@ -54,6 +54,7 @@ def deploy_config(args: argparse.Namespace) -> DeployConfig:
         ExportConfig(args.format, args.quantize, args.input, args.opset, args.calibration),
         TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed),
         args.data, args.data_dir, preparation(args), args.weights, args.from_supernet, args.measure,
+        args.accept_changes,
     )  # fmt: skip
 
 

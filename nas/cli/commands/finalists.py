@@ -48,12 +48,16 @@ def run(args: argparse.Namespace) -> None:
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     config = TrainingConfig(args.epochs, args.batch_size, optimizer)
     tracked = trackers(args, out)  # one that is missing is said before any work
-    candidates, trainings = open_trainings(folder, result, args.top, config, args.scheduler, out, args.data)
+    opened = open_trainings(
+        folder, result, args.top, config, args.scheduler, out, args.data, accept_changes=args.accept_changes
+    )
+    candidates, trainings = opened.candidates, opened.trainings
     rungs = default_rungs(candidates, trainings) if args.scheduler == HALVING else (args.epochs,)
     phases = (Phase("finalists", epochs(len(candidates), rungs), EPOCH_S),)
     advice = "the same command goes on from the last checkpoints"
     with interruptible(lambda: advice), locked(out), LiveReporter(folder=out, trackers=tracked) as reporter:
-        reporter.plan([*_plan(candidates, result, args, out), *(f"data note: {n}" for n in trainings.data.notes)])
+        notes = (f"data note: {note}" for note in trainings.data.notes)
+        reporter.plan([*_plan(candidates, result, args, out), *notes, *opened.lines])
         reporter.timing(Schedule(phases))
         rows = train_candidates(
             candidates, trainings, args.scheduler, _progress(candidates, rungs, reporter),

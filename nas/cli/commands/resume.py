@@ -20,8 +20,9 @@ def run(args: argparse.Namespace) -> None:
         workers, trainers = open_executor(args.workers, args.ray_address), alone_on(args.workers, args.ray_address)
         with resumable(folder), LiveReporter(shown_on, folder=folder, trackers=trackers(args, folder)) as reporter:
             found = multi_target.resume(
-                folder, reporter, workers=workers, trainers=trainers, more=args.budget or 0, data=args.data
-            )
+                folder, reporter, workers=workers, trainers=trainers, more=args.budget or 0, data=args.data,
+                accept_changes=args.accept_changes,
+            )  # fmt: skip
         show_multi_target(args, found, folder)
         return
     if args.budget:
@@ -29,5 +30,5 @@ def run(args: argparse.Namespace) -> None:
     config = SearchConfig.from_dict(joint_search.stored_run(folder).get("settings"))
     by = open_trainers(args.workers, args.ray_address, config)
     with resumable(folder), LiveReporter(shown_on, folder=folder, trackers=trackers(args, folder)) as reporter:
-        result = joint_search.resume(folder, reporter, trainers=by, data=args.data)
+        result = joint_search.resume(folder, reporter, trainers=by, data=args.data, accept_changes=args.accept_changes)
     show_result(args, result, folder)

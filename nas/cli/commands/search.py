@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         by = open_trainers(args.workers, args.ray_address, config)
         with resumable(out), reporter:
             result = (
-                joint_search.resume(out, reporter, trainers=by)
+                joint_search.resume(out, reporter, trainers=by, accept_changes=args.accept_changes)
                 if begun
                 else joint_search.search(config, out, reporter, trainers=by)
             )
@@ -52,11 +52,12 @@ def run(args: argparse.Namespace) -> None:
         return
     workers, trainers = open_executor(args.workers, args.ray_address), alone_on(args.workers, args.ray_address)
     source = Path(args.source) if args.source else None
+    by_accepting = {"workers": workers, "trainers": trainers, "accept_changes": args.accept_changes}
     with resumable(out), reporter:
         found = (
-            multi_target.resume(out, reporter, workers=workers, trainers=trainers)
+            multi_target.resume(out, reporter, **by_accepting)
             if begun
-            else multi_target.specialise(config, out, reporter, workers=workers, trainers=trainers, source=source)
+            else multi_target.specialise(config, out, reporter, source=source, **by_accepting)
         )
     show_multi_target(args, found, out)
 

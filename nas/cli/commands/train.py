@@ -17,7 +17,14 @@ from nas.errors import InvalidInput
 from nas.files import CannotWrite
 from nas.progress import Progress
 from nas.records.networks import arch_of
-from nas.runs.single_training import TrainingSubject, config_of_run, for_classes, proxy_subject, training_data
+from nas.runs.single_training import (
+    TrainingSubject,
+    check_supernet_of,
+    config_of_run,
+    for_classes,
+    proxy_subject,
+    training_data,
+)
 from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train
 from nas.training.optimizers import AdamW
 
@@ -30,6 +37,10 @@ def run(args: argparse.Namespace) -> None:
     out = out_folder(args, args.data or config_of_run(args.spec).data)
     check_out(out)
     dataset = training_data(args.spec, out, args.data, args.data_dir, **preparation(args))
+    notes: tuple[str, ...] = ()
+    if args.from_supernet:
+        own = args.data is None and not any(value is not None for value in preparation(args).values())
+        notes = check_supernet_of(args.spec, dataset, "train", own_data=own, accept_changes=args.accept_changes)
     subject = TrainingSubject(for_classes(args.spec, arch, dataset))
     if args.proxy:
         subject = proxy_subject(
@@ -46,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
             interruptible(lambda: "the same command goes on from the last checkpoint"),
             LiveReporter(sys.stderr if args.json else None, folder=out, trackers=trackers(args, out)) as reporter,
         ):
-            reporter.plan(_plan(subject, dataset, config, out))
+            reporter.plan([*_plan(subject, dataset, config, out), *notes])
             result = train(
                 subject.arch, dataset, config, out, lambda event: _report(event, reporter),
                 initial_weights=subject.weights, proxy_width=subject.proxy_width, timing=reporter.timing,

@@ -4,9 +4,20 @@ import argparse
 from pathlib import Path
 
 from nas.cli.argument_types import count, seed
-from nas.cli.flags.shared import add_data, add_json, add_plan, add_preparation, add_spec, add_training
+from nas.cli.flags.shared import (
+    add_accept_changes,
+    add_code_of_run,
+    add_data,
+    add_json,
+    add_plan,
+    add_preparation,
+    add_spec,
+    add_training,
+)
 from nas.cli.folders import holds_run
 from nas.errors import InvalidInput
+from nas.records.experiment import read_experiment
+from nas.records.named_code import check_repeated
 
 DESCRIPTION = """\
 Train the network of a run at full size, export it, check it, and write a card,
@@ -25,6 +36,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--from-supernet", action="store_true", help="start from the run's supernet, whose proxies had full width"
     )
+    add_accept_changes(network)
+    add_code_of_run(parser.add_argument_group("code of yours that the run names"), "space", "target")
     data = parser.add_argument_group("data")
     add_data(data, default="that of the run, else digits")
     add_preparation(data, default="that of the run, else ")
@@ -54,6 +67,7 @@ def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, and a network of no known name, before anything heavy is imported."""
     if args.from_supernet and not holds_run(args.spec):
         raise InvalidInput("--from-supernet needs the folder of a run")
+    check_repeated(read_experiment(Path(args.spec)) if holds_run(args.spec) else None, vars(args))
     if args.out and Path(args.out).is_file():
         raise InvalidInput(f"{args.out} is a file; name a folder with --out")
     from nas.records.networks import arch_of  # imports the zoo, which --help does without

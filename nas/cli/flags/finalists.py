@@ -5,7 +5,7 @@ import argparse
 from nas.cli.argument_types import count
 from nas.cli.flags.shared import add_accept_changes, add_code_of_run, add_moved_data, add_track, add_training
 from nas.cli.folders import run_folder
-from nas.files import read_json
+from nas.records.experiment import read_experiment
 from nas.records.named_code import check_repeated
 
 DESCRIPTION = """\
@@ -23,7 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     subject.add_argument("--top", type=count, default=8, metavar="K", help="how many of its front (default: 8)")
     add_moved_data(subject)
     add_accept_changes(subject)
-    add_code_of_run(parser.add_argument_group("code of yours that the run names"))
+    add_code_of_run(parser.add_argument_group("code of yours that the run names"), "space", "target")
     budget = parser.add_argument_group("budget")
     add_training(budget, epochs="full length ")
     budget.add_argument(
@@ -40,4 +40,4 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Refuse what is no folder of a run, and settings that are not its own."""
-    check_repeated(read_json(run_folder(args.folder) / "experiment.json"), vars(args))
+    check_repeated(read_experiment(run_folder(args.folder)), vars(args))

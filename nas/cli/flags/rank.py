@@ -10,7 +10,7 @@ from nas.cli.flags.search import add_flags as add_search_flags
 from nas.cli.flags.shared import add_code_of_run, add_device, add_json, add_plan, add_track, device_flags
 from nas.cli.folders import check_new_folder, holds_run, run_folder
 from nas.errors import InvalidInput
-from nas.files import read_json
+from nas.records.experiment import read_experiment
 from nas.records.named_code import check_repeated
 from nas.registry import addresses
 
@@ -83,7 +83,7 @@ def check(args: argparse.Namespace) -> None:
 
 def _refuse_settings(args: argparse.Namespace) -> None:
     """Raise where a flag would change what the run has decided."""
-    check_repeated(read_json(Path(args.subject) / "experiment.json"), vars(args))
+    check_repeated(read_experiment(Path(args.subject)), vars(args))
     changed = [
         name for name, value in args.defaults.items()
         if name not in OF_RANKING and getattr(args, name) != value and not addresses(getattr(args, name))

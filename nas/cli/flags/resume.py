@@ -12,7 +12,7 @@ from nas.cli.flags.shared import (
     add_track,
 )
 from nas.cli.folders import run_folder
-from nas.files import read_json
+from nas.records.experiment import read_experiment
 from nas.records.named_code import check_repeated
 
 DESCRIPTION = """\
@@ -40,4 +40,4 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Refuse what is no folder of a run, and settings that are not its own."""
-    check_repeated(read_json(run_folder(args.folder) / "experiment.json"), vars(args))
+    check_repeated(read_experiment(run_folder(args.folder)), vars(args))

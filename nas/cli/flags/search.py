@@ -10,6 +10,7 @@ from nas.cli.flags.shared import (
     IMAGENET_PX,
     PREPARATION,
     Container,
+    add_accept_changes,
     add_data,
     add_device,
     add_json,
@@ -33,8 +34,8 @@ JOINT = "joint"  # the algorithm that trains the weights and its policy together
 PRESETS = ("smoke", "quick", "standard", "paper")
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
 NOT_IN_NAME = (  # no settings, or in the name already
-    "help", "out", "plan", "json", "workers", "ray_address", "data_dir", "space", "target", "ridge_point", "data",
-    "preset", "algorithm", "seed",
+    "help", "out", "plan", "json", "accept_changes", "workers", "ray_address", "data_dir", "space", "target",
+    "ridge_point", "data", "preset", "algorithm", "seed",
 )  # fmt: skip
 OF_WEIGHTS = (
     "space", "data", "data_dir", "resolution", "drop_strides", "preset", "proxy_resolution", "proxy_width", "seed",
@@ -175,6 +176,7 @@ def _add_budget(flags: Container) -> None:
         "--from", dest="source", metavar="RUN", help="search with the supernet of this run, train nothing"
     )
     flags.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
+    add_accept_changes(flags)
 
 
 def check(args: argparse.Namespace) -> None:

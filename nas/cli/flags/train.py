@@ -18,7 +18,7 @@ from nas.cli.flags.shared import (
 )
 from nas.cli.folders import base_name, check_new_folder, default_folder, holds_run
 from nas.errors import InvalidInput
-from nas.files import read_json
+from nas.records.experiment import read_experiment
 from nas.records.named_code import check_repeated
 from nas.registry import DATA_SETS
 
@@ -41,7 +41,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--from-supernet", action="store_true", help="start from the weights of the run's supernet; needs --proxy"
     )
     add_accept_changes(network)
-    add_code_of_run(parser.add_argument_group("code of yours that the run names"))
+    add_code_of_run(parser.add_argument_group("code of yours that the run names"), "space", "target")
     data = parser.add_argument_group("data")
     add_data(data, default="that of the run, else digits")
     add_preparation(data, default="that of the run, else ")
@@ -62,7 +62,7 @@ def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, a network or data of no known name, and an occupied folder."""
     if args.from_supernet and not holds_run(args.spec):
         raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
-    check_repeated(read_json(Path(args.spec) / "experiment.json") if holds_run(args.spec) else None, vars(args))
+    check_repeated(read_experiment(Path(args.spec)) if holds_run(args.spec) else None, vars(args))
     from nas.records.networks import arch_of  # imports the zoo, which --help does without
 
     arch_of(args.spec)

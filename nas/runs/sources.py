@@ -1,0 +1,61 @@
+"""What a search reads before its plan is made: images, target, space and the files of forests, each once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from latency_models.forest import SUFFIX
+from latency_models.target import Target, load_target
+from nas.data import Dataset
+from nas.errors import InvalidInput
+from nas.registry import SPACES, load
+from nas.runs.settings import SearchConfig
+from nas.search.constraints.forest_bounds import ForestBound, digest
+from nas.space.staged import StagedSpace
+
+CHANNELS = 3  # of the input of target networks; grey images are repeated
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the settings of a search name, read and parsed."""
+
+    settings: SearchConfig
+    dataset: Dataset
+    target: Target | None  # None for an abstract device
+    space: StagedSpace  # of target networks, with all decisions
+
+    @property
+    def forests(self) -> Mapping[str, str]:
+        """The digest of each forest that the search uses, by its path."""
+        bounds = (ForestBound.parse(bound).path for bound in self.settings.forest_bounds)
+        return {path: digest(path) for path in (*bounds, *self.settings.minimize) if path.endswith(SUFFIX)}
+
+
+def read_sources(config: SearchConfig, dataset: Dataset | None = None) -> Sources:
+    """Return what `config` names, its data set as it is loaded already; raises where something is none of its kind."""
+    space, target = space_of(config), target_of(config)  # a typo is reported before any data is read
+    data = dataset or config.load_data()
+    whole = space.with_input(config.resolution, CHANNELS, data.num_classes, config.drop_strides)
+    return Sources(config, data, target, whole)
+
+
+def space_of(config: SearchConfig) -> StagedSpace:
+    """Return the configured space as it is published; `InvalidInput` for one that cannot be searched."""
+    space = load("space", SPACES, config.space)
+    if not isinstance(space, StagedSpace):
+        raise InvalidInput(
+            f"space '{config.space}' has no supernet here, so it cannot be searched: it is for prediction and "
+            "calibration; search a staged space, uib say"
+        )
+    return space
+
+
+def target_of(config: SearchConfig) -> Target | None:
+    """Return the configured target, parsed; None for an abstract device."""
+    if config.ridge_point is None:
+        if config.peak_gmacs_per_s is not None:
+            raise InvalidInput("--peak-gmacs-per-s goes with --ridge-point; give both, or a --target")
+        return load_target(config.target or "edgetpu")
+    if config.target is not None:
+        raise InvalidInput(f"give either --target {config.target} or --ridge-point, not both")
+    return None
