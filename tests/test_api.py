@@ -88,7 +88,7 @@ def test_a_search_is_begun_or_gone_on_with(tmp_path: Path, monkeypatch: pytest.M
         make_run(out, count=4)
         return load_result(out / "best.json")
 
-    def resume(out: Path, reporter: object, *, trainers: object, data: str | None = None) -> Result:
+    def resume(out: Path, reporter: object, **by: object) -> Result:
         calls.append(("resume", out))
         return load_result(out / "best.json")
 
