@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nas import registry
+from nas.cli.tables.search_result import next_commands
 from nas.errors import InvalidInput
 from nas.records.named_code import FLAGS, named_code, resume_command
 from nas.registry import ARGUMENTS, KINDS, UnstatedCode, addresses, load, made, state
@@ -131,6 +132,16 @@ def test_other_commands_on_a_run_that_names_a_loader_run_none(
     run = altered(tmp_path, "finished", lambda stored: stored["settings"].update(data="evil:D"))
     assert f"nas {command} {run} --data evil:D" in refusal(command, run)
     assert not evil.exists()
+
+
+def test_the_next_commands_of_a_run_name_its_code(tmp_path: Path) -> None:
+    settings = {"space": "my.mod:S", "target": "my.mod:T", "data": "my.mod:D", "latency_model": "my.mod:L"}
+    run = altered(tmp_path, "finished", lambda stored: stored["settings"].update(settings))
+    (run / "inherited.safetensors").touch()
+    deploy, compare, train = next_commands(run)
+    assert deploy == f"nas deploy {run} --data my.mod:D" and compare == f"nas compare {run} --targets my.mod:T"
+    assert train.endswith("-trained --space my.mod:S --target my.mod:T --data my.mod:D")
+    assert set(resume_command(run).split()[4::2]) == set(settings.values())
 
 
 def test_a_flag_repeats_what_the_run_names_and_changes_nothing(tmp_path: Path, refusal: Callable[..., str]) -> None:

@@ -63,14 +63,20 @@ def check_repeated(stored: Any, arguments: Mapping[str, Any]) -> None:
             )
 
 
-def code_flags(stored: Any) -> list[str]:
-    """Return the words of a command that name the code in the content of an experiment.json."""
-    return [word for setting, each in named_code(stored).items() for word in (FLAGS[setting], ",".join(each))]
+def code_flags(stored: Any, settings: Collection[str] = FLAGS) -> list[str]:
+    """Return the words of a command that name the code in the content of an experiment.json, by default all of it."""
+    found = named_code(stored)
+    return [word for one in found if one in settings for word in (FLAGS[one], ",".join(found[one]))]
+
+
+def command_on(run: Path, *words: str, settings: Collection[str] = FLAGS) -> str:
+    """Return a whole command of these `words` on a run, which names the code that it needs of the run's `settings`."""
+    stored = None
+    with suppress(InvalidInput):
+        stored = read_json(run / "experiment.json")
+    return shlex.join(("nas", *words, *code_flags(stored, settings)))
 
 
 def resume_command(run: Path) -> str:
     """Return the whole command that goes on with a run: `nas resume RUN`, and the code that its settings name."""
-    stored = None
-    with suppress(InvalidInput):
-        stored = read_json(run / "experiment.json")
-    return shlex.join(("nas", "resume", str(run), *code_flags(stored)))
+    return command_on(run, "resume", str(run))

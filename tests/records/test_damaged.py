@@ -17,7 +17,7 @@ from nas.records.results import load_result, result_of_run
 from nas.records.tables import rows_of
 from nas.report.run_page import read_run as read_page
 from nas.runs import joint_search, multi_target
-from nas.runs.front_training import best_of_front, data_and_split
+from nas.runs.front_training import best_of_front, images_of_run
 from nas.runs.listing import read_run, runs_below
 from nas.runs.load_run import load_run
 from nas.runs.multi_target_settings import MultiTargetConfig
@@ -43,7 +43,7 @@ def read_all(run: Path) -> Iterator[Callable[[], object]]:
     yield lambda: MultiTargetConfig.from_dict(multi_target.stored_run(run).get("request"))
     yield lambda: multi_target.load_results(run, MultiTargetConfig.from_dict(multi_target.stored_run(run)["request"]))
     yield lambda: best_of_front(run, result_of_run(run), 3)
-    yield lambda: data_and_split(run)
+    yield lambda: images_of_run(run)
     if (run / "edgetpu").is_dir():
         yield from (lambda: load_run(run / "edgetpu"), lambda: read_page(run / "edgetpu"))
 

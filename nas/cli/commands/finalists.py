@@ -1,7 +1,6 @@
 """nas finalists: the best of a search trained alone, beside their accuracies in the supernet, under a live display."""
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from nas.errors import InvalidInput
 from nas.progress import Progress
 from nas.progress.time_left import Phase, Schedule
 from nas.records.locks import locked
+from nas.records.named_code import command_on
 from nas.records.results import Result, result_of_run
 from nas.records.trainings import SPECS
 from nas.runs.front_training import open_trainings, train_candidates
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         [
             f"wrote {out}/finalists.csv",
             f"wrote {out}/trials: curves and weights",
-            f"next: {shlex.join(('nas', 'deploy', str(_best(folder, rows, result))))}",
+            f"next: {command_on(folder, 'deploy', str(_best(folder, rows, result)), settings=['data'])}",
         ]
     )
 

@@ -1,7 +1,7 @@
 """What a search found: the summary of one target, the table of several, and the regrets of one network for all."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,16 @@ from rich.console import Console
 from rich.text import Text
 
 from nas.cli.console import aligned_table, latency_text
-from nas.cli.models import images_in_latency
+from nas.cli.models import images_in_latency, targets_of
 from nas.cli.tables.front import front_table, point_name
 from nas.records.front import Front, load_front
 from nas.records.model_evidence import load_evidence
+from nas.records.named_code import OF_SOURCES, command_on
 from nas.records.networks import UNIVERSAL
 from nas.records.picks import load_picks
 from nas.records.results import Accuracy, Result
 from nas.records.verdict import load_verdict
+from nas.registry import addresses
 from nas.report.terminal_table import Column, FittedTable, short_number, unit_text
 from nas.runs.multi_target import MultiTargetResult
 
@@ -112,12 +114,22 @@ def accuracy_text(accuracy: Accuracy) -> str:
 def next_commands(run: Path, front: Front | None = None) -> tuple[str, ...]:
     """Return the commands that go on from a finished search; of a `front` also one for its slowest network."""
     start = ("--from-supernet",) if (run / "inherited.safetensors").exists() else ()
-    return (
-        shlex.join(("nas", "deploy", str(run))),
-        shlex.join(("nas", "compare", str(run))),
-        shlex.join(("nas", "train", str(run), "--proxy", *start, "--out", f"{run}-trained")),
-        *((shlex.join(("nas", "describe", point_name(run, front))),) if front else ()),
-    )
+    trained = ("train", str(run), "--proxy", *start, "--out", f"{run}-trained")
+    commands = [
+        command_on(run, "deploy", str(run), settings=["data"]),
+        _comparison([run]),
+        command_on(run, *trained, settings=OF_SOURCES if start else ["data"]),
+    ]
+    if front:
+        commands.append(command_on(run, "describe", point_name(run, front), settings=["target", "latency_model"]))
+    return tuple(commands)
+
+
+def _comparison(runs: Sequence[Path]) -> str:
+    """Return the command that compares what runs found, on their devices."""
+    targets = targets_of(map(str, runs))
+    named = ("--targets", ",".join(targets)) if addresses(targets) else ()  # code is named, and then all of them
+    return shlex.join(("nas", "compare", *map(str, runs), *named))
 
 
 def print_multi_target(found: MultiTargetResult, run: Path, out: Console) -> None:
@@ -137,8 +149,8 @@ def print_multi_target(found: MultiTargetResult, run: Path, out: Console) -> Non
     if found.universal is not None:
         folders.append(run / UNIVERSAL)
         lines += [f"wrote {folders[-1]}: best.json, report.html", f"wrote {run / 'universal.json'}: the regrets"]
-    lines += [f"next: {shlex.join(('nas', 'deploy', str(folder)))}" for folder in folders]
-    lines.append(f"next: {shlex.join(('nas', 'compare', *map(str, folders)))}")
+    lines += [f"next: {command_on(folder, 'deploy', str(folder), settings=['data'])}" for folder in folders]
+    lines.append(f"next: {_comparison(folders)}")
     for line in lines:
         out.print(Text(line), soft_wrap=True)
 
