@@ -80,8 +80,9 @@ def names(listed: str) -> tuple[str, ...]:
 def _checked(text: str, kind: Callable[[str], float], holds: Callable[[float], bool], words: str) -> float:
     try:
         value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and holds(value)):
+        kept = math.isfinite(value) and holds(value)
+    except (ValueError, OverflowError):  # no number, or a whole one that is beyond every float
+        kept = False
+    if not kept:
         raise argparse.ArgumentTypeError(f"must be {words}, got '{text}'")
     return value

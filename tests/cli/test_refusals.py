@@ -69,6 +69,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("search --max-macs 1.5", "whole number of at least 1"),
         ("search --seed -1", "whole number, 0 to"),
         ("search --seed 1.5", "whole number, 0 to"),
+        (f"search --seed {'9' * 400}", "whole number, 0 to"),
+        (f"describe mobilenetv1 --resolution {'9' * 5000}", "whole number of at least 1"),
         ("search --proxy-width 1.5", "above 0 and at most 1"),
         ("train mobilenetv1 --from-supernet", "needs --proxy"),
         ("train mobilenetv1 --proxy-width 0.5", "go with --proxy"),
