@@ -28,7 +28,8 @@ from latency_models.target_file import target_toml
 from nas.arch import ArchSpec
 from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped
-from nas.files import new_folder, read_json, write_whole
+from nas.export.folders import atomic_folder, check_new_folder
+from nas.files import read_json, write_whole
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter, SilentReporter
 from nas.records.experiment import read_experiment
 from nas.records.front import spec_of_point
@@ -474,7 +475,9 @@ def compare(
     """
     comparison = comparing.compare(items, targets, latency_model, energy=energy)
     if out is not None:
-        comparison_files.write(comparison, new_folder(Path(out)))
+        check_new_folder(Path(out))
+        with atomic_folder(Path(out)) as folder:
+            comparison_files.write(comparison, folder)
     return comparison
 
 

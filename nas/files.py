@@ -1,13 +1,15 @@
 """Files: written whole or not at all, read with one clear error line where they are not what they should be."""
 
 import errno
+import fcntl
 import json
 import math
 import os
 import re
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from nas.errors import InvalidInput
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of a cell that a spreadsheet would run
 LOCK = ".lock"  # in a folder that a process works on; see nas.records.locks
-TEMPORARY = re.compile(r"\.([0-9a-f]{16}|.+\.\d+)\.tmp")  # of this release, and of earlier ones
+OWN_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
+TEMPORARY = re.compile(r"\.(progress|[0-9a-f]{16}|.+\.\d+)\.tmp")  # in a run: the status too, and those of release 0.1
+LINK = "it is a symbolic link, which is not followed; remove it"
 LARGEST_TEXT = 2**30  # bytes of a text that is read as a whole
 SMALL = 2**26  # bytes for which the free memory is not looked up
 LONGEST_NAME = 255  # bytes of the name of a file
@@ -72,7 +76,7 @@ def open_plain(path: Path, flags: int, *, follow: bool = False) -> int:
     `follow`: what a run folder holds may have been put there by someone else.
     """
     if not follow and path.is_symlink():
-        raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed; remove it", str(path))
+        raise OSError(errno.ELOOP, LINK, str(path))
     file = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW), 0o666)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
@@ -80,41 +84,114 @@ def open_plain(path: Path, flags: int, *, follow: bool = False) -> int:
     return file
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
+def write_whole(path: Path, data: bytes | str, *, durable: bool = True) -> None:
     """Write `data` to `path` through a temporary file, fsync and rename, so that no reader ever sees half of it.
 
-    A symbolic link at `path` is replaced, and what it leads to stays as it is.
+    A symbolic link at `path` is replaced, and what it leads to stays as it is. What need not outlive a power cut is
+    not `durable`, and costs no fsync.
     """
-    raw = data.encode() if isinstance(data, str) else data
-    temporary = path.parent / f".{os.urandom(8).hex()}.tmp"
+    write_all({path: data}, durable=durable)
+
+
+def write_all(files: Mapping[Path, bytes | str], *, durable: bool = True) -> None:
+    """Write files, each whole, all of them or none: each is renamed to its place once all are on the disk."""
+    staged: list[tuple[Path, Path]] = []
+    placed: list[Path] = []
+    with ExitStack() as writers:
+        try:
+            for path, data in files.items():
+                staged.append((_staged(path, data, durable, writers), path))
+            for temporary, path in staged:
+                os.replace(temporary, path)
+                placed.append(path)
+        except BaseException as error:
+            for left in (*(temporary for temporary, _ in staged), *placed):
+                with suppress(OSError):
+                    left.unlink()
+            if isinstance(error, OSError):
+                raise CannotWrite(path, error) from error
+            raise
+    for folder in {path.parent for path in files} if durable else ():
+        _sync_folder(folder)
+
+
+def _staged(path: Path, data: bytes | str, durable: bool, writers: ExitStack) -> Path:
+    """Write `data` into a new temporary file beside `path`, which is locked as long as `writers` are open."""
+    while True:
+        temporary = path.parent / f".{os.urandom(8).hex()}.tmp"
+        descriptor = open_plain(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        file = writers.enter_context(os.fdopen(descriptor, "wb"))
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.path.lexists(temporary):  # else it was taken for an abandoned one before it was locked
+            break
     try:
-        with open(open_plain(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
-            file.write(raw)
-            file.flush()
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        if durable:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):  # nothing was made, or its folder is none
-            temporary.unlink()
-        raise CannotWrite(path, error) from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Remove temporary files that killed writers left in `folder` and its folders; no writer may be at work.
-
-    Links to other folders are not followed.
-    """
-    inside = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
-    for place in (folder, *inside):
+    except BaseException:
         with suppress(OSError):
-            for entry in os.scandir(place):
-                if TEMPORARY.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)
+            temporary.unlink()
+        raise
+    return temporary
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in `folder` on the disk."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def remove_temporaries(folder: Path, names: re.Pattern[str] = TEMPORARY, *, inside: bool = True) -> None:
+    """Remove temporary files that killed writers left in `folder`, and in the folders in it where `inside`.
+
+    Those of writers at work are locked, and stay. Links to other folders are not followed.
+    """
+    for entry in _entries(folder):
+        if inside and entry.is_dir(follow_symlinks=False):
+            remove_temporaries(Path(entry.path), names, inside=False)
+        elif names.fullmatch(entry.name) and entry.is_file(follow_symlinks=False) and is_abandoned(Path(entry.path)):
+            with suppress(OSError):
+                os.unlink(entry.path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder, nothing where it cannot be looked at."""
+    try:
+        return list(os.scandir(folder))
+    except OSError:
+        return []
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether no process holds a lock on a temporary file or folder; False where that is not known."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
+def subfolder(folder: Path, name: str) -> Path:
+    """Return the folder `name` in an existing one, made where it is missing; `CannotWrite` for a symbolic link."""
+    path = folder / name
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
+    if path.is_symlink():
+        raise CannotWrite(path, LINK)
+    return path
 
 
 def free_memory_bytes() -> int:
@@ -223,7 +300,7 @@ def new_folder(path: Path) -> Path:
     """Create the folder `path` for new results and return it; it must not exist yet, or be empty."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(entry.name != LOCK for entry in path.iterdir())
+        occupied = any(entry.name != LOCK and not TEMPORARY.fullmatch(entry.name) for entry in path.iterdir())
     except OSError as error:
         raise InvalidInput(f"cannot make the folder {path}: {error.strerror or error}") from error
     if occupied:

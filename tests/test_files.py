@@ -1,9 +1,11 @@
 """Files: limits of what is parsed, links and pipes that are not followed, and names that no file can have."""
 
+import fcntl
 import json
 import math
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,17 +14,21 @@ from hypothesis import strategies as st
 
 from latency_models.target import parse_target
 from nas.errors import InvalidInput
+from nas.export.folders import atomic_folder
 from nas.files import (
     DEEPEST,
     FORMULA_STARTS,
     MOST_DIGITS,
     CannotWrite,
     as_cell,
+    new_folder,
     of_cell,
     parse_json,
     read_bytes,
     read_json,
     remove_temporaries,
+    subfolder,
+    write_all,
     write_whole,
 )
 from nas.records.journal import Journal, read_journal
@@ -138,6 +144,16 @@ def test_a_pipe_in_the_place_of_a_lock_is_refused(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
 
 
+@contextmanager
+def locked_temporary(path: Path) -> Iterator[Path]:
+    """A temporary file or folder that a process is at work in."""
+    path.touch() if path.suffix == ".tmp" else path.mkdir()
+    file = os.open(path, os.O_RDONLY)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield path
+    os.close(file)
+
+
 def test_only_temporaries_of_writers_are_removed_and_no_link_is_followed(tmp_path: Path) -> None:
     run, beside = tmp_path / "run", tmp_path / "beside"
     left = [run / ".0123456789abcdef.tmp", run / "in" / ".best.json.4711.tmp"]
@@ -146,8 +162,11 @@ def test_only_temporaries_of_writers_are_removed_and_no_link_is_followed(tmp_pat
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (run / "link").symlink_to(beside)
+    with locked_temporary(run / ".fedcba9876543210.tmp") as at_work:
+        remove_temporaries(run)
+        assert at_work.exists()
     remove_temporaries(run)
-    assert not any(path.exists() for path in left) and all(path.exists() for path in kept)
+    assert not at_work.exists() and not any(path.exists() for path in left) and all(path.exists() for path in kept)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +201,39 @@ def test_cells_are_no_formulas_and_are_read_back(text: str) -> None:
     assert not cell.startswith(FORMULA_STARTS)
     assert of_cell(cell) == text or text.startswith("'")  # who writes apostrophes means them as a spreadsheet does
     assert as_cell(-1.5) == -1.5
+
+
+def test_files_that_are_written_together_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(CannotWrite, match="nowhere"):
+        write_all({tmp_path / "a": "1", tmp_path / "nowhere" / "b": "2"})
+    assert not list(tmp_path.iterdir())
+    write_all({tmp_path / "a": "1", tmp_path / "b": b"2"})
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["1", "2"]
+
+
+def test_a_folder_in_a_run_that_is_a_link_is_not_written_into(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "specs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CannotWrite, match="specs: it is a symbolic link"):
+        subfolder(tmp_path, "specs")
+    assert subfolder(subfolder(tmp_path, "new"), "inner").is_dir()
+
+
+def test_a_folder_that_a_killed_process_began_is_removed_by_the_next_and_one_at_work_stays(tmp_path: Path) -> None:
+    abandoned, other = tmp_path / ".out.abcdefgh", tmp_path / ".other.abcdefgh"
+    for path in (abandoned, other):
+        path.mkdir()
+        (path / "half").touch()
+    with locked_temporary(tmp_path / ".out.12345678") as at_work, atomic_folder(tmp_path / "out") as folder:
+        (folder / "whole").touch()
+        assert at_work.is_dir() and other.is_dir() and not abandoned.exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
+
+
+def test_what_a_killed_command_left_in_a_new_folder_does_not_stop_the_next(tmp_path: Path) -> None:
+    for name in (".lock", ".progress.tmp", ".0123456789abcdef.tmp"):
+        (tmp_path / name).touch()
+    assert new_folder(tmp_path) == tmp_path
+    (tmp_path / "settings.json").touch()
+    with pytest.raises(InvalidInput, match="is not empty"):
+        new_folder(tmp_path)

@@ -5,7 +5,6 @@ hidden file of the run folder keeps it too, from which `nas watch` shows it in a
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,8 +17,10 @@ from rich.live import Live
 from rich.text import Text
 
 from nas.cli.console import console, duration, latency_text
+from nas.files import CannotWrite, read_json, write_whole
 from nas.progress import Evaluation, Progress
 from nas.progress.time_left import Begun, Timing, TimingEvent, advanced, after, seconds_left
+from nas.records.typed import typed
 from nas.trackers import TrackingReporter
 
 SECONDS_BETWEEN_LINES = 20.0  # of progress, where the output is no terminal
@@ -236,7 +237,7 @@ class LiveReporter:
         if self._folder is None or (now_s - self._written_s < SECONDS_BETWEEN_FILES and not at_once):
             return
         self._written_s = now_s
-        with suppress(OSError):
+        with suppress(CannotWrite):
             write_status(self._folder, self.status(now_s))
 
 
@@ -245,9 +246,7 @@ class LiveReporter:
 
 def write_status(folder: Path, status: Status) -> None:
     """Write the status of the process that works on the run `folder`."""
-    temporary = folder / f"{STATUS_FILE}.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(asdict(status)))
-    os.replace(temporary, folder / STATUS_FILE)
+    write_whole(folder / STATUS_FILE, json.dumps(asdict(status)), durable=False)
 
 
 def read_status(folder: Path) -> Status | None:
@@ -255,6 +254,6 @@ def read_status(folder: Path) -> Status | None:
     path = folder / STATUS_FILE
     try:
         since_s = time.time() - path.stat().st_mtime
-        return Status(**json.loads(path.read_text())).later(max(0.0, since_s))
-    except (OSError, ValueError, TypeError):
+        return typed(Status, read_json(path)).later(max(0.0, since_s))
+    except (OSError, ValueError, TypeError, LookupError):
         return None

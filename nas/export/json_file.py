@@ -6,10 +6,11 @@ from typing import Any
 
 from nas.arch import ArchSpec, arch_json
 from nas.data.input_spec import Signature
-from nas.export.atomic_write import card_path, check_new_files, write_together
+from nas.export.atomic_write import card_path, check_new_files
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, input_metadata
 from nas.export.provenance import metadata
+from nas.files import write_all
 
 KEYS_OF_WEIGHTS = ("arch", "origin", "file")  # of a provenance, left out of a file without weights
 INTERFACE = Interface("An architecture spec without weights", "nas-engine")
@@ -34,7 +35,7 @@ def export(
         out.name, arch, known,
         interface=INTERFACE, signature=signature, checks=[], loading=LOADING.format(name=out.name),
     )  # fmt: skip
-    write_together({card_path(out): text, out: arch_json(arch, about_spec)})
+    write_all({card_path(out): text, out: arch_json(arch, about_spec)})
     left_out = ["a spec holds no weights: they were left out"] if weights is not None else []
     return [
         f"wrote {out}: {arch.macs:,} MACs, {arch.params:,} parameters, digest {arch.digest[:12]}",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
-from nas.export.atomic_write import card_path, check_new_files, write_together
+from nas.export.atomic_write import card_path, check_new_files
 from nas.export.calibration import Int8Calibration, pixels_of
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
@@ -22,6 +22,7 @@ from nas.export.packages import need
 from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata
 from nas.export.weights import checked_weights, difference, logits, weights_messages
+from nas.files import write_all
 
 TOLERANCE = 0.3  # largest root mean square of y - y* relative to that of y*; rounding gives 0.03 to 0.13
 
@@ -77,7 +78,7 @@ class QuantisedFile:
             interface=interface, signature=signature, checks=checks,
             loading=loading.format(name=out.name, images=interface.images),
         )  # fmt: skip
-        write_together({**beside, card_path(out): text, out: content})
+        write_all({**beside, card_path(out): text, out: content})
         return [
             f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {interface.text}",
             *(f"wrote {path}" for path in (*beside, card_path(out))),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
-from nas.export.atomic_write import card_path, check_new_files, write_together
+from nas.export.atomic_write import card_path, check_new_files
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
 from nas.export.lowering import Tensors
@@ -21,7 +21,7 @@ from nas.export.packages import INSTALL, installed, need
 from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata
 from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
-from nas.files import dump_json
+from nas.files import dump_json, write_all
 
 TOLERANCE = 1e-4  # largest max|y - y*|, and the same / max|y*|, between the written model and the network
 SCALED_LOGITS = 10.0  # up to here logits are those of a network in use, and the absolute difference counts too
@@ -70,7 +70,7 @@ class SingleFile:
             loading=self.loading.format(name=out.name, images=interface.images),
         )  # fmt: skip
         beside |= dict.fromkeys(separate, dump_json(self.metadata_of(arch, known, signature, options)))
-        write_together({**beside, card_path(out): text, out: content})
+        write_all({**beside, card_path(out): text, out: content})
         return [
             f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {interface.text}",
             *(f"wrote {path}" for path in (*beside, card_path(out))),

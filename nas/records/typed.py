@@ -20,6 +20,7 @@ from nas.errors import InvalidInput
 from nas.files import LARGEST_TEXT, read_bytes, read_json, whole_number
 
 Record = TypeVar("Record")
+NO_VALUE = ("", "nan")  # of cells
 AGAIN = "run the search again"
 Read = Callable[[Any], Any]  # the value of a kind in what a file holds; `TypeError` where it is another
 
@@ -158,7 +159,7 @@ def _cell_reader(kind: Any) -> Read:
     elif int in plain:
         convert = whole_number
     if NoneType in plain:
-        return lambda cell: read(convert(cell)) if cell else None
+        return lambda cell: None if cell in NO_VALUE else read(convert(cell))
     return lambda cell: read(convert(cell))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec, save_arch
+from nas.files import subfolder
 from nas.records.picks import ANSWER, Pick, Picks, save_picks
 from nas.records.results import AccuracyKind, standard_error
 from nas.runs.plan import SearchPlan
@@ -106,7 +107,7 @@ def make_picks(plan: SearchPlan, found: Candidates) -> Picks:
 
 def write_picks(out: Path, found: Candidates, chosen: Picks) -> None:
     """Write picks.json into the run folder, and the spec of every pick into `specs`."""
-    (out / "specs").mkdir(exist_ok=True)
+    subfolder(out, "specs")
     specs = {arch.digest: arch for arch in found.archs}
     for one in chosen.picks:
         save_arch(specs[one.digest], out / one.spec)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from nas.arch import ArchSpec, save_arch
-from nas.files import write_whole
+from nas.files import subfolder, write_whole
 from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.time_left import Begun
 from nas.protocols import Genotype
@@ -178,7 +178,7 @@ def top_candidates(
 
 def write_finalists(out: Path, stages: dict[str, CandidateRanking]) -> None:
     """Write `finalists.csv`, a row per stage, architecture and rung that it reached, and their specs in `specs/`."""
-    (out / "specs").mkdir(exist_ok=True)
+    subfolder(out, "specs")
 
     def rows() -> Iterator[tuple[str, str, str, int, float, int, float]]:
         for stage, ranking in stages.items():

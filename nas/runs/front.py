@@ -11,7 +11,7 @@ import pandas as pd
 
 from nas.arch import save_arch
 from nas.errors import InvalidInput
-from nas.files import write_whole
+from nas.files import subfolder, write_whole
 from nas.protocols import Genotype
 from nas.records.results import AccuracyKind, standard_error
 from nas.runs.plan import SearchPlan
@@ -173,7 +173,7 @@ def write_front(
         names = dict.fromkeys(["latency", *(headings[name] for name in plan.settings.minimize)])
         points = np.stack([top1, *(table[name].to_numpy() for name in names)], 1)[kept]
         table.loc[kept[non_dominated(points, [False, *[True] * len(names)])], "on_front"] = True
-    (out / "specs").mkdir(exist_ok=True)
+    subfolder(out, "specs")
     for row in np.flatnonzero(table["on_front"]):
         name = f"specs/{archs[row].digest[:12]}.json"
         save_arch(archs[row], out / name)

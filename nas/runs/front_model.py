@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.files import dump_json, write_whole
+from nas.files import dump_json, subfolder, write_whole
 from nas.progress import ProgressReporter, report_timing
 from nas.progress.time_left import Begun
 from nas.protocols import Genotypes
@@ -104,8 +104,8 @@ class FrontModelRun(ModelSearchRun):
         errors = {genotype: one.standard_error for genotype, one in accuracies.items()}
         view = FrontOfTarget.of(self.targets[0], {genotype: one.top1 for genotype, one in accuracies.items()})
         self.view = view
-        self.out.mkdir(exist_ok=True)
         if self.out != self.root:
+            subfolder(self.root, self.out.name)
             stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": asdict(self.plan.settings)}
             write_whole(self.out / "experiment.json", dump_json({**stored, "algorithm": self.plan.accuracy_model}))
         save_evidence(evidence, self.out)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from nas.arch import save_arch
 from nas.data import at_resolution
 from nas.errors import InvalidInput
-from nas.files import write_whole
+from nas.files import subfolder, write_whole
 from nas.progress import Evaluation, Progress, ProgressReporter, report_timing
 from nas.progress.time_left import Begun, Schedule
 from nas.protocols import Genotype, Genotypes
@@ -419,7 +419,7 @@ class ModelSearchRun:
 
     def write_trainings(self, ranking: Sequence[Answer]) -> None:
         """Write finalists.csv, a row per network and epoch of its first training, and the specs of all."""
-        (self.out / "specs").mkdir(exist_ok=True)
+        subfolder(self.out, "specs")
         rows = []
         for one in ranking:
             arch = self.plan.space.decode(one.genotype)

@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.data import split_for_search
 from nas.errors import InvalidInput
-from nas.files import dump_json, new_folder, read_bytes, write_whole
+from nas.files import dump_json, new_folder, read_bytes, subfolder, write_whole
 from nas.progress import ProgressReporter, SilentReporter, report_timing
 from nas.progress.time_left import Schedule
 from nas.protocols import Genotype
@@ -343,7 +343,8 @@ class _MultiTargetRun:
         whole: FrontOfTarget | None = None,
     ) -> None:
         """Write the results of one target, in the form that every run folder has; of a `whole` front front.json too."""
-        folder.mkdir(exist_ok=True)
+        if folder != self.out:
+            subfolder(self.out, folder.name)
         notes = []
         if candidates:
             picks = make_picks(plan, candidates)
@@ -382,7 +383,8 @@ class _MultiTargetRun:
         notes: Sequence[str] = (),
     ) -> None:
         """Write the chosen network, its settings and its inherited weights; `notes` are further ones on it."""
-        folder.mkdir(exist_ok=True)
+        if folder != self.out:
+            subfolder(self.out, folder.name)
         if folder != self.out:
             stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": asdict(plan.settings)}
             write_whole(folder / "experiment.json", dump_json({**stored, "algorithm": self.config.algorithm}))

@@ -9,11 +9,11 @@ from latency_models.target import target_names
 from nas.arch import save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
-from nas.export import atomic_write
 from nas.export.card import model_card
 from nas.export.flax import folder as flax_folder
 from nas.export.interface import Interface
 from nas.export.provenance import folder_provenance, measured_latency, metadata
+from nas.files import write_all
 from tests.export.test_export import SAME, provenance, some_weights
 from tests.support.run_folder import make_run
 
@@ -90,9 +90,9 @@ def test_metadata_holds_spec_costs_predictions_and_versions() -> None:
 def test_files_appear_together_or_not_at_all(tmp_path: Path) -> None:
     good, bad = tmp_path / "a", tmp_path / "absent" / "b"
     with pytest.raises(InvalidInput):
-        atomic_write.write_together({good: "text", bad: "text"})
+        write_all({good: "text", bad: "text"})
     assert not list(tmp_path.iterdir())
-    atomic_write.write_together({good: "text", tmp_path / "b": b"bytes"})
+    write_all({good: "text", tmp_path / "b": b"bytes"})
     assert good.read_text() == "text" and (tmp_path / "b").read_bytes() == b"bytes"
 
 

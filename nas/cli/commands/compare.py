@@ -11,7 +11,7 @@ from nas.compare.files import to_json, write
 from nas.compare.ridge_files import write_ridge_sweep
 from nas.compare.table import tables
 from nas.errors import InvalidInput
-from nas.files import new_folder
+from nas.export.folders import atomic_folder
 
 DEFAULT_TARGETS = ("edgetpu",)
 
@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> None:
         raise InvalidInput(f"no accuracy is known of {', '.join(without)}; leave --ridge-sweep out")
     lines = [f"not in the ridge sweep, no accuracy known: {', '.join(without)}"] if without else []
     if args.out:
-        folder = new_folder(Path(args.out))
-        paths = write(comparison, folder)
-        paths += write_ridge_sweep(candidates, folder) if candidates else []
-        lines += [f"wrote {path}" for path in paths]
+        with atomic_folder(Path(args.out)) as folder:
+            paths = write(comparison, folder)
+            paths += write_ridge_sweep(candidates, folder) if candidates else []
+        lines += [f"wrote {Path(args.out, path.name)}" for path in paths]
     if args.json:
         print_json(to_json(comparison))
         return
