@@ -126,6 +126,8 @@ RULES = (
     Rule(TRAIN, ("--proxy-resolution", "--proxy-width"), lambda given: "--proxy" in given and
          "--from-supernet" not in given,
          "--proxy-resolution and --proxy-width go with --proxy, and not with --from-supernet", "--proxy-width 0.5"),
+    Rule((*TRAIN, *DEPLOY), ("--accept-changes", "--space", "--target"), needs("--from-supernet"),
+         "{flag} goes with --from-supernet, whose weights depend on what the run was begun with", "--accept-changes"),
     Rule(DEPLOY, ("--weights",), without("--from-supernet"),
          "a training starts from weights or from the supernet; give one", "--weights w --from-supernet"),
     Rule(EXPORT, ("--weights",), without("--random-weights"), EXCLUDE % "--random-weights",

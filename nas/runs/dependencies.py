@@ -158,9 +158,14 @@ class Continuation:
 def continuation(run: Path, stored: dict[str, Any], now: Dependencies, *, accept: bool) -> Continuation:
     """Return how the run in `run` goes on; `InvalidInput` where what it depends on has changed, unless `accept`ed."""
     changes = accepted_changes(run, stored, now, accept=accept)
-    lines = [] if DEPENDS_ON in stored else [UNKNOWN]
-    lines += [f"accepted: {', '.join(change.what for change in changes)} changed since this run began"] * bool(changes)
-    return _with_versions(Continuation(_with_changes(stored, changes), tuple(lines)))
+    return _with_versions(Continuation(_with_changes(stored, changes), lines_on(stored, changes)))
+
+
+def lines_on(stored: Mapping[str, Any], changes: Sequence[Change]) -> tuple[str, ...]:
+    """Return lines on what was accepted, and on a run whose release kept no digests."""
+    names = ", ".join(change.what for change in changes)
+    accepted = [f"accepted: {names} changed since this run began"] if changes else []
+    return (*([] if DEPENDS_ON in stored else [UNKNOWN]), *accepted)
 
 
 def recorded(stored: dict[str, Any], changes: Iterable[Change], **by: str) -> dict[str, Any]:
@@ -243,8 +248,7 @@ def check_use(
     if changes:
         with locked(home):
             write_whole(home / FILE, dump_json(recorded(stored, changes, by=by)))
-    accepted = [f"accepted: {', '.join(change.what for change in changes)} changed since the run began"] * bool(changes)
-    return (*([] if DEPENDS_ON in stored else [UNKNOWN]), *accepted)
+    return lines_on(stored, changes)
 
 
 def _read_now(config: SearchConfig, dataset: Dataset, settings: Any, known: Dependencies, accept: bool) -> Dependencies:

@@ -36,6 +36,7 @@ from nas.runs.dependencies import (
     Dependencies,
     accepted_changes,
     continuation,
+    lines_on,
     recorded,
     versions,
 )
@@ -113,10 +114,12 @@ def specialise(
         check_search(config, objective, space)
     if config.accuracy_model:
         front_budget(plans)  # core hours that are too few too
-    changes: tuple[Change, ...] = ()
+    shown, changes = reporter or SilentReporter(), tuple[Change, ...]()
     if source is not None:
-        changes = _changes_of_weights(source, plans, accept_changes)
+        changes, lines = _use_of_weights(source, plans, accept_changes)
         shared_supernet.read(source / shared_supernet.FILE, plans[0])
+        for line in lines:
+            shown.say(line)
     new_folder(out)
     with locked(out):
         new_folder(out)  # again: another process may have used it before we had the lock
@@ -124,7 +127,7 @@ def specialise(
             write_whole(out / shared_supernet.FILE, read_bytes(source / shared_supernet.FILE))
         stored = recorded(_stored(config, plans), changes, by="search --from")
         write_whole(out / "experiment.json", dump_json(stored))
-        return _MultiTargetRun(config, plans, out, reporter or SilentReporter(), workers, trainers).finish()
+        return _MultiTargetRun(config, plans, out, shown, workers, trainers).finish()
 
 
 def resume(
@@ -214,11 +217,12 @@ def _done(config: MultiTargetConfig) -> dict[str, Any]:
     return {"stage": DONE, "trials": config.trials, "more_trials": config.more_trials}
 
 
-def _changes_of_weights(run: Path, plans: Sequence[SearchPlan], accept: bool) -> tuple[Change, ...]:
-    """Return what has changed that the supernet of `run` depends on; `InvalidInput` unless it is `accept`ed."""
+def _use_of_weights(run: Path, plans: Sequence[SearchPlan], accept: bool) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """Return what has changed that the supernet of `run` depends on, `InvalidInput` unless accepted, and lines."""
     stored = stored_run(run)
     now = Dependencies.of([plan.sources for plan in plans], stored["request"])
-    return accepted_changes(run, stored, now, accept=accept, only=OF_WEIGHTS)
+    changes = accepted_changes(run, stored, now, accept=accept, only=OF_WEIGHTS)
+    return changes, lines_on(stored, changes)
 
 
 def _stored(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[str, Any]:

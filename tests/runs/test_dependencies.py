@@ -286,7 +286,7 @@ def test_what_is_accepted_for_another_use_is_recorded_and_the_run_stays_what_it_
     before, config = experiment(finished.parent), SearchConfig.from_dict(experiment(finished)["settings"])
     for _ in range(2):
         lines = dependencies.check_use(finished, config, config.load_data(), "finalists", accept=True)
-        assert lines == ("accepted: target edgetpu changed since the run began",)
+        assert lines == ("accepted: target edgetpu changed since this run began",)
     stored = experiment(finished.parent)
     (row,) = stored.pop(ACCEPTED)
     assert (row["what"], row["before"], row["by"]) == ("target edgetpu", "0" * 64, "finalists")
@@ -311,3 +311,20 @@ def test_a_supernet_is_not_searched_with_other_data_or_space(
     words = ("--algorithm", "random", "--preset", "smoke", "--from", several, "--out", place / "new")
     assert "the space has changed since this run began" in refusal("search", *words)
     assert not (place / "new").exists()
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_change_that_is_accepted_for_a_supernet_is_recorded_by_the_new_run(
+    several: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_target.shared_supernet, "read", lambda *_: None)
+    (several / "supernet.safetensors").write_bytes(b"weights")
+    rewrite(several, lambda stored: stored[DEPENDS_ON].update(space="0" * 64))
+    config, reporter = MultiTargetConfig((config_of("rpi5"),), "random", 4, source="1" * 64), Lines()
+    before = contents(several)
+    multi_target.specialise(config, place / "new", reporter, source=several, accept_changes=True)
+    assert reporter.said == ["accepted: space changed since this run began"] and contents(several) == before
+    stored = experiment(place / "new")
+    (row,) = stored[ACCEPTED]
+    assert (row["what"], row["before"], row["by"]) == ("space", "0" * 64, "search --from")
+    assert stored[DEPENDS_ON]["space"] == row["now"]
