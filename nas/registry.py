@@ -178,7 +178,10 @@ class UnstatedCode(InvalidInput):
         self.names = tuple(dict.fromkeys(names))
         listed = " and ".join(f"{kind} '{name}'" for kind, name in self.names)
         words = "is code: it runs" if len(self.names) == 1 else "are code: they run"
-        super().__init__(f"{listed} {words} only where the call at hand names it too, not where a stored file does")
+        self.reason = f"{listed} {words} only where the call at hand names it too, not where a stored file does"
+        kinds = {kind: argument for argument, kind in reversed(ARGUMENTS.items())}
+        named = ", ".join(f"{kinds[kind]}={name!r}" for kind, name in self.names)
+        super().__init__(f"{self.reason}; where you trust it, name it first: nas.registry.state({named})")
 
 
 def state(**arguments: Any) -> None:

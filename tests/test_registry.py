@@ -59,8 +59,11 @@ def test_what_a_function_returns_is_of_its_kind() -> None:
 def test_a_name_counts_only_where_a_call_states_it_for_this_kind(kind: str, evil: Path) -> None:
     others = {argument: "evil:M" for argument, other in ARGUMENTS.items() if other != kind}
     state(**others, folder="evil:M", spec="evil:M")
-    with pytest.raises(UnstatedCode, match=f"{kind} 'evil:M' is code: it runs only where the call at hand names it"):
+    with pytest.raises(
+        UnstatedCode, match=f"{kind} 'evil:M' is code: it runs only where the call at hand names it"
+    ) as e:
         load(kind, {}, "evil:M")
+    assert str(e.value).endswith(f"where you trust it, name it first: nas.registry.state({ARGUMENT_OF[kind]}='evil:M')")
     assert not evil.exists()
 
 

@@ -86,7 +86,7 @@ def _run(argv: Sequence[str]) -> None:
         args.check(args)
         resolve_name(args.run)(args)
     except UnstatedCode as error:
-        raise InvalidInput(f"{error}; {_command_that_names(error, args, argv)}") from error
+        raise InvalidInput(f"{error.reason}; {_command_that_names(error, args, argv)}") from error
 
 
 def _command_that_names(error: UnstatedCode, args: argparse.Namespace, argv: Sequence[str]) -> str:

@@ -158,7 +158,7 @@ class Continuation:
 def continuation(run: Path, stored: dict[str, Any], now: Dependencies, *, accept: bool) -> Continuation:
     """Return how the run in `run` goes on; `InvalidInput` where what it depends on has changed, unless `accept`ed."""
     changes = accepted_changes(run, stored, now, accept=accept)
-    return _with_versions(Continuation(_with_changes(stored, changes), lines_on(stored, changes)))
+    return _with_versions(Continuation(_with_changes(stored, changes, now), lines_on(stored, changes)))
 
 
 def lines_on(stored: Mapping[str, Any], changes: Sequence[Change]) -> tuple[str, ...]:
@@ -175,17 +175,16 @@ def recorded(stored: dict[str, Any], changes: Iterable[Change], **by: str) -> di
     return {**stored, ACCEPTED: [*known, *rows]} if rows else stored
 
 
-def _with_changes(stored: dict[str, Any], changes: tuple[Change, ...]) -> dict[str, Any]:
-    """Return the content of an experiment.json that depends on what is there now."""
-    now = {change.what: change.now for change in changes}
-    new = recorded(stored, changes)
-    if DEPENDS_ON in stored and now:
-        new = {**new, DEPENDS_ON: {what: now.get(what, digest) for what, digest in stored[DEPENDS_ON].items()}}
-    if DATA in now:
-        new = {**new, DATA: {**stored.get(DATA, {}), "digest": now[DATA]}}
-    forests = stored.get("forests", {})
-    if any(f"{FOREST} {path}" in now for path in forests):
-        new = {**new, "forests": {path: now.get(f"{FOREST} {path}", digest) for path, digest in forests.items()}}
+def _with_changes(stored: dict[str, Any], changes: tuple[Change, ...], now: Dependencies) -> dict[str, Any]:
+    """Return the content of an experiment.json that depends on what is there now, where changes were accepted."""
+    if not changes:
+        return stored
+    known = now.digests
+    new = recorded(stored, changes) | {DATA: {**stored.get(DATA, {}), "digest": known[DATA]}}
+    if "forests" in stored:
+        new["forests"] = {path: known.get(f"{FOREST} {path}", old) for path, old in stored["forests"].items()}
+    if DEPENDS_ON in stored:
+        new[DEPENDS_ON] = dict(known)
     return new
 
 
