@@ -277,7 +277,7 @@ def test_a_target_added_later_gets_what_it_would_have_got_at_once(
     altered = tmp_path / "late" / shared_supernet.FILE
     altered.write_bytes(altered.read_bytes()[:-4] + b"\0\0\0\1")
     (tmp_path / "late" / "journal.jsonl").write_bytes(b"")
-    with pytest.raises(InvalidInput, match="was altered|was damaged after it was written"):
+    with pytest.raises(InvalidInput, match=r"was altered|was damaged after it was written"):
         resume(tmp_path / "late")
 
 
