@@ -96,7 +96,7 @@ class Target:
 
         Raises `UnknownName` for an unknown kind, `InvalidInput` where the target lacks a value that the kind needs.
         """
-        model: Roofline = made("latency model", kind, load("latency model", LATENCY_MODELS, kind)(self))
+        model: Roofline = made("latency model", kind, load("latency model", LATENCY_MODELS, kind), self)
         return model
 
     def energy_model(self) -> Energy:

@@ -12,6 +12,7 @@ from functools import wraps
 from importlib import import_module
 from inspect import Parameter, signature
 from itertools import chain
+from traceback import extract_tb
 from typing import Any, ParamSpec, TypeVar
 
 from nas.errors import InvalidInput, unknown_name
@@ -253,8 +254,21 @@ def load(kind: str, members: dict[str, str], name: str) -> Any:
     return found
 
 
-def made(kind: str, name: str, value: Any) -> Any:
-    """Return what the function `name` of this kind returned; `InvalidInput` where that is not what it should."""
+def made(kind: str, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what the function `name` of this kind returns; `InvalidInput` where that is not what it should.
+
+    So is an error of a function outside of this package, with its place.
+    """
+    try:
+        value = function(*arguments)
+    except (InvalidInput, LookupError):
+        raise
+    except Exception as error:
+        if not is_address(name):
+            raise
+        frame = extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+        raise InvalidInput(f"the {kind} '{name}' failed at {where} with {type(error).__name__}: {error}") from error
     if not KINDS[kind].is_made(value):
         raise InvalidInput(f"the {kind} '{name}' must be {KINDS[kind].what}, but it returned {type(value).__name__}")
     return value

@@ -52,7 +52,7 @@ def test_an_object_of_the_wrong_kind_is_refused_when_it_is_named(kind: str, name
 
 def test_what_a_function_returns_is_of_its_kind() -> None:
     with pytest.raises(InvalidInput, match=r"the algorithm 'my:f' must be .*, but it returned int"):
-        made("algorithm", "my:f", 3)
+        made("algorithm", "my:f", lambda: 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,3 +151,13 @@ def test_a_flag_repeats_what_the_run_names_and_changes_nothing(tmp_path: Path, r
     run = shutil.copytree(STORED / "killed-coarse", tmp_path / "run")
     line = refusal("resume", run, "--space", "my.mod:SPACE")
     assert "--space only repeats what the run names as code, nothing" in line
+
+
+def test_an_error_of_code_that_was_named_is_one_line_with_its_place() -> None:
+    def fails(target: object) -> None:
+        raise ZeroDivisionError("of mine")
+
+    with pytest.raises(InvalidInput, match=r"'my:f' failed at test_registry\.py:\d+ with ZeroDivisionError: of mine"):
+        made("latency model", "my:f", fails, None)
+    with pytest.raises(ZeroDivisionError):  # of this package it is a fault of ours
+        made("latency model", "default", fails, None)

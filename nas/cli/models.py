@@ -73,4 +73,4 @@ def searched_settings(network: str) -> list[dict[str, Any]]:
     stored = read_experiment(path.parent)
     several = stored.get("request")
     found = several.get("settings") if isinstance(several, dict) else [stored.get("settings")]
-    return [each for each in found or () if isinstance(each, dict)]
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

@@ -45,7 +45,7 @@ def load(
     name_or_path = usable_path(name_or_path)
     if name_or_path in DATA_SETS or _is_address(name_or_path):
         loader = registry.load("data set", DATA_SETS, name_or_path)
-        found = loader(data_folder(data_dir)) if callable(loader) else loader
+        found = registry.made("data set", name_or_path, loader, data_folder(data_dir)) if callable(loader) else loader
         if not isinstance(found, Dataset):
             raise InvalidInput(
                 f"the data set '{name_or_path}' must be a function that returns a Dataset, got {type(found).__name__}"

