@@ -201,3 +201,24 @@ def test_file_without_a_spec_is_answered_in_one_line(tmp_path: Path, text: str) 
 def test_impossible_op_is_refused_where_it_is_made(build: Any, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("num_classes",), 10**200, "parameters; at most 2,147,483,647 are supported"),
+        (("input_shape",), [2**31, 2**31, 3], "1.384e+19 elements in the input; at most"),
+        (("input_shape",), [40_000, 40_000, 1], "elements in feature maps; at most"),
+        (("stages",), [[{"op": "conv", "out_channels": 4}] * 10_001], "1e+04 ops; at most 10,000"),
+        (("stages", 1, 1, "kernel_sizes"), [3] * 65, "kernel_sizes must have at most 64 entries, got 65"),
+    ],
+)
+def test_a_spec_that_no_machine_holds_is_refused_by_its_size(path: tuple[Any, ...], value: Any, message: str) -> None:
+    data = json.loads(json.dumps(SPEC))
+    place: Any = data
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(InvalidInput) as caught:
+        ArchSpec.from_dict(data)
+    assert message in str(caught.value)

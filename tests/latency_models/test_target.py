@@ -13,7 +13,7 @@ from latency_models.roofline import Roofline
 from latency_models.target import Confidence, abstract_target, list_targets, load_target, parse_target, target_names
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, UnknownName
-from nas.ops import UIB, Conv, Head, Kernel, Shape
+from nas.ops import KINDS, UIB, Conv, Head, Kernel, Shape
 from nas.zoo import reference
 
 POSITIVE = st.floats(1e-3, 1e6)
@@ -203,6 +203,10 @@ def test_the_relative_model_gives_one_for_its_reference(arch: ArchSpec, other: A
         ('dtype = "int8"', 'dtype = "int9"', "dtype must be one of int8, fp16, fp32"),
         ('aliases = ["mine"]', 'aliases = "mine"', "aliases must be a list of strings"),
         ('dtype = "int8"', 'dtype = "int8', "is not valid TOML"),
+        ("value = 0.5", "value = 5e-324", "elements would take inf ms"),
+        ("value = 2\nsource", "value = 1e-300\nsource", "elements would take 7e+303 ms"),
+        ('dtype = "int8"', f'dtype = "int8"\nbatch = {10**30}', "batch must be a whole number from 1 to"),
+        ('dtype = "int8"', f'dtype = "int8"\nbatch = {10**400}', "a whole number of more than 300 digits"),
     ],
 )
 def test_a_broken_target_file_is_one_line(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -229,6 +233,12 @@ def test_a_broken_optional_figure_is_one_line(figure: str, value: str, message: 
     with pytest.raises(InvalidInput) as caught:
         parse_target("mine", text, "mine.toml")
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_target_on_which_everything_takes_no_time_is_refused() -> None:
+    text = f'{GOOD}\n[free_kinds]\nvalue = {list(KINDS)}\nsource = "us"\nconfidence = "estimated"\n'
+    with pytest.raises(InvalidInput, match="elements would take 0 ms"):
+        parse_target("mine", text, "mine.toml")
 
 
 def test_a_file_of_ones_own_is_a_target(tmp_path: Path) -> None:
