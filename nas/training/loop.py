@@ -6,6 +6,7 @@ The loop, the files and the clock are here; the compiled programs are in nas.tra
 
 import hashlib
 import math
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -20,7 +21,7 @@ from nas.arch import ArchSpec, save_arch
 from nas.data import Dataset, at_resolution, epoch_indices, signature
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
-from nas.files import dump_json, new_folder, write_whole
+from nas.files import CannotWrite, dump_json, new_folder, write_whole
 from nas.nn.network import (
     Weights,
     check_weights,
@@ -116,6 +117,10 @@ class TrainResult:
     accuracy: Accuracy
     steps: int
     by_class: ClassAccuracy  # on the same images
+
+
+class Diverged(InvalidInput):
+    """Raised where the loss of a training is no longer finite, which the same training would only repeat."""
 
 
 def train(
@@ -346,7 +351,7 @@ def fit(
                 loss, correct = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count
                 if not math.isfinite(loss):
-                    raise InvalidInput(f"the loss is no longer finite at step {done}; lower the learning rate")
+                    raise Diverged(f"the loss is no longer finite at step {done}; lower the learning rate")
                 if time.monotonic() - saved_at > CHECKPOINT_S:
                     checkpoints.save(done, state)
                     saved, saved_at = done, time.monotonic()
@@ -421,7 +426,25 @@ def _opened(out: Path, identity: dict[str, Any]) -> Iterator[None]:
         new_folder(out)
     with locked(out):
         _check_folder(out, identity)
-        yield
+        try:
+            yield
+        except CannotWrite:
+            raise  # it goes on where there is space
+        except InvalidInput as error:
+            _make_way(out, worthless=isinstance(error, Diverged))
+            raise
+
+
+def _make_way(out: Path, *, worthless: bool) -> None:
+    """Leave nothing of a refused training in the way of a corrected one: its settings, where nothing was saved.
+
+    Checkpoints that are `worthless` go too: the same training would end as it did.
+    """
+    checkpoints = out / "checkpoints"
+    if (out / "train.json").exists() or (not worthless and any(checkpoints.glob("*"))):
+        return
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    (out / "settings.json").unlink(missing_ok=True)
 
 
 def _check_folder(out: Path, identity: dict[str, Any]) -> None:

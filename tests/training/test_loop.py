@@ -181,6 +181,13 @@ def test_loss_that_is_no_longer_finite_stops_in_one_line(digits: Dataset, tmp_pa
     wild = replace(SETTINGS, optimizer=AdamW(1e38), warmup_fraction=0.0)
     with pytest.raises(InvalidInput, match=r"the loss is no longer finite at step .*; lower the learning rate"):
         train(ARCH, digits, wild, tmp_path / "out")
+    assert not any((tmp_path / "out").iterdir())  # the corrected training may use the folder
+
+
+def test_a_refused_training_leaves_its_folder_to_the_corrected_one(digits: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="the weights lack"):
+        train(ARCH, digits, SETTINGS, tmp_path / "out", initial_weights={"wrong": np.zeros(1)})
+    assert not any((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize(
