@@ -28,7 +28,7 @@ from nas.export.single_file import SingleFile
 from nas.export.sources import WEIGHTLESS, Source, load_source
 from nas.export.timm.blocks import timm_network
 from nas.export.weights import FILE as WEIGHTS_FILE
-from nas.files import dump_json, read_bytes, read_json, write_whole
+from nas.files import dump_json, read_bytes, write_whole
 from nas.measure.benchmark import BenchmarkConfig, measure
 from nas.nn.network import load_weights
 from nas.progress.time_left import Begun, Phase, Schedule, TimingEvent
@@ -36,6 +36,7 @@ from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
 from nas.records.results import display_text, result_of_run
 from nas.records.trainings import TRAINING, deployed_folder, run_of_spec
+from nas.records.typed import read_object
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
 from nas.runs.single_training import check_supernet_of, for_classes, training_data
 from nas.training.loop import TEST, TRAIN, TrainingConfig, TrainingProgress, dataset_for, expected_s, is_finished, train
@@ -307,12 +308,15 @@ def _measured(
     return found
 
 
+RECORD: dict[str, Any] = {"schema": str, "version": int, "files": dict[str, dict[str, Any]]}  # of deploy.json
+
+
 def _export(config: DeployConfig, subject: Subject, source: Source, file: Path) -> list[str]:
     """Write the file unless it was written with equal settings; return lines about it."""
     record = file.parent / FILE
-    known: Any = read_json(record) if record.is_file() else {"schema": SCHEMA, "version": VERSION, "files": {}}
-    if not isinstance(known, dict) or not isinstance(known.get("files"), dict):
-        raise InvalidInput(f"{record} is not of a deployment; name another folder with --out")
+    known: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, "files": {}}
+    if record.is_file():
+        known |= read_object(record, RECORD, "the files of a deployment", "name another folder with --out")
     weights = hashlib.sha256(read_bytes(subject.training / WEIGHTS_FILE)).hexdigest()
     settings = {**asdict(config.export), "measured": config.measured, "weights": weights}
     stored = known["files"].get(file.name)

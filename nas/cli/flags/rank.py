@@ -104,8 +104,11 @@ def search_flags(args: argparse.Namespace) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_search_flags(parser)
     defaults = vars(parser.parse_args([]))
-    given = {name: value for name, value in vars(args).items() if name not in OF_RANKING or name == "data"}
-    return argparse.Namespace(**{**defaults, **given, "space": args.subject, "data": args.data or DATA, "out": None})
+    own = {*OF_RANKING, *OF_RUN} - {"data"}
+    given = {name: value for name, value in vars(args).items() if name not in own}
+    known = args.defaults | {name: defaults[name] for name in OF_RUN}
+    fixed = {"space": args.subject, "data": args.data or DATA, "out": None, "defaults": known}
+    return argparse.Namespace(**{**defaults, **given, **fixed})
 
 
 def folder(args: argparse.Namespace) -> Path:

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
+from nas.records.typed import Count, NonNegative, value_of
 from nas.search.accuracy.evidence import Tau, kendall_tau, tau_with_interval
 from nas.search.accuracy.ridge import fit_ridge
 
+PLAIN = {"networks": Count, "seeds": Count, "spread": NonNegative}  # fields of the evidence in files
 CONFIDENCE = 0.95
 SIMULATIONS = 1000  # of a perfect predictor
 FEWEST = 4  # networks below which nothing is said
@@ -54,16 +56,22 @@ class RankingEvidence:
     def from_dict(cls, data: Any) -> "RankingEvidence":
         """Return the evidence in the JSON form `data`; `InvalidInput` where it is none."""
         try:
-            body = {name: data[name] for name in ("networks", "seeds", "spread")}
+            body = {name: value_of(kind, data[name], name) for name, kind in PLAIN.items()}
             return cls(
                 **body,
                 noise=_number(data["noise"]),
-                predictors={name: Tau(**tau) for name, tau in data["predictors"].items()},
+                predictors={name: _stated_tau(tau) for name, tau in data["predictors"].items()},
                 ceiling=NoiseCeiling(**{name: _number(value) for name, value in data["ceiling"].items()}),
-                between_seeds=Tau(**data["between_seeds"]) if data["between_seeds"] else None,
+                between_seeds=_stated_tau(data["between_seeds"]) if data["between_seeds"] else None,
             )
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise InvalidInput(f"this is no evidence of a ranking ({error}); rank again") from error
+
+
+def _stated_tau(data: Any) -> Tau:
+    """Return the tau in its JSON form; `TypeError` or `KeyError` where it is none."""
+    numbers = {name: _number(value) for name, value in data.items()}
+    return Tau(**numbers | {"count": value_of(Count, data["count"], "count")})
 
 
 def evidence_of(
