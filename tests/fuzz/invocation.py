@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-LONGEST_S = 10.0  # that a command may take until it begins its work, refuses or ends
+LONGEST_S = 10.0  # of the processor, that a command may take until it begins its work, refuses or ends
+LONGEST_WAIT_S = 60.0  # on the clock, beside other work
 LONGEST_LINE = 1000  # characters of a refusal
 PRINTED = frozenset("\n\t")  # the control characters that output may hold
 
@@ -57,19 +58,22 @@ def no_long_work(patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """Raise `TookTooLong` in the block when the time is over."""
+def _in_time() -> Iterator[None]:
+    """Raise `TookTooLong` in the block when it has taken too much time of the processor, or waits."""
 
     def end(signum: int, frame: FrameType | None) -> None:
         raise TookTooLong
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {signal.SIGALRM: (signal.ITIMER_REAL, LONGEST_WAIT_S), signal.SIGPROF: (signal.ITIMER_PROF, LONGEST_S)}
+    before = {signum: signal.signal(signum, end) for signum in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for signum, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(signum, before[signum])
 
 
 def attack(words: Sequence[str], folder: Path) -> Fault | None:
@@ -80,7 +84,7 @@ def attack(words: Sequence[str], folder: Path) -> Fault | None:
     before = _entries(folder)
     status, began = None, time.monotonic()
     try:
-        with redirect_stdout(out), redirect_stderr(err), _at_most(LONGEST_S):
+        with redirect_stdout(out), redirect_stderr(err), _in_time():
             status = main(list(words))
     except WorkBegan:
         status = 0
