@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import InvalidInput
-from nas.files import of_cell, read_bytes
+from nas.files import LARGEST_TEXT, of_cell, read_bytes
 
 ENDINGS = (".csv", ".tsv", ".txt")  # of tables, in lower case; Excel saves "Unicode text" as .txt
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
@@ -89,7 +89,7 @@ def read_table(path: Path, required: Sequence[str], numbers: Collection[str] = (
 
 def _text(path: Path) -> str:
     """Return the text in a file of UTF-8, UTF-16, or the code page 1252 in which Windows saves plain CSV files."""
-    data = read_bytes(path)
+    data = read_bytes(path, LARGEST_TEXT)
     if data.startswith(WORKBOOKS):
         raise InvalidInput(f"{path} is no CSV file but a workbook; save its sheet as CSV, and name that file")
     mark = next((mark for mark in BYTE_ORDER_MARKS if data.startswith(mark)), b"")

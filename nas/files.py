@@ -69,6 +69,16 @@ def usable_path(text: str) -> str:
     return expanded
 
 
+def check_names(paths: list[Path]) -> list[Path]:
+    """Return `paths`, whose names go into files and digests; `InvalidInput` for one that is no UTF-8 text."""
+    for path in paths:
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput(f"{path.parent} holds {path.name!r}, which is no UTF-8 text; rename it") from None
+    return paths
+
+
 def open_plain(path: Path, flags: int, *, follow: bool = False) -> int:
     """Open the file at `path` and return its descriptor; one that is created gets mode 0666 less the umask.
 

@@ -16,6 +16,7 @@ from nas.data.dataset import Dataset, Labelled, build_dataset
 from nas.data.image_files import ImageFile, ImageFiles, ImageStore, read_headers
 from nas.data.input_spec import Framing
 from nas.errors import InvalidInput
+from nas.files import check_names
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -167,7 +168,7 @@ def _with_classes(
 def _items(folder: Path) -> list[Path]:
     """Return the sorted paths in `folder`."""
     try:
-        return sorted(folder.iterdir())
+        return check_names(sorted(folder.iterdir()))
     except OSError as error:
         raise InvalidInput(f"cannot read {folder}: {error.strerror or error}") from error
 

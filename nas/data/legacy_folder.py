@@ -14,7 +14,7 @@ import numpy as np
 from nas.data.dataset import Dataset, Images, Labelled, build_dataset
 from nas.data.framing import open_image
 from nas.errors import InvalidInput
-from nas.files import read_bytes
+from nas.files import check_names, read_bytes
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DEFAULT_RESOLUTION_PX = 64
@@ -68,7 +68,7 @@ def _find_parts(folder: Path) -> tuple[Path, Path | None]:
 def _items(folder: Path) -> list[Path]:
     """Return the sorted paths in `folder`, hidden ones left out."""
     try:
-        return sorted(item for item in folder.iterdir() if not item.name.startswith("."))
+        return check_names(sorted(item for item in folder.iterdir() if not item.name.startswith(".")))
     except OSError as error:
         raise InvalidInput(f"cannot read {folder}: {error.strerror or error}") from error
 

@@ -320,3 +320,14 @@ def test_a_pipe_called_an_image_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(InvalidInput, match="no file of data"):
         read_header(tmp_path / "pipe.png")
+
+
+@pytest.mark.parametrize("name", ["train/cat\udcff", "train/cat/0\udcff.png"])
+def test_a_name_that_is_no_utf_8_text_is_refused(name: str, tmp_path: Path) -> None:
+    for kind in ("cat", "dog"):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "train" / kind / "0.png")
+    path = tmp_path / name
+    path.write_bytes((tmp_path / "train/cat/0.png").read_bytes()) if path.suffix else path.mkdir()
+    with pytest.raises(InvalidInput, match="no UTF-8 text; rename it"):
+        load(str(tmp_path))
