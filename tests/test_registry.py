@@ -149,8 +149,10 @@ def test_the_next_commands_of_a_run_name_its_code(tmp_path: Path) -> None:
 
 def test_a_flag_repeats_what_the_run_names_and_changes_nothing(tmp_path: Path, refusal: Callable[..., str]) -> None:
     run = shutil.copytree(STORED / "killed-coarse", tmp_path / "run")
-    line = refusal("resume", run, "--space", "my.mod:SPACE")
-    assert "--space only repeats what the run names as code, nothing" in line
+    for words in (("resume", run), ("finalists", run), ("rank", run), ("train", run, "--proxy", "--from-supernet")):
+        for value in ("my.mod:SPACE", "uib", ""):
+            line = refusal(*words, "--space", value)
+            assert "--space only repeats what the run names as code, nothing" in line
 
 
 def test_an_error_of_code_that_was_named_is_one_line_with_its_place() -> None:

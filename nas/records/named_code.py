@@ -56,7 +56,7 @@ def check_repeated(stored: Any, arguments: Mapping[str, Any]) -> None:
     known = named_code(stored)
     for setting, flag in FLAGS.items():
         value = arguments.get(setting)
-        if setting != "data" and value is not None and set(addresses(value)) != set(known.get(setting, ())):
+        if setting != "data" and value is not None and set(str(value).split(",")) != set(known.get(setting, ())):
             raise InvalidInput(
                 f"{flag} only repeats what the run names as code, {', '.join(known.get(setting, ('nothing',)))}; the "
                 "settings of a run stay as they are: leave it out, or start a new run"

@@ -429,7 +429,7 @@ def test_flags_and_folder_of_a_front() -> None:
         (["--front-points", "4"], "--front-points goes with --front"),
         (["--front", "1ms..2ms", "--ridge-point", "10"], "give --front without a unit"),
         (["--front", "--finalists", "9"], "--finalists goes with joint"),
-        (["--front", "--supernet-share", "0.1"], "--supernet-share goes with --algorithm joint, not with --front"),
+        (["--front", "--supernet-share", "0.1"], "--supernet-share goes with --algorithm joint and one latency"),
         (
             ["--front", "--accuracy-model", "ridge", "--core-hours", "0.01"],
             "core hours, got 0.01; give more hours or fewer points",

@@ -83,7 +83,8 @@ def check(args: argparse.Namespace) -> None:
 
 def _refuse_settings(args: argparse.Namespace) -> None:
     """Raise where a flag would change what the run has decided."""
-    check_repeated(read_experiment(Path(args.subject)), vars(args))
+    repeated = {name: value for name, value in vars(args).items() if name in OF_RUN or addresses(value)}
+    check_repeated(read_experiment(Path(args.subject)), repeated)
     changed = [
         name for name, value in args.defaults.items()
         if name not in OF_RANKING and getattr(args, name) != value and not addresses(getattr(args, name))
