@@ -238,8 +238,10 @@ def load(kind: str, members: dict[str, str], name: str) -> Any:
     address = members.get(name, name if ":" in name else None)
     if address is None:
         raise unknown_name(kind, name, members)
-    if name not in members and is_address(name) and (kind, name) not in _stated:
-        raise UnstatedCode([(kind, name)])
+    if name not in members and (kind, name) not in _stated:  # of another form it is never stated, and never imported
+        if is_address(name):
+            raise UnstatedCode([(kind, name)])
+        raise InvalidInput(f"{kind} '{name}' cannot be imported; write it as package.module:ATTRIBUTE")
     module, _, attribute = address.partition(":")
     try:
         found = getattr(import_module(module), attribute)

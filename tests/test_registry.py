@@ -67,6 +67,15 @@ def test_a_name_counts_only_where_a_call_states_it_for_this_kind(kind: str, evil
     assert not evil.exists()
 
 
+@pytest.mark.parametrize("name", ["evil:M.x", "evil:", "evil:M:N", "evil: M", ":M", "evil.:M", "evil:M\0", "/evil:M"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_only_resembles_an_address_is_never_imported(kind: str, name: str, evil: Path) -> None:
+    state(**dict.fromkeys(ARGUMENTS, name))
+    with pytest.raises(InvalidInput, match="cannot be imported; write it as"):
+        load(kind, {}, name)
+    assert not evil.exists()
+
+
 def test_addresses_are_found_in_lists_and_between_commas() -> None:
     assert addresses(["edgetpu,my.mod:T", "./a:b", "x.forest.json:3", "c:d.toml", None, ":a"]) == ("my.mod:T",)
     assert addresses(None) == addresses(3.0) == addresses({"a": "b:c"}) == ()
