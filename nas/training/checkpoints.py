@@ -78,13 +78,8 @@ class Checkpoints:
 
     def _refuse_other_arrays(self, step: int, abstract: dict[str, Any]) -> None:
         """Raise `InvalidInput` where a checkpoint that could not be read as `abstract` is intact as it says itself."""
-        try:
-            with _silenced_orbax():
-                found = dict(self._manager.item_metadata(step))
-                own = {name: jax.ShapeDtypeStruct(each.shape, each.dtype) for name, each in found.items()}
-        except Exception:  # a torn file can make orbax raise anything
-            return
-        if _kinds(own) == _kinds(abstract) or self._arrays(step, own) is None:
+        own = self._stored_arrays(step)
+        if own is None or _kinds(own) == _kinds(abstract) or self._arrays(step, own) is None:
             return
         there, here = _kinds(own), _kinds(abstract)
         name = next(name for name in sorted({*there, *here}) if there.get(name) != here.get(name))
@@ -93,6 +88,17 @@ class Checkpoints:
             f"{there.get(name, 'missing')} there and {here.get(name, 'missing')} here; it is left as it is: go on with "
             "the settings and the release that wrote it, or start a new run"
         )
+
+    def _stored_arrays(self, step: int) -> dict[str, Any] | None:
+        """Return shape and type of each array of a checkpoint as it says itself, None where that is damaged too."""
+        with _silenced_orbax():
+            try:
+                found = dict(self._manager.item_metadata(step))
+                return {name: jax.ShapeDtypeStruct(each.shape, each.dtype) for name, each in found.items()}
+            except Exception:  # a torn file can make orbax raise anything
+                pass
+            gc.collect()  # as in `_arrays`
+        return None
 
     def _arrays(self, step: int, abstract: dict[str, Any]) -> list[Any] | None:
         """Return the arrays of a checkpoint, None where it is damaged."""
