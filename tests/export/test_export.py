@@ -176,5 +176,5 @@ def test_the_spec_is_written_whole_and_not_over_another(tmp_path: Path) -> None:
 
 
 def test_the_registry_finds_the_exporters() -> None:
-    assert load("export format", EXPORTERS, "flax") is flax_folder.export
-    assert load("export format", EXPORTERS, "json") is json_file.export
+    assert load("format", EXPORTERS, "flax") is flax_folder.export
+    assert load("format", EXPORTERS, "json") is json_file.export

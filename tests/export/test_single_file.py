@@ -210,7 +210,7 @@ def test_the_command_writes_trained_weights_with_their_origin(
     assert main(["export", "small.json", "--format", name, "--weights", "weights.safetensors"]) == 0
     shown = capsys.readouterr().out
     assert f"wrote small.{name}" in shown and "weights: trained" in shown
-    assert load("export format", EXPORTERS, name) == form.export
+    assert load("format", EXPORTERS, name) == form.export
 
 
 def test_the_file_of_a_run_names_it_and_its_seed(
