@@ -60,9 +60,13 @@ class Front:
 
     @property
     def share_spanned(self) -> float:
-        """The share of the range from the first budget to the last that the networks cover, in the logarithm."""
+        """The share of the range from the first budget to the last that the networks cover, in the logarithm.
+
+        All of it where there is one budget only.
+        """
         spanned = math.log(self.points[-1].latency / self.points[0].latency)
-        return spanned / math.log(self.points[-1].latency_budget / self.points[0].latency_budget)
+        asked = math.log(self.points[-1].latency_budget / self.points[0].latency_budget)
+        return spanned / asked if asked else 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

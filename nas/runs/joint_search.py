@@ -376,7 +376,9 @@ class _JointSearchRun:
         """Return the journal record after step `done`; `InvalidInput` where the loss is no longer finite."""
         loss = float(np.asarray(report.loss).mean())
         if not np.isfinite(loss):
-            raise InvalidInput(f"the supernet's loss is {loss} at {stage.name} step {done}; start with another --seed")
+            raise InvalidInput(
+                f"the supernet's loss is {loss} at {stage.name} step {done}; start with another --seed and --out"
+            )
         policy, shown = jax.device_get(state.policy), min(PROGRESS_IMAGES, evaluator.count)
         argmax = space.canonical(policy.logits.argmax(1)[None])
         sampled = float(policy.latency[0] / policy.latency[1]) if policy.latency[1] > 0 else None

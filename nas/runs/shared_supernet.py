@@ -102,7 +102,7 @@ def _record(report: SandwichMetrics, training: SandwichTraining, done: int, jour
     """Write the journal record after step `done`; `InvalidInput` where the loss is no longer finite."""
     losses = np.asarray(report.loss, np.float64).mean(0).tolist()
     if not np.isfinite(losses).all():
-        raise InvalidInput(f"the supernet's loss is no number at step {done}; start with another --seed")
+        raise InvalidInput(f"the supernet's loss is no number at step {done}; start with another --seed and --out")
     top1 = np.asarray(report.top1, np.float64).mean(0).tolist()
     fixed = 1 if training.all_sizes else 2  # architectures that run in every step
     names = ("largest", "smallest")[:fixed]

@@ -13,6 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
+from nas.records.front import Front, FrontPoint, save_front
+from nas.records.model_evidence import (
+    BatchRecord,
+    ModelEvidence,
+    SupernetRecord,
+    TauRecord,
+    TrainedNetwork,
+    save_evidence,
+)
+from nas.records.picks import Pick, Picks, save_picks
+from nas.records.results import load_result
+from nas.records.verdict import Trained, Verdict, save_verdict
 from tests.fuzz.mutators import mutate
 
 RUNS = Path(__file__).parents[1] / "data/runs"
@@ -102,9 +114,29 @@ def sample_runs(folder: Path) -> Iterator[Path]:
     from tests.support.run_folder import make_run
 
     shutil.copytree(RUNS, folder, ignore=shutil.ignore_patterns("README.md", "expected.json"))
-    make_run(folder / "made-up", count=6)
+    add_newer_files(make_run(folder / "made-up", count=6))
     make_run(folder / "made-up-killed", count=6, finished=False)
     yield from sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def add_newer_files(run: Path) -> None:
+    """Write the files that runs of the older release do not have into a finished run."""
+    best = load_result(run / "best.json")
+    arch, error = best.arch, best.accuracy.standard_error
+    ours = Trained("found", arch.digest, best.latency, best.accuracy)
+    save_verdict(Verdict(ours, replace(ours, name="mobilenetv4-conv-s"), "ms", 60, 0, 0.01, 0.01), run)
+    pick = Pick(("fastest",), arch.digest, f"specs/{arch.digest[:12]}.json", best.latency, best.accuracy.top1, 0.0,
+                error, arch.macs, arch.params, best.peak_activation_bytes)  # fmt: skip
+    images = best.accuracy.images
+    save_picks(Picks(best.accuracy.kind.stored_label(), images, True, 30, 5, 0.01, "ms", (pick,)), run)
+    tau = TauRecord(0.3, 0.1, 0.5, 24, 0.95)
+    network = TrainedNetwork(arch.digest, 0.5, 0.49, 0.5, 0.01, 3, 2)
+    batches = (BatchRecord("model", 8, 6, tau),)
+    supernet = SupernetRecord(100, 0.2, tau, False, 64)
+    save_evidence(ModelEvidence("ridge", True, True, tau, 0.01, (network,), batches, supernet, 900.0), run)
+    point = FrontPoint(best.latency, arch.digest, pick.spec, best.latency, 0.5, 0.01, 0.0, 9, arch.macs, arch.params)
+    kind = best.accuracy.kind.stored_label()
+    save_front(Front(kind, images, "ms", (0.1, 9.0), "mobilenetv4-conv-s", arch.digest, (point,)), run)
 
 
 def make_files(folder: Path) -> None:
