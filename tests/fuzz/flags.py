@@ -7,7 +7,7 @@ import argparse
 import random
 import shlex
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
@@ -56,9 +56,9 @@ def prepare() -> dict[str, Callable[[random.Random], Attack]]:
     """Return for each command what makes an attack by a bad value, and one by a pair of its flags."""
     makers: dict[str, Callable[[random.Random], Attack]] = {}
     for command in parsers():
-        makers[f"{command}: values"] = lambda rng, command=command: _bad_value(command, rng)
+        makers[f"{command}: values"] = partial(_bad_value, command)
         if len(_valued(command)) > 1:
-            makers[f"{command}: pairs"] = lambda rng, command=command: _pair(command, rng)
+            makers[f"{command}: pairs"] = partial(_pair, command)
     return makers
 
 

@@ -3,7 +3,7 @@
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -128,19 +128,17 @@ def json_line(data: bytes, rng: random.Random) -> bytes:
 
 def deep(data: bytes, rng: random.Random) -> bytes:
     """Nest one value deeper than a recursive parser can follow."""
-    found = list(re.finditer(rb":\s*", data)) or [re.search(rb"", data)]
-    at = rng.choice(found)
-    assert at is not None
+    at = rng.choice([match.end() for match in re.finditer(rb":\s*", data)] or [0])
     nested = rng.choice((b"[" * DEEP + b"]" * DEEP, b'{"a":' * DEEP + b"0" + b"}" * DEEP))
-    return data[: at.end()] + nested + b"," + data[at.end() :]
+    return data[:at] + nested + b"," + data[at:]
 
 
 def _altered(value: Any, rng: random.Random) -> Any:
     """Return a JSON value with one thing in it altered; deep ones as likely as shallow ones."""
     places = list(_places(value))
-    holder, key = rng.choice(places) if places else (None, None)
-    if holder is None:
+    if not places:
         return rng.choice(VALUES)
+    holder, key = rng.choice(places)
     change = rng.randrange(8)
     if change == 0:
         del holder[key]
@@ -155,7 +153,7 @@ def _altered(value: Any, rng: random.Random) -> Any:
     return value
 
 
-def _places(value: Any) -> Any:
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield (holder, key) of every value inside of `value`."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in list(inside):
