@@ -19,10 +19,10 @@ Arms, each given `--core-hours` of one core for a whole search, compilation, sup
 The first command makes the searches that are missing, each a process of its own whose processor seconds are those of
 all its processes (wait4), and trains every answer again: from scratch, twice as long as the searches' full length,
 with 3 seeds that no search uses, on all training images; then the test set is opened once. A row per training is
-appended to experiments/data/arms.csv. Stopped and started again it goes on; on a later machine the same command with
-more `--searches` adds to what is there, and the verdict (experiments/arm_verdict.py) is recomputed from all rows: it
-is resolved where a permutation test on the arms' means gives p < .05 and the 95 % bootstrap interval lies on one side
-of 0. Arms are compared at equal time: where an arm's mean is not within 3 % of A's, the verdict says so.
+appended to experiments/data/arms/arms.csv. Stopped and started again it goes on; on a later machine the same command
+with more `--searches` adds to what is there, and the verdict (experiments/arm_verdict.py) is recomputed from all rows:
+it is resolved where a permutation test on the arms' means gives p < .05 and the 95 % bootstrap interval lies on one
+side of 0. Arms are compared at equal time: where an arm's mean is not within 3 % of A's, the verdict says so.
 
 `--simulate` replays A without its supernet (D), B and C on the truth table (experiments/data/truth_table), hundreds of
 times, without training anything. `--baseline` trains what A found for each target, and MobileNetV4-Conv-S at equal
@@ -59,7 +59,7 @@ from nas.arch import ArchSpec, save_arch
 from nas.files import dump_json, read_json, write_whole
 from nas.records.results import result_of_run
 
-TABLE = Path(__file__).parent / "data/arms.csv"
+TABLE = Path(__file__).parent / "data/arms/arms.csv"
 COLUMNS = (
     "study", "target", "arm", "search_seed", "digest", "latency", "macs", "params", "search_processor_s", "of_budget",
     "equal_time", "train_seed", "epochs", "images", "test_top1", "train_processor_s", "commit",

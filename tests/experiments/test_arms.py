@@ -79,7 +79,7 @@ def row(
     arm: str, seed: int, train_seed: int, top1: float, seconds: float = 1000.0, study: str = "arms"
 ) -> dict[str, str]:
     known = {"study": study, "target": "edgetpu", "arm": arm, "search_seed": seed, "train_seed": train_seed}
-    known |= {"test_top1": top1, "search_processor_s": seconds}
+    known |= {"test_top1": top1, "search_processor_s": seconds, "latency": 0.5}
     return {name: str(known.get(name, "")) for name in COLUMNS}
 
 
@@ -96,8 +96,8 @@ def test_the_verdict_is_recomputed_from_the_rows_and_says_unequal_time(tmp_path:
     lines = "\n".join(verdict_lines(table))
     assert "edgetpu, A - B: resolved: +4.00 points [" in lines
     assert "edgetpu, A - D: not resolved: +0.00 points" in lines
-    assert "D: 50.40 ± 0.26 %, 4 searches; 900 processor seconds a search: NOT equal, -10 %" in lines
-    assert "B: 46.40 ± 0.26 %, 4 searches; 1010 processor seconds a search\n" in lines
+    assert "D: 50.40 ± 0.26 %, 4 searches; latency 0.5000; 900 processor seconds a search: NOT equal, -10 %" in lines
+    assert "B: 46.40 ± 0.26 %, 4 searches; latency 0.5000; 1010 processor seconds a search\n" in lines
     assert "no search trains anything" in lines
     for k in range(3):
         add_row(table, row("A", 0, k, 0.5 + 0.001 * k, study="baseline"))

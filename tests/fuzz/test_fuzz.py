@@ -42,7 +42,7 @@ def test_every_file_of_a_run_is_read_by_a_command_that_attacks_use(tmp_path: Pat
             opened.add(Path(arguments[0]).name)
 
     sys.addaudithook(hook)  # there is no way to take it back: the list switches it off
-    for run in ("finished", "many", "trained", "chosen-alone-finalists"):
+    for run in ("finished", "many", "trained", "chosen-alone-finalists", "made-up"):
         for number, words in enumerate(READING.values() if run == "many" else [READING["show"], READING["resume"]]):
             path = next(p for p in (source / "runs" / run).iterdir() if p.is_file())
             one = Attack(f"{run}/{path.name}", f"run/{path.name}", path.read_bytes(), tuple(words.split()))

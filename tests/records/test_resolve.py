@@ -57,7 +57,7 @@ def test_a_name_wins_over_a_path_of_the_same_spelling(tmp_path: Path, monkeypatc
     [
         ("mobilenetv5", UnknownName, "unknown network 'mobilenetv5'; did you mean 'mobilenetv2'"),
         ("no/such.json", InvalidInput, "there is no run folder and no spec file no/such.json; give one, or a name of"),
-        ("x" * 300, UnknownName, "unknown network"),
+        ("x" * 200, UnknownName, "unknown network"),
         (STORED, InvalidInput, "is no run folder: it has no experiment.json"),
         (STORED / "killed-fine", InvalidInput, "has not finished; go on with: nas resume "),
         (STORED / "trained-killed", InvalidInput, "the training in .* has not finished; the command that began it"),

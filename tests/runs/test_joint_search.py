@@ -158,27 +158,27 @@ def _check_files(run: Path, settings: SearchConfig) -> None:
 def test_a_search_in_one_stage_makes_all_decisions_together_and_resumes_to_the_same_bytes(
     settings: SearchConfig, tmp_path: Path
 ) -> None:
-    settings = replace(with_mid_latency(settings), one_stage=True)
+    with_finalists = replace(with_mid_latency(settings), one_stage=True)
+    settings = replace(with_finalists, finalists=0)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     result = search(settings, whole)
-    for number, stop in enumerate((StopAt("whole", 2), StopAt("front", 8), StopAt("whole finalists", 1))):
-        with pytest.raises(KeyboardInterrupt):
-            resume(broken, stop) if number else search(settings, broken, stop)
+    with pytest.raises(KeyboardInterrupt):
+        search(settings, broken, StopAt("whole", 2))
     assert resume(broken) == result
-    for name in RESULT_FILES:
-        if name != "coarse.json":
-            assert (whole / name).read_bytes() == (broken / name).read_bytes(), name
+    for name in set(RESULT_FILES) - {"coarse.json", "finalists.csv"}:
+        assert (whole / name).read_bytes() == (broken / name).read_bytes(), name
     assert not (whole / "coarse.json").exists()
-    assert result.latency <= settings.latency_ms * (1 + 1e-9)
+    assert result.latency <= (settings.latency_ms or 0) * (1 + 1e-9)
     records = Journal(whole / "journal.jsonl").records
     assert [d["name"] for d in records[0]["decisions"]] == [d.name for d in make_plan(settings).space.decisions]
     assert {record["stage"] for record in records} == {"whole", "front"}
-    finalists = pd.read_csv(whole / "finalists.csv")
-    assert set(finalists["stage"]) == {"whole"} and finalists["digest"].nunique() == 3  # as many as of both stages
     run = load_run(whole)
     assert set(run.history["stage"]) == {"whole"} and not run.evaluated["arch"].isna().any()
-    assert any("all decisions in one stage of" in line for line in describe_plan(make_plan(settings)))
-    assert "whole" in (whole / "report.html").read_text()
+    lines = describe_plan(make_plan(with_finalists))
+    assert any("all decisions in one stage of 6 controller steps" in line for line in lines)
+    assert (
+        "finalists: 3 trained alone, 2 of them sampled from the whole space, 3 to epoch 1, then 1 to epoch 2" in lines
+    )
 
 
 def test_random_candidates_satisfy_all_constraints(settings: SearchConfig) -> None:

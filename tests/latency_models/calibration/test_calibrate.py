@@ -272,8 +272,8 @@ GOOD = target_toml(calibrate(table(times(APART, SEEN[:8])), "mine").target)
         ("spearman = ", "spearman = 2 #", "calibration.spearman must be a finite number from -1 to 1, got 2"),
         ("latency_ms = [", "latency_ms = [99.0, ", "must be a list of the smallest and the largest"),
         ('kinds = ["conv"', 'kinds = ["cnov"', "did you mean 'conv'"),
-        ('dtype = "fp32"', 'dtype = "fp32"\nbatch = 0', "batch must be a whole number of at least 1, got 0"),
-        ('dtype = "fp32"', 'dtype = "fp32"\nbatch = true', "batch must be a whole number of at least 1, got True"),
+        ('dtype = "fp32"', 'dtype = "fp32"\nbatch = 0', "batch must be a whole number from 1 to 1048576, got 0"),
+        ('dtype = "fp32"', 'dtype = "fp32"\nbatch = true', "batch must be a whole number from 1 to 1048576, got True"),
         ("overlap = false", "overlap = 0", "overlap must be true or false, got 0"),
     ],
 )
