@@ -2,8 +2,8 @@
 
     python -m experiments.growth [--only journal compare images] [--lines 100000] [--specs 1000] [--images 50000]
 
-Each row is a command of its own process: seconds on the clock, processor seconds, the most memory, and the size of what
-it wrote, beside the limit that is promised. Exit status 1 where one is beyond.
+Each row is a command of its own process: seconds on the clock, processor seconds, the most memory, and the size of the
+pages and pictures that it wrote, beside the limit that is promised. Exit status 1 where one is beyond.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 CLASSES, SIDE = 10_000, 16
+LOOKED_AT = (".html", ".png", ".svg")  # pages and pictures, whose size is promised
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ def measure(name: str, words: Sequence[str], limit: Limit, written: Path | None 
             output.seek(0)
             raise SystemExit(f"{name} failed: {output.read()[-500:].decode()}")
     places = () if written is None else (written, *written.rglob("*"))
-    files = [place for place in places if place.is_file()]
-    size = max((file.stat().st_size for file in files), default=0) / 1e6
+    size = sum(place.stat().st_size for place in places if place.suffix in LOOKED_AT) / 1e6
     return Measured(name, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, size, limit)
 
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,9 +56,16 @@ def command(out: Path) -> list[str]:
     return [sys.executable, "-m", "nas", "search", "--preset", "smoke", "--seed", "5", "--out", str(out)]
 
 
+def _by_default() -> None:
+    """Let no signal be ignored that this process ignores: SIGHUP under nohup, say."""
+    for one in SIGNALS:
+        signal.signal(one, signal.SIG_DFL)
+
+
 def interrupted(out: Path, name: str, at_s: float) -> Ended | None:
     """Start the search, send the signal, and return how it ended; None where it had ended before."""
-    process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command(out), preexec_fn=_by_default, **pipes)
     time.sleep(at_s)
     if process.poll() is not None:
         process.communicate()
