@@ -23,9 +23,10 @@ import orbax.checkpoint as ocp
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
-from nas.files import CannotWrite
+from nas.files import LINK, CannotWrite
 
 KEPT = 3  # newest checkpoints
+PARENT = "checkpoints"  # the folder in a run that holds those of its stages
 DIGEST = "sha256"  # name of the array that holds the digest of all others
 DISK_FULL = ("no space left", "quota exceeded", "file too large", "os error 28", "os error 27", "os error 122")
 
@@ -34,7 +35,13 @@ class Checkpoints:
     """A folder of checkpoints, numbered by step; each holds a tree of arrays."""
 
     def __init__(self, folder: Path) -> None:
-        """Open or create `folder`; what a killed process had not finished writing is removed."""
+        """Open or create `folder`; what a killed process had not finished writing is removed.
+
+        `CannotWrite` where it is a symbolic link, or lies in a folder "checkpoints" that is one.
+        """
+        for place in (folder, folder.parent):
+            if place.is_symlink() and (place == folder or place.name == PARENT):
+                raise CannotWrite(place, LINK)
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs there; what fails is raised as well
         self._folder = folder.absolute()
         self._broken = set[int]()  # steps whose checkpoints `latest` found to be damaged

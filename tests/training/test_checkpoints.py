@@ -50,3 +50,14 @@ def test_the_newest_is_restored(folder: Path) -> None:
     found: Any = checkpoints.latest(STATE)
     checkpoints.close()
     assert found[0] == 2 and all(np.array_equal(found[1][name], STATE[name]) for name in STATE)
+
+
+@pytest.mark.parametrize("link", ["checkpoints", "checkpoints/fine"])
+def test_a_link_in_the_place_of_checkpoints_is_not_followed(link: str, tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (run / link).parent.mkdir(parents=True)
+    (run / link).symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(InvalidInput, match=f"{link}: it is a symbolic link, which is not followed; remove it"):
+        Checkpoints(run / "checkpoints" / "fine")
+    assert list(elsewhere.iterdir()) == []
