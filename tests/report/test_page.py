@@ -367,3 +367,7 @@ def test_data_in_a_page_is_never_markup() -> None:
     hostile = {"</script><!--": ["<b>", "&lt;", "\u2028", "é"]}
     embedded = json_text(hostile)
     assert json.loads(embedded) == hostile and not set("<>&\u2028") & set(embedded)
+
+
+def test_numbers_beyond_every_float_are_blank_on_a_page() -> None:
+    assert json_text({"a": [1.5, float("inf")], "b": {"c": (float("nan"), 2)}}) == '{"a":[1.5,null],"b":{"c":[null,2]}}'

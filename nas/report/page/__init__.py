@@ -5,6 +5,7 @@ could end a script or start a tag, so names of networks and runs are always text
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -30,9 +31,24 @@ def asset(name: str) -> str:
 
 
 def json_text(data: Any) -> str:
-    """Return `data` as JSON for a script element, without the characters "<", ">" and "&"."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    """Return `data` as JSON for a script element, without the characters "<", ">" and "&".
+
+    Numbers that are not finite, those of altered files say, are null.
+    """
+    try:
+        text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(data), allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with None for every number in it that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def architecture_place(kind: str = "") -> str:
