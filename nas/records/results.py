@@ -159,6 +159,9 @@ class Result:
         arch = ArchSpec.from_dict(data["arch"])
         if arch.digest != data.get("digest"):
             raise InvalidInput("the architecture does not match the digest beside it: the file was altered")
+        if wrong_sizes := [name for name in ("macs", "params") if data[name] != getattr(arch, name)]:
+            name, right = wrong_sizes[0], getattr(arch, wrong_sizes[0])
+            raise InvalidInput(f"{name} is {data[name]!r:.40}, that of its architecture {right}: the file was altered")
         try:
             supernet = data["supernet_accuracy"]
             body = {name: data[key] for name, key in keys.items()} | {

@@ -58,7 +58,7 @@ def typed(cls: type[Record], data: Mapping[str, Any]) -> Record:
     `KeyError` for a field that is missing, `TypeError` for a value of another kind and for a field that is none.
     """
     if not isinstance(data, Mapping):
-        raise TypeError(f"an object is wanted, got {data!r:.60}")
+        raise TypeError(f"no object but {data!r:.60}")
     kinds = kinds_of(cls)
     if extra := sorted(set(data) - set(kinds)):
         raise TypeError(f"{extra[0]} is no field of it")
@@ -115,7 +115,7 @@ def read_object(
     data = read_json(path)
     with refused(path, what, remedy):
         if not isinstance(data, dict):
-            raise TypeError(f"an object is wanted, got {data!r:.60}")
+            raise TypeError(f"no object but {data!r:.60}")
         check_fields(data, kinds)
     return data
 

@@ -110,6 +110,7 @@ def altered(change: Callable[[dict[str, Any]], Any]) -> Callable[[str], str]:
         (altered(lambda data: data.pop("accuracy")), "'accuracy'"),
         (altered(lambda data: data.update(digest="0" * 64)), "altered"),
         (altered(lambda data: data["arch"].update(num_classes=11)), "altered"),
+        (altered(lambda data: data.update(macs=5)), "macs is 5, that of its architecture "),
         (altered(lambda data: data["arch"]["stages"][0][0].update(op="convv")), "did you mean 'conv'?"),
     ],
 )  # fmt: skip
