@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args
 
-from nas.errors import InvalidInput, unknown_name
+from nas.errors import InvalidInput, UnknownName, unknown_name
 from nas.files import dump_json, read_json, write_whole
-from nas.ops import OPS, Head, Kernel, Op, Shape
+from nas.ops import Head, Kernel, Op, Shape, op_class
 from nas.ops.base import FILE_KEYS
+from nas.ops.fields import Role, role_of
 
 SCHEMA = "nas.archspec"
 SCHEMA_VERSION = 1
@@ -186,9 +187,11 @@ def _op_from_dict(data: Any, where: str) -> Op:
     """Return the op of a JSON form; `where` names its place for errors."""
     if not isinstance(data, dict) or not isinstance(data.get("op"), str):
         raise InvalidInput(f"{where} must be an object with a field 'op', got {data!r:.60}")
-    if data["op"] not in OPS:
-        raise InvalidInput(f"{where}: {unknown_name('op', data['op'], OPS)}")
-    return _typed(OPS[data["op"]], {key: value for key, value in data.items() if key != "op"}, where)
+    try:
+        found = op_class(data["op"])
+    except UnknownName as error:
+        raise InvalidInput(f"{where}: {error}") from error
+    return _typed(found, {key: value for key, value in data.items() if key != "op"}, where)
 
 
 def _typed(cls: type[OpT], data: Any, where: str) -> OpT:
@@ -198,17 +201,17 @@ def _typed(cls: type[OpT], data: Any, where: str) -> OpT:
     known = {FILE_KEYS.get(f.name, f.name): f for f in fields(cls)}
     required = {key for key, f in known.items() if f.default is MISSING}
     _check_keys(data, required, set(known), where)
-    values = {known[key].name: _field(known[key].type, value, f"{where}: {key}") for key, value in data.items()}
+    values = {known[key].name: _field(role_of(known[key]), value, f"{where}: {key}") for key, value in data.items()}
     try:
         return cls(**values)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from error
 
 
-def _field(expected: Any, value: Any, where: str) -> Any:
-    """Return the value of an op's field of type `expected`: a plain type, a `Literal` or a tuple of whole numbers."""
-    if get_origin(expected) is not tuple:
-        return _of_type(str if get_origin(expected) is Literal else expected, value, where)
+def _field(role: Role, value: Any, where: str) -> Any:
+    """Return the value of an op's field of this role: a plain one, or a tuple of whole numbers."""
+    if role.json_type is not list:
+        return _of_type(role.json_type, value, where)
     if not (isinstance(value, list) and all(type(item) is int for item in value)):
         raise InvalidInput(f"{where} must be a list of whole numbers, got {value!r:.60}")
     if len(value) > MOST_ITEMS:

@@ -16,13 +16,13 @@ from nas.export.atomic_write import card_path, check_new_files
 from nas.export.calibration import Int8Calibration, pixels_of
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
-from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import need
 from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata
 from nas.export.weights import checked_weights, difference, logits, weights_messages
 from nas.files import write_all
+from nas.ops.graph import Tensors
 
 TOLERANCE = 0.3  # largest root mean square of y - y* relative to that of y*; rounding gives 0.03 to 0.13
 

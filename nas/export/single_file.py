@@ -15,13 +15,13 @@ from nas.errors import InvalidInput
 from nas.export.atomic_write import card_path, check_new_files
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
-from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import INSTALL, installed, need
 from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata
 from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
 from nas.files import dump_json, write_all
+from nas.ops.graph import Tensors
 
 TOLERANCE = 1e-4  # largest max|y - y*|, and the same / max|y*|, between the written model and the network
 SCALED_LOGITS = 10.0  # up to here logits are those of a network in use, and the absolute difference counts too

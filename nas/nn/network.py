@@ -4,7 +4,7 @@ Weights are keyed "<name of a kernel of arch.kernels>.<tensor>", such as "3.0.ex
 nas.nn.layers says which tensors there are. A file of weights carries the digest of its architecture.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from itertools import pairwise
@@ -17,26 +17,18 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from nas import ops
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import check_memory
-from nas.nn import blocks, layers
+from nas.nn import layers
+from nas.nn.blocks.head import HeadBlock
 from nas.nn.primitives import batch_moments
 from nas.nn.weight_file import read_tensors, write_tensors
+from nas.ops import Op, family_of
 
 TENSORS = ("weight", "scale", "bias", "mean", "var", "gamma")  # the order within a kernel
 FLOAT32_BYTES = 4
 STATISTICS = (".mean", ".var")
-MODULES: dict[type[ops.Op], Callable[..., Any]] = {
-    ops.Conv: blocks.ConvBlock,
-    ops.FusedIB: blocks.FusedIBBlock,
-    ops.UIB: blocks.UIBBlock,
-    ops.SeparableConv: blocks.SeparableConvBlock,
-    ops.InvertedResidual: blocks.InvertedResidualBlock,
-    ops.MixConv: blocks.MixConvBlock,
-    ops.MobileMQA: blocks.MobileMQABlock,
-}  # op -> its block, which takes the input channels, the op's fields, padding, norm_eps and rngs
 
 Weights = dict[str, Array]
 Moments = dict[str, tuple[Array, Array]]  # kernel name -> mean and biased variance [C] in front of its normalisation
@@ -47,10 +39,10 @@ class Network(nnx.Module):
 
     def __init__(self, arch: ArchSpec, rngs: nnx.Rngs) -> None:
         common: dict[str, Any] = {"padding": arch.padding, "norm_eps": arch.norm_eps, "rngs": rngs}
-        modules = [MODULES[type(op)](shape.channels, **asdict(op), **common) for _, op, shape in arch.iter_ops()]
+        modules = [block_of(op, shape.channels, **common) for _, op, shape in arch.iter_ops()]
         remaining = iter(modules)
         self.stages = nnx.List([nnx.List([next(remaining) for _ in stage]) for stage in arch.stages])
-        self.head = blocks.HeadBlock(arch.final_feature_map.channels, arch.num_classes, **asdict(arch.head), **common)
+        self.head = HeadBlock(arch.final_feature_map.channels, arch.num_classes, **asdict(arch.head), **common)
         self.arch = arch
 
     def __call__(self, x: Array, *, batch_stats: bool = False) -> Array:
@@ -83,6 +75,11 @@ class Network(nnx.Module):
         self.run(x, record)
         names = (name.removesuffix(".mean") for name in weight_shapes(self.arch) if name.endswith(".mean"))
         return dict(zip(names, found, strict=True))
+
+
+def block_of(op: Op, in_channels: int, **common: Any) -> Any:
+    """Return the Flax block of an op on `in_channels`; `common` holds padding, norm_eps and rngs."""
+    return family_of(op).load_block()(in_channels, **asdict(op), **common)
 
 
 def merged(arch: ArchSpec, weights: Mapping[str, Array]) -> Network:

@@ -2,11 +2,12 @@
 
 An op is a frozen value with absolute channel counts. `op.lower(shape)` returns the kernels that run it on an input of
 that shape, with all sizes resolved; `op.out_shape(shape)` the shape of its output. Nothing else in the project knows
-what an op costs. One file per block family; `OPS` is the table of those that may stand in a stage.
+what an op costs. One file per block family; `FAMILIES` is the table of those that may stand in a stage.
 """
 
 from nas.ops.base import Act, Gate, Op
 from nas.ops.conv import Conv, SeparableConv
+from nas.ops.families import FAMILIES, Family, family_of, op_class
 from nas.ops.fused_ib import FusedIB
 from nas.ops.head import Head
 from nas.ops.inverted_residual import InvertedResidual
@@ -16,11 +17,12 @@ from nas.ops.mobile_mqa import MobileMQA
 from nas.ops.uib import UIB
 
 __all__ = [
+    "FAMILIES",
     "KINDS",
-    "OPS",
     "UIB",
     "Act",
     "Conv",
+    "Family",
     "FusedIB",
     "Gate",
     "Head",
@@ -32,9 +34,7 @@ __all__ = [
     "Op",
     "SeparableConv",
     "Shape",
+    "family_of",
     "make_divisible",
+    "op_class",
 ]
-
-OPS: dict[str, type[Op]] = {
-    op.tag: op for op in (Conv, FusedIB, UIB, SeparableConv, InvertedResidual, MixConv, MobileMQA)
-}  # tag -> op that may stand in a stage

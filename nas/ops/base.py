@@ -1,13 +1,18 @@
 """`Op`, the base class of all ops: a frozen value of absolute channel counts, checked, with JSON form and kernels."""
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar, Literal, get_args
+import dataclasses
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from inspect import get_annotations
+from typing import Any, ClassVar, Self, get_origin
 
 from nas.errors import InvalidInput
+from nas.ops.fields import Act, Gate, Role, has_role, role_of
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape
 
-Act = Literal["none", "relu", "relu6", "hswish", "gelu", "swish"]
-Gate = Literal["hard_sigmoid", "sigmoid"]
+__all__ = ["FILE_KEYS", "Act", "Gate", "Op", "Strided", "with_layer_scale"]
+
 FILE_KEYS = {"kernel_size": "kernel"}  # field -> its key in spec files
 
 
@@ -15,6 +20,7 @@ FILE_KEYS = {"kernel_size": "kernel"}  # field -> its key in spec files
 class Op:
     """Base class of all ops; `tag` is the op's name in JSON.
 
+    Each field has a role (nas.ops.fields), which checks its values; a class with a field without one is a `TypeError`.
     `fields_added_later` names the fields that came after the first release: at their default they are absent from
     JSON, so that the digest of an older spec stays what it was.
     """
@@ -22,18 +28,28 @@ class Op:
     tag: ClassVar[str]
     fields_added_later: ClassVar[frozenset[str]] = frozenset()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "tag"):  # a base of several ops, which leaves the fields to them
+            return
+        for name, annotation in get_annotations(cls).items():
+            in_class = ClassVar in (annotation, get_origin(annotation)) or "ClassVar" in str(annotation)
+            if not in_class and not has_role(cls.__dict__.get(name)):
+                raise TypeError(
+                    f"{cls.__module__}.{cls.__name__}.{name} has no role; write it as "
+                    f"'{name}: ... = fields.channels()' or another function of nas.ops.fields"
+                )
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, minimum = getattr(self, field.name), int(field.name not in _MAY_BE_ZERO)
-            where = f"{self.tag}.{FILE_KEYS.get(field.name, field.name)}"
-            if isinstance(value, int) and not isinstance(value, bool) and value < minimum:
-                raise InvalidInput(f"{where} must be at least {minimum}, got {value}")
-            if field.name in _ODD and value and value % 2 == 0:
-                raise InvalidInput(f"{where} must be odd, got {value}")
-            allowed = get_args(_CHOICES.get(field.name))
-            if allowed and value not in allowed:
-                raise InvalidInput(f"{where} must be one of {', '.join(allowed)}, got '{value}'")
+        for name, role in self.roles().items():
+            if problem := role.problem(getattr(self, name)):
+                raise InvalidInput(f"{self.tag}.{FILE_KEYS.get(name, name)} {problem}")
         self.check()
+
+    @classmethod
+    def roles(cls) -> dict[str, Role]:
+        """Return the roles of the fields by name, in their order."""
+        return {field.name: role_of(field) for field in dataclasses.fields(cls)}
 
     def check(self) -> None:
         """Raise `InvalidInput` where fields contradict each other."""
@@ -41,10 +57,39 @@ class Op:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         omitted = {
-            f.name for f in fields(self) if f.name in self.fields_added_later and getattr(self, f.name) == f.default
+            field.name
+            for field in dataclasses.fields(self)
+            if field.name in self.fields_added_later and getattr(self, field.name) == field.default
         }
         values = {FILE_KEYS.get(name, name): value for name, value in asdict(self).items() if name not in omitted}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    def scaled(self, scale: Callable[[int], int]) -> Self:
+        """Return the op with `scale` of every field that counts channels; 0, an absent layer, stays 0."""
+        counts = {name: getattr(self, name) for name, role in self.roles().items() if role.kind == "channels"}
+        return replace(self, **{name: scale(value) for name, value in counts.items() if value})
+
+    def describe(self, shape: Shape) -> str:
+        """Return the op on an input of `shape` in one line: name, kernel sizes, channels, stride, further layers."""
+        windows = [getattr(self, name) for name, role in self.roles().items() if role.is_window]
+        flat = [size for sizes in windows for size in (sizes if isinstance(sizes, tuple) else (sizes,))]
+        sizes = "+".join(f"k{size}" for size in flat if size)
+        widths = "-".join(str(n) for n in (shape.channels, *self.inner_channels, self.out_shape(shape).channels) if n)
+        stride = getattr(self, "stride", 1)
+        extras = [f"s{stride}"] if stride > 1 else []
+        extras += ["squeeze-excite"] if getattr(self, "se_channels", 0) else []
+        extras += ["skip"] if getattr(self, "residual", False) else []
+        return ", ".join((f"{self.label} {sizes}".strip(), widths, *extras))
+
+    @property
+    def label(self) -> str:
+        """The op's name in tables and plots."""
+        return self.tag.replace("_", " ")
+
+    @property
+    def inner_channels(self) -> tuple[int, ...]:
+        """The channels between input and output that `describe` shows; 0 is left out."""
+        return (getattr(self, "expanded_channels", 0),)
 
     def out_shape(self, shape: Shape) -> Shape:
         """Return the shape of the output for an input of `shape`."""
@@ -53,6 +98,13 @@ class Op:
     def kernels(self, shape: Shape) -> list[Kernel]:
         """Return the kernels for an input of `shape`, unchecked; `lower` is the checked form."""
         raise TypeError(f"{type(self).__name__} is no op of its own")
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        """Add the op `name` on `x` to a graph and return its output, without the residual, which `lower` adds.
+
+        Raises `InvalidInput` where no graph format has what the op needs.
+        """
+        raise InvalidInput(f"op {name} is {self.tag}, which has no form as a graph yet; choose json or flax")
 
     def lower(self, shape: Shape) -> list[Kernel]:
         """Return the kernels that run this op on an input of `shape`; `InvalidInput` where a residual does not fit."""
@@ -73,13 +125,6 @@ class Strided(Op):
     def out_shape(self, shape: Shape) -> Shape:
         """Return the shape of the output for an input of `shape`."""
         return shape.strided(self.stride, self.out_channels)
-
-
-_MAY_BE_ZERO = {"start_dw", "middle_dw", "expanded_channels", "se_channels", "hidden"}
-
-_ODD = {"kernel_size", "start_dw", "middle_dw"}
-
-_CHOICES: dict[str, Any] = {"act": Act, "se_act": Act, "se_gate": Gate}
 
 
 def with_layer_scale(kernel: Kernel, layer_scale: bool) -> Kernel:

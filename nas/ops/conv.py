@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nas.ops import fields
 from nas.ops.base import Act, Strided
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, depthwise
 
 
@@ -12,13 +14,18 @@ class Conv(Strided):
     """k x k convolution, normalisation, activation; k is `kernel_size`."""
 
     tag: ClassVar[str] = "conv"
-    out_channels: int
-    kernel_size: int = 3
-    stride: int = 1
-    act: Act = "relu"
+    out_channels: int = fields.channels()
+    kernel_size: int = fields.kernel_size(3)
+    stride: int = fields.stride(1)
+    act: Act = fields.choice(Act, "relu")
 
     def kernels(self, shape: Shape) -> list[Kernel]:
         return [conv("conv", shape, self.out_channels, self.kernel_size, self.stride, norm=True)]
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        return graph.convolution(
+            x, f"{name}.conv", self.out_channels, kernel_size=self.kernel_size, stride=self.stride, act=self.act
+        )
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,15 @@ class SeparableConv(Strided):
     """MobileNetV1 block: depthwise, normalisation, activation; 1 x 1, normalisation, activation."""
 
     tag: ClassVar[str] = "separable_conv"
-    out_channels: int
-    kernel_size: int = 3
-    stride: int = 1
-    act: Act = "relu"
+    out_channels: int = fields.channels()
+    kernel_size: int = fields.kernel_size(3)
+    stride: int = fields.stride(1)
+    act: Act = fields.choice(Act, "relu")
 
     def kernels(self, shape: Shape) -> list[Kernel]:
         first = depthwise("depthwise", shape, self.kernel_size, self.stride)
         return [first, conv("pointwise", first.out_shape, self.out_channels, 1, 1, norm=True)]
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        x = graph.depthwise(x, f"{name}.depthwise", self.kernel_size, self.stride, act=self.act)
+        return graph.convolution(x, f"{name}.pointwise", self.out_channels, act=self.act)

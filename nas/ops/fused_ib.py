@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.errors import InvalidInput
+from nas.ops import fields
 from nas.ops.base import Act, Strided, with_layer_scale
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, with_residual
 
 
@@ -16,20 +17,22 @@ class FusedIB(Strided):
     """
 
     tag: ClassVar[str] = "fused_ib"
-    out_channels: int
-    expanded_channels: int
-    kernel_size: int = 3
-    stride: int = 1
-    act: Act = "relu"
-    residual: bool = False
-    layer_scale: bool = False
-
-    def check(self) -> None:
-        if not self.expanded_channels:
-            raise InvalidInput("fused_ib.expanded_channels must be at least 1, got 0")
+    out_channels: int = fields.channels()
+    expanded_channels: int = fields.channels()
+    kernel_size: int = fields.kernel_size(3)
+    stride: int = fields.stride(1)
+    act: Act = fields.choice(Act, "relu")
+    residual: bool = fields.flag(False)
+    layer_scale: bool = fields.flag(False)
 
     def kernels(self, shape: Shape) -> list[Kernel]:
         expand = conv("expand", shape, self.expanded_channels, self.kernel_size, self.stride, norm=True)
         project = conv("project", expand.out_shape, self.out_channels, 1, 1, norm=True)
         body = [expand, with_layer_scale(project, self.layer_scale)]
         return with_residual(body, shape) if self.residual else body
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        x = graph.convolution(
+            x, f"{name}.expand", self.expanded_channels, kernel_size=self.kernel_size, stride=self.stride, act=self.act
+        )
+        return graph.convolution(x, f"{name}.project", self.out_channels, layer_scale=self.layer_scale)

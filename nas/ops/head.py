@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nas.ops import fields
 from nas.ops.base import Act, Op
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, dense, pool
 
 
@@ -15,9 +17,9 @@ class Head(Op):
     """
 
     tag: ClassVar[str] = "head"
-    hidden: int = 0
-    hidden_norm: bool = True
-    act: Act = "relu"
+    hidden: int = fields.optional_channels()
+    hidden_norm: bool = fields.flag(True)
+    act: Act = fields.choice(Act, "relu")
 
     def classify(self, shape: Shape, num_classes: int) -> list[Kernel]:
         """Return the kernels from the final feature map to `num_classes` logits."""
@@ -28,3 +30,18 @@ class Head(Op):
             kernels.append(dense("hidden", features, self.hidden, params=params))
             features = self.hidden
         return [*kernels, dense("classifier", features, num_classes)]
+
+    def emit_logits(self, graph: Lowering, x: Value, num_classes: int) -> Value:
+        """Add the head on the final feature map to a graph and return the logits, a vector of `num_classes`."""
+        x = graph.writer.flatten("head.flat", graph.writer.pool("head.pool", x))
+        if self.hidden:
+            weight = graph.tensor("head.hidden.weight", x.shape.channels, self.hidden)
+            if self.hidden_norm:
+                factor, bias = graph.folded_norm("head.hidden", self.hidden)
+                weight = weight * factor
+            else:
+                bias = graph.tensor("head.hidden.bias", self.hidden)
+            x = graph.writer.dense("head.hidden", x, weight, bias, act=self.act)
+        weight = graph.tensor("head.classifier.weight", x.shape.channels, num_classes)
+        bias = graph.tensor("head.classifier.bias", num_classes)
+        return graph.writer.dense("head.classifier", x, weight, bias, act="none")

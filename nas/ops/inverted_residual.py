@@ -3,10 +3,12 @@
 MobileNetV2 (arXiv 1801.04381), V3 (1905.02244), MnasNet (1807.11626), EfficientNet (1905.11946).
 """
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import ClassVar
 
+from nas.ops import fields
 from nas.ops.base import Act, Gate, Strided
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, depthwise, with_residual
 from nas.ops.squeeze_excite import squeeze_excite
 
@@ -53,15 +55,22 @@ class InvertedResidual(Bottleneck):
 
     tag: ClassVar[str] = "inverted_residual"
     fields_added_later: ClassVar[frozenset[str]] = frozenset({"se_act", "se_gate"})
-    out_channels: int
-    expanded_channels: int
-    kernel_size: int = 3
-    stride: int = 1
-    act: Act = "relu6"
-    se_channels: int = 0
-    residual: bool = False
-    se_act: Act = "relu"
-    se_gate: Gate = "hard_sigmoid"
+    out_channels: int = fields.channels()
+    expanded_channels: int = fields.optional_channels(MISSING)
+    kernel_size: int = fields.kernel_size(3)
+    stride: int = fields.stride(1)
+    act: Act = fields.choice(Act, "relu6")
+    se_channels: int = fields.optional_channels()
+    residual: bool = fields.flag(False)
+    se_act: Act = fields.choice(Act, "relu")
+    se_gate: Gate = fields.choice(Gate, "hard_sigmoid")
 
     def depthwise_kernels(self, shape: Shape) -> list[Kernel]:
         return [depthwise("depthwise", shape, self.kernel_size, self.stride)]
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        if self.expanded_channels:
+            x = graph.convolution(x, f"{name}.expand", self.expanded_channels, act=self.act)
+        x = graph.depthwise(x, f"{name}.depthwise", self.kernel_size, self.stride, act=self.act)
+        x = graph.squeeze_excite(x, name, self.se_channels, self.se_act, self.se_gate)
+        return graph.convolution(x, f"{name}.project", self.out_channels)

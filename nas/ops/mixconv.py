@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.errors import InvalidInput
+from nas.ops import fields
 from nas.ops.base import Act, Gate
+from nas.ops.graph import Lowering, Value
 from nas.ops.inverted_residual import Bottleneck
 from nas.ops.kernels import Kernel, Shape, conv, depthwise, grouped_kernels, split_channels
 
@@ -18,23 +19,17 @@ class MixConv(Bottleneck):
     """
 
     tag: ClassVar[str] = "mixconv"
-    out_channels: int
-    expanded_channels: int
-    kernel_sizes: tuple[int, ...] = (3,)
-    stride: int = 1
-    act: Act = "relu"
-    expand_groups: int = 1
-    project_groups: int = 1
-    se_channels: int = 0
-    residual: bool = False
-    se_act: Act = "relu"
-    se_gate: Gate = "sigmoid"
-
-    def check(self) -> None:
-        if not self.kernel_sizes or any(size < 1 or size % 2 == 0 for size in self.kernel_sizes):
-            raise InvalidInput(f"mixconv.kernel_sizes must be odd and at least one, got {list(self.kernel_sizes)}")
-        if not self.expanded_channels:
-            raise InvalidInput("mixconv.expanded_channels must be at least 1, got 0")
+    out_channels: int = fields.channels()
+    expanded_channels: int = fields.channels()
+    kernel_sizes: tuple[int, ...] = fields.kernel_sizes((3,))
+    stride: int = fields.stride(1)
+    act: Act = fields.choice(Act, "relu")
+    expand_groups: int = fields.count(1)
+    project_groups: int = fields.count(1)
+    se_channels: int = fields.optional_channels()
+    residual: bool = fields.flag(False)
+    se_act: Act = fields.choice(Act, "relu")
+    se_gate: Gate = fields.choice(Gate, "sigmoid")
 
     def expand_kernels(self, shape: Shape) -> list[Kernel]:
         return grouped_pointwise("expand", shape, self.expanded_channels, self.expand_groups)
@@ -50,6 +45,12 @@ class MixConv(Bottleneck):
 
     def project_kernels(self, shape: Shape) -> list[Kernel]:
         return grouped_pointwise("project", shape, self.out_channels, self.project_groups)
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        x = graph.grouped(x, f"{name}.expand", self.expanded_channels, self.expand_groups, self.act)
+        x = graph.mixed_depthwise(x, f"{name}.depthwise", self.kernel_sizes, self.stride, self.act)
+        x = graph.squeeze_excite(x, name, self.se_channels, self.se_act, self.se_gate)
+        return graph.grouped(x, f"{name}.project", self.out_channels, self.project_groups)
 
 
 def grouped_pointwise(name: str, shape: Shape, out: int, groups: int) -> list[Kernel]:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from nas.ops import fields
 from nas.ops.base import Op, with_layer_scale
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, depthwise, elementwise, holding, with_residual
 
 
@@ -15,12 +17,12 @@ class MobileMQA(Op):
     """
 
     tag: ClassVar[str] = "mobile_mqa"
-    heads: int
-    key_dim: int
-    value_dim: int
-    kv_stride: int = 1
-    residual: bool = True
-    layer_scale: bool = True
+    heads: int = fields.count()
+    key_dim: int = fields.channels()
+    value_dim: int = fields.channels()
+    kv_stride: int = fields.stride(1)
+    residual: bool = fields.flag(True)
+    layer_scale: bool = fields.flag(True)
 
     def out_shape(self, shape: Shape) -> Shape:
         return shape
@@ -62,3 +64,20 @@ class MobileMQA(Op):
             return [conv(name, shape, width, 1, 1, norm=False)]
         down = depthwise(f"{name}_dw", shape, 3, self.kv_stride)
         return [down, conv(name, down.out_shape, width, 1, 1, norm=False)]
+
+    def describe(self, shape: Shape) -> str:
+        sizes = f"key {self.key_dim}, value {self.value_dim}, kv stride {self.kv_stride}"
+        return f"{self.label}, {self.heads} heads, {sizes}"
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        channels = x.shape.channels
+        normed = graph.writer.affine(f"{name}.norm", x, *graph.folded_norm(f"{name}.norm", channels))
+        query = graph.linear(normed, f"{name}.query", self.heads * self.key_dim, factor=self.key_dim**-0.5)
+        key = graph.linear(self._downsampled(graph, normed, f"{name}.key_dw"), f"{name}.key", self.key_dim)
+        value = graph.linear(self._downsampled(graph, normed, f"{name}.value_dw"), f"{name}.value", self.value_dim)
+        mixed = graph.writer.attention(name, query, key, value)
+        return graph.linear(mixed, f"{name}.output", channels, layer_scale=self.layer_scale)
+
+    def _downsampled(self, graph: Lowering, x: Value, name: str) -> Value:
+        """Add the depthwise convolution in front of keys and values, where their stride is above 1."""
+        return graph.depthwise(x, name, 3, self.kv_stride) if self.kv_stride > 1 else x

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.errors import InvalidInput
+from nas.ops import fields
 from nas.ops.base import Act, Strided, with_layer_scale
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, depthwise, with_residual
 
 
@@ -17,18 +19,16 @@ class UIB(Strided):
     """
 
     tag: ClassVar[str] = "uib"
-    out_channels: int
-    expanded_channels: int
-    start_dw: int = 0
-    middle_dw: int = 3
-    stride: int = 1
-    act: Act = "relu"
-    residual: bool = False
-    layer_scale: bool = False
+    out_channels: int = fields.channels()
+    expanded_channels: int = fields.channels()
+    start_dw: int = fields.optional_kernel_size(0)
+    middle_dw: int = fields.optional_kernel_size(3)
+    stride: int = fields.stride(1)
+    act: Act = fields.choice(Act, "relu")
+    residual: bool = fields.flag(False)
+    layer_scale: bool = fields.flag(False)
 
     def check(self) -> None:
-        if not self.expanded_channels:
-            raise InvalidInput("uib.expanded_channels must be at least 1, got 0")
         if self.stride > 1 and not (self.start_dw or self.middle_dw):
             raise InvalidInput(f"uib with stride {self.stride} needs a depthwise: set start_dw or middle_dw to 3 or 5")
 
@@ -37,6 +37,10 @@ class UIB(Strided):
         """The paper's name of this form: ExtraDW, IB, ConvNext or FFN."""
         names = {(True, True): "ExtraDW", (False, True): "IB", (True, False): "ConvNext", (False, False): "FFN"}
         return names[bool(self.start_dw), bool(self.middle_dw)]
+
+    @property
+    def label(self) -> str:
+        return f"UIB {self.variant}"
 
     @property
     def start_stride(self) -> int:
@@ -56,3 +60,11 @@ class UIB(Strided):
             at = body[-1].out_shape
         body.append(with_layer_scale(conv("project", at, self.out_channels, 1, 1, norm=True), self.layer_scale))
         return with_residual(body, shape) if self.residual else body
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        if self.start_dw:
+            x = graph.depthwise(x, f"{name}.start_dw", self.start_dw, self.start_stride)
+        x = graph.convolution(x, f"{name}.expand", self.expanded_channels, act=self.act)
+        if self.middle_dw:
+            x = graph.depthwise(x, f"{name}.middle_dw", self.middle_dw, self.stride, act=self.act)
+        return graph.convolution(x, f"{name}.project", self.out_channels, layer_scale=self.layer_scale)

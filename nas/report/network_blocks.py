@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.ops import Kernel, Shape
-from nas.ops.description import describe_op
 
 HEAD = "head"
 
@@ -47,7 +46,7 @@ def network_blocks(arch: ArchSpec) -> tuple[NetworkBlock, ...]:
         last = first + counts.get(position, 0)
         residual = bool(getattr(op, "residual", False))
         out = op.out_shape(shape)
-        found.append(NetworkBlock(position, op.tag, describe_op(op, shape), shape, out, residual, first, last))
+        found.append(NetworkBlock(position, op.tag, op.describe(shape), shape, out, residual, first, last))
         first = last
     hidden = f", hidden layer of {arch.head.hidden:,}" if arch.head.hidden else ""
     description = f"average pool{hidden}, {arch.num_classes:,} classes"

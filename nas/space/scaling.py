@@ -7,13 +7,15 @@ strides, so that it is that network; a proxy drops early ones, and its name says
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.ops import Head, Op, Shape
+from nas.ops import Op, Shape
 
 SMALLEST_MAP = 4  # pixels on each side that the last feature map has at least
 PROXY = "-proxy-"  # in the name of a proxy, before its resolution
+OpT = TypeVar("OpT", bound=Op)
 WIDTH_STEP = 4  # channels of a proxy are multiples of this
 
 
@@ -94,22 +96,13 @@ def scale_width(arch: ArchSpec, width: float) -> ArchSpec:
     return replace(
         arch,
         stages=tuple(tuple(_scale_op(op, width) for op in stage) for stage in arch.stages),
-        head=_scale_head(arch.head, width),
+        head=_scale_op(arch.head, width),
     )
 
 
-def _scale_op(op: Op, width: float) -> Op:
-    """Return the op with all its channel counts times `width`."""
-    changed = {
-        name: scale_channels(getattr(op, name), width)
-        for name in ("out_channels", "expanded_channels", "se_channels", "key_dim", "value_dim")
-        if hasattr(op, name)
-    }
-    return replace(op, **changed)
-
-
-def _scale_head(head: Head, width: float) -> Head:
-    return replace(head, hidden=scale_channels(head.hidden, width))
+def _scale_op(op: OpT, width: float) -> OpT:
+    """Return the op with all its channel counts times `width`, whatever its fields are called."""
+    return op.scaled(lambda channels: scale_channels(channels, width))
 
 
 def _with_stride(op: Op, stride: int) -> Op:

@@ -1,18 +1,17 @@
 """Export as a folder with a stand-alone Flax model: model.py, weights.safetensors and arch.json.
 
 model.py needs jax, flax, numpy and safetensors, not this package. It consists of copies of the sources of
-nas.nn.primitives, nas.nn.layers and nas.nn.blocks, and of a class `Model` that is generated for the one architecture.
+nas.nn.primitives, nas.nn.layers and the blocks that the network has (nas.ops.families says where they are), and of a
+class `Model` that is generated for the one architecture.
 """
 
-import ast
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from nas.arch import ArchSpec, save_arch
 from nas.data.input_spec import InputSpec, Signature
 from nas.errors import InvalidInput
 from nas.export.card import model_card
+from nas.export.flax.source import copied_sources
 from nas.export.folders import atomic_folder, check_new_folder
 from nas.export.interface import Interface, check_signature, companions, input_metadata
 from nas.export.options import DEFAULT, FileOptions
@@ -30,14 +30,12 @@ from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata
 from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
 from nas.files import write_whole
-from nas.nn.network import MODULES, save_weights
+from nas.nn.network import save_weights
+from nas.ops import family_of
 
 TOLERANCE = 1e-5  # largest max|y - y*| / max|y*| between the written model and the network of this package
 PACKAGES = ("nas", "latency_models", "search_spaces")  # blocked while the written model is checked
-SOURCES = (  # of nas/nn, in the order in which they need each other
-    "primitives.py", "layers.py", "blocks/grouped.py", "blocks/conv.py", "blocks/fused_ib.py", "blocks/uib.py",
-    "blocks/inverted_residual.py", "blocks/mixconv.py", "blocks/mobile_mqa.py", "blocks/head.py",
-)  # fmt: skip
+HEAD_BLOCK = "nas.nn.blocks.head:HeadBlock"
 CHECK_TIMEOUT_S = 600
 INTERFACE = Interface("A stand-alone Flax model: images [N, H, W, C] -> logits, float32", "flax")
 LOADING = """
@@ -108,7 +106,7 @@ def model_source(arch: ArchSpec, provenance: Mapping[str, str], pixels: InputSpe
         weights=_quotable(provenance["origin"]),
         provenance=repr(dict(sorted(provenance.items()))),
     )
-    layers = "\n".join(map(_module_source, SOURCES))
+    layers = copied_sources([*(family_of(op).block for _, op, _ in arch.iter_ops()), HEAD_BLOCK])
     stages = "\n".join(_stage_source(arch, s) for s in range(len(arch.stages)))
     widths = {"in_channels": arch.final_feature_map.channels, "num_classes": arch.num_classes}
     model = _MODEL.format(
@@ -122,28 +120,12 @@ def model_source(arch: ArchSpec, provenance: Mapping[str, str], pixels: InputSpe
     return f"{head}\n{layers}\n{model}"
 
 
-def _module_source(name: str) -> str:
-    """Return the source of a module of nas.nn, without its imports from this package, under a heading."""
-    source = files("nas.nn").joinpath(*name.split("/")).read_text()
-    own = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
-    dropped = {
-        number
-        for node in own
-        if (node.module or "").startswith("nas.")
-        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
-    }
-    kept = [line for number, line in enumerate(source.splitlines(), start=1) if number not in dropped]
-    rule = "# " + "=" * 100
-    return "\n".join([rule, f"# nas/nn/{name} of nas-engine, unchanged", rule, "", *kept, ""])
-
-
 def _stage_source(arch: ArchSpec, stage: int) -> str:
     """Return one stage of the model: a list of constructor calls with plain numbers, each with its output shape."""
     lines = ["            nnx.List(", "                ["]
     for position, op, shape in arch.iter_ops():
         if position.partition(".")[0] == str(stage):
-            module: Callable[..., Any] = MODULES[type(op)]
-            call = _call(module.__name__, {"in_channels": shape.channels} | asdict(op))
+            call = _call(family_of(op).block.partition(":")[2], {"in_channels": shape.channels} | asdict(op))
             shape_text = " x ".join(str(size) for size in op.out_shape(shape))
             lines.append(f"                    {call},  # {position}: {shape_text}")
     return "\n".join([*lines, "                ]", "            ),"])

@@ -10,9 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.export.lowering import Array, Tensors, Value, lower, pads
+from nas.export.lowering import lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.ops import Act, Gate, Shape
+from nas.ops.graph import Array, Tensors, Value, pads
 
 FIRST_OPSET = {"Split": 13, "DequantizeLinear": 13, "HardSwish": 14, "Gelu": 20}  # with the operator as written here
 FIRST_OF_OTHERS = 11  # of all other operators here: Clip with its limits as inputs
@@ -32,7 +33,7 @@ def onnx_model(
 
 
 class OnnxGraph:
-    """The nodes and constants of an ONNX graph under construction: a `lowering.Writer`."""
+    """The nodes and constants of an ONNX graph under construction: a `nas.ops.graph.Writer`."""
 
     def __init__(self, arch: ArchSpec, options: FileOptions = DEFAULT) -> None:
         self._arch, self._opset, self._of_pixels = arch, options.opset, options.uint8_input is not None

@@ -18,9 +18,9 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration, pixels_of
-from nas.export.lowering import Tensors
 from nas.export.onnx.graph import INPUT, file_bytes, onnx_model, opset_for
 from nas.export.options import DEFAULT, FileOptions
+from nas.ops.graph import Tensors
 
 QUANTISED = ("Conv", "MatMul", "Add", "Mul", "GlobalAveragePool", "Concat", "Split", "Clip", "Relu")
 WEIGHTED = ("Conv",)

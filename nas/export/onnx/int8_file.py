@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
 from nas.export.interface import Interface
-from nas.export.lowering import Tensors
 from nas.export.onnx.file import FORMAT as FLOAT
 from nas.export.onnx.file import run
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.quantised_file import QuantisedFile
+from nas.ops.graph import Tensors
 
 
 def content(

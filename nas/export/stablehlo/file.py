@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.interface import Interface
-from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
 from nas.nn.network import merged, weight_shapes
+from nas.ops.graph import Tensors
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 LOCATIONS = "jax_traceback_in_locations_limit"

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.interface import Interface
-from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
+from nas.ops.graph import Tensors
 
 
 def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], options: FileOptions = DEFAULT) -> bytes:

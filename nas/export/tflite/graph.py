@@ -14,9 +14,10 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.export.lowering import Array, Tensors, Value, lower, pads
+from nas.export.lowering import lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.ops import Act, Gate, Shape
+from nas.ops.graph import Array, Tensors, Value, pads
 
 VERSION, IDENTIFIER = 3, b"TFL3"
 INPUT, OUTPUT = "pictures", "logits"  # names of the tensors, in files since release 0.1
@@ -45,7 +46,7 @@ def tflite_model(
 
 
 class TfliteGraph:
-    """The operators, tensors and buffers of a TFLite graph under construction: a `lowering.Writer`."""
+    """The operators, tensors and buffers of a TFLite graph under construction: a `nas.ops.graph.Writer`."""
 
     batch = ANY_SIZE
 

@@ -15,11 +15,12 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.export.lowering import NORMALISED, Array, Tensors, Value, lower
+from nas.export.lowering import NORMALISED, lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.tflite.graph import ANY_SIZE, INPUT, OPERATORS, TfliteGraph
 from nas.export.tflite.range_observer import Range, observed_ranges
 from nas.ops import Gate, Shape
+from nas.ops.graph import Array, Tensors, Value
 
 LOW, HIGH = -128, 127
 LARGEST_BIAS = 1 << 30  # steps; int32 holds twice as many
@@ -56,7 +57,7 @@ def int8_model(
 
 
 class Int8Graph(TfliteGraph):
-    """The operators of a full-integer TFLite graph under construction: a `lowering.Writer`."""
+    """The operators of a full-integer TFLite graph under construction: a `nas.ops.graph.Writer`."""
 
     batch = 1
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
 from nas.export.interface import Interface
-from nas.export.lowering import Tensors
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.quantised_file import QuantisedFile
 from nas.export.tflite.edgetpu import check_supported, operators_text
 from nas.export.tflite.file import SET_INPUT, loading_code
+from nas.ops.graph import Tensors
 
 
 def content(

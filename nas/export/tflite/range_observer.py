@@ -7,8 +7,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.export.lowering import Tensors
 from nas.export.tflite.graph import OUTPUT, tflite_model
+from nas.ops.graph import Tensors
 
 Range = tuple[float, float]  # smallest and largest value; 0 lies between them, for the zeros of a padding
 

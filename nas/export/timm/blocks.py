@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from nas import ops
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.export.lowering import Tensors
 from nas.ops import Act, Op, Shape
+from nas.ops.graph import Tensors
 
 Array = NDArray[np.float32]
 ACT_CODES: dict[Act, str] = {"relu": "re", "relu6": "r6", "hswish": "hs", "swish": "sw"}
@@ -125,6 +125,8 @@ class _Translation:
                 stage = first
             strings = self.found.arch_def[-1]
             place = f"blocks.{len(self.found.arch_def) - 1}.{len(strings)}"
+            if type(op) not in BLOCK_STRINGS:
+                raise InvalidInput(f"op {position} is {op.tag}; {INSTEAD}")
             strings.append(BLOCK_STRINGS[type(op)](self, op, shape, (position, place)))
 
     def _head(self, head: ops.Head) -> None:
