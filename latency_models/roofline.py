@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from latency_models.unsupported import Unsupported, refusal_texts
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import KINDS, Kernel, Kind
@@ -69,6 +70,7 @@ class Roofline:
     overlap: bool = True  # whether a kernel computes while it moves bytes
     batch: int = 1  # images in the latency that the model predicts
     calibrated: CalibratedRange | None = None  # see `caution`
+    unsupported: tuple[Unsupported, ...] = ()  # by the runtime of the device; see `caution`
 
     def __post_init__(self) -> None:
         self._check("peak_gmacs_per_s", above=0.0)
@@ -128,12 +130,20 @@ class Roofline:
     def caution(self, arch: ArchSpec) -> str | None:
         """Return why the prediction for `arch` cannot be trusted as others can, or None.
 
-        Its weights do not fit on the chip (a sum over kernels cannot know this; the latency then lacks the time to
-        stream what does not fit), or it lies outside what the model was calibrated on.
+        The device does not run one of its ops, its weights do not fit on the chip (a sum over kernels cannot know this;
+        the latency then lacks the time to stream what does not fit), or it lies outside what the model was calibrated
+        on.
         """
+        cautions = list(refusal_texts(self, arch))
+        if known := self._exceeds(arch) or self._extrapolates(arch):
+            cautions.append(known)
+        return "; ".join(cautions) or None
+
+    def _exceeds(self, arch: ArchSpec) -> str | None:
+        """Return by how much the weights of `arch` are too large for the chip, or None."""
         total_kb = sum(self.weight_bytes(kernel) for kernel in arch.kernels) / 1024
         if self.weight_capacity_kb is None or total_kb <= self.weight_capacity_kb:
-            return self._extrapolates(arch)
+            return None
         return (
             f"{total_kb:,.0f} KiB of weights exceed the {self.weight_capacity_kb:,.0f} KiB that stay on '{self.name}': "
             "the latency is a lower bound"

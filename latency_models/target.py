@@ -11,7 +11,8 @@ file's), and one table per value:
 Optional: `batch` (default 1), `overlap` (default true), and tables of several rows. [kind_efficiency] and
 [kind_memory_efficiency] have a value per kernel kind, each a row such as
 `depthwise = { value = 0.3, source = "...", confidence = "fitted" }`; [energy] has `power_w`, `pj_per_mac` and
-`pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`CalibrationRecord`).
+`pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`CalibrationRecord`);
+[[unsupported]] names an op or activation that the runtime does not run (`latency_models.unsupported`).
 """
 
 import math
@@ -27,6 +28,7 @@ from latency_models.energy import Energy
 from latency_models.roofline import CalibratedRange, Roofline
 from latency_models.sourced_values import Confidence as Confidence
 from latency_models.sourced_values import SourcedValue, check_key, kinds, number, strings, text
+from latency_models.unsupported import Unsupported, parse_unsupported
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, unknown_name
 from nas.files import LARGEST_TEXT, check_limits, read_bytes, usable_path
@@ -43,7 +45,8 @@ NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *OVERHEADS)  # as keys in fil
 TEXTS = ("unit", "dtype")
 EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
-KNOWN = {*NUMBERS, *TEXTS, "name", "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration"}
+KNOWN = {*NUMBERS, *TEXTS, "name", "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration",
+         "unsupported"}  # fmt: skip
 FILE_KEYS = {"launch_overhead_ms": "floor_ms"}  # field of a target -> its key in files, where they differ
 FIELDS = {key: field for field, key in FILE_KEYS.items()}
 LARGEST_BATCH = 2**20
@@ -77,6 +80,7 @@ class Target:
     kind_memory_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()
     energy: Rows = ()  # `ENERGY` by name, or nothing
     calibration: CalibrationRecord | None = None
+    unsupported: tuple[Unsupported, ...] = ()  # by its runtime; no prediction depends on it
 
     @property
     def sourced_values(self) -> dict[str, SourcedValue[Any]]:
@@ -126,6 +130,7 @@ def default_model(target: Target) -> Roofline:
         overlap=target.overlap,
         batch=target.batch,
         calibrated=CalibratedRange(known.latency_ms, known.macs, known.kinds) if known else None,
+        unsupported=target.unsupported,
     )
 
 
@@ -151,6 +156,7 @@ def plain_roofline(target: Target) -> Roofline:
         bytes_per_weight=target.bytes_per_weight.value,
         bytes_per_activation=target.bytes_per_activation.value,
         free_kinds=target.free_kinds.value if target.free_kinds else (),
+        unsupported=target.unsupported,
     )
 
 
@@ -240,6 +246,8 @@ def parse_target(name: str, toml: str, where: str) -> Target:
             raise InvalidInput(f"{where}: [energy] must have the rows {', '.join(ENERGY)}")
     if "calibration" in data:
         sourced_values["calibration"] = parse_calibration(data["calibration"], where)
+    if "unsupported" in data:
+        sourced_values["unsupported"] = parse_unsupported(data["unsupported"], where)
     batch, overlap = data.get("batch", 1), data.get("overlap", True)
     if type(batch) is not int or not 1 <= batch <= LARGEST_BATCH:
         raise InvalidInput(f"{where}: batch must be a whole number from 1 to {LARGEST_BATCH}, got {batch!r:.60}")

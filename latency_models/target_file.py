@@ -30,6 +30,8 @@ def target_toml(target: Target, stem: str | None = None) -> str:
     if target.calibration:
         entries = {key: value for key, value in vars(target.calibration).items() if value is not None}
         lines += ["", "[calibration]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
+    for one in target.unsupported:
+        lines += ["", "[[unsupported]]", *(f"{key} = {_toml(value)}" for key, value in one.to_json().items())]
     return "\n".join(lines) + "\n"
 
 
@@ -37,7 +39,7 @@ def _toml(value: Any) -> str:
     """Return a value in TOML."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(_toml(item) for item in value)}]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
 
 
 def _inline(sourced: SourcedValue[float]) -> str:

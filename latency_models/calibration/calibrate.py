@@ -75,7 +75,9 @@ def calibrate(
     networks = measured.networks
     latency_ms = np.array([item.latency_ms for item in networks])
     _check(latency_ms)
-    template = replace(like.model(), name=name, calibrated=None) if like else plain_template(name, dtype)
+    template = (
+        replace(like.model(), name=name, calibrated=None, unsupported=()) if like else plain_template(name, dtype)
+    )
     batches = [item.batch for item in networks]
     workload = Workload.of([item.arch for item in networks], batches, template)
     validated = {form: cross_validated(fitter, workload, latency_ms) for form, fitter in FITTERS.items()}

@@ -99,7 +99,7 @@ def values_of(action: argparse.Action) -> Values:
     listed = "," in metavar or flag in ("--target", "--targets", "--minimize")
     if action.choices is not None:
         return Values(tuple(map(str, action.choices)))
-    if flag in TARGETS:
+    if flag in TARGETS or action.dest == "target":
         return Values(target_spellings(), "files", listed)
     if flag:
         return Values(tuple(MEMBERS[flag]), "files" if flag in DATA else "", listed)

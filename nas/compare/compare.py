@@ -15,7 +15,8 @@ import pandas as pd
 
 from latency_models.energy import Energy
 from latency_models.kernel_times import kernel_columns, kernel_times, totals
-from latency_models.target import load_target, target_names
+from latency_models.target import Target, load_target, target_names
+from latency_models.unsupported import Unsupported, refusals_by_name
 from nas.compare.regret_matrix import regrets
 from nas.compare.ridge_sweep import SweptNetwork, published_candidates
 from nas.errors import InvalidInput
@@ -27,6 +28,7 @@ from nas.zoo import BASELINES
 
 ALL_TARGETS = "all"
 MOST_SHOWN = 100  # networks on a page
+MOST_NAMED = 5  # networks in a note
 HYPERVOLUME_MARGIN = 1.1  # the reference point lies at this multiple of the largest latency, at accuracy 0
 
 
@@ -129,7 +131,7 @@ def compare(
         regrets=regrets(named, models, latency_model),
         targets=tuple(models),
         latency_model=latency_model,
-        notes=tuple(_verdicts(entries)) + notes + proxy_notes(entries),
+        notes=tuple(_verdicts(entries)) + notes + proxy_notes(entries) + tuple(_refusals(entries, devices)),
         entries=tuple(entries),
         models=tuple(models.values()),
     )
@@ -147,6 +149,19 @@ def _verdicts(entries: Sequence[Entry]) -> Iterator[str]:
     for entry in entries:
         if entry.folder and (verdict := load_verdict(entry.folder)):
             yield f"{entry.name}: {verdict.text}"
+
+
+def _refusals(entries: Sequence[Entry], devices: Mapping[str, Target]) -> Iterator[str]:
+    """Yield a sentence on every op or activation that a target does not run, with the networks that have it."""
+    for name, device in devices.items():
+        having: dict[Unsupported, list[str]] = {}
+        for entry in entries if device.unsupported else ():
+            for one in refusals_by_name(device, entry.arch):
+                having.setdefault(one, []).append(entry.name)
+        for one, networks in having.items():
+            shown = networks if len(networks) <= MOST_NAMED else networks[:MOST_NAMED]
+            more = f" and {len(networks) - len(shown)} more" if len(networks) > len(shown) else ""
+            yield f"{name} runs no {one.name}, {one.consequence}: {', '.join(shown)}{more} ({one.source})"
 
 
 def latency_budgets(comparison: Comparison, target: str) -> list[float]:

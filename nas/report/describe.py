@@ -12,6 +12,7 @@ from typing import Any
 from latency_models.forest import load_forest
 from latency_models.roofline import Bound, Roofline
 from latency_models.target import Target
+from latency_models.unsupported import Refusal, refused_by
 from nas.arch import ArchSpec
 from nas.ops import Kernel, Shape
 from nas.zoo import ZooEntry
@@ -101,6 +102,7 @@ class Description:
     caution: str | None
     batch: int = 1  # images in the latency, the bytes of activations, and the counts per kernel
     forests: tuple[ForestRow, ...] = ()
+    unsupported: tuple[Refusal, ...] = ()  # ops that the device does not run; `caution` says so too
 
     @property
     def latency_key(self) -> str:
@@ -113,6 +115,7 @@ class Description:
         body = {**vars(self), "input_shape": list(self.input_shape)}
         body["kernels"] = [row.to_json(key) for row in self.kernels]
         body["forests"] = [row.to_json() for row in self.forests]
+        body["unsupported"] = [refusal.to_json() for refusal in self.unsupported]
         body[key] = body.pop("latency")
         body[key.replace("latency", "floor")] = body.pop("launch_overhead")  # the key of release 0.1
         return body
@@ -136,6 +139,7 @@ def describe(arch: ArchSpec, model: Roofline) -> Description:
         kernels=tuple(_kernel_row(kernel, model, latency) for kernel in arch.kernels),
         caution=model.caution(arch),
         batch=model.batch,
+        unsupported=refused_by(model, arch),
     )
 
 
@@ -180,7 +184,7 @@ def zoo_rows(zoo: Mapping[str, ZooEntry]) -> list[dict[str, Any]]:
 
 
 def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
-    """Return one row of plain JSON values per target; every value of the target has its source and confidence."""
+    """Return one row of plain JSON values per target: its values with source and confidence, what it does not run."""
     return [
         {
             "name": target.name,
@@ -190,6 +194,7 @@ def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
             "batch": target.batch,
             "ridge_point": target.ridge_point,
             "figures": {name: _plain(vars(value)) for name, value in target.sourced_values.items()},
+            "unsupported": [one.to_json() for one in target.unsupported],
         }
         for target in targets
     ]

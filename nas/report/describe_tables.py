@@ -57,7 +57,7 @@ def zoo_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
 
 
 def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
-    """Return the rows of `target_rows` as a table; sources are in the JSON form and in the files only."""
+    """Return the rows of `target_rows` as a table without sources, which `target_sources` has."""
     table = FittedTable(
         "targets",
         columns(
@@ -81,6 +81,26 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
             *[f"{values[term]['value']:g}" if term in values else "-" for term in terms],
             values["peak_gmacs_per_s"]["confidence"],
         )
+    return table
+
+
+def target_sources(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
+    """Return one row of `target_rows` as a table: its values with confidence and source, then what it does not run."""
+    (row,) = rows
+    table = FittedTable(
+        f"{' = '.join([row['name'], *row['aliases']])}: {row['unit']}, {row['dtype']}, batch of {row['batch']}",
+        columns(("value", "is", "confidence", "source"), (), {"confidence": 1}, fold=("is", "source")),
+    )
+    for name, value in row["figures"].items():
+        shown = value["value"]
+        text = ", ".join(shown) if isinstance(shown, list) else f"{shown:,g}"
+        table.add_row(name, text or "none", value["confidence"], value["source"])
+    if row["unsupported"]:
+        table.add_section()
+    for entry in row["unsupported"]:
+        kind, words = ("op", "op") if "op" in entry else ("act", "activation")
+        becomes = "to the CPU" if entry["falls_back"] else "refused"
+        table.add_row(f"runs no {words}", entry[kind], becomes, entry["source"])
     return table
 
 
