@@ -12,13 +12,13 @@ refuses the network. Either way a latency predicted for it on the target is not 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from latency_models.sourced_values import check_key, text
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.ops import OPS, Act, Op
+from nas.ops import FAMILIES, Act, Op
 
 UnsupportedKind = Literal["op", "act"]
 KEYS = ("op", "act", "falls_back", "source")
@@ -78,7 +78,7 @@ class Refusal:
 
 def activations(op: Op) -> tuple[str, ...]:
     """Return the activations of the layers that `op` has; that of an absent squeeze-excite does not count."""
-    found = {field.name: getattr(op, field.name) for field in fields(op) if f"_{field.name}".endswith("_act")}
+    found = {name: getattr(op, name) for name, role in op.roles().items() if role.allowed == get_args(Act)}
     if not getattr(op, "se_channels", 1):
         found.pop("se_act", None)
     return tuple(dict.fromkeys(found.values()))
@@ -152,7 +152,7 @@ def _entry(entry: dict[str, Any], what: str, where: str) -> Unsupported:
         raise InvalidInput(f"{where}: {what} must name either an op or an act, got {given}")
     kind = named[0]
     name = text(entry[kind], f"{where}: {kind} of {what}")
-    check_key(name, OPS if kind == "op" else get_args(Act), "op" if kind == "op" else "activation", where)
+    check_key(name, FAMILIES if kind == "op" else get_args(Act), "op" if kind == "op" else "activation", where)
     if type(entry.get("falls_back")) is not bool:
         raise InvalidInput(f"{where}: falls_back of {what} must be true or false, got {entry.get('falls_back')!r:.60}")
     return Unsupported(kind, name, entry["falls_back"], text(entry.get("source"), f"{where}: source of {what}"))

@@ -11,7 +11,7 @@ from latency_models.target import list_targets
 from nas.arch import ArchSpec
 from nas.data.input_spec import InputSpec, Signature
 from nas.export.interface import RANGES, Interface, numbers_text
-from nas.export.provenance import BUDGET_KEY, exact_costs, predicted_ms
+from nas.export.provenance import BUDGET_KEY, exact_costs, predicted_ms, unsupported_lines
 from nas.records.results import display_text
 
 PROVENANCE_KEYS = ("origin", "run", "seed", "data", "data_digest", "target", BUDGET_KEY, "file", "calibration",
@@ -111,18 +111,19 @@ def _accuracy(provenance: Mapping[str, str]) -> list[str]:
 
 
 def _costs(arch: ArchSpec, provenance: Mapping[str, str]) -> list[str]:
-    """Return the tables of exact costs and of predicted latencies, and the measured latency where there is one."""
+    """Return the tables of exact costs and predicted latencies, what targets do not run, and the measured latency."""
     targets = {target.name: target for target in list_targets()}
     rows = [f"| {name.replace('_', ' ')} | {value:,} |" for name, value in exact_costs(arch).items()]
     predicted = [f"| {name} | {targets[name].unit} | {targets[name].dtype} | {targets[name].batch} | {latency} |"
                  for name, latency in predicted_ms(arch).items()]  # fmt: skip
+    unsupported = unsupported_lines(arch)
     measured = "No latency of it was measured."
     if "measured_ms" in provenance:
         measured = f"Measured: {provenance['measured_ms']} ms ({_plain(provenance['measured_on'])})."
     return [
         "| cost of one image | |", "| --- | ---: |", *rows, "",
         "| target | unit | numbers | images | predicted ms |", "| --- | --- | --- | ---: | ---: |", *predicted, "",
-        measured,
+        *[f"- not run: {_plain(line)}" for line in unsupported], *[""] * bool(unsupported), measured,
     ]  # fmt: skip
 
 

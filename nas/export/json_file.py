@@ -9,7 +9,7 @@ from nas.data.input_spec import Signature
 from nas.export.atomic_write import card_path, check_new_files
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, input_metadata
-from nas.export.provenance import metadata
+from nas.export.provenance import metadata, unsupported_lines
 from nas.files import write_all
 
 KEYS_OF_WEIGHTS = ("arch", "origin", "file")  # of a provenance, left out of a file without weights
@@ -41,4 +41,5 @@ def export(
         f"wrote {out}: {arch.macs:,} MACs, {arch.params:,} parameters, digest {arch.digest[:12]}",
         f"wrote {card_path(out)}",
         *left_out,
+        *unsupported_lines(arch),
     ]

@@ -1,12 +1,13 @@
 """Metadata of an exported file: spec, provenance of the weights, costs predicted and measured, versions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from latency_models.measurement_table import read_table
 from latency_models.target import list_targets
+from latency_models.unsupported import places_text, refusals_by_name
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.records.results import FILE_KEYS, load_result
@@ -33,6 +34,30 @@ def exact_costs(arch: ArchSpec) -> dict[str, int]:
 def predicted_ms(arch: ArchSpec) -> dict[str, str]:
     """Return the latency that each target's default model predicts, three digits, by name of the target."""
     return {target.name: f"{target.model().predict_ms(arch):.3g}" for target in list_targets()}
+
+
+def unsupported_lines(arch: ArchSpec) -> list[str]:
+    """Return a line for each op or activation of `arch` that some target does not run: where it is, and which do not.
+
+    "mobile_mqa (op 3.1): falls back to the CPU on coral-edgetpu, refused by pixel4-dsp; nas targets T has the sources".
+    """
+    found: dict[tuple[str, str], tuple[list[str], list[str]]] = {}  # falling back on, refused by: names of targets
+    for target in list_targets():
+        for one, positions in refusals_by_name(target, arch).items():
+            on_cpu, refused = found.setdefault((one.name, places_text(positions)), ([], []))
+            (on_cpu if one.falls_back else refused).append(target.name)
+    return [
+        f"{name} ({places}): " + ", ".join(_becomes(on_cpu, refused)) + "; nas targets T has the sources"
+        for (name, places), (on_cpu, refused) in found.items()
+    ]
+
+
+def _becomes(on_cpu: list[str], refused: list[str]) -> Iterator[str]:
+    """Yield what becomes of an op that some targets leave to the CPU and others refuse."""
+    if on_cpu:
+        yield f"falls back to the CPU on {', '.join(on_cpu)}"
+    if refused:
+        yield f"refused by {', '.join(refused)}"
 
 
 def installed_version(distribution: str) -> str:

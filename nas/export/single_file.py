@@ -18,7 +18,7 @@ from nas.export.interface import Interface, check_signature, companions, files_b
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import INSTALL, installed, need
 from nas.export.predict.script import predict_script
-from nas.export.provenance import metadata
+from nas.export.provenance import metadata, unsupported_lines
 from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
 from nas.files import dump_json, write_all
 from nas.ops.graph import Tensors
@@ -75,6 +75,7 @@ class SingleFile:
             f"wrote {out}: {len(content):,} bytes, {arch.params:,} parameters, {interface.text}",
             *(f"wrote {path}" for path in (*beside, card_path(out))),
             *weights_messages(known),
+            *unsupported_lines(arch),
             check,
         ]
 

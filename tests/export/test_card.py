@@ -9,11 +9,13 @@ from latency_models.target import target_names
 from nas.arch import save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
+from nas.export import json_file
 from nas.export.card import model_card
 from nas.export.flax import folder as flax_folder
 from nas.export.interface import Interface
-from nas.export.provenance import folder_provenance, measured_latency, metadata
+from nas.export.provenance import folder_provenance, measured_latency, metadata, unsupported_lines
 from nas.files import write_all
+from nas.zoo import reference
 from tests.export.test_export import SAME, provenance, some_weights
 from tests.support.run_folder import make_run
 
@@ -47,6 +49,18 @@ def test_a_card_states_what_is_known_and_what_is_not() -> None:
     whole = card_of_network(known)
     assert "0.91 ± 0.01 (top-1 on 9 images)" in whole and "Measured: 3.5 ms (litert, 1 threads)." in whole
     assert "mean 0.28 and std 0.32" in whole and "- seed: 7" in whole
+
+
+def test_a_card_and_the_lines_of_an_export_name_what_targets_do_not_run(tmp_path: Path) -> None:
+    arch = reference("mobilenetv4-hybrid-l")
+    lines = unsupported_lines(arch)
+    assert {line.partition(" (")[0] for line in lines} == {"mobile_mqa", "gelu"} and len(lines) == 2
+    attention = next(line for line in lines if line.startswith("mobile_mqa (ops "))
+    assert "falls back to the CPU on coral-edgetpu" in attention and "refused by pixel4-dsp; nas targets T" in attention
+    card = model_card("a", arch, {}, interface=Interface("in to out", "onnx"), checks=[], loading="")
+    assert all(f"- not run: {line}\n" in card for line in lines)
+    assert unsupported_lines(SAME) == [] and "not run" not in card_of_network({})
+    assert lines == json_file.export(arch, tmp_path / "o.json")[-2:]
 
 
 def test_a_card_shows_foreign_text_as_text() -> None:

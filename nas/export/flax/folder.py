@@ -27,7 +27,7 @@ from nas.export.folders import atomic_folder, check_new_folder
 from nas.export.interface import Interface, check_signature, companions, input_metadata
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.predict.script import predict_script
-from nas.export.provenance import metadata
+from nas.export.provenance import metadata, unsupported_lines
 from nas.export.weights import check_images, checked_weights, difference, logits, weights_messages
 from nas.files import write_whole
 from nas.nn.network import save_weights
@@ -86,6 +86,7 @@ def export(
         f"wrote {out}: {', '.join(('model.py', 'weights.safetensors', 'arch.json', 'README.md', *beside))} "
         f"({arch.params:,} parameters)",
         *weights_messages(known),
+        *unsupported_lines(arch),
         f"{check}; try: python {out}/model.py",
     ]
 

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+from latency_models.target import load_target
+from latency_models.unsupported import HEAD, refused_by
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 
-UNSUPPORTED_ACTS = ("gelu",)
+TARGET = "coral-edgetpu"  # whose file says which ops and activations these operators cannot write
 
 
 @cache
@@ -26,21 +28,17 @@ def supported_operators() -> frozenset[str]:
 
 
 def check_supported(arch: ArchSpec) -> None:
-    """Raise `InvalidInput` where `arch` has an op that cannot be written with the supported operators."""
-    named = [(f"op {position}", op) for position, op, _ in arch.iter_ops()]
-    for where, op in named:
-        if op.tag == "mobile_mqa":
-            raise InvalidInput(
-                f"{where} is mobile_mqa, whose products of two maps the Edge TPU compiler does not support; "
-                "leave --quantize out, or export a network without attention"
-            )
-    for where, layer in [*named, ("the head", arch.head)]:
-        for field in ("act", "se_act"):
-            if (act := getattr(layer, field, "none")) in UNSUPPORTED_ACTS:
-                raise InvalidInput(
-                    f"{where} has the activation {act}, which the Edge TPU compiler does not support; "
-                    "leave --quantize out, or export a network with relu, relu6, hswish or swish"
-                )
+    """Raise `InvalidInput` where `arch` has an op or activation that the file of the Edge TPU's target names."""
+    by_kind = sorted(refused_by(load_target(TARGET), arch), key=lambda one: one.unsupported.kind != "op")
+    for refusal in by_kind:  # an op first: another activation would not help a network that has it
+        where = "the head" if refusal.position == HEAD else f"op {refusal.position}"
+        what, instead = f"has the activation {refusal.name}, which", "with relu, relu6, hswish or swish"
+        if refusal.unsupported.kind == "op":
+            what, instead = f"is {refusal.name}, which", f"without {refusal.name}"
+        raise InvalidInput(
+            f"{where} {what} the Edge TPU compiler does not support ({refusal.unsupported.source}); "
+            f"leave --quantize out, or export a network {instead}"
+        )
 
 
 def operators_text(operators: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from nas.export.card import model_card
 from nas.export.folders import atomic_folder, check_new_folder
 from nas.export.interface import Interface, check_signature, companions, input_metadata
 from nas.export.packages import installed
-from nas.export.provenance import metadata
+from nas.export.provenance import metadata, unsupported_lines
 from nas.export.timm.blocks import timm_network
 from nas.export.weights import checked_weights, difference, fixed_images, logits, weights_messages
 from nas.files import dump_json, write_whole
@@ -66,6 +66,7 @@ def export(
     return [
         f"wrote {out}: {', '.join((*files, *beside))}, README.md ({arch.params:,} parameters)",
         *weights_messages(known),
+        *unsupported_lines(arch),
         check,
     ]
 
