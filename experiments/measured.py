@@ -50,10 +50,12 @@ from experiments.target_fit_check import COLUMNS, TABLE, fitted_networks, ranks,
 from nas.arch import ArchSpec
 from nas.errors import unknown_name
 from nas.ops import InvertedResidual, Op, Shape
-from nas.space.mbconv import MBSpace
+from nas.space.staged import StagedSpace
 from nas.zoo import reference
 from search_spaces.mbconv_imagenet import SPACE as MBCONV
+from search_spaces.mbconv_imagenet import WIDTHS
 from search_spaces.ofa_mbv3 import SPACE as OFA
+from search_spaces.ofa_mbv3 import STAGES
 
 DATA = TABLE.parent
 MBCONV_TABLE = DATA / "mbconv_imagenet_zcu102_a100.csv"
@@ -83,7 +85,7 @@ def rows_of(path: Path) -> list[Row]:
 def mbconv_spec(row: Row) -> ArchSpec:
     """Return the network in a row of the Accel-NASBench table."""
     values: dict[str, int | bool] = {}
-    for s in range(len(MBCONV.stages)):
+    for s in range(len(WIDTHS)):
         for letter, name in (("l", "depth"), ("k", "kernel"), ("e", "expansion")):
             values[f"stage{s}.{name}"] = int(row[f"block{s}_{letter}"])
         values[f"stage{s}.excited"] = row[f"block{s}_se"] == "1"
@@ -91,16 +93,16 @@ def mbconv_spec(row: Row) -> ArchSpec:
 
 
 @cache
-def ofa_space(side: int) -> MBSpace:
+def ofa_space(side: int) -> StagedSpace:
     """Return the once-for-all space for images of `side` pixels."""
     return OFA.with_input(side, OFA.input_shape.channels, OFA.num_classes)
 
 
 def ofa_spec(row: Row) -> ArchSpec:
     """Return the network in a row of the once-for-all table."""
-    deepest = OFA.stages[0].depths[-1]
+    deepest = OFA.options["stage0.depth"][-1]
     values: dict[str, int] = {}
-    for s in range(len(OFA.stages)):
+    for s in range(len(STAGES)):
         values[f"stage{s}.depth"] = int(row[f"d{s}"])
         for i in range(deepest):
             values[f"stage{s}.block{i}.kernel"] = int(row[f"ks{s * deepest + i}"])

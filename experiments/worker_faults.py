@@ -30,23 +30,17 @@ from numpy.typing import NDArray
 from nas.distributed.executor import RayExecutor
 from nas.ops import Shape
 from nas.protocols import Evaluator
-from nas.space.choices import stage
-from nas.space.staged import StagedSpace
+from search_spaces.uib import uib_space, uib_stage
 
 BATCH = 16
 IMAGES = 256
 LATEST_S = 0.5  # of a kill, after a result
-SPACE = StagedSpace(
-    name="small",
-    input_shape=Shape(16, 16, 3),
-    num_classes=10,
-    stem_filters=(8, 16),
-    fused_filters=(16,),
-    fused_expansions=(2.0,),
-    stages=(stage((16, 24), (1, 2)), stage((24, 32), (1, 2, 3))),
-    features=64,
-    hidden=64,
-)
+SPACE = uib_space(
+    "small",
+    (uib_stage(0, (16, 24), (1, 2)), uib_stage(1, (24, 32), (1, 2, 3))),
+    stem=(8, 16), fused=(16,), expansions=(2.0,), features=64, hidden=64,
+    input_shape=Shape(16, 16, 3), num_classes=10,
+)  # fmt: skip
 
 
 def supernet(payload: dict[str, Any]) -> Evaluator:

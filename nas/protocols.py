@@ -11,7 +11,7 @@ pure functions of an explicit state, randomness comes from (seed, counter). File
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,29 @@ Combiner = Literal["sum", "max"]  # how the cost of a network follows from those
 State = TypeVar("State")
 
 
+class Place(NamedTuple):
+    """Where in a space a decision belongs: a stage, and a block of it, None for the stage as a whole."""
+
+    stage: str
+    block: int | None = None
+
+    def __str__(self) -> str:
+        return self.stage if self.block is None else f"{self.stage}.block{self.block}"
+
+
 @dataclass(frozen=True)
 class Decision:
     """A categorical choice; with a `condition` (i, k) active only where decision number i takes an option index >= k.
 
-    So the kernel size of a block counts only in networks that are deep enough to have the block.
+    So the kernel size of a block counts only in networks that are deep enough to have the block. Where it is
+    `averaged`, a supernet can warm up by running the average of its options instead of one of them.
     """
 
     name: str
     options: tuple[Any, ...]
     condition: tuple[int, int] | None = None
+    place: Place | None = None
+    averaged: bool = False
 
 
 @dataclass(frozen=True)

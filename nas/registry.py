@@ -26,6 +26,10 @@ SPACES = {  # SearchSpace (nas/protocols.py); a StagedSpace has a supernet
     "ofa_mbv3": "search_spaces.ofa_mbv3:SPACE",
     "mbconv_imagenet": "search_spaces.mbconv_imagenet:SPACE",
 }
+STAGE_FORMS = {  # nas.supernet.stage_forms.StageModule, by the tag of the form in a space (nas/space/forms.py)
+    "single": "nas.supernet.stage_forms:SupernetSingle",
+    "stack": "nas.supernet.stage_forms:SupernetStack",
+}
 TARGETS: dict[
     str, str
 ] = {}  # latency_models.target.Target; those of this package are files: latency_models/targets/*.toml
@@ -141,6 +145,7 @@ class Kind:
 
 KINDS = {
     "space": Kind("a SearchSpace", (("name", "decisions", "cost_terms", "decode", "encode"),)),
+    "stage form": Kind("a StageModule", (("make", "run", "path"),), classes=True),
     "target": Kind("a Target", (("dtype", "peak_gmacs_per_s", "bandwidth_gb_per_s", "sourced_values"),)),
     "latency model": Kind(
         "a function of a Target that returns a LatencyModel", arguments=1, methods=("predict_ms", "of_kernel")

@@ -5,20 +5,47 @@ own, chosen so that the space reaches, at 224 px, from below MobileNetV4-Conv-S 
 Multiples of 16, so that a proxy of width 0.25 has as many different options.
 """
 
-from nas.ops import Shape
-from nas.space.choices import stage
+from nas.ops import Head, Shape
+from nas.ops.conv import ConvChoices
+from nas.ops.fused_ib import FusedIBChoices
+from nas.ops.uib import STRIDED_DW, UIBChoices
+from nas.space.forms import Single, Stack, stack
 from nas.space.staged import StagedSpace
 
-SPACE = StagedSpace(
-    name="uib",
-    input_shape=Shape(224, 224, 3),
-    num_classes=1000,
-    stem_filters=(16, 32),
-    fused_filters=(32, 48, 64),
-    fused_expansions=(1.0, 2.0, 4.0),
-    stages=(
-        stage(filters=(48, 64, 80, 96), depths=(1, 2, 3, 4)),
-        stage(filters=(80, 96, 128, 160, 192), depths=(2, 3, 4, 6, 8)),
-        stage(filters=(112, 128, 160, 192, 256, 320), depths=(2, 4, 6, 8, 11)),
+INPUT = Shape(224, 224, 3)
+
+
+def uib_stage(number: int, filters: tuple[int, ...], depths: tuple[int, ...], stride: int = 2) -> Stack:
+    """Return a stage in which every block may take every depthwise option that its stride allows."""
+    first = UIBChoices(STRIDED_DW) if stride > 1 else UIBChoices()
+    return stack(f"stage{number}", filters, depths, first, UIBChoices(), stride)
+
+
+def uib_space(
+    name: str, stages: tuple[Stack, ...], *, stem: tuple[int, ...] = (16, 32), fused: tuple[int, ...] = (32, 48, 64),
+    expansions: tuple[float, ...] = (1.0, 2.0, 4.0), features: int = 960, hidden: int = 1280,
+    input_shape: Shape = INPUT, num_classes: int = 1000,
+) -> StagedSpace:  # fmt: skip
+    """Return a space with the stem and the head of MobileNetV4 around `stages`: options of filters, and widths."""
+    return StagedSpace(
+        name=name,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        stages=(
+            Single("stem", ConvChoices(), filters=stem, stride=2),
+            Single("fused", FusedIBChoices(expansions), filters=fused, stride=2),
+            *stages,
+        ),
+        tail=(Single("features", ConvChoices((1,)), filters=(features,)),),
+        head=Head(hidden),
+    )
+
+
+SPACE = uib_space(
+    "uib",
+    (
+        uib_stage(0, filters=(48, 64, 80, 96), depths=(1, 2, 3, 4)),
+        uib_stage(1, filters=(80, 96, 128, 160, 192), depths=(2, 3, 4, 6, 8)),
+        uib_stage(2, filters=(112, 128, 160, 192, 256, 320), depths=(2, 4, 6, 8, 11)),
     ),
 )

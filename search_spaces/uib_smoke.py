@@ -5,22 +5,19 @@ with the stride on the middle depthwise. It reaches the latency of MobileNetV4-C
 titan-rtx, and serves to test the software, not to find networks.
 """
 
-from nas.ops import Shape
-from nas.space.choices import BlockChoices, StageChoices
-from nas.space.staged import StagedSpace
+from nas.ops.uib import UIBChoices
+from nas.space.forms import stack
+from search_spaces.uib import uib_space
 
-FIRST = BlockChoices(((0, 3), (3, 3)))
-OTHER = BlockChoices(((0, 0), (0, 3), (3, 0), (3, 3)))
+FIRST = UIBChoices(((0, 3), (3, 3)))
+OTHER = UIBChoices(((0, 0), (0, 3), (3, 0), (3, 3)))
 
-SPACE = StagedSpace(
-    name="uib_smoke",
-    input_shape=Shape(224, 224, 3),
-    num_classes=1000,
-    stem_filters=(16, 32),
-    fused_filters=(32, 48),
-    fused_expansions=(1.0, 2.0),
-    stages=(
-        StageChoices(filters=(64, 96, 128), depths=(1,), blocks=(FIRST,)),
-        StageChoices(filters=(128, 160, 192, 256), depths=(1, 2, 3, 4), blocks=(FIRST, OTHER, OTHER, OTHER)),
+SPACE = uib_space(
+    "uib_smoke",
+    (
+        stack("stage0", (64, 96, 128), (1,), FIRST),
+        stack("stage1", (128, 160, 192, 256), (1, 2, 3, 4), FIRST, OTHER),
     ),
+    fused=(32, 48),
+    expansions=(1.0, 2.0),
 )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.ops import fields
-from nas.ops.base import Act, Strided
+from nas.ops.base import Act, Op, Strided
+from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, depthwise
 
@@ -45,3 +46,21 @@ class SeparableConv(Strided):
     def emit(self, graph: Lowering, x: Value, name: str) -> Value:
         x = graph.depthwise(x, f"{name}.depthwise", self.kernel_size, self.stride, act=self.act)
         return graph.convolution(x, f"{name}.pointwise", self.out_channels, act=self.act)
+
+
+@dataclass(frozen=True)
+class ConvChoices(Choices):
+    """The kernel sizes of a convolution."""
+
+    kernel_sizes: tuple[int, ...] = (3,)
+
+    @property
+    def tag(self) -> str:
+        return Conv.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return (Choice("kernel", self.kernel_sizes),)
+
+    def build(self, values: Values, site: Site) -> Op:
+        return Conv(site.out_channels, values["kernel"], site.stride, site.act)

@@ -32,12 +32,18 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "conv": Family("nas.ops.conv:Conv", "nas.nn.blocks.conv:ConvBlock"),
-    "fused_ib": Family("nas.ops.fused_ib:FusedIB", "nas.nn.blocks.fused_ib:FusedIBBlock"),
+    "conv": Family("nas.ops.conv:Conv", "nas.nn.blocks.conv:ConvBlock", "nas.supernet.blocks.conv:SearchableConv"),
+    "fused_ib": Family(
+        "nas.ops.fused_ib:FusedIB",
+        "nas.nn.blocks.fused_ib:FusedIBBlock",
+        "nas.supernet.blocks.fused_ib:SearchableFusedIB",
+    ),
     "uib": Family("nas.ops.uib:UIB", "nas.nn.blocks.uib:UIBBlock", "nas.supernet.blocks.uib:SearchableUIB"),
     "separable_conv": Family("nas.ops.conv:SeparableConv", "nas.nn.blocks.conv:SeparableConvBlock"),
     "inverted_residual": Family(
-        "nas.ops.inverted_residual:InvertedResidual", "nas.nn.blocks.inverted_residual:InvertedResidualBlock"
+        "nas.ops.inverted_residual:InvertedResidual",
+        "nas.nn.blocks.inverted_residual:InvertedResidualBlock",
+        "nas.supernet.blocks.inverted_residual:SearchableInvertedResidual",
     ),
     "mixconv": Family("nas.ops.mixconv:MixConv", "nas.nn.blocks.mixconv:MixConvBlock"),
     "mobile_mqa": Family("nas.ops.mobile_mqa:MobileMQA", "nas.nn.blocks.mobile_mqa:MobileMQABlock"),

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.ops import fields
-from nas.ops.base import Act, Strided, with_layer_scale
+from nas.ops.base import Act, Op, Strided, with_layer_scale
+from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
-from nas.ops.kernels import Kernel, Shape, conv, with_residual
+from nas.ops.kernels import Kernel, Shape, conv, make_divisible, with_residual
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,23 @@ class FusedIB(Strided):
             x, f"{name}.expand", self.expanded_channels, kernel_size=self.kernel_size, stride=self.stride, act=self.act
         )
         return graph.convolution(x, f"{name}.project", self.out_channels, layer_scale=self.layer_scale)
+
+
+@dataclass(frozen=True)
+class FusedIBChoices(Choices):
+    """The options of a fused inverted bottleneck: kernel sizes and expansion ratios."""
+
+    expansions: tuple[float, ...]
+    kernel_sizes: tuple[int, ...] = (3,)
+
+    @property
+    def tag(self) -> str:
+        return FusedIB.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return Choice("kernel", self.kernel_sizes), Choice("expansion", self.expansions)
+
+    def build(self, values: Values, site: Site) -> Op:
+        expanded = make_divisible(site.in_channels * values["expansion"])
+        return FusedIB(site.out_channels, expanded, values["kernel"], site.stride, site.act, residual=site.residual)

@@ -3,13 +3,15 @@
 MobileNetV2 (arXiv 1801.04381), V3 (1905.02244), MnasNet (1807.11626), EfficientNet (1905.11946).
 """
 
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass
 from typing import ClassVar
 
 from nas.ops import fields
-from nas.ops.base import Act, Gate, Strided
+from nas.ops.base import Act, Gate, Op, Strided
+from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
-from nas.ops.kernels import Kernel, Shape, conv, depthwise, with_residual
+from nas.ops.kernels import Kernel, Shape, conv, depthwise, make_divisible, with_residual
 from nas.ops.squeeze_excite import squeeze_excite
 
 
@@ -74,3 +76,58 @@ class InvertedResidual(Bottleneck):
         x = graph.depthwise(x, f"{name}.depthwise", self.kernel_size, self.stride, act=self.act)
         x = graph.squeeze_excite(x, name, self.se_channels, self.se_act, self.se_gate)
         return graph.convolution(x, f"{name}.project", self.out_channels)
+
+
+SqueezeWidth = Callable[[int, int], int]  # (input channels, expanded channels) -> channels of the squeezed layer
+
+
+def quarter_of_input(channels_in: int, expanded: int) -> int:
+    """Return a quarter of the block's input channels, the squeeze-excite width of MnasNet and EfficientNet."""
+    return channels_in // 4
+
+
+def quarter_of_expanded(channels_in: int, expanded: int) -> int:
+    """Return a quarter of the expanded channels as a multiple of 8, the squeeze-excite width of MobileNetV3."""
+    return make_divisible(expanded // 4)
+
+
+@dataclass(frozen=True)
+class InvertedResidualChoices(Choices):
+    """The options of an inverted residual; expansion 1 means no expansion, `excited` a squeeze-excite.
+
+    `squeeze` gives its width; `se_act` None is the activation of the block.
+    """
+
+    kernel_sizes: tuple[int, ...]
+    expansions: tuple[float, ...]
+    squeeze_excite: tuple[bool, ...] = (False,)
+    squeeze: SqueezeWidth = quarter_of_input
+    se_act: Act | None = "relu"
+    se_gate: Gate = "hard_sigmoid"
+
+    @property
+    def tag(self) -> str:
+        return InvertedResidual.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return (
+            Choice("kernel", self.kernel_sizes),
+            Choice("expansion", self.expansions),
+            Choice("excited", self.squeeze_excite),
+        )
+
+    def build(self, values: Values, site: Site) -> Op:
+        expansion = values["expansion"]
+        expanded = make_divisible(site.in_channels * expansion)
+        return InvertedResidual(
+            out_channels=site.out_channels,
+            expanded_channels=expanded if expansion != 1 else 0,
+            kernel_size=values["kernel"],
+            stride=site.stride,
+            act=site.act,
+            se_channels=self.squeeze(site.in_channels, expanded) if values["excited"] else 0,
+            residual=site.residual,
+            se_act=self.se_act or site.act,
+            se_gate=self.se_gate,
+        )

@@ -5,9 +5,20 @@ from typing import ClassVar
 
 from nas.errors import InvalidInput
 from nas.ops import fields
-from nas.ops.base import Act, Strided, with_layer_scale
+from nas.ops.base import Act, Op, Strided, with_layer_scale
+from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
-from nas.ops.kernels import Kernel, Shape, conv, depthwise, with_residual
+from nas.ops.kernels import Kernel, Shape, conv, depthwise, make_divisible, with_residual
+
+DW = tuple[int, int]  # kernel sizes of the start and the middle depthwise of a UIB block, 0 = absent
+
+ALL_DW: tuple[DW, ...] = tuple((start, middle) for start in (0, 3, 5) for middle in (0, 3, 5))
+
+STRIDED_DW: tuple[DW, ...] = tuple(dw for dw in ALL_DW if any(dw))  # for block 0: a stride needs a depthwise
+
+COARSE_DW: DW = (0, 3)  # the coarse search fixes every block to IB k3
+
+COARSE_EXPANSION = 4.0  # ... with expansion 4 (MobileNetV4, section 6.1)
 
 
 @dataclass(frozen=True)
@@ -68,3 +79,35 @@ class UIB(Strided):
         if self.middle_dw:
             x = graph.depthwise(x, f"{name}.middle_dw", self.middle_dw, self.stride, act=self.act)
         return graph.convolution(x, f"{name}.project", self.out_channels, layer_scale=self.layer_scale)
+
+
+@dataclass(frozen=True)
+class UIBChoices(Choices):
+    """The options of a UIB block: pairs of depthwise kernel sizes, and expansion ratios."""
+
+    dws: tuple[DW, ...] = ALL_DW
+    expansions: tuple[float, ...] = (COARSE_EXPANSION,)
+
+    @property
+    def tag(self) -> str:
+        return UIB.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return Choice("dw", self.dws, averaged=True), Choice("expansion", self.expansions)
+
+    @property
+    def coarse_values(self) -> Values:
+        return {"dw": COARSE_DW, "expansion": COARSE_EXPANSION}
+
+    def build(self, values: Values, site: Site) -> Op:
+        start, middle = values["dw"]
+        return UIB(
+            out_channels=site.out_channels,
+            expanded_channels=make_divisible(site.in_channels * values["expansion"]),
+            start_dw=start,
+            middle_dw=middle,
+            stride=site.stride,
+            act=site.act,
+            residual=site.residual,
+        )

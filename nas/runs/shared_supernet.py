@@ -23,7 +23,7 @@ from nas.runs.plan import CHANNELS, SearchPlan
 from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.sandwich import SandwichMetrics, SandwichState, SandwichTraining, compile_steps
-from nas.supernet.supernet import Params, Supernet
+from nas.supernet.supernet import Params, Supernet, parameter_name
 from nas.training.checkpoints import Checkpoints
 from nas.training.devices import device_sharding, replicated
 
@@ -137,7 +137,7 @@ def digest(path: Path) -> str:
 def _shapes(space: StagedSpace) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array of the supernet over `space`, without making any of them."""
     flat = nnx.to_flat_state(nnx.state(_abstract(space), nnx.Param))
-    return {".".join(map(str, path)): tuple(variable.get_value().shape) for path, variable in flat}
+    return {parameter_name(path): tuple(variable.get_value().shape) for path, variable in flat}
 
 
 def _abstract(space: StagedSpace, chunks: int = 1) -> Supernet:

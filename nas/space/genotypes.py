@@ -5,7 +5,7 @@ canonical form they are at option 0, so that equal networks have equal genotypes
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +65,19 @@ class DecisionSpace(ABC):
     def value(self, genotype: Sequence[int], name: str) -> Any:
         """Return the option that `genotype` takes for the choice `name`; the only one where it is no decision."""
         return self.options[name][genotype[self.index_of[name]] if name in self.index_of else 0]
+
+    def genotype_of(self, values: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return the canonical genotype with these values of choices, by name; a choice without one takes its first.
+
+        Raises `InvalidInput` where a name or a value is none of this space.
+        """
+        for name, value in values.items():
+            if value not in self.options.get(name, ()):
+                offered = f"one of {self.options[name]}" if name in self.options else "absent: there is no such choice"
+                raise InvalidInput(f"{name} of '{self.name}' must be {offered}, got {value}")
+        pairs = ((decision.options, values.get(decision.name, decision.options[0])) for decision in self.decisions)
+        raw = np.array([[options.index(value) for options, value in pairs]])
+        return tuple(int(g) for g in self.canonical(raw)[0])
 
     def canonical(self, genotypes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
         """Return genotypes [N, D] with inactive decisions set to option 0."""

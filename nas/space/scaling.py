@@ -95,12 +95,12 @@ def scale_width(arch: ArchSpec, width: float) -> ArchSpec:
     """Return `arch` with all its channels times `width`, to the nearest multiple of `WIDTH_STEP`; same input."""
     return replace(
         arch,
-        stages=tuple(tuple(_scale_op(op, width) for op in stage) for stage in arch.stages),
-        head=_scale_op(arch.head, width),
+        stages=tuple(tuple(scale_op(op, width) for op in stage) for stage in arch.stages),
+        head=scale_op(arch.head, width),
     )
 
 
-def _scale_op(op: OpT, width: float) -> OpT:
+def scale_op(op: OpT, width: float) -> OpT:
     """Return the op with all its channel counts times `width`, whatever its fields are called."""
     return op.scaled(lambda channels: scale_channels(channels, width))
 

@@ -1,143 +1,193 @@
-"""`StagedSpace`, the search space of Universal Inverted Bottlenecks: data, from which all else of a space follows.
+"""`StagedSpace`, a search space as a sequence of stage forms: data, from which all else of a space follows.
 
-Skeleton: stem conv - fused inverted bottleneck - stages of UIB blocks - 1x1 features - pool - hidden - classifier
-(MobileNetV4, arXiv 2404.10518, section 6.1). The two stages of the search are views of one space: `coarse()` keeps the
-choices of filters and depths, `fine(arch)` fixes those and keeps the choices inside the blocks. `proxy(...)` is the
-space of the scaled-down networks that the supernet trains; all views share the names of their decisions.
+Stages of blocks (`nas.space.forms`), layers in front of the head, a head. The two stages of a search are views of one
+space (MobileNetV4, arXiv 2404.10518, section 6.1): `coarse()` keeps the choices of filters, depths, activations and
+strides, `fine(arch)` fixes those and keeps the choices inside the blocks. `proxy(...)` is the space of the scaled-down
+networks that the supernet trains; all views share the names of their decisions.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from itertools import accumulate, product
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from nas.arch import ArchSpec, Padding
 from nas.errors import InvalidInput
-from nas.ops import UIB, Act, Conv, FusedIB, Head, Kernel, Op, Shape, make_divisible
-from nas.protocols import CostTerm, Decision, Genotype
-from nas.space.choices import COARSE_DW, BlockChoices, StageChoices
+from nas.ops import Act, Head, Kernel, Op, Shape
+from nas.ops.choices import Choices, Site, Slots, Values
+from nas.protocols import CostTerm, Decision, Genotype, Place
+from nas.space.choices import Narrowed, fixed
+from nas.space.forms import Position, Single, StageForm
 from nas.space.genotypes import DecisionSpace
-from nas.space.scaling import input_strides, scale_channels
+from nas.space.scaling import input_strides, scale_channels, scale_op
 
-READ_FROM = {  # the last part of a decision's name -> the fields of an op from which its option is read back
-    "filters": ("out_channels",),
-    "expansion": ("expanded_channels",),
-    "dw": ("start_dw", "middle_dw"),
-}
+STRIDES = "strides"  # the decision about the strides of all stages
+Strides = tuple[int, ...]  # of the first block of every stage form, the tail's included
+
+
+class Block(NamedTuple):
+    """A block that networks of a space may have, and the names of the decisions that it depends on."""
+
+    stage: int  # number of its stage form, those of the tail included
+    position: Position
+    filters_before: str  # decision about the channels of its input
+    filters: str  # ... of its output
+    act: str
+    depth: str
+
+    @property
+    def decisions(self) -> tuple[str, ...]:
+        """The names of the choices inside the block."""
+        return tuple(f"{self.position.place}.{choice.name}" for choice in self.position.block.choices)
 
 
 @dataclass(frozen=True)
 class StagedSpace(DecisionSpace):
-    """A search space of UIB networks for one input shape and number of classes; see the docstring of the module."""
+    """A search space for one input shape and number of classes; see the docstring of the module.
+
+    `tail` are the layers behind the last stage, which belong to the head. `stride_patterns` are the options of a
+    decision about the strides of all stages; empty, where strides are those of the stages. `width` scales all channels
+    in a space of proxies.
+    """
 
     name: str
     input_shape: Shape
     num_classes: int
-    stem_filters: tuple[int, ...]
-    fused_filters: tuple[int, ...]
-    fused_expansions: tuple[float, ...]
-    stages: tuple[StageChoices, ...]
-    features: int = 960
-    hidden: int = 1280
-    stem_stride: int = 2
-    fused_stride: int = 2
-    act: Act = "relu"
+    stages: tuple[StageForm, ...]
+    tail: tuple[Single, ...] = ()
+    head: Head = field(default_factory=Head)
     padding: Padding = "symmetric"
     norm_eps: float = 1e-5
-    width: float = 1.0  # of all channels; below 1 in a space of proxies
+    width: float = 1.0
+    stride_patterns: tuple[Strides, ...] = ()
 
     def __post_init__(self) -> None:
-        for s, choices in enumerate(self.stages):
-            if sorted(set(choices.depths)) != list(choices.depths) or len(choices.blocks) != choices.depths[-1]:
-                raise InvalidInput(f"stage {s} needs rising depths and as many blocks as the largest, got {choices}")
-        for name, filters in self._filter_options():
-            if len({scale_channels(n, self.width) for n in filters}) < len(filters):
+        names = [form.name for form in self.forms]
+        if len(names) != len(set(names)) or any("_" in name or "." in name for name in names):
+            raise InvalidInput(f"stages need names of their own without '_' and '.', got {', '.join(names)}")
+        if any(len(pattern) != len(names) for pattern in self.stride_patterns):
+            raise InvalidInput(f"a pattern of strides needs {len(names)} of them, one per stage, got {self.patterns}")
+        for form in self.forms:
+            if len({scale_channels(n, self.width) for n in form.filters}) < len(form.filters):
                 raise InvalidInput(
-                    f"proxy width {self.width:g} makes options of {name} {filters} equal; use a larger --proxy-width"
+                    f"proxy width {self.width:g} makes options of {form.name}.filters {form.filters} equal; "
+                    "use a larger --proxy-width"
                 )
 
-    def _filter_options(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Return the options of every choice of filters, by its name."""
-        stages = [(f"stage{s}.filters", choices.filters) for s, choices in enumerate(self.stages)]
-        return [("stem.filters", self.stem_filters), ("fused.filters", self.fused_filters), *stages]
+    @property
+    def forms(self) -> tuple[StageForm, ...]:
+        """The stage forms, those of the tail included."""
+        return (*self.stages, *self.tail)
+
+    @property
+    def patterns(self) -> tuple[Strides, ...]:
+        """The options for the strides of all stages, one option where they are fixed."""
+        return self.stride_patterns or (tuple(form.stride for form in self.forms),)
+
+    @property
+    def strides(self) -> Strides:
+        """The strides of all stages, those of the first pattern where several are offered."""
+        return self.patterns[0]
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks of the largest networks, in their order."""
+        found, before = [], ""
+        for number, form in enumerate(self.forms):
+            filters, act, depth = (f"{form.name}.{what}" for what in ("filters", "act", "depth"))
+            for position in form.positions:
+                found.append(Block(number, position, before if position.first else filters, filters, act, depth))
+            before = filters
+        return tuple(found)
 
     # ---------------------------------------------------------------------------------------------------- decisions
 
     @cached_property
     def all_decisions(self) -> tuple[Decision, ...]:
         """All choices in order, those with a single option included; `decisions` leaves these out."""
-        all_decisions: list[Decision] = [
-            Decision("stem.filters", self.stem_filters),
-            Decision("fused.filters", self.fused_filters),
-            Decision("fused.expansion", self.fused_expansions),
-        ]
-        for s, choices in enumerate(self.stages):
-            all_decisions.append(Decision(f"stage{s}.filters", choices.filters))
-            all_decisions.append(Decision(f"stage{s}.depth", choices.depths))
-            # Number of the depth among the decisions proper; block i counts from the first depth above i on.
-            depth_index = sum(len(decision.options) > 1 for decision in all_decisions) - 1
-            for i, block in enumerate(choices.blocks):
-                first = next(k for k, depth in enumerate(choices.depths) if depth > i)
+        found = [Decision(STRIDES, self.patterns)]
+        for form in self.forms:
+            stage = Place(form.name)
+            found.append(Decision(f"{stage}.filters", form.filters, place=stage))
+            found.append(Decision(f"{stage}.depth", form.depths, place=stage))
+            # Number of the depth among the decisions proper; a block counts from the first depth above its own on.
+            depth_index = sum(len(decision.options) > 1 for decision in found) - 1
+            found.append(Decision(f"{stage}.act", form.acts, place=stage))
+            seen: set[Place] = set()
+            for position in form.positions:
+                first = next(k for k, depth in enumerate(form.depths) if depth > position.number)
                 condition = (depth_index, first) if first > 0 else None
-                all_decisions.append(Decision(f"stage{s}.block{i}.dw", block.dws, condition))
-                all_decisions.append(Decision(f"stage{s}.block{i}.expansion", block.expansions, condition))
-        return tuple(all_decisions)
+                if position.place not in seen:  # with shared decisions, all blocks have one place
+                    found += (
+                        Decision(f"{position.place}.{name}", options, condition, position.place, averaged)
+                        for name, options, averaged in position.block.choices
+                    )
+                seen.add(position.place)
+        return tuple(found)
 
     def size(self) -> int:
         """Return the number of distinct architectures (inactive decisions counted once)."""
-        total = len(self.stem_filters) * len(self.fused_filters) * len(self.fused_expansions)
-        for choices in self.stages:
-            options = [len(block.dws) * len(block.expansions) for block in choices.blocks]
-            total *= len(choices.filters) * sum(math.prod(options[:depth]) for depth in choices.depths)
+        total = len(self.patterns)
+        for form in self.forms:
+            options: dict[Place, tuple[int, int]] = {}  # place -> least depth that counts it, number of its options
+            for position in form.positions:
+                count = math.prod(len(choice.options) for choice in position.block.choices)
+                options.setdefault(position.place, (position.number, count))
+            of_depth = [math.prod(n for least, n in options.values() if least < depth) for depth in form.depths]
+            total *= len(form.filters) * len(form.acts) * sum(of_depth)
         return total
 
     # --------------------------------------------------------------------------------------------- views of the space
 
     def coarse(self) -> "StagedSpace":
-        """Return the view for the coarse search: filters and depths; every block is IB k3 with expansion 4."""
-        fixed = BlockChoices((COARSE_DW,))
-        return replace(
-            self,
-            name=f"{self.name}/coarse",
-            stages=tuple(replace(c, blocks=(fixed,) * len(c.blocks)) for c in self.stages),
-        )
+        """Return the view for the coarse search: filters, depths, activations and strides; every block is fixed."""
+        return replace(self, name=f"{self.name}/coarse", stages=tuple(form.coarse() for form in self.stages))
 
     def fine(self, arch: ArchSpec) -> "StagedSpace":
-        """Return the view for the fine search: depthwise options and expansions inside the blocks of `arch`."""
+        """Return the view for the fine search: the choices inside the blocks of `arch`."""
         genotype = self.encode(arch)
         stages = []
-        for s, choices in enumerate(self.stages):
-            depth: int = self.value(genotype, f"stage{s}.depth")
-            filters = (self.value(genotype, f"stage{s}.filters"),)
-            stages.append(replace(choices, filters=filters, depths=(depth,), blocks=choices.blocks[:depth]))
-        return replace(
-            self,
-            name=f"{self.name}/fine",
-            stem_filters=(self.value(genotype, "stem.filters"),),
-            fused_filters=(self.value(genotype, "fused.filters"),),
-            fused_expansions=(self.value(genotype, "fused.expansion"),),
-            stages=tuple(stages),
-        )
+        for form, coarse in zip(self.stages, self.coarse().stages, strict=True):
+            depth = self._depth(genotype, form)
+            blocks = []
+            for position, other in list(zip(form.positions, coarse.positions, strict=True))[:depth]:
+                # What the coarse view leaves open in a block is decided there.
+                names = [choice.name for choice in other.block.choices if len(choice.options) > 1]
+                values = self._values(genotype, position)
+                blocks.append(Narrowed.of(position.block, {name: (values[name],) for name in names}))
+            stages.append(self._fixed(form, genotype, tuple(blocks)))
+        tail = [
+            self._fixed(form, genotype, (fixed(form.block, self._values(genotype, form.positions[0])),))
+            for form in self.tail
+        ]
+        strides = (self._strides(genotype),) if self.stride_patterns else ()
+        return replace(self, name=f"{self.name}/fine", stages=tuple(stages), tail=tuple(tail), stride_patterns=strides)
 
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """The strides of the stem, the fused block and the stages."""
-        return (self.stem_stride, self.fused_stride, *(choices.stride for choices in self.stages))
+    def _fixed(self, form: Any, genotype: Sequence[int], blocks: tuple[Any, ...]) -> Any:
+        """Return the stage with the filters, activation and depth that `genotype` has, and these blocks."""
+        filters, act = (self.value(genotype, f"{form.name}.{what}") for what in ("filters", "act"))
+        return form.narrowed((filters,), (act,), (self._depth(genotype, form),), blocks)
 
     def with_input(self, resolution: int, channels: int, num_classes: int, drop_strides: bool = False) -> "StagedSpace":
         """Return the space for square images of `resolution` px; its strides stay, unless `drop_strides` is given.
 
-        Then early ones become 1 where images are small: `nas.space.scaling.drop_early_strides` says which.
+        Then as many of the earliest ones become 1 as it takes for a final feature map of 4x4.
         """
-        strides = input_strides(resolution, self.strides, drop_strides=drop_strides)
+        patterns = tuple(input_strides(resolution, one, drop_strides=drop_strides) for one in self.patterns)
+        if len(set(patterns)) < len(patterns):
+            raise InvalidInput(f"images of {resolution} px make the options for the strides of '{self.name}' equal")
+        count = len(self.stages)
         return replace(
             self,
             input_shape=Shape(resolution, resolution, channels),
             num_classes=num_classes,
-            stem_stride=strides[0],
-            fused_stride=strides[1],
-            stages=tuple(replace(c, stride=n) for c, n in zip(self.stages, strides[2:], strict=True)),
+            stages=tuple(form.strided(n) for form, n in zip(self.stages, patterns[0][:count], strict=True)),
+            tail=tuple(form.strided(n) for form, n in zip(self.tail, patterns[0][count:], strict=True)),
+            stride_patterns=patterns if self.stride_patterns else (),
         )
 
     def proxy(self, resolution: int, width: float) -> "StagedSpace":
@@ -146,96 +196,182 @@ class StagedSpace(DecisionSpace):
             raise InvalidInput(f"the proxy width must lie above 0 and at most at 1, got {width}")
         if self.width != 1:
             raise InvalidInput("this space is a proxy already")
-        narrow = replace(
-            self,
-            width=width,
-            features=scale_channels(self.features, width),
-            hidden=scale_channels(self.hidden, width),
+        return replace(self, width=width).with_input(
+            resolution, self.input_shape.channels, self.num_classes, drop_strides=True
         )
-        return narrow.with_input(resolution, self.input_shape.channels, self.num_classes, drop_strides=True)
+
+    def without(self, is_refused: Callable[[Op], bool]) -> tuple["StagedSpace", tuple[str, ...]]:
+        """Return the space without the options that only ops which are refused have, and the names of such options.
+
+        `InvalidInput` where no network is left. The names are those of decisions with an option, "stage0.act=gelu".
+        """
+        dropped: list[str] = []
+        forms = []
+        for form in self.forms:
+
+            def runs(block: Choices, values: Values, act: Act, channels: int = form.filters[0]) -> bool:
+                slots = block.slots(values, Site(channels, channels, act=act))
+                return not any(op is not None and is_refused(op) for op in slots)
+
+            acts = tuple(
+                act
+                for act in form.acts
+                if all(any(runs(one.block, v, act) for v in one.block.combinations()) for one in form.positions)
+            )
+            blocks = []
+            for position in form.positions:
+                block = position.block
+                left = [v for v in block.combinations() if all(runs(block, v, act) for act in acts)]
+                used = {choice.name: {values[choice.name] for values in left} for choice in block.choices}
+                offered = {c.name: tuple(one for one in c.options if one in used[c.name]) for c in block.choices}
+                gone = [(c.name, one) for c in block.choices for one in c.options if one not in used[c.name]]
+                dropped += (f"{position.place}.{name}={option}" for name, option in gone)
+                blocks.append(Narrowed.of(block, offered) if gone else block)
+                if not acts or len(left) < math.prod(map(len, offered.values())):
+                    raise InvalidInput(f"no network of '{self.name}' is left without what is refused in {form.name}")
+            dropped += (f"{form.name}.act={act}" for act in form.acts if act not in acts)
+            forms.append(form.narrowed(form.filters, acts, form.depths, tuple(blocks)))
+        if not dropped:
+            return self, ()
+        count = len(self.stages)
+        left_space = replace(self, stages=tuple(forms[:count]), tail=tuple(forms[count:]))  # type: ignore[arg-type]
+        return left_space, tuple(dict.fromkeys(dropped))
 
     # ------------------------------------------------------------------------------------------- genotypes and specs
 
-    def _filters(self, genotype: Sequence[int], s: int) -> int:
-        """Return the filters of stage `s` (-1: of the fused block), before they are scaled by the proxy's width."""
-        return int(self.value(genotype, f"stage{s}.filters" if s >= 0 else "fused.filters"))
+    def _values(self, genotype: Sequence[int], position: Position) -> dict[str, Any]:
+        """Return the options taken inside a block, by the names of its choices."""
+        place = position.place
+        return {choice.name: self.value(genotype, f"{place}.{choice.name}") for choice in position.block.choices}
 
-    def stem(self, genotype: Sequence[int]) -> Conv:
-        """Return the stem convolution."""
-        filters = self.value(genotype, "stem.filters")
-        return Conv(scale_channels(filters, self.width), 3, self.stem_stride, self.act)
+    def _depth(self, genotype: Sequence[int], form: StageForm) -> int:
+        """Return the number of blocks of a stage."""
+        depth: int = self.value(genotype, f"{form.name}.depth")
+        return depth
 
-    def fused(self, genotype: Sequence[int]) -> FusedIB:
-        """Return the fused inverted bottleneck after the stem."""
-        expanded = make_divisible(self.value(genotype, "stem.filters") * self.value(genotype, "fused.expansion"))
-        out = scale_channels(self._filters(genotype, -1), self.width)
-        return FusedIB(out, scale_channels(expanded, self.width), 3, self.fused_stride, self.act)
+    def _strides(self, genotype: Sequence[int]) -> Strides:
+        """Return the strides of the stages."""
+        strides: Strides = self.value(genotype, STRIDES)
+        return strides
 
-    def block(self, genotype: Sequence[int], s: int, i: int) -> UIB:
-        """Return block `i` of stage `s`, active or not."""
-        start, middle = self.value(genotype, f"stage{s}.block{i}.dw")
-        channels_in = self._filters(genotype, s - 1 if i == 0 else s)
-        expanded = make_divisible(channels_in * self.value(genotype, f"stage{s}.block{i}.expansion"))
-        return UIB(
-            out_channels=scale_channels(self._filters(genotype, s), self.width),
-            expanded_channels=scale_channels(expanded, self.width),
-            start_dw=start,
-            middle_dw=middle,
-            stride=self.stages[s].stride if i == 0 else 1,
-            act=self.act,
-            residual=i > 0,
-        )
+    def slots(self, block: Block, values: Values, before: int, filters: int, act: Act, stride: int) -> Slots:
+        """Return the ops of a block between layers of so many channels, before these are scaled by the proxy's width.
+
+        The ops that are returned have the proxy's width.
+        """
+        stride = stride if block.position.first else 1
+        site = Site(before, filters, stride, block.position.residual, act)
+        found = block.position.block.slots(values, site)
+        return found if self.width == 1 else tuple(op and scale_op(op, self.width) for op in found)
+
+    def slots_of(self, genotype: Sequence[int], block: Block) -> Slots:
+        """Return what is taken in a block in the network of `genotype`, whether that is deep enough for it or not."""
+        before = self.value(genotype, block.filters_before) if block.filters_before else self.input_shape.channels
+        act, filters = self.value(genotype, block.act), self.value(genotype, block.filters)
+        stride = self._strides(genotype)[block.stage]
+        return self.slots(block, self._values(genotype, block.position), before, filters, act, stride)
+
+    def ops(self, genotype: Sequence[int], block: Block) -> tuple[Op, ...]:
+        """Return the ops of a block; see `slots_of`."""
+        return tuple(op for op in self.slots_of(genotype, block) if op is not None)
+
+    def is_active(self, genotype: Sequence[int], block: Block) -> bool:
+        """Return whether the network of `genotype` is deep enough to have the block."""
+        return block.position.number < self._depth(genotype, self.forms[block.stage])
+
+    def active_blocks(self, genotype: Sequence[int]) -> Iterator[Block]:
+        """Yield the blocks of the network of `genotype`, in their order."""
+        return (block for block in self.blocks if self.is_active(genotype, block))
+
+    @cached_property
+    def arch_stages(self) -> tuple[int, ...]:
+        """The number of the stage in `ArchSpec.stages` of each stage form: single blocks in a row share one."""
+        grouped = [isinstance(form, Single) for form in self.stages]
+        new = [not (single and before) for before, single in zip([False, *grouped], grouped, strict=False)]
+        tail = [i == 0 for i in range(len(self.tail))]
+        return tuple(n - 1 for n in accumulate(map(int, [*new, *tail])))
+
+    @property
+    def scaled_head(self) -> Head:
+        """The head, with the proxy's width."""
+        return replace(self.head, hidden=scale_channels(self.head.hidden, self.width))
 
     def decode(self, genotype: Sequence[int]) -> ArchSpec:
         """Return the architecture of `genotype` (one option index per decision)."""
         self.check(genotype)
-        stages: list[tuple[Op, ...]] = [(self.stem(genotype), self.fused(genotype))]
-        for s in range(len(self.stages)):
-            depth: int = self.value(genotype, f"stage{s}.depth")
-            stages.append(tuple(self.block(genotype, s, i) for i in range(depth)))
-        stages.append((Conv(self.features, 1, 1, self.act),))
-        head = Head(self.hidden, True, self.act)
+        stages: list[list[Op]] = [[] for _ in range(self.arch_stages[-1] + 1)]
+        for block in self.active_blocks(genotype):
+            stages[self.arch_stages[block.stage]] += self.ops(genotype, block)
         return ArchSpec(
-            self.input_shape, tuple(stages), head, self.num_classes, self.padding, self.norm_eps, name=self.name
+            self.input_shape,
+            tuple(tuple(stage) for stage in stages),
+            self.scaled_head,
+            self.num_classes,
+            self.padding,
+            self.norm_eps,
+            name=self.name,
         )
 
     def encode(self, arch: ArchSpec) -> Genotype:
-        """Return the canonical genotype of `arch`; `InvalidInput` where it is no member of this space."""
-        genotype = [0] * len(self.decisions)
-        known = [self.index_of[decision.name] for decision in self.all_decisions if decision.name in self.index_of]
-        assert known == sorted(known)
-        # In order, so that what an op depends on is decoded already when its own decision is read.
-        for decision in self.all_decisions:
-            if decision.name in self.index_of:
-                genotype[self.index_of[decision.name]] = self._read(arch, genotype, decision)
-        if self.decode(genotype) != arch:
-            raise InvalidInput(f"'{arch.name}' is no architecture of the space '{self.name}'")
-        return tuple(genotype)
+        """Return the canonical genotype of `arch`; `InvalidInput` where it is no member of this space.
 
-    def _read(self, arch: ArchSpec, genotype: list[int], decision: Decision) -> int:
-        """Return the first option of `decision` with which our op has the fields of the op in `arch`, else 0.
-
-        By trial instead of by inverting formulas: filters and expansions are rounded, and scaled in a proxy. A wrong 0
-        does no harm: `encode` decodes what it found and refuses an `arch` that differs.
+        Options are read by trial: those with which a block here is what stands in `arch`. What cannot be read is left
+        at option 0: the result is decoded again, and an `arch` that differs is refused.
         """
-        place, _, what = decision.name.rpartition(".")
-        s, i = _stage_and_block(place)
-        theirs = arch.stages[s] if s < len(arch.stages) else ()
-        if what == "depth":
-            return decision.options.index(len(theirs)) if len(theirs) in decision.options else 0
-        for k in range(len(decision.options) if i < len(theirs) else 0):
-            trial = [*genotype]
-            trial[self.index_of[decision.name]] = k
-            ours = self._op(trial, s, i)
-            if all(getattr(ours, name) == getattr(theirs[i], name, None) for name in READ_FROM[what]):
-                return k
-        return 0
+        for strides in range(len(self.patterns)):
+            genotype = [0] * len(self.decisions)
+            self._take(genotype, STRIDES, strides)
+            for number in range(len(self.forms)):
+                self._read_stage(arch, genotype, number)
+            found = self.canonical(np.array([genotype]))[0]
+            if self.decode(found) == arch:
+                return tuple(int(option) for option in found)
+        raise InvalidInput(f"'{arch.name}' is no architecture of the space '{self.name}'")
 
-    def _op(self, genotype: Sequence[int], s: int, i: int) -> Op:
-        """Return op `i` of `ArchSpec.stages[s]`, active or not."""
-        if s == 0:
-            return self.fused(genotype) if i else self.stem(genotype)
-        return self.block(genotype, s - 1, i)
+    def _take(self, genotype: list[int], name: str, option: int) -> None:
+        """Set the option of a choice, where it is a decision."""
+        if name in self.index_of:
+            genotype[self.index_of[name]] = option
+
+    def _read_stage(self, arch: ArchSpec, genotype: list[int], number: int) -> None:
+        """Read filters, activation, depth and the choices inside the blocks of stage form `number`."""
+        form, blocks = self.forms[number], [block for block in self.blocks if block.stage == number]
+        theirs = list(self._ops_of(arch, number))
+        readings = list[tuple[int, int, list[int]]]()
+        for filters, act in product(range(len(form.filters)), range(len(form.acts))):
+            trial, at, depth = [*genotype], 0, 0
+            self._take(trial, blocks[0].filters, filters)
+            self._take(trial, blocks[0].act, act)
+            for block in blocks:
+                length, options = self._read_block(trial, block, theirs[at:])
+                for name, option in options.items():
+                    self._take(trial, name, option)
+                at, depth = at + length, depth + bool(length)
+            depths = [k for k, n in enumerate(form.depths) if n == depth]
+            self._take(trial, blocks[0].depth, depths[0] if depths else 0)
+            readings.append((at, -len(readings), trial))
+            if at == len(theirs) and depths:
+                break
+        genotype[:] = max(readings)[2]
+
+    def _read_block(self, genotype: list[int], block: Block, theirs: Sequence[Op]) -> tuple[int, dict[str, int]]:
+        """Return how many of the ops in front of `theirs` the block can be, most of all, and the options for that."""
+        choices, best = block.position.block.choices, (0, dict[str, int]())
+        for options in product(*(range(len(choice.options)) for choice in choices)):
+            trial, named = [*genotype], dict(zip(block.decisions, options, strict=True))
+            for name, option in named.items():
+                self._take(trial, name, option)
+            ours = self.ops(trial, block)
+            if len(ours) > best[0] and ours == tuple(theirs[: len(ours)]):
+                best = len(ours), named
+        return best
+
+    def _ops_of(self, arch: ArchSpec, number: int) -> Iterator[Op]:
+        """Yield the ops in `arch` of stage form `number`, and those behind it that share its stage there."""
+        stage = self.arch_stages[number]
+        ops = arch.stages[stage] if stage < len(arch.stages) else ()
+        before = [n for n in range(number) if self.arch_stages[n] == stage]  # single blocks, of one op each
+        return iter(ops[len(before) :] if not isinstance(self.forms[number], Single) else ops[len(before) :][:1])
 
     # -------------------------------------------------------------------------------------------------------- costs
 
@@ -243,67 +379,63 @@ class StagedSpace(DecisionSpace):
     def cost_terms(self) -> tuple[CostTerm, ...]:
         """One cost term per block, with the decisions it depends on; together they have the kernels of `decode`.
 
-        A block depends on its own options, on the filters and depth of its stage, and the first of a stage also on the
-        filters of the stage before. Sizes of feature maps are the same for all genotypes: strides are no choice.
+        A block depends on its own options, on filters, depth and activation of its stage, the first of a stage also on
+        the filters of the stage before, and all on the strides, where these are a choice. The tail is in the head's.
         """
-        at = self.input_shape
-        terms = [self._term("stem", ("stem.filters",), lambda g: (self.stem(g), at))]
-        stem_map = at.strided(self.stem_stride, 0)
-        terms.append(
-            self._term(
-                "fused",
-                ("stem.filters", "fused.filters", "fused.expansion"),
-                lambda g: (self.fused(g), stem_map._replace(channels=self.stem(g).out_channels)),
-            )
-        )
-        # `before` names the decision of the channels in front of a stage, `size` is the feature map there.
-        before, size = "fused.filters", stem_map.strided(self.fused_stride, 0)
-        for s, choices in enumerate(self.stages):
-            inside = size.strided(choices.stride, 0)
-            for i in range(len(choices.blocks)):
-                names = [
-                    f"stage{s}.filters",
-                    f"stage{s}.depth",
-                    *(f"stage{s}.block{i}.{x}" for x in ("dw", "expansion")),
-                ]
-                names = [before, *names] if i == 0 else names
-                build = partial(self._block_at, s=s, i=i, size=size if i == 0 else inside)
-                terms.append(self._term(f"stage{s}.block{i}", tuple(names), build))
-            before, size = f"stage{s}.filters", inside
-        last = size
-        terms.append(CostTerm("head", self._scope((before,)), lambda g: self._head_kernels(g, last)))
-        return tuple(terms)
+        count = len(self.stages)
+        body = [block for block in self.blocks if block.stage < count]
+        tail = [block for block in self.blocks if block.stage >= count]
+        terms = [
+            CostTerm(str(_named(block)), self._scope([block]), partial(self._block_kernels, block)) for block in body
+        ]
+        before = body[-1].filters
+        scope = self._scope(tail) if tail else self._indices([before, STRIDES])
+        return (*terms, CostTerm("head", scope, partial(self._head_kernels, tuple(tail), before)))
 
-    def _scope(self, names: tuple[str, ...]) -> tuple[int, ...]:
+    def _scope(self, blocks: Sequence[Block]) -> tuple[int, ...]:
+        """Return the sorted indices of the decisions that these blocks depend on."""
+        names = [STRIDES]
+        for block in blocks:
+            names += [block.filters_before, block.filters, block.act, block.depth, *block.decisions]
+        return self._indices(names)
+
+    def _indices(self, names: Sequence[str]) -> tuple[int, ...]:
         """Return the sorted indices of the named choices that are decisions."""
-        return tuple(sorted(self.index_of[name] for name in names if name in self.index_of))
+        return tuple(sorted({self.index_of[name] for name in names if name in self.index_of}))
 
-    def _term(self, name: str, decisions: tuple[str, ...], build: Any) -> CostTerm:
-        """Return the cost term of the op and input shape that `build` makes of a genotype; no op, no kernels."""
+    def _map_before(self, genotype: Genotype, block: Block) -> Shape:
+        """Return height and width of the feature map in front of a block; its channels are those of the input."""
+        strides = self._strides(genotype)
+        at = self.input_shape
+        for stride in strides[: block.stage + (not block.position.first)]:
+            at = at.strided(stride, at.channels)
+        return at
 
-        def kernels(genotype: Genotype) -> Sequence[Kernel]:
-            op, shape = build(genotype)
-            return op.lower(shape) if op is not None else ()
+    def _block_kernels(self, block: Block, genotype: Genotype) -> Sequence[Kernel]:
+        """Return the kernels of a block; none where the network is not as deep."""
+        if not self.is_active(genotype, block):
+            return ()
+        channels = self.input_shape.channels
+        if block.filters_before:
+            channels = scale_channels(self.value(genotype, block.filters_before), self.width)
+        at, kernels = self._map_before(genotype, block)._replace(channels=channels), list[Kernel]()
+        for op in self.ops(genotype, block):
+            kernels += op.lower(at)
+            at = op.out_shape(at)
+        return kernels
 
-        return CostTerm(name, self._scope(decisions), kernels)
-
-    def _block_at(self, genotype: Genotype, s: int, i: int, size: Shape) -> tuple[UIB | None, Shape]:
-        """Return block `i` of stage `s`, None where the stage is not as deep, and the shape of its input."""
-        channels = scale_channels(self._filters(genotype, s - 1 if i == 0 else s), self.width)
-        active = i < self.value(genotype, f"stage{s}.depth")
-        return (self.block(genotype, s, i) if active else None), size._replace(channels=channels)
-
-    def _head_kernels(self, genotype: Genotype, size: Shape) -> Sequence[Kernel]:
-        """Return the kernels of the 1x1 feature layer and of the head, on a final feature map of this size."""
-        filters = scale_channels(self._filters(genotype, len(self.stages) - 1), self.width)
-        features = Conv(self.features, 1, 1, self.act)
-        head = Head(self.hidden, True, self.act).classify(size._replace(channels=self.features), self.num_classes)
-        return [*features.lower(size._replace(channels=filters)), *head]
+    def _head_kernels(self, tail: tuple[Block, ...], before: str, genotype: Genotype) -> Sequence[Kernel]:
+        """Return the kernels of the tail and of the head."""
+        kernels = [kernel for block in tail for kernel in self._block_kernels(block, genotype)]
+        last = tail[-1].filters if tail else before
+        at = self.input_shape
+        for stride in self._strides(genotype):
+            at = at.strided(stride, at.channels)
+        at = at._replace(channels=scale_channels(self.value(genotype, last), self.width))
+        return [*kernels, *self.scaled_head.classify(at, self.num_classes)]
 
 
-def _stage_and_block(place: str) -> tuple[int, int]:
-    """Return stage and op in `ArchSpec.stages` of the op at `place`: "stem", "fused", "stage1" or "stage1.block2"."""
-    if place in ("stem", "fused"):
-        return 0, int(place == "fused")
-    stage_name, _, block_name = place.partition(".")
-    return int(stage_name.removeprefix("stage")) + 1, int(block_name.removeprefix("block") or 0)
+def _named(block: Block) -> Place:
+    """Return the place of a block with its number, also where all blocks of its stage share their decisions."""
+    place, number = block.position.place, block.position.number
+    return place if place.block is not None or not number else place._replace(block=number)

@@ -4,15 +4,18 @@ An architecture uses the first entries of every array, so both are prefix slices
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
+from nas.ops import family_of
 from nas.space.staged import StagedSpace
-from nas.supernet.supernet import Params
+from nas.supernet.blocks.base import SearchableOp
+from nas.supernet.stage_forms import member_path
+from nas.supernet.supernet import HEAD, Params, block_path, parameter_name
 
 TENSORS = ("weight", "scale", "bias")
 Weights = dict[str, NDArray[np.float32]]
@@ -48,39 +51,41 @@ def _places(
     params: Collection[str], space: StagedSpace, genotype: Sequence[int]
 ) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     """Yield each tensor of the stand-alone network, the supernet's array that holds it, and where in this array."""
+    layers = dict(_layers(space, genotype))
     for kernel in space.decode(genotype).kernels:
         if not kernel.params:
             continue
-        layer, position = _supernet_layer(kernel.name, len(space.stages))
+        op_name = kernel.name.rpartition(".")[0]
+        family, path, position = layers[op_name]
+        layer = family.layer_of(kernel)
+        inside = tuple(layer.split(".")) if layer else ()
         for tensor in TENSORS:
-            # Depthwise weights lie by kernel size: each size has its own.
-            depthwise = kernel.kind == "depthwise"
-            name = f"{layer}.{kernel.kernel_size}.{tensor}" if depthwise else f"{layer}.{tensor}"
-            if name not in params:
-                if (layer, tensor) == ("head", "scale"):
-                    continue  # the classifier has a bias and no normalisation
-                raise InvalidInput(f"the supernet's weights lack '{name}'; they belong to another space")
-            # The last axis of every tensor is output channels; weights that mix channels have the inputs before it.
-            mixes_channels = tensor == "weight" and not depthwise
-            sizes = (kernel.in_shape.channels,) * mixes_channels + (kernel.out_shape.channels,)
-            block = () if position is None else (position,)
-            yield f"{kernel.name}.{tensor}", name, (*block, ..., *(slice(n) for n in sizes))
+            array = parameter_name((*path, *inside, tensor))
+            if array in params:
+                block = () if position is None else (position,)
+                yield f"{kernel.name}.{tensor}", array, (*block, *family.slice_of(kernel, tensor))
+            elif tensor == "weight":  # the others a layer may be without
+                raise InvalidInput(f"the supernet's weights lack '{array}'; they belong to another space")
 
 
-def _supernet_layer(kernel: str, stages: int) -> tuple[str, int | None]:
-    """Return the name in `Params` of the layer behind a kernel, and its position in a stack, None outside of stacks.
+class _HeadLayers(SearchableOp):
+    """The layers of the head behind its tail."""
 
-    Kernels are called "stage.op.layer" ("2.0.expand"), where stage 0 is the stem and the fused block and the last one
-    the head's features, or "head.hidden" and "head.classifier".
-    """
-    op_name, _, layer = kernel.rpartition(".")
-    if op_name == "head":
-        return {"hidden": "head.hidden", "classifier": "head"}[layer], None
-    s, i = (int(n) for n in op_name.split("."))
-    if s == 0:
-        return ("stem" if i == 0 else f"fused_{layer}"), None
-    if s == stages + 1:
-        return "head.features", None
-    name = {"start_dw": "start.units", "middle_dw": "middle.units"}.get(layer, layer)
-    block = "first" if i == 0 else "rest"
-    return f"stages.{s - 1}.{block}.{name}", (None if i == 0 else i - 1)
+    LAYERS: ClassVar = {"classifier": ""}
+
+
+def _layers(
+    space: StagedSpace, genotype: Sequence[int]
+) -> Iterator[tuple[str, tuple[type[SearchableOp], tuple[str, ...], int | None]]]:
+    """Yield the position of each op in the network, its family's searchable form, the path of that, and its place."""
+    count = dict[int, int]()
+    for block in space.active_blocks(genotype):
+        path, position = block_path(space, block)
+        choices, stage = block.position.block, space.arch_stages[block.stage]
+        members = [(g, m) for g, group in enumerate(choices.groups) for m in range(len(group))]
+        for (g, m), op in zip(members, space.slots_of(genotype, block), strict=True):
+            if op is not None:
+                number = count[stage] = count.get(stage, -1) + 1
+                inside = member_path(choices.is_single, g, m)
+                yield f"{stage}.{number}", (family_of(op).load_searchable(), (*path, *inside), position)
+    yield HEAD, (_HeadLayers, (HEAD,), None)

@@ -223,13 +223,13 @@ def _network_input(x: Array, stage: JointStage, images: SearchImages, devices: N
 def _average_options(stage: JointStage) -> NDArray[np.int32]:
     """Return, for each decision [D], the index that stands for the average of its options; -1 where it has none.
 
-    Depthwise decisions have one, beyond their options, where the stage is compiled with averages. TuNAS also warms up
-    sizes, running the largest. Here that left the shallow networks' shared weights behind, and the supernet ranked by
-    depth (experiments/ranking_study.py).
+    Decisions that are averaged have one, beyond their options, where the stage is compiled with averages. TuNAS also
+    warms up sizes, running the largest. Here that left the shallow networks' shared weights behind, and the supernet
+    ranked by depth (experiments/ranking_study.py).
     """
-    depthwise = [decision.name.endswith(".dw") for decision in stage.space.decisions]
+    averaged = [decision.averaged for decision in stage.space.decisions]
     counts = np.array([len(decision.options) for decision in stage.space.decisions], np.int32)
-    return np.where(np.array(depthwise) & stage.budget.averages, counts, -1).astype(np.int32)
+    return np.where(np.array(averaged) & stage.budget.averages, counts, -1).astype(np.int32)
 
 
 def compiled_cost(table: CostTable, unit: float) -> Callable[[Array], Array]:

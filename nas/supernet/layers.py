@@ -25,7 +25,6 @@ Activation = Callable[[Array], Array]
 class BlockContext:
     """Settings that all blocks of a supernet share; `averages` says whether averaged options are compiled in."""
 
-    act: Activation
     padding: Padding
     eps: float  # of the normalisation
     averages: bool
@@ -68,3 +67,19 @@ class ConvBN(nnx.Module):
     def norm(self, x: Array, context: BlockContext) -> Array:
         """Normalise x [N,H,W,C] by the statistics of the batch itself: no state can leak between architectures."""
         return batch_norm(x, self.scale[...], self.bias[...], context.eps)
+
+
+class Dense(nnx.Module):
+    """The weight [in, out] and bias [out] of a layer without normalisation, or of n such layers stacked."""
+
+    def __init__(
+        self, shape: tuple[int, int], rng: np.random.Generator, stack: tuple[int, ...] = (), std: float | None = None
+    ) -> None:
+        """Sample the weight with standard deviation `std`, by default that of unit variance behind the layer."""
+        spread = shape[0] ** -0.5 if std is None else std
+        self.weight = nnx.Param(jax.device_put(normal(rng, (*stack, *shape), spread)))
+        self.bias = nnx.Param(jax.device_put(np.zeros((*stack, shape[-1]), np.float32)))
+
+    def shifted(self, x: Array) -> Array:
+        """Return x [..., out] with the bias added."""
+        return x + self.bias[...].astype(x.dtype)

@@ -16,13 +16,13 @@ from nas.errors import InvalidInput, UnknownName
 from nas.ops import InvertedResidual
 from nas.registry import SPACES, load
 from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, compile_table, cost_of
-from nas.space.mbconv import MBSpace
 from nas.space.scaling import with_input
+from nas.space.staged import StagedSpace
 from nas.zoo import reference
 from search_spaces.ofa_mbv3 import once_for_all
 
-MBCONV: MBSpace = load("space", SPACES, "mbconv_imagenet")
-OFA: MBSpace = load("space", SPACES, "ofa_mbv3")
+MBCONV: StagedSpace = load("space", SPACES, "mbconv_imagenet")
+OFA: StagedSpace = load("space", SPACES, "ofa_mbv3")
 BOTH = [MBCONV, OFA, once_for_all("wide", 1.2)]
 EFFICIENTNET_B0 = {
     f"stage{s}.{name}": value
@@ -36,14 +36,14 @@ TABLES = {(space.name, cost.name): compile_table(space, cost) for space in BOTH 
 
 
 @st.composite
-def members(draw: Any) -> tuple[MBSpace, tuple[int, ...]]:
+def members(draw: Any) -> tuple[StagedSpace, tuple[int, ...]]:
     """A space and a genotype, its inactive decisions anywhere."""
-    space: MBSpace = draw(st.sampled_from(BOTH))
+    space: StagedSpace = draw(st.sampled_from(BOTH))
     return space, tuple(draw(st.integers(0, len(decision.options) - 1)) for decision in space.decisions)
 
 
 @given(members())
-def test_encode_gives_the_canonical_genotype(member: tuple[MBSpace, tuple[int, ...]]) -> None:
+def test_encode_gives_the_canonical_genotype(member: tuple[StagedSpace, tuple[int, ...]]) -> None:
     space, genotype = member
     arch = space.decode(genotype)
     (expected,) = space.canonical(np.array([genotype]))
@@ -52,7 +52,7 @@ def test_encode_gives_the_canonical_genotype(member: tuple[MBSpace, tuple[int, .
 
 
 @given(members())
-def test_tables_equal_the_sum_over_kernels(member: tuple[MBSpace, tuple[int, ...]]) -> None:
+def test_tables_equal_the_sum_over_kernels(member: tuple[StagedSpace, tuple[int, ...]]) -> None:
     space, genotype = member
     arch = space.decode(genotype)
     for cost in COSTS:
@@ -61,7 +61,7 @@ def test_tables_equal_the_sum_over_kernels(member: tuple[MBSpace, tuple[int, ...
 
 
 @given(members(), st.sampled_from([16, 28, 64, 132, 192]))
-def test_deploying_commutes_with_decoding(member: tuple[MBSpace, tuple[int, ...]], side: int) -> None:
+def test_deploying_commutes_with_decoding(member: tuple[StagedSpace, tuple[int, ...]], side: int) -> None:
     space, genotype = member
     assert space.with_input(side, 1, 10).decode(genotype) == with_input(space.decode(genotype), side, 1, 10)
 
@@ -188,10 +188,3 @@ def test_wrong_genotypes_values_and_members_are_refused() -> None:
             OFA.encode(foreign)
     with pytest.raises(UnknownName, match="did you mean 'zcu102'"):
         measured.measured("zcu120")
-
-
-@pytest.mark.parametrize("name", ["ofa_mbv3", "mbconv_imagenet"])
-def test_a_search_says_that_there_is_no_supernet(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["search", "--space", name]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"nas: space '{name}' has no supernet here") and error.count("\n") == 1

@@ -74,11 +74,12 @@ def test_size_counts_distinct_architectures() -> None:
 
 
 def test_a_strided_block_always_has_a_depthwise() -> None:
-    for space in SPACES_UNDER_TEST:
-        assert all((0, 0) not in choices.blocks[0].dws for choices in space.stages)
+    for space in (load("space", SPACES, "uib"), load("space", SPACES, "uib_smoke"), TINY):
+        first = [decision for decision in space.decisions if decision.name.endswith(".block0.dw")]
+        assert len(first) == len(space.stages) - 2 and all((0, 0) not in decision.options for decision in first)
     for space in (load("space", SPACES, "uib"), TINY):  # with all there are
-        assert all(len(choices.blocks[0].dws) == 8 for choices in space.stages)
-        assert all(len(block.dws) == 9 for choices in space.stages for block in choices.blocks[1:])
+        counts = {d.place.block == 0: len(d.options) for d in space.decisions if d.place and d.name.endswith(".dw")}
+        assert counts == {True: 8, False: 9}
 
 
 def test_fine_space_holds_the_coarse_winner() -> None:
@@ -91,7 +92,7 @@ def test_fine_space_holds_the_coarse_winner() -> None:
 
 def test_uib_represents_every_block_type_of_the_conv_models() -> None:
     uib: StagedSpace = load("space", SPACES, "uib")
-    offered = {dw for choices in uib.stages for block in choices.blocks for dw in block.dws}
+    offered = {dw for decision in uib.decisions if decision.name.endswith(".dw") for dw in decision.options}
     used = {
         (op.start_dw, op.middle_dw)
         for name in ("mobilenetv4-conv-s", "mobilenetv4-conv-m", "mobilenetv4-conv-l")

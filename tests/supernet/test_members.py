@@ -11,8 +11,8 @@ import pytest
 
 from nas.nn.network import load_weights, split_statistics
 from nas.ops import Shape
-from nas.space.choices import BlockChoices, StageChoices
-from nas.space.staged import StagedSpace
+from nas.ops.uib import UIBChoices
+from nas.space.forms import stack
 from nas.supernet.members import SpaceFamily
 from nas.training import step as stand_alone
 from nas.training.candidates import CandidateTrainings, make_trainings
@@ -22,21 +22,15 @@ from nas.training.members import MemberProgram, StandAlone, as_members, run_step
 from nas.training.optimizers import RMSProp
 from nas.training.step import init_state
 from nas.training.trainees import Trained, Trainee
+from search_spaces.uib import uib_space
 from tests.support.tiny import images
 
-FIRST, OTHER = BlockChoices(((0, 3), (3, 3))), BlockChoices(((0, 0), (3, 3)))
-PROXIES = StagedSpace(
-    name="members",
-    input_shape=Shape(8, 8, 3),
-    num_classes=4,
-    stem_filters=(8,),
-    fused_filters=(8,),
-    fused_expansions=(1.0, 2.0),
-    stages=(StageChoices(filters=(8, 16), depths=(1, 2), blocks=(FIRST, OTHER)),),
-    features=16,
-    hidden=16,
-    fused_stride=1,
-).proxy(8, 1.0)
+FIRST, OTHER = UIBChoices(((0, 3), (3, 3))), UIBChoices(((0, 0), (3, 3)))
+SMALL = uib_space(
+    "members", (stack("stage0", (8, 16), (1, 2), FIRST, OTHER),),
+    stem=(8,), fused=(8,), expansions=(1.0, 2.0), features=16, hidden=16, input_shape=Shape(8, 8, 3), num_classes=4,
+)  # fmt: skip
+PROXIES = replace(SMALL, stages=(SMALL.stages[0], SMALL.stages[1].strided(1), SMALL.stages[2])).proxy(8, 1.0)
 # Epsilon 1 inside the root: Adam would turn the rounding of gradients that are 0 into whole steps.
 CONFIG = TrainingConfig(epochs=2, batch_size=16, optimizer=RMSProp(0.1), seed=3)
 SMALLEST = (0,) * len(PROXIES.decisions)

@@ -11,24 +11,19 @@ from numpy.typing import NDArray
 
 from latency_models.target import load_target, target_names
 from nas.arch import ArchSpec, save_arch
-from nas.ops import Shape
 from nas.records.results import SUPERNET, Accuracy, AccuracyKind, Result, load_result, save_result, trained_for
 from nas.search.pareto import non_dominated
-from nas.space.choices import stage
 from nas.space.staged import StagedSpace
+from search_spaces.uib import uib_space, uib_stage
 
 TARGET = "pixel8-edgetpu"
 COLUMNS = ("digest", "spec", "latency", "latency_unit", "top1", "standard_error", "macs", "params", "accuracy_kind")
-SPACE = StagedSpace(
-    name="tiny",
-    input_shape=Shape(224, 224, 3),
+SPACE = uib_space(
+    "tiny",
+    (uib_stage(0, (48, 80), (1, 2)), uib_stage(1, (96, 160), (1, 2, 3))),
+    fused=(48,),
+    expansions=(2.0,),
     num_classes=10,
-    stem_filters=(16, 32),
-    fused_filters=(48,),
-    fused_expansions=(2.0,),
-    stages=(stage((48, 80), (1, 2)), stage((96, 160), (1, 2, 3))),
-    features=960,
-    hidden=1280,
 )
 MODEL = load_target(TARGET).model()
 VALIDATION = 500  # images

@@ -9,21 +9,15 @@ from nas.errors import InvalidInput
 from nas.ops import Shape
 from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
-from nas.space.choices import stage
-from nas.space.staged import StagedSpace
 from nas.supernet.presets import QUICK, StageBudget
+from search_spaces.uib import uib_space, uib_stage
 
-SPACE = StagedSpace(
-    name="tiny",
-    input_shape=Shape(32, 32, 3),
-    num_classes=4,
-    stem_filters=(8, 16),
-    fused_filters=(8, 16),
-    fused_expansions=(1.0, 2.0),
-    stages=(stage((8, 16, 24), (1, 2)), stage((16, 32), (1, 2, 3))),
-    features=32,
-    hidden=32,
-)
+SPACE = uib_space(
+    "tiny",
+    (uib_stage(0, (8, 16, 24), (1, 2)), uib_stage(1, (16, 32), (1, 2, 3))),
+    stem=(8, 16), fused=(8, 16), expansions=(1.0, 2.0), features=32, hidden=32,
+    input_shape=Shape(32, 32, 3), num_classes=4,
+)  # fmt: skip
 PRESET = replace(
     QUICK,
     name="tiny",

@@ -1,14 +1,93 @@
-"""The part that searchable blocks share: a depthwise convolution whose kernel size is an input of the program."""
+"""What searchable blocks share: their base class, and a depthwise convolution whose kernel size is an input."""
 
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array, lax
 
+from nas.nn.layers import ACTS
 from nas.nn.primitives import depthwise
+from nas.ops import Kernel
 from nas.supernet.layers import Activation, BlockContext, ConvBN
+from nas.supernet.tables import IN_CHANNELS, Chosen, GenotypeReader, PossibleOps, SlotTable
 
 Option = Array | int  # the number of a depthwise option
+Index = tuple[Any, ...]
+
+
+class SearchableOp(nnx.Module):
+    """Base of the searchable form of a family: shared weights for all ops that it may have to be, or a stack of them.
+
+    Weights have the largest sizes, and the fields of the op are inputs of the program (`Chosen`). A subclass names the
+    fields that it reads: `COUNTS` of channels, `NUMBERS` all others, `SWITCHED` kernel sizes of which 0 is none.
+    """
+
+    COUNTS: ClassVar[tuple[str, ...]] = ()
+    NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual")
+    SWITCHED: ClassVar[tuple[str, ...]] = ()
+    LAYERS: ClassVar[dict[str, str]] = {}  # kernel of the op -> path of the layer, where that is another
+
+    def __init__(
+        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
+    ) -> None:
+        self.acts = tuple(ops.values("act")) if "act" in self.NUMBERS else ()
+        self.adds = tuple(ops.values("residual")) if "residual" in self.NUMBERS else (False,)
+
+    def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
+        """Apply the op to x [N,H,W,C]."""
+        raise NotImplementedError
+
+    @classmethod
+    def numbered(cls, ops: PossibleOps) -> dict[str, list[Any]]:
+        """Return the values of the fields that are numbered, by field."""
+        switched = {field: [0, *(size for size in ops.values(field) if size)] for field in cls.SWITCHED}
+        return {field: ops.values(field) for field in cls.NUMBERS} | switched
+
+    @classmethod
+    def chosen(cls, reader: GenotypeReader, tables: Sequence[SlotTable]) -> tuple[Chosen, Chosen]:
+        """Return what a genotype chooses at the positions of `tables`; see `GenotypeReader.chosen`."""
+        return reader.chosen(tables, (IN_CHANNELS, *cls.COUNTS), cls.numbered(PossibleOps.of(tables)))
+
+    def act(self, op: Chosen) -> Activation:
+        """Return the activation that is chosen."""
+        number = op["act"]
+        if isinstance(number, int):
+            return ACTS[self.acts[number]]
+        return lambda x: lax.switch(number, [ACTS[act] for act in self.acts], x)
+
+    def add_input(self, op: Chosen, x: Array, y: Array) -> Array:
+        """Return the output `y` of the block, with its input `x` added where the op has a residual."""
+        if len(self.adds) == 1:
+            return x + y if self.adds[0] else y
+        return jnp.where(op["residual"] > 0, x + y, y)
+
+    @classmethod
+    def layer_of(cls, kernel: Kernel) -> str:
+        """Return the path of the layer with the weights of a kernel, "" for the module itself."""
+        layer = kernel.name.rpartition(".")[2]
+        path = cls.LAYERS.get(layer, layer)
+        # Depthwise weights lie by kernel size: each size has its own.
+        return f"{path}.{kernel.kernel_size}" if kernel.kind == "depthwise" else path
+
+    @classmethod
+    def slice_of(cls, kernel: Kernel, tensor: str) -> Index:
+        """Return which entries of the layer's tensor a network uses, the first ones along the axes of channels."""
+        # The last axis of every tensor is output channels; weights that mix channels have the inputs before it.
+        mixes_channels = tensor == "weight" and kernel.kind != "depthwise"
+        sizes = (kernel.in_shape.channels,) * mixes_channels + (kernel.out_shape.channels,)
+        return (..., *(slice(n) for n in sizes))
+
+
+def zero_scale(layer: ConvBN) -> None:
+    """Set the scale of a normalisation to 0, so that a block with a skip begins as the identity.
+
+    After arXiv 1706.02677, section 5.1: so deep architectures have no handicap at first.
+    """
+    layer.scale.set_value(jax.device_put(np.zeros(layer.scale.shape, np.float32)))
 
 
 class SwitchableDepthwise(nnx.Module):

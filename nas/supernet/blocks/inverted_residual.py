@@ -1,0 +1,79 @@
+"""The searchable inverted residual: kernel size, expansion (or none), squeeze-excite (or none)."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from nas.nn.primitives import pointwise
+from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise, zero_scale
+from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
+from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
+from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
+
+
+class SearchableInvertedResidual(SearchableOp):
+    """An inverted residual with shared weights, or a stack of them: [expand] depthwise [squeeze-excite] project.
+
+    See `nas.ops.inverted_residual.InvertedResidual`. Without expansion, the depthwise has the channels of the input.
+    """
+
+    COUNTS = ("expanded_channels", "se_channels")
+    SWITCHED = ("kernel_size",)
+    LAYERS: ClassVar = {"depthwise": "depthwise.units", "se_reduce": "se.reduce", "se_expand": "se.expand"}
+
+    def __init__(
+        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
+    ) -> None:
+        """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
+        super().__init__(ops, rng, stack, chunks)
+        channels, expanded = ops.in_channels, ops.most("expanded_channels")
+        self.plain = not ops.always("expanded_channels")  # whether there may be no expansion
+        width = max(expanded, channels if self.plain else 0)
+        self.expand = ConvBN((channels, width), rng, stack) if expanded else None
+        self.depthwise = SwitchableDepthwise(tuple(ops.values("kernel_size")), width, rng, stack)
+        squeezed, optional = ops.most("se_channels"), not ops.always("se_channels")
+        self.se = SearchableSqueezeExcite(width, squeezed, optional, rng, stack) if squeezed else None
+        (self.se_act,), (self.se_gate,) = ops.values("se_act"), ops.values("se_gate")
+        self.project = ConvBN((width, ops.most("out_channels")), rng, stack)
+        if ops.always("residual"):
+            zero_scale(self.project)
+
+    def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
+        """Apply the block to x [N,H,W,C]."""
+        act, used = self.act(op), self.used(op, x.shape[-1])
+        y = self._expanded(x, op, context)
+        y = self.depthwise(y, op["kernel_size"], stride, act, context)
+        if self.se is not None:
+            y = self.se(y, used, op["se_channels"], self.se_act, self.se_gate)
+        y = pointwise(y, mask_input_channels(self.project.weight[...], used).astype(y.dtype))
+        return self.add_input(op, x, self.project.norm(y, context))
+
+    def used(self, op: Chosen, most_in: int) -> ChannelCount:
+        """Return how many channels of the depthwise convolution are in use."""
+        expanded = op["expanded_channels"]
+        if not self.plain:
+            return expanded
+        before = most_in if op[IN_CHANNELS] is None else op[IN_CHANNELS]
+        return before if self.expand is None or expanded is None else jnp.where(expanded > 0, expanded, before)
+
+    def _expanded(self, x: Array, op: Chosen, context: BlockContext) -> Array:
+        """Return `x` expanded, or as it is in the first of as many channels."""
+
+        def expand(x: Array) -> Array:
+            assert self.expand is not None
+            weight = mask_input_channels(self.expand.weight[...], op[IN_CHANNELS])
+            return self.act(op)(self.expand.norm(pointwise(x, weight.astype(x.dtype)), context))
+
+        if self.expand is None:
+            return x
+        if not self.plain:
+            return expand(x)
+        width = self.expand.scale.shape[-1]
+        return lax.cond(
+            jnp.asarray(op["expanded_channels"]) > 0,
+            expand,
+            lambda x: jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, width - x.shape[-1]))),
+            x,
+        )

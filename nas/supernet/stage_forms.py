@@ -1,0 +1,225 @@
+"""The stage forms of a space as modules with shared weights: one block, or a stack of blocks of a searched depth.
+
+A block is one family's module, or where several families can stand at a position, or one behind the other, a
+`SearchableSequence` of them. See `nas.space.forms` for the forms as data, `nas.registry.STAGE_FORMS` for one's own.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array, lax
+
+from nas.ops import family_of
+from nas.supernet.blocks.base import SearchableOp, identity
+from nas.supernet.layers import Activation, BlockContext
+from nas.supernet.loops import counted_loop
+from nas.supernet.tables import (
+    MEMBER,
+    BlockTables,
+    Chosen,
+    GenotypeReader,
+    GroupTables,
+    Number,
+    PossibleOps,
+    is_optional,
+    occurring,
+)
+
+ChosenBlock = tuple[tuple[Chosen, ...], ...]  # of each group: which member is taken, and the fields of every member
+
+
+class SearchableSequence(nnx.Module):
+    """Groups of families one behind the other; of each group a genotype takes one member, or none where it may."""
+
+    def __init__(self, groups: Sequence[Mapping[int, SearchableOp]], optional: Sequence[bool]) -> None:
+        """Take the members of each group that ever occur, by their numbers in it."""
+        self.groups = nnx.List([nnx.Dict({str(m): member for m, member in group.items()}) for group in groups])
+        self.members, self.optional = tuple(tuple(group) for group in groups), tuple(optional)
+
+    def __call__(self, x: Array, chosen: ChosenBlock, stride: int, context: BlockContext) -> Array:
+        """Apply the members that are taken to x [N,H,W,C]; the first has the stride."""
+        for number, (group, (which, *fields)) in enumerate(zip(self.groups, chosen, strict=True)):
+            step = stride if number == 0 else 1
+            members = [group[str(m)] for m in self.members[number]]
+            runs: list[Activation] = [
+                partial(_applied, member, op, step, context) for member, op in zip(members, fields, strict=True)
+            ]
+            branches = [*([identity] if self.optional[number] else []), *runs]
+            x = branches[0](x) if len(branches) == 1 else lax.switch(jnp.asarray(which[MEMBER]), branches, x)
+        return x
+
+
+def _applied(member: SearchableOp, op: Chosen, stride: int, context: BlockContext, x: Array) -> Array:
+    return member(x, op, stride, context)
+
+
+Searchable = SearchableOp | SearchableSequence
+
+
+def member_path(is_single: bool, group: int, member: int) -> tuple[str, ...]:
+    """Return the path in a block's module of a member of one of its groups."""
+    return () if is_single else ("groups", str(group), str(member))
+
+
+def make_block(
+    tables: Sequence[BlockTables], rng: np.random.Generator, stack: tuple[int, ...], chunks: int
+) -> Searchable:
+    """Return the module of the blocks at the positions of `tables`, which share it or are stacked in it."""
+    if tables[0].is_single:
+        return _member([one.groups[0] for one in tables], 0, rng, stack, chunks)
+    groups = list(zip(*(one.groups for one in tables), strict=True))
+    modules = [{m: _member(group, m, rng, stack, chunks) for m in occurring(group)} for group in groups]
+    return SearchableSequence(modules, [is_optional(group) for group in groups])
+
+
+def _member(
+    groups: Sequence[GroupTables], m: int, rng: np.random.Generator, stack: tuple[int, ...], chunks: int
+) -> SearchableOp:
+    """Return the module of member `m` of a group."""
+    ops = PossibleOps.of([group[m] for group in groups])
+    return _family(ops)(ops, rng, stack, chunks)
+
+
+def _family(ops: PossibleOps) -> type[SearchableOp]:
+    """Return the searchable form of the family that all of `ops` are of."""
+    found: type[SearchableOp] = family_of(ops.ops[0]).load_searchable()
+    return found
+
+
+def read_block(reader: GenotypeReader, tables: Sequence[BlockTables]) -> tuple[ChosenBlock, ChosenBlock]:
+    """Return what a genotype chooses at the positions: (what differs, each [n]; what they have in common)."""
+    pairs = []
+    for group in zip(*(one.groups for one in tables), strict=True):
+        members = [[slots[m] for slots in group] for m in occurring(group)]
+        read = [_family(PossibleOps.of(slots)).chosen(reader, slots) for slots in members]
+        pairs.append([reader.member(group), *read])
+    return tuple(tuple(one for one, _ in pair) for pair in pairs), tuple(tuple(one for _, one in p) for p in pairs)
+
+
+def joined(each: ChosenBlock, common: ChosenBlock) -> ChosenBlock:
+    """Return the choices of one block: its own, and those that it has in common with the others of its stack."""
+    return tuple(
+        tuple(own.with_common(other) for own, other in zip(*groups, strict=True))
+        for groups in zip(each, common, strict=True)
+    )
+
+
+def run_block(block: Searchable, chosen: ChosenBlock, x: Array, stride: int, context: BlockContext) -> Array:
+    """Return `x` after a block."""
+    if isinstance(block, SearchableSequence):
+        return block(x, chosen, stride, context)
+    return block(x, chosen[0][1], stride, context)
+
+
+class StageInput(NamedTuple):
+    """What a stage form runs with: tables of its positions, the reader of the genotype, its depth and its stride."""
+
+    tables: tuple[BlockTables, ...]
+    reader: GenotypeReader
+    depth: Number
+    stride: int
+    counted: bool  # whether loops over blocks run as many turns as there are blocks
+    context: BlockContext
+
+
+class StageModule(Protocol):
+    """How a stage form becomes a module: what `nas.registry.STAGE_FORMS` names."""
+
+    @staticmethod
+    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> Any: ...  # its weights
+    @staticmethod
+    def run(module: Any, x: Array, stage: StageInput) -> Array: ...
+    @staticmethod
+    def path(number: int) -> tuple[str, int | None]: ...  # of a block in the module, and its position in a stack
+
+
+class SupernetSingle:
+    """The form `nas.space.forms.Single`: one block, which is the module."""
+
+    @staticmethod
+    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> Searchable:
+        """Return the block."""
+        return make_block(tables, rng, (), chunks)
+
+    @staticmethod
+    def run(module: Searchable, x: Array, stage: StageInput) -> Array:
+        """Return `x` after the block."""
+        chosen = joined(*read_block(stage.reader, stage.tables))
+        return run_block(module, chosen, x, stage.stride, stage.context)
+
+    @staticmethod
+    def path(number: int) -> tuple[str, int | None]:
+        """Return the path of the block in the module: it is the module."""
+        return "", None
+
+
+class SupernetStack(nnx.Module):
+    """The form `nas.space.forms.Stack`: `first`, which strides, and `rest`, a stack of the others, which have skips.
+
+    The others differ in their options but not in the shapes of their arrays, so that they can be stacked; `rest` is
+    None where a stage has one block at most.
+    """
+
+    def __init__(self, tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> None:
+        self.first = make_block(tables[:1], rng, (), chunks)
+        self.rest = make_block(tables[1:], rng, (len(tables) - 1,), chunks) if len(tables) > 1 else None
+
+    @staticmethod
+    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> "SupernetStack":
+        """Return the module."""
+        return SupernetStack(tables, rng, chunks)
+
+    @staticmethod
+    def path(number: int) -> tuple[str, int | None]:
+        """Return the path of a block, and its position in the stack."""
+        return ("first", None) if number == 0 else ("rest", number - 1)
+
+    @staticmethod
+    def run(module: "SupernetStack", x: Array, stage: StageInput) -> Array:
+        """Return `x` after the first block and a scan over the stack of the others.
+
+        The scan compiles one block, whatever the depth. Every step gets the arrays and the options of its block. A
+        block at or beyond the depth of the architecture is skipped by `lax.cond`, which at run time takes one branch:
+        a shallow architecture costs no more than its own blocks.
+        """
+        reader, tables, depth = stage.reader, stage.tables, stage.depth
+        x = run_block(module.first, joined(*read_block(reader, tables[:1])), x, stage.stride, stage.context)
+        if module.rest is None:
+            return x
+        # A module cannot be looped over, its arrays can: take it apart here, put each block together in the body.
+        graph, arrays = nnx.split(module.rest)
+        each, common = read_block(reader, tables[1:])
+        count = len(tables) - 1
+        if stage.counted and not isinstance(depth, int):
+            spread = jax.tree.map(lambda one: jnp.broadcast_to(jnp.asarray(one), (count,)), common)
+            run = partial(_run_of_stack, graph, stage.context)
+            return counted_loop(run, True, jnp.asarray(depth) - 1, x, (), arrays, (each, spread))
+
+        def body(x: Array, scanned: tuple[Any, ChosenBlock, Array]) -> tuple[Array, None]:
+            block_arrays, own, position = scanned
+
+            def run(x: Array) -> Array:
+                return _run_of_stack(graph, stage.context, x, (), block_arrays, (own, common))
+
+            if isinstance(depth, int):  # one depth only: no condition to compile
+                return run(x), None
+            return lax.cond(position < depth, run, lambda x: x, x), None
+
+        return lax.scan(body, x, (arrays, each, jnp.arange(1, count + 1)))[0]
+
+
+def _run_of_stack(
+    graph: Any,
+    context: BlockContext,
+    x: Array,
+    _: tuple[()],
+    arrays: Any,
+    options: tuple[ChosenBlock, ChosenBlock],
+) -> Array:
+    """Return x after one block of a stack, with its `arrays` and its options."""
+    return run_block(nnx.merge(graph, arrays), joined(*options), x, 1, context)
