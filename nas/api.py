@@ -43,6 +43,7 @@ from nas.report.describe import forest_row, target_rows, zoo_rows
 from nas.report.spaces import space_row
 from nas.runs.data_of_run import absolute
 from nas.runs.settings import SearchConfig
+from nas.space.compound import Coefficients, compound_scaled, largest_phi
 from nas.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ __all__ = [
     "rank",
     "resume",
     "runs",
+    "scale",
     "search",
     "spaces",
     "spec",
@@ -457,6 +459,33 @@ def predict(
                 }
             )
     return pd.DataFrame(rows)
+
+
+@stating
+def scale(
+    network: Network,
+    phi: float | None = None,
+    *,
+    latency_ms: float | None = None,
+    target: str = "edgetpu",
+    latency_model: str = "default",
+    depth: float = 1.2,
+    width: float = 1.1,
+    resolution: float = 1.15,
+) -> ArchSpec:
+    """Return a network by compound scaling: its depth times depth^phi, its width times width^phi, and so on.
+
+    Give the coefficient `phi`, from -10 to 10, or `latency_ms`: phi is then the largest, in steps of 0.01, for which
+    `target` is predicted to take at most that. The network returned has its phi in its name, and no weights. Raises
+    `InvalidInput` where both or neither are given, or no coefficient reaches the latency.
+    """
+    base, arch = Coefficients(depth, width, resolution), spec(network)
+    if (phi is None) == (latency_ms is None):
+        raise InvalidInput(f"scale takes either phi or latency_ms, got {'neither' if phi is None else 'both'}")
+    if phi is None:
+        assert latency_ms is not None
+        phi = largest_phi(arch, load_target(target).model(latency_model), latency_ms, base)
+    return compound_scaled(arch, phi, base)
 
 
 @stating

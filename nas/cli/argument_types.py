@@ -38,6 +38,11 @@ def non_negative(text: str) -> float:
     return _checked(text, float, lambda value: value >= 0, "0 or more and finite")
 
 
+def finite(text: str) -> float:
+    """Return the finite number in `text`, which may be negative."""
+    return _checked(text, float, lambda value: True, "a finite number")
+
+
 def share(text: str) -> float:
     """Return the number above 0 and up to 1 in `text`."""
     return _checked(text, float, lambda value: 0 < value <= 1, "above 0 and at most 1")

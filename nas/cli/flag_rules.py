@@ -83,7 +83,7 @@ def _holds_weights(given: Given) -> bool:
     return bool(given.args.format != "json")
 
 
-DEVICE, SEARCH, RANK = ("search", "rank", "spaces", "describe"), ("search",), ("search", "rank")
+DEVICE, SEARCH, RANK = ("search", "rank", "spaces", "describe", "scale"), ("search",), ("search", "rank")
 TRAIN, EXPORT, DEPLOY, CALIBRATE = ("train",), ("export",), ("deploy",), ("calibrate",)
 FILES = (*EXPORT, *DEPLOY)
 EXCLUDE = "{flag} and %s exclude each other; give one"
@@ -119,6 +119,7 @@ RULES = (
     Rule(SEARCH, ("--finalists",), without("--accuracy-model", "--core-hours"),
          "finalists are those of the two-stage search: leave {flag} or the accuracy model and its core hours out",
          "--finalists 6 --accuracy-model ridge"),
+    Rule(("scale",), ("--phi",), without("--latency"), EXCLUDE % "--latency", "--phi 1 --latency 3"),
     Rule(("compare",), ("--ridge-sweep",), needs("--out"),
          "{flag} writes a table and a plot; name a new folder for them with --out", "--ridge-sweep"),
     Rule(TRAIN, ("--from-supernet",), needs("--proxy"),

@@ -14,9 +14,14 @@ from nas.records.experiment import read_experiment
 from nas.records.front import spec_of_point
 from nas.records.networks import UNIVERSAL
 from nas.records.trainings import run_of_spec
+from nas.records.typed import check_fields, refused
 from nas.space.scaling import with_input
 from nas.zoo import reference
 
+KINDS = {  # of the settings of a run that are read here
+    "target": str | None, "ridge_point": float | None, "peak_gmacs_per_s": float | None, "latency_model": str,
+    "data": str,
+}  # fmt: skip
 REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
 
 
@@ -73,4 +78,8 @@ def searched_settings(network: str) -> list[dict[str, Any]]:
     stored = read_experiment(path.parent)
     several = stored.get("request")
     found = several.get("settings") if isinstance(several, dict) else [stored.get("settings")]
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    runs = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    with refused(path, "settings of a search"):
+        for settings in runs:
+            check_fields(settings, KINDS)
+    return runs

@@ -21,7 +21,7 @@ from tests.support.run_folder import make_run
 Run = Callable[..., str]
 OLD = Path(__file__).parents[1] / "data" / "runs"
 TINY = ArchSpec(Shape(8, 8, 1), ((Conv(16, 3, 2),),), Head(), 10, name="tiny")
-CHEAP = ("compare", "show", "describe", "calibrate", "runs")  # commands that a test can run to their end
+CHEAP = ("compare", "show", "describe", "calibrate", "runs", "scale")  # commands that a test can run to their end
 REFERENCES = (
     "mobilenetv1",
     "mobilenetv2",
@@ -39,6 +39,8 @@ PRINTERS = {  # what prints the lines -> the commands that it must lead to; the 
     "watch 'a run' --once": ("show",),
     "calibrate table.csv --name phone --force": ("search",),
     "calibrate --propose 5": ("calibrate", "measure"),
+    "scale tiny.json --phi 1.5 --depth 1.3": ("scale",),
+    "scale 'a run' --phi=-1 --out bigger.json": ("describe", "train", "export"),
     "train tiny.json --epochs 1 --out t": ("deploy", "compare"),
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,15 @@ def test_flags_that_contradict_each_other_are_refused_before_any_work(
         said = refusal(command, *subject.split(), *rule.example.split())
         assert max(re.split(r"{\w+}", rule.words), key=len) in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("ridge_point", []), ("target", 3), ("latency_model", None)])
+def test_a_device_in_a_damaged_run_is_one_line(
+    name: str, value: object, finished: Path, tmp_path: Path, refusal: Run
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    stored = json.loads((run / "experiment.json").read_text())
+    stored["settings"] |= {name: value}
+    (run / "experiment.json").write_text(json.dumps(stored))
+    assert "experiment.json does not hold settings of a search" in refusal("describe", run)

@@ -39,6 +39,7 @@ READING = {  # command -> its words on a run folder or training called "run", wh
     "finalists": "finalists run --epochs 1 --out o",
     "export": "export run --format json --out o.json",
     "train": "train run --plan",
+    "scale": "scale run --phi 1",
     "deploy": "deploy run --data digits --plan",
     "rank": "rank run --plan",
     "watch": "watch run --once",

@@ -25,6 +25,7 @@ COMMANDS = {
     "zoo": Command("networks", "list the reference networks"),
     "describe": Command("networks", "draw a network with its costs on a device"),
     "compare": Command("networks", "networks side by side: accuracy against latency, per device"),
+    "scale": Command("networks", "a network deeper, wider and for larger images, up to a latency"),
     "train": Command("networks", "train one network, or its proxy, alone"),
     "deploy": Command("networks", "train what was found, export it, and make it name the class of an image"),
     "export": Command("networks", "write a network for use elsewhere"),
