@@ -36,6 +36,7 @@ HEAVY = ("jax", "flax", "optax", "ray", "numpy", "pandas", "matplotlib", "sklear
 COMMANDS = (
     "search",
     "resume",
+    "scale",
     "runs",
     "watch",
     "train",

@@ -19,6 +19,7 @@ from nas.registry import SPACES, load
 from nas.space.compound import Coefficients, CompoundScale, compound_scaled, largest_phi, scaled
 from nas.zoo import ZOO, reference
 from nas.zoo.efficientnet import RELEASED
+from tests.cli.test_cli import modules_after
 
 TIMM_PARAMS = {  # timm 1.0.31, as in tests/zoo
     "efficientnet-b0": 5_288_548, "efficientnet-b1": 7_794_184, "efficientnet-b2": 9_109_994,
@@ -230,3 +231,8 @@ def test_python_takes_one_of_both() -> None:
     for given_ in ({}, {"phi": 1.0, "latency_ms": 3.0}):
         with pytest.raises(InvalidInput, match="either phi or latency_ms, got"):
             api.scale("mobilenetv2", **given_)  # type: ignore[arg-type]
+
+
+def test_the_command_loads_no_jax_and_no_ray() -> None:
+    code = "from nas.cli import main\nmain(['scale', 'mobilenetv2', '--phi', '1'])"
+    assert not modules_after(code) & {"jax", "ray", "flax"}
