@@ -117,6 +117,11 @@ class InvertedResidualChoices(Choices):
             Choice("excited", self.squeeze_excite),
         )
 
+    @property
+    def coarse_values(self) -> Values:
+        middle = self.expansions[len(self.expansions) // 2]
+        return {"kernel": self.kernel_sizes[0], "expansion": middle, "excited": self.squeeze_excite[0]}
+
     def build(self, values: Values, site: Site) -> Op:
         expansion = values["expansion"]
         expanded = make_divisible(site.in_channels * expansion)

@@ -20,6 +20,7 @@ def space_payload(plan: SearchPlan, weights: shared_supernet.Weights | None) -> 
     s = plan.settings
     return {
         "space": s.space,
+        "left_out": s.left_out,
         "target_input": (s.resolution, CHANNELS, plan.dataset.num_classes, s.drop_strides),
         "proxy": (plan.proxy_resolution, plan.proxy_width),
     }

@@ -20,6 +20,7 @@ from nas.records.verdict import Verdict, load_verdict
 from nas.registry import SPACES, load
 from nas.runs.plan import CHANNELS
 from nas.runs.settings import SearchConfig
+from nas.runs.sources import without
 from nas.space.genotypes import embedding
 from nas.space.staged import StagedSpace
 
@@ -67,7 +68,8 @@ def _space(folder: Path, result: Result) -> StagedSpace:
     """Return the space that the run searched, of target networks."""
     config = SearchConfig.from_dict(read_experiment(folder).get("settings"))
     published: StagedSpace = load("space", SPACES, config.space)
-    return published.with_input(config.resolution, CHANNELS, result.arch.num_classes, config.drop_strides)
+    whole = published.with_input(config.resolution, CHANNELS, result.arch.num_classes, config.drop_strides)
+    return without(whole, config.left_out)
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame:

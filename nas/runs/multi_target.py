@@ -230,7 +230,7 @@ def _stored(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[st
     return {
         "schema": SCHEMA,
         "version": VERSION,
-        "settings": asdict(config.settings[0]),
+        "settings": asdict(plans[0].settings),
         "targets": list(config.names),
         "request": config.to_dict(),
         "data": {"name": plans[0].dataset.name, "digest": plans[0].dataset.digest},

@@ -178,16 +178,18 @@ def read_all_sources(config: MultiTargetConfig, dataset: Dataset | None = None) 
     sources: tuple[Sources, ...] = ()
     for settings in config.settings:
         sources += (read_sources(settings, sources[0].dataset if sources else dataset),)
-    return sources
+    # One supernet serves all targets, so that what one of them does not run is left out for all.
+    names = {name for one in sources for name in one.settings.left_out}
+    return tuple(one.without(names) for one in sources)
 
 
 def make_plans(config: MultiTargetConfig, sources: Sequence[Sources] = ()) -> tuple[SearchPlan, ...]:
     """Return the plan for each target, from `sources` where they are read; raises as `check` and `make_plan` do."""
     check(config)
     plans: tuple[SearchPlan, ...] = ()
-    for number, (settings, read) in enumerate(zip(config.settings, sources or read_all_sources(config), strict=True)):
+    for number, read in enumerate(sources or read_all_sources(config)):
         front = partial(budgets_of, config.front, number) if config.front else None
-        plans += (make_plan(settings, front=front, sources=read),)
+        plans += (make_plan(read.settings, front=front, sources=read),)
     if len({plan.target_name for plan in plans}) < len(plans):
         raise InvalidInput(f"the targets must differ, got {', '.join(plan.target_name for plan in plans)}")
     return plans

@@ -249,7 +249,7 @@ def make_plan(
     if config.core_hours is not None:
         preset = preset.with_verdict_within(VERDICT_SHARE * 3600 * config.core_hours)
     sources = sources or read_sources(config, dataset)
-    dataset = sources.dataset
+    config, dataset = sources.settings, sources.dataset
     model = latency_model_of(config, sources.target, dataset.num_classes)
     latency_budget = _latency_budget(config, model, dataset.num_classes)
     plan = SearchPlan(

@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+from latency_models.unsupported import left_out_text
 from nas.data import resolution_notes
 from nas.registry import SPACES, load
 from nas.runs.evaluators import evaluator_source
@@ -33,8 +34,9 @@ def describe_plan(plan: SearchPlan) -> list[str]:
         *(preset.retraining.description(config.one_stage) if preset.retraining else ()),
     ]
     budget += [f"verdict: the network found and {config.baseline} at its latency trained alone"] if verdict else []
-    space, network, data, proxy = _subject(plan)
+    *left_out, space, network, data, proxy = _subject(plan)
     return [
+        *left_out,
         space,
         network,
         target,
@@ -96,12 +98,14 @@ def _reachable(plan: SearchPlan) -> str:
     return f"reachable {low:.4g} to {high:.4g} {plan.model.unit}"
 
 
-def _subject(plan: SearchPlan) -> tuple[str, str, str, str]:
-    """Return a line each on space, target networks, data and proxies."""
+def _subject(plan: SearchPlan) -> tuple[str, ...]:
+    """Return a line each on what the target does not run, on space, target networks, data and proxies."""
     config, data = plan.settings, plan.dataset
     published = load("space", SPACES, config.space)
     proxy = dropped_strides_note(published.strides, plan.proxy(plan.space).strides)
+    left_out = left_out_text(plan.target, plan.sources.left_out) if plan.target else ""
     return (
+        *([left_out] if left_out else []),
         f"space {config.space}: {plan.space.size():.3g} architectures, coarse stage {plan.space.coarse().size():,}",
         f"target network: {config.resolution} px, {CHANNELS} channels, {data.num_classes} classes"
         f"{dropped_strides_note(published.strides, plan.space.strides)}",

@@ -42,6 +42,7 @@ class SearchConfig:
     data: str = "digits"
     data_dir: str | None = None
     resolution: int = 224
+    left_out: tuple[str, ...] = ()  # ops and activations of the space that the target does not run
     drop_strides: bool = False  # target networks of small images have early strides 1, as their proxies have
     preset: str = "quick"
     one_stage: bool = False  # of a joint search: all decisions together, not first filters and depths, then blocks

@@ -20,6 +20,7 @@ from nas.records.journal import Journal
 from nas.registry import SPACES, load
 from nas.runs.batches import BatchSampler, Rows
 from nas.runs.plan import CHANNELS, SearchPlan
+from nas.runs.sources import without
 from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.sandwich import SandwichMetrics, SandwichState, SandwichTraining, compile_steps
@@ -155,6 +156,7 @@ def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
     s = plan.settings
     return {
         "space": s.space,
+        "left_out": s.left_out,
         "target_input": (s.resolution, CHANNELS, plan.dataset.num_classes, s.drop_strides),
         "proxy": (plan.proxy_resolution, plan.proxy_width),
         "batch": plan.preset.eval_batch,
@@ -167,7 +169,7 @@ def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
 def build_evaluator(payload: dict[str, Any]) -> SupernetEvaluator:
     """Return the evaluator of a trained supernet, in any process: `payload` is that of `evaluator_payload`."""
     base: StagedSpace = load("space", SPACES, payload["space"])
-    space = base.with_input(*payload["target_input"]).proxy(*payload["proxy"])
+    space = without(base.with_input(*payload["target_input"]), payload["left_out"]).proxy(*payload["proxy"])
     val = jax.device_put(dict(payload["images"]))
     # An evaluator needs no training images.
     images = SearchImages(x_train=val["x_val"][:0], y_train=val["y_val"][:0], **val)

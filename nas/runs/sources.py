@@ -1,10 +1,11 @@
 """What a search reads before its plan is made: images, target, space and the files of forests, each once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from latency_models.forest import SUFFIX
 from latency_models.target import Target, load_target
+from latency_models.unsupported import Unsupported, activations
 from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.registry import SPACES, load
@@ -17,12 +18,12 @@ CHANNELS = 3  # of the input of target networks; grey images are repeated
 
 @dataclass(frozen=True)
 class Sources:
-    """What the settings of a search name, read and parsed."""
+    """What the settings of a search name, read and parsed; the settings say what is left out of the space."""
 
     settings: SearchConfig
     dataset: Dataset
     target: Target | None  # None for an abstract device
-    space: StagedSpace  # of target networks, with all decisions
+    space: StagedSpace  # of target networks, with all decisions that the target leaves
 
     @property
     def forests(self) -> Mapping[str, str]:
@@ -30,13 +31,39 @@ class Sources:
         bounds = (ForestBound.parse(bound).path for bound in self.settings.forest_bounds)
         return {path: digest(path) for path in (*bounds, *self.settings.minimize) if path.endswith(SUFFIX)}
 
+    @property
+    def left_out(self) -> tuple[Unsupported, ...]:
+        """What the target does not run and the search leaves out of the space."""
+        stated = self.target.unsupported if self.target else ()
+        return tuple(one for one in stated if one.name in self.settings.left_out)
+
+    def without(self, names: Iterable[str]) -> "Sources":
+        """Return the same with these ops and activations left out of the space too."""
+        every = tuple(sorted({*self.settings.left_out, *names}))
+        return replace(self, settings=replace(self.settings, left_out=every), space=without(self.space, every))
+
 
 def read_sources(config: SearchConfig, dataset: Dataset | None = None) -> Sources:
-    """Return what `config` names, its data set as it is loaded already; raises where something is none of its kind."""
+    """Return what `config` names, its data set as it is loaded already; raises where something is none of its kind.
+
+    What the target does not run is left out of the space.
+    """
     space, target = space_of(config), target_of(config)  # a typo is reported before any data is read
     data = dataset or config.load_data()
     whole = space.with_input(config.resolution, CHANNELS, data.num_classes, config.drop_strides)
-    return Sources(config, data, target, whole)
+    read = Sources(config, data, target, whole)
+    refused = [one for one in target.unsupported if one.name not in config.left_out] if target else []
+    return read.without(one.name for one in refused if _occurs(whole, one))
+
+
+def _occurs(space: StagedSpace, one: Unsupported) -> bool:
+    """Return whether some network of the space has an op or activation; `InvalidInput` where all have."""
+    return bool(space.without(one.is_in)[1])
+
+
+def without(space: StagedSpace, names: Collection[str]) -> StagedSpace:
+    """Return the space without ops and activations of these names."""
+    return space.without(lambda op: op.tag in names or any(act in names for act in activations(op)))[0]
 
 
 def space_of(config: SearchConfig) -> StagedSpace:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
+from jax import Array
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
@@ -22,11 +23,19 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 def inherited(fresh: Params, trained: Params) -> Params:
-    """Return `fresh` with every array that `trained` has too replaced by a slice of it; the others stay as sampled."""
-    return {
-        name: jax.device_put(np.asarray(trained[name])[tuple(map(slice, value.shape))]) if name in trained else value
-        for name, value in fresh.items()
-    }
+    """Return `fresh` with the first entries of every array that `trained` has too, as many as both have."""
+    return {name: _overlaid(value, trained[name]) if name in trained else value for name, value in fresh.items()}
+
+
+def _overlaid(value: Array, other: Array) -> Array:
+    """Return `value` with the first entries of `other` along each axis, as many as both have, in place of its own."""
+    common = tuple(slice(min(sizes)) for sizes in zip(value.shape, other.shape, strict=True))
+    taken = np.asarray(other)[common]
+    if taken.shape != value.shape:
+        whole = np.array(value)
+        whole[common] = taken
+        taken = whole
+    return jax.device_put(taken)
 
 
 def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int]) -> Weights:

@@ -1,0 +1,118 @@
+"""Supernets over other forms than UIB stages: every network equals the stand-alone one with its slices of weights."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from nas.nn.network import Network, get_weights, set_weights
+from nas.ops import Head, Shape
+from nas.ops.conv import ConvChoices
+from nas.ops.fused_ib import FusedIBChoices
+from nas.ops.inverted_residual import InvertedResidualChoices
+from nas.ops.uib import UIBChoices
+from nas.space.choices import Absent, Narrowed, Sequence, Switch
+from nas.space.forms import Single, Stack, stack
+from nas.space.staged import StagedSpace
+from nas.supernet.inherit import embedded_weights, inherited, network_weights
+from nas.supernet.supernet import Supernet, parameter_name, parameter_path, parameters, with_parameters
+
+STEM = Single("stem", ConvChoices(), filters=(4, 8), stride=2)
+UIB = UIBChoices(((0, 3), (3, 3)), (2.0,))
+RESIDUAL = InvertedResidualChoices((3, 5), (1, 2), (False, True), se_act=None, se_gate="sigmoid")
+FUSED = FusedIBChoices((1.0, 2.0))
+EITHER = Switch((FUSED, InvertedResidualChoices((3,), (2,)), UIB))
+OPTIONAL = Sequence((UIB, Switch((Absent(), FusedIBChoices((1.0,))), name="more")))
+
+
+def space(name: str, *stages: Stack | Single, **others: Any) -> StagedSpace:
+    """Return a space of 8 px networks with a stem."""
+    rest: dict[str, Any] = {"tail": (), "head": Head()} | others
+    return StagedSpace(name, Shape(8, 8, 3), 3, (STEM, *stages), **rest)
+
+
+SPACES = {
+    "inverted-residuals": space("ir", stack("stage0", (8, 12), (1, 2, 3), RESIDUAL, stride=1)),
+    "shared": space("shared", stack("stage0", (8,), (2, 3), RESIDUAL, stride=2, shared=True), head=Head(8)),
+    "switch": space("switch", stack("stage0", (8, 12), (1, 2), EITHER, acts=("relu", "hswish"))),
+    "sequence": space("sequence", stack("stage0", (8,), (1, 2), OPTIONAL), head=Head(8, hidden_norm=False)),
+    "strides": space(
+        "strides", stack("stage0", (8,), (1, 2), UIB), stack("stage1", (12,), (1,), UIB),
+        tail=(Single("features", ConvChoices((1,)), filters=(8, 16), acts=("relu6",)),),
+        stride_patterns=((1, 2, 2, 1), (2, 2, 1, 1)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+@pytest.mark.parametrize("name", SPACES)
+def test_every_network_equals_its_slice(name: str, chunks: int) -> None:
+    if chunks > 1 and name not in ("switch", "sequence"):
+        pytest.skip("no other blocks in chunks than those of test_supernet")
+    these = SPACES[name]
+    model = Supernet(these, np.random.default_rng(1), chunks)
+    graph, params = nnx.graphdef(model), spread(parameters(model))
+    x = jnp.asarray(np.random.default_rng(2).standard_normal((4, 8, 8, 3), np.float32))
+    run = jax.jit(lambda genotype: with_parameters(graph, params)(x, genotype))
+    ends = [[0] * len(these.decisions), [len(decision.options) - 1 for decision in these.decisions]]
+    sampled = these.sample(np.random.default_rng(3), 4).tolist()
+    for genotype in these.canonical(np.array([*ends, *sampled])):
+        arch, own = these.decode(genotype), network_weights(params, these, genotype)
+        assert these.encode(arch) == tuple(genotype)
+        network = Network(arch, nnx.Rngs(0))
+        set_weights(network, get_weights(network) | {**own})
+        expected = np.asarray(network(x, batch_stats=True))
+        assert np.abs(np.asarray(run(jnp.asarray(genotype))) - expected).max() <= 2e-5 * np.abs(expected).max()
+        shapes = {key: value.shape for key, value in params.items()}
+        again = network_weights(embedded_weights(own, shapes, these, genotype), these, genotype)
+        assert all((again[key] == own[key]).all() for key in own)
+
+
+def spread(params: dict[str, Any]) -> dict[str, Any]:
+    """Return weights in which nothing is 0, so that residuals and biases count."""
+    rng = np.random.default_rng(0)
+    return {
+        name: value + jnp.asarray(0.1 * rng.standard_normal(value.shape), value.dtype) for name, value in params.items()
+    }
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_names_of_parameters_are_paths(name: str) -> None:
+    state = nnx.state(Supernet(SPACES[name], np.random.default_rng(0)), nnx.Param)
+    for path, _ in nnx.to_flat_state(state):
+        assert list(map(str, parameter_path(parameter_name(path)))) == list(map(str, path))
+
+
+def test_a_fine_supernet_inherits_from_a_coarse_one_where_one_of_several_families_was_fixed() -> None:
+    whole = SPACES["switch"]
+    coarse = whole.coarse()
+    fine = whole.fine(coarse.decode((0,) * len(coarse.decisions)))
+    made = [parameters(Supernet(view, np.random.default_rng(seed))) for seed, view in enumerate((fine, coarse))]
+    taken = inherited(*made)
+    shared = [key for key in taken if key.startswith("stages.0.first.groups.0.0")]
+    assert shared and all(key in made[1] for key in shared)
+    assert {d.name for d in fine.decisions} == {"stage0.block0.op"}
+
+
+def test_a_space_without_what_is_refused_keeps_the_names_of_its_options() -> None:
+    whole = SPACES["switch"]
+    left, dropped = whole.without(lambda op: op.tag == "fused_ib" or getattr(op, "act", "") == "hswish")
+    assert {str(d.name): len(d.options) for d in left.decisions} == {
+        "stem.filters": 2, "stage0.filters": 2, "stage0.depth": 2, "stage0.block0.op": 3, "stage0.block1.op": 3,
+    }  # fmt: skip
+    assert "stage0.act=hswish" in dropped and len(dropped) == 1 + 2 * 2
+    arch = left.decode((1,) * len(left.decisions))
+    assert whole.decode(whole.encode(arch)) == arch
+    assert whole.without(lambda op: False) == (whole, ())
+
+
+def test_narrowed_choices_offer_fewer_options_of_the_same_block() -> None:
+    narrow = Narrowed.of(
+        Narrowed.of(EITHER, {"op": EITHER.choices[0].options[:2]}), {"op": EITHER.choices[0].options[:1]}
+    )
+    assert (
+        isinstance(narrow, Narrowed) and narrow.whole is EITHER and narrow.choices[0].options == (("fused_ib", 3, 1.0),)
+    )
