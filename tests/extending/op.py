@@ -1,22 +1,29 @@
 """A block family from outside: half of the channels by a 1x1 convolution, the others by a depthwise one of those.
 
-GhostNet's module (arXiv 1911.11907, section 3.1), without activations in the cheap half. The op is pure; its Flax block
-stands in the same file. An entry of nas.ops.FAMILIES makes it usable.
+GhostNet's module (arXiv 1911.11907, section 3.1), without activations in the cheap half. The op and what a search may
+choose about it are pure; its Flax block and its form with shared weights stand in the same file. An entry of
+nas.ops.FAMILIES makes it usable.
 """
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
 from nas.nn.layers import Convolution, Depthwise, Normalise
+from nas.nn.primitives import pointwise
 from nas.ops import Act, Family, Kernel, Op, Shape, fields
+from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import conv, depthwise
+from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise
+from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
+from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
-FAMILY = Family("tests.extending.op:Ghost", "tests.extending.op:GhostBlock")
+FAMILY = Family("tests.extending.op:Ghost", "tests.extending.op:GhostBlock", "tests.extending.op:SearchableGhost")
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,24 @@ class Ghost(Op):
         return graph.writer.concat(f"{name}.concat", [primary, cheap])
 
 
+@dataclass(frozen=True)
+class GhostChoices(Choices):
+    """The kernel sizes of a ghost module."""
+
+    kernel_sizes: tuple[int, ...]
+
+    @property
+    def tag(self) -> str:
+        return Ghost.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return (Choice("kernel", self.kernel_sizes),)
+
+    def build(self, values: Values, site: Site) -> Op:
+        return Ghost(site.out_channels // 2, values["kernel"], site.act)
+
+
 class GhostBlock(nnx.Module):
     """The ghost module in Flax."""
 
@@ -54,3 +79,30 @@ class GhostBlock(nnx.Module):
 
 def _joined(left: Array, right: Array) -> Array:
     return jnp.concatenate([left, right], axis=-1)
+
+
+class SearchableGhost(SearchableOp):
+    """The ghost module with shared weights."""
+
+    COUNTS = ("half",)
+    NUMBERS = ("act",)
+    SWITCHED = ("kernel_size",)
+    LAYERS: ClassVar = {"cheap": "cheap.units"}
+
+    def __init__(
+        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
+    ) -> None:
+        super().__init__(ops, rng, stack, chunks)
+        self.half = ops.most("half")
+        self.primary = ConvBN((ops.in_channels, self.half), rng, stack)
+        self.cheap = SwitchableDepthwise(tuple(ops.values("kernel_size")), self.half, rng, stack)
+
+    def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
+        weight = mask_input_channels(self.primary.weight[...], op[IN_CHANNELS]).astype(x.dtype)
+        primary = self.act(op)(self.primary.norm(pointwise(x, weight), context))
+        joined = _joined(primary, self.cheap(primary, op["kernel_size"], 1, lambda y: y, context))
+        if op["half"] is None:
+            return joined
+        # Behind the channels of the first half that are in use come those of the second.
+        channel = jnp.arange(2 * self.half)
+        return joined[..., jnp.where(channel < op["half"], channel, channel - op["half"] + self.half)]

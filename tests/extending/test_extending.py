@@ -14,15 +14,25 @@ from nas.arch import load_arch
 from nas.cli import main
 from nas.data import load as load_data
 from nas.errors import InvalidInput
+from nas.ops import FAMILIES, Shape
+from nas.ops.conv import ConvChoices
+from nas.ops.inverted_residual import InvertedResidualChoices
 from nas.progress import Evaluation, Progress
-from nas.registry import SPACES, load
+from nas.registry import SPACES, STAGE_FORMS, load
 from nas.search.accuracy.evidence import kendall_tau
 from nas.search.accuracy.model import accuracy_model
-from nas.space.cost_table import compile_table, cost_of
+from nas.space.choices import Switch
+from nas.space.cost_table import MACS, compile_table, cost_of
+from nas.space.forms import Single, Stack
+from nas.space.scaling import scale_down
+from nas.space.staged import StagedSpace
 from nas.trackers import tracking
 from tests.extending.cost import LARGE_WINDOWS
+from tests.extending.op import FAMILY, GhostChoices
 from tests.extending.space import SPACE
+from tests.extending.stage_form import Plain
 from tests.extending.target import CHIP
+from tests.support.slices import assert_equal_slices
 
 HERE = "tests.extending"
 FILES = (
@@ -33,6 +43,8 @@ FILES = (
     "algorithm.py",
     "exporter.py",
     "space.py",
+    "op.py",
+    "stage_form.py",
     "evaluator.py",
     "accuracy_model.py",
     "tracker.py",
@@ -46,6 +58,24 @@ def test_a_target_is_a_file_or_a_value(root: Path) -> None:
     assert as_value is CHIP and in_file.model().predict_ms(arch) == as_value.model().predict_ms(arch) > 0
     with pytest.raises(InvalidInput, match="must be a Target, got StagedSpace"):
         load_target(f"{HERE}.space:SPACE")
+
+
+def test_an_op_and_a_stage_form_are_searched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(FAMILIES, "ghost", FAMILY)
+    monkeypatch.setitem(STAGE_FORMS, "plain", f"{HERE}.stage_form:SupernetPlain")
+    either = Switch((GhostChoices((3, 5)), InvertedResidualChoices((3,), (2,))))
+    stages = (
+        Single("stem", ConvChoices(), filters=(8, 16), stride=2),
+        Plain("plain", (16, 32), (InvertedResidualChoices((3, 5), (1,)), GhostChoices((3, 5)))),
+        Stack("stage0", (16, 32), (1, 2), (either, either), stride=1),
+    )
+    space = StagedSpace("ghosts", Shape(8, 8, 3), 3, stages)
+    assert_equal_slices(space)
+    assert_equal_slices(space.fine(space.decode((1,) * len(space.decisions))), count=1)
+    for genotype in space.sample(np.random.default_rng(0), 3).tolist():
+        assert compile_table(space, MACS).score(np.array([genotype]))[0] == space.decode(genotype).macs
+        proxy = space.with_input(16, 3, 3).proxy(8, 0.5)
+        assert proxy.decode(genotype) == scale_down(space.with_input(16, 3, 3).decode(genotype), 8, 0.5)
 
 
 def test_a_data_set_is_a_function() -> None:

@@ -67,7 +67,7 @@ def test_ops_and_their_table_import_no_jax() -> None:
 
 def test_a_family_without_a_searchable_form_says_so() -> None:
     with pytest.raises(InvalidInput, match=r"family of nas.ops.conv:Conv cannot be searched"):
-        FAMILIES["conv"].load_searchable()
+        Family("nas.ops.conv:Conv", "nas.nn.blocks.conv:ConvBlock").load_searchable()
 
 
 def test_an_unknown_tag_is_answered_with_the_known_ones() -> None:

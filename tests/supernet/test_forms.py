@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from nas.nn.network import Network, get_weights, set_weights
 from nas.ops import Head, Shape
 from nas.ops.conv import ConvChoices
 from nas.ops.fused_ib import FusedIBChoices
@@ -17,8 +14,9 @@ from nas.ops.uib import UIBChoices
 from nas.space.choices import Absent, Narrowed, Sequence, Switch
 from nas.space.forms import Single, Stack, stack
 from nas.space.staged import StagedSpace
-from nas.supernet.inherit import embedded_weights, inherited, network_weights
-from nas.supernet.supernet import Supernet, parameter_name, parameter_path, parameters, with_parameters
+from nas.supernet.inherit import inherited
+from nas.supernet.supernet import Supernet, parameter_name, parameter_path, parameters
+from tests.support.slices import assert_equal_slices
 
 STEM = Single("stem", ConvChoices(), filters=(4, 8), stride=2)
 UIB = UIBChoices(((0, 3), (3, 3)), (2.0,))
@@ -52,31 +50,7 @@ SPACES = {
 def test_every_network_equals_its_slice(name: str, chunks: int) -> None:
     if chunks > 1 and name not in ("switch", "sequence"):
         pytest.skip("no other blocks in chunks than those of test_supernet")
-    these = SPACES[name]
-    model = Supernet(these, np.random.default_rng(1), chunks)
-    graph, params = nnx.graphdef(model), spread(parameters(model))
-    x = jnp.asarray(np.random.default_rng(2).standard_normal((4, 8, 8, 3), np.float32))
-    run = jax.jit(lambda genotype: with_parameters(graph, params)(x, genotype))
-    ends = [[0] * len(these.decisions), [len(decision.options) - 1 for decision in these.decisions]]
-    sampled = these.sample(np.random.default_rng(3), 4).tolist()
-    for genotype in these.canonical(np.array([*ends, *sampled])):
-        arch, own = these.decode(genotype), network_weights(params, these, genotype)
-        assert these.encode(arch) == tuple(genotype)
-        network = Network(arch, nnx.Rngs(0))
-        set_weights(network, get_weights(network) | {**own})
-        expected = np.asarray(network(x, batch_stats=True))
-        assert np.abs(np.asarray(run(jnp.asarray(genotype))) - expected).max() <= 2e-5 * np.abs(expected).max()
-        shapes = {key: value.shape for key, value in params.items()}
-        again = network_weights(embedded_weights(own, shapes, these, genotype), these, genotype)
-        assert all((again[key] == own[key]).all() for key in own)
-
-
-def spread(params: dict[str, Any]) -> dict[str, Any]:
-    """Return weights in which nothing is 0, so that residuals and biases count."""
-    rng = np.random.default_rng(0)
-    return {
-        name: value + jnp.asarray(0.1 * rng.standard_normal(value.shape), value.dtype) for name, value in params.items()
-    }
+    assert_equal_slices(SPACES[name], chunks)
 
 
 @pytest.mark.parametrize("name", SPACES)
