@@ -16,7 +16,7 @@ import pandas as pd
 from latency_models.energy import Energy
 from latency_models.kernel_times import kernel_columns, kernel_times, totals
 from latency_models.target import Target, load_target, target_names
-from latency_models.unsupported import Unsupported, refusals_by_name
+from latency_models.unsupported import Unsupported, refusals_by_name, refused_by
 from nas.compare.regret_matrix import regrets
 from nas.compare.ridge_sweep import SweptNetwork, published_candidates
 from nas.errors import InvalidInput
@@ -119,7 +119,8 @@ def compare(
     rows = _table(entries, models, energies)
     rows["on_front"] = False
     volumes = []
-    for (target, kind), group in _groups(rows):
+    runs = np.array([not refused_by(device, entry.arch) for device in devices.values() for entry in entries])
+    for (target, kind), group in _groups(rows[runs]):  # what a target does not run has no latency there
         rows.loc[group.index, "on_front"] = non_dominated(group[["latency_ms", "top1"]].to_numpy(), (True, False))
         volumes += _hypervolumes(str(target), str(kind), group)
     return Comparison(

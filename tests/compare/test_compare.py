@@ -217,3 +217,10 @@ def test_pages_and_plots_of_many_networks_show_those_of_most_interest(tmp_path: 
     write(many, out := new_folder(tmp_path / "o"))
     text = (out / "comparison.csv").read_text()
     assert ",'=0.json" in text or "'=0" in text
+
+
+def test_a_network_that_a_target_does_not_run_is_on_no_front_there() -> None:
+    names = ["mobilenetv4-hybrid-m", "mobilenetv4-conv-s"]
+    rows = compare(names, ["pixel4-dsp", "pixel6-cpu"]).rows.set_index(["target", "name"])
+    assert rows.loc[("pixel6-cpu", names[0]), "on_front"] and not rows.loc[("pixel4-dsp", names[0]), "on_front"]
+    assert all(rows.loc[(target, names[1]), "on_front"] for target in ("pixel4-dsp", "pixel6-cpu"))
