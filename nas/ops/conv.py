@@ -64,3 +64,21 @@ class ConvChoices(Choices):
 
     def build(self, values: Values, site: Site) -> Op:
         return Conv(site.out_channels, values["kernel"], site.stride, site.act)
+
+
+@dataclass(frozen=True)
+class SeparableConvChoices(Choices):
+    """The kernel sizes of a depthwise-separable convolution."""
+
+    kernel_sizes: tuple[int, ...] = (3,)
+
+    @property
+    def tag(self) -> str:
+        return SeparableConv.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return (Choice("kernel", self.kernel_sizes),)
+
+    def build(self, values: Values, site: Site) -> Op:
+        return SeparableConv(site.out_channels, values["kernel"], site.stride, site.act)

@@ -39,13 +39,21 @@ FAMILIES: dict[str, Family] = {
         "nas.supernet.blocks.fused_ib:SearchableFusedIB",
     ),
     "uib": Family("nas.ops.uib:UIB", "nas.nn.blocks.uib:UIBBlock", "nas.supernet.blocks.uib:SearchableUIB"),
-    "separable_conv": Family("nas.ops.conv:SeparableConv", "nas.nn.blocks.conv:SeparableConvBlock"),
+    "separable_conv": Family(
+        "nas.ops.conv:SeparableConv",
+        "nas.nn.blocks.conv:SeparableConvBlock",
+        "nas.supernet.blocks.separable_conv:SearchableSeparableConv",
+    ),
     "inverted_residual": Family(
         "nas.ops.inverted_residual:InvertedResidual",
         "nas.nn.blocks.inverted_residual:InvertedResidualBlock",
         "nas.supernet.blocks.inverted_residual:SearchableInvertedResidual",
     ),
-    "mixconv": Family("nas.ops.mixconv:MixConv", "nas.nn.blocks.mixconv:MixConvBlock"),
+    "mixconv": Family(
+        "nas.ops.mixconv:MixConv",
+        "nas.nn.blocks.mixconv:MixConvBlock",
+        "nas.supernet.blocks.mixconv:SearchableMixConv",
+    ),
     "mobile_mqa": Family("nas.ops.mobile_mqa:MobileMQA", "nas.nn.blocks.mobile_mqa:MobileMQABlock"),
 }  # tag -> family of an op that may stand in a stage
 

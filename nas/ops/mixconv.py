@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.ops import fields
-from nas.ops.base import Act, Gate
+from nas.ops.base import Act, Gate, Op
+from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
-from nas.ops.inverted_residual import Bottleneck
-from nas.ops.kernels import Kernel, Shape, conv, depthwise, grouped_kernels, split_channels
+from nas.ops.inverted_residual import Bottleneck, SqueezeWidth, quarter_of_input
+from nas.ops.kernels import Kernel, Shape, conv, depthwise, grouped_kernels, make_divisible, split_channels
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,47 @@ class MixConv(Bottleneck):
         x = graph.mixed_depthwise(x, f"{name}.depthwise", self.kernel_sizes, self.stride, self.act)
         x = graph.squeeze_excite(x, name, self.se_channels, self.se_act, self.se_gate)
         return graph.grouped(x, f"{name}.project", self.out_channels, self.project_groups)
+
+
+@dataclass(frozen=True)
+class MixConvChoices(Choices):
+    """The options of a MixNet block: tuples of kernel sizes, expansion ratios, `excited` a squeeze-excite.
+
+    `squeeze` gives its width; `se_act` None is the activation of the block. The 1x1 convolutions are not grouped.
+    """
+
+    kernel_sizes: tuple[tuple[int, ...], ...]
+    expansions: tuple[float, ...]
+    squeeze_excite: tuple[bool, ...] = (False,)
+    squeeze: SqueezeWidth = quarter_of_input
+    se_act: Act | None = None
+    se_gate: Gate = "sigmoid"
+
+    @property
+    def tag(self) -> str:
+        return MixConv.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return (
+            Choice("kernels", self.kernel_sizes),
+            Choice("expansion", self.expansions),
+            Choice("excited", self.squeeze_excite),
+        )
+
+    def build(self, values: Values, site: Site) -> Op:
+        expanded = make_divisible(site.in_channels * values["expansion"])
+        return MixConv(
+            out_channels=site.out_channels,
+            expanded_channels=expanded,
+            kernel_sizes=values["kernels"],
+            stride=site.stride,
+            act=site.act,
+            se_channels=self.squeeze(site.in_channels, expanded) if values["excited"] else 0,
+            residual=site.residual,
+            se_act=self.se_act or site.act,
+            se_gate=self.se_gate,
+        )
 
 
 def grouped_pointwise(name: str, shape: Shape, out: int, groups: int) -> list[Kernel]:

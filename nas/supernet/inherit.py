@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from nas.errors import InvalidInput
 from nas.ops import family_of
 from nas.space.staged import StagedSpace
-from nas.supernet.blocks.base import SearchableOp
+from nas.supernet.blocks.base import SearchableOp, layer_name
+from nas.supernet.blocks.conv import UNITS
 from nas.supernet.stage_forms import member_path
-from nas.supernet.supernet import HEAD, Params, block_path, parameter_name
+from nas.supernet.supernet import HEAD, Params, block_path, parameter_name, parameter_path
 
 TENSORS = ("weight", "scale", "bias")
 Weights = dict[str, NDArray[np.float32]]
@@ -24,7 +25,35 @@ Weights = dict[str, NDArray[np.float32]]
 
 def inherited(fresh: Params, trained: Params) -> Params:
     """Return `fresh` with the first entries of every array that `trained` has too, as many as both have."""
-    return {name: _overlaid(value, trained[name]) if name in trained else value for name, value in fresh.items()}
+    sources = {name: _counterpart(name, fresh, trained) for name in fresh}
+    return {
+        name: value if (source := sources[name]) is None else _overlaid(value, trained[source])
+        for name, value in fresh.items()
+    }
+
+
+def _counterpart(name: str, fresh: Params, trained: Params) -> str | None:
+    """Return the array of `trained` for that of `fresh`, None where there is none.
+
+    One has the same name, but where one supernet has one kernel size of a convolution and the other has several.
+    """
+    if name in trained:
+        return name
+    *layer, tensor = parameter_path(name)
+    if layer[-2:-1] == [UNITS]:
+        size, layer = layer[-1], layer[:-2]
+        weight = trained.get(parameter_name((*layer, "weight")))
+    else:
+        weight = fresh.get(parameter_name((*layer, "weight")))
+        size = None if weight is None else _window(weight)
+        layer = [*layer, UNITS, size]
+    found = parameter_name((*layer, tensor))
+    return found if found in trained and weight is not None and _window(weight) == size else None
+
+
+def _window(weight: Any) -> int:
+    """Return the kernel size of the weight of a convolution that is not depthwise, [..., k, k, in, out] or 1x1."""
+    return int(weight.shape[-3]) if weight.ndim > 3 else 1
 
 
 def _overlaid(value: Array, other: Array) -> Array:
@@ -61,20 +90,33 @@ def _places(
 ) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     """Yield each tensor of the stand-alone network, the supernet's array that holds it, and where in this array."""
     layers = dict(_layers(space, genotype))
+    taken = dict[tuple[str, str], int]()  # op and layer -> output channels of its kernels so far
     for kernel in space.decode(genotype).kernels:
         if not kernel.params:
             continue
-        op_name = kernel.name.rpartition(".")[0]
+        op_name = _op_name(kernel.name)
         family, path, position = layers[op_name]
+        shared = op_name, layer_name(kernel)
+        first = taken.get(shared, 0)
+        taken[shared] = first + kernel.out_shape.channels
         layer = family.layer_of(kernel)
-        inside = tuple(layer.split(".")) if layer else ()
+        inside = (*path, *(layer.split(".") if layer else ()))
         for tensor in TENSORS:
-            array = parameter_name((*path, *inside, tensor))
+            array = parameter_name((*inside, tensor))
+            if array not in params:  # a layer of several kernel sizes has an array for each
+                array = parameter_name((*inside, UNITS, str(kernel.kernel_size), tensor))
             if array in params:
                 block = () if position is None else (position,)
-                yield f"{kernel.name}.{tensor}", array, (*block, *family.slice_of(kernel, tensor))
+                yield f"{kernel.name}.{tensor}", array, (*block, *family.slice_of(kernel, tensor, first))
             elif tensor == "weight":  # the others a layer may be without
-                raise InvalidInput(f"the supernet's weights lack '{array}'; they belong to another space")
+                lacking = parameter_name((*inside, tensor))
+                raise InvalidInput(f"the supernet's weights lack '{lacking}'; they belong to another space")
+
+
+def _op_name(kernel_name: str) -> str:
+    """Return the name of the op of a kernel: number of its stage and position there, or the head's."""
+    keys = kernel_name.split(".")
+    return HEAD if keys[0] == HEAD else ".".join(keys[:2])
 
 
 class _HeadLayers(SearchableOp):

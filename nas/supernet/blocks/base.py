@@ -13,7 +13,7 @@ from nas.nn.layers import ACTS
 from nas.nn.primitives import depthwise
 from nas.ops import Kernel
 from nas.supernet.layers import Activation, BlockContext, ConvBN
-from nas.supernet.tables import IN_CHANNELS, Chosen, GenotypeReader, PossibleOps, SlotTable
+from nas.supernet.tables import IN_CHANNELS, Chosen, GenotypeReader, Number, PossibleOps, SlotTable
 
 Option = Array | int  # the number of a depthwise option
 Index = tuple[Any, ...]
@@ -54,10 +54,7 @@ class SearchableOp(nnx.Module):
 
     def act(self, op: Chosen) -> Activation:
         """Return the activation that is chosen."""
-        number = op["act"]
-        if isinstance(number, int):
-            return ACTS[self.acts[number]]
-        return lambda x: lax.switch(number, [ACTS[act] for act in self.acts], x)
+        return chosen_act(op["act"], self.acts)
 
     def add_input(self, op: Chosen, x: Array, y: Array) -> Array:
         """Return the output `y` of the block, with its input `x` added where the op has a residual."""
@@ -68,18 +65,34 @@ class SearchableOp(nnx.Module):
     @classmethod
     def layer_of(cls, kernel: Kernel) -> str:
         """Return the path of the layer with the weights of a kernel, "" for the module itself."""
-        layer = kernel.name.rpartition(".")[2]
+        layer = layer_name(kernel)
         path = cls.LAYERS.get(layer, layer)
         # Depthwise weights lie by kernel size: each size has its own.
         return f"{path}.{kernel.kernel_size}" if kernel.kind == "depthwise" else path
 
     @classmethod
-    def slice_of(cls, kernel: Kernel, tensor: str) -> Index:
-        """Return which entries of the layer's tensor a network uses, the first ones along the axes of channels."""
+    def slice_of(cls, kernel: Kernel, tensor: str, first: int = 0) -> Index:
+        """Return which entries of the layer's tensor a network uses, the first ones along the axes of channels.
+
+        `first` is the first of its output channels: of kernels side by side, each has a share of the layer's.
+        """
         # The last axis of every tensor is output channels; weights that mix channels have the inputs before it.
         mixes_channels = tensor == "weight" and kernel.kind != "depthwise"
-        sizes = (kernel.in_shape.channels,) * mixes_channels + (kernel.out_shape.channels,)
-        return (..., *(slice(n) for n in sizes))
+        inputs = (slice(kernel.in_shape.channels),) * mixes_channels
+        return (..., *inputs, slice(first, first + kernel.out_shape.channels))
+
+
+def chosen_act(number: Number, acts: tuple[str, ...]) -> Activation:
+    """Return the activation `number` of `acts`."""
+    if isinstance(number, int):
+        return ACTS[acts[number]]
+    return lambda x: lax.switch(number, [ACTS[act] for act in acts], x)
+
+
+def layer_name(kernel: Kernel) -> str:
+    """Return the name of the layer of a kernel, without the number that one of several side by side has."""
+    *_, before, last = kernel.name.split(".")
+    return before if last.isdigit() else last
 
 
 def zero_scale(layer: ConvBN) -> None:

@@ -1,4 +1,6 @@
-"""The searchable fused inverted bottleneck."""
+"""The searchable fused inverted bottleneck: kernel size, expansion."""
+
+from functools import partial
 
 import numpy as np
 from jax import Array
@@ -6,6 +8,7 @@ from jax import Array
 from nas.nn.primitives import batch_norm, conv2d, pointwise
 from nas.supernet.blocks.base import SearchableOp, zero_scale
 from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
+from nas.supernet.blocks.conv import conv_of, run_size
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
@@ -13,28 +16,37 @@ VECTOR = 8  # chunks of expanded channels are multiples of it
 
 
 class SearchableFusedIB(SearchableOp):
-    """A fused inverted bottleneck with shared weights, or a stack of them; see `nas.ops.fused_ib.FusedIB`."""
+    """A fused inverted bottleneck with shared weights, or a stack of them; see `nas.ops.fused_ib.FusedIB`.
+
+    Each kernel size has its own expansion.
+    """
 
     COUNTS = ("expanded_channels",)
+    NUMBERS = ("act", "residual", "kernel_size")
 
     def __init__(
         self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
     ) -> None:
-        """Sample weights for the largest of `ops`."""
+        """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
         super().__init__(ops, rng, stack, chunks)
-        (size,), expanded = ops.values("kernel_size"), ops.most("expanded_channels")
+        sizes, expanded = tuple(ops.values("kernel_size")), ops.most("expanded_channels")
         self.chunk = chunk_size(expanded, chunks, VECTOR)
-        self.expand = ConvBN((size, size, ops.in_channels, expanded), rng, stack)
+        self.expand = conv_of(sizes, (ops.in_channels, expanded), rng, stack)
         self.project = ConvBN((expanded, ops.most("out_channels")), rng, stack)
         if ops.always("residual"):
             zero_scale(self.project)
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the block to x [N,H,W,C]."""
+        y = run_size(self.expand, op["kernel_size"], partial(self._body, op, stride, context), x)
+        return self.add_input(op, x, self.project.norm(y, context))
+
+    def _body(self, op: Chosen, stride: int, context: BlockContext, expand: ConvBN, x: Array) -> Array:
+        """Return the projection, before its normalisation, behind the expansion of one kernel size."""
         expanded, act = op["expanded_channels"], self.act(op)
         weights = InnerWeights(
-            mask_input_channels(self.expand.weight[...], op[IN_CHANNELS]), self.expand.scale[...],
-            self.expand.bias[...], None, mask_input_channels(self.project.weight[...], expanded),
+            mask_input_channels(expand.weight[...], op[IN_CHANNELS]), expand.scale[...],
+            expand.bias[...], None, mask_input_channels(self.project.weight[...], expanded),
         )  # fmt: skip
 
         def inner(x: Array, weights: InnerWeights) -> Array:
@@ -42,5 +54,4 @@ class SearchableFusedIB(SearchableOp):
             z = act(batch_norm(z, weights.scale, weights.bias, context.eps))
             return pointwise(z, weights.project.astype(z.dtype))
 
-        y = self.project.norm(chunked(inner, x, weights, expanded, self.chunk, stride), context)
-        return self.add_input(op, x, y)
+        return chunked(inner, x, weights, expanded, self.chunk, stride)

@@ -4,12 +4,13 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import Array, lax
 
 from nas.nn.primitives import pointwise
-from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise, zero_scale
+from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise, chosen_act, zero_scale
 from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
-from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
+from nas.supernet.layers import Activation, BlockContext, ChannelCount, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 
@@ -20,7 +21,8 @@ class SearchableInvertedResidual(SearchableOp):
     """
 
     COUNTS = ("expanded_channels", "se_channels")
-    SWITCHED = ("kernel_size",)
+    NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual", "se_act")
+    SWITCHED: ClassVar[tuple[str, ...]] = ("kernel_size",)
     LAYERS: ClassVar = {"depthwise": "depthwise.units", "se_reduce": "se.reduce", "se_expand": "se.expand"}
 
     def __init__(
@@ -32,21 +34,34 @@ class SearchableInvertedResidual(SearchableOp):
         self.plain = not ops.always("expanded_channels")  # whether there may be no expansion
         width = max(expanded, channels if self.plain else 0)
         self.expand = ConvBN((channels, width), rng, stack) if expanded else None
-        self.depthwise = SwitchableDepthwise(tuple(ops.values("kernel_size")), width, rng, stack)
+        self.depthwise = self.make_depthwise(ops, width, rng, stack)
         squeezed, optional = ops.most("se_channels"), not ops.always("se_channels")
         self.se = SearchableSqueezeExcite(width, squeezed, optional, rng, stack) if squeezed else None
-        (self.se_act,), (self.se_gate,) = ops.values("se_act"), ops.values("se_gate")
+        self.se_acts, (self.se_gate,) = tuple(ops.values("se_act")), ops.values("se_gate")
         self.project = ConvBN((width, ops.most("out_channels")), rng, stack)
         if ops.always("residual"):
             zero_scale(self.project)
+
+    def make_depthwise(
+        self, ops: PossibleOps, width: int, rng: np.random.Generator, stack: tuple[int, ...]
+    ) -> nnx.Module:
+        """Return the layer of the depthwise convolution on `width` channels."""
+        return SwitchableDepthwise(tuple(ops.values("kernel_size")), width, rng, stack)
+
+    def run_depthwise(
+        self, y: Array, op: Chosen, used: ChannelCount, stride: int, act: Activation, context: BlockContext
+    ) -> Array:
+        """Apply the depthwise convolution to y [N,H,W,C], of which the first `used` channels are in use."""
+        assert isinstance(self.depthwise, SwitchableDepthwise)
+        return self.depthwise(y, op["kernel_size"], stride, act, context)
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the block to x [N,H,W,C]."""
         act, used = self.act(op), self.used(op, x.shape[-1])
         y = self._expanded(x, op, context)
-        y = self.depthwise(y, op["kernel_size"], stride, act, context)
+        y = self.run_depthwise(y, op, used, stride, act, context)
         if self.se is not None:
-            y = self.se(y, used, op["se_channels"], self.se_act, self.se_gate)
+            y = self.se(y, used, op["se_channels"], chosen_act(op["se_act"], self.se_acts), self.se_gate)
         y = pointwise(y, mask_input_channels(self.project.weight[...], used).astype(y.dtype))
         return self.add_input(op, x, self.project.norm(y, context))
 

@@ -7,8 +7,8 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from nas.nn.layers import ACTS, GATES
-from nas.supernet.layers import ChannelCount, Dense, mask_input_channels
+from nas.nn.layers import GATES
+from nas.supernet.layers import Activation, ChannelCount, Dense, mask_input_channels
 
 
 class SearchableSqueezeExcite(nnx.Module):
@@ -21,13 +21,13 @@ class SearchableSqueezeExcite(nnx.Module):
         self.expand = Dense((squeezed, channels), rng, stack)
         self.optional = optional
 
-    def __call__(self, y: Array, used: ChannelCount, squeezed: ChannelCount, act: str, gate: str) -> Array:
+    def __call__(self, y: Array, used: ChannelCount, squeezed: ChannelCount, act: Activation, gate: str) -> Array:
         """Return y [N,H,W,C], of which the first `used` channels are in use, times its gate of so many `squeezed`."""
 
         def gated(y: Array) -> Array:
             pooled = y.mean((1, 2), keepdims=True)
             weight = mask_input_channels(self.reduce.weight[...], used)
-            small = ACTS[act](self.reduce.shifted(pooled @ weight.astype(y.dtype)))
+            small = act(self.reduce.shifted(pooled @ weight.astype(y.dtype)))
             wide = small @ mask_input_channels(self.expand.weight[...], squeezed).astype(y.dtype)
             return y * GATES[gate](self.expand.shifted(wide))
 

@@ -1,0 +1,34 @@
+"""The searchable depthwise-separable convolution: kernel size and channels."""
+
+from typing import ClassVar
+
+import numpy as np
+from jax import Array
+
+from nas.nn.primitives import pointwise
+from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise
+from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
+from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
+
+
+class SearchableSeparableConv(SearchableOp):
+    """A depthwise-separable convolution with shared weights, or a stack of them; see `nas.ops.conv.SeparableConv`."""
+
+    NUMBERS = ("act",)
+    SWITCHED = ("kernel_size",)
+    LAYERS: ClassVar = {"depthwise": "depthwise.units"}
+
+    def __init__(
+        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
+    ) -> None:
+        """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
+        super().__init__(ops, rng, stack, chunks)
+        self.depthwise = SwitchableDepthwise(tuple(ops.values("kernel_size")), ops.in_channels, rng, stack)
+        self.pointwise = ConvBN((ops.in_channels, ops.most("out_channels")), rng, stack)
+
+    def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
+        """Apply the block to x [N,H,W,C]."""
+        act = self.act(op)
+        y = self.depthwise(x, op["kernel_size"], stride, act, context)
+        weight = mask_input_channels(self.pointwise.weight[...], op[IN_CHANNELS])
+        return act(self.pointwise.norm(pointwise(y, weight.astype(y.dtype)), context))
