@@ -4,11 +4,10 @@ A block is one family's module, or where several families can stand at a positio
 `SearchableSequence` of them. See `nas.space.forms` for the forms as data, `nas.registry.STAGE_FORMS` for one's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -19,6 +18,7 @@ from nas.supernet.blocks.base import SearchableOp, identity
 from nas.supernet.layers import Activation, BlockContext
 from nas.supernet.loops import counted_loop
 from nas.supernet.tables import (
+    IN_CHANNELS,
     MEMBER,
     BlockTables,
     Chosen,
@@ -109,6 +109,14 @@ def joined(each: ChosenBlock, common: ChosenBlock) -> ChosenBlock:
     )
 
 
+def _spread(
+    each: ChosenBlock, common: ChosenBlock, count: int, keep: Collection[str] = ()
+) -> tuple[ChosenBlock, ChosenBlock]:
+    """Return what each of `count` blocks has, with what they have in common but for the fields to `keep`; and these."""
+    pairs = [[one.spread(count, keep) for one in group] for group in common]
+    return joined(each, tuple(tuple(w for w, _ in p) for p in pairs)), tuple(tuple(k for _, k in p) for p in pairs)
+
+
 def run_block(block: Searchable, chosen: ChosenBlock, x: Array, stride: int, context: BlockContext) -> Array:
     """Return `x` after a block."""
     if isinstance(block, SearchableSequence):
@@ -196,9 +204,10 @@ class SupernetStack(nnx.Module):
         each, common = read_block(reader, tables[1:])
         count = len(tables) - 1
         if stage.counted and not isinstance(depth, int):
-            spread = jax.tree.map(lambda one: jnp.broadcast_to(jnp.asarray(one), (count,)), common)
-            run = partial(_run_of_stack, graph, stage.context)
-            return counted_loop(run, True, jnp.asarray(depth) - 1, x, (), arrays, (each, spread))
+            run, options = partial(_run_of_stack, graph, stage.context), _spread(each, common, count)
+            return counted_loop(run, True, jnp.asarray(depth) - 1, x, (), arrays, options)
+        # What only masks use can be a constant of the loop; what chooses a branch is taken apart better when scanned.
+        each, common = _spread(each, common, count, keep=(IN_CHANNELS,))
 
         def body(x: Array, scanned: tuple[Any, ChosenBlock, Array]) -> tuple[Array, None]:
             block_arrays, own, position = scanned

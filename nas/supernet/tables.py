@@ -5,7 +5,7 @@ combination of the decisions that they depend on, and the fields of these ops be
 all combinations agree, there is nothing to look up: a Python number, or None for channels that are always all in use.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -166,6 +166,12 @@ class Chosen:
     def tree_unflatten(cls, static: tuple[tuple[str, int | None], ...], dynamic: tuple[dict[str, Array]]) -> "Chosen":
         """Return the same with other arrays."""
         return cls(dynamic[0], static)
+
+    def spread(self, count: int, keep: Collection[str] = ()) -> tuple["Chosen", "Chosen"]:
+        """Return the fields repeated for each of `count` blocks, but for those to `keep`; and these."""
+        kept = {field: value for field, value in self.dynamic.items() if field in keep}
+        wide = {f: jnp.broadcast_to(jnp.asarray(v), (count,)) for f, v in self.dynamic.items() if f not in keep}
+        return Chosen(wide, self.static), Chosen(kept, self.static)
 
     def with_common(self, common: "Chosen") -> "Chosen":
         """Return the same with the fields that all blocks of a stack have in common."""
