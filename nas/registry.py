@@ -25,6 +25,11 @@ SPACES = {  # SearchSpace (nas/protocols.py); a StagedSpace has a supernet
     "uib_smoke": "search_spaces.uib_smoke:SPACE",
     "ofa_mbv3": "search_spaces.ofa_mbv3:SPACE",
     "mbconv_imagenet": "search_spaces.mbconv_imagenet:SPACE",
+    "mobilenetv3": "search_spaces.mobilenetv3:SPACE",
+    "mnasnet": "search_spaces.mnasnet:SPACE",
+    "mixnet": "search_spaces.mixnet:SPACE",
+    "fd-mobilenet": "search_spaces.fd_mobilenet:SPACE",
+    "tiny": "search_spaces.tiny:SPACE",
 }
 STAGE_FORMS = {  # nas.supernet.stage_forms.StageModule, by the tag of the form in a space (nas/space/forms.py)
     "single": "nas.supernet.stage_forms:SupernetSingle",

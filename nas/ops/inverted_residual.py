@@ -95,7 +95,8 @@ def quarter_of_expanded(channels_in: int, expanded: int) -> int:
 class InvertedResidualChoices(Choices):
     """The options of an inverted residual; expansion 1 means no expansion, `excited` a squeeze-excite.
 
-    `squeeze` gives its width; `se_act` None is the activation of the block.
+    `squeeze` gives its width; `se_act` None is the activation of the block. `skips` says whether a block that can add
+    its input does: with both options a choice, which counts in all blocks of a stage but the first.
     """
 
     kernel_sizes: tuple[int, ...]
@@ -104,6 +105,7 @@ class InvertedResidualChoices(Choices):
     squeeze: SqueezeWidth = quarter_of_input
     se_act: Act | None = "relu"
     se_gate: Gate = "hard_sigmoid"
+    skips: tuple[bool, ...] = (True,)
 
     @property
     def tag(self) -> str:
@@ -115,12 +117,14 @@ class InvertedResidualChoices(Choices):
             Choice("kernel", self.kernel_sizes),
             Choice("expansion", self.expansions),
             Choice("excited", self.squeeze_excite),
+            *([Choice("skip", self.skips)] if len(self.skips) > 1 else []),
         )
 
     @property
     def coarse_values(self) -> Values:
         middle = self.expansions[len(self.expansions) // 2]
-        return {"kernel": self.kernel_sizes[0], "expansion": middle, "excited": self.squeeze_excite[0]}
+        first = {"kernel": self.kernel_sizes[0], "excited": self.squeeze_excite[0], "skip": self.skips[0]}
+        return {**first, "expansion": middle}
 
     def build(self, values: Values, site: Site) -> Op:
         expansion = values["expansion"]
@@ -132,7 +136,7 @@ class InvertedResidualChoices(Choices):
             stride=site.stride,
             act=site.act,
             se_channels=self.squeeze(site.in_channels, expanded) if values["excited"] else 0,
-            residual=site.residual,
+            residual=site.residual and values.get("skip", self.skips[0]),
             se_act=self.se_act or site.act,
             se_gate=self.se_gate,
         )

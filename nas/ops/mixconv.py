@@ -80,6 +80,11 @@ class MixConvChoices(Choices):
             Choice("excited", self.squeeze_excite),
         )
 
+    @property
+    def coarse_values(self) -> Values:
+        middle = self.expansions[len(self.expansions) // 2]
+        return {"kernels": self.kernel_sizes[0], "expansion": middle, "excited": self.squeeze_excite[0]}
+
     def build(self, values: Values, site: Site) -> Op:
         expanded = make_divisible(site.in_channels * values["expansion"])
         return MixConv(

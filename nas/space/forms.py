@@ -136,3 +136,11 @@ def stack(
     """Return a stage with the choices `first` for its first block, and `other`, by default the same, for the others."""
     blocks = (first, *((other or first),) * (max(depths) - 1))
     return Stack(name, filters, depths, blocks, stride, acts, shared)
+
+
+def around(channels: int, multipliers: tuple[float, ...], step: int = 16) -> tuple[int, ...]:
+    """Return options of filters: `channels` times each of `multipliers`, to the nearest multiple of `step`.
+
+    Multiples of 16 are as many different options in a proxy of width 0.25.
+    """
+    return tuple(sorted({max(step, int(channels * m / step + 0.5) * step) for m in multipliers}))

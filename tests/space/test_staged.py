@@ -57,7 +57,7 @@ def test_cost_terms_are_the_kernels_of_the_network(member: tuple[Any, tuple[int,
 @given(members(), st.sampled_from([16, 28, 32, 64]), st.sampled_from([0.25, 0.5, 1.0]))
 def test_proxy_commutes_with_decode(member: tuple[StagedSpace, tuple[int, ...]], resolution: int, width: float) -> None:
     space, genotype = member
-    if space.name.startswith("tiny") and width == 0.25:
+    if space.name.partition("/")[0] == TINY.name and space.num_classes == TINY.num_classes and width == 0.25:
         return  # its options of 8 channels would collapse, which test_proxy_keeps_options_apart checks
     arch = space.decode(genotype)
     proxy = space.proxy(resolution, width).decode(genotype)
