@@ -78,7 +78,7 @@ class Refusal:
 
 def activations(op: Op) -> tuple[str, ...]:
     """Return the activations of the layers that `op` has; that of an absent squeeze-excite does not count."""
-    found = {name: getattr(op, name) for name, role in op.roles().items() if role.allowed == get_args(Act)}
+    found = {name: getattr(op, name) for name, role in op.roles().items() if role.is_activation}
     if not getattr(op, "se_channels", 1):
         found.pop("se_act", None)
     return tuple(dict.fromkeys(found.values()))

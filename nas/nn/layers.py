@@ -2,7 +2,8 @@
 
 An exporter copies this file, primitives.py and blocks.py verbatim into a stand-alone model, so nothing else is
 imported. A layer's attributes are its tensors: `weight` ([k, k, in, out], depthwise [k, k, C], 1x1 and dense
-[in, out]), `scale`, `bias`, `mean`, `var` of its normalisation, `gamma` of its layer scale.
+[in, out]), `shift` of a bias in front of a normalisation, `scale`, `bias`, `mean`, `var` of its normalisation, `gamma`
+of its layer scale, `v` of an EvoNorm.
 Every layer computes in the dtype of its input; parameters and statistics are float32.
 """
 
@@ -16,9 +17,11 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from nas.nn.primitives import Padding, batch_norm, conv2d, depthwise, pointwise
+from nas.nn.primitives import Padding, batch_moments, batch_norm, conv2d, depthwise, pointwise
 
 LAYER_SCALE_INIT = 1e-5  # MobileNetV4's hybrids
+EVONORMS = ("evonorm_b0", "evonorm_s0")
+EVONORM_GROUPS = 32  # of S0, section 4.2 of its paper
 BLOCK = 1 << 15  # random numbers generated at once
 
 ACTS: dict[str, Callable[[Array], Array]] = {
@@ -35,14 +38,42 @@ Normalise = Callable[["Normed", Array], Array]  # a layer and its output before 
 
 def batch_statistics(layer: "Normed", y: Array) -> Array:
     """Return `y` normalised with the statistics of the batch itself: for training; nothing is stored."""
+    if layer.v is not None:
+        return evonorm(layer, layer.v[...], y, batch_moments(y)[1] if layer.var is not None else None)
     return batch_norm(y, layer.scale[...], layer.bias[...], layer.norm_eps)
 
 
 def stored_statistics(layer: "Normed", y: Array) -> Array:
     """Return `y` normalised with the layer's stored mean and variance: for inference."""
+    if layer.v is not None:
+        return evonorm(layer, layer.v[...], y, layer.var[...] if layer.var is not None else None)
+    assert layer.mean is not None and layer.var is not None
     factor = layer.scale[...] * jax.lax.rsqrt(layer.var[...] + layer.norm_eps)
     shift = layer.bias[...] - layer.mean[...] * factor
     return (y.astype(jnp.float32) * factor + shift).astype(y.dtype)
+
+
+def evonorm(layer: "Normed", v: Array, y: Array, batch_variance: Array | None) -> Array:
+    """Return EvoNorm-B0 of `y` with this variance [C] over the batch, without one EvoNorm-S0: arXiv 2004.02967, Tab. 2.
+
+    `v` [C] are the slopes. Each stands in place of normalisation and activation. S0 takes the variance within each
+    image and group of channels, so that its output for an image does not depend on the others of the batch.
+    """
+    x = y.astype(jnp.float32)
+    if batch_variance is None:
+        deviation = jnp.sqrt(group_variance(x, math.gcd(x.shape[-1], EVONORM_GROUPS)) + layer.norm_eps)
+        ratio = x * jax.nn.sigmoid(v * x) / deviation
+    else:
+        instance = jnp.sqrt(x.var((1, 2), keepdims=True) + layer.norm_eps)
+        ratio = x / jnp.maximum(jnp.sqrt(batch_variance + layer.norm_eps), v * x + instance)
+    return (ratio * layer.scale[...] + layer.bias[...]).astype(y.dtype)
+
+
+def group_variance(x: Array, groups: int) -> Array:
+    """Return the variance within each image and group of channels of x [N, H, W, C], for each channel: [N, 1, 1, C]."""
+    n, *_, channels = x.shape
+    variance = x.reshape(n, -1, groups, channels // groups).var((1, 3))
+    return jnp.repeat(variance, channels // groups, axis=-1)[:, None, None]
 
 
 @jax.jit
@@ -68,19 +99,25 @@ def constant(value: float, channels: int) -> Array:
 
 
 class Normed(nnx.Module):
-    """Base of layers: batch normalisation of [N, H, W, C], activation, layer scale, which follow a linear map."""
+    """Base of layers: batch normalisation of [N, H, W, C], activation, layer scale, which follow a linear map.
+
+    EvoNorm ("evonorm_b0", "evonorm_s0") is an activation that stands in place of the normalisation too: it has `v`,
+    which starts at 1, and no mean; B0 has a stored variance.
+    """
 
     def __init__(self, channels: int, *, act: str = "none", layer_scale: bool = False, norm_eps: float = 1e-5) -> None:
         self.scale = nnx.Param(constant(1, channels))
         self.bias = nnx.Param(constant(0, channels))
-        self.mean = nnx.BatchStat(constant(0, channels))
-        self.var = nnx.BatchStat(constant(1, channels))
+        self.mean = None if act in EVONORMS else nnx.BatchStat(constant(0, channels))
+        self.var = None if act == "evonorm_s0" else nnx.BatchStat(constant(1, channels))
+        self.v = nnx.Param(constant(1, channels)) if act in EVONORMS else None
         self.gamma = nnx.Param(constant(LAYER_SCALE_INIT, channels)) if layer_scale else None
         self.act, self.norm_eps = act, norm_eps
 
     def finish(self, y: Array, normalise: Normalise) -> Array:
         """Return `y` after normalisation, activation and layer scale."""
-        y = ACTS[self.act](normalise(self, y))
+        y = normalise(self, y)
+        y = y if self.v is not None else ACTS[self.act](y)
         return y if self.gamma is None else y * self.gamma[...].astype(y.dtype)
 
 
@@ -92,7 +129,10 @@ class Norm(Normed):
 
 
 class Convolution(Normed):
-    """k x k convolution [N, H, W, in] -> [N, H', W', out] with normalisation; a matrix product for k = 1."""
+    """k x k convolution [N, H, W, in] -> [N, H', W', out] with normalisation; a matrix product for k = 1.
+
+    With `bias`, a bias stands in front of the normalisation.
+    """
 
     def __init__(
         self,
@@ -103,9 +143,11 @@ class Convolution(Normed):
         *,
         rngs: nnx.Rngs,
         padding: Padding = "symmetric",
+        bias: bool = False,
         **norm: Any,
     ) -> None:
         super().__init__(out_channels, **norm)
+        self.shift = nnx.Param(constant(0, out_channels)) if bias else None
         window = () if kernel_size == 1 else (kernel_size, kernel_size)
         std = (2 / (kernel_size**2 * out_channels)) ** 0.5
         self.weight = normal(rngs, (*window, in_channels, out_channels), std)
@@ -114,8 +156,10 @@ class Convolution(Normed):
     def __call__(self, x: Array, normalise: Normalise) -> Array:
         weight = self.weight[...].astype(x.dtype)
         if self.kernel_size == 1:
-            return self.finish(pointwise(x[:, :: self.stride, :: self.stride], weight), normalise)
-        return self.finish(conv2d(x, weight, self.stride, self.padding), normalise)
+            y = pointwise(x[:, :: self.stride, :: self.stride], weight)
+        else:
+            y = conv2d(x, weight, self.stride, self.padding)
+        return self.finish(y if self.shift is None else y + self.shift[...].astype(y.dtype), normalise)
 
 
 class Depthwise(Normed):

@@ -26,7 +26,7 @@ from nas.nn.primitives import batch_moments
 from nas.nn.weight_file import read_tensors, write_tensors
 from nas.ops import Op, family_of
 
-TENSORS = ("weight", "scale", "bias", "mean", "var", "gamma")  # the order within a kernel
+TENSORS = ("weight", "shift", "scale", "bias", "mean", "var", "gamma", "v")  # the order within a kernel
 FLOAT32_BYTES = 4
 STATISTICS = (".mean", ".var")
 
@@ -65,21 +65,22 @@ class Network(nnx.Module):
         return self.head(x, normalise)
 
     def moments(self, x: Array) -> Moments:
-        """Return the mean and variance in front of every normalisation under batch statistics, in one pass."""
+        """Return the mean and variance in front of every layer that stores statistics, under those of the batch."""
         found: list[tuple[Array, Array]] = []
 
         def record(layer: layers.Normed, y: Array) -> Array:
-            found.append(batch_moments(y))
+            if layer.var is not None:
+                found.append(batch_moments(y))
             return layers.batch_statistics(layer, y)
 
         self.run(x, record)
-        names = (name.removesuffix(".mean") for name in weight_shapes(self.arch) if name.endswith(".mean"))
+        names = (name.removesuffix(".var") for name in weight_shapes(self.arch) if name.endswith(".var"))
         return dict(zip(names, found, strict=True))
 
 
 def block_of(op: Op, in_channels: int, **common: Any) -> Any:
     """Return the Flax block of an op on `in_channels`; `common` holds padding, norm_eps and rngs."""
-    return family_of(op).load_block()(in_channels, **asdict(op), **common)
+    return family_of(op).load_block()(in_channels, **op.arguments(), **common)
 
 
 def merged(arch: ArchSpec, weights: Mapping[str, Array]) -> Network:
@@ -127,6 +128,14 @@ def zero_init_residuals(arch: ArchSpec, weights: Weights) -> Weights:
     before_add = [before for before, name in pairwise(names) if name.endswith(".add")]
     ends = {f"{name}.scale" for name in before_add if f"{name}.gamma" not in weights}
     return {name: jax.device_put(np.zeros_like(value)) if name in ends else value for name, value in weights.items()}
+
+
+def stored_statistics(arch: ArchSpec, moments: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Return moments as the statistics that the layers of `arch` store: means and variances, of EvoNorm-B0 no mean."""
+    shapes = weight_shapes(arch)
+    named = {f"{name}.mean": mean for name, (mean, _) in moments.items()}
+    named |= {f"{name}.var": var for name, (_, var) in moments.items()}
+    return {name: value for name, value in named.items() if name in shapes}
 
 
 def set_weights(network: Network, weights: Mapping[str, Any]) -> None:

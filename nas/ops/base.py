@@ -7,7 +7,7 @@ from inspect import get_annotations
 from typing import Any, ClassVar, Self, get_origin
 
 from nas.errors import InvalidInput
-from nas.ops.fields import Act, Gate, Role, has_role, role_of
+from nas.ops.fields import EVONORMS, Act, Gate, Role, has_role, role_of
 from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape
 
@@ -64,6 +64,14 @@ class Op:
         values = {FILE_KEYS.get(name, name): value for name, value in asdict(self).items() if name not in omitted}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the fields as the op's block takes them, without those added later that are at their default."""
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) != field.default or field.name not in self.fields_added_later
+        }
+
     def scaled(self, scale: Callable[[int], int]) -> Self:
         """Return the op with `scale` of every field that counts channels; 0, an absent layer, stays 0."""
         counts = {name: getattr(self, name) for name, role in self.roles().items() if role.kind == "channels"}
@@ -71,13 +79,13 @@ class Op:
 
     def describe(self, shape: Shape) -> str:
         """Return the op on an input of `shape` in one line: name, kernel sizes, channels, stride, further layers."""
-        windows = [getattr(self, name) for name, role in self.roles().items() if role.is_window]
-        flat = [size for sizes in windows for size in (sizes if isinstance(sizes, tuple) else (sizes,))]
-        sizes = "+".join(f"k{size}" for size in flat if size)
+        sizes = "+".join(f"k{size}" for size in self.windows if size)
         widths = "-".join(str(n) for n in (shape.channels, *self.inner_channels, self.out_shape(shape).channels) if n)
         stride = getattr(self, "stride", 1)
         extras = [f"s{stride}"] if stride > 1 else []
         extras += ["squeeze-excite"] if getattr(self, "se_channels", 0) else []
+        extras += ["coordinate attention"] if getattr(self, "ca_channels", 0) else []
+        extras += [EVONORMS[act]] if (act := getattr(self, "act", "none")) in EVONORMS else []
         extras += ["skip"] if getattr(self, "residual", False) else []
         return ", ".join((f"{self.label} {sizes}".strip(), widths, *extras))
 
@@ -85,6 +93,12 @@ class Op:
     def label(self) -> str:
         """The op's name in tables and plots."""
         return self.tag.replace("_", " ")
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """The kernel sizes that `describe` shows; 0 is left out."""
+        values = [getattr(self, name) for name, role in self.roles().items() if role.is_window]
+        return tuple(size for sizes in values for size in (sizes if isinstance(sizes, tuple) else (sizes,)))
 
     @property
     def inner_channels(self) -> tuple[int, ...]:

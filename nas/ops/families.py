@@ -55,6 +55,7 @@ FAMILIES: dict[str, Family] = {
         "nas.supernet.blocks.mixconv:SearchableMixConv",
     ),
     "mobile_mqa": Family("nas.ops.mobile_mqa:MobileMQA", "nas.nn.blocks.mobile_mqa:MobileMQABlock"),
+    "tucker": Family("nas.ops.tucker:Tucker", "nas.nn.blocks.tucker:TuckerBlock"),
 }  # tag -> family of an op that may stand in a stage
 
 

@@ -8,8 +8,11 @@ import dataclasses
 from dataclasses import MISSING, dataclass
 from typing import Any, Literal, get_args
 
-Act = Literal["none", "relu", "relu6", "hswish", "gelu", "swish"]
+PlainAct = Literal["none", "relu", "relu6", "hswish", "gelu", "swish"]  # a function of each number alone
+EvoNorm = Literal["evonorm_b0", "evonorm_s0"]  # in place of normalisation and activation, arXiv 2004.02967
+Act = Literal[PlainAct, EvoNorm]
 Gate = Literal["hard_sigmoid", "sigmoid"]
+EVONORMS: dict[str, str] = {"evonorm_b0": "EvoNorm-B0", "evonorm_s0": "EvoNorm-S0"}  # value -> its name in tables
 ROLE = "role"  # its key in the metadata of a dataclass field
 
 
@@ -30,6 +33,11 @@ class Role:
     def is_window(self) -> bool:
         """Whether the values are kernel sizes, in pixels of one side."""
         return self.kind in ("kernel_size", "kernel_sizes")
+
+    @property
+    def is_activation(self) -> bool:
+        """Whether the values are activations, EvoNorm among them or not."""
+        return set(get_args(PlainAct)) <= set(self.allowed)
 
     def problem(self, value: Any) -> str:
         """Return what is wrong with a value, "" where nothing is."""

@@ -6,13 +6,15 @@ is one `Writer`; a new op says in its `emit` which of the layers of `Lowering` i
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.ops.fields import Act, Gate
+from nas.ops.excitation import Excited
+from nas.ops.fields import EVONORMS, Act, Gate
 from nas.ops.kernels import Shape, split_channels
+from nas.ops.layers import evonorm_groups
 
 Array = NDArray[Any]
 Tensors = Callable[[str, tuple[int, ...]], Array]  # (name as in nas.nn.network, shape) -> float32
@@ -23,6 +25,21 @@ class Value(NamedTuple):
 
     name: str
     shape: Shape
+
+
+Side = Literal["height", "width"]
+Axis = Literal["height", "width", "channels"]
+
+
+class EvoNormNumbers(NamedTuple):
+    """The tensors [channels] of an EvoNorm: v, gamma and beta; of B0 the stored variance, of S0 how many groups."""
+
+    v: Array
+    scale: Array
+    bias: Array
+    eps: float
+    var: Array | None = None
+    groups: int = 0
 
 
 class Writer(Protocol):
@@ -52,13 +69,22 @@ class Writer(Protocol):
 
     def gate(self, name: str, x: Value, gate: Gate) -> Value: ...
     def add(self, name: str, left: Value, right: Value) -> Value: ...
-    def multiply(self, name: str, x: Value, gate: Value) -> Value:
-        """Add the product of a map and a 1 x 1 map."""
+    def multiply(self, name: str, x: Value, gate: Value, act: Act = "none") -> Value:
+        """Add the product of a map and a gate, whose height or width or both may be 1, with its activation."""
 
-    def split(self, name: str, x: Value, widths: Sequence[int]) -> list[Value]:
-        """Add a split of the channels into shares."""
+    def mean(self, name: str, x: Value, axis: Side) -> Value:
+        """Add the mean over one side of the map, which becomes 1."""
 
-    def concat(self, name: str, parts: Sequence[Value]) -> Value: ...
+    def turn(self, name: str, x: Value) -> Value:
+        """Add a view of a map one of whose sides is 1, with height and width exchanged."""
+
+    def split(self, name: str, x: Value, widths: Sequence[int], axis: Axis = "channels") -> list[Value]:
+        """Add a split of the channels, or of a side, into shares."""
+
+    def concat(self, name: str, parts: Sequence[Value], axis: Axis = "channels") -> Value: ...
+    def evonorm(self, name: str, x: Value, numbers: EvoNormNumbers) -> Value:
+        """Add EvoNorm-B0 or S0 with stored statistics."""
+
     def attention(self, name: str, query: Value, key: Value, value: Value) -> Value:
         """Add softmax(query key^T) value, one key and one value head for all heads of the (scaled) query."""
 
@@ -85,20 +111,38 @@ class Lowering:
 
     def convolution(
         self, x: Value, name: str, out: int, *, kernel_size: int = 1, stride: int = 1, act: Act = "none",
-        layer_scale: bool = False,
+        layer_scale: bool = False, bias: bool = False,
     ) -> Value:  # fmt: skip
-        """Add a dense k x k convolution with its normalisation, activation and layer scale."""
-        factor, bias = self.folded_norm(name, out, layer_scale=layer_scale)
+        """Add a dense k x k convolution, with `bias` one with a bias, its normalisation, activation and layer scale."""
         window = () if kernel_size == 1 else (kernel_size, kernel_size)
-        weight = self.tensor(f"{name}.weight", *window, x.shape.channels, out) * factor
+        weight = self.tensor(f"{name}.weight", *window, x.shape.channels, out)
         kernel = weight.reshape(kernel_size, kernel_size, x.shape.channels, out)
-        return self.writer.conv(name, x, kernel, bias, stride=stride, act=act)
+        if act in EVONORMS:
+            return self._evonorm(self.writer.conv(name, x, kernel, None, stride=stride, act="none"), name, act)
+        factor, shift = self.folded_norm(name, out, layer_scale=layer_scale)
+        if bias:
+            shift = shift + factor * self.tensor(f"{name}.shift", out)
+        return self.writer.conv(name, x, kernel * factor, shift, stride=stride, act=act)
 
     def depthwise(self, x: Value, name: str, kernel_size: int, stride: int, *, act: Act = "none") -> Value:
         """Add a depthwise convolution with its normalisation and activation."""
-        factor, bias = self.folded_norm(name, x.shape.channels)
-        weight = self.tensor(f"{name}.weight", kernel_size, kernel_size, x.shape.channels) * factor
-        return self.writer.depthwise(name, x, weight, bias, stride=stride, act=act)
+        channels = x.shape.channels
+        weight = self.tensor(f"{name}.weight", kernel_size, kernel_size, channels)
+        if act in EVONORMS:
+            plain = self.writer.depthwise(name, x, weight, np.zeros(channels), stride=stride, act="none")
+            return self._evonorm(plain, name, act)
+        factor, bias = self.folded_norm(name, channels)
+        return self.writer.depthwise(name, x, weight * factor, bias, stride=stride, act=act)
+
+    def _evonorm(self, x: Value, name: str, act: Act) -> Value:
+        """Add the EvoNorm of the layer `name` on its linear output."""
+        channels = x.shape.channels
+        v, scale, bias = (self.tensor(f"{name}.{key}", channels) for key in ("v", "scale", "bias"))
+        if act == "evonorm_b0":
+            numbers = EvoNormNumbers(v, scale, bias, self.norm_eps, var=self.tensor(f"{name}.var", channels))
+        else:
+            numbers = EvoNormNumbers(v, scale, bias, self.norm_eps, groups=evonorm_groups(channels))
+        return self.writer.evonorm(f"{name}.{act}", x, numbers)
 
     def linear(
         self, x: Value, name: str, out: int, *, bias: bool = False, layer_scale: bool = False, factor: float = 1.0,
@@ -128,14 +172,37 @@ class Lowering:
         outputs = [layer(x=part, name=f"{name}.{i}") for i, (layer, part) in enumerate(zip(layers, parts, strict=True))]
         return self.writer.concat(f"{name}.concat", outputs)
 
-    def squeeze_excite(self, x: Value, name: str, squeezed: int, act: Act, gate: Gate) -> Value:
-        """Add squeeze-excite, the product of the map and its gate; `squeezed` 0 adds nothing."""
+    def excitation(self, x: Value, name: str, op: Excited) -> Value:
+        """Add the excitation of the op `name`: squeeze-excite, coordinate attention, or none."""
+        if op.ca_channels:
+            return self.coordinate_attention(x, f"{name}.ca", op.ca_channels)
+        return self.squeeze_excite(x, f"{name}.se", op.se_channels, op.se_act, op.se_gate)
+
+    def squeeze_excite(
+        self, x: Value, name: str, squeezed: int, act: Act = "relu", gate: Gate = "sigmoid", *, later: Act = "none"
+    ) -> Value:
+        """Add squeeze-excite, the product of the map and its gate, and the activation `later`; 0 adds nothing."""
         if not squeezed:
             return x
-        pooled = self.writer.pool(f"{name}.se_pool", x)
-        small = self.linear(pooled, f"{name}.se_reduce", squeezed, bias=True, act=act)
-        wide = self.linear(small, f"{name}.se_expand", x.shape.channels, bias=True)
-        return self.writer.multiply(f"{name}.se_scale", x, self.writer.gate(f"{name}.se_expand.{gate}", wide, gate))
+        pooled = self.writer.pool(f"{name}_pool", x)
+        small = self.linear(pooled, f"{name}_reduce", squeezed, bias=True, act=act)
+        wide = self.linear(small, f"{name}_expand", x.shape.channels, bias=True)
+        gated = self.writer.gate(f"{name}_expand.{gate}", wide, gate)
+        return self.writer.multiply(f"{name}_scale", x, gated, later)
+
+    def coordinate_attention(self, x: Value, name: str, reduced: int) -> Value:
+        """Add coordinate attention: the map times a gate per row and a gate per column (arXiv 2103.02907, Eq. 4-10)."""
+        height, width, channels = x.shape
+        rows = self.writer.mean(f"{name}_pool_h", x, "width")
+        columns = self.writer.turn(f"{name}_pool_w.turned", self.writer.mean(f"{name}_pool_w", x, "height"))
+        both = self.writer.concat(f"{name}_pooled", [rows, columns], "height")
+        both = self.convolution(both, f"{name}_reduce", reduced, act="hswish", bias=True)
+        rows, columns = self.writer.split(f"{name}_split", both, [height, width], "height")
+        columns = self.writer.turn(f"{name}_split.turned", columns)
+        for key, axis, part in (("height", "h", rows), ("width", "w", columns)):
+            wide = self.linear(part, f"{name}_{key}", channels, bias=True)
+            x = self.writer.multiply(f"{name}_scale_{axis}", x, self.writer.gate(f"{name}_{key}.gate", wide, "sigmoid"))
+        return x
 
 
 def pads(size: int, kernel_size: int, stride: int, padding: str) -> tuple[int, int]:

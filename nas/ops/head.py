@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from nas.ops import fields
 from nas.ops.base import Act, Op
+from nas.ops.fields import PlainAct
 from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, dense, pool
 
@@ -19,7 +20,7 @@ class Head(Op):
     tag: ClassVar[str] = "head"
     hidden: int = fields.optional_channels()
     hidden_norm: bool = fields.flag(True)
-    act: Act = fields.choice(Act, "relu")
+    act: Act = fields.choice(PlainAct, "relu")
 
     def classify(self, shape: Shape, num_classes: int) -> list[Kernel]:
         """Return the kernels from the final feature map to `num_classes` logits."""

@@ -10,24 +10,33 @@ from typing import ClassVar
 from nas.ops import fields
 from nas.ops.base import Act, Gate, Op, Strided
 from nas.ops.choices import Choice, Choices, Site, Values
+from nas.ops.excitation import check_excitation, excitation
+from nas.ops.fields import PlainAct
 from nas.ops.graph import Lowering, Value
-from nas.ops.kernels import Kernel, Shape, conv, depthwise, make_divisible, with_residual
-from nas.ops.squeeze_excite import squeeze_excite
+from nas.ops.kernels import Kernel, Shape, depthwise, make_divisible, with_residual
+from nas.ops.layers import convolution, input_readers, normed
 
 
 class Bottleneck(Strided):
-    """Base of inverted residuals: [1x1 expand] - depthwise - [squeeze-excite] - 1x1 project.
+    """Base of inverted residuals: [1x1 expand] - depthwise - [squeeze-excite or coordinate attention] - 1x1 project.
 
     Each of the three convolutions is one kernel or several, for subclasses to say.
     """
 
     expanded_channels: int
-    se_channels: int
+    act: Act
     residual: bool
+    se_channels: int
+    se_act: Act
+    se_gate: Gate
+    ca_channels: int
+
+    def check(self) -> None:
+        check_excitation(self)
 
     def expand_kernels(self, shape: Shape) -> list[Kernel]:
         """Return the kernels of the expansion, none where the block has none."""
-        return [conv("expand", shape, self.expanded_channels, 1, 1, norm=True)] if self.expanded_channels else []
+        return convolution("expand", shape, self.expanded_channels, 1, 1, self.act) if self.expanded_channels else []
 
     def depthwise_kernels(self, shape: Shape) -> list[Kernel]:
         """Return the kernels of the depthwise convolution."""
@@ -35,16 +44,15 @@ class Bottleneck(Strided):
 
     def project_kernels(self, shape: Shape) -> list[Kernel]:
         """Return the kernels of the projection."""
-        return [conv("project", shape, self.out_channels, 1, 1, norm=True)]
+        return convolution("project", shape, self.out_channels, 1, 1)
 
     def kernels(self, shape: Shape) -> list[Kernel]:
         expanded = Shape(shape.height, shape.width, self.expanded_channels or shape.channels)
         strided = expanded.strided(self.stride, expanded.channels)
         expand, middle = self.expand_kernels(shape), self.depthwise_kernels(expanded)
-        excite = squeeze_excite(strided, self.se_channels) if self.se_channels else []
-        body = [*expand, *middle, *excite, *self.project_kernels(strided)]
+        body = [*expand, *middle, *excitation(self, strided), *self.project_kernels(strided)]
         # The kernels that read the block's input themselves need not hold it for the residual beside.
-        return with_residual(body, shape, readers=len(expand or middle)) if self.residual else body
+        return with_residual(body, shape, readers=input_readers(expand or middle)) if self.residual else body
 
 
 @dataclass(frozen=True)
@@ -52,11 +60,12 @@ class InvertedResidual(Bottleneck):
     """MobileNetV2 and V3, MnasNet and EfficientNet block: [1x1 expand] - depthwise - [squeeze-excite] - 1x1 project.
 
     `expanded_channels` 0 means no expansion; `se_channels`, the width of the squeezed layer, 0 no squeeze-excite. V3
-    gates with ReLU and hard sigmoid, the others with `act` and sigmoid.
+    gates with ReLU and hard sigmoid, the others with `act` and sigmoid. `ca_channels` is the inner width of coordinate
+    attention in its place. With several kernel sizes in the depthwise, the block is `MixConv`.
     """
 
     tag: ClassVar[str] = "inverted_residual"
-    fields_added_later: ClassVar[frozenset[str]] = frozenset({"se_act", "se_gate"})
+    fields_added_later: ClassVar[frozenset[str]] = frozenset({"se_act", "se_gate", "ca_channels"})
     out_channels: int = fields.channels()
     expanded_channels: int = fields.optional_channels(MISSING)
     kernel_size: int = fields.kernel_size(3)
@@ -64,17 +73,18 @@ class InvertedResidual(Bottleneck):
     act: Act = fields.choice(Act, "relu6")
     se_channels: int = fields.optional_channels()
     residual: bool = fields.flag(False)
-    se_act: Act = fields.choice(Act, "relu")
+    se_act: Act = fields.choice(PlainAct, "relu")
     se_gate: Gate = fields.choice(Gate, "hard_sigmoid")
+    ca_channels: int = fields.optional_channels()
 
     def depthwise_kernels(self, shape: Shape) -> list[Kernel]:
-        return [depthwise("depthwise", shape, self.kernel_size, self.stride)]
+        return normed(depthwise("depthwise", shape, self.kernel_size, self.stride), self.act)
 
     def emit(self, graph: Lowering, x: Value, name: str) -> Value:
         if self.expanded_channels:
             x = graph.convolution(x, f"{name}.expand", self.expanded_channels, act=self.act)
         x = graph.depthwise(x, f"{name}.depthwise", self.kernel_size, self.stride, act=self.act)
-        x = graph.squeeze_excite(x, name, self.se_channels, self.se_act, self.se_gate)
+        x = graph.excitation(x, name, self)
         return graph.convolution(x, f"{name}.project", self.out_channels)
 
 

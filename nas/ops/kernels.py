@@ -99,6 +99,11 @@ def pool(name: str, shape: Shape) -> Kernel:
     return Kernel(name, "pool", shape, result, 0, reads=shape.elements, writes=result.elements)
 
 
+def pool_along(name: str, shape: Shape, result: Shape) -> Kernel:
+    """Return the kernel of the means of all rows or of all columns, a map of shape `result`."""
+    return Kernel(name, "pool", shape, result, 0, reads=shape.elements, writes=result.elements)
+
+
 def elementwise(name: str, shape: Shape, reads: int | None = None, params: int = 0) -> Kernel:
     """Return an elementwise kernel on feature maps of `shape`; by default an addition, which reads two."""
     count = 2 * shape.elements if reads is None else reads
@@ -116,19 +121,6 @@ def split_channels(channels: int, count: int) -> list[int]:
     if not share:
         raise InvalidInput(f"{channels} channels cannot be split into {count} parts; use fewer groups or kernel sizes")
     return [channels - share * (count - 1), *[share] * (count - 1)]
-
-
-def grouped_kernels(kernels: Sequence[Kernel], reads: int, writes: int) -> list[Kernel]:
-    """Return kernels that each handle a group of the channels of the same two feature maps, numbered where several.
-
-    `reads` and `writes` are the elements of the whole maps, which stay alive while any of the kernels runs.
-    """
-    if len(kernels) == 1:
-        return [*kernels]
-    return [
-        replace(kernel, name=f"{kernel.name}.{i}", held=reads + writes - kernel.reads - kernel.writes)
-        for i, kernel in enumerate(kernels)
-    ]
 
 
 def with_residual(kernels: Sequence[Kernel], shape: Shape, readers: int = 1) -> list[Kernel]:

@@ -21,6 +21,7 @@ from nas.export.tflite import int8_file as tflite_int8_file
 from nas.export.weights import logits
 from nas.measure.random_weights import random_tensor
 from nas.ops import UIB, Conv, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
+from nas.ops.fields import EVONORMS
 from nas.registry import INT8_EXPORTERS, load
 from nas.zoo import ZOO, reference
 from tests.export.test_export import provenance, some_weights
@@ -45,7 +46,8 @@ SMALL = ArchSpec(
     Head(20, hidden_norm=False, act="hswish"),
     4,
 )
-SAFE = {name: op for name, op in EACH.items() if op.tag != "mobile_mqa" and getattr(op, "act", "") != "gelu"}
+UNSAFE = ("gelu", *EVONORMS)
+SAFE = {name: op for name, op in EACH.items() if op.tag != "mobile_mqa" and getattr(op, "act", "") not in UNSAFE}
 
 
 def scaled_weights(arch: ArchSpec) -> dict[str, Any]:
@@ -181,6 +183,11 @@ def test_networks_that_the_edge_tpu_compiler_cannot_take_are_refused_in_one_line
         with pytest.raises(InvalidInput, match=word) as error:
             tflite_int8_file.export(arch, tmp_path / "a", calibration=noise(arch, 2))
         assert "\n" not in str(error.value)
+    for op, word in (("conv-b0", "EvoNorm-B0"), ("inverted-ca", "EvoNorm-S0")):
+        for export, said in ((onnx_int8_file.export, word), (tflite_int8_file.export, EACH[op].act)):  # type: ignore[attr-defined]
+            with pytest.raises(InvalidInput, match=said) as error:
+                export(of(EACH[op]), tmp_path / "a", calibration=noise(of(EACH[op]), 2))
+            assert "\n" not in str(error.value)
     with pytest.raises(InvalidInput, match="BATCH_MATMUL"):
         edgetpu.operators_text(["CONV_2D", "BATCH_MATMUL"])
     assert not list(tmp_path.iterdir())

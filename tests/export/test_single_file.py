@@ -19,7 +19,20 @@ from nas.export.single_file import SingleFile
 from nas.export.tflite import file as tflite_file
 from nas.export.weights import difference, logits
 from nas.nn.network import save_weights
-from nas.ops import FAMILIES, UIB, Conv, FusedIB, Head, InvertedResidual, MixConv, MobileMQA, Op, SeparableConv, Shape
+from nas.ops import (
+    FAMILIES,
+    UIB,
+    Conv,
+    FusedIB,
+    Head,
+    InvertedResidual,
+    MixConv,
+    MobileMQA,
+    Op,
+    SeparableConv,
+    Shape,
+    Tucker,
+)
 from nas.registry import EXPORTERS, load
 from nas.zoo import reference
 from tests.export.test_export import ARCH, SAME, provenance, some_weights
@@ -43,6 +56,20 @@ EACH: dict[str, Op] = {
     "mixconv": MixConv(6, 9, (3, 5, 7), 2, "swish", 2, 3, 2, se_act="relu"),
     "mixconv-one": MixConv(4, 8, (5,), residual=True),
     "mqa": MobileMQA(3, 4, 5),
+    "tucker": Tucker(6, 2, 3, 5, 2, "swish"),
+    "tucker-residual": Tucker(4, 2, 3, residual=True),
+    "conv-b0": Conv(6, 3, 2, "evonorm_b0"),
+    "conv-s0": Conv(6, 3, 1, "evonorm_s0"),
+    "separable-gates": SeparableConv(6, 3, 2, "hswish", (5, 1), 2, 3),
+    "separable-relu": SeparableConv(6, 3, 2, "relu", (), 2, 3),
+    "separable-b0": SeparableConv(6, 5, 1, "evonorm_b0", (3,)),
+    "fused-se": FusedIB(4, 6, residual=True, se_channels=2, se_act="swish"),
+    "fused-ca": FusedIB(6, 6, 5, 2, "evonorm_s0", ca_channels=3),
+    "uib-mix": UIB(6, 8, 5, 3, 2, start_mix=(3,), middle_mix=(5, 7), ca_channels=2),
+    "uib-se": UIB(4, 8, 3, 0, residual=True, start_mix=(5, 7), se_channels=3, se_gate="hard_sigmoid"),
+    "inverted-ca": InvertedResidual(4, 8, act="evonorm_s0", residual=True, ca_channels=3),
+    "conv-ca": InvertedResidual(4, 8, act="hswish", residual=True, ca_channels=3),
+    "mixconv-plain": MixConv(4, 0, (3, 5), act="evonorm_b0", residual=True, ca_channels=2),
     "mqa-strided": MobileMQA(2, 5, 3, 2, residual=False, layer_scale=False),
 }
 

@@ -43,6 +43,7 @@ from nas.ops import (
     MobileMQA,
     SeparableConv,
     Shape,
+    Tucker,
     op_class,
 )
 from nas.zoo import reference
@@ -170,6 +171,19 @@ BLOCKS = [
     MixConv(4, 6, (3,), 1, expand_groups=1, project_groups=2, residual=True),
     MobileMQA(2, 3, 5, kv_stride=2),
     MobileMQA(2, 3, 5, residual=False, layer_scale=False),
+    Tucker(6, 2, 3, 5, 2),
+    Tucker(4, 2, 3, 3, 1, "evonorm_s0", residual=True),
+    Conv(6, 3, 2, "evonorm_b0"),
+    Conv(6, 1, 1, "evonorm_s0"),
+    SeparableConv(6, 3, 2, "hswish", (5, 1), 2, 3),
+    SeparableConv(6, 5, 1, "evonorm_b0", (3,)),
+    FusedIB(4, 6, residual=True, se_channels=2, se_act="swish"),
+    FusedIB(6, 6, 5, 2, "evonorm_s0", ca_channels=3),
+    UIB(6, 8, 5, 3, 2, start_mix=(3,), middle_mix=(5, 7), ca_channels=2),
+    UIB(4, 8, 3, 0, 1, "evonorm_b0", residual=True, start_mix=(5, 7), se_channels=3, se_gate="hard_sigmoid"),
+    InvertedResidual(4, 8, act="evonorm_s0", residual=True, ca_channels=3),
+    MixConv(4, 0, (3, 5), act="evonorm_b0", residual=True, ca_channels=2),
+    MixConv(6, 8, (3, 5), 2, "evonorm_s0", 2, 2),
 ]
 
 

@@ -126,7 +126,7 @@ def _stage_source(arch: ArchSpec, stage: int) -> str:
     lines = ["            nnx.List(", "                ["]
     for position, op, shape in arch.iter_ops():
         if position.partition(".")[0] == str(stage):
-            call = _call(family_of(op).block.partition(":")[2], {"in_channels": shape.channels} | asdict(op))
+            call = _call(family_of(op).block.partition(":")[2], {"in_channels": shape.channels} | op.arguments())
             shape_text = " x ".join(str(size) for size in op.out_shape(shape))
             lines.append(f"                    {call},  # {position}: {shape_text}")
     return "\n".join([*lines, "                ]", "            ),"])

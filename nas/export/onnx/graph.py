@@ -13,11 +13,12 @@ from nas.errors import InvalidInput
 from nas.export.lowering import lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.ops import Act, Gate, Shape
-from nas.ops.graph import Array, Tensors, Value, pads
+from nas.ops.graph import Array, Axis, EvoNormNumbers, Side, Tensors, Value, pads
 
 FIRST_OPSET = {"Split": 13, "DequantizeLinear": 13, "HardSwish": 14, "Gelu": 20}  # with the operator as written here
 FIRST_OF_OTHERS = 11  # of all other operators here: Clip with its limits as inputs
 USUAL_OPSET = 13  # read by the runtimes in use; a file has a higher one only where its operators need it
+AXES: dict[Axis, int] = {"channels": 1, "height": 2, "width": 3}
 INPUT, OUTPUT = "pictures", "logits"  # names of the tensors, in files since release 0.1
 
 
@@ -118,21 +119,61 @@ class OnnxGraph:
         """Add a sum."""
         return Value(self.node("Add", name, left.name, right.name), left.shape)
 
-    def multiply(self, name: str, x: Value, gate: Value) -> Value:
-        """Add the product of a map and a 1 x 1 map."""
-        return Value(self.node("Mul", name, x.name, gate.name), x.shape)
+    def multiply(self, name: str, x: Value, gate: Value, act: Act = "none") -> Value:
+        """Add the product of a map and a gate, with its activation."""
+        return Value(ACTS[act](self, self.node("Mul", name, x.name, gate.name), f"{name}.{act}"), x.shape)
 
-    def split(self, name: str, x: Value, widths: Sequence[int]) -> list[Value]:
-        """Add a split of the channels."""
+    def mean(self, name: str, x: Value, axis: Side) -> Value:
+        """Add the mean over one side, as an average pool, which is the same in all opsets."""
+        height, width, channels = x.shape
+        window, shape = ([height, 1], (1, width)) if axis == "height" else ([1, width], (height, 1))
+        return Value(self.node("AveragePool", name, x.name, kernel_shape=window), Shape(*shape, channels))
+
+    def turn(self, name: str, x: Value) -> Value:
+        """Add a view with height and width exchanged."""
+        height, width, channels = x.shape
+        return Value(self._reshape(name, x.name, (channels, width, height)), Shape(width, height, channels))
+
+    def evonorm(self, name: str, x: Value, numbers: EvoNormNumbers) -> Value:
+        """Add EvoNorm-B0 or S0: deviations from means by pools, then elementwise nodes."""
+        height, width, channels = x.shape
+        per_channel = {"v": numbers.v, "scale": numbers.scale, "bias": numbers.bias}
+        names = {key: self.constant(f"{name}.{key}", value[:, None, None]) for key, value in per_channel.items()}
+        slope = self.node("Mul", f"{name}.slope", x.name, names["v"])
+        if numbers.var is not None:
+            batch = self.constant(f"{name}.batch", np.sqrt(numbers.var + numbers.eps)[:, None, None])
+            instance = self._deviation(f"{name}.instance", x.name, numbers.eps)
+            above = x.name
+            below = self.node("Max", f"{name}.below", batch, self.node("Add", f"{name}.sum", slope, instance))
+        else:
+            grouped = self._reshape(f"{name}.groups", x.name, (numbers.groups, -1, width))
+            deviation = self._deviation(f"{name}.group", grouped, numbers.eps)
+            gated = self.node("Mul", f"{name}.gated", x.name, self.node("Sigmoid", f"{name}.sigmoid", slope))
+            above, below = self._reshape(f"{name}.gated.groups", gated, (numbers.groups, -1, width)), deviation
+        ratio = self.node("Div", f"{name}.ratio", above, below)
+        if numbers.var is None:
+            ratio = self._reshape(f"{name}.map", ratio, (channels, height, width))
+        scaled = self.node("Mul", f"{name}.scaled", ratio, names["scale"])
+        return Value(self.node("Add", name, scaled, names["bias"]), x.shape)
+
+    def _deviation(self, name: str, x: str, eps: float) -> str:
+        """Add sqrt(variance + eps) over the last two axes of x [N, C, H, W]."""
+        apart = self.node("Sub", f"{name}.apart", x, self.node("GlobalAveragePool", f"{name}.mean", x))
+        squares = self.node("Mul", f"{name}.squares", apart, apart)
+        variance = self.node("GlobalAveragePool", f"{name}.variance", squares)
+        return self.node("Sqrt", name, self.node("Add", f"{name}.plus", variance, self.constant(f"{name}.eps", eps)))
+
+    def split(self, name: str, x: Value, widths: Sequence[int], axis: Axis = "channels") -> list[Value]:
+        """Add a split of the channels or of a side."""
         outputs = [f"{name}.{i}" for i in range(len(widths))]
         sizes = self.constant(f"{name}.widths", np.array(widths, np.int64))
-        self._nodes.append(helper.make_node("Split", [x.name, sizes], outputs, name, axis=1))
-        return [Value(o, x.shape._replace(channels=w)) for o, w in zip(outputs, widths, strict=True)]
+        self._nodes.append(helper.make_node("Split", [x.name, sizes], outputs, name, axis=AXES[axis]))
+        return [Value(o, x.shape._replace(**{axis: w})) for o, w in zip(outputs, widths, strict=True)]
 
-    def concat(self, name: str, parts: Sequence[Value]) -> Value:
-        """Add a concatenation of channels."""
-        joined = self.node("Concat", name, *(part.name for part in parts), axis=1)
-        return Value(joined, parts[0].shape._replace(channels=sum(part.shape.channels for part in parts)))
+    def concat(self, name: str, parts: Sequence[Value], axis: Axis = "channels") -> Value:
+        """Add a concatenation of channels or along a side."""
+        joined = self.node("Concat", name, *(part.name for part in parts), axis=AXES[axis])
+        return Value(joined, parts[0].shape._replace(**{axis: sum(getattr(part.shape, axis) for part in parts)}))
 
     def attention(self, name: str, query: Value, key: Value, value: Value) -> Value:
         """Add multi-query attention: the queries of all heads are the rows of one matrix product."""

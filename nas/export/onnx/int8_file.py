@@ -3,13 +3,25 @@
 from collections.abc import Mapping
 
 from nas.arch import ArchSpec
+from nas.errors import InvalidInput
 from nas.export.calibration import Int8Calibration
 from nas.export.interface import Interface
 from nas.export.onnx.file import FORMAT as FLOAT
 from nas.export.onnx.file import run
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.quantised_file import QuantisedFile
+from nas.ops.fields import EVONORMS
 from nas.ops.graph import Tensors
+
+
+def check_supported(arch: ArchSpec) -> None:
+    """Raise `InvalidInput` where `arch` has an EvoNorm: 8 bits do not hold the squares that its variances come from."""
+    for position, op, _ in arch.iter_ops():
+        if (act := getattr(op, "act", "")) in EVONORMS:
+            raise InvalidInput(
+                f"op {position} has {EVONORMS[act]}, whose variances int8 numbers do not hold; "
+                "leave --quantize out, or export a network with normalisation and an activation"
+            )
 
 
 def content(
@@ -29,7 +41,7 @@ FORMAT = QuantisedFile(
     interface=Interface(
         "images float32 [N, C, H, W] -> logits float32, int8 inside (QDQ, weights per channel)", "onnx", "NCHW"
     ),
-    check=lambda _: None,
+    check=check_supported,
     content=content,
     run=run,
     loading=FLOAT.loading,

@@ -17,7 +17,7 @@ from nas.arch import ArchSpec
 from nas.export.lowering import lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.ops import Act, Gate, Shape
-from nas.ops.graph import Array, Tensors, Value, pads
+from nas.ops.graph import Array, Axis, EvoNormNumbers, Side, Tensors, Value, pads
 
 VERSION, IDENTIFIER = 3, b"TFL3"
 INPUT, OUTPUT = "pictures", "logits"  # names of the tensors, in files since release 0.1
@@ -30,6 +30,7 @@ FUSED_ACTS: dict[Act, int] = {
     "relu6": schema.ActivationFunctionType.RELU6,
 }  # activations that are an option of the operator in front of them
 OPERATORS = schema.BuiltinOperator
+AXES: dict[Axis, int] = {"height": 1, "width": 2, "channels": 3}
 CONSTANT_TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "int32": schema.TensorType.INT32,
@@ -190,11 +191,7 @@ class TfliteGraph:
 
     def pool(self, name: str, x: Value) -> Value:
         """Add the mean over all positions."""
-        options = schema.ReducerOptionsT()
-        options.keepDims = True
-        shape = Shape(1, 1, x.shape.channels)
-        axes = self.constant(f"{name}.axes", np.array([1, 2]))
-        return Value(self.node(OPERATORS.MEAN, name, [x.name, axes], shape, options), shape)
+        return self._mean(name, x, [1, 2], Shape(1, 1, x.shape.channels))
 
     def flatten(self, name: str, x: Value) -> Value:
         """Add a view of a 1 x 1 map as a vector."""
@@ -227,25 +224,79 @@ class TfliteGraph:
         inputs = [left.name, right.name]
         return Value(self.node(OPERATORS.ADD, name, inputs, left.shape, schema.AddOptionsT()), left.shape)
 
-    def multiply(self, name: str, x: Value, gate: Value) -> Value:
-        """Add a product, over all positions where `gate` is a 1 x 1 map."""
-        return Value(self.node(OPERATORS.MUL, name, [x.name, gate.name], x.shape, schema.MulOptionsT()), x.shape)
+    def multiply(self, name: str, x: Value, gate: Value, act: Act = "none") -> Value:
+        """Add a product, over all positions of the sides that are 1 in `gate`, with its activation."""
+        options = schema.MulOptionsT()
+        options.fusedActivationFunction = FUSED_ACTS.get(act, FUSED_ACTS["none"])
+        done = Value(self.node(OPERATORS.MUL, name, [x.name, gate.name], x.shape, options), x.shape)
+        return self._activated(f"{name}.{act}", done, act)
 
-    def split(self, name: str, x: Value, widths: Sequence[int]) -> list[Value]:
-        """Add a split of the channels."""
+    def mean(self, name: str, x: Value, axis: Side) -> Value:
+        """Add the mean over one side."""
+        sides = {"height": 1} if axis == "height" else {"width": 1}
+        return self._mean(name, x, [AXES[axis]], x.shape._replace(**sides))
+
+    def _mean(self, name: str, x: Value, axes: Sequence[int], shape: Shape) -> Value:
+        """Add the mean over these axes, which become 1."""
+        options = schema.ReducerOptionsT()
+        options.keepDims = True
+        over = self.constant(f"{name}.axes", np.array(axes))
+        return Value(self.node(OPERATORS.MEAN, name, [x.name, over], shape, options), shape)
+
+    def turn(self, name: str, x: Value) -> Value:
+        """Add a view with height and width exchanged."""
+        shape = Shape(x.shape.width, x.shape.height, x.shape.channels)
+        return Value(self._reshape(name, x.name, shape), shape)
+
+    def evonorm(self, name: str, x: Value, numbers: EvoNormNumbers) -> Value:
+        """Add EvoNorm-B0 or S0: deviations from means, then elementwise operators."""
+        slope = self.multiply(f"{name}.slope", x, Value(self.constant(f"{name}.v", numbers.v), x.shape))
+        if numbers.var is not None:
+            batch = self.constant(f"{name}.batch", np.sqrt(numbers.var + numbers.eps))
+            total = self.add(f"{name}.sum", slope, self._deviation(f"{name}.instance", x, [1, 2], numbers.eps))
+            options = schema.MaximumMinimumOptionsT()
+            below = Value(self.node(OPERATORS.MAXIMUM, f"{name}.below", [total.name, batch], x.shape, options), x.shape)
+            ratio = self._divided(f"{name}.ratio", x, below)
+        else:
+            positions, groups = x.shape.height * x.shape.width, numbers.groups
+            apart = Shape(positions, groups, x.shape.channels // groups)
+            grouped = Value(self._reshape(f"{name}.groups", x.name, apart), apart)
+            below = self._deviation(f"{name}.group", grouped, [1, 3], numbers.eps)
+            gated = self.multiply(f"{name}.gated", x, self.gate(f"{name}.sigmoid", slope, "sigmoid"))
+            above = Value(self._reshape(f"{name}.gated.groups", gated.name, apart), apart)
+            ratio = self._divided(f"{name}.ratio", above, below)
+            ratio = Value(self._reshape(f"{name}.map", ratio.name, x.shape), x.shape)
+        return self.affine(name, ratio, numbers.scale, numbers.bias)
+
+    def _deviation(self, name: str, x: Value, axes: Sequence[int], eps: float) -> Value:
+        """Add sqrt(variance + eps) over these axes of x [N, H, W, C]."""
+        shape = Shape(*(1 if axis in axes else size for axis, size in enumerate(x.shape, start=1)))
+        mean, options = self._mean(f"{name}.mean", x, axes, shape), schema.SquaredDifferenceOptionsT()
+        inputs = [x.name, mean.name]
+        squares = Value(self.node(OPERATORS.SQUARED_DIFFERENCE, f"{name}.squares", inputs, x.shape, options), x.shape)
+        variance = self._mean(f"{name}.variance", squares, axes, shape)
+        plus = self.add(f"{name}.plus", variance, Value(self.number(f"{name}.eps", eps), shape))
+        return Value(self.node(OPERATORS.SQRT, name, [plus.name], shape), shape)
+
+    def _divided(self, name: str, above: Value, below: Value) -> Value:
+        inputs = [above.name, below.name]
+        return Value(self.node(OPERATORS.DIV, name, inputs, above.shape, schema.DivOptionsT()), above.shape)
+
+    def split(self, name: str, x: Value, widths: Sequence[int], axis: Axis = "channels") -> list[Value]:
+        """Add a split of the channels or of a side."""
         options = schema.SplitVOptionsT()
         options.numSplits = len(widths)
-        parts = {f"{name}.{i}": x.shape._replace(channels=width) for i, width in enumerate(widths)}
+        parts = {f"{name}.{i}": x.shape._replace(**{axis: width}) for i, width in enumerate(widths)}
         sizes = self.constant(f"{name}.widths", np.array(widths, np.int64))
-        axis = self.constant(f"{name}.axis", np.array(3))
-        self.nodes(OPERATORS.SPLIT_V, [x.name, sizes, axis], parts, options)
+        number = self.constant(f"{name}.axis", np.array(AXES[axis]))
+        self.nodes(OPERATORS.SPLIT_V, [x.name, sizes, number], parts, options)
         return [Value(part, shape) for part, shape in parts.items()]
 
-    def concat(self, name: str, parts: Sequence[Value]) -> Value:
-        """Add a concatenation of channels."""
+    def concat(self, name: str, parts: Sequence[Value], axis: Axis = "channels") -> Value:
+        """Add a concatenation of channels or along a side."""
         options = schema.ConcatenationOptionsT()
-        options.axis = 3
-        shape = parts[0].shape._replace(channels=sum(part.shape.channels for part in parts))
+        options.axis = AXES[axis]
+        shape = parts[0].shape._replace(**{axis: sum(getattr(part.shape, axis) for part in parts)})
         return Value(self.node(OPERATORS.CONCATENATION, name, [part.name for part in parts], shape, options), shape)
 
     def attention(self, name: str, query: Value, key: Value, value: Value) -> Value:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.export.lowering import NORMALISED, lower
 from nas.export.options import DEFAULT, FileOptions
-from nas.export.tflite.graph import ANY_SIZE, INPUT, OPERATORS, TfliteGraph
+from nas.export.tflite.graph import ANY_SIZE, AXES, INPUT, OPERATORS, TfliteGraph
 from nas.export.tflite.range_observer import Range, observed_ranges
 from nas.ops import Gate, Shape
-from nas.ops.graph import Array, Tensors, Value
+from nas.ops.graph import Array, Axis, Tensors, Value
 
 LOW, HIGH = -128, 127
 LARGEST_BIAS = 1 << 30  # steps; int32 holds twice as many
@@ -65,6 +65,7 @@ class Int8Graph(TfliteGraph):
         super().__init__(arch)
         self._ranges = ChainMap[str, Range]({}, ranges)
         self._scales: dict[str, tuple[float, int]] = {}  # scale and zero point by tensor
+        self._views: dict[str, str] = {}  # view -> the tensor that it is a view of
 
     def tensor(self, name: str, shape: Sequence[int], data: Array | None = None) -> str:
         """Add a tensor: a constant as it is, anything else int8 with the scale of its range."""
@@ -122,6 +123,7 @@ class Int8Graph(TfliteGraph):
     def _reshape(self, name: str, x: str, sizes: Sequence[int]) -> str:
         """Add a view with `sizes` behind the batch; the range stays."""
         self._copy_range(name, x)
+        self._views[name] = x
         return super()._reshape(name, x, sizes)
 
     def hard_swish(self, name: str, x: Value) -> Value:
@@ -148,19 +150,24 @@ class Int8Graph(TfliteGraph):
         """Add a multiplication and an addition per channel as a 1 x 1 depthwise convolution: it rounds once."""
         return self.depthwise(name, x, factor[None, None], bias, stride=1, act="none")
 
-    def concat(self, name: str, parts: Sequence[Value]) -> Value:
-        """Add a concatenation of channels; all parts get the range of the result."""
+    def concat(self, name: str, parts: Sequence[Value], axis: Axis = "channels") -> Value:
+        """Add a concatenation; all parts, and what they are views of, get the range of the result."""
         for part in parts:
-            self._quantise(self._copy_range(part.name, name), *_scale(*self._ranges[name]))
-        return super().concat(name, parts)
+            tensor: str | None = part.name
+            while tensor is not None:
+                self._quantise(self._copy_range(tensor, name), *_scale(*self._ranges[name]))
+                tensor = self._views.get(tensor)
+        return super().concat(name, parts, axis)
 
-    def split(self, name: str, x: Value, widths: Sequence[int]) -> list[Value]:
-        """Add a slice for each share of the channels."""
+    def split(self, name: str, x: Value, widths: Sequence[int], axis: Axis = "channels") -> list[Value]:
+        """Add a slice for each share of the channels or of a side."""
         found, start = [], 0
         for i, width in enumerate(widths):
-            shape = x.shape._replace(channels=width)
+            shape = x.shape._replace(**{axis: width})
             part = self._copy_range(f"{name}.{i}", x.name)
-            begin = self.constant(f"{part}.begin", np.array([0, 0, 0, start]))
+            corner = [0, 0, 0, 0]
+            corner[AXES[axis]] = start
+            begin = self.constant(f"{part}.begin", np.array(corner))
             size = self.constant(f"{part}.size", np.array([self.batch, *shape]))
             self.node(OPERATORS.SLICE, part, [x.name, begin, size], shape, schema.SliceOptionsT())
             found.append(Value(part, shape))

@@ -15,6 +15,7 @@ from nas import ops
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import Act, Op, Shape
+from nas.ops.fields import EVONORMS
 from nas.ops.graph import Tensors
 
 Array = NDArray[np.float32]
@@ -70,7 +71,10 @@ class _Translation:
         self.layer_scale = kind == "MobileNetV3" and any(scaled)  # of all such blocks or of none
 
     def _check(self) -> None:
-        """Raise `InvalidInput` where the stem is not timm's, or the strides multiply to more than `LARGEST_STRIDE`."""
+        """Raise `InvalidInput` where the stem or a layer is none of timm's, or the strides exceed `LARGEST_STRIDE`."""
+        for position, op, _ in self.arch_ops:
+            if missing := _missing(op):
+                raise InvalidInput(f"op {position} has {missing}; {INSTEAD}")
         position, stem, _ = self.arch_ops[0]
         if not isinstance(stem, ops.Conv) or (stem.kernel_size, stem.stride) != (STEM_KERNEL, STEM_STRIDE):
             raise InvalidInput(
@@ -214,6 +218,20 @@ class _Translation:
         return f"_se{op.se_channels / ratio_of:.17g}"
 
 
+def _missing(op: Op) -> str:
+    """Return what layer of an op timm's block does not have, "" where it has all."""
+    if getattr(op, "act", "") in EVONORMS:
+        return EVONORMS[op.act]  # type: ignore[attr-defined]
+    if getattr(op, "ca_channels", 0):
+        return "coordinate attention"
+    if isinstance(op, ops.UIB | ops.SeparableConv):
+        if op.se_channels or getattr(op, "depthwise_se_channels", 0):
+            return "squeeze-excite"
+        if getattr(op, "mix", ()) or getattr(op, "start_mix", ()) or getattr(op, "middle_mix", ()):
+            return "several kernel sizes in one depthwise"
+    return ""
+
+
 Names = tuple[str, str]  # of a block: its position in the architecture, its name in timm
 
 
@@ -235,7 +253,9 @@ def _fused_ib_string(to: _Translation, op: ops.FusedIB, shape: Shape, names: Nam
         f"{position}.project", f"{place}.bn2", gamma=to.get(f"{position}.project.gamma") if op.layer_scale else None
     )
     expansion = to.expansion(op.expanded_channels, shape.channels, position)
-    end = f"{to.act(op.act, position)}{to.skip(op, shape)}"
+    from_expanded = to.found.kind == "MobileNetV3"
+    excite = to.excite(op, op.expanded_channels if from_expanded else shape.channels, names)
+    end = f"{excite}{to.act(op.act, position)}{to.skip(op, shape)}"
     return f"er_r1_k{op.kernel_size}_s{op.stride}{expansion}_c{op.out_channels}{end}"
 
 
@@ -302,8 +322,30 @@ def _mobile_mqa_string(to: _Translation, op: ops.MobileMQA, shape: Shape, names:
     return f"mqa_r1_k3_h{op.heads}_s1_v{op.kv_stride}_d{op.key_dim}_c{shape.channels}{skip}"
 
 
-def _mixconv_string(_: _Translation, __: ops.MixConv, ___: Shape, names: Names) -> str:
-    raise InvalidInput(f"op {names[0]} is mixconv; this export has no block string for it: choose onnx or flax")
+def _mixconv_string(to: _Translation, op: ops.MixConv, shape: Shape, names: Names) -> str:
+    position, place = names
+    wide = op.expanded_channels or shape.channels
+    layers = ["conv_pw", "conv_dw", "conv_pwl"] if op.expanded_channels else ["conv_dw", "conv_pw"]
+    parts = [("depthwise", len(op.kernel_sizes)), ("project", op.project_groups)]
+    parts = [("expand", op.expand_groups), *parts] if op.expanded_channels else parts
+    for number, ((ours, count), theirs) in enumerate(zip(parts, layers, strict=True), start=1):
+        many = [f".{i}" for i in range(count)] if count > 1 else [""]
+        for part in many:
+            add = to.depthwise if ours == "depthwise" else to.dense
+            add(f"{position}.{ours}{part}", f"{place}.{theirs}{part}")
+        to.norm([f"{position}.{ours}{part}" for part in many], f"{place}.bn{number}")
+    kind = f"ir_r1_k{_dotted(op.kernel_sizes)}" if op.expanded_channels else f"ds_r1_k{_dotted(op.kernel_sizes)}"
+    if op.expanded_channels:
+        grouped = f"_a{_dotted([1] * op.expand_groups)}" if op.expand_groups > 1 else ""
+        kind += f"{grouped}{to.expansion(wide, shape.channels, position)}"
+    kind += f"_p{_dotted([1] * op.project_groups)}" if op.project_groups > 1 else ""
+    excite = to.excite(op, wide if to.found.kind == "MobileNetV3" else shape.channels, names)
+    return f"{kind}_s{op.stride}_c{op.out_channels}{excite}{to.act(op.act, position)}{to.skip(op, shape)}"
+
+
+def _dotted(numbers: Sequence[int]) -> str:
+    """Return numbers as timm writes several kernel sizes: "3.5.7"."""
+    return ".".join(map(str, numbers))
 
 
 BLOCK_STRINGS: dict[type[Op], Callable[[_Translation, Any, Shape, Names], str]] = {

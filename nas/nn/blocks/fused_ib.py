@@ -1,15 +1,15 @@
-"""The fused inverted bottleneck block (MobileNetV4)."""
+"""The fused inverted bottleneck block (MobileNetV4, MobileDets)."""
 
 from typing import Any
 
-from flax import nnx
 from jax import Array
 
+from nas.nn.blocks.excitation import ExcitedBlock
 from nas.nn.layers import Convolution, Normalise
 
 
-class FusedIBBlock(nnx.Module):
-    """Fused inverted bottleneck: k x k expansion with stride and activation, 1 x 1 projection."""
+class FusedIBBlock(ExcitedBlock):
+    """Fused inverted bottleneck: k x k expansion with stride and activation, [excitation], 1 x 1 projection."""
 
     def __init__(
         self,
@@ -21,12 +21,18 @@ class FusedIBBlock(nnx.Module):
         act: str = "relu",
         residual: bool = False,
         layer_scale: bool = False,
+        se_channels: int = 0,
+        se_act: str = "relu",
+        se_gate: str = "sigmoid",
+        ca_channels: int = 0,
         **common: Any,
     ) -> None:
         self.residual = residual
         self.expand = Convolution(in_channels, expanded_channels, kernel_size, stride, act=act, **common)
+        self.add_excitation(expanded_channels, se_channels, se_act, se_gate, ca_channels, **common)
         self.project = Convolution(expanded_channels, out_channels, layer_scale=layer_scale, **common)
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
-        y = self.project(self.expand(x, normalise), normalise)
+        y = self.excite(self.expand(x, normalise), normalise)
+        y = self.project(y, normalise)
         return x + y if self.residual else y

@@ -1,5 +1,6 @@
 """Helpers of blocks with grouped convolutions: layers side by side, each on its share of the channels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from nas.nn.layers import Convolution, Normalise, Normed
+from nas.nn.layers import Convolution, Depthwise, Normalise, Normed
 
 
 def channel_shares(channels: int, count: int) -> list[int]:
@@ -20,6 +21,12 @@ def grouped(in_channels: int, out_channels: int, groups: int, **settings: Any) -
     """Return a 1 x 1 convolution in `groups` groups: one layer, or a list of several."""
     widths = zip(channel_shares(in_channels, groups), channel_shares(out_channels, groups), strict=True)
     return one_or_list([Convolution(before, after, **settings) for before, after in widths])
+
+
+def mixed_depthwise(channels: int, kernel_sizes: Sequence[int], stride: int, **settings: Any) -> Any:
+    """Return a depthwise convolution whose channels are shared by `kernel_sizes`: one layer, or a list of several."""
+    shares = zip(channel_shares(channels, len(kernel_sizes)), kernel_sizes, strict=True)
+    return one_or_list([Depthwise(share, size, stride, **settings) for share, size in shares])
 
 
 def one_or_list(layers: list[Any]) -> Any:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from nas.nn.blocks.grouped import channel_shares, grouped, one_or_list
+from nas.nn.blocks.grouped import grouped, mixed_depthwise
 from nas.nn.blocks.inverted_residual import BottleneckBlock
-from nas.nn.layers import Depthwise
 
 
 class MixConvBlock(BottleneckBlock):
@@ -24,14 +23,12 @@ class MixConvBlock(BottleneckBlock):
         residual: bool = False,
         se_act: str = "relu",
         se_gate: str = "sigmoid",
+        ca_channels: int = 0,
         **common: Any,
     ) -> None:
-        super().__init__(residual=residual, se_act=se_act, se_gate=se_gate)
-        width = expanded_channels
-        groups = zip(channel_shares(width, len(kernel_sizes)), kernel_sizes, strict=True)
-        self.expand = grouped(in_channels, width, expand_groups, act=act, **common)
-        self.depthwise = one_or_list(
-            [Depthwise(channels, size, stride, act=act, **common) for channels, size in groups]
-        )
-        self.add_gate(width, se_channels, common["rngs"])
+        self.residual = residual
+        width = expanded_channels or in_channels
+        self.expand = grouped(in_channels, width, expand_groups, act=act, **common) if expanded_channels else None
+        self.depthwise = mixed_depthwise(width, kernel_sizes, stride, act=act, **common)
+        self.add_excitation(width, se_channels, se_act, se_gate, ca_channels, **common)
         self.project = grouped(width, out_channels, project_groups, **common)
