@@ -25,6 +25,7 @@ SPACES = {  # SearchSpace (nas/protocols.py); a StagedSpace has a supernet
     "uib_smoke": "search_spaces.uib_smoke:SPACE",
     "ofa_mbv3": "search_spaces.ofa_mbv3:SPACE",
     "mbconv_imagenet": "search_spaces.mbconv_imagenet:SPACE",
+    "mobiledets": "search_spaces.mobiledets:SPACE",
     "mobilenetv3": "search_spaces.mobilenetv3:SPACE",
     "mnasnet": "search_spaces.mnasnet:SPACE",
     "mixnet": "search_spaces.mixnet:SPACE",

@@ -55,7 +55,9 @@ FAMILIES: dict[str, Family] = {
         "nas.supernet.blocks.mixconv:SearchableMixConv",
     ),
     "mobile_mqa": Family("nas.ops.mobile_mqa:MobileMQA", "nas.nn.blocks.mobile_mqa:MobileMQABlock"),
-    "tucker": Family("nas.ops.tucker:Tucker", "nas.nn.blocks.tucker:TuckerBlock"),
+    "tucker": Family(
+        "nas.ops.tucker:Tucker", "nas.nn.blocks.tucker:TuckerBlock", "nas.supernet.blocks.tucker:SearchableTucker"
+    ),
 }  # tag -> family of an op that may stand in a stage
 
 

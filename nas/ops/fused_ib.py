@@ -1,6 +1,6 @@
 """Fused inverted bottleneck (MobileNetV4, arXiv 2404.10518, section 4; MobileDets, arXiv 2004.14525, section 3.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from nas.ops import fields
@@ -9,6 +9,7 @@ from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.excitation import check_excitation, excitation
 from nas.ops.fields import PlainAct
 from nas.ops.graph import Lowering, Value
+from nas.ops.inverted_residual import SqueezeWidth, quarter_of_input
 from nas.ops.kernels import Kernel, Shape, conv, make_divisible, with_residual
 from nas.ops.layers import convolution
 
@@ -55,10 +56,17 @@ class FusedIB(Strided):
 
 @dataclass(frozen=True)
 class FusedIBChoices(Choices):
-    """The options of a fused inverted bottleneck: kernel sizes and expansion ratios."""
+    """The options of a fused inverted bottleneck: kernel sizes, expansion ratios, `excited` a squeeze-excite.
+
+    `squeeze` gives its width; `se_act` None is the activation of the block.
+    """
 
     expansions: tuple[float, ...]
     kernel_sizes: tuple[int, ...] = (3,)
+    squeeze_excite: tuple[bool, ...] = (False,)
+    squeeze: SqueezeWidth = quarter_of_input
+    se_act: PlainAct | None = "relu"
+    se_gate: Gate = "sigmoid"
 
     @property
     def tag(self) -> str:
@@ -66,8 +74,13 @@ class FusedIBChoices(Choices):
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        return Choice("kernel", self.kernel_sizes), Choice("expansion", self.expansions)
+        excited = [Choice("excited", self.squeeze_excite)] if len(self.squeeze_excite) > 1 else []
+        return Choice("kernel", self.kernel_sizes), Choice("expansion", self.expansions), *excited
 
     def build(self, values: Values, site: Site) -> Op:
         expanded = make_divisible(site.in_channels * values["expansion"])
-        return FusedIB(site.out_channels, expanded, values["kernel"], site.stride, site.act, residual=site.residual)
+        block = FusedIB(site.out_channels, expanded, values["kernel"], site.stride, site.act, residual=site.residual)
+        if not values.get("excited", self.squeeze_excite[0]):
+            return block
+        squeezed = self.squeeze(site.in_channels, expanded)
+        return replace(block, se_channels=squeezed, se_act=self.se_act or site.act, se_gate=self.se_gate)

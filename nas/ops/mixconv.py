@@ -60,7 +60,8 @@ class MixConv(Bottleneck):
 class MixConvChoices(Choices):
     """The options of a MixNet block: tuples of kernel sizes, expansion ratios, `excited` a squeeze-excite.
 
-    `squeeze` gives its width; `se_act` None is the activation of the block. The 1x1 convolutions are not grouped.
+    Expansion 1 means no expansion. `squeeze` gives the width of the squeeze-excite; `se_act` None is the activation of
+    the block. The 1x1 convolutions are not grouped.
     """
 
     kernel_sizes: tuple[tuple[int, ...], ...]
@@ -91,7 +92,7 @@ class MixConvChoices(Choices):
         expanded = make_divisible(site.in_channels * values["expansion"])
         return MixConv(
             out_channels=site.out_channels,
-            expanded_channels=expanded,
+            expanded_channels=expanded if values["expansion"] != 1 else 0,
             kernel_sizes=values["kernels"],
             stride=site.stride,
             act=site.act,

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.ops import fields
-from nas.ops.base import Act, Strided
+from nas.ops.base import Act, Op, Strided
+from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
-from nas.ops.kernels import Kernel, Shape, conv, with_residual
+from nas.ops.kernels import Kernel, Shape, conv, make_divisible, with_residual
 from nas.ops.layers import convolution
 
 
@@ -43,3 +44,38 @@ class Tucker(Strided):
             x, f"{name}.mix", self.out_rank, kernel_size=self.kernel_size, stride=self.stride, act=self.act
         )
         return graph.convolution(x, f"{name}.project", self.out_channels)
+
+
+@dataclass(frozen=True)
+class TuckerChoices(Choices):
+    """The options of a Tucker convolution: kernel sizes, and its ranks as shares of the input's and output's channels.
+
+    Ranks are multiples of 8, as in the authors' code.
+    """
+
+    kernel_sizes: tuple[int, ...]
+    in_ratios: tuple[float, ...]
+    out_ratios: tuple[float, ...]
+
+    @property
+    def tag(self) -> str:
+        return Tucker.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return (
+            Choice("kernel", self.kernel_sizes),
+            Choice("inratio", self.in_ratios),
+            Choice("outratio", self.out_ratios),
+        )
+
+    def build(self, values: Values, site: Site) -> Op:
+        return Tucker(
+            out_channels=site.out_channels,
+            in_rank=make_divisible(site.in_channels * values["inratio"]),
+            out_rank=make_divisible(site.out_channels * values["outratio"]),
+            kernel_size=values["kernel"],
+            stride=site.stride,
+            act=site.act,
+            residual=site.residual,
+        )

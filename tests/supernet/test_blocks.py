@@ -14,6 +14,7 @@ from nas.ops.choices import Choices, Site, Values
 from nas.ops.conv import ConvChoices, SeparableConvChoices
 from nas.ops.fused_ib import FusedIBChoices
 from nas.ops.mixconv import MixConvChoices
+from nas.ops.tucker import TuckerChoices
 from nas.space.choices import Absent, Sequence, Switch
 from nas.space.forms import Single, Stack, stack
 from nas.space.staged import StagedSpace
@@ -23,23 +24,32 @@ from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from tests.support.slices import assert_equal_slices
 
 STEM = Single("stem", ConvChoices((1, 3, 5)), filters=(5, 8), stride=2)
-MIXED = MixConvChoices(((3,), (3, 5), (5, 3, 7)), (1, 2, 3), (False, True))
+MIXED = MixConvChoices(((3,), (3, 5), (5, 3, 7)), (1, 3), (False, True))
 FUSED = FusedIBChoices((1.0, 2.0), (3, 5))
+EXCITED = FusedIBChoices((1.0, 2.0), (3, 5), (False, True), se_act=None)
+TUCKER = TuckerChoices((3, 5), (0.25, 1.0), (0.5, 1.0))
 SEPARABLE = SeparableConvChoices((3, 5))
 
 
-def space(name: str, *stages: Stack | Single) -> StagedSpace:
+def space(name: str, *stages: Stack | Single, stem: Single = STEM) -> StagedSpace:
     """Return a space of 8 px networks with a stem whose kernel size is a choice."""
-    return StagedSpace(name, Shape(8, 8, 3), 3, (STEM, *stages), padding="same")
+    return StagedSpace(name, Shape(8, 8, 3), 3, (stem, *stages), padding="same")
 
 
 SPACES = {
-    "mixconv": space("mixconv", stack("stage0", (8, 12), (1, 3), MIXED, acts=("relu", "swish"))),
+    "mixconv": space("mixconv", stack("stage0", (8, 12), (1, 3), MIXED, acts=("swish",))),
     "fused": space("fused", Single("one", FUSED, (8,)), stack("stage0", (8, 12), (1, 2), FUSED)),
     "separable": space("separable", Single("one", SEPARABLE, (8, 12)), stack("stage0", (8, 12), (1, 2), SEPARABLE)),
+    "excited": space("excited", stack("stage0", (8, 12), (1, 2), EXCITED, acts=("relu", "swish"))),
+    "tucker": space(
+        "tucker",
+        Single("one", TUCKER, (16, 24)),
+        stack("stage0", (16, 24), (1, 2), TUCKER),
+        stem=Single("stem", ConvChoices(), filters=(16, 24), stride=2),  # ranks are multiples of 8
+    ),
     "optional": space(
         "optional",
-        stack("stage0", (8,), (1, 2), Sequence((SEPARABLE, Switch((Absent(), MIXED, FUSED), name="then"))), stride=1),
+        stack("stage0", (16,), (1, 2), Sequence((SEPARABLE, Switch((Absent(), TUCKER), name="then"))), stride=1),
     ),
 }
 
@@ -56,7 +66,7 @@ def made(these: StagedSpace, seed: int = 0) -> tuple["nnx.GraphDef[Supernet]", P
 
 @pytest.mark.parametrize(("name", "chunks"), [*((name, 1) for name in SPACES), ("fused", 3)])
 def test_every_network_equals_its_slice(name: str, chunks: int) -> None:
-    assert_equal_slices(SPACES[name], chunks, tolerance=1e-5)
+    assert_equal_slices(SPACES[name], chunks, count=3, tolerance=1e-5)
 
 
 def test_every_option_of_a_kernel_size_runs_its_own_weights() -> None:
@@ -114,7 +124,7 @@ class Grouped(Choices):
         return MixConv(site.out_channels, 8, (3, 5), project_groups=2)
 
 
-def test_grouped_convolutions_are_refused_in_one_line() -> None:
+def test_what_no_searchable_form_runs_is_refused_in_one_line() -> None:
     grouped = StagedSpace("grouped", Shape(8, 8, 3), 3, (STEM, Single("one", Grouped(), (8,))), head=Head())
-    with pytest.raises(InvalidInput, match=r"grouped 1x1 convolutions cannot be searched; set their groups to 1"):
+    with pytest.raises(InvalidInput, match=r"takes no mixconv with project_groups 2; leave it at 1"):
         Supernet(grouped, np.random.default_rng(0))

@@ -1,6 +1,8 @@
 """What searchable blocks share: their base class, and a depthwise convolution whose kernel size is an input."""
 
 from collections.abc import Sequence
+from dataclasses import fields
+from itertools import product
 from typing import Any, ClassVar
 
 import jax
@@ -9,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
+from nas.errors import InvalidInput
 from nas.nn.layers import ACTS
 from nas.nn.primitives import depthwise
 from nas.ops import Kernel
@@ -23,19 +26,31 @@ class SearchableOp(nnx.Module):
     """Base of the searchable form of a family: shared weights for all ops that it may have to be, or a stack of them.
 
     Weights have the largest sizes, and the fields of the op are inputs of the program (`Chosen`). A subclass names the
-    fields that it reads: `COUNTS` of channels, `NUMBERS` all others, `SWITCHED` kernel sizes of which 0 is none.
+    fields that it reads: `COUNTS` of channels, `NUMBERS` all others, `SWITCHED` kernel sizes of which 0 is none,
+    `FIXED` those of one value in all ops. Another value than the default of any other field is refused.
     """
 
     COUNTS: ClassVar[tuple[str, ...]] = ()
     NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual")
     SWITCHED: ClassVar[tuple[str, ...]] = ()
+    FIXED: ClassVar[tuple[str, ...]] = ()
     LAYERS: ClassVar[dict[str, str]] = {}  # kernel of the op -> path of the layer, where that is another
 
     def __init__(
         self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
     ) -> None:
+        self._check(ops)
         self.acts = tuple(ops.values("act")) if "act" in self.NUMBERS else ()
         self.adds = tuple(ops.values("residual")) if "residual" in self.NUMBERS else (False,)
+
+    def _check(self, ops: PossibleOps) -> None:
+        """Raise `InvalidInput` where an op has what no searchable form of its family would run."""
+        read = {*self.COUNTS, *self.NUMBERS, *self.SWITCHED, *self.FIXED, "out_channels", "stride"}
+        for op, field in product(ops.ops, fields(ops.ops[0])):
+            if field.name not in read and (value := getattr(op, field.name)) != field.default:
+                raise InvalidInput(
+                    f"a search takes no {op.tag} with {field.name} {value}; leave it at {field.default} in the space"
+                )
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the op to x [N,H,W,C]."""

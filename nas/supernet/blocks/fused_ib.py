@@ -1,14 +1,16 @@
-"""The searchable fused inverted bottleneck: kernel size, expansion."""
+"""The searchable fused inverted bottleneck: kernel size, expansion, squeeze-excite (or none)."""
 
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from jax import Array
 
 from nas.nn.primitives import batch_norm, conv2d, pointwise
-from nas.supernet.blocks.base import SearchableOp, zero_scale
+from nas.supernet.blocks.base import SearchableOp, chosen_act, zero_scale
 from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
-from nas.supernet.blocks.conv import conv_of, run_size
+from nas.supernet.blocks.conv import conv_of, convolved, run_size
+from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
@@ -21,8 +23,10 @@ class SearchableFusedIB(SearchableOp):
     Each kernel size has its own expansion.
     """
 
-    COUNTS = ("expanded_channels",)
-    NUMBERS = ("act", "residual", "kernel_size")
+    COUNTS = ("expanded_channels", "se_channels")
+    NUMBERS = ("act", "residual", "kernel_size", "se_act")
+    FIXED = ("se_gate",)
+    LAYERS: ClassVar = {"se_reduce": "se.reduce", "se_expand": "se.expand"}
 
     def __init__(
         self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
@@ -32,6 +36,9 @@ class SearchableFusedIB(SearchableOp):
         sizes, expanded = tuple(ops.values("kernel_size")), ops.most("expanded_channels")
         self.chunk = chunk_size(expanded, chunks, VECTOR)
         self.expand = conv_of(sizes, (ops.in_channels, expanded), rng, stack)
+        squeezed, optional = ops.most("se_channels"), not ops.always("se_channels")
+        self.se = SearchableSqueezeExcite(expanded, squeezed, optional, rng, stack) if squeezed else None
+        self.se_acts, (self.se_gate,) = tuple(ops.values("se_act")), ops.values("se_gate")
         self.project = ConvBN((expanded, ops.most("out_channels")), rng, stack)
         if ops.always("residual"):
             zero_scale(self.project)
@@ -44,6 +51,10 @@ class SearchableFusedIB(SearchableOp):
     def _body(self, op: Chosen, stride: int, context: BlockContext, expand: ConvBN, x: Array) -> Array:
         """Return the projection, before its normalisation, behind the expansion of one kernel size."""
         expanded, act = op["expanded_channels"], self.act(op)
+        if self.se is not None:  # its gate depends on all channels at once, so there are no chunks
+            z = act(expand.norm(convolved(x, expand.weight[...], op[IN_CHANNELS], stride, context), context))
+            z = self.se(z, expanded, op["se_channels"], chosen_act(op["se_act"], self.se_acts), self.se_gate)
+            return pointwise(z, mask_input_channels(self.project.weight[...], expanded).astype(z.dtype))
         weights = InnerWeights(
             mask_input_channels(expand.weight[...], op[IN_CHANNELS]), expand.scale[...],
             expand.bias[...], None, mask_input_channels(self.project.weight[...], expanded),

@@ -23,6 +23,7 @@ class SearchableInvertedResidual(SearchableOp):
     COUNTS = ("expanded_channels", "se_channels")
     NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual", "se_act")
     SWITCHED: ClassVar[tuple[str, ...]] = ("kernel_size",)
+    FIXED = ("se_gate",)
     LAYERS: ClassVar = {"depthwise": "depthwise.units", "se_reduce": "se.reduce", "se_expand": "se.expand"}
 
     def __init__(

@@ -7,7 +7,6 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from nas.errors import InvalidInput
 from nas.nn.primitives import batch_norm, depthwise
 from nas.supernet.blocks.base import Option
 from nas.supernet.blocks.inverted_residual import SearchableInvertedResidual
@@ -74,14 +73,6 @@ class SearchableMixConv(SearchableInvertedResidual):
 
     NUMBERS = ("act", "residual", "se_act", "kernel_sizes")
     SWITCHED = ()
-
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
-        """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
-        if {*ops.values("expand_groups"), *ops.values("project_groups")} != {1}:
-            raise InvalidInput("a mixconv with grouped 1x1 convolutions cannot be searched; set their groups to 1")
-        super().__init__(ops, rng, stack, chunks)
 
     def make_depthwise(
         self, ops: PossibleOps, width: int, rng: np.random.Generator, stack: tuple[int, ...]
