@@ -52,7 +52,8 @@ def zoo_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
     for row in rows:
         counts = short_number(row["params"]), short_number(row["macs"])
         name = row["name"] if row["width"] == 1 else f"{row['name']} (at width {row['width']:g})"
-        table.add_row(name, row["url"], str(row["resolution"]), *counts, f"{row['top1_percent']:.1f}")
+        top1 = "-" if row["top1_percent"] is None else f"{row['top1_percent']:.1f}"
+        table.add_row(name, row["url"], str(row["resolution"]), *counts, top1)
     return table
 
 

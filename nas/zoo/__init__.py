@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, unknown_name
 from nas.ops import Shape
-from nas.zoo import accelerators, efficientnet, mobilenet_v4, mobilenets
+from nas.zoo import accelerators, efficientnet, mobiledets, mobilenet_v4, mobilenets, mobileone
 from nas.zoo.building import Builder, scaled_width
 from nas.zoo.mobilenets import mobilenet_v1, mobilenet_v2
 from nas.zoo.published import SERIES, PublishedAccuracy, Series, published_accuracies, published_accuracy
@@ -44,10 +44,11 @@ class ZooEntry:
     resolution: int
     paper: str
     url: str
-    top1_percent: float  # ImageNet-1k validation, as published
+    top1_percent: float | None  # ImageNet-1k validation, as published; None where its authors report none
     top1_source: str
     width: float = 1.0  # width multiplier of the published form
     has_width_multipliers: bool = False
+    baseline: bool = False  # whether a comparison adds it by itself
 
     def spec(self) -> ArchSpec:
         """Return the network as published: 3 channels, 1,000 classes."""
@@ -55,11 +56,17 @@ class ZooEntry:
 
 
 def _entry(name: str, build: Builder, paper: tuple[str, str], *, resolution: int = 224, width: float = 1.0,
-           has_width_multipliers: bool = False) -> ZooEntry:  # fmt: skip
+           has_width_multipliers: bool = False, baseline: bool = True) -> ZooEntry:  # fmt: skip
     top1 = published_accuracy(name, width, resolution)
     title, number = paper
-    url = f"https://arxiv.org/abs/{number}"
-    return ZooEntry(build, resolution, title, url, top1.top1_percent, top1.source, width, has_width_multipliers)
+    url, shown = f"https://arxiv.org/abs/{number}", (top1.top1_percent, top1.source)
+    return ZooEntry(build, resolution, title, url, *shown, width, has_width_multipliers, baseline)
+
+
+def _without_accuracy(build: Builder, paper: tuple[str, str], resolution: int = 224) -> ZooEntry:
+    """Return the entry of a network whose authors report no ImageNet accuracy."""
+    title, number = paper
+    return ZooEntry(build, resolution, title, f"https://arxiv.org/abs/{number}", None, "", 1.0, True)
 
 
 _V1 = ("MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications", "1704.04861")
@@ -73,17 +80,35 @@ _EDGETPU = ("Accelerator-aware Neural Network Design using AutoML", "2003.02838"
 _MULTI = ("Discovering Multi-Hardware Mobile Models via Architecture Search", "2008.08178")
 
 
-def _scalable_entry(name: str, build: Builder, paper: tuple[str, str], width: float = 1.0) -> ZooEntry:
-    return _entry(name, build, paper, width=width, has_width_multipliers=True)
+_FD = ("FD-MobileNet: Improved MobileNet with a Fast Downsampling Strategy", "1802.03750")
+_CA = ("Coordinate Attention for Efficient Mobile Network Design", "2103.02907")
+_DET = ("MobileDets: Searching for Object Detection Architectures for Mobile Accelerators", "2004.14525")
+_ONE = ("MobileOne: An Improved One Millisecond Mobile Backbone", "2206.04040")
+
+
+def _scalable_entry(
+    name: str, build: Builder, paper: tuple[str, str], width: float = 1.0, baseline: bool = True
+) -> ZooEntry:
+    return _entry(name, build, paper, width=width, has_width_multipliers=True, baseline=baseline)
 
 
 _MULTI_MAX, _MULTI_AVG = map(accelerators.multi_hardware, (accelerators.MULTI_MAX, accelerators.MULTI_AVG))
 _MNAS_B1, _MNAS_A1 = map(efficientnet.mnasnet, (efficientnet.MNASNET_B1, efficientnet.MNASNET_A1))
 _V3_LARGE = mobilenets.mobilenet_v3(mobilenets.V3_LARGE, 960, 1280)
 _V3_SMALL = mobilenets.mobilenet_v3(mobilenets.V3_SMALL, 576, 1024)
+_V3_LARGE_MIN, _V3_SMALL_MIN = (
+    mobilenets.mobilenet_v3(mobilenets.minimalistic(table), last, hidden, "relu")
+    for table, last, hidden in ((mobilenets.V3_LARGE, 960, 1280), (mobilenets.V3_SMALL, 576, 1024))
+)
+_MNAS_SMALL = efficientnet.mnasnet(efficientnet.MNASNET_SMALL, 8)
+_MIXNETS = {
+    "mixnet-s": efficientnet.mixnet(efficientnet.MIXNET_S, 16),
+    "mixnet-m": efficientnet.mixnet(efficientnet.MIXNET_M, 24),
+    "mixnet-l": efficientnet.mixnet(efficientnet.MIXNET_M, 24, 1.3),
+}
 ZOO: dict[str, ZooEntry] = {
     **{
-        name: _entry(name, build, _V4, resolution=resolution)
+        name: _entry(name, build, _V4, resolution=resolution, has_width_multipliers=True)
         for name, (build, resolution) in mobilenet_v4.NETWORKS.items()
     },
     "mobilenetv1": _scalable_entry("mobilenetv1", mobilenet_v1, _V1),
@@ -92,17 +117,40 @@ ZOO: dict[str, ZooEntry] = {
     "mobilenetv3-small": _scalable_entry("mobilenetv3-small", _V3_SMALL, _V3),
     "mobilenet-multi-max": _scalable_entry("mobilenet-multi-max", _MULTI_MAX, _MULTI, 1.5),
     "mobilenet-multi-avg": _scalable_entry("mobilenet-multi-avg", _MULTI_AVG, _MULTI, 1.5),
-    "mobilenet-edgetpu": _scalable_entry("mobilenet-edgetpu", accelerators.mobilenet_edgetpu, _EDGETPU),
+    "mobilenet-edgetpu": _scalable_entry("mobilenet-edgetpu", accelerators.mobilenet_edgetpu("none"), _EDGETPU),
+    "mobilenet-edgetpu-timm": _without_accuracy(accelerators.mobilenet_edgetpu("relu"), _EDGETPU),
     "mnasnet-b1": _scalable_entry("mnasnet-b1", _MNAS_B1, _MNAS),
     "mnasnet-a1": _scalable_entry("mnasnet-a1", _MNAS_A1, _MNAS),
-    "mixnet-s": _entry("mixnet-s", efficientnet.mixnet_s, _MIX),
+    "mnasnet-small": _scalable_entry("mnasnet-small", _MNAS_SMALL, _MNAS, baseline=False),
+    "fd-mobilenet": _scalable_entry("fd-mobilenet", mobilenets.fd_mobilenet, _FD, baseline=False),
+    "mobilenetv2-ca": _scalable_entry("mobilenetv2-ca", mobilenets.mobilenet_v2_ca, _CA, baseline=False),
+    "mobilenetv3-large-minimalistic": _scalable_entry(
+        "mobilenetv3-large-minimalistic", _V3_LARGE_MIN, _V3, baseline=False
+    ),
+    "mobilenetv3-small-minimalistic": _scalable_entry(
+        "mobilenetv3-small-minimalistic", _V3_SMALL_MIN, _V3, baseline=False
+    ),
+    "mobiledet-cpu": _without_accuracy(mobiledets.mobiledet(mobiledets.CPU, 16, "hswish", 0.25), _DET, 320),
+    "mobiledet-dsp": _without_accuracy(mobiledets.mobiledet(mobiledets.DSP, 32), _DET, 320),
+    "mobiledet-edgetpu": _without_accuracy(mobiledets.mobiledet(mobiledets.EDGETPU, 32), _DET, 320),
     **{
-        name: _entry(name, efficientnet.efficientnet(scale), _EFFICIENT, resolution=scale.resolution)
+        name: _entry(name, mobileone.mobileone(variant), _ONE, baseline=False)
+        for name, variant in mobileone.VARIANTS.items()
+    },
+    **{name: _entry(name, build, _MIX, baseline=name == "mixnet-s") for name, build in _MIXNETS.items()},
+    **{
+        name: _entry(
+            name,
+            efficientnet.efficientnet(scale),
+            _EFFICIENT,
+            resolution=scale.resolution,
+            baseline=name == "efficientnet-b0",
+        )
         for name, scale in efficientnet.RELEASED.items()
     },
 }
-# The reference networks that a comparison adds to runs and specs: those of a size for phones.
-BASELINES = tuple(name for name in ZOO if not name.startswith("efficientnet") or name == "efficientnet-b0")
+# The reference networks that a comparison adds to runs and specs: of each family those of a size for phones.
+BASELINES = tuple(name for name, entry in ZOO.items() if entry.baseline)
 
 
 class Reference(NamedTuple):

@@ -7,7 +7,7 @@ Multi-hardware: rows as MobileNetV4's authors name them in arXiv 2404.10518, Tab
 from typing import NamedTuple
 
 from nas.arch import ArchSpec
-from nas.ops import Conv, FusedIB, Head, InvertedResidual, Op, Shape
+from nas.ops import Act, Conv, FusedIB, Head, InvertedResidual, Op, Shape
 from nas.zoo.building import Builder, scaled_width
 
 
@@ -62,18 +62,23 @@ def multi_hardware(blocks: tuple[BlockRow, ...]) -> Builder:
     return build
 
 
-def mobilenet_edgetpu(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
-    """Return MobileNet-EdgeTPU: fused blocks first, then inverted residuals; the last 1280 grows above width 1 only.
+def mobilenet_edgetpu(first_act: Act) -> Builder:
+    """Return the builder of MobileNet-EdgeTPU: fused blocks, then inverted residuals; 1280 grows above width 1 only.
 
-    The first block of the authors' table expands by 1, for which their code runs the 1x1 projection alone.
+    The first block of the authors' table expands by 1, for which their code runs the 1x1 projection alone, without an
+    activation; timm's mobilenet_edgetpu_100 has a ReLU behind it: `first_act` says which form it is.
     """
-    in_channels = scaled_width(16, width)
-    ops: list[Op] = [Conv(scaled_width(32, width), stride=2), Conv(in_channels, 1, act="none")]
-    for i, block in enumerate((*EDGETPU_FUSED, *EDGETPU_DEPTHWISE)):
-        out, expanded = scaled_width(block.out, width), in_channels * block.expansion
-        kind = FusedIB if i < len(EDGETPU_FUSED) else InvertedResidual
-        residual = block.stride == 1 and out == in_channels and i != WITHOUT_RESIDUAL
-        ops.append(kind(out, expanded, block.kernel_size, block.stride, "relu", residual=residual))
-        in_channels = out
-    last = Conv(scaled_width(1280, max(width, 1.0)), 1)
-    return ArchSpec(shape, (tuple(ops), (last,)), Head(), num_classes)
+
+    def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+        in_channels = scaled_width(16, width)
+        ops: list[Op] = [Conv(scaled_width(32, width), stride=2), Conv(in_channels, 1, act=first_act)]
+        for i, block in enumerate((*EDGETPU_FUSED, *EDGETPU_DEPTHWISE)):
+            out, expanded = scaled_width(block.out, width), in_channels * block.expansion
+            kind = FusedIB if i < len(EDGETPU_FUSED) else InvertedResidual
+            residual = block.stride == 1 and out == in_channels and i != WITHOUT_RESIDUAL
+            ops.append(kind(out, expanded, block.kernel_size, block.stride, "relu", residual=residual))
+            in_channels = out
+        last = Conv(scaled_width(1280, max(width, 1.0)), 1)
+        return ArchSpec(shape, (tuple(ops), (last,)), Head(), num_classes)
+
+    return build

@@ -19,6 +19,11 @@ MNASNET_A1 = (
     StageRow(1, 3, 1, 1, 16), StageRow(2, 3, 2, 6, 24), StageRow(3, 5, 2, 3, 40, 0.25), StageRow(4, 3, 2, 6, 80),
     StageRow(2, 3, 1, 6, 112, 0.25), StageRow(3, 5, 2, 6, 160, 0.25), StageRow(1, 3, 1, 6, 320),
 )  # fmt: skip
+MNASNET_SMALL = (
+    StageRow(1, 3, 1, 1, 8, first_residual=True), StageRow(1, 3, 2, 3, 16), StageRow(2, 3, 2, 6, 16),
+    StageRow(4, 5, 2, 6, 32, 0.25), StageRow(3, 3, 1, 6, 32, 0.25, first_residual=True), StageRow(3, 5, 2, 6, 88, 0.25),
+    StageRow(1, 3, 1, 6, 144),
+)  # fmt: skip
 EFFICIENTNET_B0 = (
     StageRow(1, 3, 1, 1, 16, 0.25), StageRow(2, 3, 2, 6, 24, 0.25), StageRow(2, 5, 2, 6, 40, 0.25),
     StageRow(3, 3, 2, 6, 80, 0.25), StageRow(3, 5, 1, 6, 112, 0.25), StageRow(4, 5, 2, 6, 192, 0.25),
@@ -53,11 +58,11 @@ def compound(phi: float) -> Scale:
     return Scale(1.1**phi, 1.2**phi, round(224 * 1.15**phi))
 
 
-def mnasnet(rows: tuple[StageRow, ...]) -> Builder:
+def mnasnet(rows: tuple[StageRow, ...], stem_channels: int = 32) -> Builder:
     """Return the builder of a MnasNet; a width multiplier scales all but the last 1280."""
 
     def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
-        stem = scaled_width(32, width)
+        stem = scaled_width(stem_channels, width)
         stages = bottlenecks(rows, stem, width, BlockStyle("relu"))
         return ArchSpec(shape, ((Conv(stem, 3, 2),), *stages, (Conv(1280, 1),)), Head(), num_classes)
 
@@ -105,22 +110,38 @@ MIXNET_S = (
 )
 
 
-def mixnet_s(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
-    """Return MixNet-S, Fig. 6 of the paper."""
-    in_channels = scaled_width(16, width)
-    first = InvertedResidual(in_channels, 0, 3, 1, "relu", residual=True)
-    stages: list[tuple[Op, ...]] = [(Conv(in_channels, 3, 2),), (first,)]
-    for rows in MIXNET_S:
-        stage: list[Op] = []
-        for row in rows:
-            out = scaled_width(row.out, width)
-            for i in range(row.repeats):
-                stride = 1 if i else row.stride
-                se_channels, residual = int(in_channels * row.se_ratio), stride == 1 and in_channels == out
-                stage.append(MixConv(
-                    out, in_channels * row.expansion, row.kernel_sizes, stride, row.act, row.expand_groups,
-                    row.project_groups, se_channels, residual, row.act if se_channels else "relu",
-                ))  # fmt: skip
-                in_channels = out
-        stages.append(tuple(stage))
-    return ArchSpec(shape, (*stages, (Conv(scaled_width(1536, max(width, 1.0)), 1),)), Head(), num_classes)
+MIXNET_M = (
+    (MixRow(1, (3, 5, 7), 2, 2, 2, 6, 32, 0, "relu"), MixRow(1, (3,), 2, 2, 1, 3, 32, 0, "relu")),
+    (MixRow(1, (3, 5, 7, 9), 1, 1, 2, 6, 40, 0.5, "swish"), MixRow(3, (3, 5), 2, 2, 1, 6, 40, 0.5, "swish")),
+    (MixRow(1, (3, 5, 7), 1, 1, 2, 6, 80, 0.25, "swish"), MixRow(3, (3, 5, 7, 9), 2, 2, 1, 6, 80, 0.25, "swish")),
+    (MixRow(1, (3,), 1, 1, 1, 6, 120, 0.5, "swish"), MixRow(3, (3, 5, 7, 9), 2, 2, 1, 3, 120, 0.5, "swish")),
+    (MixRow(1, (3, 5, 7, 9), 1, 1, 2, 6, 200, 0.5, "swish"), MixRow(3, (3, 5, 7, 9), 1, 2, 1, 6, 200, 0.5, "swish")),
+)
+
+
+def mixnet(table: tuple[tuple[MixRow, ...], ...], stem: int, factor: float = 1.0) -> Builder:
+    """Return the builder of a MixNet, Fig. 6 of the paper: M is S's successor, L is M with all widths times 1.3.
+
+    `factor` scales all but the last 1536.
+    """
+
+    def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+        in_channels = scaled_width(stem * factor, width)
+        first = InvertedResidual(in_channels, 0, 3, 1, "relu", residual=True)
+        stages: list[tuple[Op, ...]] = [(Conv(in_channels, 3, 2),), (first,)]
+        for rows in table:
+            stage: list[Op] = []
+            for row in rows:
+                out = scaled_width(row.out * factor, width)
+                for i in range(row.repeats):
+                    stride = 1 if i else row.stride
+                    se_channels, residual = int(in_channels * row.se_ratio), stride == 1 and in_channels == out
+                    stage.append(MixConv(
+                        out, in_channels * row.expansion, row.kernel_sizes, stride, row.act, row.expand_groups,
+                        row.project_groups, se_channels, residual, row.act if se_channels else "relu",
+                    ))  # fmt: skip
+                    in_channels = out
+            stages.append(tuple(stage))
+        return ArchSpec(shape, (*stages, (Conv(scaled_width(1536, max(width, 1.0)), 1),)), Head(), num_classes)
+
+    return build

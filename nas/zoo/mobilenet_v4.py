@@ -1,9 +1,10 @@
 """MobileNetV4 as block tables, arXiv 2404.10518v2, Tab. 11 to 15, and the builder of such tables."""
 
+from dataclasses import replace
+
 from nas.arch import ArchSpec
-from nas.errors import InvalidInput
-from nas.ops import UIB, Act, Conv, FusedIB, Head, MobileMQA, Op, Shape
-from nas.zoo.building import Builder
+from nas.ops import UIB, Act, Conv, FusedIB, Head, MobileMQA, Op, Shape, make_divisible
+from nas.zoo.building import Builder, scaled_width
 
 UIBRow = tuple[int, int, int, int, int]  # kernel sizes of start and middle depthwise, expanded, out channels, stride
 StageRows = tuple[tuple[UIBRow | MobileMQA, ...], ...]  # the blocks of each stage
@@ -66,20 +67,28 @@ _V4_HYBRID_L: StageRows = (
 
 
 def mobilenet_v4(
-    front: tuple[tuple[Op, ...], ...],
+    front: tuple[tuple[Conv | FusedIB, ...], ...],
     body: StageRows,
     *,
     stem: int = 32,
     act: Act = "relu",
     layer_scale: bool = False,
 ) -> Builder:
-    """Return the builder of a MobileNetV4: stem, `front` stages, stages of UIB rows and attention, 960, pool, 1280."""
+    """Return the builder of a MobileNetV4: stem, `front` stages, stages of UIB rows and attention, 960, pool, 1280.
+
+    A width multiplier scales as timm's variants do (mobilenetv4_conv_small_035 and _050, _hybrid_medium_075): not the
+    hidden 1280 nor attention, the stem above 1 only; a block keeps its ratio of expanded to input channels.
+    """
 
     def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
-        if width != 1:
-            raise InvalidInput(f"a MobileNetV4 has no width multiplier, got {width}")
-        stages: list[tuple[Op, ...]] = [(Conv(stem, 3, 2, act),), *front]
-        channels = 0  # the first row of a stage has stride 2, hence no residual to compare widths for
+        in_table, channels = stem, scaled_width(stem, max(width, 1.0))  # in the table, and scaled
+        stages: list[tuple[Op, ...]] = [(Conv(channels, 3, 2, act),)]
+        for ops in front:
+            scaled = []
+            for op in ops:
+                scaled.append(_scaled(op, channels / in_table, width))
+                in_table, channels = op.out_channels, scaled[-1].out_channels
+            stages.append(tuple(scaled))
         for rows in body:
             stage: list[Op] = []
             for row in rows:
@@ -87,16 +96,26 @@ def mobilenet_v4(
                     stage.append(row)
                     continue
                 start, middle, expanded, out, stride = row
-                residual = stride == 1 and out == channels
-                stage.append(UIB(out, expanded, start, middle, stride, act, residual, layer_scale))
-                channels = out
+                residual, narrow = stride == 1 and out == in_table, scaled_width(out, width)
+                wide = make_divisible(channels * expanded / in_table)
+                stage.append(UIB(narrow, wide, start, middle, stride, act, residual, layer_scale))
+                in_table, channels = out, narrow
             stages.append(tuple(stage))
-        return ArchSpec(shape, (*stages, (Conv(960, 1, 1, act),)), Head(1280, act=act), num_classes)
+        last = Conv(scaled_width(960, width), 1, 1, act)
+        return ArchSpec(shape, (*stages, (last,)), Head(1280, act=act), num_classes)
 
     return build
 
 
-def _fused(expanded: int, act: Act = "relu", layer_scale: bool = False) -> tuple[tuple[Op, ...], ...]:
+def _scaled(op: Conv | FusedIB, input_factor: float, width: float) -> Conv | FusedIB:
+    """Return a convolution or fused block with its output times `width` and its expansion relative to its input."""
+    out = scaled_width(op.out_channels, width)
+    if isinstance(op, Conv):
+        return replace(op, out_channels=out)
+    return replace(op, out_channels=out, expanded_channels=make_divisible(op.expanded_channels * input_factor))
+
+
+def _fused(expanded: int, act: Act = "relu", layer_scale: bool = False) -> tuple[tuple[FusedIB, ...], ...]:
     return ((FusedIB(48, expanded, 3, 2, act, layer_scale=layer_scale),),)
 
 

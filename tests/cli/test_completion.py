@@ -20,7 +20,7 @@ CASES = [  # words typed so far -> what completes the last, all of it or some
     (["nas", "search", "--target", "rpi5,edge"], {"rpi5,edgetpu"}),
     (["nas", "search", "--preset", "s"], {"smoke", "standard"}),
     (["nas", "describe", "mobilenetv4-conv-"], {f"mobilenetv4-conv-{size}" for size in "sml"}),
-    (["nas", "compare", "mobilenetv1", "mobilenetv3-s"], {"mobilenetv3-small"}),
+    (["nas", "compare", "mobilenetv1", "mobilenetv3-s"], {"mobilenetv3-small", "mobilenetv3-small-minimalistic"}),
     (["nas", "export", "mobilenetv1", "--format", "on"], {"onnx"}),
     (["nas", "train", "mobilenetv1", "--data", "di"], {"digits"}),
     (["nas", "calibrate", "--model", "f"], {"forest"}),

@@ -61,8 +61,15 @@ OUTSIDE = {
     "mnasnet-b1": "mnasnet_100",
     "efficientnet-b0": "efficientnet_b0",
     "mixnet-s": "mixnet_s",
+    "mnasnet-a1": "semnasnet_100",
+    "mixnet-m": "mixnet_m",
+    "fd-mobilenet": "fdmobilenet_1x",
+    "mobilenetv2-ca": "mobilenetv2_coordatt",
 }
-KINDS = {"weight": "fanin", "scale": "scale", "bias": "small", "mean": "mean", "var": "var", "gamma": "small"}
+KINDS = {
+    "weight": "fanin", "shift": "small", "scale": "scale", "bias": "small", "mean": "mean", "var": "var",
+    "gamma": "small",
+}  # fmt: skip
 
 
 def torch_shape(name: str, shape: tuple[int, ...]) -> list[int]:

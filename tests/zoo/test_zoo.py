@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput, UnknownName
-from nas.ops import UIB, Conv, Head, InvertedResidual, Kernel, MobileMQA, Shape
+from nas.ops import UIB, Conv, Head, InvertedResidual, Kernel, MobileMQA, SeparableConv, Shape
 from nas.zoo import (
     SERIES,
     ZOO,
@@ -41,9 +42,30 @@ COUNTS = [
     ("mnasnet-b1", 224, 4_383_312, 314_415_872),
     ("mixnet-s", 224, 4_134_606, 239_173_360),
     ("efficientnet-b0", 224, 5_288_548, 385_814_752),
+    ("mnasnet-a1", 224, 3_887_038, 311_579_072),
+    ("mixnet-m", 224, 5_014_382, 339_172_672),
+    ("mixnet-l", 224, 7_329_252, 555_251_792),
+    ("fd-mobilenet", 224, 2_901_288, 144_489_728),
+    ("fd-mobilenet@0.5", 224, 993_928, 40_132_224),
+    ("fd-mobilenet@0.25", 224, 383_160, 12_037_952),
+    ("mobilenetv2-ca", 224, 3_950_648, 306_666_368),
+    ("mobilenetv3-large-minimalistic", 224, 3_924_288, 209_136_704),
+    ("mobilenetv3-small-minimalistic", 224, 2_044_736, 52_288_448),
 ]
+# Backbones, without the classifier that stands behind them here: counts of a re-implementation of the authors' code.
+BACKBONES = [
+    ("mobiledet-cpu", 3_006_440, 200_815_712),
+    ("mobiledet-dsp", 5_839_952, 1_354_043_264),
+    ("mobiledet-edgetpu", 2_777_040, 722_159_648),
+]
+# Millions of parameters, with a bias in place of each normalisation, and of MACs: arXiv 2206.04040.
+FOLDED = [
+    ("mobileone-s0", 2.1, 275), ("mobileone-s1", 4.8, 825), ("mobileone-s2", 7.8, 1299), ("mobileone-s3", 10.1, 1896),
+    ("mobileone-s4", 14.8, 2978),
+]  # fmt: skip
 # Parameters to the digit and MACs in millions with how far they may lie: what others print. EfficientNet: torchvision's
-# num_params and GFLOPS of its weights (B2 at 288 px); MnasNet-A1: parameters of osmr/imgclsmob, MACs of the paper's
+# num_params and GFLOPS of its weights (B2 at 288 px); MnasNet-small: tensorflow/tpu, models/official/mnasnet/README.md
+# (2.0 M parameters, 68 M MACs); MnasNet-A1: parameters of osmr/imgclsmob, MACs of the paper's
 # abstract; MobileNet-EdgeTPU: tensorflow/models, slim/nets/mobilenet/README.md (about 4.0 and 2.9 M parameters, ours
 # with normalisation); Multi-hardware: arXiv 2404.10518, Tab. 6 (8.9 and 10.0 M parameters, 0.8 and 1.0 G MACs).
 PUBLISHED = [
@@ -57,6 +79,8 @@ PUBLISHED = [
     ("mnasnet-a1", 224, 3_887_038, 312, 0.5),
     ("mobilenet-edgetpu", 224, 4_091_432, 990, 1),
     ("mobilenet-edgetpu@0.75", 224, 2_988_160, 624, 1),
+    ("mobilenet-edgetpu-timm", 224, 4_091_432, 990, 1),
+    ("mnasnet-small", 224, 2_030_264, 68, 0.5),
     ("mobilenet-multi-max", 224, 8_899_096, 800, 50),
     ("mobilenet-multi-avg", 224, 10_062_040, 1_000, 55),
 ]
@@ -69,6 +93,10 @@ OUTSIDE = {
     "mnasnet-b1": "mnasnet_100",
     "efficientnet-b0": "efficientnet_b0",
     "mixnet-s": "mixnet_s",
+    "mnasnet-a1": "semnasnet_100",
+    "mixnet-m": "mixnet_m",
+    "fd-mobilenet": "fdmobilenet_1x",
+    "mobilenetv2-ca": "mobilenetv2_coordatt",
 }
 
 
@@ -87,7 +115,61 @@ def test_counts_agree_with_what_others_print(
 
 
 def test_every_network_is_counted() -> None:
-    assert set(ZOO) <= {name for name, *_ in (*COUNTS, *PUBLISHED)}
+    assert set(ZOO) <= {name for name, *_ in (*COUNTS, *PUBLISHED, *BACKBONES, *FOLDED)}
+
+
+@pytest.mark.parametrize(("name", "params", "macs"), BACKBONES)
+def test_backbones_of_detectors_have_the_counts_of_the_authors_code(name: str, params: int, macs: int) -> None:
+    arch = reference(name, resolution=224)
+    classifier = arch.kernels[-1]
+    assert (arch.params - classifier.params, arch.macs - classifier.macs) == (params, macs)
+    assert ZOO[name].top1_percent is None and ZOO[name].resolution == 320
+
+
+def test_a_mobiledet_has_the_ops_that_its_device_runs_well() -> None:
+    tags = {name: [op.tag for _, op, _ in reference(name).iter_ops()] for name, *_ in BACKBONES}
+    assert set(tags["mobiledet-cpu"]) == {"conv", "inverted_residual"}
+    assert tags["mobiledet-edgetpu"][1:6] == ["tucker", *["fused_ib"] * 4]  # regular convolutions first
+    assert tags["mobiledet-dsp"].count("tucker") == 2
+    excited = [op.se_channels for _, op, _ in reference("mobiledet-cpu").iter_ops() if isinstance(op, InvertedResidual)]
+    assert all(excited) and excited[:3] == [8, 8, 32]  # a quarter of the expanded 16, 32 and 128, to multiples of 8
+
+
+@pytest.mark.parametrize(("name", "params_m", "millions"), FOLDED)
+def test_mobileone_has_the_published_counts_once_normalisations_are_biases(
+    name: str, params_m: float, millions: int
+) -> None:
+    arch = reference(name)
+    normalised = sum(k.out_shape.channels for k in arch.kernels if k.kind in ("conv", "pointwise", "depthwise"))
+    assert abs((arch.params - normalised) / 1e6 - params_m) <= 0.05 and abs(arch.macs / 1e6 - millions) <= 1.5
+    excited = [bool(op.se_channels) for op in arch.stages[3] if isinstance(op, SeparableConv)]
+    assert excited == [False] * 5 + [name == "mobileone-s4"] * 5
+
+
+def test_both_forms_of_mobilenet_edgetpu_differ_in_one_activation() -> None:
+    ours, timms = (reference(name) for name in ("mobilenet-edgetpu", "mobilenet-edgetpu-timm"))
+    assert timms.stages[0][1] == replace(ours.stages[0][1], act="relu")
+    assert timms.stages[0][2:] == ours.stages[0][2:] and timms.stages[1] == ours.stages[1]
+    assert timms.stages[0][1] != ours.stages[0][1] and (timms.params, timms.macs) == (ours.params, ours.macs)
+
+
+# Channels of the maps in front of the last three stages: timm's feature widths of its narrower MobileNetV4.
+V4_WIDTHS = [
+    ("mobilenetv4-conv-s@0.35", [24, 32, 336]), ("mobilenetv4-conv-s@0.5", [32, 48, 480]),
+    ("mobilenetv4-hybrid-m@0.75", [64, 120, 720]), ("mobilenetv4-hybrid-l@0.75", [72, 144, 720]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "widths"), V4_WIDTHS)
+def test_narrower_mobilenet_v4_has_the_widths_of_timms(name: str, widths: list[int]) -> None:
+    arch, whole = reference(name), reference(name.partition("@")[0])
+    shapes = {position: op.out_shape(shape).channels for position, op, shape in arch.iter_ops()}
+    ends = [shapes[f"{s}.{len(stage) - 1}"] for s, stage in enumerate(arch.stages)]
+    assert [ends[-4], ends[-3], ends[-1]] == widths
+    assert arch.stages[0] == whole.stages[0] and arch.head == whole.head  # neither stem nor hidden layer shrinks
+    for (_, one, _), (_, other, _) in zip(arch.iter_ops(), whole.iter_ops(), strict=True):
+        assert one.tag == other.tag and getattr(one, "residual", False) == getattr(other, "residual", False)
+    assert reference(name.partition("@")[0], width=1.0) == whole
 
 
 # Parameters and MACs in millions of arXiv 2404.10518v2, Tab. 6. Its MobileNetV4 rows lie up to 8 % below their own
@@ -205,12 +287,10 @@ def test_names_carry_width_and_resolution() -> None:
         with pytest.raises(InvalidInput, match=r"NAME@WIDTH,PXpx such as") as error:
             reference(wrong)
         assert "\n" not in str(error.value)
-    for name in ("mobilenetv4-conv-s", "efficientnet-b0", "mixnet-s"):
+    for name in ("mobileone-s0", "efficientnet-b0", "mixnet-s"):
         assert reference(f"{name}@1") == reference(name)
         with pytest.raises(InvalidInput, match="has no width multipliers, got 0"):
             reference(f"{name}@0.5")
-    with pytest.raises(InvalidInput, match="has no width multiplier"):
-        ZOO["mobilenetv4-conv-s"].build(Shape(64, 64, 3), 10, 0.5)
 
 
 @pytest.mark.parametrize("name", [name for name in ZOO if ZOO[name].has_width_multipliers])

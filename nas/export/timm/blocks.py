@@ -73,6 +73,8 @@ class _Translation:
     def _check(self) -> None:
         """Raise `InvalidInput` where the stem or a layer is none of timm's, or the strides exceed `LARGEST_STRIDE`."""
         for position, op, _ in self.arch_ops:
+            if type(op) not in BLOCK_STRINGS:
+                raise InvalidInput(f"op {position} is {op.tag}; {INSTEAD}")
             if missing := _missing(op):
                 raise InvalidInput(f"op {position} has {missing}; {INSTEAD}")
         position, stem, _ = self.arch_ops[0]
@@ -129,8 +131,6 @@ class _Translation:
                 stage = first
             strings = self.found.arch_def[-1]
             place = f"blocks.{len(self.found.arch_def) - 1}.{len(strings)}"
-            if type(op) not in BLOCK_STRINGS:
-                raise InvalidInput(f"op {position} is {op.tag}; {INSTEAD}")
             strings.append(BLOCK_STRINGS[type(op)](self, op, shape, (position, place)))
 
     def _head(self, head: ops.Head) -> None:
