@@ -153,6 +153,21 @@ def test_both_forms_of_mobilenet_edgetpu_differ_in_one_activation() -> None:
     assert timms.stages[0][1] != ours.stages[0][1] and (timms.params, timms.macs) == (ours.params, ours.macs)
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "params"), [("mobilenetv3-large", 1000, 4_265_847), ("mobilenetv3-small", 38, 1_190_565)]
+)
+def test_coordinate_attention_in_place_of_squeeze_excite_saves_a_fifth(name: str, classes: int, params: int) -> None:
+    """As built from the papers, with an inner width of 1/32, at least 8: -22.2 % and, of 38 classes, -23.5 %."""
+    arch = reference(name, num_classes=classes)
+    stages = [list(stage) for stage in arch.stages]
+    for position, op, shape in arch.iter_ops():
+        if isinstance(op, InvertedResidual) and op.se_channels:
+            stage, number = map(int, position.split("."))
+            wide = op.expanded_channels or shape.channels
+            stages[stage][number] = replace(op, se_channels=0, ca_channels=max(8, wide // 32))
+    assert replace(arch, stages=tuple(map(tuple, stages))).params == params
+
+
 # Channels of the maps in front of the last three stages: timm's feature widths of its narrower MobileNetV4.
 V4_WIDTHS = [
     ("mobilenetv4-conv-s@0.35", [24, 32, 336]), ("mobilenetv4-conv-s@0.5", [32, 48, 480]),
