@@ -22,6 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 SPACES = {  # SearchSpace (nas/protocols.py); a StagedSpace has a supernet
     "uib": "search_spaces.uib:SPACE",
+    "uib-expansion": "search_spaces.uib_expansion:SPACE",
+    "uib-hybrid": "search_spaces.uib_hybrid:SPACE",
     "uib_smoke": "search_spaces.uib_smoke:SPACE",
     "ofa_mbv3": "search_spaces.ofa_mbv3:SPACE",
     "mbconv_imagenet": "search_spaces.mbconv_imagenet:SPACE",

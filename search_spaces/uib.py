@@ -6,19 +6,37 @@ Multiples of 16, so that a proxy of width 0.25 has as many different options.
 """
 
 from nas.ops import Head, Shape
+from nas.ops.choices import Choices
 from nas.ops.conv import ConvChoices
 from nas.ops.fused_ib import FusedIBChoices
-from nas.ops.uib import STRIDED_DW, UIBChoices
+from nas.ops.uib import ALL_DW, COARSE_EXPANSION, STRIDED_DW, UIBChoices
+from nas.space.choices import Sequence
 from nas.space.forms import Single, Stack, stack
 from nas.space.staged import StagedSpace
 
 INPUT = Shape(224, 224, 3)
 
 
-def uib_stage(number: int, filters: tuple[int, ...], depths: tuple[int, ...], stride: int = 2) -> Stack:
-    """Return a stage in which every block may take every depthwise option that its stride allows."""
-    first = UIBChoices(STRIDED_DW) if stride > 1 else UIBChoices()
-    return stack(f"stage{number}", filters, depths, first, UIBChoices(), stride)
+STAGES = (  # of the space `uib`: options of filters, of depths
+    ((48, 64, 80, 96), (1, 2, 3, 4)),
+    ((80, 96, 128, 160, 192), (2, 3, 4, 6, 8)),
+    ((112, 128, 160, 192, 256, 320), (2, 4, 6, 8, 11)),
+)
+
+
+def uib_stage(
+    number: int, filters: tuple[int, ...], depths: tuple[int, ...], stride: int = 2, *,
+    expansions: tuple[float, ...] = (COARSE_EXPANSION,), behind: Choices | None = None,
+) -> Stack:  # fmt: skip
+    """Return a stage in which every block may take every depthwise option that its stride allows.
+
+    `expansions` are further options of every block; `behind` is what stands behind each.
+    """
+    first = UIBChoices(STRIDED_DW if stride > 1 else ALL_DW, expansions)
+    other = UIBChoices(expansions=expansions)
+    if behind is None:
+        return stack(f"stage{number}", filters, depths, first, other, stride)
+    return stack(f"stage{number}", filters, depths, Sequence((first, behind)), Sequence((other, behind)), stride)
 
 
 def uib_space(
@@ -41,11 +59,4 @@ def uib_space(
     )
 
 
-SPACE = uib_space(
-    "uib",
-    (
-        uib_stage(0, filters=(48, 64, 80, 96), depths=(1, 2, 3, 4)),
-        uib_stage(1, filters=(80, 96, 128, 160, 192), depths=(2, 3, 4, 6, 8)),
-        uib_stage(2, filters=(112, 128, 160, 192, 256, 320), depths=(2, 4, 6, 8, 11)),
-    ),
-)
+SPACE = uib_space("uib", tuple(uib_stage(number, *options) for number, options in enumerate(STAGES)))

@@ -67,6 +67,11 @@ class Choices(ABC):
         """The block as a sequence of groups, of each of which one family at most is taken."""
         return ((self,),)
 
+    @property
+    def choices_of_groups(self) -> tuple[tuple[Choice, ...], ...]:
+        """For each group the choices that it depends on."""
+        return (self.choices,) * len(self.groups)
+
     def slots(self, values: Values, site: Site) -> Slots:
         """Return the op of each member of each group, None for those that are not taken."""
         return (self.build(values, site),)

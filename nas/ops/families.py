@@ -54,7 +54,11 @@ FAMILIES: dict[str, Family] = {
         "nas.nn.blocks.mixconv:MixConvBlock",
         "nas.supernet.blocks.mixconv:SearchableMixConv",
     ),
-    "mobile_mqa": Family("nas.ops.mobile_mqa:MobileMQA", "nas.nn.blocks.mobile_mqa:MobileMQABlock"),
+    "mobile_mqa": Family(
+        "nas.ops.mobile_mqa:MobileMQA",
+        "nas.nn.blocks.mobile_mqa:MobileMQABlock",
+        "nas.supernet.blocks.mobile_mqa:SearchableMobileMQA",
+    ),
     "tucker": Family(
         "nas.ops.tucker:Tucker", "nas.nn.blocks.tucker:TuckerBlock", "nas.supernet.blocks.tucker:SearchableTucker"
     ),

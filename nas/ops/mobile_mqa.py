@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from nas.ops import fields
 from nas.ops.base import Op, with_layer_scale
+from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, depthwise, elementwise, holding, with_residual
 
@@ -81,3 +82,33 @@ class MobileMQA(Op):
     def _downsampled(self, graph: Lowering, x: Value, name: str) -> Value:
         """Add the depthwise convolution in front of keys and values, where their stride is above 1."""
         return graph.depthwise(x, name, 3, self.kv_stride) if self.kv_stride > 1 else x
+
+
+@dataclass(frozen=True)
+class MobileMQAChoices(Choices):
+    """The options of a mobile MQA block: heads, their size in channels (keys and values alike), and `kv_stride`.
+
+    MobileNetV4 places 4 heads of 64 at stride 2 on maps of 16x16 px and 4 of 64 at stride 1 on 8x8 (hybrid-M, at 256
+    px), 8 of 48 and 8 of 64 in hybrid-L; layer scale on every block. The defaults contain these and smaller ones.
+    """
+
+    heads: tuple[int, ...] = (4, 8)
+    key_dims: tuple[int, ...] = (32, 48, 64)
+    kv_strides: tuple[int, ...] = (1, 2)
+
+    @property
+    def tag(self) -> str:
+        return MobileMQA.tag
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return Choice("heads", self.heads), Choice("key_dim", self.key_dims), Choice("kv_stride", self.kv_strides)
+
+    def build(self, values: Values, site: Site) -> Op:
+        return MobileMQA(
+            heads=values["heads"],
+            key_dim=values["key_dim"],
+            value_dim=values["key_dim"],
+            kv_stride=values["kv_stride"],
+            residual=site.residual,
+        )

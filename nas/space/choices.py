@@ -104,6 +104,10 @@ class Sequence(Choices):
     def groups(self) -> tuple[tuple[Choices, ...], ...]:
         return tuple(chain.from_iterable(member.groups for member in self.members))
 
+    @property
+    def choices_of_groups(self) -> tuple[tuple[Choice, ...], ...]:
+        return tuple(chain.from_iterable(member.choices_of_groups for member in self.members))
+
     def build(self, values: Values, site: Site) -> Op | None:
         raise TypeError("a sequence is several ops; see `slots`")
 
@@ -151,6 +155,11 @@ class Narrowed(Choices):
     @property
     def groups(self) -> tuple[tuple[Choices, ...], ...]:
         return self.whole.groups
+
+    @property
+    def choices_of_groups(self) -> tuple[tuple[Choice, ...], ...]:
+        ours = {choice.name: choice for choice in self.choices}
+        return tuple(tuple(ours[choice.name] for choice in group) for group in self.whole.choices_of_groups)
 
     def build(self, values: Values, site: Site) -> Op | None:
         return self.whole.build(values, site)

@@ -18,7 +18,7 @@ import numpy as np
 from nas.arch import ArchSpec, Padding
 from nas.errors import InvalidInput
 from nas.ops import Act, Head, Kernel, Op, Shape
-from nas.ops.choices import Choices, Site, Slots, Values
+from nas.ops.choices import Choice, Choices, Site, Slots, Values
 from nas.protocols import CostTerm, Decision, Genotype, Place
 from nas.space.choices import Narrowed, fixed
 from nas.space.forms import Position, Single, StageForm
@@ -275,6 +275,12 @@ class StagedSpace(DecisionSpace):
         """Return the ops of a block; see `slots_of`."""
         return tuple(op for op in self.slots_of(genotype, block) if op is not None)
 
+    def _ops_of_groups(self, genotype: Sequence[int], block: Block) -> list[tuple[Op, ...]]:
+        """Return the ops of each group of a block: one, or none where the group is left out."""
+        slots = iter(self.slots_of(genotype, block))
+        taken = [[next(slots) for _ in members] for members in block.position.block.groups]
+        return [tuple(op for op in ops if op is not None) for ops in taken]
+
     def is_active(self, genotype: Sequence[int], block: Block) -> bool:
         """Return whether the network of `genotype` is deep enough to have the block."""
         return block.position.number < self._depth(genotype, self.forms[block.stage])
@@ -356,15 +362,30 @@ class StagedSpace(DecisionSpace):
 
     def _read_block(self, genotype: list[int], block: Block, theirs: Sequence[Op]) -> tuple[int, dict[str, int]]:
         """Return how many of the ops in front of `theirs` the block can be, most of all, and the options for that."""
-        choices, best = block.position.block.choices, (0, dict[str, int]())
-        for options in product(*(range(len(choice.options)) for choice in choices)):
-            trial, named = [*genotype], dict(zip(block.decisions, options, strict=True))
+        readings = self._readings(genotype, block, theirs, 0, {})
+        return max(readings, key=lambda reading: reading[0], default=(0, {}))
+
+    def _readings(
+        self, genotype: Sequence[int], block: Block, theirs: Sequence[Op], group: int, taken: dict[str, int]
+    ) -> Iterator[tuple[int, dict[str, int]]]:
+        """Yield how many ops in front of `theirs` the groups from `group` on can be, with the options for each reading.
+
+        `taken` are the options of the groups before. Group by group: where one cannot be, those behind are not tried.
+        """
+        groups, place = block.position.block.choices_of_groups, block.position.place
+        if group == len(groups):
+            yield 0, taken
+            return
+        counts = {f"{place}.{choice.name}": len(choice.options) for choice in groups[group]}
+        names = [name for name in counts if name not in taken]
+        for options in product(*(range(counts[name]) for name in names)):
+            trial, named = [*genotype], taken | dict(zip(names, options, strict=True))
             for name, option in named.items():
                 self._take(trial, name, option)
-            ours = self.ops(trial, block)
-            if len(ours) > best[0] and ours == tuple(theirs[: len(ours)]):
-                best = len(ours), named
-        return best
+            ours = self._ops_of_groups(trial, block)[group]
+            if ours == tuple(theirs[: len(ours)]):
+                for length, found in self._readings(genotype, block, theirs[len(ours) :], group + 1, named):
+                    yield len(ours) + length, found
 
     def _ops_of(self, arch: ArchSpec, number: int) -> Iterator[Op]:
         """Yield the ops in `arch` of stage form `number`, and those behind it that share its stage there."""
@@ -377,16 +398,24 @@ class StagedSpace(DecisionSpace):
 
     @cached_property
     def cost_terms(self) -> tuple[CostTerm, ...]:
-        """One cost term per block, with the decisions it depends on; together they have the kernels of `decode`.
+        """One cost term per block or group of one, with the decisions it depends on: all the kernels of `decode`.
 
         A block depends on its own options, on filters, depth and activation of its stage, the first of a stage also on
-        the filters of the stage before, and all on the strides, where these are a choice. The tail is in the head's.
+        the filters of the stage before, and all on the strides, where these are a choice. Where it is several ops one
+        behind the other, each has a term: a table over the options of all would be their product. The tail is in the
+        head's.
         """
         count = len(self.stages)
         body = [block for block in self.blocks if block.stage < count]
         tail = [block for block in self.blocks if block.stage >= count]
         terms = [
-            CostTerm(str(_named(block)), self._scope([block]), partial(self._block_kernels, block)) for block in body
+            CostTerm(
+                ".".join([str(_named(block)), *[choice.name for choice in choices][: group > 0]]),
+                self._group_scope(block, choices, group == 0),
+                partial(self._group_kernels, block, group),
+            )
+            for block in body
+            for group, choices in enumerate(block.position.block.choices_of_groups)
         ]
         before = body[-1].filters
         scope = self._scope(tail) if tail else self._indices([before, STRIDES])
@@ -398,6 +427,11 @@ class StagedSpace(DecisionSpace):
         for block in blocks:
             names += [block.filters_before, block.filters, block.act, block.depth, *block.decisions]
         return self._indices(names)
+
+    def _group_scope(self, block: Block, choices: Sequence[Choice], first: bool) -> tuple[int, ...]:
+        """Return the sorted indices of the decisions that a group with these choices depends on."""
+        names = [STRIDES, block.filters, block.act, block.depth, *([block.filters_before] if first else [])]
+        return self._indices([*names, *(f"{block.position.place}.{choice.name}" for choice in choices)])
 
     def _indices(self, names: Sequence[str]) -> tuple[int, ...]:
         """Return the sorted indices of the named choices that are decisions."""
@@ -413,15 +447,21 @@ class StagedSpace(DecisionSpace):
 
     def _block_kernels(self, block: Block, genotype: Genotype) -> Sequence[Kernel]:
         """Return the kernels of a block; none where the network is not as deep."""
+        groups = range(len(block.position.block.groups))
+        return [kernel for group in groups for kernel in self._group_kernels(block, group, genotype)]
+
+    def _group_kernels(self, block: Block, group: int, genotype: Genotype) -> Sequence[Kernel]:
+        """Return the kernels of a group of a block; none where the network is not as deep."""
         if not self.is_active(genotype, block):
             return ()
         channels = self.input_shape.channels
         if block.filters_before:
             channels = scale_channels(self.value(genotype, block.filters_before), self.width)
         at, kernels = self._map_before(genotype, block)._replace(channels=channels), list[Kernel]()
-        for op in self.ops(genotype, block):
-            kernels += op.lower(at)
-            at = op.out_shape(at)
+        for number, ops in enumerate(self._ops_of_groups(genotype, block)):
+            for op in ops:
+                kernels += op.lower(at) if number == group else ()
+                at = op.out_shape(at)
         return kernels
 
     def _head_kernels(self, tail: tuple[Block, ...], before: str, genotype: Genotype) -> Sequence[Kernel]:

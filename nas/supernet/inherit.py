@@ -1,6 +1,6 @@
 """Weights cut out of a supernet: for a supernet over a smaller space, or for the stand-alone network of a genotype.
 
-An architecture uses the first entries of every array, so both are prefix slices.
+An architecture uses the first entries along every axis of an array, so both are prefix slices.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,14 +12,14 @@ from jax import Array
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
-from nas.ops import family_of
+from nas.ops import Op, family_of
 from nas.space.staged import StagedSpace
-from nas.supernet.blocks.base import SearchableOp, layer_name
+from nas.supernet.blocks.base import Index, SearchableOp, layer_name
 from nas.supernet.blocks.conv import UNITS
 from nas.supernet.stage_forms import member_path
 from nas.supernet.supernet import HEAD, Params, block_path, parameter_name, parameter_path
 
-TENSORS = ("weight", "scale", "bias")
+TENSORS = ("weight", "scale", "bias", "gamma")
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -72,7 +72,10 @@ def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int])
 
     `space` is the one the supernet was built over. Normalisation statistics are not part of them: a supernet has none.
     """
-    return {name: np.asarray(params[layer])[index] for name, layer, index in _places(params, space, genotype)}
+    return {
+        name: _of_block(np.asarray(params[layer]), position)[index]
+        for name, layer, position, index in _places(params, space, genotype)
+    }
 
 
 def embedded_weights(
@@ -80,22 +83,27 @@ def embedded_weights(
 ) -> Weights:
     """Return arrays of a supernet's `shapes` that hold the `weights` of a stand-alone network, and 0 elsewhere."""
     params = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    for name, layer, index in _places(shapes, space, genotype):
-        params[layer][index] = weights[name]
+    for name, layer, position, index in _places(shapes, space, genotype):
+        _of_block(params[layer], position)[index] = weights[name]
     return params
+
+
+def _of_block(array: NDArray[np.float32], position: int | None) -> NDArray[np.float32]:
+    """Return a view of the entries of one block in the array of a stack, or of an array that is no stack's."""
+    return array if position is None else array[position]
 
 
 def _places(
     params: Collection[str], space: StagedSpace, genotype: Sequence[int]
-) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
-    """Yield each tensor of the stand-alone network, the supernet's array that holds it, and where in this array."""
+) -> Iterator[tuple[str, str, int | None, Index]]:
+    """Yield each tensor of the stand-alone network, the supernet's array of it, the place in its stack, and in that."""
     layers = dict(_layers(space, genotype))
     taken = dict[tuple[str, str], int]()  # op and layer -> output channels of its kernels so far
     for kernel in space.decode(genotype).kernels:
         if not kernel.params:
             continue
         op_name = _op_name(kernel.name)
-        family, path, position = layers[op_name]
+        op, family, path, position = layers[op_name]
         shared = op_name, layer_name(kernel)
         first = taken.get(shared, 0)
         taken[shared] = first + kernel.out_shape.channels
@@ -106,9 +114,8 @@ def _places(
             if array not in params:  # a layer of several kernel sizes has an array for each
                 array = parameter_name((*inside, UNITS, str(kernel.kernel_size), tensor))
             if array in params:
-                block = () if position is None else (position,)
-                yield f"{kernel.name}.{tensor}", array, (*block, *family.slice_of(kernel, tensor, first))
-            elif tensor == "weight":  # the others a layer may be without
+                yield f"{kernel.name}.{tensor}", array, position, family.slice_of(op, kernel, tensor, first)
+            elif tensor == "weight" and kernel.kind != "elementwise":  # the others a layer may be without
                 lacking = parameter_name((*inside, tensor))
                 raise InvalidInput(f"the supernet's weights lack '{lacking}'; they belong to another space")
 
@@ -127,8 +134,8 @@ class _HeadLayers(SearchableOp):
 
 def _layers(
     space: StagedSpace, genotype: Sequence[int]
-) -> Iterator[tuple[str, tuple[type[SearchableOp], tuple[str, ...], int | None]]]:
-    """Yield the position of each op in the network, its family's searchable form, the path of that, and its place."""
+) -> Iterator[tuple[str, tuple[Op, type[SearchableOp], tuple[str, ...], int | None]]]:
+    """Yield the position of each op in the network, the op, its searchable form, the path of that, and its place."""
     count = dict[int, int]()
     for block in space.active_blocks(genotype):
         path, position = block_path(space, block)
@@ -138,5 +145,5 @@ def _layers(
             if op is not None:
                 number = count[stage] = count.get(stage, -1) + 1
                 inside = member_path(choices.is_single, g, m)
-                yield f"{stage}.{number}", (family_of(op).load_searchable(), (*path, *inside), position)
-    yield HEAD, (_HeadLayers, (HEAD,), None)
+                yield f"{stage}.{number}", (op, family_of(op).load_searchable(), (*path, *inside), position)
+    yield HEAD, (space.scaled_head, _HeadLayers, (HEAD,), None)

@@ -7,8 +7,12 @@ import numpy as np
 from nas.data import Dataset, Labelled, build_dataset
 from nas.errors import InvalidInput
 from nas.ops import Shape
+from nas.ops.mobile_mqa import MobileMQAChoices
+from nas.ops.uib import UIBChoices
 from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
+from nas.space.choices import Absent, Sequence, Switch
+from nas.space.forms import stack
 from nas.supernet.presets import QUICK, StageBudget
 from search_spaces.uib import uib_space, uib_stage
 
@@ -16,6 +20,13 @@ SPACE = uib_space(
     "tiny",
     (uib_stage(0, (8, 16, 24), (1, 2)), uib_stage(1, (16, 32), (1, 2, 3))),
     stem=(8, 16), fused=(8, 16), expansions=(1.0, 2.0), features=32, hidden=32,
+    input_shape=Shape(32, 32, 3), num_classes=4,
+)  # fmt: skip
+ATTENTION = Switch((Absent(), MobileMQAChoices((2, 4), (8, 16))), name="attention")
+HYBRID = uib_space(
+    "tiny-hybrid",
+    (stack("stage0", (8, 16), (1, 2), Sequence((UIBChoices(((0, 3), (3, 3))), ATTENTION))),),
+    stem=(8,), fused=(8,), expansions=(1.0,), features=16, hidden=16,
     input_shape=Shape(32, 32, 3), num_classes=4,
 )  # fmt: skip
 PRESET = replace(

@@ -14,7 +14,7 @@ from jax import Array, lax
 from nas.errors import InvalidInput
 from nas.nn.layers import ACTS
 from nas.nn.primitives import depthwise
-from nas.ops import Kernel
+from nas.ops import Kernel, Op
 from nas.supernet.layers import Activation, BlockContext, ConvBN
 from nas.supernet.tables import IN_CHANNELS, Chosen, GenotypeReader, Number, PossibleOps, SlotTable
 
@@ -86,10 +86,11 @@ class SearchableOp(nnx.Module):
         return f"{path}.{kernel.kernel_size}" if kernel.kind == "depthwise" else path
 
     @classmethod
-    def slice_of(cls, kernel: Kernel, tensor: str, first: int = 0) -> Index:
+    def slice_of(cls, op: Op, kernel: Kernel, tensor: str, first: int = 0) -> Index:
         """Return which entries of the layer's tensor a network uses, the first ones along the axes of channels.
 
-        `first` is the first of its output channels: of kernels side by side, each has a share of the layer's.
+        `kernel` is one of `op`; the index is that of one block, where the tensor holds a stack of them. `first` is the
+        first of its output channels: of kernels side by side, each has a share of the layer's.
         """
         # The last axis of every tensor is output channels; weights that mix channels have the inputs before it.
         mixes_channels = tensor == "weight" and kernel.kind != "depthwise"
