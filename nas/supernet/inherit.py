@@ -12,6 +12,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from nas.errors import InvalidInput
+from nas.nn.layers import EVONORMS
 from nas.ops import Op, family_of
 from nas.space.staged import StagedSpace
 from nas.supernet.blocks.base import Index, SearchableOp, layer_name
@@ -19,7 +20,8 @@ from nas.supernet.blocks.conv import UNITS
 from nas.supernet.stage_forms import member_path
 from nas.supernet.supernet import HEAD, Params, block_path, parameter_name, parameter_path
 
-TENSORS = ("weight", "scale", "bias", "gamma")
+OF_PLAIN_ACTS = ("weight", "scale", "bias", "gamma")
+TENSORS = (*OF_PLAIN_ACTS, "v")  # v: slopes of EvoNorm
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -109,7 +111,7 @@ def _places(
         taken[shared] = first + kernel.out_shape.channels
         layer = family.layer_of(kernel)
         inside = (*path, *(layer.split(".") if layer else ()))
-        for tensor in TENSORS:
+        for tensor in TENSORS if getattr(op, "act", None) in EVONORMS else OF_PLAIN_ACTS:
             array = parameter_name((*inside, tensor))
             if array not in params:  # a layer of several kernel sizes has an array for each
                 array = parameter_name((*inside, UNITS, str(kernel.kernel_size), tensor))

@@ -15,7 +15,8 @@ from flax import nnx
 from jax import Array
 from numpy.typing import NDArray
 
-from nas.nn.primitives import Padding, batch_norm
+from nas.nn.layers import ACTS, EVONORM_GROUPS, EVONORMS
+from nas.nn.primitives import Padding, batch_moments, batch_norm
 
 ChannelCount = Array | int | None  # channels in use, counted from the first; None: all, in every architecture
 Activation = Callable[[Array], Array]
@@ -44,6 +45,41 @@ def mask_input_channels(weight: Array, count: ChannelCount, axis: int = -2) -> A
     return weight * jnp.expand_dims(used, range(1, -axis)).astype(weight.dtype)
 
 
+def norm_act(
+    z: Array, act: str, scale: Array, bias: Array, v: Array | None, used: ChannelCount, context: BlockContext
+) -> Array:
+    """Return z [N,H,W,C] behind its normalisation and `act`, under the statistics of the batch itself.
+
+    EvoNorm stands in place of both, with slopes `v` [C]; S0's groups are those of the `used` channels.
+    """
+    if act not in EVONORMS:
+        return ACTS[act](batch_norm(z, scale, bias, context.eps))
+    assert v is not None
+    x = z.astype(jnp.float32)
+    if act == "evonorm_b0":
+        instance = jnp.sqrt(x.var((1, 2), keepdims=True) + context.eps)
+        deviation = jnp.sqrt(batch_moments(z)[1] + context.eps)
+        ratio = x / jnp.maximum(deviation, v * x + instance)
+    else:
+        ratio = x * jax.nn.sigmoid(v * x) / jnp.sqrt(_group_variance(x, used) + context.eps)
+    return (ratio * scale + bias).astype(z.dtype)
+
+
+def _group_variance(x: Array, used: ChannelCount) -> Array:
+    """Return the variance within each image and group of channels, for each of the `used` channels: [N,1,1,C].
+
+    As `nas.nn.layers.group_variance`, with groups whose size is an input of the program: sums over the channels of a
+    group are products with the matrix that says which channel is in which.
+    """
+    channels = x.shape[-1]
+    count = jnp.asarray(channels if used is None else used)
+    size = count // jnp.gcd(count, EVONORM_GROUPS)
+    member = (jnp.arange(channels)[:, None] // size == jnp.arange(EVONORM_GROUPS)).astype(x.dtype)
+    mean = (x.mean((1, 2)) @ member / size) @ member.T
+    squares = ((x - mean[:, None, None]) ** 2).mean((1, 2)) @ member / size
+    return (squares @ member.T)[:, None, None]
+
+
 def normal(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> NDArray[np.float32]:
     """Return independent normal numbers of mean 0 and standard deviation `std`."""
     return np.float32(std) * rng.standard_normal(shape, dtype=np.float32)
@@ -63,6 +99,15 @@ class ConvBN(nnx.Module):
         self.weight = nnx.Param(jax.device_put(normal(rng, (*stack, *shape), (2 / fan_out) ** 0.5)))
         self.scale = nnx.Param(jax.device_put(np.ones((*stack, shape[-1]), np.float32)))
         self.bias = nnx.Param(jax.device_put(np.zeros((*stack, shape[-1]), np.float32)))
+
+    def add_slopes(self) -> None:
+        """Add the slopes of EvoNorm, which begin at 1."""
+        self.v = nnx.Param(jax.device_put(np.ones(self.scale.shape, np.float32)))
+
+    @property
+    def slopes(self) -> Array | None:
+        """The slopes of EvoNorm, None where it is no option here."""
+        return self.v[...] if hasattr(self, "v") else None
 
     def norm(self, x: Array, context: BlockContext) -> Array:
         """Normalise x [N,H,W,C] by the statistics of the batch itself: no state can leak between architectures."""

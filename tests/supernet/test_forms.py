@@ -37,6 +37,11 @@ SPACES = {
     "shared": space("shared", stack("stage0", (8,), (2, 3), RESIDUAL, stride=2, shared=True), head=Head(8)),
     "switch": space("switch", stack("stage0", (8, 12), (1, 2), EITHER, acts=("relu", "hswish"))),
     "sequence": space("sequence", stack("stage0", (8,), (1, 2), OPTIONAL), head=Head(8, hidden_norm=False)),
+    "evonorm": space(
+        "evonorm", stack("stage0", (8, 12), (1, 2), UIB, acts=("relu", "evonorm_b0", "evonorm_s0")),
+        stack("stage1", (12, 24), (1, 2), InvertedResidualChoices((3, 5), (1, 2)), acts=("evonorm_s0",), stride=1),
+        tail=(Single("features", ConvChoices((1,)), filters=(8, 40), acts=("evonorm_s0", "evonorm_b0")),),
+    ),
     "strides": space(
         "strides", stack("stage0", (8,), (1, 2), UIB), stack("stage1", (12,), (1,), UIB),
         tail=(Single("features", ConvChoices((1,)), filters=(8, 16), acts=("relu6",)),),

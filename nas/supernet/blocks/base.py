@@ -1,9 +1,10 @@
 """What searchable blocks share: their base class, and a depthwise convolution whose kernel size is an input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,10 @@ from flax import nnx
 from jax import Array, lax
 
 from nas.errors import InvalidInput
-from nas.nn.layers import ACTS
-from nas.nn.primitives import depthwise
+from nas.nn.layers import ACTS, EVONORMS
+from nas.nn.primitives import batch_norm, depthwise
 from nas.ops import Kernel, Op
-from nas.supernet.layers import Activation, BlockContext, ConvBN
+from nas.supernet.layers import Activation, BlockContext, ChannelCount, ConvBN, norm_act
 from nas.supernet.tables import IN_CHANNELS, Chosen, GenotypeReader, Number, PossibleOps, SlotTable
 
 Option = Array | int  # the number of a depthwise option
@@ -34,6 +35,7 @@ class SearchableOp(nnx.Module):
     NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual")
     SWITCHED: ClassVar[tuple[str, ...]] = ()
     FIXED: ClassVar[tuple[str, ...]] = ()
+    TAKES_EVONORM: ClassVar[bool] = False  # whether `behind` stands behind its layers
     LAYERS: ClassVar[dict[str, str]] = {}  # kernel of the op -> path of the layer, where that is another
 
     def __init__(
@@ -42,6 +44,9 @@ class SearchableOp(nnx.Module):
         self._check(ops)
         self.acts = tuple(ops.values("act")) if "act" in self.NUMBERS else ()
         self.adds = tuple(ops.values("residual")) if "residual" in self.NUMBERS else (False,)
+        self.evonorm = _has_evonorm(ops)
+        if self.evonorm and not self.TAKES_EVONORM:
+            raise InvalidInput(f"a {ops.ops[0].tag} with EvoNorm cannot be searched; leave it out of the activations")
 
     def _check(self, ops: PossibleOps) -> None:
         """Raise `InvalidInput` where an op has what no searchable form of its family would run."""
@@ -65,11 +70,40 @@ class SearchableOp(nnx.Module):
     @classmethod
     def chosen(cls, reader: GenotypeReader, tables: Sequence[SlotTable]) -> tuple[Chosen, Chosen]:
         """Return what a genotype chooses at the positions of `tables`; see `GenotypeReader.chosen`."""
-        return reader.chosen(tables, (IN_CHANNELS, *cls.COUNTS), cls.numbered(PossibleOps.of(tables)))
+        ops = PossibleOps.of(tables)
+        filters = ("out_channels",) if _has_evonorm(ops) else ()
+        return reader.chosen(tables, (IN_CHANNELS, *cls.COUNTS, *filters), cls.numbered(ops))
+
+    def filters(self, op: Chosen) -> ChannelCount:
+        """Return how many channels the op has behind it, for an EvoNorm there; None where none can be."""
+        return op["out_channels"] if self.evonorm else None
 
     def act(self, op: Chosen) -> Activation:
         """Return the activation that is chosen."""
         return chosen_act(op["act"], self.acts)
+
+    def behind(self, op: Chosen, layer: ConvBN, used: ChannelCount, context: BlockContext) -> Activation:
+        """Return what stands behind `layer`: its normalisation and the activation that is chosen, or an EvoNorm."""
+        return self.behind_of(op, layer.scale[...], layer.bias[...], layer.slopes, used, context)
+
+    def behind_of(
+        self, op: Chosen, scale: Array, bias: Array, v: Array | None, used: ChannelCount, context: BlockContext
+    ) -> Activation:
+        """Return the same of the arrays of a layer, or of a chunk of them."""
+        if not self.evonorm:
+            return lambda z: self.act(op)(batch_norm(z, scale, bias, context.eps))
+        runs: list[Activation] = [
+            partial(norm_act, act=act, scale=scale, bias=bias, v=v, used=used, context=context) for act in self.acts
+        ]
+        number = op["act"]
+        return runs[number] if isinstance(number, int) else lambda z: lax.switch(number, runs, z)
+
+    def add_slopes_to(self, *layers: "ConvBN | SwitchableDepthwise | None") -> None:
+        """Add the slopes of EvoNorm to layers with an activation behind them, where it is an option."""
+        for layer in layers if self.evonorm else ():
+            for unit in layer.units.values() if isinstance(layer, SwitchableDepthwise) else [layer]:
+                if unit is not None:
+                    unit.add_slopes()
 
     def add_input(self, op: Chosen, x: Array, y: Array) -> Array:
         """Return the output `y` of the block, with its input `x` added where the op has a residual."""
@@ -98,6 +132,11 @@ class SearchableOp(nnx.Module):
         return (..., *inputs, slice(first, first + kernel.out_shape.channels))
 
 
+def _has_evonorm(ops: PossibleOps) -> bool:
+    """Return whether an EvoNorm is the activation of some of the ops."""
+    return any(getattr(op, "act", None) in EVONORMS for op in ops.ops)
+
+
 def chosen_act(number: Number, acts: tuple[str, ...]) -> Activation:
     """Return the activation `number` of `acts`."""
     if isinstance(number, int):
@@ -119,6 +158,12 @@ def zero_scale(layer: ConvBN) -> None:
     layer.scale.set_value(jax.device_put(np.zeros(layer.scale.shape, np.float32)))
 
 
+class Behind(NamedTuple):
+    """What stands behind a layer, normalisation included."""
+
+    of: Callable[[ConvBN], Activation]
+
+
 class SwitchableDepthwise(nnx.Module):
     """The depthwise options at one position of a block: none, or one of several kernel sizes, each with its weights.
 
@@ -134,13 +179,17 @@ class SwitchableDepthwise(nnx.Module):
         self.optional = 0 in kernel_sizes
         self.units = nnx.Dict({str(k): ConvBN((k, k, channels), rng, stack) for k in self.kernel_sizes})
 
-    def __call__(self, x: Array, option: Option, stride: int, act: Activation, context: BlockContext) -> Array:
-        """Apply the option numbered `option` to x [N,H,W,C]; with a stride above 1 "none" is not allowed."""
+    def __call__(self, x: Array, option: Option, stride: int, act: Activation | Behind, context: BlockContext) -> Array:
+        """Apply the option numbered `option` to x [N,H,W,C]; with a stride above 1 "none" is not allowed.
+
+        `act` stands behind the normalisation, or is what `Behind` says of each kernel size.
+        """
 
         def branch(unit: ConvBN) -> Activation:
             def run(z: Array) -> Array:
                 weight = unit.weight[...].astype(z.dtype)
-                return act(unit.norm(depthwise(z, weight, stride, context.padding), context))
+                y = depthwise(z, weight, stride, context.padding)
+                return act.of(unit)(y) if isinstance(act, Behind) else act(unit.norm(y, context))
 
             return run
 

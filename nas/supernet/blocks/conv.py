@@ -66,6 +66,7 @@ class SearchableConv(SearchableOp, ConvBN):
     """
 
     NUMBERS = ("act", "kernel_size")
+    TAKES_EVONORM = True
 
     def __init__(
         self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
@@ -76,20 +77,23 @@ class SearchableConv(SearchableOp, ConvBN):
         self.kernel_sizes = sizes
         if len(sizes) > 1:
             self.units = SwitchableConv(sizes, channels, rng, stack).units
+            self.add_slopes_to(*self.units.values())
         else:
             window = () if sizes == (1,) else (*sizes, *sizes)
             ConvBN.__init__(self, (*window, *channels), rng, stack)
+            self.add_slopes_to(self)
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the convolution to x [N,H,W,C]."""
 
         def run(layer: ConvBN, x: Array) -> Array:
-            return layer.norm(convolved(x, layer.weight[...], op[IN_CHANNELS], stride, context), context)
+            y = convolved(x, layer.weight[...], op[IN_CHANNELS], stride, context)
+            return self.behind(op, layer, self.filters(op), context)(y)
 
         if len(self.kernel_sizes) == 1:
-            return self.act(op)(run(self, x))
+            return run(self, x)
         branches = [partial(run, self.units[str(k)]) for k in self.kernel_sizes]
-        return self.act(op)(lax.switch(jnp.asarray(op["kernel_size"]), branches, x))
+        return lax.switch(jnp.asarray(op["kernel_size"]), branches, x)
 
     @classmethod
     def layer_of(cls, kernel: Kernel) -> str:

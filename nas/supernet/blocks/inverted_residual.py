@@ -8,9 +8,9 @@ from flax import nnx
 from jax import Array, lax
 
 from nas.nn.primitives import pointwise
-from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise, chosen_act, zero_scale
+from nas.supernet.blocks.base import Behind, SearchableOp, SwitchableDepthwise, chosen_act, zero_scale
 from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
-from nas.supernet.layers import Activation, BlockContext, ChannelCount, ConvBN, mask_input_channels
+from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 
@@ -24,6 +24,7 @@ class SearchableInvertedResidual(SearchableOp):
     NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual", "se_act")
     SWITCHED: ClassVar[tuple[str, ...]] = ("kernel_size",)
     FIXED = ("se_gate",)
+    TAKES_EVONORM: ClassVar[bool] = True
     LAYERS: ClassVar = {"depthwise": "depthwise.units", "se_reduce": "se.reduce", "se_expand": "se.expand"}
 
     def __init__(
@@ -40,6 +41,7 @@ class SearchableInvertedResidual(SearchableOp):
         self.se = SearchableSqueezeExcite(width, squeezed, optional, rng, stack) if squeezed else None
         self.se_acts, (self.se_gate,) = tuple(ops.values("se_act")), ops.values("se_gate")
         self.project = ConvBN((width, ops.most("out_channels")), rng, stack)
+        self.add_slopes_to(self.expand, self.depthwise if isinstance(self.depthwise, SwitchableDepthwise) else None)
         if ops.always("residual"):
             zero_scale(self.project)
 
@@ -49,18 +51,17 @@ class SearchableInvertedResidual(SearchableOp):
         """Return the layer of the depthwise convolution on `width` channels."""
         return SwitchableDepthwise(tuple(ops.values("kernel_size")), width, rng, stack)
 
-    def run_depthwise(
-        self, y: Array, op: Chosen, used: ChannelCount, stride: int, act: Activation, context: BlockContext
-    ) -> Array:
+    def run_depthwise(self, y: Array, op: Chosen, used: ChannelCount, stride: int, context: BlockContext) -> Array:
         """Apply the depthwise convolution to y [N,H,W,C], of which the first `used` channels are in use."""
         assert isinstance(self.depthwise, SwitchableDepthwise)
-        return self.depthwise(y, op["kernel_size"], stride, act, context)
+        behind = Behind(lambda unit: self.behind(op, unit, used, context))
+        return self.depthwise(y, op["kernel_size"], stride, behind, context)
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the block to x [N,H,W,C]."""
-        act, used = self.act(op), self.used(op, x.shape[-1])
+        used = self.used(op, x.shape[-1])
         y = self._expanded(x, op, context)
-        y = self.run_depthwise(y, op, used, stride, act, context)
+        y = self.run_depthwise(y, op, used, stride, context)
         if self.se is not None:
             y = self.se(y, used, op["se_channels"], chosen_act(op["se_act"], self.se_acts), self.se_gate)
         y = pointwise(y, mask_input_channels(self.project.weight[...], used).astype(y.dtype))
@@ -80,7 +81,8 @@ class SearchableInvertedResidual(SearchableOp):
         def expand(x: Array) -> Array:
             assert self.expand is not None
             weight = mask_input_channels(self.expand.weight[...], op[IN_CHANNELS])
-            return self.act(op)(self.expand.norm(pointwise(x, weight.astype(x.dtype)), context))
+            y = pointwise(x, weight.astype(x.dtype))
+            return self.behind(op, self.expand, op["expanded_channels"], context)(y)
 
         if self.expand is None:
             return x

@@ -73,14 +73,13 @@ class SearchableMixConv(SearchableInvertedResidual):
 
     NUMBERS = ("act", "residual", "se_act", "kernel_sizes")
     SWITCHED = ()
+    TAKES_EVONORM = False
 
     def make_depthwise(
         self, ops: PossibleOps, width: int, rng: np.random.Generator, stack: tuple[int, ...]
     ) -> MixedDepthwise:
         return MixedDepthwise(tuple(ops.values("kernel_sizes")), width, rng, stack)
 
-    def run_depthwise(
-        self, y: Array, op: Chosen, used: ChannelCount, stride: int, act: Activation, context: BlockContext
-    ) -> Array:
+    def run_depthwise(self, y: Array, op: Chosen, used: ChannelCount, stride: int, context: BlockContext) -> Array:
         assert isinstance(self.depthwise, MixedDepthwise)
-        return self.depthwise(y, op["kernel_sizes"], used, stride, act, context)
+        return self.depthwise(y, op["kernel_sizes"], used, stride, self.act(op), context)

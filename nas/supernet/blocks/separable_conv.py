@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 
 from nas.nn.primitives import pointwise
-from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise
+from nas.supernet.blocks.base import Behind, SearchableOp, SwitchableDepthwise
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
@@ -15,6 +15,7 @@ class SearchableSeparableConv(SearchableOp):
     """A depthwise-separable convolution with shared weights, or a stack of them; see `nas.ops.conv.SeparableConv`."""
 
     NUMBERS = ("act",)
+    TAKES_EVONORM = True
     SWITCHED = ("kernel_size",)
     LAYERS: ClassVar = {"depthwise": "depthwise.units"}
 
@@ -25,10 +26,12 @@ class SearchableSeparableConv(SearchableOp):
         super().__init__(ops, rng, stack, chunks)
         self.depthwise = SwitchableDepthwise(tuple(ops.values("kernel_size")), ops.in_channels, rng, stack)
         self.pointwise = ConvBN((ops.in_channels, ops.most("out_channels")), rng, stack)
+        self.add_slopes_to(self.depthwise, self.pointwise)
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the block to x [N,H,W,C]."""
-        act = self.act(op)
-        y = self.depthwise(x, op["kernel_size"], stride, act, context)
+        behind = Behind(lambda unit: self.behind(op, unit, op[IN_CHANNELS], context))
+        y = self.depthwise(x, op["kernel_size"], stride, behind, context)
         weight = mask_input_channels(self.pointwise.weight[...], op[IN_CHANNELS])
-        return act(self.pointwise.norm(pointwise(y, weight.astype(y.dtype)), context))
+        y = pointwise(y, weight.astype(y.dtype))
+        return self.behind(op, self.pointwise, self.filters(op), context)(y)

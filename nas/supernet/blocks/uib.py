@@ -6,8 +6,8 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from nas.nn.primitives import batch_norm, pointwise
-from nas.supernet.blocks.base import Option, SearchableOp, SwitchableDepthwise, identity, zero_scale
+from nas.nn.primitives import pointwise
+from nas.supernet.blocks.base import Behind, Option, SearchableOp, SwitchableDepthwise, identity, zero_scale
 from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
@@ -23,6 +23,7 @@ class SearchableUIB(SearchableOp):
 
     COUNTS = ("expanded_channels",)
     SWITCHED = ("start_dw", "middle_dw")
+    TAKES_EVONORM = True
     LAYERS: ClassVar = {"start_dw": "start.units", "middle_dw": "middle.units"}
 
     def __init__(
@@ -32,11 +33,13 @@ class SearchableUIB(SearchableOp):
         super().__init__(ops, rng, stack, chunks)
         expanded, out = ops.most("expanded_channels"), ops.most("out_channels")
         start, middle = (tuple(ops.values(field)) for field in ("start_dw", "middle_dw"))
-        self.chunk = chunk_size(expanded, chunks, VECTOR)
+        # Groups of EvoNorm-S0 are of all channels in use, so that there are no chunks with it.
+        self.chunk = chunk_size(expanded, 1 if self.evonorm else chunks, VECTOR)
         self.start = SwitchableDepthwise(start, ops.in_channels, rng, stack)
         self.expand = ConvBN((ops.in_channels, expanded), rng, stack)
         self.middle = SwitchableDepthwise(middle, expanded, rng, stack)
         self.project = ConvBN((expanded, out), rng, stack)
+        self.add_slopes_to(self.expand, self.middle)
         if ops.always("residual"):
             zero_scale(self.project)
 
@@ -59,7 +62,8 @@ class SearchableUIB(SearchableOp):
         self, x: Array, op: Chosen, middle: Option | None, strides: tuple[int, int], context: BlockContext
     ) -> Array:
         """Apply the layers with (start, middle) `strides`, without the middle depthwise where `middle` is None."""
-        n_expanded, act = op["expanded_channels"], self.act(op)
+        n_expanded = op["expanded_channels"]
+        behind = Behind(lambda unit: self.behind(op, unit, n_expanded, context))
         y = self.start(x, op["start_dw"], strides[0], identity, context)
         graph, switch = nnx.split(self.middle)
         weights = InnerWeights(
@@ -71,9 +75,9 @@ class SearchableUIB(SearchableOp):
 
         def inner(x: Array, weights: InnerWeights, option: Option | None = None) -> Array:
             z = pointwise(x, weights.expand.astype(x.dtype))
-            z = act(batch_norm(z, weights.scale, weights.bias, context.eps))
+            z = self.behind_of(op, weights.scale, weights.bias, self.expand.slopes, n_expanded, context)(z)
             if option is not None:
-                z = nnx.merge(graph, weights.middle)(z, option, strides[1], act, context)
+                z = nnx.merge(graph, weights.middle)(z, option, strides[1], behind, context)
             return pointwise(z, weights.project.astype(z.dtype))
 
         options = () if middle is None else (middle,)
