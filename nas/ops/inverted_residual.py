@@ -101,17 +101,22 @@ def quarter_of_expanded(channels_in: int, expanded: int) -> int:
     return make_divisible(expanded // 4)
 
 
+COORDINATE = "coordinate"  # attention, in place of squeeze-excite
+LEAST_COORDINATE = 8  # channels between its layers, else 1/32 of the map's (arXiv 2103.02907, section 3.2)
+
+
 @dataclass(frozen=True)
 class InvertedResidualChoices(Choices):
-    """The options of an inverted residual; expansion 1 means no expansion, `excited` a squeeze-excite.
+    """The options of an inverted residual; expansion 1 means no expansion.
 
-    `squeeze` gives its width; `se_act` None is the activation of the block. `skips` says whether a block that can add
-    its input does: with both options a choice, which counts in all blocks of a stage but the first.
+    `excited` says whether there is a squeeze-excite, or coordinate attention in its place, `COORDINATE`. `squeeze`
+    gives the width of the former; `se_act` None is the activation of the block. `skips` says whether a block that can
+    add its input does: with both options a choice, which counts in all blocks of a stage but the first.
     """
 
     kernel_sizes: tuple[int, ...]
     expansions: tuple[float, ...]
-    squeeze_excite: tuple[bool, ...] = (False,)
+    squeeze_excite: tuple[bool | str, ...] = (False,)
     squeeze: SqueezeWidth = quarter_of_input
     se_act: Act | None = "relu"
     se_gate: Gate = "hard_sigmoid"
@@ -139,13 +144,15 @@ class InvertedResidualChoices(Choices):
     def build(self, values: Values, site: Site) -> Op:
         expansion = values["expansion"]
         expanded = make_divisible(site.in_channels * expansion)
+        excited = values["excited"]
         return InvertedResidual(
             out_channels=site.out_channels,
             expanded_channels=expanded if expansion != 1 else 0,
             kernel_size=values["kernel"],
             stride=site.stride,
             act=site.act,
-            se_channels=self.squeeze(site.in_channels, expanded) if values["excited"] else 0,
+            se_channels=self.squeeze(site.in_channels, expanded) if excited is True else 0,
+            ca_channels=max(LEAST_COORDINATE, expanded // 32) if excited == COORDINATE else 0,
             residual=site.residual and values.get("skip", self.skips[0]),
             se_act=self.se_act or site.act,
             se_gate=self.se_gate,

@@ -20,7 +20,7 @@ from nas.supernet.blocks.conv import UNITS
 from nas.supernet.stage_forms import member_path
 from nas.supernet.supernet import HEAD, Params, block_path, parameter_name, parameter_path
 
-OF_PLAIN_ACTS = ("weight", "scale", "bias", "gamma")
+OF_PLAIN_ACTS = ("weight", "scale", "bias", "gamma", "shift")
 TENSORS = (*OF_PLAIN_ACTS, "v")  # v: slopes of EvoNorm
 Weights = dict[str, NDArray[np.float32]]
 

@@ -9,7 +9,7 @@ from flax import nnx
 from nas.ops import Head, Shape
 from nas.ops.conv import ConvChoices
 from nas.ops.fused_ib import FusedIBChoices
-from nas.ops.inverted_residual import InvertedResidualChoices
+from nas.ops.inverted_residual import COORDINATE, InvertedResidualChoices
 from nas.ops.uib import UIBChoices
 from nas.space.choices import Absent, Narrowed, Sequence, Switch
 from nas.space.forms import Single, Stack, stack
@@ -37,6 +37,10 @@ SPACES = {
     "shared": space("shared", stack("stage0", (8,), (2, 3), RESIDUAL, stride=2, shared=True), head=Head(8)),
     "switch": space("switch", stack("stage0", (8, 12), (1, 2), EITHER, acts=("relu", "hswish"))),
     "sequence": space("sequence", stack("stage0", (8,), (1, 2), OPTIONAL), head=Head(8, hidden_norm=False)),
+    "coordinate": space(
+        "coordinate",
+        stack("stage0", (8, 12), (1, 2), InvertedResidualChoices((3,), (2, 24), (False, True, COORDINATE)), stride=1),
+    ),
     "evonorm": space(
         "evonorm", stack("stage0", (8, 12), (1, 2), UIB, acts=("relu", "evonorm_b0", "evonorm_s0")),
         stack("stage1", (12, 24), (1, 2), InvertedResidualChoices((3, 5), (1, 2)), acts=("evonorm_s0",), stride=1),

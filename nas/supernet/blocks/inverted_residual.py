@@ -1,4 +1,4 @@
-"""The searchable inverted residual: kernel size, expansion (or none), squeeze-excite (or none)."""
+"""The searchable inverted residual: kernel size, expansion (or none), squeeze-excite, coordinate attention, or none."""
 
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ from jax import Array, lax
 
 from nas.nn.primitives import pointwise
 from nas.supernet.blocks.base import Behind, SearchableOp, SwitchableDepthwise, chosen_act, zero_scale
+from nas.supernet.blocks.coordinate_attention import SearchableCoordinateAttention
 from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
@@ -20,12 +21,22 @@ class SearchableInvertedResidual(SearchableOp):
     See `nas.ops.inverted_residual.InvertedResidual`. Without expansion, the depthwise has the channels of the input.
     """
 
-    COUNTS = ("expanded_channels", "se_channels")
+    COUNTS = ("expanded_channels", "se_channels", "ca_channels")
     NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual", "se_act")
     SWITCHED: ClassVar[tuple[str, ...]] = ("kernel_size",)
     FIXED = ("se_gate",)
     TAKES_EVONORM: ClassVar[bool] = True
-    LAYERS: ClassVar = {"depthwise": "depthwise.units", "se_reduce": "se.reduce", "se_expand": "se.expand"}
+    LAYERS: ClassVar = {
+        "depthwise": "depthwise.units", "se_reduce": "se.reduce", "se_expand": "se.expand", "ca_reduce": "ca.reduce",
+        "ca_height": "ca.height", "ca_width": "ca.width",
+    }  # fmt: skip
+        "depthwise": "depthwise.units",
+        "se_reduce": "se.reduce",
+        "se_expand": "se.expand",
+        "ca_reduce": "ca.reduce",
+        "ca_height": "ca.height",
+        "ca_width": "ca.width",
+    }
 
     def __init__(
         self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
@@ -39,6 +50,8 @@ class SearchableInvertedResidual(SearchableOp):
         self.depthwise = self.make_depthwise(ops, width, rng, stack)
         squeezed, optional = ops.most("se_channels"), not ops.always("se_channels")
         self.se = SearchableSqueezeExcite(width, squeezed, optional, rng, stack) if squeezed else None
+        reduced, optional = ops.most("ca_channels"), not ops.always("ca_channels")
+        self.ca = SearchableCoordinateAttention(width, reduced, optional, rng, stack) if reduced else None
         self.se_acts, (self.se_gate,) = tuple(ops.values("se_act")), ops.values("se_gate")
         self.project = ConvBN((width, ops.most("out_channels")), rng, stack)
         self.add_slopes_to(self.expand, self.depthwise if isinstance(self.depthwise, SwitchableDepthwise) else None)
@@ -64,6 +77,8 @@ class SearchableInvertedResidual(SearchableOp):
         y = self.run_depthwise(y, op, used, stride, context)
         if self.se is not None:
             y = self.se(y, used, op["se_channels"], chosen_act(op["se_act"], self.se_acts), self.se_gate)
+        if self.ca is not None:
+            y = self.ca(y, used, op["ca_channels"], context)
         y = pointwise(y, mask_input_channels(self.project.weight[...], used).astype(y.dtype))
         return self.add_input(op, x, self.project.norm(y, context))
 
