@@ -98,9 +98,9 @@ class ConvChoices(Choices):
 
 @dataclass(frozen=True)
 class SeparableConvChoices(Choices):
-    """The kernel sizes of a depthwise-separable convolution."""
+    """The kernel sizes of a depthwise-separable convolution; a tuple of several shares the channels among them."""
 
-    kernel_sizes: tuple[int, ...] = (3,)
+    kernel_sizes: tuple[int | tuple[int, ...], ...] = (3,)
 
     @property
     def tag(self) -> str:
@@ -111,4 +111,6 @@ class SeparableConvChoices(Choices):
         return (Choice("kernel", self.kernel_sizes),)
 
     def build(self, values: Values, site: Site) -> Op:
-        return SeparableConv(site.out_channels, values["kernel"], site.stride, site.act)
+        chosen = values["kernel"]
+        first, *others = chosen if isinstance(chosen, tuple) else (chosen,)
+        return SeparableConv(site.out_channels, first, site.stride, site.act, mix=tuple(others))

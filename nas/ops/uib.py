@@ -13,7 +13,8 @@ from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, make_divisible, with_residual
 from nas.ops.layers import convolution, input_readers, mixed_depthwise
 
-DW = tuple[int, int]  # kernel sizes of the start and the middle depthwise of a UIB block, 0 = absent
+Mix = int | tuple[int, ...]  # a kernel size, 0 = absent, or several that share the channels (arXiv 1907.09595)
+DW = tuple[Mix, Mix]  # of the start and of the middle depthwise of a UIB block
 
 ALL_DW: tuple[DW, ...] = tuple((start, middle) for start in (0, 3, 5) for middle in (0, 3, 5))
 
@@ -135,12 +136,14 @@ class UIBChoices(Choices):
         return {"dw": COARSE_DW, "expansion": COARSE_EXPANSION}
 
     def build(self, values: Values, site: Site) -> Op:
-        start, middle = values["dw"]
+        start, middle = (one if isinstance(one, tuple) else (one,) for one in values["dw"])
         return UIB(
             out_channels=site.out_channels,
             expanded_channels=make_divisible(site.in_channels * values["expansion"]),
-            start_dw=start,
-            middle_dw=middle,
+            start_dw=start[0],
+            middle_dw=middle[0],
+            start_mix=start[1:],
+            middle_mix=middle[1:],
             stride=site.stride,
             act=site.act,
             residual=site.residual,

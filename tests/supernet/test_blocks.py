@@ -18,7 +18,7 @@ from nas.ops.tucker import TuckerChoices
 from nas.space.choices import Absent, Sequence, Switch
 from nas.space.forms import Single, Stack, stack
 from nas.space.staged import StagedSpace
-from nas.supernet.blocks.mixconv import share_of_channels
+from nas.supernet.blocks.base import share_of_channels
 from nas.supernet.inherit import inherited, network_weights
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from tests.support.slices import assert_equal_slices

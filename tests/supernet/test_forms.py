@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from nas.ops import Head, Shape
-from nas.ops.conv import ConvChoices
+from nas.ops.conv import ConvChoices, SeparableConvChoices
 from nas.ops.fused_ib import FusedIBChoices
 from nas.ops.inverted_residual import COORDINATE, InvertedResidualChoices
 from nas.ops.uib import UIBChoices
@@ -37,6 +37,10 @@ SPACES = {
     "shared": space("shared", stack("stage0", (8,), (2, 3), RESIDUAL, stride=2, shared=True), head=Head(8)),
     "switch": space("switch", stack("stage0", (8, 12), (1, 2), EITHER, acts=("relu", "hswish"))),
     "sequence": space("sequence", stack("stage0", (8,), (1, 2), OPTIONAL), head=Head(8, hidden_norm=False)),
+    "mixed": space(
+        "mixed", stack("stage0", (8, 12), (1, 2), UIBChoices(((0, 3), (3, (3, 5)), ((3, 5, 7), 5)), (2.0, 4.0))),
+        stack("stage1", (12,), (1,), SeparableConvChoices((3, (3, 5))), stride=1),
+    ),
     "coordinate": space(
         "coordinate",
         stack("stage0", (8, 12), (1, 2), InvertedResidualChoices((3,), (2, 24), (False, True, COORDINATE)), stride=1),

@@ -21,6 +21,7 @@ from nas.supernet.tables import IN_CHANNELS, Chosen, GenotypeReader, Number, Pos
 
 Option = Array | int  # the number of a depthwise option
 Index = tuple[Any, ...]
+Sizes = tuple[int, ...]  # kernel sizes that share the channels of a depthwise convolution; () for none
 
 
 class SearchableOp(nnx.Module):
@@ -64,7 +65,7 @@ class SearchableOp(nnx.Module):
     @classmethod
     def numbered(cls, ops: PossibleOps) -> dict[str, list[Any]]:
         """Return the values of the fields that are numbered, by field."""
-        switched = {field: [0, *(size for size in ops.values(field) if size)] for field in cls.SWITCHED}
+        switched = {field: [none_of(ops, field), *(one for one in ops.values(field) if one)] for field in cls.SWITCHED}
         return {field: ops.values(field) for field in cls.NUMBERS} | switched
 
     @classmethod
@@ -97,6 +98,13 @@ class SearchableOp(nnx.Module):
         ]
         number = op["act"]
         return runs[number] if isinstance(number, int) else lambda z: lax.switch(number, runs, z)
+
+    def behind_all(self, op: Chosen, used: ChannelCount, context: BlockContext) -> "Behind":
+        """Return what stands behind each kernel size of a depthwise convolution with so many channels in use."""
+        return Behind(
+            lambda unit: self.behind(op, unit, used, context),
+            lambda scale, bias, v: self.behind_of(op, scale, bias, v, used, context),
+        )
 
     def add_slopes_to(self, *layers: "ConvBN | SwitchableDepthwise | None") -> None:
         """Add the slopes of EvoNorm to layers with an activation behind them, where it is an option."""
@@ -132,6 +140,11 @@ class SearchableOp(nnx.Module):
         return (..., *inputs, slice(first, first + kernel.out_shape.channels))
 
 
+def none_of(ops: PossibleOps, field: str) -> int | Sizes:
+    """Return the value of a field of kernel sizes that says that there is none: 0, or of several sizes ()."""
+    return 0 if isinstance(ops.values(field)[0], int) else ()
+
+
 def _has_evonorm(ops: PossibleOps) -> bool:
     """Return whether an EvoNorm is the activation of some of the ops."""
     return any(getattr(op, "act", None) in EVONORMS for op in ops.ops)
@@ -159,41 +172,53 @@ def zero_scale(layer: ConvBN) -> None:
 
 
 class Behind(NamedTuple):
-    """What stands behind a layer, normalisation included."""
+    """What stands behind a layer, normalisation included: of the layer, or of its scale, bias and slopes."""
 
     of: Callable[[ConvBN], Activation]
+    of_arrays: Callable[[Array, Array, Array], Activation]
 
 
 class SwitchableDepthwise(nnx.Module):
     """The depthwise options at one position of a block: none, or one of several kernel sizes, each with its weights.
 
-    Option 0 is "none", option i the i-th of `kernel_sizes`. One number more is the average of all options that are
-    allowed, which TuNAS uses to warm up (Bender et al. 2020, https://arxiv.org/abs/2008.06120).
+    Option 0 is "none", option i the i-th that is a convolution. One number more is the average of all options that are
+    allowed, which TuNAS uses to warm up (Bender et al. 2020, https://arxiv.org/abs/2008.06120). An option of several
+    kernel sizes shares the channels among them (MixConv, arXiv 1907.09595); a size has one weight in all options.
     """
 
     def __init__(
-        self, kernel_sizes: tuple[int, ...], channels: int, rng: np.random.Generator, stack: tuple[int, ...] = ()
+        self, options: tuple[int | Sizes, ...], channels: int, rng: np.random.Generator, stack: tuple[int, ...] = ()
     ) -> None:
-        """Sample weights for each of `kernel_sizes`, ascending; a 0 among them allows "none"."""
-        self.kernel_sizes = tuple(k for k in kernel_sizes if k)
-        self.optional = 0 in kernel_sizes
-        self.units = nnx.Dict({str(k): ConvBN((k, k, channels), rng, stack) for k in self.kernel_sizes})
+        """Sample weights for each kernel size that occurs; a 0 or () among the ascending options allows "none"."""
+        sizes = [(one,) if isinstance(one, int) else one for one in options]
+        self.options = tuple(one for one in sizes if one and one != (0,))
+        self.optional = len(self.options) < len(sizes)
+        self.is_mixed = any(len(one) > 1 for one in self.options)
+        occurring = sorted({size for one in self.options for size in one})
+        self.units = nnx.Dict({str(k): ConvBN((k, k, channels), rng, stack) for k in occurring})
 
-    def __call__(self, x: Array, option: Option, stride: int, act: Activation | Behind, context: BlockContext) -> Array:
+    def __call__(
+        self, x: Array, option: Option, stride: int, act: Activation | Behind, context: BlockContext,
+        used: ChannelCount = None,
+    ) -> Array:  # fmt: skip
         """Apply the option numbered `option` to x [N,H,W,C]; with a stride above 1 "none" is not allowed.
 
-        `act` stands behind the normalisation, or is what `Behind` says of each kernel size.
+        `act` stands behind the normalisation, or is what `Behind` says of each kernel size. The first `used` channels
+        are in use, which matters where they are shared.
         """
 
-        def branch(unit: ConvBN) -> Activation:
+        def branch(sizes: Sizes) -> Activation:
             def run(z: Array) -> Array:
+                if len(sizes) > 1:
+                    return self._mixed(z, sizes, stride, act, context, used)
+                unit = self.units[str(sizes[0])]
                 weight = unit.weight[...].astype(z.dtype)
                 y = depthwise(z, weight, stride, context.padding)
                 return act.of(unit)(y) if isinstance(act, Behind) else act(unit.norm(y, context))
 
             return run
 
-        convolutions = [branch(self.units[str(k)]) for k in self.kernel_sizes]
+        convolutions = [branch(sizes) for sizes in self.options]
         allowed = ([identity] if self.optional and stride == 1 else []) + convolutions
         if len(allowed) < 2:  # nothing to choose: no switch to compile
             return (allowed or [identity])[0](x)
@@ -206,6 +231,37 @@ class SwitchableDepthwise(nnx.Module):
         # option: under vmap all branches would run, which is why architectures are evaluated one after the other.
         branches = [allowed[0], *convolutions, *([average] if context.averages else [])]
         return lax.switch(jnp.asarray(option), branches, x)
+
+    def _mixed(
+        self, x: Array, sizes: Sizes, stride: int, act: Activation | Behind, context: BlockContext, used: ChannelCount
+    ) -> Array:
+        """Return the convolution with several kernel sizes, in one pass: small windows lie in the largest."""
+        largest, channels = max(sizes), x.shape[-1]
+        share = share_of_channels(channels if used is None else used, len(sizes), channels)
+        weight, scale, bias, v = (jnp.zeros(()),) * 4
+        for number, size in enumerate(sizes):
+            unit, rim, mine = self.units[str(size)], (largest - size) // 2, share == number
+            window = jnp.pad(unit.weight[...], ((rim, rim), (rim, rim), (0, 0)))
+            weight, scale, bias = (
+                jnp.where(mine, own, rest)
+                for own, rest in ((window, weight), (unit.scale[...], scale), (unit.bias[...], bias))
+            )
+            v = v if unit.slopes is None else jnp.where(mine, unit.slopes, v)
+        y = depthwise(x, weight.astype(x.dtype), stride, context.padding)
+        if isinstance(act, Behind):
+            return act.of_arrays(scale, bias, v)(y)
+        return act(batch_norm(y, scale, bias, context.eps))
+
+
+def share_of_channels(used: Array | int, shares: int, channels: int) -> Array:
+    """Return the number of the share [channels] that each channel falls in, of `used` ones in equal `shares`.
+
+    The remainder is in the first, as in `nas.ops.kernels.split_channels`; channels beyond those are in the last.
+    """
+    each = jnp.maximum(used // shares, 1)
+    first = used - each * (shares - 1)
+    behind = jnp.arange(channels) - first
+    return jnp.where(behind < 0, 0, jnp.minimum(1 + behind // each, shares - 1))
 
 
 def identity(x: Array) -> Array:

@@ -4,11 +4,10 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import Array, lax
 
 from nas.nn.primitives import pointwise
-from nas.supernet.blocks.base import Behind, SearchableOp, SwitchableDepthwise, chosen_act, zero_scale
+from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise, chosen_act, zero_scale
 from nas.supernet.blocks.coordinate_attention import SearchableCoordinateAttention
 from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
@@ -30,13 +29,6 @@ class SearchableInvertedResidual(SearchableOp):
         "depthwise": "depthwise.units", "se_reduce": "se.reduce", "se_expand": "se.expand", "ca_reduce": "ca.reduce",
         "ca_height": "ca.height", "ca_width": "ca.width",
     }  # fmt: skip
-        "depthwise": "depthwise.units",
-        "se_reduce": "se.reduce",
-        "se_expand": "se.expand",
-        "ca_reduce": "ca.reduce",
-        "ca_height": "ca.height",
-        "ca_width": "ca.width",
-    }
 
     def __init__(
         self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
@@ -47,34 +39,22 @@ class SearchableInvertedResidual(SearchableOp):
         self.plain = not ops.always("expanded_channels")  # whether there may be no expansion
         width = max(expanded, channels if self.plain else 0)
         self.expand = ConvBN((channels, width), rng, stack) if expanded else None
-        self.depthwise = self.make_depthwise(ops, width, rng, stack)
+        self.depthwise = SwitchableDepthwise(tuple(ops.values(self.SWITCHED[0])), width, rng, stack)
         squeezed, optional = ops.most("se_channels"), not ops.always("se_channels")
         self.se = SearchableSqueezeExcite(width, squeezed, optional, rng, stack) if squeezed else None
         reduced, optional = ops.most("ca_channels"), not ops.always("ca_channels")
         self.ca = SearchableCoordinateAttention(width, reduced, optional, rng, stack) if reduced else None
         self.se_acts, (self.se_gate,) = tuple(ops.values("se_act")), ops.values("se_gate")
         self.project = ConvBN((width, ops.most("out_channels")), rng, stack)
-        self.add_slopes_to(self.expand, self.depthwise if isinstance(self.depthwise, SwitchableDepthwise) else None)
+        self.add_slopes_to(self.expand, self.depthwise)
         if ops.always("residual"):
             zero_scale(self.project)
-
-    def make_depthwise(
-        self, ops: PossibleOps, width: int, rng: np.random.Generator, stack: tuple[int, ...]
-    ) -> nnx.Module:
-        """Return the layer of the depthwise convolution on `width` channels."""
-        return SwitchableDepthwise(tuple(ops.values("kernel_size")), width, rng, stack)
-
-    def run_depthwise(self, y: Array, op: Chosen, used: ChannelCount, stride: int, context: BlockContext) -> Array:
-        """Apply the depthwise convolution to y [N,H,W,C], of which the first `used` channels are in use."""
-        assert isinstance(self.depthwise, SwitchableDepthwise)
-        behind = Behind(lambda unit: self.behind(op, unit, used, context))
-        return self.depthwise(y, op["kernel_size"], stride, behind, context)
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the block to x [N,H,W,C]."""
         used = self.used(op, x.shape[-1])
         y = self._expanded(x, op, context)
-        y = self.run_depthwise(y, op, used, stride, context)
+        y = self.depthwise(y, op[self.SWITCHED[0]], stride, self.behind_all(op, used, context), context, used)
         if self.se is not None:
             y = self.se(y, used, op["se_channels"], chosen_act(op["se_act"], self.se_acts), self.se_gate)
         if self.ca is not None:

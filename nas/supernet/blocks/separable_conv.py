@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 
 from nas.nn.primitives import pointwise
-from nas.supernet.blocks.base import Behind, SearchableOp, SwitchableDepthwise
+from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
@@ -16,7 +16,7 @@ class SearchableSeparableConv(SearchableOp):
 
     NUMBERS = ("act",)
     TAKES_EVONORM = True
-    SWITCHED = ("kernel_size",)
+    SWITCHED = ("kernel_sizes",)
     LAYERS: ClassVar = {"depthwise": "depthwise.units"}
 
     def __init__(
@@ -24,14 +24,14 @@ class SearchableSeparableConv(SearchableOp):
     ) -> None:
         """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
         super().__init__(ops, rng, stack, chunks)
-        self.depthwise = SwitchableDepthwise(tuple(ops.values("kernel_size")), ops.in_channels, rng, stack)
+        self.depthwise = SwitchableDepthwise(tuple(ops.values("kernel_sizes")), ops.in_channels, rng, stack)
         self.pointwise = ConvBN((ops.in_channels, ops.most("out_channels")), rng, stack)
         self.add_slopes_to(self.depthwise, self.pointwise)
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the block to x [N,H,W,C]."""
-        behind = Behind(lambda unit: self.behind(op, unit, op[IN_CHANNELS], context))
-        y = self.depthwise(x, op["kernel_size"], stride, behind, context)
+        used = op[IN_CHANNELS]
+        y = self.depthwise(x, op["kernel_sizes"], stride, self.behind_all(op, used, context), context, used)
         weight = mask_input_channels(self.pointwise.weight[...], op[IN_CHANNELS])
         y = pointwise(y, weight.astype(y.dtype))
         return self.behind(op, self.pointwise, self.filters(op), context)(y)

@@ -7,7 +7,7 @@ from flax import nnx
 from jax import Array, lax
 
 from nas.nn.primitives import pointwise
-from nas.supernet.blocks.base import Behind, Option, SearchableOp, SwitchableDepthwise, identity, zero_scale
+from nas.supernet.blocks.base import Option, SearchableOp, SwitchableDepthwise, identity, zero_scale
 from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
@@ -22,7 +22,7 @@ class SearchableUIB(SearchableOp):
     """
 
     COUNTS = ("expanded_channels",)
-    SWITCHED = ("start_dw", "middle_dw")
+    SWITCHED = ("start_sizes", "middle_sizes")
     TAKES_EVONORM = True
     LAYERS: ClassVar = {"start_dw": "start.units", "middle_dw": "middle.units"}
 
@@ -32,12 +32,12 @@ class SearchableUIB(SearchableOp):
         """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
         super().__init__(ops, rng, stack, chunks)
         expanded, out = ops.most("expanded_channels"), ops.most("out_channels")
-        start, middle = (tuple(ops.values(field)) for field in ("start_dw", "middle_dw"))
-        # Groups of EvoNorm-S0 are of all channels in use, so that there are no chunks with it.
-        self.chunk = chunk_size(expanded, 1 if self.evonorm else chunks, VECTOR)
+        start, middle = (tuple(ops.values(field)) for field in ("start_sizes", "middle_sizes"))
         self.start = SwitchableDepthwise(start, ops.in_channels, rng, stack)
         self.expand = ConvBN((ops.in_channels, expanded), rng, stack)
         self.middle = SwitchableDepthwise(middle, expanded, rng, stack)
+        # Groups of EvoNorm-S0 and shares of mixed kernels are of all channels in use, so that there are no chunks.
+        self.chunk = chunk_size(expanded, 1 if self.evonorm or self.middle.is_mixed else chunks, VECTOR)
         self.project = ConvBN((expanded, out), rng, stack)
         self.add_slopes_to(self.expand, self.middle)
         if ops.always("residual"):
@@ -45,7 +45,7 @@ class SearchableUIB(SearchableOp):
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the block to x [N,H,W,C]."""
-        middle: Option = op["middle_dw"]
+        middle: Option = op["middle_sizes"]
         if stride == 1 or not self.middle.optional:
             y = self._body(x, op, middle, (1, stride), context)
         else:
@@ -63,8 +63,8 @@ class SearchableUIB(SearchableOp):
     ) -> Array:
         """Apply the layers with (start, middle) `strides`, without the middle depthwise where `middle` is None."""
         n_expanded = op["expanded_channels"]
-        behind = Behind(lambda unit: self.behind(op, unit, n_expanded, context))
-        y = self.start(x, op["start_dw"], strides[0], identity, context)
+        behind = self.behind_all(op, n_expanded, context)
+        y = self.start(x, op["start_sizes"], strides[0], identity, context, op[IN_CHANNELS])
         graph, switch = nnx.split(self.middle)
         weights = InnerWeights(
             mask_input_channels(self.expand.weight[...], op[IN_CHANNELS]), self.expand.scale[...],
@@ -77,7 +77,7 @@ class SearchableUIB(SearchableOp):
             z = pointwise(x, weights.expand.astype(x.dtype))
             z = self.behind_of(op, weights.scale, weights.bias, self.expand.slopes, n_expanded, context)(z)
             if option is not None:
-                z = nnx.merge(graph, weights.middle)(z, option, strides[1], behind, context)
+                z = nnx.merge(graph, weights.middle)(z, option, strides[1], behind, context, n_expanded)
             return pointwise(z, weights.project.astype(z.dtype))
 
         options = () if middle is None else (middle,)
