@@ -93,7 +93,7 @@ def test_a_smaller_supernet_inherits_the_shares_of_every_kernel_size() -> None:
     handed, expected = network_weights(taken, fine, ours), network_weights(large, whole, theirs)
     assert handed.keys() == expected.keys() and all((handed[key] == expected[key]).all() for key in handed)
     shapes = {key: value.shape for key, value in handed.items() if "depthwise" in key and key.endswith("weight")}
-    assert sorted(shapes.values()) == [(3, 3, 2), (5, 5, 4), (7, 7, 2)]
+    assert sorted(shapes.values()) == [(3, 3, 1), (5, 5, 3), (7, 7, 1)]  # of 5 channels
 
 
 def test_a_kernel_size_is_inherited_where_the_other_supernet_has_one_or_several() -> None:

@@ -1,10 +1,10 @@
 """What searchable blocks share: their base class, and a depthwise convolution whose kernel size is an input."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from itertools import product
 from typing import Any, ClassVar, NamedTuple
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ class SearchableOp(nnx.Module):
     NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual")
     SWITCHED: ClassVar[tuple[str, ...]] = ()
     FIXED: ClassVar[tuple[str, ...]] = ()
+    PARTS: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # property of the op among those above -> its fields
     TAKES_EVONORM: ClassVar[bool] = False  # whether `behind` stands behind its layers
     LAYERS: ClassVar[dict[str, str]] = {}  # kernel of the op -> path of the layer, where that is another
 
@@ -52,6 +53,7 @@ class SearchableOp(nnx.Module):
     def _check(self, ops: PossibleOps) -> None:
         """Raise `InvalidInput` where an op has what no searchable form of its family would run."""
         read = {*self.COUNTS, *self.NUMBERS, *self.SWITCHED, *self.FIXED, "out_channels", "stride"}
+        read |= {part for field in read for part in self.PARTS.get(field, ())}
         for op, field in product(ops.ops, fields(ops.ops[0])):
             if field.name not in read and (value := getattr(op, field.name)) != field.default:
                 raise InvalidInput(

@@ -15,6 +15,7 @@ class SearchableSeparableConv(SearchableOp):
     """A depthwise-separable convolution with shared weights, or a stack of them; see `nas.ops.conv.SeparableConv`."""
 
     NUMBERS = ("act",)
+    PARTS: ClassVar = {"kernel_sizes": ("kernel_size", "mix")}
     TAKES_EVONORM = True
     SWITCHED = ("kernel_sizes",)
     LAYERS: ClassVar = {"depthwise": "depthwise.units"}

@@ -23,6 +23,7 @@ class SearchableUIB(SearchableOp):
 
     COUNTS = ("expanded_channels",)
     SWITCHED = ("start_sizes", "middle_sizes")
+    PARTS: ClassVar = {"start_sizes": ("start_dw", "start_mix"), "middle_sizes": ("middle_dw", "middle_mix")}
     TAKES_EVONORM = True
     LAYERS: ClassVar = {"start_dw": "start.units", "middle_dw": "middle.units"}
 
