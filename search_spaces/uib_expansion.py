@@ -1,7 +1,7 @@
 """The space `uib` (MobileNetV4, arXiv 2404.10518) whose blocks also choose their expansion: 4 in the coarse search.
 
-The paper has 4 in its coarse search (section 6.1) and 2 to 6 in its networks (Tab. 11 to 15); 3, 4 and 6 are the options
-of Once-for-All (arXiv 1908.09791, section 4.1).
+The paper has 4 in its coarse search (section 6.1) and 2 to 6 in its networks (Tab. 11 to 15); 3, 4 and 6 are those of
+Once-for-All (arXiv 1908.09791, section 4.1).
 """
 
 from search_spaces.uib import STAGES, uib_space, uib_stage
