@@ -1,8 +1,9 @@
 """Published ImageNet top-1 of the reference networks, by width multiplier and resolution, each with its source.
 
 EfficientNet-B0 to B5 were checked against MosaicML Composer's model card (docs.mosaicml.com, model_cards/efficientnet,
-column of the authors' accuracies), B6 and B7 against several public copies of the paper's table, MixNet-S against the
-column "Reference top1" of PaddleClas (docs/en/models/MixNet_en.md): all agree.
+column of the authors' accuracies), B6 and B7 against several public copies of the paper's table, the MixNets against
+the column "Reference top1" of PaddleClas (docs/en/models/MixNet_en.md), MixNet-L against the authors' page too
+(tensorflow/tpu, models/official/mnasnet/mixnet/README.md): all agree. Those of MobileOne are without distillation.
 """
 
 import csv
