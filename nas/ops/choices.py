@@ -54,8 +54,13 @@ class Choices(ABC):
 
     @property
     def coarse_values(self) -> Values:
-        """The options that a coarse search, which decides filters and depths, fixes: the first ones."""
-        return {choice.name: choice.options[0] for choice in self.choices}
+        """The options that a coarse search, which decides filters and depths, fixes: by default the first ones."""
+        return self.options_with({})
+
+    def options_with(self, preferred: Values) -> Values:
+        """Return an option of every choice: that of `preferred` where it is offered, else the first."""
+        wanted = {choice.name: preferred.get(choice.name, choice.options[0]) for choice in self.choices}
+        return {c.name: wanted[c.name] if wanted[c.name] in c.options else c.options[0] for c in self.choices}
 
     @property
     def is_single(self) -> bool:

@@ -16,6 +16,11 @@ EVONORMS: dict[str, str] = {"evonorm_b0": "EvoNorm-B0", "evonorm_s0": "EvoNorm-S
 ROLE = "role"  # its key in the metadata of a dataclass field
 
 
+def plain_act(act: Act) -> PlainAct:
+    """Return an activation for a layer without normalisation, as those of a squeeze-excite: ReLU for an EvoNorm."""
+    return "relu" if act == "evonorm_b0" or act == "evonorm_s0" else act
+
+
 @dataclass(frozen=True)
 class Role:
     """What the values of a field are: a `kind` with a JSON type, from `minimum` on, odd or 0, or one of `allowed`."""

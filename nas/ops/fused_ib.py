@@ -7,7 +7,7 @@ from nas.ops import fields
 from nas.ops.base import Act, Gate, Op, Strided, with_layer_scale
 from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.excitation import check_excitation, excitation
-from nas.ops.fields import PlainAct
+from nas.ops.fields import PlainAct, plain_act
 from nas.ops.graph import Lowering, Value
 from nas.ops.inverted_residual import SqueezeWidth, quarter_of_input
 from nas.ops.kernels import Kernel, Shape, conv, make_divisible, with_residual
@@ -58,7 +58,7 @@ class FusedIB(Strided):
 class FusedIBChoices(Choices):
     """The options of a fused inverted bottleneck: kernel sizes, expansion ratios, `excited` a squeeze-excite.
 
-    `squeeze` gives its width; `se_act` None is the activation of the block.
+    `squeeze` gives its width; `se_act` None is the activation of the block (ReLU for an EvoNorm).
     """
 
     expansions: tuple[float, ...]
@@ -83,4 +83,4 @@ class FusedIBChoices(Choices):
         if not values.get("excited", self.squeeze_excite[0]):
             return block
         squeezed = self.squeeze(site.in_channels, expanded)
-        return replace(block, se_channels=squeezed, se_act=self.se_act or site.act, se_gate=self.se_gate)
+        return replace(block, se_channels=squeezed, se_act=self.se_act or plain_act(site.act), se_gate=self.se_gate)

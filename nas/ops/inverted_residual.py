@@ -11,7 +11,7 @@ from nas.ops import fields
 from nas.ops.base import Act, Gate, Op, Strided
 from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.excitation import check_excitation, excitation
-from nas.ops.fields import PlainAct
+from nas.ops.fields import PlainAct, plain_act
 from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, depthwise, make_divisible, with_residual
 from nas.ops.layers import convolution, input_readers, normed
@@ -110,15 +110,16 @@ class InvertedResidualChoices(Choices):
     """The options of an inverted residual; expansion 1 means no expansion.
 
     `excited` says whether there is a squeeze-excite, or coordinate attention in its place, `COORDINATE`. `squeeze`
-    gives the width of the former; `se_act` None is the activation of the block. `skips` says whether a block that can
-    add its input does: with both options a choice, which counts in all blocks of a stage but the first.
+    gives the width of the former; `se_act` None is the activation of the block (ReLU for an EvoNorm). `skips` says
+    whether a block that can add its input does: with both options a choice, which counts in all blocks of a stage but
+    the first.
     """
 
     kernel_sizes: tuple[int, ...]
     expansions: tuple[float, ...]
     squeeze_excite: tuple[bool | str, ...] = (False,)
     squeeze: SqueezeWidth = quarter_of_input
-    se_act: Act | None = "relu"
+    se_act: PlainAct | None = "relu"
     se_gate: Gate = "hard_sigmoid"
     skips: tuple[bool, ...] = (True,)
 
@@ -137,9 +138,7 @@ class InvertedResidualChoices(Choices):
 
     @property
     def coarse_values(self) -> Values:
-        middle = self.expansions[len(self.expansions) // 2]
-        first = {"kernel": self.kernel_sizes[0], "excited": self.squeeze_excite[0], "skip": self.skips[0]}
-        return {**first, "expansion": middle}
+        return self.options_with({"expansion": self.expansions[len(self.expansions) // 2]})
 
     def build(self, values: Values, site: Site) -> Op:
         expansion = values["expansion"]
@@ -154,6 +153,6 @@ class InvertedResidualChoices(Choices):
             se_channels=self.squeeze(site.in_channels, expanded) if excited is True else 0,
             ca_channels=max(LEAST_COORDINATE, expanded // 32) if excited == COORDINATE else 0,
             residual=site.residual and values.get("skip", self.skips[0]),
-            se_act=self.se_act or site.act,
+            se_act=self.se_act or plain_act(site.act),
             se_gate=self.se_gate,
         )

@@ -6,7 +6,7 @@ from typing import ClassVar
 from nas.ops import fields
 from nas.ops.base import Act, Gate, Op
 from nas.ops.choices import Choice, Choices, Site, Values
-from nas.ops.fields import PlainAct
+from nas.ops.fields import PlainAct, plain_act
 from nas.ops.graph import Lowering, Value
 from nas.ops.inverted_residual import Bottleneck, SqueezeWidth, quarter_of_input
 from nas.ops.kernels import Kernel, Shape, make_divisible
@@ -61,14 +61,14 @@ class MixConvChoices(Choices):
     """The options of a MixNet block: tuples of kernel sizes, expansion ratios, `excited` a squeeze-excite.
 
     Expansion 1 means no expansion. `squeeze` gives the width of the squeeze-excite; `se_act` None is the activation of
-    the block. The 1x1 convolutions are not grouped.
+    the block (ReLU for an EvoNorm). The 1x1 convolutions are not grouped.
     """
 
     kernel_sizes: tuple[tuple[int, ...], ...]
     expansions: tuple[float, ...]
     squeeze_excite: tuple[bool, ...] = (False,)
     squeeze: SqueezeWidth = quarter_of_input
-    se_act: Act | None = None
+    se_act: PlainAct | None = None
     se_gate: Gate = "sigmoid"
 
     @property
@@ -85,8 +85,7 @@ class MixConvChoices(Choices):
 
     @property
     def coarse_values(self) -> Values:
-        middle = self.expansions[len(self.expansions) // 2]
-        return {"kernels": self.kernel_sizes[0], "expansion": middle, "excited": self.squeeze_excite[0]}
+        return self.options_with({"expansion": self.expansions[len(self.expansions) // 2]})
 
     def build(self, values: Values, site: Site) -> Op:
         expanded = make_divisible(site.in_channels * values["expansion"])
@@ -98,6 +97,6 @@ class MixConvChoices(Choices):
             act=site.act,
             se_channels=self.squeeze(site.in_channels, expanded) if values["excited"] else 0,
             residual=site.residual,
-            se_act=self.se_act or site.act,
+            se_act=self.se_act or plain_act(site.act),
             se_gate=self.se_gate,
         )

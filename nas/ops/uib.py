@@ -20,7 +20,7 @@ ALL_DW: tuple[DW, ...] = tuple((start, middle) for start in (0, 3, 5) for middle
 
 STRIDED_DW: tuple[DW, ...] = tuple(dw for dw in ALL_DW if any(dw))  # for block 0: a stride needs a depthwise
 
-COARSE_DW: DW = (0, 3)  # the coarse search fixes every block to IB k3
+COARSE_DW: DW = (0, 3)  # a coarse search fixes every block that offers it to IB k3
 
 COARSE_EXPANSION = 4.0  # ... with expansion 4 (MobileNetV4, section 6.1)
 
@@ -133,7 +133,7 @@ class UIBChoices(Choices):
 
     @property
     def coarse_values(self) -> Values:
-        return {"dw": COARSE_DW, "expansion": COARSE_EXPANSION}
+        return self.options_with({"dw": COARSE_DW, "expansion": COARSE_EXPANSION})
 
     def build(self, values: Values, site: Site) -> Op:
         start, middle = (one if isinstance(one, tuple) else (one,) for one in values["dw"])

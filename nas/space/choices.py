@@ -145,8 +145,7 @@ class Narrowed(Choices):
 
     @property
     def coarse_values(self) -> Values:
-        fixed = self.whole.coarse_values
-        return {c.name: fixed[c.name] if fixed[c.name] in c.options else c.options[0] for c in self.choices}
+        return self.options_with(self.whole.coarse_values)
 
     @property
     def is_single(self) -> bool:
