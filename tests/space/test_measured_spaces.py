@@ -1,4 +1,4 @@
-"""Spaces of networks that others measured: laws of spaces, counts equal to the tables' columns and published ones."""
+"""Spaces of networks that others measured: the laws of spaces; counts equal the tables' columns and published ones."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ from search_spaces.ofa_mbv3 import once_for_all
 
 MBCONV: StagedSpace = load("space", SPACES, "mbconv_imagenet")
 OFA: StagedSpace = load("space", SPACES, "ofa_mbv3")
-BOTH = [MBCONV, OFA, once_for_all("wide", 1.2)]
+MEASURED_SPACES = [MBCONV, OFA, once_for_all("wide", 1.2)]
 EFFICIENTNET_B0 = {
     f"stage{s}.{name}": value
     for s, values in enumerate(
@@ -32,13 +32,13 @@ EFFICIENTNET_B0 = {
     for name, value in zip(("depth", "kernel", "expansion", "excited"), values, strict=True)
 }
 COSTS = [MACS, PARAMS, PEAK_ACTIVATION, load_target("pixel8-edgetpu").model()]
-TABLES = {(space.name, cost.name): compile_table(space, cost) for space in BOTH for cost in COSTS}
+TABLES = {(space.name, cost.name): compile_table(space, cost) for space in MEASURED_SPACES for cost in COSTS}
 
 
 @st.composite
 def members(draw: Any) -> tuple[StagedSpace, tuple[int, ...]]:
-    """A space and a genotype, its inactive decisions anywhere."""
-    space: StagedSpace = draw(st.sampled_from(BOTH))
+    """A space of measured networks and a genotype, its inactive decisions anywhere."""
+    space: StagedSpace = draw(st.sampled_from(MEASURED_SPACES))
     return space, tuple(draw(st.integers(0, len(decision.options) - 1)) for decision in space.decisions)
 
 
@@ -168,7 +168,7 @@ def test_tables_are_those_of_the_reference(shared: Any) -> None:
 
 
 def test_a_decoded_spec_is_described(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    for space in BOTH:
+    for space in MEASURED_SPACES:
         arch = space.decode(tuple(len(decision.options) - 1 for decision in space.decisions))
         save_arch(arch, tmp_path / "spec.json")
         assert load_arch(tmp_path / "spec.json") == arch
