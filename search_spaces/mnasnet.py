@@ -15,8 +15,8 @@ from nas.space.choices import Switch
 from nas.space.forms import Single, Stack, around, stack
 from nas.space.staged import StagedSpace
 
-STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))  # MobileNetV2:
-# channels, layers, stride
+# Channels, layers and stride of the stages of MobileNetV2.
+STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
 MULTIPLIERS = (0.75, 1.0, 1.25)
 
 

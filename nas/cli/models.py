@@ -18,7 +18,7 @@ from nas.records.typed import check_fields, refused
 from nas.space.scaling import with_input
 from nas.zoo import reference
 
-KINDS = {  # of the settings of a run that are read here
+SETTING_KINDS = {  # of the settings of a run that are read here
     "target": str | None, "ridge_point": float | None, "peak_gmacs_per_s": float | None, "latency_model": str,
     "data": str,
 }  # fmt: skip
@@ -81,5 +81,5 @@ def searched_settings(network: str) -> list[dict[str, Any]]:
     runs = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     with refused(path, "settings of a search"):
         for settings in runs:
-            check_fields(settings, KINDS)
+            check_fields(settings, SETTING_KINDS)
     return runs

@@ -1,10 +1,10 @@
 """The layers that blocks are made of, as Flax NNX modules, NHWC; imports jax, flax and numpy.
 
-An exporter copies this file, primitives.py and blocks.py verbatim into a stand-alone model, so nothing else is
-imported. A layer's attributes are its tensors: `weight` ([k, k, in, out], depthwise [k, k, C], 1x1 and dense
+An exporter copies this file, primitives.py and the blocks of a network verbatim into a stand-alone model, so nothing
+else is imported. A layer's attributes are its tensors: `weight` ([k, k, in, out], depthwise [k, k, C], 1x1 and dense
 [in, out]), `shift` of a bias in front of a normalisation, `scale`, `bias`, `mean`, `var` of its normalisation, `gamma`
-of its layer scale, `v` of an EvoNorm.
-Every layer computes in the dtype of its input; parameters and statistics are float32.
+of its layer scale, `v` of an EvoNorm. Every layer computes in the dtype of its input; parameters and statistics are
+float32.
 """
 
 import math

@@ -130,7 +130,7 @@ def zero_init_residuals(arch: ArchSpec, weights: Weights) -> Weights:
     return {name: jax.device_put(np.zeros_like(value)) if name in ends else value for name, value in weights.items()}
 
 
-def stored_statistics(arch: ArchSpec, moments: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+def statistics_of(arch: ArchSpec, moments: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
     """Return moments as the statistics that the layers of `arch` store: means and variances, of EvoNorm-B0 no mean."""
     shapes = weight_shapes(arch)
     named = {f"{name}.mean": mean for name, (mean, _) in moments.items()}

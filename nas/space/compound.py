@@ -68,9 +68,9 @@ def compound_scaled(arch: ArchSpec, phi: float, base: Coefficients = PAPER) -> A
 def scaled(arch: ArchSpec, scale: CompoundScale) -> ArchSpec:
     """Return `arch` with its depth, width and resolution multiplied.
 
-    Only residual blocks are repeated; stem, feature layer and head stay single. The hidden layer of
-    the head is scaled, the number of classes is not. Raises `InvalidInput` where the image would become too small, or
-    the network larger than any machine holds.
+    Only residual blocks are repeated; stem, feature layer and head stay single. The hidden layer of the head is scaled,
+    the number of classes is not. Raises `InvalidInput` where the image would become too small, or the network larger
+    than any machine holds.
     """
     deep = tuple(
         tuple(op for run in _runs(stage, shapes) for op in _deepened(*run, scale.depth))

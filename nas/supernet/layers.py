@@ -2,7 +2,7 @@
 
 Every array has the largest size that the space allows; an architecture uses its first entries. A layer may also hold
 the arrays of n blocks stacked along a leading axis: `lax.scan` runs over that axis, so that compile time does not grow
-with depth (see `Supernet._stage`).
+with depth (see `stage_forms.SupernetStack`).
 """
 
 from collections.abc import Callable

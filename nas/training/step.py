@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.data import Augmentation, Dataset, ImageFiles, augment, epoch_indices, to_input
-from nas.nn.network import Moments, Weights, merged, stored_statistics
+from nas.nn.network import Moments, Weights, merged, statistics_of
 from nas.training.devices import compute_dtype, copy_arrays
 from nas.training.ema import ema_decay, ema_update
 from nas.training.loss import smoothed_cross_entropy
@@ -180,7 +180,7 @@ def estimate_statistics(arch: ArchSpec, weights: Weights, split: Split, batch_si
     parts = [_batch_moments(arch, weights, part, images) for images, part in split.parts(rows)]
     # Joined on the host, so that one program pools the batches, however many parts they came in.
     found = _pooled(jax.tree.map(lambda *each: np.concatenate(each), *parts))
-    return weights | stored_statistics(arch, found)
+    return weights | statistics_of(arch, found)
 
 
 @partial(jax.jit, static_argnames="arch")

@@ -23,7 +23,6 @@ from nas.export.options import DEFAULT, FileOptions
 from nas.ops.graph import Tensors
 
 QUANTISED = ("Conv", "MatMul", "Add", "Mul", "GlobalAveragePool", "Concat", "Split", "Clip", "Relu")
-WEIGHTED = ("Conv",)
 
 
 def int8_model(

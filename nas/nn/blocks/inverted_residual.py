@@ -18,7 +18,6 @@ class BottleneckBlock(ExcitedBlock):
     expand: Any
     depthwise: Any
     project: Any
-
     residual: bool
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
