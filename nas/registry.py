@@ -153,7 +153,6 @@ class Kind:
 
 KINDS = {
     "space": Kind("a SearchSpace", (("name", "decisions", "cost_terms", "decode", "encode"),)),
-    "stage form": Kind("a StageModule", (("make", "run", "path"),), classes=True),
     "target": Kind("a Target", (("dtype", "peak_gmacs_per_s", "bandwidth_gb_per_s", "sourced_values"),)),
     "latency model": Kind(
         "a function of a Target that returns a LatencyModel", arguments=1, methods=("predict_ms", "of_kernel")

@@ -13,6 +13,7 @@ coarse and the fine search of MobileNetV4 (arXiv 2404.10518, section 6.1) are th
 """
 
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,11 +21,12 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
+from nas.errors import unknown_name
 from nas.nn.layers import ACTS
 from nas.nn.primitives import pointwise
 from nas.ops import Head
-from nas.registry import STAGE_FORMS, load
-from nas.space.forms import Single
+from nas.registry import STAGE_FORMS
+from nas.space.forms import Single, StageForm
 from nas.space.scaling import scale_channels
 from nas.space.staged import STRIDES, Block, StagedSpace
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, Dense, mask_input_channels
@@ -110,9 +112,15 @@ class Supernet(nnx.Module):
         return self.head.classify(x, reader.filters(len(space.forms) - 1), context)
 
 
-def stage_module(form: Any) -> StageModule:
-    """Return what makes and runs the modules of a stage form."""
-    found: StageModule = load("stage form", STAGE_FORMS, form.tag)
+def stage_module(form: StageForm) -> StageModule:
+    """Return what makes and runs the modules of a stage form; `UnknownName` where its tag is in no line.
+
+    A space is Python code, and a tag is of its classes: no file can name one.
+    """
+    if form.tag not in STAGE_FORMS:
+        raise unknown_name("stage form", form.tag, STAGE_FORMS)
+    module, _, name = STAGE_FORMS[form.tag].partition(":")
+    found: StageModule = getattr(import_module(module), name)
     return found
 
 
