@@ -8,8 +8,8 @@ A controller step is:
    tables add the latency (`_controller_step`, `nas.search.algorithms.reinforce`).
 
 During the policy warm-up, a quarter of the steps by default, the second part is left out and the policy stays uniform.
-Then depthwise decisions are warmed up too: with a probability that falls from 1 to 0, one runs the average of its
-options instead of one of them, so that all of them get gradients.
+Then averaged decisions, the depthwise ones of UIB blocks, are warmed up too: with a probability that falls from 1 to 0,
+one runs the average of its options instead of one of them, so that all of them get gradients.
 
 Everything is a pure function of a `SearchState`, and randomness comes from (seed, step): a stage that resumes from a
 checkpoint ends with the same bytes. One dispatch runs many steps.
