@@ -12,16 +12,21 @@ MEANINGS = {  # name of a block, as its description begins -> what it computes
     "separable conv": "depthwise, then 1x1 convolution",
     "mixconv": "1x1 expansion, depthwise of several sizes, 1x1 projection",
     "mobile mqa": "multi-query attention: heads share one key and value",
+    "tucker": "1x1 to fewer channels, full convolution of these, 1x1 projection",
     "conv": "full convolution over space and all channels",
 }
 NOTATION = {  # word of a description -> its meaning
     "k3": "kernel of 3x3; k3+k5: both depthwise",
     "16-32": "channels: input, output; 16-64-32: expanded between",
     "s2": "stride 2: halves height and width",
-    "squeeze-excite": "channels weighted by a small network of their means",
     "skip": "the input is added to the output",
 }
-SQUEEZE = "squeeze-excite"
+EXTRAS = {  # word of few descriptions -> its meaning
+    "squeeze-excite": "channels weighted by a small network of their means",
+    "coordinate attention": "each position weighted by gates of its row and of its column",
+    "EvoNorm-B0": "in place of normalisation and activation; stored variances of batches, variances of each image",
+    "EvoNorm-S0": "in place of normalisation and activation; variances of groups of channels of each image",
+}
 
 
 def block_name(description: str) -> str:
@@ -34,6 +39,6 @@ def glossary(descriptions: Iterable[str]) -> list[list[str]]:
     """Return [name, meaning] of every kind of block that occurs and is known, then of the notation."""
     all_of_them = list(descriptions)
     used = {block_name(description) for description in all_of_them}
-    squeezed = any(SQUEEZE in description for description in all_of_them)
-    notation = [[word, text] for word, text in NOTATION.items() if squeezed or word != SQUEEZE]
-    return [[name, text] for name, text in MEANINGS.items() if name in used] + notation
+    extras = [[word, text] for word, text in EXTRAS.items() if any(word in description for description in all_of_them)]
+    blocks = [[name, text] for name, text in MEANINGS.items() if name in used]
+    return [*blocks, *([word, text] for word, text in NOTATION.items()), *extras]

@@ -8,7 +8,7 @@ is never seen.
 Two thirds of the coarse stage's candidates are sampled from the whole space at random. The coarse space itself has
 blocks that are all alike (IB k3 e4), so at one latency it shows sizes that may not be the best for cheaper or more
 expensive blocks; and a supernet that prefers wrong sizes cannot keep the random ones out. The sizes of the best one are
-those that the fine stage searches with, and it takes part again, with its own depthwise options, among that stage's
+those that the fine stage searches with, and it takes part again, with its own blocks, among that stage's
 candidates.
 """
 

@@ -16,13 +16,15 @@ from nas.arch import ArchSpec, save_arch
 from nas.compare.compare import compare
 from nas.compare.page import html
 from nas.errors import InvalidInput
+from nas.ops import InvertedResidual, Shape
 from nas.records.picks import Pick, Picks, save_picks
 from nas.records.results import FILE_KEYS, Accuracy, load_result
 from nas.records.verdict import Trained, Verdict, save_verdict
 from nas.report.baseline import REFERENCE, baseline_arch
-from nas.report.block_glossary import NOTATION, SQUEEZE, glossary
+from nas.report.block_glossary import EXTRAS, NOTATION, block_name, glossary
 from nas.report.run_curves import read_stages
 from nas.report.run_page import LARGEST_TABLE, write_report
+from tests.ops.members import MEMBERS
 from tests.support.run_folder import SPACE, kind, make_run, result_of
 
 VOID = {"meta", "br", "img", "link"}
@@ -276,7 +278,14 @@ def test_every_block_of_the_page_has_a_meaning_and_foreign_blocks_none(tmp_path:
     data = read(make_run(tmp_path / "run")).data
     terms = {term for term, _ in data["glossary"]}
     assert {block["name"] for arch in data["archs"] for block in arch["blocks"]} - {"average pool"} <= terms
-    assert glossary(["my own block k3, 8-8"]) == [[word, text] for word, text in NOTATION.items() if word != SQUEEZE]
+    assert glossary(["my own block k3, 8-8"]) == [[word, text] for word, text in NOTATION.items()]
+
+
+def test_every_family_and_what_it_may_have_beside_has_a_meaning() -> None:
+    others = [InvertedResidual(6, 8, ca_channels=8, act="evonorm_b0"), InvertedResidual(6, 8, act="evonorm_s0")]
+    texts = [op.describe(Shape(9, 12, 4)) for op in (*MEMBERS.values(), *others)]
+    terms = {term for term, _ in glossary(texts)}
+    assert terms >= {*map(block_name, texts), *NOTATION, *EXTRAS}
 
 
 def verdict_of(run: Path, *, difference: float, error: float, name: str = REFERENCE) -> Verdict:
