@@ -26,6 +26,7 @@ NAME, TARGET = "tests.support.tiny:HYBRID", "pixel6-cpu"
 LATENCY_MS = 0.011  # networks without attention stay far below
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
+FAST = replace(PRESET, xla_options=presets.SMOKE.xla_options)
 
 
 def test_a_joint_search_finds_attention_that_is_priced_described_and_exported(
@@ -34,7 +35,7 @@ def test_a_joint_search_finds_attention_that_is_priced_described_and_exported(
     model = load_target(TARGET).model()
     without = compile_table(HYBRID.coarse(), model).maximum()[0]
     registry.state(space=NAME)
-    monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)
+    monkeypatch.setitem(presets.PRESETS, "tiny", FAST)
     data, run = images(), tmp_path / "run"
     np.savez(tmp_path / "data.npz", x_train=data.x_train, y_train=data.y_train, x_test=data.x_test, y_test=data.y_test)
     result = search(

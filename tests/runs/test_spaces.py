@@ -36,12 +36,13 @@ SPACE = StagedSpace(
     head=Head(),
     stride_patterns=((2, 2, 1), (1, 2, 2)),
 )
+FAST = replace(PRESET, xla_options=presets.SMOKE.xla_options)
 
 
 def test_a_search_over_several_families_keeps_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = images()
     np.savez(tmp_path / "q.npz", x_train=data.x_train, y_train=data.y_train, x_test=data.x_test, y_test=data.y_test)
-    monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)
+    monkeypatch.setitem(presets.PRESETS, "tiny", FAST)
     monkeypatch.setitem(registry.SPACES, "families", f"{__name__}:SPACE")
     settings = SearchConfig(
         space="families", target="pixel6-cpu", latency_ms=0.02, data=str(tmp_path / "q.npz"), resolution=32,

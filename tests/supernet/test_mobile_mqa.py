@@ -14,6 +14,7 @@ from nas.nn.network import Network, get_weights, merged, set_weights, split_stat
 from nas.ops import MobileMQA
 from nas.supernet.inherit import embedded_weights, inherited, network_weights
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
+from tests.support.slices import FAST
 from tests.support.tiny import HYBRID
 
 PROXIES = HYBRID.proxy(16, 0.5)
@@ -59,7 +60,7 @@ def loss(logits: Array) -> Array:
 @pytest.mark.parametrize("chunks", CHUNKS)
 def test_every_option_of_attention_equals_its_slice(chunks: int) -> None:
     graph, params = made(chunks)
-    run = jax.jit(lambda genotype: with_parameters(graph, params)(X, genotype))
+    run = jax.jit(lambda genotype: with_parameters(graph, params)(X, genotype), compiler_options=FAST)
     seen = set[tuple[int, int, int]]()
     for genotype in genotypes():
         network = Network(PROXIES.decode(genotype), nnx.Rngs(0))
@@ -73,7 +74,9 @@ def test_every_option_of_attention_equals_its_slice(chunks: int) -> None:
 @pytest.mark.parametrize("chunks", CHUNKS)
 def test_gradients_are_those_of_the_slice_and_nothing_else_gets_any(chunks: int) -> None:
     graph, params = made(chunks)
-    slopes = jax.jit(jax.grad(lambda params, genotype: loss(with_parameters(graph, params)(X, genotype))))
+    slopes = jax.jit(
+        jax.grad(lambda params, genotype: loss(with_parameters(graph, params)(X, genotype))), compiler_options=FAST
+    )
     for genotype in (LAST, genotypes()[1]):  # the most heads and stride 2; the fewest and smallest at stride 1
         assert blocks(genotype)
         arch, mine = PROXIES.decode(genotype), network_weights(params, PROXIES, genotype)
@@ -83,7 +86,7 @@ def test_gradients_are_those_of_the_slice_and_nothing_else_gets_any(chunks: int)
             return loss(merged(arch, weights)(X, batch_stats=True))
 
         given = {name: jnp.asarray(value) for name, value in weights.items()}
-        expected = jax.jit(jax.grad(of_network))(given)
+        expected = jax.jit(jax.grad(of_network), compiler_options=FAST)(given)
         found = slopes(params, jnp.asarray(genotype))
         cut = network_weights(found, PROXIES, genotype)
         assert cut.keys() == expected.keys() and any(name.endswith("query.weight") for name in cut)
@@ -130,6 +133,6 @@ def test_attention_begins_as_good_as_absent() -> None:
     graph, params = nnx.graphdef(model), parameters(model)
     with_attention, names = list(LAST), [decision.name for decision in PROXIES.decisions]
     without = [0 if name.endswith("attention") else option for name, option in zip(names, LAST, strict=True)]
-    run = jax.jit(lambda genotype: with_parameters(graph, params)(X, genotype))
+    run = jax.jit(lambda genotype: with_parameters(graph, params)(X, genotype), compiler_options=FAST)
     first, other = (np.asarray(run(jnp.asarray(one))) for one in (with_attention, without))
     assert 0 < np.abs(first - other).max() <= 1e-3 * np.abs(other).max()

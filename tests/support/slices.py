@@ -10,7 +10,10 @@ from flax import nnx
 from nas.nn.network import Network, get_weights, set_weights
 from nas.space.staged import StagedSpace
 from nas.supernet.inherit import embedded_weights, network_weights
+from nas.supernet.presets import SMOKE
 from nas.supernet.supernet import Supernet, parameters, with_parameters
+
+FAST = dict(SMOKE.xla_options)  # compile fast: the numbers are those of any other order of rounding
 
 
 def assert_equal_slices(space: StagedSpace, chunks: int = 1, count: int = 4, tolerance: float = 2e-5) -> None:
@@ -18,7 +21,7 @@ def assert_equal_slices(space: StagedSpace, chunks: int = 1, count: int = 4, tol
     model = Supernet(space, np.random.default_rng(1), chunks)
     graph, params = nnx.graphdef(model), _spread(parameters(model))
     x = jnp.asarray(np.random.default_rng(2).standard_normal((4, *space.input_shape), np.float32))
-    run = jax.jit(lambda genotype: with_parameters(graph, params)(x, genotype))
+    run = jax.jit(lambda genotype: with_parameters(graph, params)(x, genotype), compiler_options=FAST)
     ends = [[0] * len(space.decisions), [len(decision.options) - 1 for decision in space.decisions]]
     sampled = space.sample(np.random.default_rng(3), count).tolist()
     for genotype in space.canonical(np.array([*ends, *sampled])):
@@ -26,7 +29,8 @@ def assert_equal_slices(space: StagedSpace, chunks: int = 1, count: int = 4, tol
         assert space.encode(arch) == tuple(genotype)
         network = Network(arch, nnx.Rngs(0))
         set_weights(network, get_weights(network) | {**own})
-        expected = np.asarray(network(x, batch_stats=True))
+        alone = jax.jit(lambda network=network: network(x, batch_stats=True), compiler_options=FAST)
+        expected = np.asarray(alone())
         assert np.abs(np.asarray(run(jnp.asarray(genotype))) - expected).max() <= tolerance * np.abs(expected).max()
         shapes = {key: value.shape for key, value in params.items()}
         again = network_weights(embedded_weights(own, shapes, space, genotype), space, genotype)
