@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from nas.errors import InvalidInput
 from nas.ops import Head, Shape
 from nas.ops.conv import ConvChoices, SeparableConvChoices
 from nas.ops.fused_ib import FusedIBChoices
 from nas.ops.inverted_residual import COORDINATE, InvertedResidualChoices
+from nas.ops.tucker import TuckerChoices
 from nas.ops.uib import UIBChoices
 from nas.space.choices import Absent, Narrowed, Sequence, Switch
 from nas.space.forms import Single, Stack, stack
@@ -48,6 +50,10 @@ SPACES = {
     "evonorm": space(
         "evonorm", stack("stage0", (8, 12), (1, 2), UIB, acts=("relu", "evonorm_b0", "evonorm_s0")),
         stack("stage1", (12, 24), (1, 2), InvertedResidualChoices((3, 5), (1, 2)), acts=("evonorm_s0",), stride=1),
+        stack(
+            "stage2", (16,), (1, 2), Switch((FusedIBChoices((2.0,), (3, 5)), TuckerChoices((3,), (0.5,), (0.5, 1.0)))),
+            stride=1, acts=("evonorm_b0", "evonorm_s0"),
+        ),
         tail=(Single("features", ConvChoices((1,)), filters=(8, 40), acts=("evonorm_s0", "evonorm_b0")),),
     ),
     "strides": space(
@@ -103,3 +109,10 @@ def test_narrowed_choices_offer_fewer_options_of_the_same_block() -> None:
     assert (
         isinstance(narrow, Narrowed) and narrow.whole is EITHER and narrow.choices[0].options == (("fused_ib", 3, 1.0),)
     )
+
+
+def test_groups_of_an_evonorm_behind_shared_channels_are_refused() -> None:
+    mixed = UIBChoices(((0, (3, 5)),), (2.0,))
+    with pytest.raises(InvalidInput, match="no EvoNorm-S0 behind kernel sizes that share channels"):
+        Supernet(space("s0", stack("stage0", (8,), (1,), mixed, acts=("evonorm_s0",))), np.random.default_rng(0))
+    assert_equal_slices(space("b0", stack("stage0", (8,), (1,), mixed, acts=("relu", "evonorm_b0"))), count=1)

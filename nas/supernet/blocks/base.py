@@ -108,12 +108,13 @@ class SearchableOp(nnx.Module):
             lambda scale, bias, v: self.behind_of(op, scale, bias, v, used, context),
         )
 
-    def add_slopes_to(self, *layers: "ConvBN | SwitchableDepthwise | None") -> None:
+    def add_slopes_to(self, *layers: nnx.Module | None) -> None:
         """Add the slopes of EvoNorm to layers with an activation behind them, where it is an option."""
         for layer in layers if self.evonorm else ():
-            for unit in layer.units.values() if isinstance(layer, SwitchableDepthwise) else [layer]:
-                if unit is not None:
-                    unit.add_slopes()
+            if getattr(layer, "is_mixed", False) and "evonorm_s0" in self.acts:  # its groups are of each share alone
+                raise InvalidInput("a search takes no EvoNorm-S0 behind kernel sizes that share channels")
+            for unit in [layer] if isinstance(layer, ConvBN) else getattr(layer, "units", {}).values():
+                unit.add_slopes()
 
     def add_input(self, op: Chosen, x: Array, y: Array) -> Array:
         """Return the output `y` of the block, with its input `x` added where the op has a residual."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jax import Array
 
-from nas.nn.primitives import batch_norm, conv2d, pointwise
+from nas.nn.primitives import conv2d, pointwise
 from nas.supernet.blocks.base import SearchableOp, chosen_act, zero_scale
 from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.blocks.conv import conv_of, convolved, run_size
@@ -26,6 +26,7 @@ class SearchableFusedIB(SearchableOp):
     COUNTS = ("expanded_channels", "se_channels")
     NUMBERS = ("act", "residual", "kernel_size", "se_act")
     FIXED = ("se_gate",)
+    TAKES_EVONORM = True
     LAYERS: ClassVar = {"se_reduce": "se.reduce", "se_expand": "se.expand"}
 
     def __init__(
@@ -34,12 +35,13 @@ class SearchableFusedIB(SearchableOp):
         """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
         super().__init__(ops, rng, stack, chunks)
         sizes, expanded = tuple(ops.values("kernel_size")), ops.most("expanded_channels")
-        self.chunk = chunk_size(expanded, chunks, VECTOR)
+        self.chunk = chunk_size(expanded, 1 if self.evonorm else chunks, VECTOR)
         self.expand = conv_of(sizes, (ops.in_channels, expanded), rng, stack)
         squeezed, optional = ops.most("se_channels"), not ops.always("se_channels")
         self.se = SearchableSqueezeExcite(expanded, squeezed, optional, rng, stack) if squeezed else None
         self.se_acts, (self.se_gate,) = tuple(ops.values("se_act")), ops.values("se_gate")
         self.project = ConvBN((expanded, ops.most("out_channels")), rng, stack)
+        self.add_slopes_to(self.expand)
         if ops.always("residual"):
             zero_scale(self.project)
 
@@ -50,9 +52,10 @@ class SearchableFusedIB(SearchableOp):
 
     def _body(self, op: Chosen, stride: int, context: BlockContext, expand: ConvBN, x: Array) -> Array:
         """Return the projection, before its normalisation, behind the expansion of one kernel size."""
-        expanded, act = op["expanded_channels"], self.act(op)
+        expanded = op["expanded_channels"]
         if self.se is not None:  # its gate depends on all channels at once, so there are no chunks
-            z = act(expand.norm(convolved(x, expand.weight[...], op[IN_CHANNELS], stride, context), context))
+            z = convolved(x, expand.weight[...], op[IN_CHANNELS], stride, context)
+            z = self.behind(op, expand, expanded, context)(z)
             z = self.se(z, expanded, op["se_channels"], chosen_act(op["se_act"], self.se_acts), self.se_gate)
             return pointwise(z, mask_input_channels(self.project.weight[...], expanded).astype(z.dtype))
         weights = InnerWeights(
@@ -62,7 +65,7 @@ class SearchableFusedIB(SearchableOp):
 
         def inner(x: Array, weights: InnerWeights) -> Array:
             z = conv2d(x, weights.expand.astype(x.dtype), stride, context.padding)
-            z = act(batch_norm(z, weights.scale, weights.bias, context.eps))
+            z = self.behind_of(op, weights.scale, weights.bias, expand.slopes, expanded, context)(z)
             return pointwise(z, weights.project.astype(z.dtype))
 
         return chunked(inner, x, weights, expanded, self.chunk, stride)

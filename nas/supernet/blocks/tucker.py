@@ -20,6 +20,7 @@ class SearchableTucker(SearchableOp):
 
     COUNTS = ("in_rank", "out_rank")
     NUMBERS = ("act", "residual", "kernel_size")
+    TAKES_EVONORM = True
 
     def __init__(
         self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
@@ -30,19 +31,19 @@ class SearchableTucker(SearchableOp):
         self.compress = ConvBN((ops.in_channels, ranks[0]), rng, stack)
         self.mix = conv_of(tuple(ops.values("kernel_size")), ranks, rng, stack)
         self.project = ConvBN((ranks[1], ops.most("out_channels")), rng, stack)
+        self.add_slopes_to(self.compress, self.mix)
         if ops.always("residual"):
             zero_scale(self.project)
 
     def __call__(self, x: Array, op: Chosen, stride: int, context: BlockContext) -> Array:
         """Apply the convolution to x [N,H,W,C]."""
-        act = self.act(op)
         compress = mask_input_channels(self.compress.weight[...], op[IN_CHANNELS])
-        y = act(self.compress.norm(pointwise(x, compress.astype(x.dtype)), context))
-        y = act(run_size(self.mix, op["kernel_size"], partial(_mixed, op, stride, context), y))
+        y = self.behind(op, self.compress, op["in_rank"], context)(pointwise(x, compress.astype(x.dtype)))
+        y = run_size(self.mix, op["kernel_size"], partial(self._mixed, op, stride, context), y)
         y = pointwise(y, mask_input_channels(self.project.weight[...], op["out_rank"]).astype(y.dtype))
         return self.add_input(op, x, self.project.norm(y, context))
 
-
-def _mixed(op: Chosen, stride: int, context: BlockContext, layer: ConvBN, y: Array) -> Array:
-    """Return the normalised k x k convolution of one kernel size."""
-    return layer.norm(convolved(y, layer.weight[...], op["in_rank"], stride, context), context)
+    def _mixed(self, op: Chosen, stride: int, context: BlockContext, layer: ConvBN, y: Array) -> Array:
+        """Return the k x k convolution of one kernel size, with what stands behind it."""
+        y = convolved(y, layer.weight[...], op["in_rank"], stride, context)
+        return self.behind(op, layer, op["out_rank"], context)(y)
