@@ -219,7 +219,8 @@ class SupernetStack(nnx.Module):
                 return run(x), None
             return lax.cond(position < depth, run, lambda x: x, x), None
 
-        return lax.scan(body, x, (arrays, each, jnp.arange(1, count + 1)))[0]
+        positions = jnp.asarray(range(1, count + 1))  # a constant: as a range it changes how the loop is compiled
+        return lax.scan(body, x, (arrays, each, positions))[0]
 
 
 def _run_of_stack(
