@@ -57,10 +57,7 @@ def test_a_joint_search_finds_attention_that_is_priced_described_and_exported(
 
 
 def test_sandwich_training_trains_attention() -> None:
-    training = SandwichTraining(
-        HYBRID.proxy(8, 0.5), replace(PRESET, xla_options=(("xla_backend_optimization_level", 0),)),
-        images().augmentation, 0,
-    )  # fmt: skip
+    training = SandwichTraining(HYBRID.proxy(8, 0.5), FAST, images().augmentation, 0)
     largest, smallest = (training.space.decode(tuple(map(int, one))) for one in training.extremes)
     assert sum(isinstance(op, MobileMQA) for op in largest.stages[1]) == 2
     assert not any(isinstance(op, MobileMQA) for op in smallest.stages[1]) and cost_of(MACS, largest) > smallest.macs
