@@ -6,8 +6,8 @@ A process per tree compiles the step over a view of `uib`, then both run the sam
 4 steps each, the order changing from pair to pair, so that other load hits both alike. Printed is the geometric mean of
 the ratios of processor time, this tree over the commit, with its 95 % bootstrap interval: below 1 is faster.
 
-Stage forms and tables of ops in place of UIB alone, against the commit before, 2 cores beside other work, 30 pairs: fine
-0.995 [0.969, 1.022], coarse 1.001 [0.990, 1.016].
+Stage forms and tables of ops in place of UIB alone, against the commit before, 2 cores beside other work, 30 pairs:
+fine 0.995 [0.969, 1.022], coarse 1.001 [0.990, 1.016].
 """
 
 import argparse
