@@ -59,8 +59,10 @@ class Choices(ABC):
 
     def options_with(self, preferred: Values) -> Values:
         """Return an option of every choice: that of `preferred` where it is offered, else the first."""
-        wanted = {choice.name: preferred.get(choice.name, choice.options[0]) for choice in self.choices}
-        return {c.name: wanted[c.name] if wanted[c.name] in c.options else c.options[0] for c in self.choices}
+        return {
+            name: preferred[name] if name in preferred and preferred[name] in options else options[0]
+            for name, options, _ in self.choices
+        }
 
     @property
     def is_single(self) -> bool:

@@ -5,7 +5,7 @@ MobileNetV2 (arXiv 1801.04381), V3 (1905.02244), MnasNet (1807.11626), Efficient
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nas.ops import fields
 from nas.ops.base import Act, Gate, Op, Strided
@@ -105,14 +105,45 @@ COORDINATE = "coordinate"  # attention, in place of squeeze-excite
 LEAST_COORDINATE = 8  # channels between its layers, else 1/32 of the map's (arXiv 2103.02907, section 3.2)
 
 
-@dataclass(frozen=True)
-class InvertedResidualChoices(Choices):
-    """The options of an inverted residual; expansion 1 means no expansion.
+class BottleneckChoices(Choices):
+    """Base of the choices of inverted residuals: "expansion", where 1 means none, and "excited".
 
     `excited` says whether there is a squeeze-excite, or coordinate attention in its place, `COORDINATE`. `squeeze`
-    gives the width of the former; `se_act` None is the activation of the block (ReLU for an EvoNorm). `skips` says
-    whether a block that can add its input does: with both options a choice, which counts in all blocks of a stage but
-    the first.
+    gives the width of the former; `se_act` None is the activation of the block (ReLU for an EvoNorm).
+    """
+
+    expansions: tuple[float, ...]
+    squeeze_excite: tuple[bool | str, ...]
+    squeeze: SqueezeWidth
+    se_act: PlainAct | None
+    se_gate: Gate
+
+    @property
+    def coarse_values(self) -> Values:
+        return self.options_with({"expansion": self.expansions[len(self.expansions) // 2]})
+
+    def fields(self, values: Values, site: Site) -> dict[str, Any]:
+        """Return the fields of the op that do not depend on its depthwise convolution, but for its residual."""
+        expansion, excited = values["expansion"], values["excited"]
+        expanded = make_divisible(site.in_channels * expansion)
+        return {
+            "out_channels": site.out_channels,
+            "expanded_channels": expanded if expansion != 1 else 0,
+            "stride": site.stride,
+            "act": site.act,
+            "se_channels": self.squeeze(site.in_channels, expanded) if excited is True else 0,
+            "ca_channels": max(LEAST_COORDINATE, expanded // 32) if excited == COORDINATE else 0,
+            "se_act": self.se_act or plain_act(site.act),
+            "se_gate": self.se_gate,
+        }
+
+
+@dataclass(frozen=True)
+class InvertedResidualChoices(BottleneckChoices):
+    """The options of an inverted residual; see `BottleneckChoices`.
+
+    `skips` says whether a block that can add its input does: with both options a choice, which counts in all blocks of
+    a stage but the first.
     """
 
     kernel_sizes: tuple[int, ...]
@@ -136,23 +167,6 @@ class InvertedResidualChoices(Choices):
             *([Choice("skip", self.skips)] if len(self.skips) > 1 else []),
         )
 
-    @property
-    def coarse_values(self) -> Values:
-        return self.options_with({"expansion": self.expansions[len(self.expansions) // 2]})
-
     def build(self, values: Values, site: Site) -> Op:
-        expansion = values["expansion"]
-        expanded = make_divisible(site.in_channels * expansion)
-        excited = values["excited"]
-        return InvertedResidual(
-            out_channels=site.out_channels,
-            expanded_channels=expanded if expansion != 1 else 0,
-            kernel_size=values["kernel"],
-            stride=site.stride,
-            act=site.act,
-            se_channels=self.squeeze(site.in_channels, expanded) if excited is True else 0,
-            ca_channels=max(LEAST_COORDINATE, expanded // 32) if excited == COORDINATE else 0,
-            residual=site.residual and values.get("skip", self.skips[0]),
-            se_act=self.se_act or plain_act(site.act),
-            se_gate=self.se_gate,
-        )
+        residual = site.residual and values.get("skip", self.skips[0])
+        return InvertedResidual(**self.fields(values, site), kernel_size=values["kernel"], residual=residual)

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from nas.ops import fields
 from nas.ops.base import Act, Gate, Op
-from nas.ops.choices import Choice, Choices, Site, Values
-from nas.ops.fields import PlainAct, plain_act
+from nas.ops.choices import Choice, Site, Values
+from nas.ops.fields import PlainAct
 from nas.ops.graph import Lowering, Value
-from nas.ops.inverted_residual import Bottleneck, SqueezeWidth, quarter_of_input
-from nas.ops.kernels import Kernel, Shape, make_divisible
+from nas.ops.inverted_residual import Bottleneck, BottleneckChoices, SqueezeWidth, quarter_of_input
+from nas.ops.kernels import Kernel, Shape
 from nas.ops.layers import grouped_pointwise, mixed_depthwise
 
 
@@ -57,16 +57,15 @@ class MixConv(Bottleneck):
 
 
 @dataclass(frozen=True)
-class MixConvChoices(Choices):
-    """The options of a MixNet block: tuples of kernel sizes, expansion ratios, `excited` a squeeze-excite.
+class MixConvChoices(BottleneckChoices):
+    """The options of a MixNet block: tuples of kernel sizes, "kernels", and those of `BottleneckChoices`.
 
-    Expansion 1 means no expansion. `squeeze` gives the width of the squeeze-excite; `se_act` None is the activation of
-    the block (ReLU for an EvoNorm). The 1x1 convolutions are not grouped.
+    The 1x1 convolutions are not grouped.
     """
 
     kernel_sizes: tuple[tuple[int, ...], ...]
     expansions: tuple[float, ...]
-    squeeze_excite: tuple[bool, ...] = (False,)
+    squeeze_excite: tuple[bool | str, ...] = (False,)
     squeeze: SqueezeWidth = quarter_of_input
     se_act: PlainAct | None = None
     se_gate: Gate = "sigmoid"
@@ -83,20 +82,5 @@ class MixConvChoices(Choices):
             Choice("excited", self.squeeze_excite),
         )
 
-    @property
-    def coarse_values(self) -> Values:
-        return self.options_with({"expansion": self.expansions[len(self.expansions) // 2]})
-
     def build(self, values: Values, site: Site) -> Op:
-        expanded = make_divisible(site.in_channels * values["expansion"])
-        return MixConv(
-            out_channels=site.out_channels,
-            expanded_channels=expanded if values["expansion"] != 1 else 0,
-            kernel_sizes=values["kernels"],
-            stride=site.stride,
-            act=site.act,
-            se_channels=self.squeeze(site.in_channels, expanded) if values["excited"] else 0,
-            residual=site.residual,
-            se_act=self.se_act or plain_act(site.act),
-            se_gate=self.se_gate,
-        )
+        return MixConv(**self.fields(values, site), kernel_sizes=values["kernels"], residual=site.residual)

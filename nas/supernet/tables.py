@@ -295,7 +295,7 @@ def _padded(column: IntArray, table: SlotTable, average: int | None) -> IntArray
     Where the field does not depend on the decision, and for channels (`average` None), it is the last entry again.
     """
     for axis, averaged in enumerate(table.averaged):
-        if averaged and table.names[axis]:
+        if averaged:
             varies = not (column == column.take([0], axis)).all()
             last = column.take([-1], axis)
             more = np.full_like(last, average) if varies and average is not None else last

@@ -7,10 +7,11 @@ import pytest
 from flax import nnx
 
 from nas.errors import InvalidInput
-from nas.ops import Head, Shape
+from nas.ops import FAMILIES, Head, Shape
 from nas.ops.conv import ConvChoices, SeparableConvChoices
 from nas.ops.fused_ib import FusedIBChoices
 from nas.ops.inverted_residual import COORDINATE, InvertedResidualChoices
+from nas.ops.mixconv import MixConvChoices
 from nas.ops.tucker import TuckerChoices
 from nas.ops.uib import UIBChoices
 from nas.space.choices import Absent, Narrowed, Sequence, Switch
@@ -18,7 +19,9 @@ from nas.space.forms import Single, Stack, stack
 from nas.space.staged import StagedSpace
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Supernet, parameter_name, parameter_path, parameters
+from tests.supernet.test_blocks import SPACES as OTHERS
 from tests.support.slices import assert_equal_slices
+from tests.support.tiny import HYBRID
 
 STEM = Single("stem", ConvChoices(), filters=(4, 8), stride=2)
 UIB = UIBChoices(((0, 3), (3, 3)), (2.0,))
@@ -46,6 +49,7 @@ SPACES = {
     "coordinate": space(
         "coordinate",
         stack("stage0", (8, 12), (1, 2), InvertedResidualChoices((3,), (2, 24), (False, True, COORDINATE)), stride=1),
+        stack("stage1", (8,), (1,), MixConvChoices(((3, 5),), (2,), (False, COORDINATE)), stride=1),
     ),
     "evonorm": space(
         "evonorm", stack("stage0", (8, 12), (1, 2), UIB, acts=("relu", "evonorm_b0", "evonorm_s0")),
@@ -116,3 +120,9 @@ def test_groups_of_an_evonorm_behind_shared_channels_are_refused() -> None:
     with pytest.raises(InvalidInput, match="no EvoNorm-S0 behind kernel sizes that share channels"):
         Supernet(space("s0", stack("stage0", (8,), (1,), mixed, acts=("evonorm_s0",))), np.random.default_rng(0))
     assert_equal_slices(space("b0", stack("stage0", (8,), (1,), mixed, acts=("relu", "evonorm_b0"))), count=1)
+
+
+def test_every_searchable_family_has_a_space_under_the_law() -> None:
+    blocks = [b.position.block for s in (*SPACES.values(), *OTHERS.values(), HYBRID) for b in s.blocks]
+    checked = {choices.tag for block in blocks for group in block.groups for choices in group}
+    assert checked == {tag for tag, family in FAMILIES.items() if family.searchable is not None}

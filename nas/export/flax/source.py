@@ -22,17 +22,17 @@ def copied_sources(addresses: Sequence[str]) -> str:
     """
     order: dict[str, str] = {}  # module -> text
     defined: dict[str, str] = {}  # name -> module
-    wanted: dict[str, set[str]] = {}
+    needed: dict[str, set[str]] = {}
     for address in addresses:
         module, _, attribute = address.partition(":")
-        wanted.setdefault(module, set()).add(attribute)
+        needed.setdefault(module, set()).add(attribute)
 
     def add(module: str) -> None:
         if module in order:
             return
         source = _read(module)
         tree = ast.parse(source)
-        kept = tree.body if module.startswith(OWN) else _needed(tree.body, wanted[module], module)
+        kept = tree.body if module.startswith(OWN) else _needed(tree.body, needed[module], module)
         for one in _own_imports(kept):
             add(str(one.module))
         for name in _defined(kept):
@@ -40,7 +40,7 @@ def copied_sources(addresses: Sequence[str]) -> str:
                 raise InvalidInput(f"{module} and {defined[name]} both define {name}; rename one to export as flax")
         order[module] = _text(module, source, tree.body, kept)
 
-    for module in wanted:
+    for module in needed:
         add(module)
     return "\n".join(order.values())
 
