@@ -86,8 +86,8 @@ def test_a_command_parses_and_names_what_exists(page: str, words: list[str]) -> 
 
 def can_be_planned(words: list[str]) -> bool:
     """Return whether a command is a search that needs no file which a reader would have."""
-    of_readers = re.compile(r".*(/$|\.toml$|\.npz$|\.forest\.json|^fashion-mnist$|^--from$)")
-    return words[1] == "search" and not any(map(of_readers.match, words))
+    of_readers = re.compile(r".*(/$|\.toml$|\.npz$|\.forest\.json|^--from$)")
+    return words[1] == "search" and not any(of_readers.match(word) or word in registry.DATA_SETS for word in words)
 
 
 SEARCHES = {label(words): words for _, words in shown("nas", dialogues=False) if can_be_planned(words)}
