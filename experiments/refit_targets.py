@@ -78,7 +78,7 @@ from latency_models.calibration.measurements import Measurement, Measurements
 from latency_models.calibration.validation import KIND_AWARE, scores
 from latency_models.roofline import Roofline
 from latency_models.sourced_values import SourcedValue
-from latency_models.target import Dtype, Target, load_target
+from latency_models.target import Dtype, Target, load_target, target_names
 from latency_models.target_file import target_toml
 from nas.cli.tables.calibration import NO_MACS
 from nas.files import write_whole
@@ -271,6 +271,9 @@ def target_of(refit: Refit) -> Target:
         kind_efficiency=tuple(of_kind(*row) for row in target.kind_efficiency),
         kind_memory_efficiency=tuple(of_kind(*row) for row in target.kind_memory_efficiency),
     )
+    if refit.case.target in target_names():  # what no measurement says stays as it is in the present file
+        present = load_target(refit.case.target)
+        target = replace(target, **{name: getattr(present, name) for name in ("search_words", "runtime", "threads")})
     if like is None:
         return target
     names = (

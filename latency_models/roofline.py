@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from latency_models.latency_error import UNKNOWN, LatencyError
 from latency_models.unsupported import Unsupported, refusal_texts
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
@@ -71,6 +72,7 @@ class Roofline:
     batch: int = 1  # images in the latency that the model predicts
     calibrated: CalibratedRange | None = None  # see `caution`
     unsupported: tuple[Unsupported, ...] = ()  # by the runtime of the device; see `caution`
+    latency_error: LatencyError = UNKNOWN  # see `latency_models.latency_error.error_of`
 
     def __post_init__(self) -> None:
         self._check("peak_gmacs_per_s", above=0.0)

@@ -1,7 +1,7 @@
 """Targets: one device per file `targets/NAME.toml`, every value with its source, and the models made of them.
 
-Adding a device is adding one file. It holds `unit` and `dtype` (optionally `aliases`, and `name` where that is not the
-file's), and one table per value:
+Adding a device is adding one file. It holds `unit` and `dtype` (optionally `aliases`, `runtime`, `threads`, the
+`search_words` that find it, and `name` where that is not the file's), and one table per value:
 
     [bandwidth_gb_per_s]
     value = 103
@@ -12,6 +12,7 @@ Optional: `batch` (default 1), `overlap` (default true), and tables of several r
 [kind_memory_efficiency] have a value per kernel kind, each a row such as
 `depthwise = { value = 0.3, source = "...", confidence = "fitted" }`; [energy] has `power_w`, `pj_per_mac` and
 `pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`CalibrationRecord`);
+[error] the error of a published fit (`latency_models.latency_error`);
 [[unsupported]] names an op or activation that the runtime does not run (`latency_models.unsupported`).
 """
 
@@ -25,6 +26,7 @@ from typing import Any, Literal, get_args
 
 from latency_models.calibration_record import CalibrationRecord, parse_calibration
 from latency_models.energy import Energy
+from latency_models.latency_error import LatencyError, StatedError, error_known, parse_stated_error
 from latency_models.roofline import CalibratedRange, Roofline
 from latency_models.sourced_values import Confidence as Confidence
 from latency_models.sourced_values import SourcedValue, check_key, kinds, number, strings, text
@@ -45,8 +47,9 @@ NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *OVERHEADS)  # as keys in fil
 TEXTS = ("unit", "dtype")
 EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
-KNOWN = {*NUMBERS, *TEXTS, "name", "free_kinds", "aliases", "batch", "overlap", *EFFICIENCIES, "energy", "calibration",
-         "unsupported"}  # fmt: skip
+SETUP = ("runtime", "threads")  # optional texts: what measured the latencies, or is assumed to run the network
+KNOWN = {*NUMBERS, *TEXTS, *SETUP, "name", "free_kinds", "aliases", "search_words", "batch", "overlap", *EFFICIENCIES,
+         "energy", "calibration", "error", "unsupported"}  # fmt: skip
 FILE_KEYS = {"launch_overhead_ms": "floor_ms"}  # field of a target -> its key in files, where they differ
 FIELDS = {key: field for field, key in FILE_KEYS.items()}
 LARGEST_BATCH = 2**20
@@ -66,6 +69,9 @@ class Target:
     bytes_per_weight: SourcedValue[float]
     bytes_per_activation: SourcedValue[float]
     aliases: tuple[str, ...] = ()
+    search_words: tuple[str, ...] = ()  # that find it in `nas targets WORD`, beside its name, aliases and unit
+    runtime: str | None = None  # that of the calibration, where it states one: see `setup`
+    threads: str | None = None
     launch_overhead_ms: SourcedValue[float] | None = None  # once per batch
     time_per_kernel_us: SourcedValue[float] | None = None
     on_chip_share: SourcedValue[float] | None = None  # share of activation bytes that never leaves the chip, 0 to 1
@@ -80,6 +86,7 @@ class Target:
     kind_memory_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()
     energy: Rows = ()  # `ENERGY` by name, or nothing
     calibration: CalibrationRecord | None = None
+    error: StatedError | None = None  # of a fit without a calibration; `latency_error` is what holds
     unsupported: tuple[Unsupported, ...] = ()  # by its runtime; no prediction depends on it
 
     @property
@@ -94,6 +101,19 @@ class Target:
     def ridge_point(self) -> float:
         """MACs per byte at which the default model turns from memory bound to compute bound."""
         return self.peak_gmacs_per_s.value / self.bandwidth_gb_per_s.value
+
+    @property
+    def latency_error(self) -> LatencyError:
+        """How far the latencies of the default model can be trusted."""
+        return error_known(self.calibration, self.error, self.peak_gmacs_per_s.confidence)
+
+    @property
+    def setup(self) -> str:
+        """What runs the network, as text: runtime, threads and dtype, as far as they are known."""
+        known = self.calibration
+        runtime, threads = (known and known.runtime) or self.runtime, (known and known.threads) or self.threads
+        count = [] if threads is None else [f"{threads} thread{'' if threads == '1' else 's'}"]
+        return ", ".join([*([runtime] if runtime else []), *count, self.dtype])
 
     def model(self, kind: str = "default") -> Roofline:
         """Return the latency model of this `kind`, a name in `registry.LATENCY_MODELS`, for the device.
@@ -131,6 +151,7 @@ def default_model(target: Target) -> Roofline:
         batch=target.batch,
         calibrated=CalibratedRange(known.latency_ms, known.macs, known.kinds) if known else None,
         unsupported=target.unsupported,
+        latency_error=target.latency_error,
     )
 
 
@@ -232,22 +253,23 @@ def parse_target(name: str, toml: str, where: str) -> Target:
         raise InvalidInput(f"{where} lacks the field '{missing[0]}'")
     if data["dtype"] not in get_args(Dtype):
         raise InvalidInput(f"{where}: dtype must be one of {', '.join(get_args(Dtype))}, got {data['dtype']!r:.60}")
-    sourced_values: dict[str, Any] = {
-        FIELDS.get(key, key): _number(data[key], key, where) for key in NUMBERS if key in data
-    }
+    fields: dict[str, Any] = {FIELDS.get(key, key): _number(data[key], key, where) for key in NUMBERS if key in data}
     if "free_kinds" in data:
-        sourced_values["free_kinds"] = kinds(data["free_kinds"], "free_kinds", where)
+        fields["free_kinds"] = kinds(data["free_kinds"], "free_kinds", where)
     for rows in EFFICIENCIES:
         if rows in data:
-            sourced_values[rows] = _rows(data[rows], rows, KINDS, where)
+            fields[rows] = _rows(data[rows], rows, KINDS, where)
     if "energy" in data:
-        sourced_values["energy"] = _rows(data["energy"], "energy", ENERGY, where)
-        if len(sourced_values["energy"]) < len(ENERGY):
+        fields["energy"] = _rows(data["energy"], "energy", ENERGY, where)
+        if len(fields["energy"]) < len(ENERGY):
             raise InvalidInput(f"{where}: [energy] must have the rows {', '.join(ENERGY)}")
     if "calibration" in data:
-        sourced_values["calibration"] = parse_calibration(data["calibration"], where)
+        fields["calibration"] = parse_calibration(data["calibration"], where)
+    if "error" in data:
+        fields["error"] = parse_stated_error(data["error"], where)
     if "unsupported" in data:
-        sourced_values["unsupported"] = parse_unsupported(data["unsupported"], where)
+        fields["unsupported"] = parse_unsupported(data["unsupported"], where)
+    fields |= {key: text(data[key], f"{where}: {key}") for key in SETUP if key in data}
     batch, overlap = data.get("batch", 1), data.get("overlap", True)
     if type(batch) is not int or not 1 <= batch <= LARGEST_BATCH:
         raise InvalidInput(f"{where}: batch must be a whole number from 1 to {LARGEST_BATCH}, got {batch!r:.60}")
@@ -258,9 +280,10 @@ def parse_target(name: str, toml: str, where: str) -> Target:
         unit=text(data["unit"], f"{where}: unit"),
         dtype=data["dtype"],
         aliases=tuple(strings(data.get("aliases", []), f"{where}: aliases")),
+        search_words=tuple(strings(data.get("search_words", []), f"{where}: search_words")),
         batch=batch,
         overlap=overlap,
-        **sourced_values,
+        **fields,
     )
     _check_latency(target, where)
     return target

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from latency_models.sourced_values import SourcedValue
-from latency_models.target import FILE_KEYS, Target
+from latency_models.target import FILE_KEYS, SETUP, Target
 
 
 def target_toml(target: Target, stem: str | None = None) -> str:
@@ -17,6 +17,9 @@ def target_toml(target: Target, stem: str | None = None) -> str:
         lines.append("overlap = false")
     if target.aliases:
         lines.append(f"aliases = {_toml(list(target.aliases))}")
+    if target.search_words:
+        lines.append(f"search_words = {_toml(list(target.search_words))}")
+    lines += [f"{key} = {_toml(getattr(target, key))}" for key in SETUP if getattr(target, key)]
     for name, value in vars(target).items():
         if isinstance(value, SourcedValue):
             lines += [
@@ -27,9 +30,10 @@ def target_toml(target: Target, stem: str | None = None) -> str:
     for table in ("kind_efficiency", "kind_memory_efficiency", "energy"):
         if rows := getattr(target, table):
             lines += ["", f"[{table}]", *(f"{name} = {_inline(row)}" for name, row in rows)]
-    if target.calibration:
-        entries = {key: value for key, value in vars(target.calibration).items() if value is not None}
-        lines += ["", "[calibration]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
+    for table, record in (("calibration", target.calibration), ("error", target.error)):
+        if record:
+            entries = {key: value for key, value in vars(record).items() if value is not None}
+            lines += ["", f"[{table}]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
     for one in target.unsupported:
         lines += ["", "[[unsupported]]", *(f"{key} = {_toml(value)}" for key, value in one.to_json().items())]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,144 @@
+"""`LatencyError`: how far the latencies that a target predicts can be trusted, as one number.
+
+The number is the half-width of a 90 % interval in percent of the prediction: of networks that the model was not fitted
+to, 90 % were measured within it. "0.686 ms ± 18 %" says that such a network takes 0.56 to 0.81 ms in 9 of 10 cases. It
+comes from cross-validation ([calibration] of a target file) or from a published fit ([error]). Where nothing was
+measured there is no number, and the basis says so. The mean absolute error is kept beside it; it is about half as
+large, 1 / 2.06 for normal errors.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from latency_models.calibration_record import CalibrationRecord
+from latency_models.sourced_values import Confidence, check_key, text
+from nas.arch import ArchSpec
+from nas.errors import InvalidInput
+
+MEASURED: tuple[Confidence, ...] = ("measured", "fitted", "published")
+NORMAL_90 = 2.06  # half-width that holds 90 % of normal errors, in mean absolute errors
+COMPUTED = "computed, lower bound"  # from a data sheet: no kernel runs faster than its peak and its bandwidth allow
+NOT_KNOWN = "error not known"
+STATED = (
+    "mape_percent",
+    "interval_90_percent",
+    "networks",
+    "of",
+    "source",
+)  # entries of [error]; two are required
+
+
+@dataclass(frozen=True)
+class StatedError:
+    """The error that a target file states without a calibration ([error]): that of a published fit, and its source."""
+
+    mape_percent: float
+    source: str
+    interval_90_percent: float | None = None  # None: computed from the mean, as for normal errors
+    networks: int | None = None  # on which the error was measured
+    of: str | None = None  # what networks these are
+
+
+@dataclass(frozen=True)
+class LatencyError:
+    """The error of the latencies of one target; `percent` is None where no error is known."""
+
+    percent: float | None  # half-width that holds 90 % of unseen networks, in percent of a prediction
+    basis: str  # what the number rests on, or why there is none
+    mean_percent: float | None = None  # mean absolute error, where it is known
+
+    @property
+    def text(self) -> str:
+        """The error as it stands behind a latency: "± 18 %", or the basis in brackets where no number is known."""
+        return f"({self.basis})" if self.percent is None else f"± {percent_text(self.percent)} %"
+
+    def of(self, latency: float, unit: str = "ms") -> str:
+        """Return a latency with its error as text: "0.686 ms ± 18 %"."""
+        return f"{latency:.4g} {unit} {self.text}"
+
+    def range(self, latency: float) -> tuple[float, float] | None:
+        """Return the interval around a latency, in its unit, that holds 90 % of such networks; None where unknown."""
+        if self.percent is None:
+            return None
+        return latency * max(0.0, 1 - self.percent / 100), latency * (1 + self.percent / 100)
+
+    def at(self, arch: ArchSpec) -> "LatencyError":
+        """Return the error of the prediction for `arch`."""
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as plain JSON values."""
+        return {"percent": self.percent, "mean_percent": self.mean_percent, "basis": self.basis}
+
+
+UNKNOWN = LatencyError(None, NOT_KNOWN)
+
+
+class Device(Protocol):
+    """What predicts latencies and knows how well: a `Target` or its latency model."""
+
+    @property
+    def latency_error(self) -> LatencyError: ...
+
+
+def error_of(device: Device, arch: ArchSpec | None = None) -> LatencyError:
+    """Return the error of the latencies of a target (or of its model), of `arch` where a network is given."""
+    known = device.latency_error
+    return known if arch is None else known.at(arch)
+
+
+def error_known(
+    calibration: CalibrationRecord | None, stated: StatedError | None, confidence: Confidence
+) -> LatencyError:
+    """Return the error that a target's file knows: of its calibration, else the stated one, else none.
+
+    `confidence` is that of the peak: one from a data sheet makes the latency a lower bound.
+    """
+    if calibration is not None:
+        basis = f"cross-validated on {calibration.networks:,} networks"
+        return LatencyError(calibration.interval_90_percent, basis, calibration.mape_percent)
+    if stated is not None:
+        interval = stated.interval_90_percent
+        how = "" if interval is not None else f", {NORMAL_90} x the mean error"
+        count = "" if stated.networks is None else f"{stated.networks:,} "
+        basis = f"{count}{stated.of or 'networks'}{how}"
+        return LatencyError(
+            NORMAL_90 * stated.mape_percent if interval is None else interval, basis, stated.mape_percent
+        )
+    return UNKNOWN if confidence in MEASURED else LatencyError(None, COMPUTED)
+
+
+def percent_text(percent: float) -> str:
+    """Return a percentage with two digits: 0.53, 7.9, 18, 120."""
+    return f"{percent:.2g}" if percent < 99.5 else f"{percent:.0f}"
+
+
+def parse_stated_error(data: Any, where: str) -> StatedError:
+    """Return the error in the TOML table `data`; raises `InvalidInput` with the entry that does not fit."""
+    place = f"{where}: error"
+    if not isinstance(data, dict):
+        raise InvalidInput(f"{place} must be a table, got {data!r:.60}")
+    for key in data:
+        check_key(key, STATED, "entry of [error]", where)
+    if missing := [key for key in ("mape_percent", "source") if key not in data]:
+        raise InvalidInput(f"{place} lacks the entry '{missing[0]}'")
+    networks = data.get("networks")
+    if networks is not None and (type(networks) is not int or networks < 1):
+        raise InvalidInput(f"{place}.networks must be a whole number of at least 1, got {networks!r:.60}")
+    return StatedError(
+        mape_percent=_percent(data["mape_percent"], f"{place}.mape_percent"),
+        source=text(data["source"], f"{place}.source"),
+        interval_90_percent=_percent(data["interval_90_percent"], f"{place}.interval_90_percent")
+        if "interval_90_percent" in data
+        else None,
+        networks=networks,
+        of=text(data["of"], f"{place}.of") if "of" in data else None,
+    )
+
+
+def _percent(value: Any, where: str) -> float:
+    """Return a positive finite number; `InvalidInput` for anything else."""
+    if type(value) not in (int, float) or not (math.isfinite(value) and value > 0):
+        raise InvalidInput(f"{where} must be a positive finite number, got {value!r:.60}")
+    return float(value)
