@@ -28,9 +28,9 @@ side of 0. Arms are compared at equal time: where an arm's mean is not within 3 
 times, without training anything. `--baseline` trains what A found for each target, and MobileNetV4-Conv-S at equal
 predicted latency by a width multiplier, with one recipe.
 
-What came out so far. Live, beside other work: 3 searches each of A and B, 949 and 935 processor seconds, 52.57 and
-52.82 %: A - B -0.25 points [-1.60, +1.09], p = 1.0, not resolved. Each trains 11 networks, the first of them the same
-ones in both arms; for two of the three seeds both found the same network.
+What came out so far. Live, beside other work: 4 searches each of A and B, 862 and 851 processor seconds, 52.47 and
+52.75 %: A - B -0.28 points [-1.32, +0.71], p = .71, not resolved. Each trains 11 networks, the first of them the same
+ones in both arms; for two of the four seeds both found the same network.
 
 Simulated, 39 networks of the truth table, 400 searches per arm of 11 networks each, as many as 16 core-minutes train: D
 loses 1.16 points on the best network of the table, B 1.11, C-params 2.04, C-macs 1.86. D - B is -.05 points
