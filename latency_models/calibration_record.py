@@ -9,6 +9,7 @@ from nas.errors import InvalidInput
 from nas.ops import Kind
 
 PROVENANCE = ("runtime", "threads", "machine")
+KEPT = ("measurements", "measurements_sha256")  # where the measurements are kept: `latency_models.calibration.kept`
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class CalibrationRecord:
     runtime: str | None = None
     threads: str | None = None
     machine: str | None = None
+    measurements: str | None = None  # the file beside the target's that keeps what was measured
+    measurements_sha256: str | None = None  # of that file
 
 
 def parse_calibration(data: Any, where: str) -> CalibrationRecord:
@@ -38,7 +41,7 @@ def parse_calibration(data: Any, where: str) -> CalibrationRecord:
         raise InvalidInput(f"{place} must be a table, got {data!r:.60}")
     known = ("networks", "mape_percent", "spearman", "kendall", "interval_90_percent", "latency_ms", "macs", "kinds")
     for key in data:
-        check_key(key, (*known, *PROVENANCE), "entry of [calibration]", where)
+        check_key(key, (*known, *PROVENANCE, *KEPT), "entry of [calibration]", where)
     if missing := [key for key in known if key not in data and key not in ("spearman", "kendall")]:
         raise InvalidInput(f"{place} lacks the entry '{missing[0]}'")
     low, high = _range(data["macs"], f"{place}.macs")
@@ -51,7 +54,7 @@ def parse_calibration(data: Any, where: str) -> CalibrationRecord:
         latency_ms=_range(data["latency_ms"], f"{place}.latency_ms"),
         macs=(int(low), int(high)),
         kinds=kind_names(data["kinds"], f"{place}.kinds"),
-        **{key: text(data[key], f"{place}.{key}") for key in PROVENANCE if key in data},
+        **{key: text(data[key], f"{place}.{key}") for key in (*PROVENANCE, *KEPT) if key in data},
     )
 
 

@@ -235,6 +235,18 @@ def load_target(name_or_path: str) -> Target:
     raise unknown_name("target", name_or_path, (*target_names(), *aliases))
 
 
+def target_file(name_or_path: str) -> Path | None:
+    """Return the file of the user's own that `load_target` reads for this name or path, None for any other target."""
+    name = usable_path(name_or_path)
+    own = Path(f"{name}.toml")
+    if name_or_path in target_names() or name in TARGETS or ":" in name:
+        return None
+    if name.endswith(".toml"):
+        return Path(name)
+    aliased = any(name in target.aliases for target in list_targets())
+    return own if not aliased and own.name == str(own) and own.is_file() else None
+
+
 def _at_address(name: str) -> Target:
     """Return the target of a registered name or at "module:attribute"."""
     found: Target = load("target", TARGETS, name)

@@ -42,6 +42,12 @@ class Measurements:
     networks: tuple[Measurement, ...]
     provenance: Mapping[str, str]
     varying: tuple[str, ...]  # columns of provenance that differ between rows
+    single: tuple[Measurement, ...] = ()  # every row by itself, before those of one network became their median
+
+    @property
+    def rows(self) -> tuple[Measurement, ...]:
+        """Every row of the file; where these are not known, one for each network."""
+        return self.single or self.networks
 
 
 def read_measurements(path: Path) -> Measurements:
@@ -52,7 +58,26 @@ def read_measurements(path: Path) -> Measurements:
     places = {name: {row[name] for row in table.rows} for name in PROVENANCE if name in table.columns}
     same = {name: next(iter(values)) for name, values in places.items() if len(values) == 1 and "" not in values}
     varying = tuple(name for name, values in places.items() if len(values) > 1)
-    return Measurements(_merged(measured, path), same, varying)
+    return Measurements(_merged(measured, str(path)), same, varying, tuple(measured))
+
+
+def with_more(first: Measurements, more: Measurements, where: str) -> Measurements:
+    """Return both measurements as those of one file would be read; `where` names the second for errors.
+
+    Raises `InvalidInput` where both state a runtime, a number of threads or a machine, and not the same: a target is
+    one setting.
+    """
+    for name in PROVENANCE:
+        one, other = first.provenance.get(name), more.provenance.get(name)
+        if one and other and one != other:
+            raise InvalidInput(
+                f"{where} was measured with {name} '{other}', what it is added to with '{one}'; a target is one "
+                "setting: calibrate another one from it"
+            )
+    varying = tuple(name for name in PROVENANCE if name in (*first.varying, *more.varying))
+    same = {name: text for name, text in {**more.provenance, **first.provenance}.items() if name not in varying}
+    rows = (*first.rows, *more.rows)
+    return Measurements(_merged(rows, where), same, varying, rows)
 
 
 def _measurement(row: TableRow, folder: Path, known: dict[str, ArchSpec]) -> Measurement:
@@ -89,21 +114,21 @@ def _arch(name: str, where: str, folder: Path) -> ArchSpec:
     raise InvalidInput(f"{where}: {unknown_name('network', name, ZOO)}")
 
 
-def _merged(measured: Sequence[Measurement], path: Path) -> tuple[Measurement, ...]:
+def _merged(measured: Sequence[Measurement], where: str) -> tuple[Measurement, ...]:
     """Return one measurement per network and batch size, the median of its rows."""
     groups: dict[tuple[str, int], list[Measurement]] = {}
     for item in measured:
         groups.setdefault((item.arch.digest, item.batch), []).append(item)
-    return tuple(_median(group, path) for group in groups.values())
+    return tuple(_median(group, where) for group in groups.values())
 
 
-def _median(group: Sequence[Measurement], path: Path) -> Measurement:
+def _median(group: Sequence[Measurement], where: str) -> Measurement:
     """Return the median of repeated measurements; `InvalidInput` where they are too far apart."""
     first, latencies = group[0], [item.latency_ms for item in group]
     if max(latencies) > (1 + AGREE_WITHIN) * min(latencies):
         names = " and ".join(dict.fromkeys(item.name for item in group))
         raise InvalidInput(
-            f"{path}: {names} is one network with latencies from {min(latencies):g} to {max(latencies):g} ms, more "
+            f"{where}: {names} is one network with latencies from {min(latencies):g} to {max(latencies):g} ms, more "
             f"than {AGREE_WITHIN:.0%} apart; keep the rows that are correct"
         )
     energies = [item.energy_mj for item in group if item.energy_mj is not None]

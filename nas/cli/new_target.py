@@ -2,10 +2,12 @@
 
 import argparse
 import re
+from itertools import count
 from pathlib import Path
 from typing import get_args
 
-from latency_models.target import Dtype, Target, list_targets, load_target
+from latency_models.calibration.kept import kept_file, load_kept
+from latency_models.target import Dtype, Target, list_targets, load_target, target_file
 from nas.errors import InvalidInput
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -26,9 +28,22 @@ def new_file(args: argparse.Namespace, suffix: str, kind: str) -> Path:
         raise InvalidInput(f"the name '{name}' is taken by the target {taken[0]} of this engine; choose another --name")
     if path.exists():
         raise InvalidInput(f"{path} exists; choose another --name or -o, or remove it")
+    if kind == "target" and kept_file(path).exists():
+        raise InvalidInput(f"{kept_file(path)} exists, the measurements of another target; choose another --name or -o")
     if not path.parent.is_dir():
         raise InvalidInput(f"there is no folder {path.parent} for {path}; make it, or name another with -o")
     return path
+
+
+def name_of_next(target: str) -> Path:
+    """Return a new file for what `target`, a name or a file, becomes with more measurements: host.toml, host-2.toml.
+
+    `InvalidInput` where it is no file of the user's own, as one that measurements can be added to is.
+    """
+    path = target_file(target) or Path(f"{load_kept(target)[0].name}.toml")
+    stem = re.sub(r"-\d+$", "", path.name.removesuffix(".toml"))
+    later = (path.with_name(f"{stem}-{number}.toml") for number in count(2))
+    return next(one for one in later if not one.exists() and not kept_file(one).exists())
 
 
 def like_and_dtype(args: argparse.Namespace) -> tuple[Target | None, Dtype]:

@@ -1,34 +1,129 @@
-"""nas calibrate: a target from a table of measured latencies."""
+"""nas calibrate: a target from a table of measured latencies, and one anew with further measurements."""
 
 import argparse
 import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from latency_models.calibration.agreement import Agreement, agreement
 from latency_models.calibration.calibrate import CalibrationReport, calibrate
 from latency_models.calibration.doubts import refuse_chance
-from latency_models.calibration.measurements import read_measurements
-from latency_models.target_file import target_toml
-from nas.cli.console import show_whole
+from latency_models.calibration.kept import KeptMeasurements, kept_file, load_kept, save_calibrated
+from latency_models.calibration.measurements import Measurement, read_measurements
+from latency_models.calibration.suspicion import suspicions
+from latency_models.target import Target
+from nas.cli.again import again_command
+from nas.cli.console import console, show_whole
 from nas.cli.flags.calibrate import TARGET_SUFFIX
+from nas.cli.folders import holds_run
 from nas.cli.new_target import like_and_dtype, new_file
 from nas.cli.output import show
-from nas.files import write_whole
+from nas.cli.tables.measured import agreement_lines, predicted_and_measured
 from nas.report.describe import target_rows
 
 
+@dataclass(frozen=True)
+class Addition:
+    """Further measurements of a target, beside what it predicted before it was fitted to them."""
+
+    earlier: Target
+    measured: tuple[Measurement, ...]
+
+    @property
+    def predicted_ms(self) -> list[float]:
+        """What the earlier target predicted, each at the batch that was measured."""
+        model = self.earlier.model()
+        return [replace(model, batch=one.batch).predict_ms(one.arch) for one in self.measured]
+
+    @property
+    def measured_ms(self) -> list[float]:
+        """What was measured."""
+        return [one.latency_ms for one in self.measured]
+
+    @property
+    def agreement(self) -> Agreement:
+        """How both agree."""
+        return agreement(self.predicted_ms, self.measured_ms)
+
+    @property
+    def suspicions(self) -> tuple[str, ...]:
+        """What may explain measurements far above the prediction."""
+        known = self.earlier.calibration
+        return suspicions(
+            [one.arch for one in self.measured], self.predicted_ms, self.measured_ms,
+            interval=known.interval_90_percent / 100 if known else None, unsupported=self.earlier.unsupported,
+        )  # fmt: skip
+
+
 def run(args: argparse.Namespace) -> None:
-    """Fit and write a target."""
+    """Fit and write a target, and its measurements beside it."""
     path = new_file(args, TARGET_SUFFIX, "target")
-    like, dtype = like_and_dtype(args)
-    name = args.name or path.stem
-    report = calibrate(read_measurements(Path(args.measurements)), name, like=like, dtype=dtype)
+    kept, addition = _measurements(args)
+    report = calibrate(kept.measured, args.name or path.stem, like=kept.like, dtype=kept.dtype)
     refuse_chance(report.doubt, path, args.force)
-    write_whole(path, target_toml(report.target, path.stem))
-    show(args, report_json(report, path), "nas.cli.tables.calibration:calibration_tables", report, path)
+    save_calibrated(report.target, kept, path)
+    value = report_json(report, path) | ({"added": _addition_json(addition)} if addition else {})
+    if addition and not args.json:
+        _show_addition(addition, report)
+    show(args, value, "nas.cli.tables.calibration:calibration_tables", report, path)
     if not args.json:
-        target = str(path) if path.parent != Path() else f"./{path}"
-        show_whole([f"wrote {path}", f"next: {shlex.join(('nas', 'search', '--target', target))}"])
+        wrote = [f"wrote {kept_file(path)}: what it was fitted on", f"wrote {path}"]
+        show_whole([*wrote, *_next_lines(args, path)])
+
+
+def _measurements(args: argparse.Namespace) -> tuple[KeptMeasurements, Addition | None]:
+    """Return what is fitted; with --add all that the target was fitted on and the tables given, and these alone."""
+    if not args.add:
+        like, dtype = like_and_dtype(args)
+        measured = read_measurements(Path(args.measurements))
+        return KeptMeasurements(measured, like.dtype if like else dtype, like), None
+    earlier, kept = load_kept(args.target)
+    added: dict[tuple[str, int], Measurement] = {}
+    for table in args.add:
+        more = read_measurements(Path(table))
+        kept = kept.with_more(more, table)
+        added |= {(one.arch.digest, one.batch): one for one in more.networks}
+    return kept, Addition(earlier, tuple(added.values()))
+
+
+def _show_addition(addition: Addition, report: CalibrationReport) -> None:
+    """Print what the earlier target had predicted for what was measured since."""
+    names = [one.name for one in addition.measured]
+    title = f"added to {addition.earlier.name}, beside its prediction"
+    console().print(predicted_and_measured(title, names, addition.predicted_ms, addition.measured_ms))
+    before, now = addition.earlier.calibration, report.target.calibration
+    lines = agreement_lines(addition.agreement, addition.suspicions)
+    if before and now:
+        lines.append(
+            f"90 % interval: +- {before.interval_90_percent:.1f} % from {before.networks} networks, now +- "
+            f"{now.interval_90_percent:.1f} % from {now.networks}"
+        )
+    show_whole(lines)
+
+
+def _next_lines(args: argparse.Namespace, path: Path) -> Iterator[str]:
+    """Yield the commands that go on: for measurements of a run its search again, else a search on the new target."""
+    target = str(path) if path.parent != Path() else f"./{path}"
+    runs = [Path(table).parent for table in args.add if holds_run(str(Path(table).parent))]
+    for folder in dict.fromkeys(runs):
+        yield f"next: {again_command(folder, target)}"
+    if not runs:
+        yield f"next: {shlex.join(('nas', 'search', '--target', target))}"
+
+
+def _addition_json(addition: Addition) -> dict[str, Any]:
+    """Return what was added as plain JSON values."""
+    rows = zip(addition.measured, addition.predicted_ms, strict=True)
+    return {
+        "target": addition.earlier.name,
+        "networks": [
+            {"arch": one.name, "predicted_ms": predicted, "measured_ms": one.latency_ms} for one, predicted in rows
+        ],
+        "agreement": vars(addition.agreement),
+        "suspicions": list(addition.suspicions),
+    }
 
 
 def report_json(report: CalibrationReport, path: Path) -> dict[str, Any]:

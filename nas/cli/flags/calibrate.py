@@ -5,12 +5,14 @@ from pathlib import Path
 
 from nas.cli.argument_types import count, new_file, seed
 from nas.cli.flags.shared import IMAGENET_PX, Container, add_json
+from nas.cli.units import milliseconds
 from nas.errors import InvalidInput
 from nas.files import read_bytes
 
 DESCRIPTION = """\
-Fit a target of your own, or a random forest, to measured latencies. With
---propose, write networks that are worth measuring for it instead."""
+Fit a target of your own, or a random forest, to measured latencies; with --add,
+fit one anew with further measurements. With --propose, write networks that are
+worth measuring instead."""
 EXAMPLE = "nas calibrate measured.csv --name my-phone --like pixel6-cpu"
 TO_MEASURE = "to-measure"  # the folder that proposals go to
 TARGET_SUFFIX = ".toml"
@@ -22,6 +24,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     _add_fit(parser.add_argument_group("what to fit"))
     proposals = parser.add_argument_group("what to measure")
     proposals.add_argument("--propose", type=count, metavar="N", help="write N networks worth measuring instead")
+    proposals.add_argument(
+        "--latency-ms", type=milliseconds, metavar="X", help="so that latencies near X are known best (default: all)"
+    )
     proposals.add_argument("--space", metavar="S", help="space to propose from (default: uib)")
     proposals.add_argument("--resolution", type=count, metavar="N", help=f"px of proposals (default: {IMAGENET_PX})")
     proposals.add_argument("--seed", type=seed, metavar="S", help="of proposals (default: 0)")
@@ -40,7 +45,13 @@ def _add_fit(flags: Container) -> None:
         help="columns arch (spec beside the file, or a reference network) and latency_ms; optional batch, energy_mj, "
         "runtime, threads, machine",
     )  # fmt: skip
-    flags.add_argument("--name", metavar="N", help="name of the new target")
+    flags.add_argument(
+        "--add", action="append", default=[], metavar="CSV",
+        help="further measurements, for a new target fitted to these and all that --target was fitted on; with "
+        "--propose: what is measured already; may be repeated",
+    )  # fmt: skip
+    flags.add_argument("--target", metavar="T", help="calibrated target that --add adds to, or --propose is for")
+    flags.add_argument("--name", metavar="N", help="name of the new target (with --add: T-2)")
     flags.add_argument("--like", metavar="T", help="target that gives byte widths, free kinds and a first guess")
     flags.add_argument("--dtype", metavar="D", help="int8, fp16 or fp32 (default: fp32, or that of --like)")
     flags.add_argument(
@@ -55,14 +66,17 @@ def check(args: argparse.Namespace) -> None:
     if args.propose is not None:
         args.run = "nas.cli.commands.calibrate_proposals:run"
         return
-    if args.measurements is None:
+    if args.measurements is None and not args.add:
         raise InvalidInput("name a CSV file of measurements, or give --propose N for networks worth measuring")
-    from nas.cli.new_target import like_and_dtype, new_file  # imports numpy, which --help does without
+    from nas.cli.new_target import like_and_dtype, name_of_next, new_file  # imports numpy, which --help does without
 
     if args.model == "forest":
         args.run = "nas.cli.commands.calibrate_forest:run"
         new_file(args, FOREST_SUFFIX, "forest")
     else:
+        if args.add and args.name is None and args.out is None:
+            args.out = str(name_of_next(args.target))
         new_file(args, TARGET_SUFFIX, "target")
         like_and_dtype(args)
-    read_bytes(Path(args.measurements))
+    for path in args.add or [args.measurements]:
+        read_bytes(Path(path))

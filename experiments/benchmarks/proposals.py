@@ -1,0 +1,175 @@
+"""Benchmark: how many networks must be measured where they are proposed, and where they are random?
+
+Question: half of a table of networks may be measured, and a kind-aware roofline is fitted to N of them. How far is it
+off on the other half, where the N are random, D-optimal from slices of latencies (what `nas calibrate --propose` did
+before), or chosen by `latency_models.calibration.propose.Design`? How many chosen ones reach the error of 20 random
+ones? The design sees no latency: it begins from a CPU's ridge point, as `--propose` without `--like` does. Devices:
+four measured columns, and simulated ones, whose kinds of kernels reach random rates, which fall with the size of the
+map in an unknown way, with 2 % of noise.
+
+Command: python -m experiments.benchmarks.proposals   (MINUTES minutes of one core)
+
+RESULT
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.benchmarks.few_sample_latency import LARGE, workload_of
+from experiments.measured import Measured, measured
+from latency_models.calibration.fit import fit
+from latency_models.calibration.propose import PRIOR, Design
+from latency_models.target import abstract_target
+from latency_models.workload import Array, Rows, Workload
+from nas.cli.commands.calibrate_proposals import RIDGE_POINT
+from nas.ops import KINDS
+
+SIZES = (5, 7, 10, 14, 20, 28)
+COMPARED = 20  # random networks whose error the others are to reach
+SIMULATED, NOISE = 4, 0.02
+STREAM = 7  # of the draws; the design was settled on draws of another stream
+Choice = Callable[[Array, Array, int, np.random.Generator], list[int]]
+
+
+def random_rows(columns: Array, times: Array, count: int, rng: np.random.Generator) -> list[int]:
+    """Return random rows."""
+    return rng.permutation(len(columns))[:count].tolist()
+
+
+def chosen_rows(columns: Array, times: Array, count: int, rng: np.random.Generator) -> list[int]:
+    """Return the rows that the design of `--propose` chooses, each of the candidates a reference network."""
+    return list(Design.of(columns, columns, columns[:0]).choose(count).rows)
+
+
+def d_optimal_rows(columns: Array, times: Array, count: int, rng: np.random.Generator) -> list[int]:
+    """Return rows by the former design: the fastest, the slowest, then of each slice of latencies the most informative.
+
+    Greedy D-optimal design (Fedorov 1972): of the information matrix M = PRIOR * I + sum(x x'), adding x multiplies the
+    determinant by 1 + x' inverse(M) x.
+    """
+    columns = columns / np.sqrt((columns**2).mean(0))
+    logs, inverse = np.log(times), np.eye(columns.shape[1]) / PRIOR
+    slices = np.linspace(logs.min(), logs.max(), max(count - 1, 2))
+    place = np.clip(np.searchsorted(slices, logs), 1, len(slices) - 1)
+    ends = {-1: int(logs.argmin()), -2: int(logs.argmax())}
+    chosen: list[int] = []
+    for turn in [*ends, *np.random.default_rng(0).permutation(np.arange(1, len(slices))).tolist()][:count]:
+        gain = np.einsum("np,pq,nq->n", columns, inverse, columns)
+        gain[chosen] = -np.inf
+        inside = place == turn if turn > 0 else np.arange(len(gain)) == ends[turn]
+        free = inside & np.isfinite(gain)
+        best = int(np.argmax(np.where(free if free.any() else np.isfinite(gain), gain, -np.inf)))
+        chosen.append(best)
+        step = inverse @ columns[best]
+        inverse -= np.outer(step, step) / (1 + columns[best] @ step)
+    return chosen
+
+
+RANDOM = "random"
+CHOICES: dict[str, Choice] = {RANDOM: random_rows, "D-optimal, slices": d_optimal_rows, "proposed": chosen_rows}
+
+
+@dataclass(frozen=True)
+class Device:
+    """Networks [N] on one device: their workload, latencies, and the terms over a guessed latency [N, P]."""
+
+    name: str
+    workload: Workload
+    latency_ms: Array
+    guessed_ms: Array
+    columns: Array
+
+    @classmethod
+    def of(cls, name: str, data: Measured) -> "Device":
+        """Return a measured device, of which a design knows the networks alone."""
+        workload, model = workload_of(data), abstract_target(RIDGE_POINT, 1.0)
+        terms = np.column_stack(
+            [workload.work(0.0), workload.traffic, workload.launches.sum(1), np.ones(len(data.specs))]
+        )
+        guessed = np.array([model.predict_ms(spec) for spec in data.specs])
+        return cls(name, workload, data.latency_ms, guessed, (terms / guessed[:, None])[:, terms.any(0)])
+
+    def simulated(self, seed: int) -> "Device":
+        """Return the same networks on a made-up device."""
+        rng, w = np.random.default_rng([seed, STREAM]), self.workload
+        of_peak, of_bandwidth = np.exp(rng.normal(0, 0.8, (2, len(KINDS))))
+        peak, bandwidth = np.exp(rng.normal(np.log([40e6, 8e6]), 0.5))  # MACs and bytes a millisecond
+        small = rng.uniform(0, 3) * np.median(w.bytes) / np.maximum(w.bytes, 1)  # what a small map wastes
+        kernels = (1 + small) * np.maximum(
+            w.macs / (peak * of_peak[w.kind]), w.bytes / (bandwidth * of_bandwidth[w.kind])
+        )
+        times = w.per_kind(kernels + rng.uniform(0, 0.02)).sum(1)
+        noisy = times * np.exp(rng.normal(0, NOISE, len(times)))
+        return Device(f"simulated-{seed}", w, noisy, self.guessed_ms, self.columns)
+
+    def error(self, rows: Rows, unseen: Rows) -> tuple[float, float]:
+        """Return the mean and the 90 % quantile of the relative error on `unseen`, in percent, of a fit on `rows`."""
+        predicted = fit(self.workload, self.latency_ms, rows).predict(self.workload)[unseen]
+        off = np.abs(predicted / self.latency_ms[unseen] - 1)
+        return 100 * float(off.mean()), 100 * float(np.quantile(off, 0.9))
+
+
+def devices(names: list[str], simulated: int) -> Iterator[Device]:
+    """Yield the measured devices, then the simulated ones, in turn on the networks of either table."""
+    for name in names:
+        yield Device.of(name, measured(name))
+    for seed in range(simulated):
+        yield Device.of("", measured(("zcu102", "titan-rtx-batch-1")[seed % 2])).simulated(seed)
+
+
+def errors(device: Device, sizes: tuple[int, ...], draws: int) -> dict[str, Array]:
+    """Return by choice the errors [sizes, draws, 2], the mean and the 90 % quantile, in percent."""
+    found = {name: np.empty((len(sizes), draws, 2)) for name in CHOICES}
+    for draw in range(draws):
+        rng = np.random.default_rng([draw, STREAM])
+        order = rng.permutation(len(device.latency_ms))
+        pool, unseen = np.split(order, [len(order) // 2])
+        for name, choose in CHOICES.items():
+            longest = choose(device.columns[pool], device.guessed_ms[pool], max(sizes), rng)
+            for i, count in enumerate(sizes):
+                # The first of a longer choice, but for the one whose slices depend on how many there are.
+                rows = longest[:count]
+                if choose is d_optimal_rows:
+                    rows = choose(device.columns[pool], device.guessed_ms[pool], count, rng)
+                found[name][i, draw] = device.error(pool[rows], unseen)
+    return found
+
+
+def needed(sizes: tuple[int, ...], means: Array, reached: float) -> float | None:
+    """Return how many networks reach an error, between the sizes in the logarithm of both; None where none does."""
+    best = np.minimum.accumulate(means)
+    if best[-1] > reached:
+        return None
+    if best[0] <= reached:
+        return float(sizes[0])
+    after = int(np.argmax(best <= reached))
+    share = np.log(best[after - 1] / reached) / np.log(best[after - 1] / best[after])
+    return float(np.exp(np.log(sizes[after - 1]) + share * np.log(sizes[after] / sizes[after - 1])))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--devices", nargs="*", default=list(LARGE))
+    parser.add_argument("--simulated", type=int, default=SIMULATED)
+    parser.add_argument("--draws", type=int, default=10)
+    args = parser.parse_args()
+    counts = "".join(f"{count:>7}" for count in SIZES)
+    print(f"{'device':20}{'networks':19}{counts}  90 % at {COMPARED}  for the error of {COMPARED} random ones")
+    for device in devices(args.devices, args.simulated):
+        found = errors(device, SIZES, args.draws)
+        place = SIZES.index(COMPARED)
+        reached = float(found[RANDOM].mean(1)[place, 0])
+        for name, values in found.items():
+            means = values.mean(1)
+            count = needed(SIZES, means[:, 0], reached)
+            row = "".join(f"{value:7.2f}" for value in means[:, 0])
+            shown = f"more than {SIZES[-1]}" if count is None else f"{count:.0f}"
+            print(f"{device.name:20}{name:19}{row}{means[place, 1]:11.2f}  {shown}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Which ops may explain why some networks are measured far slower than predicted: a suspicion, with its evidence.
+
+A runtime leaves ops that the accelerator does not run to the CPU, and a latency model that counts MACs and bytes knows
+nothing of it. What is measured beyond the prediction is attributed to the ops and activations of the networks by
+non-negative least squares; those that get much of it are named with how many of the slow networks have them, and how
+many of the others. Ops that occur in the same networks cannot be told apart, and are named together.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import nnls
+
+from latency_models.unsupported import WORDS, Unsupported, activations
+from latency_models.workload import Array
+from nas.arch import ArchSpec
+from nas.ops import KINDS, Op
+
+FAR = 0.25  # of the prediction: what counts as far above it where the interval of a prediction is not known
+LEAST_SHARE = 0.2  # of the excess, from which an op is named
+CHANCE = 0.1  # probability of such a table by chance, from which it is no evidence
+ONE_FACTOR = 1.25  # of the largest ratio to the smallest, up to which all networks are slower by the same factor
+NAMES = {"hswish": "h-swish", "relu": "ReLU", "relu6": "ReLU6", "swish": "swish", **WORDS}
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Ops or activations that occur in the same networks, and what speaks for them as the cause of the excess."""
+
+    names: tuple[str, ...]  # as a reader knows them
+    share: float  # of the time beyond the prediction that the attribution gives them, 0 to 1
+    in_slow: tuple[int, int]  # slow networks that have it, of how many
+    in_others: tuple[int, int]
+    factor: float  # median of measured / predicted of the slow networks that have it
+    chance: float  # probability of such a table by chance (Fisher's exact test, one-sided)
+    known: str = ""  # what the file of the target says of it
+
+    @property
+    def text(self) -> str:
+        """The suspicion in one sentence, as such."""
+        has, slow = self.in_slow
+        also, others = self.in_others
+        every = f"all {slow}" if has == slow else f"{has} of the {slow}"
+        elsewhere = f"none of the {others}" if not also else f"{also} of the {others}"
+        verb = "occurs" if len(self.names) == 1 else "occur"
+        apart = "" if len(self.names) == 1 else " (always together here, so not told apart)"
+        return (
+            f"suspected: {' and '.join(self.names)}{apart} {verb} in {every} networks that take {self.factor:.1f} "
+            f"times their prediction, in {elsewhere} others; {self.share:.0%} of the excess is attributed to it"
+            f"{f'; {self.known}' if self.known else ''}"
+        )
+
+
+def suspicions(
+    archs: Sequence[ArchSpec],
+    predicted_ms: Sequence[float] | Array,
+    measured_ms: Sequence[float] | Array,
+    *,
+    interval: float | None = None,
+    unsupported: Sequence[Unsupported] = (),
+) -> tuple[str, ...]:
+    """Return a sentence for each op that may explain why networks [N] are slower than predicted, the likeliest first.
+
+    `interval` is the relative half-width of a prediction, beyond which a network is far above it. Where all of them are
+    slower by one factor, that is said instead. Nothing where none is.
+    """
+    predicted, measured = np.asarray(predicted_ms, np.float64), np.asarray(measured_ms, np.float64)
+    ratios, most = measured / predicted, 1 + (FAR if interval is None else interval)
+    if not (ratios > most).any():
+        return ()
+    if len(ratios) > 1 and (ratios > most).all():
+        if ratios.max() < ONE_FACTOR * ratios.min():
+            low, high = f"{ratios.min():.2f}", f"{ratios.max():.2f}"
+            factor = low if low == high else f"{low} to {high}"
+            return (
+                f"all {len(ratios)} networks take {factor} times their prediction, whatever they are made of: rather "
+                "another clock, number of threads, other work on the machine, or another device than one op",
+            )
+        most *= float(ratios.min())  # the fastest stand for what the device does without the cause
+    slow = ratios > most
+    if slow.all():
+        return ()
+    found = _suspected(archs, slow, ratios, predicted, unsupported)
+    if found:
+        return tuple(one.text for one in found)
+    return (
+        f"{slow.sum()} of {len(slow)} networks are far slower than predicted, and no op tells them from the others; "
+        "measure more networks with and without the ops that they have",
+    )
+
+
+def _suspected(
+    archs: Sequence[ArchSpec], slow: NDArray[np.bool_], ratios: Array, predicted: Array,
+    unsupported: Sequence[Unsupported],
+) -> list[Suspicion]:  # fmt: skip
+    """Return the suspicions for networks [N] of which some are `slow`, those with the largest share first."""
+    traits = [_traits(arch) for arch in archs]
+    names = sorted({name for one in traits for name in one})
+    counts = np.array([[one.get(name, 0) for name in names] for one in traits], np.float64)
+    groups: dict[bytes, list[int]] = {}
+    for column in range(len(names)):
+        groups.setdefault((counts[:, column] > 0).tobytes(), []).append(column)
+    columns = [group for group in groups.values() if 0 < (counts[:, group[0]] > 0).sum() < len(archs)]
+    if not columns:
+        return []
+    excess = np.clip(ratios / np.median(ratios[~slow]) - 1, 0, None) * predicted
+    amounts = np.column_stack([counts[:, group].sum(1) for group in columns])
+    scales = amounts.max(0)
+    rates = nnls(amounts / scales, excess)[0] / scales
+    attributed = (amounts * rates).sum(0)
+    shares = attributed / max(float(attributed.sum()), 1e-12)
+    found = []
+    for group, share in zip(columns, shares, strict=True):
+        has = counts[:, group[0]] > 0
+        table = [
+            [int((has & slow).sum()), int((~has & slow).sum())],
+            [int((has & ~slow).sum()), int((~has & ~slow).sum())],
+        ]
+        chance = float(stats.fisher_exact(table, alternative="greater").pvalue)
+        if share >= LEAST_SHARE and chance <= CHANCE:
+            keys = [names[column] for column in group]
+            found.append(
+                Suspicion(
+                    tuple(NAMES.get(key, key.replace("_", " ")) for key in keys), float(share),
+                    (table[0][0], sum(table[0])), (table[1][0], sum(table[1])),
+                    float(np.median(ratios[has & slow])), chance, _known(keys, unsupported),
+                )
+            )  # fmt: skip
+    return sorted(found, key=lambda one: -one.share)
+
+
+def _known(keys: Sequence[str], unsupported: Sequence[Unsupported]) -> str:
+    """Return what the file of the target says of an op or activation, "" where it says nothing."""
+    said = [
+        f"the target's file says of it: {one.consequence} ({one.source})" for one in unsupported if one.name in keys
+    ]
+    return "; ".join(said)
+
+
+def _traits(arch: ArchSpec) -> dict[str, int]:
+    """Return what `arch` is made of: ops, activations, layers and windows by name, with the number of each."""
+    found: dict[str, int] = {}
+    for op in (*(op for _, op, _ in arch.iter_ops()), arch.head):
+        for name in _traits_of(op):
+            found[name] = found.get(name, 0) + 1
+    for kind in KINDS:
+        count = sum(kernel.kind == kind for kernel in arch.kernels)
+        if count:
+            found[f"{kind} kernels"] = count
+    return found
+
+
+def _traits_of(op: Op) -> Iterator[str]:
+    """Yield the names of an op, its activations, and the layers that it may lack."""
+    if getattr(op, "tag", ""):
+        yield op.tag
+    yield from (name for name in activations(op) if name != "none")
+    if getattr(op, "se_channels", 0):
+        yield "squeeze-excite"
+    if getattr(op, "ca_channels", 0):
+        yield "coordinate attention"
+    yield from (f"{size}x{size} windows" for size in sorted({size for size in op.windows if size > 1}))
