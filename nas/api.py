@@ -24,12 +24,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from latency_models.target import list_targets, load_target, target_names
-from latency_models.target_file import target_toml
 from nas.arch import ArchSpec
 from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped
 from nas.export.folders import atomic_folder, check_new_folder
-from nas.files import read_json, write_whole
+from nas.files import read_json
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter, SilentReporter
 from nas.records.experiment import read_experiment
 from nas.records.front import spec_of_point
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
 
     from latency_models.calibration import calibrate as calibration_fit
     from latency_models.calibration import doubts as calibration_doubts
+    from latency_models.calibration import kept as calibration_kept
     from latency_models.calibration import measurements as measured_latencies
     from latency_models.calibration.calibrate import CalibrationReport
     from latency_models.target import Dtype
@@ -83,6 +83,7 @@ else:  # what is heavy is imported when it is first used
     benchmark = lazy("nas.measure.benchmark")
     calibration_doubts = lazy("latency_models.calibration.doubts")
     calibration_fit = lazy("latency_models.calibration.calibrate")
+    calibration_kept = lazy("latency_models.calibration.kept")
     candidate_training = lazy("nas.training.candidates")
     comparing = lazy("nas.compare.compare")
     comparison_files = lazy("nas.compare.files")
@@ -704,18 +705,45 @@ def calibrate(
 ) -> "CalibrationReport":
     """Fit a target to a table of measured latencies, write it as a .toml file, and return the fit with its errors.
 
-    `out` is by default NAME.toml; `like` names a target of similar byte widths, which then gives the data type. A fit
-    that is no better than chance is refused with `InvalidInput`, unless `force` is given.
+    The measurements are kept beside it, for `add_measurements`. `out` is by default NAME.toml; `like` names a target of
+    similar byte widths, which then gives the data type. A fit that is no better than chance is refused with
+    `InvalidInput`, unless `force` is given.
     """
     path = Path(out) if out is not None else Path(f"{name}.toml")
     if path.exists():
         raise InvalidInput(f"{path} exists; choose another name or file, or remove it")
     base = load_target(like) if like else None
-    report = calibration_fit.calibrate(
-        measured_latencies.read_measurements(Path(measurements)), name, like=base, dtype=dtype
-    )
+    measured = measured_latencies.read_measurements(Path(measurements))
+    report = calibration_fit.calibrate(measured, name, like=base, dtype=dtype)
     calibration_doubts.refuse_chance(report.doubt, path, force)
-    write_whole(path, target_toml(report.target, path.stem))
+    kept = calibration_kept.KeptMeasurements(measured, base.dtype if base else dtype, base)
+    calibration_kept.save_calibrated(report.target, kept, path)
+    return report
+
+
+@stating
+def add_measurements(
+    measurements: str | Path | Sequence[str | Path],
+    target: str,
+    name: str,
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+) -> "CalibrationReport":
+    """Fit a target to tables of further measurements and all that `target` was fitted on, write it, return the fit.
+
+    The new target goes to `out`, by default NAME.toml, and what it was fitted on beside it. Raises `InvalidInput` where
+    `target` keeps no measurements, and as `calibrate`.
+    """
+    path = Path(out) if out is not None else Path(f"{name}.toml")
+    if path.exists():
+        raise InvalidInput(f"{path} exists; choose another name or file, or remove it")
+    kept = calibration_kept.load_kept(target)[1]
+    for table in [measurements] if isinstance(measurements, str | Path) else measurements:
+        kept = kept.with_more(measured_latencies.read_measurements(Path(table)), str(table))
+    report = calibration_fit.calibrate(kept.measured, name, like=kept.like, dtype=kept.dtype)
+    calibration_doubts.refuse_chance(report.doubt, path, force)
+    calibration_kept.save_calibrated(report.target, kept, path)
     return report
 
 

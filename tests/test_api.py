@@ -251,6 +251,8 @@ def test_measurements_are_rows_and_calibrate_a_target(tmp_path: Path) -> None:
     assert predicted == pytest.approx(true.predict_ms(ARCH), rel=0.1)
     with pytest.raises(InvalidInput, match="exists"):
         api.calibrate(tmp_path / "host.csv", "host", out=tmp_path / "host.toml")
+    with pytest.raises(InvalidInput, match="keeps no measurements to add to"):
+        api.add_measurements(tmp_path / "host.csv", "rpi5", "mine")
 
 
 class _Runtime:

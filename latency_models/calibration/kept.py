@@ -113,14 +113,16 @@ def _parsed(data: Mapping[str, Any], path: Path) -> KeptMeasurements:
         raise KeyError(sorted({*data} ^ {*KEYS})[0])
     if data["dtype"] not in get_args(Dtype):
         raise ValueError(f"dtype {data['dtype']!r:.40}")
-    like = data["like"]
+    like, specs, stated = data["like"], _object(data["specs"]), _object(data["provenance"])
     base = None if like is None else parse_target(_text(like["name"]), _text(like["toml"]), f"{path}: like")
-    archs = {digest: ArchSpec.from_dict(spec) for digest, spec in data["specs"].items()}
+    archs = {digest: ArchSpec.from_dict(spec) for digest, spec in specs.items()}
     if wrong := [digest for digest, arch in archs.items() if arch.digest != digest]:
         raise ValueError(f"the spec of {wrong[0]:.12} is another network's")
-    provenance = {name: _text(data["provenance"][name]) for name in PROVENANCE if name in data["provenance"]}
-    varying = tuple(name for name in PROVENANCE if name in data["varying"])
-    rows = tuple(_row(row, archs) for row in data["rows"])
+    varying = tuple(map(_text, _list(data["varying"])))
+    if unknown := {*stated, *varying} - {*PROVENANCE}:
+        raise KeyError(sorted(unknown)[0])
+    provenance = {name: _text(text) for name, text in stated.items()}
+    rows = tuple(_row(_object(row), archs) for row in _list(data["rows"]))
     none = Measurements((), provenance, varying)
     return KeptMeasurements(with_more(none, Measurements((), {}, (), rows), str(path)), data["dtype"], base)
 
@@ -133,6 +135,18 @@ def _row(row: Mapping[str, Any], archs: Mapping[str, ArchSpec]) -> Measurement:
         _text(row["name"]), archs[row["spec"]], _positive(row["latency_ms"]), batch,
         None if energy is None else _positive(energy),
     )  # fmt: skip
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.40} is no object")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.40} is no list")
+    return value
 
 
 def _text(value: Any) -> str:

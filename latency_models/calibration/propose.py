@@ -27,7 +27,7 @@ from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import KINDS, Kernel, Kind
 from nas.protocols import Cost, Genotype, SearchSpace
-from nas.space.cost_table import CostTable, Count, compile_table, cost_of
+from nas.space.cost_table import CostTable, Count, compile_tables, cost_of
 from nas.space.genotypes import canonical, sample
 
 Array = NDArray[np.float64]
@@ -66,9 +66,10 @@ def propose(
     does not hold as many architectures, or none of that latency.
     """
     rng = np.random.default_rng(seed)
-    latency, costs = compile_table(space, model), _costs(model)
+    costs = _costs(model)
+    latency, *tables = compile_tables(space, (model, *costs))
     ends = np.array([latency.minimum()[1], latency.maximum()[1]], np.int32)
-    tables, uniform = [compile_table(space, cost) for cost in costs], sample(space.decisions, rng, UNIFORM)
+    uniform = sample(space.decisions, rng, UNIFORM)
     directed = _directed_samples(space, rng, uniform, _features(tables, uniform))
     sampled = canonical(space.decisions, np.concatenate([ends, directed, uniform]))
     _, first = np.unique(sampled, axis=0, return_index=True)

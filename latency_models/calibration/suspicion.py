@@ -19,10 +19,9 @@ from latency_models.workload import Array
 from nas.arch import ArchSpec
 from nas.ops import KINDS, Op
 
-FAR = 0.25  # of the prediction: what counts as far above it where the interval of a prediction is not known
+FAR = 0.25  # of the prediction: no less counts as far above it, however narrow the interval is
 LEAST_SHARE = 0.2  # of the excess, from which an op is named
 CHANCE = 0.1  # probability of such a table by chance, from which it is no evidence
-ONE_FACTOR = 1.25  # of the largest ratio to the smallest, up to which all networks are slower by the same factor
 NAMES = {"hswish": "h-swish", "relu": "ReLU", "relu6": "ReLU6", "swish": "swish", **WORDS}
 
 
@@ -68,21 +67,19 @@ def suspicions(
     slower by one factor, that is said instead. Nothing where none is.
     """
     predicted, measured = np.asarray(predicted_ms, np.float64), np.asarray(measured_ms, np.float64)
-    ratios, most = measured / predicted, 1 + (FAR if interval is None else interval)
+    ratios, most = measured / predicted, 1 + max(FAR, interval or 0.0)
     if not (ratios > most).any():
         return ()
-    if len(ratios) > 1 and (ratios > most).all():
-        if ratios.max() < ONE_FACTOR * ratios.min():
-            low, high = f"{ratios.min():.2f}", f"{ratios.max():.2f}"
-            factor = low if low == high else f"{low} to {high}"
-            return (
-                f"all {len(ratios)} networks take {factor} times their prediction, whatever they are made of: rather "
-                "another clock, number of threads, other work on the machine, or another device than one op",
-            )
-        most *= float(ratios.min())  # the fastest stand for what the device does without the cause
-    slow = ratios > most
-    if slow.all():
-        return ()
+    slow = ratios > most * max(1.0, float(ratios.min()))  # the fastest stand for the device without the cause
+    if not slow.any():
+        if len(ratios) == 1 or not (ratios > most).all():
+            return ()
+        low, high = f"{ratios.min():.2f}", f"{ratios.max():.2f}"
+        factor = low if low == high else f"{low} to {high}"
+        return (
+            f"all {len(ratios)} networks take {factor} times their prediction, whatever they are made of: rather "
+            "another clock, number of threads, other work on the machine, or another device than one op",
+        )
     found = _suspected(archs, slow, ratios, predicted, unsupported)
     if found:
         return tuple(one.text for one in found)

@@ -155,21 +155,31 @@ class CostTable:
 
 def compile_table(space: SearchSpace, cost: Cost) -> CostTable:
     """Return the table of `cost` over `space`: each piece is lowered once per combination of its own decisions."""
+    return compile_tables(space, (cost,))[0]
+
+
+def compile_tables(space: SearchSpace, costs: Sequence[Cost]) -> tuple[CostTable, ...]:
+    """Return the tables of several costs over `space`, as `compile_table` does, each piece lowered once for all."""
     counts = tuple(len(decision.options) for decision in space.decisions)
-    combine = COMBINE[cost.combiner]
-    dtype = np.int64 if isinstance(cost.constant, int) else np.float64
-    terms: dict[tuple[int, ...], NDArray[Any]] = {}
+    combines = [COMBINE[cost.combiner] for cost in costs]
+    dtypes = [np.int64 if isinstance(cost.constant, int) else np.float64 for cost in costs]
+    terms: list[dict[tuple[int, ...], NDArray[Any]]] = [{} for _ in costs]
     for piece in space.cost_terms:
-        values = np.zeros([counts[d] for d in piece.scope], dtype)
+        tables = [np.zeros([counts[d] for d in piece.scope], dtype) for dtype in dtypes]
         for options in product(*(range(counts[d]) for d in piece.scope)):
             genotype = [0] * len(counts)  # decisions outside the scope do not matter
             for d, option in zip(piece.scope, options, strict=True):
                 genotype[d] = option
-            costs = [cost.of_kernel(kernel) for kernel in piece.kernels(tuple(genotype))]
-            values[options] = reduce(combine, costs, 0)
+            kernels = piece.kernels(tuple(genotype))
+            for cost, combine, values in zip(costs, combines, tables, strict=True):
+                values[options] = reduce(combine, [cost.of_kernel(kernel) for kernel in kernels], 0)
         # Pieces with the same scope share one table.
-        terms[piece.scope] = combine(terms[piece.scope], values) if piece.scope in terms else values
-    return CostTable(cost.name, cost.combiner, cost.constant, _merge_nested(terms, combine), counts)
+        for own, combine, values in zip(terms, combines, tables, strict=True):
+            own[piece.scope] = combine(own[piece.scope], values) if piece.scope in own else values
+    return tuple(
+        CostTable(cost.name, cost.combiner, cost.constant, _merge_nested(own, combine), counts)
+        for cost, own, combine in zip(costs, terms, combines, strict=True)
+    )
 
 
 def _merge_nested(terms: dict[tuple[int, ...], NDArray[Any]], combine: np.ufunc) -> tuple[Term, ...]:

@@ -50,10 +50,10 @@ class Addition:
     @property
     def suspicions(self) -> tuple[str, ...]:
         """What may explain measurements far above the prediction."""
-        known = self.earlier.calibration
+        archs, percent = [one.arch for one in self.measured], self.earlier.latency_error.percent
         return suspicions(
-            [one.arch for one in self.measured], self.predicted_ms, self.measured_ms,
-            interval=known.interval_90_percent / 100 if known else None, unsupported=self.earlier.unsupported,
+            archs, self.predicted_ms, self.measured_ms,
+            interval=None if percent is None else percent / 100, unsupported=self.earlier.unsupported,
         )  # fmt: skip
 
 
