@@ -446,15 +446,16 @@ class _JointSearchRun:
         evaluator = self.final_evaluator(finished)
         recorded = {tuple(r["genotype"]): r.get("hits") for r in self.journal.records if r["stage"] == name}
         done: dict[Genotype, Hits] = {}
-        known_hits = sum(recorded.get(genotype) is not None for genotype in candidates)
-        report_timing(self.reporter, Begun(name, known_hits))
+        unknown = [genotype for genotype in candidates if not recorded.get(genotype)]
+        report_timing(self.reporter, Begun(name, len(candidates) - len(unknown)))
+        evaluated = evaluator.hits_of_each(unknown)
         began = time.monotonic()
         fresh = 0
         for number, (genotype, origin) in enumerate(candidates.items(), start=1):
             if known := recorded.get(genotype):
                 done[genotype] = _unpacked(known, evaluator.count)
             else:
-                done[genotype] = hits = evaluator.hits(np.array(genotype))
+                done[genotype] = hits = next(evaluated)
                 fresh += 1
                 if genotype not in recorded:
                     count = int(hits.sum())

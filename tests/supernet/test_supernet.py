@@ -136,6 +136,11 @@ def test_accuracy_does_not_depend_on_what_was_evaluated_before() -> None:
     genotypes = stage.space.sample(np.random.default_rng(0), 4)
     forwards, backwards = evaluator.accuracy(genotypes), evaluator.accuracy(genotypes[::-1])[::-1]
     assert forwards.tolist() == backwards.tolist() and evaluator.count == 40
+    hits = list(evaluator.hits_of_each(genotypes))
+    assert [one.mean() for one in hits] == forwards.tolist()
+    evaluator.together = 3  # a second call for the last one
+    assert np.array_equal(hits, list(evaluator.hits_of_each(genotypes)))
+    assert np.array_equal(evaluator.hits(genotypes[2], limit=35), hits[2][:20])
 
 
 def test_compiled_cost_equals_the_cost_table() -> None:
