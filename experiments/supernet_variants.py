@@ -20,10 +20,14 @@ scores with those accuracies, its 95 % interval, and the noise ceiling:
 The first command appends a line for each, with the scores of 64 networks, to experiments/data/supernet_variants.jsonl;
 both recompute the taus from it and from the truth table as it stands.
 
-What came out so far, 150 processor seconds, 39 networks, a perfect predictor at +.41: sandwich +.15 [-.08, +.36] after
-110 steps, 19.4 % top-1 in the mean; MACs alone have +.33. Not resolved: so few steps say little of either. The other
-variants were not trained long enough on a machine that was busy with other work; the first command adds them.
+What came out, 300 processor seconds each (380 to 915 steps), 48 networks, one seed, a perfect predictor at +.39:
 
+    fair +.16 [-.04, +.35]    sandwich +.10 [-.09, +.29]    complexity +.04 [-.17, +.26]
+    uniform -.03 [-.26, +.19]    splits -.08 [-.27, +.12]    band -.10 [-.30, +.10]
+
+Not resolved: every interval holds 0, and each holds the others' means. MACs alone have +.26, the accuracy model of
+static features +.32. So the sandwich stays, and a search asks the run's own trainings before it believes a supernet
+(nas/search/accuracy). The band's supernet is the most accurate (32.3 % against 24 to 28 %) and ranks no better.
 """
 
 import argparse
