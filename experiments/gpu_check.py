@@ -60,8 +60,8 @@ PARTS = ("trainings", "search", "supernet")
 def config(options: argparse.Namespace) -> SearchConfig:
     """Return the settings of the search, which the trainings share."""
     if options.smallest:
-        return SearchConfig(space="uib_smoke", preset="smoke", baseline="none")
-    return SearchConfig(preset="standard", data="cifar10", data_dir=options.data_dir)
+        return SearchConfig(space="uib_smoke", target="edgetpu", preset="smoke", baseline="none")
+    return SearchConfig(target="edgetpu", preset="standard", data="cifar10", data_dir=options.data_dir)
 
 
 def trainings(options: argparse.Namespace, size: Size) -> dict[str, Any]:

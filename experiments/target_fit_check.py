@@ -86,7 +86,8 @@ COLUMNS = {
 FIRST_FITS = {
     "s23-gpu": Roofline("s23-gpu", 769, 15.3, time_per_kernel_us=21.2, free_kinds=("pool",)),
     "zcu102-dpu": Roofline("zcu102-dpu", 158, 3.96),
-}  # the first models of targets that were calibrated since
+    "pixel3-cpu": Roofline("pixel3-cpu", 5.87, 2.62, bytes_per_weight=4, bytes_per_activation=4),
+}  # the first models of targets that have other values since
 STATED_PERCENT = {
     "pixel6-cpu": 5.7,
     "s23-cpu": 8.1,

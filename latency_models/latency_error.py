@@ -53,6 +53,13 @@ class LatencyError:
         """The error as it stands behind a latency: "± 18 %", or the basis in brackets where no number is known."""
         return f"({self.basis})" if self.percent is None else f"± {percent_text(self.percent)} %"
 
+    @property
+    def explained(self) -> str:
+        """The error as a line of its own: "± 18 %, which holds 90 % of unseen networks: BASIS", or the basis alone."""
+        if self.percent is None:
+            return self.basis
+        return f"{self.text}, which holds 90 % of unseen networks: {self.basis}"
+
     def of(self, latency: float, unit: str = "ms") -> str:
         """Return a latency with its error as text: "0.686 ms ± 18 %"."""
         return f"{latency:.4g} {unit} {self.text}"
@@ -107,6 +114,14 @@ def error_known(
             NORMAL_90 * stated.mape_percent if interval is None else interval, basis, stated.mape_percent
         )
     return UNKNOWN if confidence in MEASURED else LatencyError(None, COMPUTED)
+
+
+def error_from(data: Any) -> LatencyError:
+    """Return the error in its JSON form; `TypeError` or `KeyError` for anything else."""
+    numbers = data["percent"], data["mean_percent"]
+    if not all(value is None or (type(value) in (int, float) and value >= 0) for value in numbers):
+        raise TypeError(f"an error of {numbers!r:.60} percent")
+    return LatencyError(numbers[0], str(data["basis"]), numbers[1])
 
 
 def percent_text(percent: float) -> str:

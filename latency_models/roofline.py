@@ -73,6 +73,7 @@ class Roofline:
     calibrated: CalibratedRange | None = None  # see `caution`
     unsupported: tuple[Unsupported, ...] = ()  # by the runtime of the device; see `caution`
     latency_error: LatencyError = UNKNOWN  # see `latency_models.latency_error.error_of`
+    setup: str = ""  # runtime, threads and dtype of the latencies, as far as they are known
 
     def __post_init__(self) -> None:
         self._check("peak_gmacs_per_s", above=0.0)

@@ -17,6 +17,7 @@ Optional: `batch` (default 1), `overlap` (default true), and tables of several r
 """
 
 import math
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,7 @@ from latency_models.sourced_values import Confidence as Confidence
 from latency_models.sourced_values import SourcedValue, check_key, kinds, number, strings, text
 from latency_models.unsupported import Unsupported, parse_unsupported
 from nas.arch import ArchSpec
-from nas.errors import InvalidInput, unknown_name
+from nas.errors import InvalidInput, UnknownName, unknown_name
 from nas.files import LARGEST_TEXT, check_limits, read_bytes, usable_path
 from nas.ops import KINDS, Kernel, Kind, Shape
 from nas.registry import LATENCY_MODELS, TARGETS, load, made
@@ -40,7 +41,7 @@ from nas.registry import LATENCY_MODELS, TARGETS, load, made
 Dtype = Literal["int8", "fp16", "fp32"]
 
 POSITIVE = ("peak_gmacs_per_s", "bandwidth_gb_per_s", "bytes_per_weight", "bytes_per_activation")  # and required
-POSITIVE_OPTIONAL = ("published_ridge_point", "published_ridge_peak_gmacs_per_s", "onchip_kb")
+POSITIVE_OPTIONAL = ("published_ridge_point", "published_ridge_peak_gmacs_per_s", "onchip_kb", "flash_kb")
 SHARES = ("on_chip_share", "weight_on_chip_share")
 OVERHEADS = ("floor_ms", "time_per_kernel_us")
 NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *OVERHEADS)  # as keys in files
@@ -79,7 +80,8 @@ class Target:
     free_kinds: SourcedValue[tuple[Kind, ...]] | None = None  # kinds of kernels that cost nothing
     published_ridge_point: SourcedValue[float] | None = None  # MACs per byte; `plain-roofline` uses it
     published_ridge_peak_gmacs_per_s: SourcedValue[float] | None = None  # the scale in ms that goes with it
-    onchip_kb: SourcedValue[float] | None = None
+    onchip_kb: SourcedValue[float] | None = None  # memory beside the processor: SRAM of a microcontroller, caches
+    flash_kb: SourcedValue[float] | None = None  # where the weights of a microcontroller lie
     batch: int = 1  # images in a latency
     overlap: bool = True  # whether kernels compute while they move bytes
     kind_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()  # 1 for a kind that is not listed
@@ -108,10 +110,19 @@ class Target:
         return error_known(self.calibration, self.error, self.peak_gmacs_per_s.confidence)
 
     @property
+    def measured_runtime(self) -> str | None:
+        """The runtime of the calibration, else the one that the file states."""
+        return (self.calibration and self.calibration.runtime) or self.runtime
+
+    @property
+    def measured_threads(self) -> str | None:
+        """The threads of the calibration, else those that the file states."""
+        return (self.calibration and self.calibration.threads) or self.threads
+
+    @property
     def setup(self) -> str:
         """What runs the network, as text: runtime, threads and dtype, as far as they are known."""
-        known = self.calibration
-        runtime, threads = (known and known.runtime) or self.runtime, (known and known.threads) or self.threads
+        runtime, threads = self.measured_runtime, self.measured_threads
         count = [] if threads is None else [f"{threads} thread{'' if threads == '1' else 's'}"]
         return ", ".join([*([runtime] if runtime else []), *count, self.dtype])
 
@@ -152,6 +163,7 @@ def default_model(target: Target) -> Roofline:
         calibrated=CalibratedRange(known.latency_ms, known.macs, known.kinds) if known else None,
         unsupported=target.unsupported,
         latency_error=target.latency_error,
+        setup=target.setup,
     )
 
 
@@ -178,6 +190,7 @@ def plain_roofline(target: Target) -> Roofline:
         bytes_per_activation=target.bytes_per_activation.value,
         free_kinds=target.free_kinds.value if target.free_kinds else (),
         unsupported=target.unsupported,
+        setup=target.setup,
     )
 
 
@@ -214,6 +227,32 @@ def list_targets() -> tuple[Target, ...]:
     return tuple(_registered(name) for name in target_names())
 
 
+def find_targets(words: str, *, whole: bool = False) -> tuple[Target, ...]:
+    """Return the targets that have all of some words in their name, aliases, unit, runtime, dtype or search words.
+
+    With `whole`, as words of their own, not as parts of others.
+    """
+    wanted = words.lower().split()
+
+    def has_all(target: Target) -> bool:
+        said = _said_of(target)
+        known = [*re.split(r"[^a-z0-9.]+", said), *said.split()] if whole else said
+        return bool(wanted) and all(word in known for word in wanted)
+
+    return tuple(target for target in list_targets() if has_all(target))
+
+
+def sibling(target: Target, dtype: Dtype) -> Target | None:
+    """Return the target of this package that is the same unit in other numbers, None where there is none."""
+    same = (one for one in list_targets() if (one.unit, one.dtype, one.batch) == (target.unit, dtype, target.batch))
+    return next(same, None)
+
+
+def _said_of(target: Target) -> str:
+    """Return what a target is looked for by, in lower case."""
+    return " ".join([target.name, *target.aliases, target.unit, target.setup, *target.search_words]).lower()
+
+
 def load_target(name_or_path: str) -> Target:
     """Return the target of that name or alias, in that .toml file, at "module:attribute", or in NAME.toml here.
 
@@ -232,6 +271,9 @@ def load_target(name_or_path: str) -> Target:
     own = Path(f"{name_or_path}.toml")
     if own.name == str(own) and own.is_file():
         return _of_file(own)
+    if found := find_targets(name_or_path, whole=True):
+        names = ", ".join(target.name for target in found)
+        raise UnknownName(f"unknown target '{name_or_path}'; that is a search word of {names}")
     raise unknown_name("target", name_or_path, (*target_names(), *aliases))
 
 

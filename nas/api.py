@@ -35,7 +35,17 @@ from nas.records.front import spec_of_point
 from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL, resolve
 from nas.records.results import result_of_run
-from nas.registry import ENDINGS, EXPORTERS, FRONT_ALGORITHM, INT8_EXPORTERS, RUNTIMES, SPACES, lazy, stating
+from nas.registry import (
+    DEFAULT_TARGET,
+    ENDINGS,
+    EXPORTERS,
+    FRONT_ALGORITHM,
+    INT8_EXPORTERS,
+    RUNTIMES,
+    SPACES,
+    lazy,
+    stating,
+)
 from nas.registry import load as registered
 from nas.report.describe import describe as described
 from nas.report.describe import forest_row, target_rows, zoo_rows
@@ -186,7 +196,7 @@ def search(
 ) -> "Result":
     """Search into the new folder `out` and return the network found; where `out` holds the same search, go on with it.
 
-    Arguments are the flags of `nas search`; without a target and a ridge point the target is "edgetpu". `trials` and
+    Arguments are the flags of `nas search`; without a target and a ridge point the target is pixel6-cpu. `trials` and
     `evaluator` go with other algorithms than "joint". `front` asks for a whole one, `front_points` networks for
     latencies between two, as far as the space reaches for True; the network returned is the one nearest to the
     reference network, `load(out).front` has all. Candidates are evaluated (joint: retrained) by `workers` Ray
@@ -195,7 +205,7 @@ def search(
     `Progress` after every report, `on_candidate` an `Evaluation` for every candidate; one that returns True stops the
     search: `Stopped` is raised, everything is kept, and the same call goes on.
     """
-    target = target or ("edgetpu" if ridge_point is None else None)
+    target = target or (DEFAULT_TARGET if ridge_point is None else None)
     config = {
         "space": space, "target": target, "latency_ms": latency_ms, "latency_ratio": latency_ratio,
         "around": around, "baseline": baseline,
@@ -410,7 +420,7 @@ def rank(
 
 @stating
 def describe(
-    network: Network, target: str = "edgetpu", *, latency_model: str = "default", forests: Sequence[str] = ()
+    network: Network, target: str = DEFAULT_TARGET, *, latency_model: str = "default", forests: Sequence[str] = ()
 ) -> "Description":
     """Return what a network costs on a device, with a row per kernel; `forests` are files of forests to ask too."""
     arch = spec(network)
@@ -428,9 +438,10 @@ def predict(
 ) -> "pd.DataFrame":
     """Return what networks cost on devices: a row per network and target, or with `kernels` per kernel.
 
-    Columns: network, target, latency_ms (of a batch, predicted), macs, params, weight_bytes, peak_activation_bytes,
-    caution ("" where the prediction is as good as others). Per kernel: network, target, and the fields of
-    `nas.report.describe.KernelRow`, with latency in ms.
+    Columns: network, target, latency_ms (of a batch, predicted), latency_error_percent (half-width that holds 90 % of
+    unseen networks, None where no error is known), latency_error (its basis), setup (runtime, threads, dtype), macs,
+    params, weight_bytes, peak_activation_bytes, caution ("" where the prediction is as good as others). Per kernel:
+    network, target, and the fields of `nas.report.describe.KernelRow`, with latency in ms.
     """
 
     named = [networks] if isinstance(networks, ArchSpec | str | Path) else list(networks)
@@ -452,6 +463,9 @@ def predict(
                 own
                 | {
                     "latency_ms": description.latency,
+                    "latency_error_percent": description.latency_error.percent,
+                    "latency_error": description.latency_error.basis,
+                    "setup": description.setup,
                     "macs": description.macs,
                     "params": description.params,
                     "weight_bytes": description.weight_bytes,
@@ -468,7 +482,7 @@ def scale(
     phi: float | None = None,
     *,
     latency_ms: float | None = None,
-    target: str = "edgetpu",
+    target: str = DEFAULT_TARGET,
     latency_model: str = "default",
     depth: float = 1.2,
     width: float = 1.1,

@@ -41,6 +41,7 @@ STAGE_FORMS = {  # nas.supernet.stage_forms.StageModule, by the tag of the form 
 TARGETS: dict[
     str, str
 ] = {}  # latency_models.target.Target; those of this package are files: latency_models/targets/*.toml
+DEFAULT_TARGET = "pixel6-cpu"  # where a command names no device: known best of those that many networks differ on
 LATENCY_MODELS = {  # function Target -> LatencyModel
     "default": "latency_models.target:default_model",
     "plain-roofline": "latency_models.target:plain_roofline",

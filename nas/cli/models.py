@@ -22,6 +22,7 @@ SETTING_KINDS = {  # of the settings of a run that are read here
     "target": str | None, "ridge_point": float | None, "peak_gmacs_per_s": float | None, "latency_model": str,
     "data": str,
 }  # fmt: skip
+RESULTS = ("best.json", "coarse.json")  # files of a run that hold a network each
 REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
 
 
@@ -67,10 +68,11 @@ def targets_of(networks: Iterable[str]) -> tuple[str, ...]:
 def searched_settings(network: str) -> list[dict[str, Any]]:
     """Return the settings of the run in the folder `network`, one per target; none where it is no run.
 
-    A network of the front of a run, RUN@LATENCY or its spec file, has the settings of that run.
+    A network of the front of a run, RUN@LATENCY or its spec file, has the settings of that run; RUN/best.json too.
     """
     network = spec_of_point(network)
-    path = (run_of_spec(network) or Path(network)) / "experiment.json"
+    folder = run_of_spec(network) or Path(network)
+    path = (folder.parent if folder.name in RESULTS and folder.is_file() else folder) / "experiment.json"
     if not path.is_file() and path.parent.name == UNIVERSAL:
         path = path.parent.parent / path.name
     if not path.is_file():

@@ -15,6 +15,8 @@ import pandas as pd
 
 from latency_models.energy import Energy
 from latency_models.kernel_times import kernel_columns, kernel_times, totals
+from latency_models.latency_error import LatencyError, error_of
+from latency_models.roofline import Roofline
 from latency_models.target import Target, load_target, target_names
 from latency_models.unsupported import Unsupported, refusals_by_name, refused_by
 from nas.compare.regret_matrix import regrets
@@ -37,8 +39,9 @@ class Comparison:
     """The result of a comparison: networks on targets as data frames.
 
     `rows`: one row per architecture and target: item, name, source, chosen, found_for, digest, target, latency_ms,
-    energy_mj (only where it was asked for), top1, standard_error, accuracy_kind ("" without accuracy), macs, params,
-    on_front (within target and kind).
+    latency_error_percent (half-width that holds 90 % of unseen networks, NaN where it is unknown), energy_mj (only
+    where it was asked for), top1, standard_error, accuracy_kind ("" without accuracy), macs, params, on_front (within
+    target and kind).
     `hypervolumes`: target, accuracy_kind, item ("all" for all together), points, reference_latency_ms, hypervolume in
     ms x top-1: the area between the points and (reference latency, top-1 of 0).
     `optimal`: one row per architecture with an accuracy: name, item, source, chosen, accuracy_kind, top1,
@@ -55,6 +58,8 @@ class Comparison:
     notes: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
     models: tuple[LatencyModel, ...] = field(default=(), repr=False)  # one per target
+    errors: tuple[LatencyError, ...] = ()  # of the predicted latencies, one per target
+    setups: tuple[str, ...] = ()  # runtime, threads and dtype, one per target
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -135,6 +140,8 @@ def compare(
         notes=tuple(_verdicts(entries)) + notes + proxy_notes(entries) + tuple(_refusals(entries, devices)),
         entries=tuple(entries),
         models=tuple(models.values()),
+        errors=tuple(error_of(model) for model in models.values()),
+        setups=tuple(model.setup for model in models.values()),
     )
 
 
@@ -201,7 +208,8 @@ def _table(
     for target, model in models.items():
         latencies = totals(columns, kernel_times(columns, model)[0], model)
         for entry, values, latency_ms in zip(entries, fixed, latencies, strict=True):
-            costs = {"target": target, "latency_ms": latency_ms}
+            percent = error_of(model, entry.arch).percent if isinstance(model, Roofline) else None
+            costs = {"target": target, "latency_ms": latency_ms, "latency_error_percent": float(percent or "nan")}
             if target in energies:
                 costs["energy_mj"] = energies[target].predict_mj(entry.arch)
             rows.append(values[0] | costs | values[1])

@@ -53,6 +53,10 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "targets": list(comparison.targets),
         "latency_model": comparison.latency_model,
         "accuracy_kinds": list(comparison.kinds),
+        "latency_errors": {
+            target: {**error.to_json(), "setup": setup}
+            for target, error, setup in zip(comparison.targets, comparison.errors, comparison.setups, strict=True)
+        },
         "notes": list(comparison.notes),
         **{
             name: json.loads(getattr(comparison, name).to_json(orient="records", double_precision=15))

@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from latency_models.latency_error import error_of
+from latency_models.roofline import Roofline
 from latency_models.target import load_target
+from nas.arch import ArchSpec
 from nas.compare.compare import Comparison, latency_budgets, records, ridge_candidates
 from nas.errors import InvalidInput, UnknownName
 from nas.protocols import LatencyModel
 from nas.records.networks import Entry
-from nas.records.results import display_text
+from nas.records.results import PredictionError, display_text
 from nas.records.verdict import Verdict, load_verdict
+from nas.report.known_error import error_text
 from nas.report.markup import number, short_count, table
 from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import arch_number, page_data
@@ -122,14 +126,24 @@ def _run_tiles(entry: Entry, comparison: Comparison) -> str:
     unit = "ms" if model is None else getattr(model, "unit", "ms")
     assert entry.accuracy is not None  # of the entries that come here
     return network_card(
-        entry.name, entry.found_for, entry.arch, entry.accuracy, latency, unit, entry.latency_budget, _verdict(entry)
-    )
+        entry.name, entry.found_for, entry.arch, entry.accuracy, latency, unit, entry.latency_budget, _verdict(entry),
+        _error(entry.arch, model),
+    )  # fmt: skip
+
+
+def _error(arch: ArchSpec, model: LatencyModel | None) -> PredictionError | None:
+    """Return the error of a latency that `model` predicts, None where that is not known."""
+    if not isinstance(model, Roofline):
+        return None
+    known = error_of(model, arch)
+    return PredictionError(known.percent, known.mean_percent, known.basis, model.setup, None)
 
 
 def _run_row(entry: Entry, comparison: Comparison) -> tuple[str, ...]:
     """Return the row of a network found: its latency is that on the target that it was found for."""
     model = _model_of(entry.found_for, comparison)
     latency = "" if model is None else f"{number(model.predict_ms(entry.arch))} {getattr(model, 'unit', 'ms')}"
+    latency = f"{latency} {error_text(_error(entry.arch, model))}".strip()
     top1 = f"{100 * entry.top1:.1f} \u00b1 {100 * entry.standard_error:.1f}"
     budget = number(entry.latency_budget) if entry.latency_budget else ""
     sizes = short_count(entry.arch.macs), short_count(entry.arch.params)

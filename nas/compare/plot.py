@@ -104,9 +104,15 @@ def _plot_band(
             latency_budgets(comparison, targets[column]),
         )
         _plot_latencies(bottom, here[here["name"].isin(names)], names, limits)
-        bottom.set_xlabel("predicted latency (ms)")
+        bottom.set_xlabel(f"predicted latency (ms{_error(comparison, targets[column])})")
     if upper:
         axes[0, 0].set_ylabel("top-1 accuracy (%)")
+
+
+def _error(comparison: Comparison, target: str) -> str:
+    """Return the error of the latencies on a target as the end of the label of an axis, "" where it is not known."""
+    known = dict(zip(comparison.targets, comparison.errors, strict=False)).get(target)
+    return "" if known is None or known.percent is None else f", {known.text}"
 
 
 def _plot_items(axis: Any, rows: pd.DataFrame, items: list[str]) -> None:

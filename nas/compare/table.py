@@ -1,10 +1,12 @@
 """A comparison as tables: networks against targets, the regret between runs, and the hypervolume of each item."""
 
+import math
 from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
+from latency_models.latency_error import LatencyError, percent_text
 from latency_models.target import load_target
 from nas.compare.compare import Comparison, records
 from nas.errors import InvalidInput
@@ -30,7 +32,11 @@ def _networks(comparison: Comparison, targets: tuple[str, ...], last: bool) -> F
     """Return a row per network: accuracy, latency on each of `targets`, with * where on the front, and costs."""
     letters = {kind: chr(ord("A") + i) for i, kind in enumerate(comparison.kinds)}
     energy = "energy_mj" in comparison.rows
-    titles = [f"{target}{_batch(comparison, target)}{', mJ' if energy else ''}" for target in targets]
+    errors = dict(zip(comparison.targets, comparison.errors, strict=False))
+    titles = [
+        f"{target}{_batch(comparison, target)}{', mJ' if energy else ''}{_known(errors.get(target))}"
+        for target in targets
+    ]
     table = FittedTable(
         "predicted latency in ms; * on the front of its target among equal kinds of accuracy",
         [
@@ -45,12 +51,27 @@ def _networks(comparison: Comparison, targets: tuple[str, ...], last: bool) -> F
         row = cells[name, targets[0]]
         kind = letters.get(row["accuracy_kind"], "-")
         top1 = "-" if kind == "-" else f"{100 * row['top1']:.1f} ± {100 * row['standard_error']:.1f}"
-        times = [_cell(cells[name, target]) for target in targets]
+        times = [_cell(cells[name, target], errors.get(target)) for target in targets]
         fronts = f"{counted[name]['targets_on_front']} of {counted[name]['targets']}" if name in counted else "-"
         table.add_row(name, top1, kind, *times, fronts, short_number(row["macs"]), short_number(row["params"]))
+    lines = _setups(comparison, targets)
     if last:
-        table.caption = "\n".join(f"{letter} = {display_text(kind)}" for kind, letter in letters.items())
+        lines += [f"{letter} = {display_text(kind)}" for kind, letter in letters.items()]
+    table.caption = "\n".join(lines)
     return table
+
+
+def _known(error: LatencyError | None) -> str:
+    """Return the error of the latencies of a target as a second line of its column's head."""
+    if error is None:
+        return ""
+    return f"\n{error.text if error.percent is not None else 'no error known'}"
+
+
+def _setups(comparison: Comparison, targets: tuple[str, ...]) -> list[str]:
+    """Return a line per target: runtime, threads and dtype, and what its error rests on."""
+    known = zip(comparison.targets, comparison.setups, comparison.errors, strict=False)
+    return [f"{target}: {setup}; {error.explained}" for target, setup, error in known if target in targets]
 
 
 def _batch(comparison: Comparison, target: str) -> str:
@@ -71,9 +92,13 @@ def _shown(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in order.sort_values(["rebuilt", "latency_ms"], kind="stable")["name"]]
 
 
-def _cell(row: dict[str, Any]) -> str:
+def _cell(row: dict[str, Any], error: LatencyError | None) -> str:
+    """Return a latency, a mark where it is on the front, and its error where that is not the target's own."""
+    percent = row.get("latency_error_percent", math.nan)
+    own = error is not None and error.percent is not None and percent == percent and percent != error.percent
     energy = f", {row['energy_mj']:.3g}" if "energy_mj" in row else ""
-    return f"{row['latency_ms']:.3f}{'*' if row['on_front'] else ' '}{energy}"
+    known = f"± {percent_text(percent)} %" if own else ""
+    return f"{row['latency_ms']:.3f}{'*' if row['on_front'] else ' '}{known}{energy}"
 
 
 def _regret(comparison: Comparison, kind: str) -> list[FittedTable]:

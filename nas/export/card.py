@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from latency_models.target import list_targets
+from latency_models.latency_error import error_of
+from latency_models.target import Target, list_targets
 from nas.arch import ArchSpec
 from nas.data.input_spec import InputSpec, Signature
 from nas.export.interface import RANGES, Interface, numbers_text
@@ -114,17 +115,28 @@ def _costs(arch: ArchSpec, provenance: Mapping[str, str]) -> list[str]:
     """Return the tables of exact costs and predicted latencies, what targets do not run, and the measured latency."""
     targets = {target.name: target for target in list_targets()}
     rows = [f"| {name.replace('_', ' ')} | {value:,} |" for name, value in exact_costs(arch).items()]
-    predicted = [f"| {name} | {targets[name].unit} | {targets[name].dtype} | {targets[name].batch} | {latency} |"
-                 for name, latency in predicted_ms(arch).items()]  # fmt: skip
+    predicted = [
+        f"| {name} | {targets[name].unit} | {targets[name].setup} | {targets[name].batch} | {latency} | "
+        f"{_error(targets[name], arch)} |"
+        for name, latency in predicted_ms(arch).items()
+    ]
     unsupported = unsupported_lines(arch)
     measured = "No latency of it was measured."
     if "measured_ms" in provenance:
         measured = f"Measured: {provenance['measured_ms']} ms ({_plain(provenance['measured_on'])})."
     return [
         "| cost of one image | |", "| --- | ---: |", *rows, "",
-        "| target | unit | numbers | images | predicted ms |", "| --- | --- | --- | ---: | ---: |", *predicted, "",
+        "| target | unit | runs with | images | predicted ms | error |",
+        "| --- | --- | --- | ---: | ---: | --- |", *predicted, "",
+        "Error: 90 % of networks that the latency model has not seen lie within.", "",
         *[f"- not run: {_plain(line)}" for line in unsupported], *[""] * bool(unsupported), measured,
     ]  # fmt: skip
+
+
+def _error(target: Target, arch: ArchSpec) -> str:
+    """Return how far the predicted latency of `arch` on a target can be trusted."""
+    known = error_of(target, arch)
+    return known.basis if known.percent is None else known.text
 
 
 def _front_matter(provenance: Mapping[str, str], interface: Interface) -> list[str]:

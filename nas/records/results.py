@@ -108,6 +108,17 @@ def accuracy_from(data: Any) -> Accuracy:
 
 
 @dataclass(frozen=True)
+class PredictionError:
+    """How far a predicted latency could be trusted when its search ended, and what share of the space that blurs."""
+
+    percent: Positive | None  # half-width that holds 90 % of unseen networks, in percent of the prediction
+    mean_percent: NonNegative | None  # mean absolute error, where it is known
+    basis: str  # what the number rests on, or why there is none
+    setup: str  # runtime, threads and dtype of the target, as far as they are known
+    share_within: Fraction | None  # of random networks of the space: those within `percent` of the latency budget
+
+
+@dataclass(frozen=True)
 class Result:
     """The result of a search: one architecture with its accuracy and its predicted costs."""
 
@@ -132,6 +143,7 @@ class Result:
     genotype: tuple[Count, ...]
     seed: Count
     notes: tuple[str, ...] = ()
+    latency_error: PredictionError | None = None  # None in files of releases that did not state it
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -141,6 +153,7 @@ class Result:
             "supernet_accuracy": self.supernet_accuracy and self.supernet_accuracy.to_dict(),
             "genotype": list(self.genotype),
             "notes": list(self.notes),
+            "latency_error": self.latency_error and asdict(self.latency_error),
         }
         return {"schema": SCHEMA, "version": VERSION, "digest": self.arch.digest, **body}
 
@@ -152,7 +165,7 @@ class Result:
         if data.get("version") != VERSION:
             raise InvalidInput(f"result version {data.get('version')!r} is not supported; this release reads {VERSION}")
         keys = {f.name: FILE_KEYS.get(f.name, f.name) for f in fields(cls)}
-        data = {"supernet_accuracy": None} | data  # files that were written before candidates were re-trained lack it
+        data = {"supernet_accuracy": None, "latency_error": None} | data  # which files of earlier releases lack
         if set(data) - {"schema", "version", "digest"} != set(keys.values()):
             wrong = sorted(set(keys.values()) ^ (set(data) - {"schema", "version", "digest"}))
             raise InvalidInput(f"the result lacks or has in excess the field '{wrong[0]}'; run the search again")
@@ -163,11 +176,12 @@ class Result:
             name, right = wrong_sizes[0], getattr(arch, wrong_sizes[0])
             raise InvalidInput(f"{name} is {data[name]!r:.40}, that of its architecture {right}: the file was altered")
         try:
-            supernet = data["supernet_accuracy"]
+            supernet, known = data["supernet_accuracy"], data["latency_error"]
             body = {name: data[key] for name, key in keys.items()} | {
                 "arch": arch,
                 "accuracy": accuracy_from(data["accuracy"]),
                 "supernet_accuracy": None if supernet is None else accuracy_from(supernet),
+                "latency_error": None if known is None else typed(PredictionError, known),
             }
             return typed(cls, body)
         except (TypeError, KeyError) as error:
@@ -176,7 +190,7 @@ class Result:
 
 def result_fields() -> dict[str, Any]:
     """Return the kinds of the plain fields of a result by their keys in files."""
-    parts = ("arch", "accuracy", "supernet_accuracy")
+    parts = ("arch", "accuracy", "supernet_accuracy", "latency_error")
     return {FILE_KEYS.get(name, name): kind for name, kind in kinds_of(Result).items() if name not in parts}
 
 

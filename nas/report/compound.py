@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from latency_models.latency_error import error_of
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 
@@ -19,9 +20,9 @@ class ScaledCosts:
     interval_percent: float | None
 
     @classmethod
-    def of(cls, arch: ArchSpec, model: Roofline, interval_percent: float | None) -> "ScaledCosts":
+    def of(cls, arch: ArchSpec, model: Roofline) -> "ScaledCosts":
         """Return the costs of `arch`; the interval is that of the model, and holds where it does not extrapolate."""
-        return cls(arch, model.predict_ms(arch), None if model.caution(arch) else interval_percent)
+        return cls(arch, model.predict_ms(arch), None if model.caution(arch) else error_of(model, arch).percent)
 
     @property
     def ops(self) -> int:

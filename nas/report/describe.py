@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from latency_models.forest import load_forest
+from latency_models.latency_error import UNKNOWN, LatencyError, error_of
+from latency_models.macs_ranking import macs_correlation, ranks_by_macs
 from latency_models.roofline import Bound, Roofline
 from latency_models.target import Target
 from latency_models.unsupported import Refusal, refused_by
@@ -102,6 +104,8 @@ class Description:
     caution: str | None
     batch: int = 1  # images in the latency, the bytes of activations, and the counts per kernel
     forests: tuple[ForestRow, ...] = ()
+    latency_error: LatencyError = UNKNOWN
+    setup: str = ""  # runtime, threads and dtype of the device, as far as they are known
     unsupported: tuple[Refusal, ...] = ()  # ops that the device does not run; `caution` says so too
 
     @property
@@ -116,6 +120,7 @@ class Description:
         body["kernels"] = [row.to_json(key) for row in self.kernels]
         body["forests"] = [row.to_json() for row in self.forests]
         body["unsupported"] = [refusal.to_json() for refusal in self.unsupported]
+        body["latency_error"] = self.latency_error.to_json()
         body[key] = body.pop("latency")
         body[key.replace("latency", "floor")] = body.pop("launch_overhead")  # the key of release 0.1
         return body
@@ -139,6 +144,8 @@ def describe(arch: ArchSpec, model: Roofline) -> Description:
         kernels=tuple(_kernel_row(kernel, model, latency) for kernel in arch.kernels),
         caution=model.caution(arch),
         batch=model.batch,
+        latency_error=error_of(model, arch),
+        setup=model.setup,
         unsupported=refused_by(model, arch),
     )
 
@@ -192,6 +199,13 @@ def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
             "unit": target.unit,
             "dtype": target.dtype,
             "batch": target.batch,
+            "runtime": target.measured_runtime,
+            "threads": target.measured_threads,
+            "search_words": list(target.search_words),
+            "latency_error": error_of(target).to_json(),
+            "error_source": target.error.source if target.error and not target.calibration else None,
+            "ranks_by_macs": ranks_by_macs(target.model()),
+            "macs_correlation": round(macs_correlation(target.model()), 4),
             "ridge_point": target.ridge_point,
             "figures": {name: _plain(vars(value)) for name, value in target.sourced_values.items()},
             "unsupported": [one.to_json() for one in target.unsupported],

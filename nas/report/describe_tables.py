@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from latency_models.latency_error import COMPUTED, LatencyError
 from nas.ops import Shape
 from nas.report.describe import Description
 from nas.report.terminal_table import FittedTable, columns, short_number, unit_text
@@ -36,10 +37,15 @@ def description_table(description: Description) -> FittedTable:
     moved = bytes_text(sum(row.bytes for row in description.kernels))
     macs = short_number(description.macs * description.batch)
     table.add_row("total", *[""] * 4, macs, moved, "", "", f"{description.latency:.4f}", "")
-    table.caption = (
+    error, setup = description.latency_error, f" for {description.setup}" if description.setup else ""
+    lines = [
+        f"{error.of(description.latency, unit)} predicted{setup}",
+        error.explained if error.percent is not None else "",
         f"{description.params:,} parameters, {bytes_text(description.weight_bytes)} of weights, "
-        f"at most {bytes_text(description.peak_activation_bytes)} of activations at once"
-    ) + (f"\n{description.caution}" if description.caution else "")
+        f"at most {bytes_text(description.peak_activation_bytes)} of activations at once",
+        description.caution or "",
+    ]
+    table.caption = "\n".join(filter(None, lines))
     return table
 
 
@@ -62,9 +68,29 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
     table = FittedTable(
         "targets",
         columns(
-            ("name", "unit", "type"),
-            ("latency of", "GMACs/s", "GB/s", "ridge point", "published", "launch ms", "us/kernel", "confidence"),
-            {"published": 6, "us/kernel": 5, "launch ms": 4, "confidence": 3, "unit": 2, "ridge point": 1},
+            ("name", "unit", "type", "runtime"),
+            (
+                "error",
+                "ranks by",
+                "latency of",
+                "GMACs/s",
+                "GB/s",
+                "ridge point",
+                "published",
+                "launch ms",
+                "us/kernel",
+                "confidence",
+            ),
+            {
+                "runtime": 8,
+                "published": 7,
+                "us/kernel": 6,
+                "launch ms": 5,
+                "confidence": 4,
+                "unit": 3,
+                "ridge point": 2,
+                "latency of": 1,
+            },
             fold=("name", "unit"),
         ),
     )
@@ -75,6 +101,9 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
             " = ".join([row["name"], *row["aliases"]]),
             row["unit"],
             row["dtype"],
+            _runtime(row),
+            _error_cell(row["latency_error"]),
+            "MACs" if row["ranks_by_macs"] else "-",
             f"{row['batch']} image{'s' if row['batch'] > 1 else ''}",
             f"{values['peak_gmacs_per_s']['value']:,g}",
             f"{values['bandwidth_gb_per_s']['value']:,g}",
@@ -82,7 +111,22 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
             *[f"{values[term]['value']:g}" if term in values else "-" for term in terms],
             values["peak_gmacs_per_s"]["confidence"],
         )
+    table.caption = (
+        "error: 90 % of unseen networks were measured within; no number: computed, a lower bound. Ranks by MACs: it "
+        "orders networks as their number of multiply-accumulates does, so a search for it is one for few MACs"
+    )
     return table
+
+
+def _runtime(row: Mapping[str, Any]) -> str:
+    """Return runtime and threads of a target, as far as they are known."""
+    threads = "" if row["threads"] is None else f"{row['threads']} thread{'' if row['threads'] == '1' else 's'}"
+    return ", ".join(part for part in (row["runtime"], threads) if part) or "-"
+
+
+def _error_cell(error: Mapping[str, Any]) -> str:
+    """Return the error of a target as a cell of a table."""
+    return "lower bound" if error["basis"] == COMPUTED else LatencyError(error["percent"], "not known").text.strip("()")
 
 
 def target_sources(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
@@ -96,6 +140,15 @@ def target_sources(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
         shown = value["value"]
         text = ", ".join(shown) if isinstance(shown, list) else f"{shown:,g}"
         table.add_row(name, text or "none", value["confidence"], value["source"])
+    table.add_section()
+    error, mean = row["latency_error"], row["latency_error"]["mean_percent"]
+    known = LatencyError(error["percent"], error["basis"], mean)
+    on_average = "" if mean is None else f"; {mean:.2g} % on average"
+    shown = known.basis if known.percent is None else f"{known.text}{on_average}"
+    table.add_row("error", shown, "", row["error_source"] or error["basis"])
+    table.add_row("runs with", _runtime(row), "", f"found by: {', '.join(row['search_words']) or row['name']}")
+    rho = f"rank correlation of latency with MACs {row['macs_correlation']:.4f}, over the reference networks"
+    table.add_row("ranks by MACs", "yes" if row["ranks_by_macs"] else "no", "", rho)
     if row["unsupported"]:
         table.add_section()
     for entry in row["unsupported"]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from latency_models.kernel_times import kernel_columns, kernel_times
+from latency_models.latency_error import error_of
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.ops import Kernel
@@ -39,20 +40,24 @@ def block_costs(arch: ArchSpec, model: Roofline) -> list[BlockCost]:
 
 
 def title(arch: ArchSpec, model: Roofline) -> str:
-    """Return the title of a summary: the name of the network, the device, the input and the number of classes."""
+    """Return the title of a summary: network, device, input, number of classes; runtime, threads and dtype."""
     shape = "x".join(map(str, arch.input_shape))
     batch = f", batch of {model.batch}" if model.batch > 1 else ""
-    return f"{arch.name} on {model.name}, {shape}, {arch.num_classes:,} classes{batch}"
+    setup = f"; {model.setup}" if model.setup else ""
+    return f"{arch.name} on {model.name}, {shape}, {arch.num_classes:,} classes{batch}{setup}"
 
 
 def totals_text(arch: ArchSpec, model: Roofline) -> list[str]:
     """Return lines of text: latency, MACs and parameters, then launch overhead and caution where there are any."""
     latency = model.predict_ms(arch)
-    lines = [f"{latency:.4g} {model.unit} predicted, {arch.macs:,} MACs, {arch.params:,} parameters"]
+    known = error_of(model, arch)
+    lines = [f"{latency:.4g} {model.unit} predicted {known.text}, {arch.macs:,} MACs, {arch.params:,} parameters"]
     if model.constant:
         share = f"{model.constant / latency:.0%}"
         lines.append(
             f"launch overhead {model.constant:.4g} {model.unit} ({share}): in no block; shares of time are without it"
         )
+    if known.percent is not None:
+        lines.append(known.explained)
     caution = model.caution(arch)
     return lines + ([caution] if caution else [])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latency_models.kernel_times import KernelColumns, kernel_columns, kernel_times, totals
+from latency_models.latency_error import UNKNOWN, error_of
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.ops import KINDS
@@ -107,7 +108,14 @@ def _target_data(name: str, model: LatencyModel, notes: Sequence[str]) -> Data:
     unit = getattr(model, "unit", "ms")
     batch = getattr(model, "batch", 1)
     constant = rounded([model.constant])[0]
-    return {"name": name, "unit": unit, "batch": batch, "constant": constant, "tooltip": [name, *notes]}
+    known = error_of(model) if isinstance(model, Roofline) else UNKNOWN
+    setup = getattr(model, "setup", "")
+    tooltip = [name, *notes, *([setup] if setup else []), f"latency {known.explained}"]
+    return {
+        "name": name, "unit": unit, "batch": batch, "constant": constant, "setup": setup,
+        "error": known.text if known.percent is not None else "",
+        "tooltip": tooltip,
+    }  # fmt: skip
 
 
 def _network_data(entry: Entry, arch: int, kinds: Sequence[str], models: Mapping[str, LatencyModel]) -> Data:
@@ -124,7 +132,14 @@ def _network_data(entry: Entry, arch: int, kinds: Sequence[str], models: Mapping
         "standard_error": standard_error,
         "arch": arch,
         "cautions": cautions,
+        "errors": [_error_text(model, entry.arch) for model in models.values()],
     }
+
+
+def _error_text(model: LatencyModel, arch: ArchSpec) -> str:
+    """Return the error of the predicted latency of `arch` as it stands behind it, "" where none is known."""
+    known = error_of(model, arch) if isinstance(model, Roofline) else UNKNOWN
+    return known.text if known.percent is not None else ""
 
 
 def _front(entries: Sequence[Entry], latencies: Sequence[float]) -> list[int]:

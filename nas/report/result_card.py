@@ -7,8 +7,9 @@ from typing import Literal
 
 from nas.arch import ArchSpec
 from nas.records.picks import Pick, Picks
-from nas.records.results import Accuracy, Result, display_text
+from nas.records.results import Accuracy, PredictionError, Result, display_text
 from nas.records.verdict import Verdict
+from nas.report.known_error import error_of_result, error_text
 from nas.report.markup import number, short_count
 
 Outcome = Literal["better", "worse", "unclear", "none"]
@@ -59,8 +60,9 @@ def result_card(
 
 def result_tiles(result: Result, baseline: BaselineFigures | None = None, tolerance: float = 0.0) -> str:
     """Return the tiles of a result as HTML: latency, accuracy, size, and the baseline where one is given."""
+    known = error_of_result(result)
     tiles = [
-        _latency_tile(result.target, result.latency, result.latency_budget, result.latency_unit, tolerance),
+        _latency_tile(result.target, result.latency, result.latency_budget, result.latency_unit, known, tolerance),
         _accuracy_tile(result.accuracy, result.arch.num_classes),
         _size_tile(result),
     ]
@@ -105,9 +107,10 @@ def network_card(
     unit: str,
     budget: float | None,
     verdict: Verdict | None,
+    error: PredictionError | None = None,
 ) -> str:
     """Return the card of one network among several as HTML; its latency on `target` is left out where it is None."""
-    tiles = [_latency_tile(target, latency, budget, unit)] if latency is not None else []
+    tiles = [_latency_tile(target, latency, budget, unit, error)] if latency is not None else []
     note = f"{short_count(arch.macs)} MACs"
     tiles += [_accuracy_tile(accuracy, arch.num_classes), _tile("Size", short_count(arch.params), PARAMETERS, "", note)]
     head = f"<h2>{escape(name)}</h2>"
@@ -122,17 +125,44 @@ def _tile(name: str, figure: str, unit: str, gauge: str, note: str) -> str:
     return f"<div><dt>{escape(name)}</dt>{big}{drawn}<dd>{escape(note)}</dd></div>"
 
 
-def _latency_tile(target: str, latency: float, budget: float | None, unit: str, tolerance: float = 0.0) -> str:
-    """Return the tile of the predicted latency, as a bar with a tick at the budget."""
-    scale = 100 / (1.15 * max(latency, budget or latency))
+def _latency_tile(
+    target: str,
+    latency: float,
+    budget: float | None,
+    unit: str,
+    error: PredictionError | None,
+    tolerance: float = 0.0,
+) -> str:
+    """Return the tile of the predicted latency, as a bar with its error and a tick at the budget."""
+    percent = error.percent if error and error.percent is not None else 0.0
+    low, high = latency * max(0.0, 1 - percent / 100), latency * (1 + percent / 100)
+    scale = 100 / max(1.15 * max(latency, budget or latency), high)
     over = budget is not None and latency > budget * (1 + tolerance)
     parts = f'<rect class="{"fill over" if over else "fill"}" x="0" y="4" width="{scale * latency:.2f}" height="6"/>'
-    note = "predicted"
+    if percent:
+        parts += f'<rect class="reach" x="{scale * low:.2f}" y="2" width="{scale * (high - low):.2f}" height="10"/>'
+    notes = [_error_note(error)]
     if budget:
         parts += _tick(scale * budget)
         side = "over" if latency > budget else "under"
-        note = f"{abs(latency / budget - 1):.2%} {side} the budget of {number(budget)} {unit}; predicted"
-    return _tile(f"Latency on {target}", number(latency), unit, _gauge(parts, "latency"), note)
+        notes = [f"{abs(latency / budget - 1):.2%} {side} the budget of {number(budget)} {unit}", *notes]
+        if error and error.share_within is not None:
+            notes.append(
+                f"{100 * error.share_within:.0f} % of random networks of the space lie that near to the budget"
+            )
+    if error and error.setup:
+        notes.append(error.setup)
+    shown = f"{unit} {error_text(error)}" if percent else unit
+    return _tile(f"Latency on {target}", number(latency), shown, _gauge(parts, "latency"), "; ".join(notes))
+
+
+def _error_note(error: PredictionError | None) -> str:
+    """Return how far a latency can be trusted as words of a note."""
+    if error is None:
+        return "predicted, its error is not known"
+    if error.percent is None:
+        return f"predicted: {error.basis}"
+    return f"predicted to {error_text(error)} for 90 % of unseen networks ({error.basis})"
 
 
 def _accuracy_tile(accuracy: Accuracy, num_classes: int) -> str:

@@ -27,6 +27,7 @@ from nas.records.tables import frame_of, rows_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.registry import UnstatedCode
 from nas.report.baseline import REFERENCE, Beside, beside, compared_data, pick_entries
+from nas.report.known_error import error_of_result, error_of_target, error_text
 from nas.report.markup import fold, kibibytes, number, paragraph, section, table
 from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import page_data
@@ -331,7 +332,7 @@ def result_sentences(result: Result) -> list[str]:
         f"of activations at once) for images of {_shape(shape)} and {result.arch.num_classes:,} classes.",
         f"Its predicted latency is {number(result.latency)} {result.latency_unit}, {deviation:+.2%} against the "
         f"latency budget of {number(result.latency_budget)} {result.latency_unit}. It is predicted by the latency "
-        f"model '{result.latency_model}', not measured.",
+        f"model '{result.latency_model}', not measured. {_trust(result)}",
         f"Top-1 accuracy: {accuracy.top1:.1%} ± {accuracy.standard_error:.1%} (one standard error) on "
         f"{accuracy.images:,} images of {kind.data}; obtained with: {display_text(kind.how)}.",
     ]
@@ -346,6 +347,14 @@ def result_sentences(result: Result) -> list[str]:
     if result.converged and result.policy_entropy > 0:  # else no policy chose
         sentences.append(f"The controller's policy ended with an entropy of {_entropy(result)}.")
     return sentences
+
+
+def _trust(result: Result) -> str:
+    """Return the sentence on how far the predicted latency can be trusted."""
+    known = error_of_result(result)
+    if known is None or known.percent is None:
+        return f"How far off it is, is not known{f': {known.basis}' if known else ''}."
+    return f"Of networks that the model has not seen, 90 % lie within {error_text(known)} ({known.basis})."
 
 
 def remarks(result: Result) -> list[str]:
@@ -420,8 +429,12 @@ def _top1(value: float, images: int) -> str:
 
 def _latencies_section(result: Result, baseline: Entry | None) -> list[str]:
     rows = sorted(result.other_latencies_ms.items(), key=lambda row: row[1])
-    here = (f"{result.target} (searched for)", f"{number(result.latency)} {result.latency_unit}")
-    listed = table(("target", "predicted latency"), [here, *((name, f"{number(ms)} ms") for name, ms in rows)])
+    here = (
+        f"{result.target} (searched for)",
+        f"{number(result.latency)} {result.latency_unit} {error_text(error_of_result(result))}".strip(),
+    )
+    others = [(name, known.of(ms) if (known := error_of_target(name)) else f"{number(ms)} ms") for name, ms in rows]
+    listed = table(("target", "predicted latency"), [here, *others])
     tick = f" The tick is {baseline.name}." if baseline else ""
     text = f"The network found on every device, for one image where nothing else is said.{tick}"
     body = figure_place("devices", "predicted latency on every target") + fold("As a table", listed)

@@ -10,6 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from latency_models.energy import Energy
+from latency_models.latency_error import error_of
+from latency_models.macs_ranking import rank_correlation
 from latency_models.roofline import Roofline
 from latency_models.target import Target, abstract_target
 from nas.arch import ArchSpec
@@ -17,7 +19,8 @@ from nas.data import Dataset, at_resolution, signature
 from nas.data.dataset import imbalance_note
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
-from nas.protocols import Cost
+from nas.protocols import Cost, Genotypes
+from nas.records.results import PredictionError
 from nas.registry import ACCURACY_MODELS, load
 from nas.runs.settings import NO_BASELINE, SearchConfig
 from nas.runs.sources import CHANNELS as CHANNELS
@@ -38,6 +41,7 @@ TOLERANCE = 0.01  # of the latency constraint, relative
 ROUNDING = 1e-9  # relative: a latency at the end of the band must not be above the budget by a rounding error
 MOST_SUPERNET = 0.5  # of the core hours, for a supernet beside an accuracy model
 VERDICT_SHARE = 0.1  # of the core hours, at most, for the verdict at the end
+SAMPLED = 4096  # random networks, for the share of the space that the error of the latency blurs
 BISECTIONS = 8  # of the range in which the largest latency within the other bounds lies
 
 
@@ -198,6 +202,36 @@ class SearchPlan:
         yield from (bound.remark(arch) for bound in self.forests)
         if caution := self.model.caution(arch):
             yield caution
+
+    @cached_property
+    def share_within_error(self) -> float | None:
+        """The share of random networks of the space whose latency is the budget within the error of the target.
+
+        None where no error is known. Such networks cannot be told from the budget by the prediction.
+        """
+        percent = error_of(self.model).percent
+        if percent is None:
+            return None
+        latencies = compile_table(self.space, self.model).score(self._sampled)
+        return float(np.mean(np.abs(self.latency_budget / latencies - 1) <= percent / 100))
+
+    @property
+    def macs_correlation(self) -> float:
+        """The rank correlation of latency with MACs over random networks of the space."""
+        latencies, macs = (compile_table(self.space, cost).score(self._sampled) for cost in (self.model, MACS))
+        return rank_correlation(latencies, macs)
+
+    @cached_property
+    def _sampled(self) -> Genotypes:
+        """Random networks of the space [N, D]."""
+        return self.space.sample(np.random.default_rng(0), SAMPLED)
+
+    def prediction_error(self, arch: ArchSpec) -> PredictionError:
+        """Return how far the predicted latency of `arch` can be trusted."""
+        known = error_of(self.model, arch)
+        return PredictionError(
+            known.percent, known.mean_percent, known.basis, self.model.setup, self.share_within_error
+        )
 
     @cached_property
     def reachable(self) -> tuple[float, float]:

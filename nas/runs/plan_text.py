@@ -2,6 +2,8 @@
 
 from itertools import chain
 
+from latency_models.latency_error import error_of
+from latency_models.macs_ranking import BY_MACS
 from latency_models.unsupported import left_out_text
 from nas.data import resolution_notes
 from nas.registry import SPACES, load
@@ -24,7 +26,8 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {config.resolution} px"
     how = "around" if config.around else "at most"
     target = (
-        f"target {plan.target_name}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}"
+        f"target {plan.target_name}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}",
+        *_error_lines(plan),
     )
     steps = f"coarse {preset.coarse.steps} and fine {preset.fine.steps}"
     steps = f"all decisions in one stage of {preset.whole.steps}" if config.one_stage else steps
@@ -39,7 +42,7 @@ def describe_plan(plan: SearchPlan) -> list[str]:
         *left_out,
         space,
         network,
-        target,
+        *target,
         data,
         proxy,
         *budget,
@@ -66,10 +69,42 @@ def _model_lines(plan: SearchPlan, budget: ModelBudget | None = None) -> list[st
     ]
 
 
+def _error_lines(plan: SearchPlan) -> list[str]:
+    """Return the line on how far latencies on the target can be trusted, and what of the space that blurs."""
+    known, setup = error_of(plan.model), f" ({plan.model.setup})" if plan.model.setup else ""
+    lines, share = [f"latencies on {plan.target_name}{setup}: {known.explained}"], plan.share_within_error
+    if share is not None and not plan.front:
+        lines.append(
+            f"{100 * share:.0f} % of random networks of the space lie within {known.text} of the latency budget"
+        )
+    if (rho := plan.macs_correlation) >= BY_MACS:
+        lines.append(
+            f"{plan.target_name} ranks the networks of the space by their MACs (rank correlation {rho:.4f}): the "
+            "search is one for few MACs"
+        )
+    return lines + _memory_lines(plan)
+
+
+def _memory_lines(plan: SearchPlan) -> list[str]:
+    """Return the line on the memories of a microcontroller, where the search keeps to neither."""
+    target, settings = plan.target, plan.settings
+    if target is None or target.flash_kb is None or target.onchip_kb is None:
+        return []
+    if settings.max_memory_kb is not None or settings.max_flash_kb is not None:
+        return []
+    ram, flash = target.onchip_kb.value, target.flash_kb.value
+    return [
+        f"{plan.target_name} has {ram:,g} KiB of RAM and {flash:,g} KiB of flash, which bound nothing here: "
+        f"--max-memory {ram:g}KiB --max-flash {flash:g}KiB do"
+    ]
+
+
 def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> list[str]:
     """Return the lines about searches over an evaluator that all targets share."""
     first = plans[0]
-    targets = [_target(config, number, plan) for number, plan in enumerate(plans)]
+    targets = [
+        line for number, plan in enumerate(plans) for line in (_target(config, number, plan), *_error_lines(plan))
+    ]
     where = "of filters and depths, then of blocks," if not config.front else "near each latency of its front,"
     search = f"{config.algorithm}: {config.trials} trials {where} per target"
     universal = ["then one network for all targets, of least worst regret"] if config.universal else []

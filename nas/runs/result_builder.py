@@ -63,6 +63,7 @@ def build_result(
         genotype=plan.space.encode(arch),
         seed=plan.settings.seed,
         notes=tuple(notes),
+        latency_error=plan.prediction_error(arch),
     )
 
 

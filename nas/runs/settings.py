@@ -9,7 +9,7 @@ from nas.data.input_spec import Fit
 from nas.data.preparation import ClassWeights
 from nas.errors import InvalidInput, unknown_name
 from nas.records.typed import kinds_of, value_of
-from nas.registry import lazy
+from nas.registry import DEFAULT_TARGET, lazy
 
 if TYPE_CHECKING:
     from nas.supernet import presets
@@ -17,6 +17,7 @@ else:
     presets = lazy("nas.supernet.presets")  # imports jax
 
 NO_BASELINE = "none"
+EARLIER_TARGET = "edgetpu"  # of searches of earlier releases that name neither a target nor a ridge point
 NO_MODEL = "none"  # the two-stage search over supernets alone
 
 
@@ -25,7 +26,7 @@ class SearchConfig:
     """Settings of a search: everything it depends on, as the user gave it."""
 
     space: str = "uib"
-    target: str | None = "edgetpu"
+    target: str | None = DEFAULT_TARGET
     ridge_point: float | None = None
     peak_gmacs_per_s: float | None = None
     latency_model: str = "default"
@@ -82,7 +83,8 @@ class SearchConfig:
         """Return the settings in the JSON form `data`; `InvalidInput` names a field that does not exist.
 
         Those of releases without upper bounds on the latency and without baselines aimed `around` it and had none, and
-        dropped early strides of networks for small images; none had a model of accuracies.
+        dropped early strides of networks for small images; none had a model of accuracies. Where they state no target,
+        it was edgetpu.
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(data, dict) or (set(data) - known):
@@ -92,6 +94,8 @@ class SearchConfig:
             kwargs = {key: value_of(kinds_of(cls)[key], value, key) for key, value in data.items()}
         except TypeError as error:
             raise InvalidInput(f"the stored settings are malformed: {error}; start a new run") from error
+        if kwargs.get("target") is None and kwargs.get("ridge_point") is None:
+            kwargs["target"] = EARLIER_TARGET
         if "accuracy_model" not in kwargs and presets.load_preset(str(kwargs.get("preset", cls.preset))).accuracy_model:
             kwargs["accuracy_model"] = NO_MODEL  # of a release whose preset had none
         return cls(**({"fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True} | kwargs))

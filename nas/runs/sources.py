@@ -8,7 +8,7 @@ from latency_models.target import Target, load_target
 from latency_models.unsupported import Unsupported, activations
 from nas.data import Dataset
 from nas.errors import InvalidInput
-from nas.registry import SPACES, load
+from nas.registry import DEFAULT_TARGET, SPACES, load
 from nas.runs.settings import SearchConfig
 from nas.search.constraints.forest_bounds import ForestBound, digest
 from nas.space.staged import StagedSpace
@@ -82,7 +82,7 @@ def target_of(config: SearchConfig) -> Target | None:
     if config.ridge_point is None:
         if config.peak_gmacs_per_s is not None:
             raise InvalidInput("--peak-gmacs-per-s goes with --ridge-point; give both, or a --target")
-        return load_target(config.target or "edgetpu")
+        return load_target(config.target or DEFAULT_TARGET)
     if config.target is not None:
         raise InvalidInput(f"give either --target {config.target} or --ridge-point, not both")
     return None

@@ -131,7 +131,7 @@ def test_spaces_count_and_reach(out: Run) -> None:
     assert all(other["cheapest"] < other["dearest"] for other in others)
     assert row["size"] > row["coarse_size"] > 1000
     conv_s, conv_m = (
-        json.loads(out("describe", name, "--resolution", 224, "--json"))["latency_ms"]
+        json.loads(out("describe", name, "--target", "edgetpu", "--resolution", 224, "--json"))["latency_ms"]
         for name in ("mobilenetv4-conv-s", "mobilenetv4-conv-m")
     )
     assert row["cheapest"] < conv_s < conv_m < row["dearest"]
@@ -296,9 +296,9 @@ def test_search_defaults_are_those_of_the_python_face(
     out: Run, stand_in: list[SearchConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    out("search", "--space", "uib", "--target", "edgetpu")
+    out("search", "--space", "uib")
     assert stand_in == [SearchConfig()]
-    assert (tmp_path / "runs" / "uib-edgetpu-digits-quick-s0" / "best.json").exists()
+    assert (tmp_path / "runs" / "uib-pixel6-cpu-digits-quick-s0" / "best.json").exists()
 
 
 def test_search_on_an_abstract_device(out: Run, stand_in: list[SearchConfig], tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_search_shows_plan_progress_and_summary(out: Run, stand_in: list[SearchC
     assert "coarse 1/2: loss 0.500, argmax 25.0% at 0.700 ms, entropy 90%, 0:00 elapsed, 1:01 left" in shown
     assert "front 8/8: best 50.0%" in shown
     result = load_result(run / "best.json")
-    for words in (f"{result.macs:,}", result.accuracy.kind.label(), "standard error", "not converged", "gap -0.40%"):
+    for words in (f"{result.macs:,}", result.accuracy.kind.label(), "standard error", "not converged", "gap -0.40 %"):
         assert words in shown
     assert f"nas compare {run}" in shown
     assert shown.count(f"wrote {run}\n") == 1 and "best.json" in shown

@@ -16,7 +16,7 @@ CASES = [  # words typed so far -> what completes the last, all of it or some
     (["nas", ""], {"search", "zoo", "completion"}),
     (["nas", "comp"], {"compare", "completion"}),
     (["nas", "search", "--mini"], {"--minimize"}),
-    (["nas", "search", "--target", "rpi"], {"rpi4", "rpi5"}),
+    (["nas", "search", "--target", "rpi"], {"rpi4", "rpi4-int8", "rpi5", "rpi5-int8"}),
     (["nas", "search", "--target", "rpi5,edge"], {"rpi5,edgetpu"}),
     (["nas", "search", "--preset", "s"], {"smoke", "standard"}),
     (["nas", "describe", "mobilenetv4-conv-"], {f"mobilenetv4-conv-{size}" for size in "sml"}),
@@ -76,7 +76,9 @@ def test_bash_completes_paths_and_values_after_an_equals_sign(tmp_path: Path) ->
     (tmp_path / "runs.toml").write_text("")
     assert completed_by_bash(["nas", "resume", "ru"], tmp_path) == {"runs"}
     assert completed_by_bash(["nas", "describe", "ru"], tmp_path) == {"runs", "runs.toml"}
-    assert completed_by_bash(["nas", "search", "--target", "=", "rpi"], tmp_path) == {"rpi4", "rpi5"}
+    assert completed_by_bash(["nas", "search", "--target", "=", "rpi"], tmp_path) == {
+        "rpi4", "rpi4-int8", "rpi5", "rpi5-int8",
+    }  # fmt: skip
     assert completed_by_bash(["nas", "search", "--seed", "r"], tmp_path) == set()
     assert completed_by_bash(["nas", "serch", "r"], tmp_path) == set()
 

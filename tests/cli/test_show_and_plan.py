@@ -17,7 +17,7 @@ from nas.records.results import load_result
 
 Run = Callable[..., str]
 RUNS = Path(__file__).parents[1] / "data" / "runs"
-MAIN = "runs/uib-edgetpu-digits-quick-s0"
+MAIN = "runs/uib-pixel6-cpu-digits-quick-s0"
 
 
 def folder_of(flags: str) -> str:
@@ -32,18 +32,18 @@ def folder_of(flags: str) -> str:
     ("flags", "name"),
     [
         ("", MAIN),
-        ("--space uib --target edgetpu", MAIN),
+        ("--space uib --target pixel6-cpu", MAIN),
         ("--workers 2 --json --plan", MAIN),
-        ("--latency 4ms", "runs/uib-edgetpu-4ms-digits-quick-s0"),
-        ("--latency-ms 0.004", "runs/uib-edgetpu-0.004ms-digits-quick-s0"),
+        ("--latency 4ms", "runs/uib-pixel6-cpu-4ms-digits-quick-s0"),
+        ("--latency-ms 0.004", "runs/uib-pixel6-cpu-0.004ms-digits-quick-s0"),
         ("--latency 250us --resolution 96 --target rpi5", "runs/uib-rpi5-0.25ms-96px-digits-quick-s0"),
-        ("--max-params 3M --max-memory 320KiB", "runs/uib-edgetpu-params3M-memory320KiB-digits-quick-s0"),
-        ("--max-params 1234567 --data x/mine.npz", "runs/uib-edgetpu-params1234567-mine-quick-s0"),
+        ("--max-params 3M --max-memory 320KiB", "runs/uib-pixel6-cpu-params3M-memory320KiB-digits-quick-s0"),
+        ("--max-params 1234567 --data x/mine.npz", "runs/uib-pixel6-cpu-params1234567-mine-quick-s0"),
         ("--algorithm nsga2 --target rpi5,edgetpu --latency 4ms,1ms --universal --seed 3",
          "runs/uib-rpi5-edgetpu-4-1ms-digits-quick-nsga2-universal-s3"),
-        ("--preset smoke --proxy-width 0.5", "runs/uib_smoke-edgetpu-digits-smoke-proxy_width0.5-s0"),
+        ("--preset smoke --proxy-width 0.5", "runs/uib_smoke-pixel6-cpu-digits-smoke-proxy_width0.5-s0"),
         ("--ridge-point 5 --latency-ratio 0.8", "runs/uib-ridge5-0.8x-digits-quick-s0"),
-        ("--minimize memory,flash", "runs/uib-edgetpu-digits-quick-minimizememory-flash-s0"),
+        ("--minimize memory,flash", "runs/uib-pixel6-cpu-digits-quick-minimizememory-flash-s0"),
         ("--out here", "here"),
     ],
 )  # fmt: skip

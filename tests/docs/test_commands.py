@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from latency_models.target import load_target, target_names
+from latency_models.target import find_targets, load_target, target_names
 from nas import registry
 from nas.cli import main
 from nas.cli.commands import COMMANDS
@@ -72,7 +72,7 @@ def test_a_command_parses_and_names_what_exists(page: str, words: list[str]) -> 
         return
     assert args.command == words[1]
     for target in _names(args, "target", "targets", "like"):
-        assert target.endswith(".toml") or target in ("edgtpu", "all") or load_target(target)
+        assert target.endswith(".toml") or target in ("edgtpu", "all") or find_targets(target) or load_target(target)
     for network in [*getattr(args, "specs", ()), *getattr(args, "items", ()), getattr(args, "spec", "zoo")]:
         assert "/" in network or network.endswith(".csv") or network in (*ZOO, "zoo", "RUN"), network
     assert not _names(args, "space") or args.space in registry.SPACES

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from latency_models.latency_error import UNKNOWN, error_of, percent_text
 from nas.arch import ArchSpec, load_arch
 from nas.data.dataset import Dataset
 from nas.errors import InvalidInput
@@ -20,6 +21,7 @@ from nas.runs import plan as plans
 from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
 from nas.runs.front import front_candidates
 from nas.runs.plan import SearchPlan, make_plan
+from nas.runs.plan_text import describe_plan
 from nas.runs.settings import SearchConfig
 from nas.runs.sources import target_of
 from nas.search.algorithms import reinforce
@@ -62,6 +64,25 @@ def reach(base: SearchConfig) -> tuple[float, float]:
     model = plans.latency_model_of(base, target_of(base), 4)
     table = compile_table(SPACE.with_input(32, 3, 4), model)
     return float(table.minimum()[0]), float(table.maximum()[0])
+
+
+@pytest.mark.parametrize("share", LATENCIES)
+def test_a_plan_knows_what_share_of_the_space_the_error_of_its_latency_blurs(base: SearchConfig, share: float) -> None:
+    """Against the slow path: the latency of every network of the tiny space that was drawn, one by one."""
+    plan = plan_at(base, share)
+    percent = error_of(plan.model).percent
+    assert percent is not None and plan.share_within_error is not None
+    drawn = plan.space.sample(np.random.default_rng(0), 4096)[:200]
+    latencies = [plan.model.predict_ms(plan.space.decode(genotype)) for genotype in drawn.tolist()]
+    near = [abs(plan.latency_budget / ms - 1) <= percent / 100 for ms in latencies]
+    assert plan.share_within_error == pytest.approx(np.mean(near), abs=0.12)  # 200 of 4,096
+    known = plan.prediction_error(plan.space.decode(drawn[0].tolist()))
+    assert (known.percent, known.share_within) == (percent, plan.share_within_error) and "int8" in known.setup
+    lines = describe_plan(plan)
+    assert any(f"± {percent_text(percent)} %, which holds 90 % of unseen networks" in line for line in lines)
+    assert any(line.startswith(f"{100 * plan.share_within_error:.0f} % of random networks") for line in lines)
+    without = replace(plan, model=replace(plan.model, latency_error=UNKNOWN))
+    assert without.share_within_error is None and any("error not known" in line for line in describe_plan(without))
 
 
 @dataclass(frozen=True)

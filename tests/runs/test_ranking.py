@@ -145,7 +145,7 @@ def test_the_plan_says_the_cost_and_does_nothing(out: Run, tmp_path: Path, monke
     shown = out("rank", "uib_smoke", "--preset", "smoke", "--networks", "5", "--supernet-steps", "9", "--plan")
     assert "expected: 10 trainings, about " in shown
     assert "supernet of the whole space: 9 steps" in shown
-    assert "would write runs/uib_smoke-edgetpu-digits-smoke-s0-rank-supernet9: " in shown
+    assert "would write runs/uib_smoke-pixel6-cpu-digits-smoke-s0-rank-supernet9: " in shown
     assert list(tmp_path.iterdir()) == []
 
 

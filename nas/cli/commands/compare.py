@@ -12,8 +12,9 @@ from nas.compare.ridge_files import write_ridge_sweep
 from nas.compare.table import tables
 from nas.errors import InvalidInput
 from nas.export.folders import atomic_folder
+from nas.registry import DEFAULT_TARGET
 
-DEFAULT_TARGETS = ("edgetpu",)
+DEFAULT_TARGETS = (DEFAULT_TARGET,)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from nas.cli.console import duration
+from nas.cli.deployed_dtype import dtype_notes
 from nas.cli.flags.shared import preparation
 from nas.cli.live import LiveReporter
 from nas.cli.output import print_json, say
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     config = deploy_config(args)
     out = Path(args.out) if args.out else config.default_out
     subject = subject_of(config, out)
-    lines = plan(config, subject, out)
+    lines = [*plan(config, subject, out), *dtype_notes(args.spec, args.quantize)]
     if (seconds := training_s(config, subject)) is not None:
         lines.append(
             f"expected time: {duration(seconds)} on 2 CPU cores, by the MACs; the bar knows better once it moves"

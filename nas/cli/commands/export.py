@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.arch import ArchSpec
+from nas.cli.deployed_dtype import dtype_notes
 from nas.cli.folders import base_name
 from nas.cli.output import say
 from nas.errors import InvalidInput, unknown_name
@@ -12,7 +13,7 @@ from nas.export.calibration import load_calibration
 from nas.export.interface import predict_of
 from nas.export.options import FileOptions, exporter_arguments, uint8_input
 from nas.export.provenance import measured_latency
-from nas.export.sources import Source, find_weights, load_source
+from nas.export.sources import WEIGHTLESS, Source, find_weights, load_source
 from nas.records.networks import arch_of
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, load
 
@@ -37,6 +38,8 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out or f"{base_name(args.spec)}{suffix}{ending}")
     for line in exporter(arch, out, **source.arguments(), **options):
         say(line)
+    for note in dtype_notes(args.spec, args.quantize) if args.format != WEIGHTLESS else ():
+        say(note)
     if (program := predict_of(out)) is not None:
         say(f"next: python {program} IMAGE")
 

@@ -5,10 +5,8 @@ import shlex
 from pathlib import Path
 
 from latency_models.roofline import Roofline
-from latency_models.target import load_target
 from nas.arch import ArchSpec, arch_json
 from nas.cli.console import console, show_whole
-from nas.cli.flags.shared import device_flags
 from nas.cli.models import latency_model, searched_settings, with_device_of
 from nas.cli.output import print_json
 from nas.cli.tables.scale import scale_table
@@ -33,8 +31,7 @@ def run(args: argparse.Namespace) -> None:
     assert model is not None  # a target is the default
     phi = args.phi if args.phi is not None else _phi_for(args.latency_ms, model, arch, base)
     scaled = compound_scaled(arch, phi, base)
-    interval = _interval(args)
-    before, after = (ScaledCosts.of(one, model, interval) for one in (arch, scaled))
+    before, after = (ScaledCosts.of(one, model) for one in (arch, scaled))
     if out:
         growths = {name: f"{value:g}" for name, value in vars(base).items()}
         origin = {"scaled_from": f"{arch.name} ({arch.digest})", "phi": f"{phi:g}", **growths}
@@ -53,15 +50,6 @@ def _phi_for(latency: float, model: Roofline, arch: ArchSpec, base: Coefficients
     if model.unit != "ms":
         raise InvalidInput("--latency needs a device with milliseconds: a --target, or --peak-gmacs-per-s as well")
     return largest_phi(arch, model, latency, base)
-
-
-def _interval(args: argparse.Namespace) -> float | None:
-    """Return the half-width in percent that holds 90 % of unseen networks, None where the device states none."""
-    target = device_flags(args)
-    if target is None or args.latency_model != "default":
-        return None
-    known = load_target(target).calibration
-    return known.interval_90_percent if known else None
 
 
 def _next_lines(args: argparse.Namespace, phi: float, out: Path | None) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from latency_models.latency_error import error_from
 from nas.cli.console import console
 from nas.cli.folders import is_multi_target
 from nas.cli.found import show_multi_target, show_result, show_training
@@ -89,9 +90,12 @@ def comparison_from(stored: Any) -> Comparison:
     try:
         rows, volumes, optimal, regrets = (_frame(stored[name], *columns) for name, columns in TABLES.items())
         targets, model, notes = tuple(stored["targets"]), str(stored["latency_model"]), tuple(stored["notes"])
+        known = stored.get("latency_errors", {})  # which comparisons of earlier releases lack
+        errors = tuple(error_from(known[target]) for target in targets if known)
+        setups = tuple(str(known[target]["setup"]) for target in targets if known)
     except (TypeError, KeyError, ValueError) as error:
         raise InvalidInput(f"comparison.json is not of a comparison ({error}); compare again") from error
-    return Comparison(rows, volumes, optimal, regrets, targets, model, notes)
+    return Comparison(rows, volumes, optimal, regrets, targets, model, notes, errors=errors, setups=setups)
 
 
 def _frame(rows: Any, *columns: str) -> pd.DataFrame:

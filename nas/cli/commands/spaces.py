@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from latency_models.latency_error import error_of
 from nas.cli.models import latency_model
 from nas.cli.output import show
 from nas.registry import SPACES, load
@@ -22,4 +23,6 @@ def _row(name: str, args: argparse.Namespace) -> dict[str, Any]:
     if model is None:
         return row
     ends = {"cheapest": row.pop("min_latency_ms"), "dearest": row.pop("max_latency_ms")}
-    return row | {"target": model.name, "latency_unit": model.unit} | ends
+    error = error_of(model)
+    known = {"latency_error": error.to_json(), "setup": model.setup}
+    return row | {"target": model.name, "latency_unit": model.unit} | ends | known

@@ -22,7 +22,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("what to compare").add_argument("items", nargs="+", metavar="RUN|SPEC", help=ITEM)
     devices = parser.add_argument_group("devices")
     devices.add_argument(
-        "--targets", type=names, metavar="A,B,C", help="devices, or all (default: those of the runs, else edgetpu)"
+        "--targets", type=names, metavar="A,B,C", help="devices, or all (default: those of the runs, else pixel6-cpu)"
     )
     add_latency_model(devices)
     devices.add_argument("--energy", action="store_true", help="also mJ, on devices calibrated for energy")

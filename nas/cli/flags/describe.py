@@ -17,7 +17,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--resolution", type=count, metavar="N", help="scale its input to N x N px (default: the spec's own)"
     )
     device = parser.add_argument_group("device")
-    add_device(device, stated="that of the run, else edgetpu")
+    add_device(device, stated="that of the run, else pixel6-cpu")
     device.add_argument(
         "--forest", action="append", default=[], metavar="FILE", help="also what a forest predicts; may be repeated"
     )

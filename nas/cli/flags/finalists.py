@@ -11,7 +11,7 @@ from nas.records.named_code import check_repeated
 DESCRIPTION = """\
 Train the best networks of a search's front alone, as proxies, and stop the weak
 ones early. Started again with the same flags, it goes on where it was stopped."""
-EXAMPLE = "nas finalists runs/uib-edgetpu-digits-quick-s0 --top 8 --epochs 30"
+EXAMPLE = "nas finalists runs/uib-pixel6-cpu-digits-quick-s0 --top 8 --epochs 30"
 
 SCHEDULERS = ("halving", "asha", "median", "decay")
 

@@ -20,7 +20,7 @@ constraints are trained alone, and predictors are compared with what they
 reached: MACs, parameters, latency, a supernet, an accuracy model. Started again
 with the same flags, it goes on where it was stopped; with more networks or seeds
 it adds to what is there."""
-EXAMPLE = "nas rank runs/uib-edgetpu-digits-quick-s0 --networks 32 --seeds 2"
+EXAMPLE = "nas rank runs/uib-pixel6-cpu-digits-quick-s0 --networks 32 --seeds 2"
 
 DATA = "digits"  # of a space, where --data does not say
 OF_RUN = ("space", "minimize", "accuracy_model")  # settings that a ranking takes from a run alone

@@ -18,7 +18,7 @@ from nas.records.named_code import check_repeated
 DESCRIPTION = """\
 Go on with a search that was stopped, from its journal and checkpoints; the
 result is the same as without the stop."""
-EXAMPLE = "nas resume runs/uib-edgetpu-digits-quick-s0"
+EXAMPLE = "nas resume runs/uib-pixel6-cpu-digits-quick-s0"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         words = f"growth of the {what} per phi, 1 to 4 (default: {default})"
         size.add_argument(f"--{name}", type=positive, default=default, metavar="X", help=words)
     device = parser.add_argument_group("device")
-    add_device(device, stated="that of the run, else edgetpu")
+    add_device(device, stated="that of the run, else pixel6-cpu")
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--out", type=new_file, metavar="FILE", help="write the scaled network into a new spec")
     add_json(output)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from nas.cli.argument_types import count, fraction_to_half, grey_level, non_negative, positive, text
 from nas.errors import InvalidInput
 from nas.records.named_code import FLAGS
-from nas.registry import ARGUMENTS
+from nas.registry import ARGUMENTS, DEFAULT_TARGET
 
 Container: TypeAlias = argparse._ActionsContainer  # a parser, or a group of its flags
 SPEC_OR_RUN = (
@@ -118,7 +118,7 @@ def add_latency_model(flags: Container) -> None:
     flags.add_argument("--latency-model", default="default", metavar="M", help="default, or plain-roofline")
 
 
-def add_device(flags: Container, *, default: str | None = "edgetpu", stated: str | None = None) -> None:
+def add_device(flags: Container, *, default: str | None = DEFAULT_TARGET, stated: str | None = None) -> None:
     """Add the flags that name the device whose latency counts; `device_flags` checks that they go together."""
     words = stated or default
     note = f" (default: {words})" if words else ""

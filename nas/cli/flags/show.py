@@ -9,7 +9,7 @@ from nas.errors import InvalidInput
 DESCRIPTION = """\
 Print again what a finished search, training, re-training of candidates or
 comparison found, and the commands that go on from there."""
-EXAMPLE = "nas show runs/uib-edgetpu-digits-quick-s0"
+EXAMPLE = "nas show runs/uib-pixel6-cpu-digits-quick-s0"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

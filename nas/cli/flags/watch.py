@@ -3,7 +3,7 @@
 import argparse
 
 DESCRIPTION = "Show a run of another terminal as it goes, until it ends."
-EXAMPLE = "nas watch runs/uib-edgetpu-digits-quick-s0"
+EXAMPLE = "nas watch runs/uib-pixel6-cpu-digits-quick-s0"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

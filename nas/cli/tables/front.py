@@ -5,6 +5,7 @@ from pathlib import Path
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
 from nas.records.front import AT, Front, FrontPoint
+from nas.report.known_error import error_of_target
 from nas.report.terminal_table import FittedTable, short_number, unit_text
 
 NUMBERS = ("latency budget", "latency", "proxy top-1 %", "without luck", "MACs", "parameters")
@@ -22,7 +23,7 @@ def front_table(front: Front, target: str) -> FittedTable:
         else:
             mark = "*" if point.digest == front.chosen else ""
             table.add_row(point.digest[:8] + mark, budget, *_cells(point, unit))
-    table.caption = "\n".join(_remarks(front))
+    table.caption = "\n".join([*_remarks(front), *_error_remarks(target)])
     return table
 
 
@@ -43,6 +44,12 @@ def _remarks(front: Front) -> list[str]:
     ]
     repeated = len(front.networks) < len(front.points)
     return lines + ["as above: no slower network that was evaluated is more accurate"] * repeated
+
+
+def _error_remarks(target: str) -> list[str]:
+    """Return the line on how far latencies on a target can be trusted; none where there is no target of that name."""
+    known = error_of_target(target)
+    return [] if known is None else [f"latencies on {target}: {known.explained}"]
 
 
 def point_name(run: Path, front: Front) -> str:

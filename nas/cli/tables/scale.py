@@ -1,7 +1,9 @@
 """A network before and after compound scaling, side by side."""
 
+from latency_models.latency_error import percent_text
 from latency_models.roofline import Roofline
 from nas.report.compound import ScaledCosts
+from nas.report.known_error import NINETY
 from nas.report.terminal_table import FittedTable, columns, short_number, unit_text
 from nas.space.compound import Coefficients
 
@@ -26,14 +28,14 @@ def scale_table(
     table.add_row(f"{unit} on {model.name}", *map(_latency, (before, after)), _times(*latencies))
     cautions = [f"{arch.name}: {caution}" for arch in archs if (caution := model.caution(arch))]
     known = any(one.interval_percent is not None for one in (before, after))
-    notes = ["+-: 90 % of networks that the model has not seen lie within"] if known else []
+    notes = [NINETY] if known else []
     table.caption = "\n".join([f"MACs by the coefficients alone: x {base.macs**phi:.3g}", *notes, *cautions])
     return table
 
 
 def _latency(costs: ScaledCosts) -> str:
     error = costs.interval_percent
-    return f"{costs.latency:.4g}" + ("" if error is None else f" +- {costs.latency * error / 100:.2g}")
+    return f"{costs.latency:.4g}" + ("" if error is None else f" ± {percent_text(error)} %")
 
 
 def _times(before: float, after: float) -> str:

@@ -19,6 +19,7 @@ from nas.records.picks import load_picks
 from nas.records.results import Accuracy, Result
 from nas.records.verdict import load_verdict
 from nas.registry import addresses
+from nas.report.known_error import NINETY, error_of_result, error_text, gap_text
 from nas.report.terminal_table import Column, FittedTable, short_number, unit_text
 from nas.runs.multi_target import MultiTargetResult
 
@@ -51,15 +52,18 @@ def print_summary(result: Result, run: Path, out: Console, chosen_by: str | None
 
 def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTable:
     """Return what a search found as a table of two columns; `chosen_by` says what chose it where no policy did."""
-    accuracy, shared, gap = result.accuracy, result.supernet_accuracy, result.latency / result.latency_budget - 1
+    accuracy, shared, known = result.accuracy, result.supernet_accuracy, error_of_result(result)
     entropy = f"policy entropy {result.policy_entropy:.0%} of uniform"
     converged = "converged" if result.converged else "not converged"
     columns = (Column("what"), Column("value", fold=True))
     table = FittedTable(f"found in {result.space} for {result.target}", columns, heading=False)
     unit = unit_text(result.latency_unit, images_in_latency(result.target))
+    model = "" if result.latency_model == "default" else f"({result.latency_model})"
     rows = [
-        ("predicted latency", f"{latency_text(result.latency, unit)} ({result.latency_model})"),
-        ("latency budget", f"{latency_text(result.latency_budget, unit)}, gap {gap:+.2%}"),
+        ("predicted latency", " ".join(filter(None, [latency_text(result.latency, unit), error_text(known), model]))),
+        *([("predicted for", known.setup)] if known and known.setup else []),
+        *([("error from", known.basis)] if known and known.percent is not None else []),
+        ("latency budget", f"{latency_text(result.latency_budget, unit)}, {gap_text(result)}"),
         ("MACs, parameters", f"{result.macs:,}, {result.params:,}"),
         (
             "memory",
@@ -163,8 +167,10 @@ def results_table(results: Mapping[str, Result]) -> FittedTable:
     for name, result in results.items():
         top1 = f"{100 * result.accuracy.top1:.2f} +- {100 * result.accuracy.standard_error:.2f}"
         unit = unit_text(result.latency_unit, images_in_latency(result.target))
-        latencies = latency_text(result.latency, unit), latency_text(result.latency_budget, unit)
+        predicted = f"{latency_text(result.latency, unit)} {error_text(error_of_result(result))}".strip()
+        latencies = predicted, latency_text(result.latency_budget, unit)
         table.add_row(name, *latencies, top1, short_number(result.macs), short_number(result.params))
+    table.caption = NINETY
     return table
 
 

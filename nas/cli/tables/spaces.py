@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from latency_models.latency_error import error_from
 from nas.cli.console import aligned_table
 from nas.report.terminal_table import FittedTable, short_number
 
@@ -20,6 +21,8 @@ def spaces_table(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
         coarse = (_size(row[key]) if row[key] is not None else "-" for key in ("coarse_decisions", "coarse_size"))
         sizes = (_size(row["size"]), *coarse)
         table.add_row(row["name"], str(row["decisions"]), *sizes, *latency)
+    if ranges:
+        table.caption = f"latencies on {rows[0]['target']}: {error_from(rows[0]['latency_error']).explained}"
     return table
 
 

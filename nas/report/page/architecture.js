@@ -189,7 +189,7 @@ figures.architecture = (place) => {
     shownArch = state.selected.arch;
     const network = data.networks[state.selected.network];
     const facts = [
-      [inUnit(total, cost.unit), data.latency_label],
+      [state.device >= 0 ? withError(total, state.device, network) : inUnit(total, cost.unit), data.latency_label],
       data.energy && network && state.device >= 0 ? [inUnit(data.energy[state.selected.network][state.device], "mJ"), "energy"] : [""],
       [count(arch.macs), "MACs"],
       [count(arch.params), "parameters"],

@@ -40,14 +40,14 @@ figures.networks = (place) => {
       return (x < y ? -1 : x > y ? 1 : 0) * (descending ? -1 : 1);
     });
     const head = [sortableHead("name", "network"), sortableHead("top1", "top-1 %", { class: "number" }), sortableHead("front", "on the front of", { class: "number" }),
-      ...targets.map((target) => sortableHead(target, withBatch(data.targets[target]), { class: "number" })), sortableHead("macs", "MACs", { class: "number" }), sortableHead("params", "parameters", { class: "number" })];
+      ...targets.map((target) => sortableHead(target, [withBatch(data.targets[target]), data.targets[target].error].filter((text) => text).join(" "), { class: "number" })), sortableHead("macs", "MACs", { class: "number" }), sortableHead("params", "parameters", { class: "number" })];
     const rows = order.map((index) => {
       const network = data.networks[index];
       const cells = targets.map((target) => {
         const best = data.fronts[target].includes(index);
         const caution = network.cautions[target];
         return number([significant(data.latency[index][target]), make("i", { class: best ? "dot" : "dot none", title: best ? "on the front" : "" }), best ? make("span", { class: "unseen" }, " on the front") : null],
-          { title: caution });
+          { title: [network.errors[target], caution].filter((text) => text).join("; ") || null });
       });
       const top1 = hasAccuracy(network) ? (100 * network.top1).toFixed(1) : "";
       const fronts = hasAccuracy(network) ? `${onFront(index)} of ${targets.length}` : "";

@@ -43,6 +43,9 @@ function count(value) {
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 const signed = (share) => (Math.abs(share) < 5e-5 ? "0 %" : `${share > 0 ? "+" : "\u2212"}${percent(Math.abs(share))}`);
 const inUnit = (value, unit) => `${significant(value)} ${unit}`;
+// A latency on a target with the error of the prediction, where one is known: "0.686 ms \u00b1 18 %".
+const withError = (value, target, network = null) => [inUnit(value, data.targets[target].unit), network ? network.errors[target] : data.targets[target].error].filter((text) => text).join(" ");
+const unitWithError = (target) => [data.targets[target].unit, data.targets[target].error].filter((text) => text).join(", ");
 const times = (shape) => shape.join("\u00d7");
 const wideScreen = () => window.matchMedia("(min-width: 40rem)").matches;
 const sum = (values) => values.reduce((total, value) => total + value, 0);

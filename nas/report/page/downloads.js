@@ -27,11 +27,11 @@ function csvOf(rows) {
 
 // Returns the networks of the page as rows: what is known of each on every chosen target.
 function networkRows() {
-  const head = ["network", "from", "digest", "target", "latency", "latency_unit", "top1", "standard_error", "accuracy_kind", "macs", "params", "on_front", "within_noise"];
+  const head = ["network", "from", "digest", "target", "latency", "latency_unit", "top1", "standard_error", "accuracy_kind", "macs", "params", "on_front", "within_noise", "latency_error"];
   const rows = chosenTargets().flatMap((target) => data.networks.map((network, number) => {
     const arch = data.archs[network.arch];
     return [network.name, network.item, arch.digest, data.targets[target].name, data.latency[number][target], data.targets[target].unit, network.top1, hasAccuracy(network) ? network.standard_error : null,
-      data.kinds[network.kind] ?? "", arch.macs, arch.params, data.fronts[target].includes(number), data.within_noise[target].includes(number)];
+      data.kinds[network.kind] ?? "", arch.macs, arch.params, data.fronts[target].includes(number), data.within_noise[target].includes(number), network.errors[target]];
   }));
   return [head, ...rows];
 }

@@ -103,7 +103,7 @@ function pairTotals(first, second, device) {
   const gain = 100 * (paired?.difference ?? other.network.top1 - one.network.top1);
   const top1 = (network) => (hasAccuracy(network) ? `${(100 * network.top1).toFixed(1)} \u00b1 ${(100 * network.standard_error).toFixed(1)} %` : "not known");
   const rows = [
-    [`latency (${data.targets[device].unit})`, significant(one.latency), significant(other.latency), relative(one.latency, other.latency)],
+    [`latency (${data.targets[device].unit})`, [significant(one.latency), one.network.errors[device]].join(" "), [significant(other.latency), other.network.errors[device]].join(" "), relative(one.latency, other.latency)],
     ["MACs", count(one.arch.macs), count(other.arch.macs), relative(one.arch.macs, other.arch.macs)],
     ["parameters", count(one.arch.params), count(other.arch.params), relative(one.arch.params, other.arch.params)],
     ["top-1", top1(one.network), top1(other.network), comparable ? `${gain < 0 ? "\u2212" : "+"}${Math.abs(gain).toFixed(1)} \u00b1 ${(100 * error).toFixed(1)} points` : hasAccuracy(one.network) && hasAccuracy(other.network) ? "of different kinds" : ""],

@@ -126,7 +126,7 @@ function panel(target, kind, size) {
 
 const tooltipOf = ({ network, number, ms }, target) => [
   network.name,
-  `${inUnit(ms, data.targets[target].unit)} on ${data.targets[target].name}`,
+  `${withError(ms, target, network)} on ${data.targets[target].name}`,
   data.energy ? `${significant(data.energy[number][target])} mJ` : null,
   accuracy(network),
   network.found_for ? `found for ${network.found_for}` : network.source,
@@ -168,7 +168,7 @@ function scatter(target, known, others, { width = 340, height = 246 }) {
   const evaluated = (state.kind === data.evaluated_kind && data.evaluated?.[target]) || [];
   const budgets = data.budgets?.[target] ?? [];
   const latencies = [...known.map(({ ms }) => ms), ...evaluated.map(([ms]) => ms), ...budgets];
-  const x = latencyAxis(latencies, others.length ? 0.25 : 0.08, `${data.latency_label} (${data.targets[target].unit})`);
+  const x = latencyAxis(latencies, others.length ? 0.25 : 0.08, `${data.latency_label} (${unitWithError(target)})`);
   const levels = [...known.flatMap(({ network }) => [network.top1 - network.standard_error, network.top1 + network.standard_error]), ...evaluated.map(([, top1]) => top1)].map((top1) => 100 * top1);
   const spread = Math.max(1, Math.max(...levels) - Math.min(...levels));
   const y = { low: Math.min(...levels) - 0.08 * spread, high: Math.min(100.5, Math.max(...levels) + 0.08 * spread), label: "top-1" };
@@ -214,7 +214,7 @@ function latencyRows(target, shown) {
   const ordered = [...shown].sort((a, b) => a.ms - b.ms);
   const height = 46 + 15 * ordered.length;
   const values = ordered.map(({ ms }) => ms);
-  const x = latencyAxis(values, 0.08, `${data.latency_label} (${data.targets[target].unit})`);
+  const x = latencyAxis(values, 0.08, `${data.latency_label} (${unitWithError(target)})`);
   const y = { low: ordered.length - 0.5, high: -0.5, ticks: [] };
   const { svg, marks, X, Y, width, right } = chart({ x, y, height, left: 128, label: data.targets[target].name });
   const points = ordered.map((one, i) => {

@@ -189,16 +189,16 @@ figures.devices = (place) => {
   const left = 146;
   const x = latencyAxis(own.flatMap(({ ms, other }) => (other === null ? [ms] : [ms, other])), 0.04, `predicted latency (${unit})`);
   const y = { low: own.length - 0.5, high: -0.5, ticks: [] };
-  const frame = chart({ x, y, width, height: 44 + 17 * own.length, left, right: 56, label: "predicted latency on every target" });
+  const frame = chart({ x, y, width, height: 44 + 17 * own.length, left, right: 110, label: "predicted latency on every target" });
   own.forEach(({ target, number, ms, other }, i) => {
     const [px, py] = [frame.X(ms), frame.Y(i)];
     const kind = number ? "rest" : "c0";
     const name = withBatch(target);
     const row = makeSvg("g", { class: `device-row ${kind}` });
     row.append(makeSvg("line", { x1: left, x2: px, y1: py, y2: py, class: "stem" }), makeSvg("path", { d: markPath(0, number ? 3.6 : 5), transform: `translate(${px} ${py})`, class: "dot-mark" }),
-      makeSvg("text", { x: left - 6, y: py + 4, "text-anchor": "end", class: number ? "" : "strong" }, shortened(name, 24)), makeSvg("text", { x: width - 2, y: py + 4, "text-anchor": "end", class: number ? "" : "strong" }, inUnit(ms, unit)));
+      makeSvg("text", { x: left - 6, y: py + 4, "text-anchor": "end", class: number ? "" : "strong" }, shortened(name, 24)), makeSvg("text", { x: width - 2, y: py + 4, "text-anchor": "end", class: number ? "" : "strong" }, withError(ms, number)));
     if (other !== null) row.append(makeSvg("path", { d: `M${frame.X(other)} ${py - 6}V${py + 6}`, class: "other" }));
-    frame.marks.append(addTooltip(row, [name, inUnit(ms, unit), other === null ? null : `${data.networks[baseline].name}: ${inUnit(other, unit)}, ${signed(ms / other - 1)}`].filter((text) => text)));
+    frame.marks.append(addTooltip(row, [name, withError(ms, number), other === null ? null : `${data.networks[baseline].name}: ${inUnit(other, unit)}, ${signed(ms / other - 1)}`].filter((text) => text)));
   });
   place.append(frame.svg);
 };

@@ -92,9 +92,12 @@ def test_latencies_in_another_unit_are_doubted(factor: float, unit: str, like: s
     assert doubt is None if not unit else doubt is not None and f"are they in {unit}?" in doubt
 
 
+SLOW = ("cortex-m", "stm32h7")  # far slower than the other int8 targets: --like names such a one
+
+
 def test_no_target_of_this_engine_is_doubted_among_its_like() -> None:
     for target in list_targets():
-        if not target.name.startswith("cortex-m"):  # far slower than the other int8 targets: --like names such a one
+        if not target.name.startswith(SLOW):
             model = target.model()
             networks = [Measurement(n, reference(n), model.predict_ms(reference(n)), model.batch) for n in NAMES[:2]]
             assert unit_doubt(networks, None, target.dtype) is None, target.name
