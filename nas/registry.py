@@ -97,6 +97,7 @@ FILE_OPTIONS = {  # field of nas.export.options.FileOptions -> formats whose exp
 }
 RUNTIMES = {  # nas.measure.benchmark.Runtime
     "onnxruntime": "nas.measure.onnx_runtime:RUNTIME",
+    "onnxruntime-int8": "nas.measure.onnx_runtime_int8:RUNTIME",
     "litert": "nas.measure.litert:RUNTIME",
     "xla": "nas.measure.xla:RUNTIME",
 }

@@ -5,6 +5,7 @@ dependencies.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.measure.benchmark import Timed, timed_runs
@@ -12,7 +13,7 @@ from nas.measure.in_process import InProcessRuntime
 from nas.measure.random_weights import random_images, random_tensor
 
 
-def _version() -> str:
+def version() -> str:
     """Return the version that a latency depends on."""
     import onnxruntime
 
@@ -21,17 +22,22 @@ def _version() -> str:
 
 def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     """Return `arch` with random weights, ready to be timed."""
-    import onnxruntime
-
     from nas.export.onnx.graph import onnx_model
+
+    return session_of(
+        onnx_model(arch, random_tensor, {}).SerializeToString(), threads, random_images(arch, batch)
+    )
+
+
+def session_of(content: bytes, threads: int, images: NDArray[np.float32]) -> Timed:
+    """Return a session that runs the network of an ONNX file on images [N, H, W, C], ready to be timed."""
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    content = onnx_model(arch, random_tensor, {}).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    images = np.ascontiguousarray(random_images(arch, batch).transpose(0, 3, 1, 2))  # to NCHW
-    inputs = {session.get_inputs()[0].name: images}
+    inputs = {session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}  # to NCHW
     return timed_runs(lambda: session.run(None, inputs))
 
 
-RUNTIME = InProcessRuntime("onnxruntime", ("onnx", "onnxruntime"), _version, _loaded)
+RUNTIME = InProcessRuntime("onnxruntime", ("onnx", "onnxruntime"), version, _loaded)

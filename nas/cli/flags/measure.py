@@ -19,7 +19,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     place = parser.add_argument_group("where it runs")
     place.add_argument(
         "--runtime", default="onnxruntime", metavar="R",
-        help="onnxruntime, litert or xla, float32 (default: onnxruntime)",
+        help="onnxruntime, litert or xla, float32, or onnxruntime-int8 (default: onnxruntime)",
     )  # fmt: skip
     place.add_argument("--threads", type=count, default=1, metavar="N", help="(default: 1)")
     timing = parser.add_argument_group("how it is measured")
