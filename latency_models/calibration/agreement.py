@@ -8,6 +8,8 @@ import numpy as np
 
 from latency_models.workload import Array
 
+SMALL = (0.5, 2.0)  # ratios that are said in percent
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -27,9 +29,10 @@ class Agreement:
     def sentences(self) -> tuple[str, ...]:
         """Return what a reader should know of it, in two sentences at most."""
         side = "slower" if self.bias > 0 else "faster"
-        first = (
-            f"measured {abs(self.bias):.1%} {side} than predicted (median), {self.scatter:.1%} of scatter around that"
-        )
+        typical = f"{abs(self.bias):.1%} {side} than predicted"
+        if not SMALL[0] <= 1 + self.bias <= SMALL[1]:
+            typical = f"as {1 + self.bias:.2g} times what is predicted"
+        first = f"measured {typical} (median), {self.scatter:.1%} of scatter around that"
         pairs = self.same_order + self.other_order + self.unresolved
         if not pairs:
             return (first,)

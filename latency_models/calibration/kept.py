@@ -71,6 +71,11 @@ def save_calibrated(target: Target, kept: KeptMeasurements, path: Path) -> None:
     write_all({beside: text, path: target_toml(replace(target, calibration=record), path.stem)})
 
 
+def keeps_measurements(target: Target) -> bool:
+    """Return whether a target states where its measurements are kept."""
+    return target.calibration is not None and target.calibration.measurements is not None
+
+
 def load_kept(name_or_path: str) -> tuple[Target, KeptMeasurements]:
     """Return a calibrated target and the measurements that it was fitted on.
 

@@ -4,11 +4,12 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from nas.cli.console import console, show_whole
 from nas.cli.output import print_json
-from nas.cli.tables.search_result import accuracy_text, print_multi_target, print_summary
+from nas.cli.tables.search_result import MEASURED_TABLES, accuracy_text, print_multi_target, print_summary
 from nas.files import read_json
 from nas.records.class_accuracy import ClassAccuracy
 from nas.records.front import load_front
@@ -41,6 +42,8 @@ def result_json(result: Result, run: Path) -> dict[str, Any]:
     """Return a result as best.json has it, with its folder, and its picks, verdict and front where the run has them."""
     beside = {"picks": load_picks(run), "verdict": load_verdict(run), "front": load_front(run)}
     found = {name: value.to_dict() for name, value in beside.items() if value}
+    if any(run.glob(MEASURED_TABLES)):
+        found["measured"] = resolve_name("nas.cli.measuring:all_measured_json")(run)
     return {"folder": str(run), **result.to_dict(), **found}
 
 

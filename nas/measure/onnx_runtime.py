@@ -24,9 +24,7 @@ def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     """Return `arch` with random weights, ready to be timed."""
     from nas.export.onnx.graph import onnx_model
 
-    return session_of(
-        onnx_model(arch, random_tensor, {}).SerializeToString(), threads, random_images(arch, batch)
-    )
+    return session_of(onnx_model(arch, random_tensor, {}).SerializeToString(), threads, random_images(arch, batch))
 
 
 def session_of(content: bytes, threads: int, images: NDArray[np.float32]) -> Timed:

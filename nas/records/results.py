@@ -26,6 +26,7 @@ SHOWN_AS = {  # phrases that files keep, so that old and new accuracies compare 
 }  # fmt: skip
 FILE_KEYS = {"images": "pictures", "latency_budget": "wanted_latency"}  # field -> its key in files, that of release 0.1
 FIELD_OF_KEY = {key: field for field, key in FILE_KEYS.items()}
+MEASURED = ("measured_latency_ms", "measured_on")  # fields of a result that only a measurement adds
 
 
 def display_text(stored: str) -> str:
@@ -144,9 +145,11 @@ class Result:
     seed: Count
     notes: tuple[str, ...] = ()
     latency_error: PredictionError | None = None  # None in files of releases that did not state it
+    measured_latency_ms: Positive | None = None  # of the batch that `latency` is of, where `nas measure --top` was run
+    measured_on: str | None = None  # runtime, threads and machine of that
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
+        """Return the JSON form; what was not measured has no key in it."""
         body = {FILE_KEYS.get(f.name, f.name): getattr(self, f.name) for f in fields(self)} | {
             "arch": self.arch.to_dict(),
             "accuracy": self.accuracy.to_dict(),
@@ -155,6 +158,8 @@ class Result:
             "notes": list(self.notes),
             "latency_error": self.latency_error and asdict(self.latency_error),
         }
+        absent = [name for name in MEASURED if body[name] is None]
+        body = {name: value for name, value in body.items() if name not in absent}
         return {"schema": SCHEMA, "version": VERSION, "digest": self.arch.digest, **body}
 
     @classmethod
@@ -165,7 +170,8 @@ class Result:
         if data.get("version") != VERSION:
             raise InvalidInput(f"result version {data.get('version')!r} is not supported; this release reads {VERSION}")
         keys = {f.name: FILE_KEYS.get(f.name, f.name) for f in fields(cls)}
-        data = {"supernet_accuracy": None, "latency_error": None} | data  # which files of earlier releases lack
+        later = dict.fromkeys(("supernet_accuracy", "latency_error", *MEASURED))
+        data = later | data  # which files of earlier releases lack
         if set(data) - {"schema", "version", "digest"} != set(keys.values()):
             wrong = sorted(set(keys.values()) ^ (set(data) - {"schema", "version", "digest"}))
             raise InvalidInput(f"the result lacks or has in excess the field '{wrong[0]}'; run the search again")

@@ -322,6 +322,13 @@ def _unfinished(run: RunFiles) -> list[str]:
     return found
 
 
+def _measured(result: Result) -> str:
+    """Return what was measured of the network, as the end of a sentence."""
+    if result.measured_latency_ms is None:
+        return "not measured"
+    return f"and measured as {number(result.measured_latency_ms)} ms with {result.measured_on}"
+
+
 def result_sentences(result: Result) -> list[str]:
     """Return the result as sentences, with everything that a reader must know before using its numbers."""
     kind, accuracy, shape = result.accuracy.kind, result.accuracy, result.arch.input_shape
@@ -332,7 +339,7 @@ def result_sentences(result: Result) -> list[str]:
         f"of activations at once) for images of {_shape(shape)} and {result.arch.num_classes:,} classes.",
         f"Its predicted latency is {number(result.latency)} {result.latency_unit}, {deviation:+.2%} against the "
         f"latency budget of {number(result.latency_budget)} {result.latency_unit}. It is predicted by the latency "
-        f"model '{result.latency_model}', not measured. {_trust(result)}",
+        f"model '{result.latency_model}', {_measured(result)}. {_trust(result)}",
         f"Top-1 accuracy: {accuracy.top1:.1%} ± {accuracy.standard_error:.1%} (one standard error) on "
         f"{accuracy.images:,} images of {kind.data}; obtained with: {display_text(kind.how)}.",
     ]

@@ -56,7 +56,7 @@ def load_run(folder: Path) -> RunData:
     `InvalidInput` where the folder is no run, has not finished, or holds the results of several targets.
     """
     result = result_of_run(folder)
-    space = _space(folder, result)
+    space = space_of_run(folder, result)
     own = pd.DataFrame(list(_history(folder, space)))
     return RunData(
         folder, result, _table(folder, "front.csv"), _evaluated(folder, space, own), own, load_picks(folder),
@@ -64,7 +64,7 @@ def load_run(folder: Path) -> RunData:
     )  # fmt: skip
 
 
-def _space(folder: Path, result: Result) -> StagedSpace:
+def space_of_run(folder: Path, result: Result) -> StagedSpace:
     """Return the space that the run searched, of target networks."""
     config = SearchConfig.from_dict(read_experiment(folder).get("settings"))
     published: StagedSpace = load("space", SPACES, config.space)
@@ -91,11 +91,11 @@ def _evaluated(folder: Path, space: StagedSpace, history: pd.DataFrame) -> pd.Da
     known |= {arch.digest: arch for arch in history.get("arch", ())}
     genotypes = table.get("genotype", pd.Series("", table.index))
     rows = zip(table["digest"], table["arch"], genotypes, strict=True)
-    archs = [arch or known.get(digest) or _of_genotype(space, digest, genotype) for digest, arch, genotype in rows]
+    archs = [arch or known.get(digest) or of_genotype(space, digest, genotype) for digest, arch, genotype in rows]
     return table.assign(arch=pd.Series(archs, table.index, dtype=object))
 
 
-def _of_genotype(space: StagedSpace, digest: str, genotype: str) -> ArchSpec | None:
+def of_genotype(space: StagedSpace, digest: str, genotype: str) -> ArchSpec | None:
     """Return the architecture of a row, evaluated for another target; None where the row was altered."""
     options = [int(option) for option in str(genotype).split() if option.isdecimal() and len(option) < 9]
     arch = space.decode(options) if len(options) == len(space.decisions) else None

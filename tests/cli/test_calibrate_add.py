@@ -15,7 +15,7 @@ from latency_models.calibration.kept import load_kept, read_kept
 from latency_models.target import load_target
 from nas.arch import save_arch
 from nas.cli import main
-from nas.cli.again import again_command
+from nas.cli.again import again
 from nas.cli.commands.search import search_config
 from nas.cli.parser import build_parser
 from nas.errors import InvalidInput
@@ -24,6 +24,7 @@ from tests.support.made_up_device import APART, SEEN
 from tests.support.run_folder import make_run
 
 Out = pytest.CaptureFixture[str]
+ANY = (1e-9, 1e9)  # what a space reaches
 ALL, FIRST = range(12), range(8)
 
 
@@ -127,7 +128,7 @@ def test_a_damaged_file_of_measurements_is_one_line(calibrated: Path, data: st.D
 
 
 def test_measurements_of_a_run_lead_to_its_search_again(folder: Path, capsys: Out) -> None:
-    run = make_run(folder / "a run", count=4)
+    run = make_run(folder / "a run", count=4, latency_budget=3.0)
     rows = (folder / "more.csv").read_text().splitlines()
     (run / "measured.csv").write_text("\n".join([rows[0], *(f"../{row}" for row in rows[1:])]))
     assert main(["calibrate", "--add", "a run/measured.csv", "--target", "host", "--name", "again"]) == 0
@@ -166,12 +167,18 @@ def test_the_search_again_repeats_every_setting(run_folder: Path, changed: dict[
     config = SearchConfig(**changed)
     stored["settings"] = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(config).items()}
     (run_folder / "experiment.json").write_text(json.dumps(stored))
-    words = shlex.split(again_command(run_folder, "./new.toml"))[1:]
+    words = shlex.split(again(run_folder, "./new.toml", ANY).command)[1:]
     found = search_config(build_parser(words).parse_args(words))
     budget = json.loads((run_folder / "best.json").read_text())["wanted_latency"]
     assert found.target == "./new.toml" and found.latency_ms == pytest.approx(budget, rel=1e-5)
     same = {name: value for name, value in vars(found).items() if name not in ("target", "latency_ms", "data_dir")}
     assert same == {name: value for name, value in vars(config).items() if name in same}
+
+
+def test_a_budget_out_of_reach_is_moved_and_that_is_said(run_folder: Path) -> None:
+    found = again(run_folder, "./new.toml", (500.0, 900.0))
+    assert "--latency-ms 525 " in found.command and found.note is not None
+    assert found.note.startswith("new takes 500 to 900 ms for the networks of that space: the budget of the run")
 
 
 def test_a_supernet_that_was_trained_once_is_searched_again(tmp_path: Path) -> None:
@@ -181,6 +188,6 @@ def test_a_supernet_that_was_trained_once_is_searched_again(tmp_path: Path) -> N
     stored["settings"] |= {"max_params": 3_000_000, "preset": "smoke", "seed": 3}
     (run / "experiment.json").write_text(json.dumps(stored))
     (run / "supernet.safetensors").write_bytes(b"")
-    words = shlex.split(again_command(run, "./new.toml"))
+    words = shlex.split(again(run, "./new.toml", ANY).command)
     assert words[2:8] == ["--target", "./new.toml", "--algorithm", "nsga2", "--from", str(run)]
     assert "--max-params" in words and not {"--preset", "--seed", "--space"} & {*words}

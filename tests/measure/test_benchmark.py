@@ -289,6 +289,7 @@ def test_bad_input_is_one_line(
 
 
 NEEDED = {**dict.fromkeys(("onnxruntime", "onnxruntime-int8"), ("onnx", "onnxruntime")), "litert": ("ai_edge_litert",)}
+PACKAGE = {"xla": "jax ", "onnxruntime-int8": "onnxruntime "}  # in the versions, where it is not the runtime's name
 
 
 def test_onnxruntime_is_timed_without_jax() -> None:
@@ -306,7 +307,10 @@ def test_each_runtime_times_a_network(name: str, tmp_path: Path) -> None:
     assert [row.arch for row in rows] == ["a", "b"] and rows == read_measurements(tmp_path / "m.csv")
     for row in rows:
         assert row.latency_ms > 0 and row.spread >= 0 and (row.runtime, row.threads, row.batch) == (name, 1, 2)
-        assert row.machine.endswith("cores") and {"xla": "jax ", "onnxruntime-int8": "onnxruntime "}.get(name, name) in row.versions
+        assert (
+            row.machine.endswith("cores")
+            and {"xla": "jax ", "onnxruntime-int8": "onnxruntime "}.get(name, name) in row.versions
+        )
 
 
 def test_without_the_package_the_message_names_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

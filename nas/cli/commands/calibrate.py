@@ -14,7 +14,7 @@ from latency_models.calibration.kept import KeptMeasurements, kept_file, load_ke
 from latency_models.calibration.measurements import Measurement, read_measurements
 from latency_models.calibration.suspicion import suspicions
 from latency_models.target import Target
-from nas.cli.again import again_command
+from nas.cli.again import again, reach_of
 from nas.cli.console import console, show_whole
 from nas.cli.flags.calibrate import TARGET_SUFFIX
 from nas.cli.folders import holds_run
@@ -108,7 +108,9 @@ def _next_lines(args: argparse.Namespace, path: Path) -> Iterator[str]:
     target = str(path) if path.parent != Path() else f"./{path}"
     runs = [Path(table).parent for table in args.add if holds_run(str(Path(table).parent))]
     for folder in dict.fromkeys(runs):
-        yield f"next: {again_command(folder, target)}"
+        found = again(folder, target, reach_of(folder, target))
+        yield from [found.note] if found.note else []
+        yield f"next: {found.command}"
     if not runs:
         yield f"next: {shlex.join(('nas', 'search', '--target', target))}"
 

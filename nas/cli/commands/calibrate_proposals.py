@@ -5,7 +5,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from latency_models.calibration.kept import load_kept
+from latency_models.calibration.kept import keeps_measurements, load_kept
 from latency_models.calibration.measurements import read_measurements
 from latency_models.calibration.propose import propose
 from latency_models.roofline import Roofline
@@ -19,6 +19,7 @@ from nas.cli.output import say, show
 from nas.files import new_folder, write_whole
 from nas.registry import RUNTIMES, SPACES, load
 
+ON_HOST = ("--target", "./this-host.toml")  # what nas measure proposes to calibrate
 RIDGE_POINT = 31.2  # of a CPU, for proposals without --like: Pixel 6, arXiv 2404.10518, Tab. 16
 
 
@@ -45,10 +46,13 @@ def run(args: argparse.Namespace) -> None:
         value["expected_width"] = proposed.width
     show(args, value, "nas.cli.tables.proposals:proposals_table", rows, table, len(known), proposed.width)
     if not args.json:
-        keeps = target is not None and target.calibration is not None and target.calibration.measurements is not None
+        keeps = target is not None and keeps_measurements(target)
         fit = ("--add", str(table), "--target", args.target) if keeps else (str(table), "--name", "my-device")
         say(f"next: {shlex.join(('nas', 'calibrate', *fit))}\non this host instead of a device:")
         say(f"next: {shlex.join(('nas', 'measure', str(table), *_conditions(target), '--out', 'measured.csv'))}")
+        if args.add and not keeps:
+            added = [word for one in args.add for word in ("--add", one)]
+            say(f"then, with what was measured before:\nnext: {shlex.join(('nas', 'calibrate', *added, *ON_HOST))}")
 
 
 def _device(args: argparse.Namespace) -> tuple[Target | None, Roofline]:
@@ -62,8 +66,7 @@ def _device(args: argparse.Namespace) -> tuple[Target | None, Roofline]:
 
 def _known(args: argparse.Namespace, target: Target | None) -> list[ArchSpec]:
     """Return what is measured already: what the target was fitted on, where it keeps that, and the tables of --add."""
-    keeps = target is not None and target.calibration is not None and target.calibration.measurements is not None
-    first = load_kept(args.target)[1].measured.networks if keeps else ()
+    first = load_kept(args.target)[1].measured.networks if target and keeps_measurements(target) else ()
     more = [one for table in args.add for one in read_measurements(Path(table)).networks]
     return list({one.arch.digest: one.arch for one in (*first, *more)}.values())
 

@@ -19,12 +19,17 @@ from nas.registry import RUNTIMES, load
 from nas.report.terminal_table import FittedTable
 from nas.zoo import is_reference
 
+DEFAULT_OUT, DEFAULT_RUNTIME = "measurements.csv", "onnxruntime"
+
 
 def run(args: argparse.Namespace) -> None:
     """Measure what the CSV does not hold yet, and print the rows of the networks that were named."""
-    runtime = load("runtime", RUNTIMES, args.runtime)
-    config = BenchmarkConfig(args.threads, args.batch, args.rounds, args.repeats, args.group)
-    out = Path(args.out)
+    if args.top is not None:
+        _measure_top(args)
+        return
+    runtime = load("runtime", RUNTIMES, args.runtime or DEFAULT_RUNTIME)
+    config = BenchmarkConfig(args.threads or 1, args.batch, args.rounds, args.repeats, args.group)
+    out = Path(args.out or DEFAULT_OUT)
     archs = dict(networks(args.specs, out))
     shown = console()
     if caution := busy_caution():
@@ -43,6 +48,17 @@ def run(args: argparse.Namespace) -> None:
     shown.print(f"{one.versions}; threads: {one.threads}; images per run: {one.batch}; {one.machine}", markup=False)
     calibrate = shlex.join(("nas", "calibrate", str(out), "--name", "this-host"))
     show_whole([f"wrote {out}", *([f"next: {calibrate}"] if len(rows) >= LEAST_NETWORKS else [])])
+
+
+def _measure_top(args: argparse.Namespace) -> None:
+    """Measure the last candidates of a run, and print them beside their predictions."""
+    from nas.cli.measuring import Conditions, measure_candidates, show_measured  # imports jax
+    from nas.runs.measured_top import table_of
+
+    folder, out = Path(args.specs[0]), Path(args.out) if args.out else None
+    how = Conditions.of(folder, args.runtime, args.threads, args.rounds, args.repeats)
+    found = measure_candidates(args, folder, args.top, how, out)
+    show_measured(folder, found, out or table_of(folder, how.runtime))
 
 
 def networks(texts: Sequence[str], out: Path) -> Iterator[tuple[str, ArchSpec]]:

@@ -10,10 +10,12 @@ from nas.cli.flags.shared import device_flags, preparation
 from nas.cli.folders import holds_run, resumable
 from nas.cli.found import show_multi_target, show_result
 from nas.cli.live import LiveReporter
+from nas.cli.measuring import Conditions, measure_candidates
 from nas.cli.planning import rough_time, show_plan
 from nas.cli.tracking import trackers
 from nas.errors import InvalidInput
 from nas.records.experiment import read_experiment
+from nas.records.results import load_result
 from nas.runs import joint_search, multi_target
 from nas.runs.data_of_run import absolute_data, absolute_folder
 from nas.runs.front_config import FrontConfig
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
                 if begun
                 else joint_search.search(config, out, reporter, trainers=by)
             )
-        show_result(args, result, out)
+        show_result(args, load_result(out / "best.json") if _measured(args, out) else result, out)
         return
     workers, trainers = open_executor(args.workers, args.ray_address), alone_on(args.workers, args.ray_address)
     source = Path(args.source) if args.source else None
@@ -59,7 +61,20 @@ def run(args: argparse.Namespace) -> None:
             if begun
             else multi_target.specialise(config, out, reporter, source=source, **by_accepting)
         )
-    show_multi_target(args, found, out)
+    show_multi_target(args, multi_target.load_results(out, config) if _measured(args, out) else found, out)
+
+
+def _measured(args: argparse.Namespace, run: Path) -> bool:
+    """Measure the last candidates of a finished search where that was asked for; return whether it was."""
+    if args.measure_top is None:
+        return False
+    try:
+        measure_candidates(args, run, args.measure_top, Conditions.of(run, args.runtime, None))
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"the search is finished, see nas show {run}; its candidates were not measured: {error}"
+        ) from error
+    return True
 
 
 def _plan(config: SearchConfig | MultiTargetConfig) -> list[str]:

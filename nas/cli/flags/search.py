@@ -23,7 +23,7 @@ from nas.cli.flags.shared import (
 from nas.cli.folders import check_new_folder, default_folder, holds_run
 from nas.cli.units import LatencyRange, kibibytes, latency_ranges, millijoules, milliseconds_each
 from nas.errors import InvalidInput
-from nas.registry import FRONT_ALGORITHM
+from nas.registry import FRONT_ALGORITHM, RUNTIMES, load
 
 DESCRIPTION = """\
 Search a space for the network of highest accuracy within a latency budget on a
@@ -35,7 +35,7 @@ PRESETS = ("smoke", "quick", "standard", "paper")
 PRESET_SPACES = {"smoke": "uib_smoke"}  # where --space does not say; uib for all others
 NOT_IN_NAME = (  # no settings, or in the name already
     "help", "out", "plan", "json", "accept_changes", "workers", "ray_address", "data_dir", "space", "target",
-    "ridge_point", "data", "preset", "algorithm", "seed",
+    "ridge_point", "data", "preset", "algorithm", "seed", "measure_top", "runtime",
 )  # fmt: skip
 OF_WEIGHTS = (
     "space", "data", "data_dir", "resolution", "drop_strides", "preset", "proxy_resolution", "proxy_width", "seed",
@@ -51,6 +51,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(data="digits")
     _add_budget(parser.add_argument_group("algorithm and budget"))
     add_search_workers(parser.add_argument_group("where it runs"))
+    _add_measuring(parser.add_argument_group("measured on this host"))
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out", metavar="DIR",
@@ -179,6 +180,18 @@ def _add_budget(flags: Container) -> None:
     add_accept_changes(flags)
 
 
+def _add_measuring(flags: Container) -> None:
+    flags.add_argument(
+        "--measure-top", type=count, metavar="K",
+        help="at the end measure the answer and up to K - 1 other candidates on this host, beside their predictions",
+    )  # fmt: skip
+    flags.add_argument(
+        "--runtime", metavar="R",
+        help="that measures them: onnxruntime, onnxruntime-int8, litert or xla (default: that of the target where it "
+        "was calibrated with one, else onnxruntime)",
+    )  # fmt: skip
+
+
 def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, a folder that cannot be had, and targets of no known name."""
     device_flags(args)
@@ -192,6 +205,16 @@ def check(args: argparse.Namespace) -> None:
 
     for name in targets_of(args):
         load_target(name)
+    if args.measure_top is not None:
+        _check_measuring(args)
+
+
+def _check_measuring(args: argparse.Namespace) -> None:
+    """Refuse several targets, which one host cannot be, and a runtime that is not known or not installed."""
+    if len(targets_of(args)) > 1:
+        raise InvalidInput("--measure-top is for one target; measure each: nas measure RUN/TARGET --top K")
+    if args.runtime is not None:
+        load("runtime", RUNTIMES, args.runtime).versions()
 
 
 def algorithm_of(args: argparse.Namespace) -> str:

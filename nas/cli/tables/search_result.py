@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,7 @@ from nas.report.known_error import NINETY, error_of_result, error_text, gap_text
 from nas.report.terminal_table import Column, FittedTable, short_number, unit_text
 from nas.runs.multi_target import MultiTargetResult
 
+MEASURED_TABLES = "measured-*.csv"  # in a run folder
 FILES = (
     ("best.json", "the architecture with all its numbers"),
     ("coarse.json", "what the coarse stage found"),
@@ -48,6 +50,8 @@ def print_summary(result: Result, run: Path, out: Console, chosen_by: str | None
     out.print(summary(result, run, chosen_by))
     for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(run, front))):
         out.print(Text(line), soft_wrap=True)
+    if any(run.glob(MEASURED_TABLES)):
+        resolve_name("nas.cli.measuring:show_all_measured")(run)  # imports what reads a run's networks
 
 
 def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTable:
