@@ -51,22 +51,26 @@ class Conditions:
 
 def measure_candidates(
     args: argparse.Namespace, run: Path, count: int, how: Conditions, out: Path | None = None
-) -> MeasuredTop:
-    """Measure the last candidates of a run under a live display; started again, it goes on."""
-    table = out or table_of(run, how.runtime)
+) -> tuple[MeasuredTop, Path]:
+    """Measure the last candidates of a run under a live display, and return them and the table that keeps them.
+
+    Started again, it goes on.
+    """
+    runtime = load("runtime", RUNTIMES, how.runtime)
+    table = out or table_of(run, runtime.name)
 
     def advice() -> str:
         kept = f"{table} has what was measured" if table.exists() else "nothing was measured yet"
         return f"the search is finished, and {kept}; go on with: {command_of(run, count, how, out)}"
 
-    runtime = load("runtime", RUNTIMES, how.runtime)
     shown_on = sys.stderr if getattr(args, "json", False) else None
     if (caution := busy_caution()) and shown_on is None:
         console().print(caution, markup=False)
     with interruptible(advice), LiveReporter(shown_on) as reporter:
-        return measure_top(
+        found = measure_top(
             run, count, runtime, how.config, out=out, advance=lambda *state: reporter.advance("measure", *state)
         )
+    return found, table
 
 
 def command_of(run: Path, count: int, how: Conditions, out: Path | None = None) -> str:

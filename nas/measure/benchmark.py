@@ -41,6 +41,7 @@ WARM_UP_LIMIT = 20  # turns at most
 WIDE_SPREAD = 0.10  # of a network's runs, relative, above which a caution is given
 BUSY_LOAD_PER_CORE = 0.25  # load average, above which a caution is given
 
+Clock = Callable[[], int]  # nanoseconds
 Timed = Callable[[int], Sequence[float]]  # a loaded network: number of runs -> milliseconds of each
 Loader = Callable[[ArchSpec], Timed]
 Advance = Callable[[int, int, str], None]  # called with steps done, steps in all, what is being done
@@ -55,15 +56,15 @@ class Runtime(Protocol):
     def open(self, *, threads: int, batch: int) -> AbstractContextManager[Loader]: ...
 
 
-def timed_runs(run: Callable[[], object]) -> Timed:
+def timed_runs(run: Callable[[], object], clock: Clock = perf_counter_ns) -> Timed:
     """Return a function that times `run`, which must have finished its work when it returns."""
 
     def timed(runs: int) -> list[float]:
         times = []
         for _ in range(runs):
-            start = perf_counter_ns()
+            start = clock()
             run()
-            times.append((perf_counter_ns() - start) / NS_PER_MS)
+            times.append((clock() - start) / NS_PER_MS)
         return times
 
     return timed

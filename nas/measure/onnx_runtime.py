@@ -4,11 +4,13 @@ Networks are those of nas.export.onnx.graph. The packages are imported where the
 dependencies.
 """
 
+from time import perf_counter_ns
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.measure.benchmark import Timed, timed_runs
+from nas.measure.benchmark import Clock, Timed, timed_runs
 from nas.measure.in_process import InProcessRuntime
 from nas.measure.random_weights import random_images, random_tensor
 
@@ -20,14 +22,15 @@ def version() -> str:
     return f"onnxruntime {onnxruntime.__version__}"
 
 
-def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
+def loaded(threads: int, batch: int, arch: ArchSpec, clock: Clock = perf_counter_ns) -> Timed:
     """Return `arch` with random weights, ready to be timed."""
     from nas.export.onnx.graph import onnx_model
 
-    return session_of(onnx_model(arch, random_tensor, {}).SerializeToString(), threads, random_images(arch, batch))
+    content = onnx_model(arch, random_tensor, {}).SerializeToString()
+    return session_of(content, threads, random_images(arch, batch), clock)
 
 
-def session_of(content: bytes, threads: int, images: NDArray[np.float32]) -> Timed:
+def session_of(content: bytes, threads: int, images: NDArray[np.float32], clock: Clock = perf_counter_ns) -> Timed:
     """Return a session that runs the network of an ONNX file on images [N, H, W, C], ready to be timed."""
     import onnxruntime
 
@@ -35,7 +38,7 @@ def session_of(content: bytes, threads: int, images: NDArray[np.float32]) -> Tim
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     inputs = {session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}  # to NCHW
-    return timed_runs(lambda: session.run(None, inputs))
+    return timed_runs(lambda: session.run(None, inputs), clock)
 
 
-RUNTIME = InProcessRuntime("onnxruntime", ("onnx", "onnxruntime"), version, _loaded)
+RUNTIME = InProcessRuntime("onnxruntime", ("onnx", "onnxruntime"), version, loaded)

@@ -4,9 +4,11 @@ Weights are random, and so are the few images from which the ranges of the activ
 packages are imported where they are used: they are optional dependencies.
 """
 
+from time import perf_counter_ns
+
 from nas.arch import ArchSpec
 from nas.export.onnx.int8_file import check_supported
-from nas.measure.benchmark import Timed
+from nas.measure.benchmark import Clock, Timed
 from nas.measure.in_process import InProcessRuntime
 from nas.measure.onnx_runtime import session_of, version
 from nas.measure.random_weights import random_images, random_tensor
@@ -14,7 +16,7 @@ from nas.measure.random_weights import random_images, random_tensor
 IMAGES = 4  # for the ranges
 
 
-def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
+def loaded(threads: int, batch: int, arch: ArchSpec, clock: Clock = perf_counter_ns) -> Timed:
     """Return `arch` with random weights, quantised, ready to be timed; `InvalidInput` for what has no int8 form."""
     from nas.export.calibration import Int8Calibration
     from nas.export.onnx.int8 import int8_model
@@ -22,7 +24,8 @@ def _loaded(threads: int, batch: int, arch: ArchSpec) -> Timed:
     check_supported(arch)
     images = random_images(arch, IMAGES)
     calibration = Int8Calibration("random numbers", "", (0.0,), (1.0,), images, images, None)
-    return session_of(int8_model(arch, random_tensor, {}, calibration)[0], threads, random_images(arch, batch))
+    content = int8_model(arch, random_tensor, {}, calibration)[0]
+    return session_of(content, threads, random_images(arch, batch), clock)
 
 
-RUNTIME = InProcessRuntime("onnxruntime-int8", ("onnx", "onnxruntime"), version, _loaded)
+RUNTIME = InProcessRuntime("onnxruntime-int8", ("onnx", "onnxruntime"), version, loaded)

@@ -141,7 +141,7 @@ class MeasuredTop:
         if best is None:
             return f"{took}, and none of the {len(self.candidates)} measured networks keeps the budget"
         if best is answer:
-            return f"the answer stays: {took.removeprefix('the answer ')}, and no measured network within it is better"
+            return f"the answer stays: it {took.removeprefix('the answer ')}, and none measured within it is better"
         other = best.candidate.kind != answer.candidate.kind
         gained = 100 * (best.candidate.top1 - answer.candidate.top1)
         how = "by an accuracy of another kind" if other else f"{gained:+.1f} points of top-1"

@@ -53,12 +53,10 @@ def run(args: argparse.Namespace) -> None:
 def _measure_top(args: argparse.Namespace) -> None:
     """Measure the last candidates of a run, and print them beside their predictions."""
     from nas.cli.measuring import Conditions, measure_candidates, show_measured  # imports jax
-    from nas.runs.measured_top import table_of
 
     folder, out = Path(args.specs[0]), Path(args.out) if args.out else None
     how = Conditions.of(folder, args.runtime, args.threads, args.rounds, args.repeats)
-    found = measure_candidates(args, folder, args.top, how, out)
-    show_measured(folder, found, out or table_of(folder, how.runtime))
+    show_measured(folder, *measure_candidates(args, folder, args.top, how, out))
 
 
 def networks(texts: Sequence[str], out: Path) -> Iterator[tuple[str, ArchSpec]]:
