@@ -40,7 +40,7 @@ class ArmVerdict:
         words = "resolved" if self.resolved else "not resolved"
         each = f"{self.counts[0]}" if self.counts[0] == self.counts[1] else f"{self.counts[0]} and {self.counts[1]}"
         if np.isinf(self.low):
-            return f"{words}: {100 * self.difference:+.2f} points, {each} searches per arm are too few for an interval"
+            return f"{words}: {100 * self.difference:+.2f} points, too few searches per arm ({each}) for an interval"
         interval = f"[{100 * self.low:+.2f}, {100 * self.high:+.2f}]"
         return f"{words}: {100 * self.difference:+.2f} points {interval}, p = {self.p:.3f}, {each} searches per arm"
 
@@ -115,4 +115,4 @@ def search_values(rows: Iterable[Mapping[str, str]], trainings: int) -> dict[tup
 def mean_text(values: Sequence[float]) -> str:
     """Return the mean and the standard deviation of searches as text, in percent."""
     spread = f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.2f}{spread} %, {len(values)} searches"
+    return f"{100 * np.mean(values):.2f}{spread} %, {len(values)} search{'es' * (len(values) > 1)}"

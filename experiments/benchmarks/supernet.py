@@ -23,6 +23,11 @@ second: fine supernet 2.79, static 4.46, PyTorch 4.19; coarse 1.63, 3.30, 2.63. 
 machine's peak (static 12 to 18 %). The coarse supernet computes the widest layers, 2.29 times the MACs of these
 networks, which is its ratio. On another day the peak of the same machine was 152.6, the ratios 1.21 and 2.07. Nothing
 was measured on a GPU: none was at hand.
+
+With one thread beside other work, 3 rounds: coarse 1.98 times the static step, in chunks 1.79, PyTorch .92. Evaluation
+since it runs all batches in one call (5 rounds of two networks): fine 1.01 and 1.05 times a static network's time, where
+a call per batch took 1.55; the difference was page faults, 103,000 against 13,000 an evaluation, as every call gets new
+memory. Coarse 1.6 to 1.75, and no faster in chunks.
 """
 
 import argparse
