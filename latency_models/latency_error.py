@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from latency_models.calibration_record import CalibrationRecord
-from latency_models.sourced_values import Confidence, check_key, text
+from latency_models.sourced_values import Confidence, check_key, kind_names, text
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.ops import Kind
 
 MEASURED: tuple[Confidence, ...] = ("measured", "fitted", "published")
 NORMAL_90 = 2.06  # half-width that holds 90 % of normal errors, in mean absolute errors
@@ -25,6 +26,7 @@ STATED = (
     "interval_90_percent",
     "networks",
     "of",
+    "kinds",
     "source",
 )  # entries of [error]; two are required
 
@@ -38,6 +40,7 @@ class StatedError:
     interval_90_percent: float | None = None  # None: computed from the mean, as for normal errors
     networks: int | None = None  # on which the error was measured
     of: str | None = None  # what networks these are
+    kinds: tuple[Kind, ...] | None = None  # of their kernels: of a network with others the error is not known
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class LatencyError:
     percent: float | None  # half-width that holds 90 % of unseen networks, in percent of a prediction
     basis: str  # what the number rests on, or why there is none
     mean_percent: float | None = None  # mean absolute error, where it is known
+    kinds: tuple[Kind, ...] | None = None  # of the kernels that were measured; None where that is not stated
 
     @property
     def text(self) -> str:
@@ -71,8 +75,13 @@ class LatencyError:
         return latency * max(0.0, 1 - self.percent / 100), latency * (1 + self.percent / 100)
 
     def at(self, arch: ArchSpec) -> "LatencyError":
-        """Return the error of the prediction for `arch`."""
-        return self
+        """Return the error of the prediction for `arch`: not known where no measured network had such kernels."""
+        if self.kinds is None or self.percent is None:
+            return self
+        missing = sorted({kernel.kind for kernel in arch.kernels} - set(self.kinds))
+        if not missing:
+            return self
+        return LatencyError(None, f"{NOT_KNOWN}: no measured network has kernels of kind {', '.join(missing)}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as plain JSON values."""
@@ -110,9 +119,8 @@ def error_known(
         how = "" if interval is not None else f", {NORMAL_90} x the mean error"
         count = "" if stated.networks is None else f"{stated.networks:,} "
         basis = f"{count}{stated.of or 'networks'}{how}"
-        return LatencyError(
-            NORMAL_90 * stated.mape_percent if interval is None else interval, basis, stated.mape_percent
-        )
+        percent = NORMAL_90 * stated.mape_percent if interval is None else interval
+        return LatencyError(percent, basis, stated.mape_percent, stated.kinds)
     return UNKNOWN if confidence in MEASURED else LatencyError(None, COMPUTED)
 
 
@@ -149,6 +157,7 @@ def parse_stated_error(data: Any, where: str) -> StatedError:
         else None,
         networks=networks,
         of=text(data["of"], f"{place}.of") if "of" in data else None,
+        kinds=kind_names(data["kinds"], f"{place}.kinds") if "kinds" in data else None,
     )
 
 

@@ -25,6 +25,7 @@ from nas.errors import InvalidInput
 from nas.protocols import LatencyModel
 from nas.records.networks import PUBLISHED_KIND, Entry, baselines, has_accuracy, load_items, proxy_notes
 from nas.records.verdict import load_verdict
+from nas.report.known_error import error_on
 from nas.search.pareto import hypervolume_2d, non_dominated
 from nas.zoo import BASELINES
 
@@ -140,7 +141,7 @@ def compare(
         notes=tuple(_verdicts(entries)) + notes + proxy_notes(entries) + tuple(_refusals(entries, devices)),
         entries=tuple(entries),
         models=tuple(models.values()),
-        errors=tuple(error_of(model) for model in models.values()),
+        errors=tuple(error_on(model, [entry.arch for entry in entries]) for model in models.values()),
         setups=tuple(model.setup for model in models.values()),
     )
 

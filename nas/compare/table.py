@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from latency_models.latency_error import LatencyError, percent_text
+from latency_models.latency_error import COMPUTED, LatencyError, percent_text
 from latency_models.target import load_target
 from nas.compare.compare import Comparison, records
 from nas.errors import InvalidInput
 from nas.records.results import display_text
 from nas.report.terminal_table import Column, FittedTable, short_number
 
+UNMEASURED = "±?"  # behind the latency of a network with kernels that were not measured, on a device of known error
 COLUMNS = 3  # targets side by side, so that they find room in 80 characters
 
 
@@ -55,6 +56,8 @@ def _networks(comparison: Comparison, targets: tuple[str, ...], last: bool) -> F
         fronts = f"{counted[name]['targets_on_front']} of {counted[name]['targets']}" if name in counted else "-"
         table.add_row(name, top1, kind, *times, fronts, short_number(row["macs"]), short_number(row["params"]))
     lines = _setups(comparison, targets)
+    if any(UNMEASURED in str(cell) for row in table.rows for cell in row):
+        lines.append(f"{UNMEASURED}: no measured network has kernels of all the kinds of this one")
     if last:
         lines += [f"{letter} = {display_text(kind)}" for kind, letter in letters.items()]
     table.caption = "\n".join(lines)
@@ -65,7 +68,9 @@ def _known(error: LatencyError | None) -> str:
     """Return the error of the latencies of a target as a second line of its column's head."""
     if error is None:
         return ""
-    return f"\n{error.text if error.percent is not None else 'no error known'}"
+    if error.percent is not None:
+        return f"\n{error.text}"
+    return "\nlower bound" if error.basis == COMPUTED else "\nunmeasured"
 
 
 def _setups(comparison: Comparison, targets: tuple[str, ...]) -> list[str]:
@@ -94,10 +99,10 @@ def _shown(rows: pd.DataFrame) -> list[str]:
 
 def _cell(row: dict[str, Any], error: LatencyError | None) -> str:
     """Return a latency, a mark where it is on the front, and its error where that is not the target's own."""
-    percent = row.get("latency_error_percent", math.nan)
-    own = error is not None and error.percent is not None and percent == percent and percent != error.percent
+    percent, known = row.get("latency_error_percent", math.nan), ""
+    if error is not None and error.percent is not None and percent != error.percent:
+        known = f"± {percent_text(percent)} %" if percent == percent else UNMEASURED
     energy = f", {row['energy_mj']:.3g}" if "energy_mj" in row else ""
-    known = f"± {percent_text(percent)} %" if own else ""
     return f"{row['latency_ms']:.3f}{'*' if row['on_front'] else ' '}{known}{energy}"
 
 

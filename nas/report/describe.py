@@ -203,6 +203,7 @@ def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
             "threads": target.measured_threads,
             "search_words": list(target.search_words),
             "latency_error": error_of(target).to_json(),
+            "error_kinds": list(kinds) if (kinds := error_of(target).kinds) else None,
             "error_source": target.error.source if target.error and not target.calibration else None,
             "ranks_by_macs": ranks_by_macs(target.model()),
             "macs_correlation": round(macs_correlation(target.model()), 4),

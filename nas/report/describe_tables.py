@@ -1,6 +1,6 @@
 """Costs of a network per kernel, the reference networks and the targets, as tables for a terminal."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from latency_models.latency_error import COMPUTED, LatencyError
@@ -102,7 +102,7 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
             row["unit"],
             row["dtype"],
             _runtime(row),
-            _error_cell(row["latency_error"]),
+            _error_cell(row["latency_error"], row["error_kinds"]),
             "MACs" if row["ranks_by_macs"] else "-",
             f"{row['batch']} image{'s' if row['batch'] > 1 else ''}",
             f"{values['peak_gmacs_per_s']['value']:,g}",
@@ -112,8 +112,9 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
             values["peak_gmacs_per_s"]["confidence"],
         )
     table.caption = (
-        "error: 90 % of unseen networks were measured within; no number: computed, a lower bound. Ranks by MACs: it "
-        "orders networks as their number of multiply-accumulates does, so a search for it is one for few MACs"
+        "error: 90 % of unseen networks were measured within (*: networks without depthwise convolutions; of others it "
+        "is not known); no number: computed, a lower bound. Ranks by MACs: it orders networks as their number of "
+        "multiply-accumulates does, so a search for it is one for few MACs"
     )
     return table
 
@@ -124,9 +125,12 @@ def _runtime(row: Mapping[str, Any]) -> str:
     return ", ".join(part for part in (row["runtime"], threads) if part) or "-"
 
 
-def _error_cell(error: Mapping[str, Any]) -> str:
-    """Return the error of a target as a cell of a table."""
-    return "lower bound" if error["basis"] == COMPUTED else LatencyError(error["percent"], "not known").text.strip("()")
+def _error_cell(error: Mapping[str, Any], kinds: Sequence[str] | None) -> str:
+    """Return the error of a target as a cell of a table; with a star where no depthwise convolution was measured."""
+    if error["basis"] == COMPUTED:
+        return "lower bound"
+    star = "" if kinds is None or "depthwise" in kinds else " *"
+    return LatencyError(error["percent"], "not known").text.strip("()") + star
 
 
 def target_sources(rows: Iterable[Mapping[str, Any]]) -> FittedTable:

@@ -1,9 +1,12 @@
 """The error of predicted latencies on screens and pages: that of a finished search, and of a target by its name."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from latency_models.latency_error import LatencyError, error_of
+from latency_models.roofline import Roofline
 from latency_models.target import load_target
+from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.records.results import PredictionError, Result
 
@@ -34,7 +37,14 @@ def error_of_result(result: Result) -> PredictionError | None:
     known = error_of_target(result.target)
     if known is None:
         return None
+    known = known.at(result.arch)
     return PredictionError(known.percent, known.mean_percent, known.basis, setup_of_target(result.target), None)
+
+
+def error_on(model: Roofline, archs: Iterable[ArchSpec]) -> LatencyError:
+    """Return the error that the latencies of all `archs` on a device have; that of the device where they differ."""
+    known = [error_of(model, arch) for arch in archs]
+    return known[0] if len({error.percent for error in known}) == 1 else error_of(model)
 
 
 def error_text(known: PredictionError | None) -> str:

@@ -12,6 +12,7 @@ from nas.protocols import LatencyModel
 from nas.records.networks import Entry
 from nas.records.results import display_text
 from nas.report.block_glossary import block_name, glossary
+from nas.report.known_error import error_on
 from nas.report.network_blocks import name_in_block, network_blocks
 from nas.report.noise import within_noise_of_faster
 from nas.report.page import rounded
@@ -47,7 +48,9 @@ def page_data(
     described = [arch_data(arch) for arch in archs]
     return {
         "latency_label": "predicted latency",
-        "targets": [_target_data(name, model, (target_notes or {}).get(name, ())) for name, model in models.items()],
+        "targets": [
+            _target_data(name, model, (target_notes or {}).get(name, ()), archs) for name, model in models.items()
+        ],
         "shown": list(range(len(models))),
         "first": first,
         "kinds": [display_text(kind) for kind in kinds],
@@ -104,11 +107,11 @@ def arch_data(arch: ArchSpec) -> Data:
     }
 
 
-def _target_data(name: str, model: LatencyModel, notes: Sequence[str]) -> Data:
+def _target_data(name: str, model: LatencyModel, notes: Sequence[str], archs: Sequence[ArchSpec]) -> Data:
     unit = getattr(model, "unit", "ms")
     batch = getattr(model, "batch", 1)
     constant = rounded([model.constant])[0]
-    known = error_of(model) if isinstance(model, Roofline) else UNKNOWN
+    known = error_on(model, archs) if isinstance(model, Roofline) else UNKNOWN
     setup = getattr(model, "setup", "")
     tooltip = [name, *notes, *([setup] if setup else []), f"latency {known.explained}"]
     return {

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from latency_models.energy import Energy
-from latency_models.latency_error import error_of
+from latency_models.latency_error import LatencyError, error_of
 from latency_models.macs_ranking import rank_correlation
 from latency_models.roofline import Roofline
 from latency_models.target import Target, abstract_target
@@ -204,12 +204,17 @@ class SearchPlan:
             yield caution
 
     @cached_property
+    def latency_error(self) -> LatencyError:
+        """The error of the latencies of networks of the space, as that of one of them."""
+        return error_of(self.model, self.space.decode(self._sampled[0].tolist()))
+
+    @cached_property
     def share_within_error(self) -> float | None:
         """The share of random networks of the space whose latency is the budget within the error of the target.
 
         None where no error is known. Such networks cannot be told from the budget by the prediction.
         """
-        percent = error_of(self.model).percent
+        percent = self.latency_error.percent
         if percent is None:
             return None
         latencies = compile_table(self.space, self.model).score(self._sampled)

@@ -2,7 +2,6 @@
 
 from itertools import chain
 
-from latency_models.latency_error import error_of
 from latency_models.macs_ranking import BY_MACS
 from latency_models.unsupported import left_out_text
 from nas.data import resolution_notes
@@ -71,7 +70,7 @@ def _model_lines(plan: SearchPlan, budget: ModelBudget | None = None) -> list[st
 
 def _error_lines(plan: SearchPlan) -> list[str]:
     """Return the line on how far latencies on the target can be trusted, and what of the space that blurs."""
-    known, setup = error_of(plan.model), f" ({plan.model.setup})" if plan.model.setup else ""
+    known, setup = plan.latency_error, f" ({plan.model.setup})" if plan.model.setup else ""
     lines, share = [f"latencies on {plan.target_name}{setup}: {known.explained}"], plan.share_within_error
     if share is not None and not plan.front:
         lines.append(

@@ -152,7 +152,7 @@ def test_the_tables_and_the_files_hold_it(everything: Comparison, tmp_path: Path
         "compare.html", "comparison.json", "comparison.csv", "hypervolume.csv", "optimal.csv", "compare.png",
         "compare.svg",
     } == {path.name for path in tmp_path.iterdir()}  # fmt: skip
-    empty = {"top1": "", "standard_error": ""}
+    empty = {"top1": "", "standard_error": "", "latency_error_percent": ""}
     again = pd.read_csv(tmp_path / "comparison.csv", keep_default_na=False, na_values=empty)
     pd.testing.assert_frame_equal(again, everything.rows, check_dtype=False)
     body = json.loads((tmp_path / "comparison.json").read_text())

@@ -12,6 +12,7 @@ from latency_models.latency_error import COMPUTED, NORMAL_90, NOT_KNOWN, Latency
 from latency_models.target import abstract_target, list_targets, load_target, parse_target
 from latency_models.target_file import target_toml
 from nas.errors import InvalidInput
+from nas.zoo import reference
 from tests.latency_models.test_target import GOOD
 
 STATED = """
@@ -30,6 +31,16 @@ def test_a_calibration_counts_before_a_stated_error_and_that_before_none() -> No
     assert error_of(stated).percent == pytest.approx(10 * NORMAL_90) and error_of(stated).mean_percent == 10
     calibrated = replace(stated, calibration=load_target("s23-gpu").calibration)
     assert error_of(calibrated) == error_of(load_target("s23-gpu")) == error_of(calibrated.model())
+
+
+def test_of_kernels_that_were_not_measured_no_error_is_known() -> None:
+    conv, hybrid = reference("mobilenetv4-conv-s"), reference("mobilenetv4-hybrid-m")
+    for device in (load_target("pixel8-edgetpu"), load_target("pixel8-edgetpu").model()):
+        assert error_of(device, conv) == error_of(device) and error_of(device).percent == 17.8
+        unknown = error_of(device, hybrid)
+        assert unknown.percent is None and "no measured network has kernels of kind matmul" in unknown.text
+    assert "kind depthwise" in error_of(load_target("rpi5"), conv).text  # fitted on NAS-Bench-201
+    assert error_of(load_target("cortex-m7"), conv).basis == COMPUTED
 
 
 def test_every_error_survives_its_file_and_reaches_the_model() -> None:
@@ -67,6 +78,7 @@ def test_the_interval_holds_the_latency_and_never_falls_below_zero(percent: floa
             "[error]\nmape_percent = 3\nsource = 'a'\ninterval_90_percent = inf",
             "interval_90_percent must be a positive",
         ),
+        ("[error]\nmape_percent = 3\nsource = 'a'\nkinds = ['cnv']", "unknown kind of kernel 'cnv'"),
         ("[error]\nmape_precent = 3\nsource = 'a'", "mape_precent"),
     ],
 )

@@ -93,7 +93,8 @@ def test_a_comparison_has_the_error_in_rows_page_and_files(tmp_path: Path) -> No
     compared = compare([run, "mobilenetv2"], ["pixel6-cpu", "cortex-m7"])
     known = error_of(load_target("pixel6-cpu"))
     of_target = compared.rows.groupby("target")["latency_error_percent"]
-    assert set(of_target.get_group("pixel6-cpu")) == {known.percent} and of_target.get_group("cortex-m7").isna().all()
+    assert set(of_target.get_group("pixel6-cpu").dropna()) == {known.percent}  # NaN: beside attention, not measured
+    assert of_target.get_group("cortex-m7").isna().all()
     data = json.loads(json.dumps(to_json(compared)))
     assert data["latency_errors"]["pixel6-cpu"] == {**known.to_json(), "setup": "TensorFlow Lite, 1 thread, int8"}
     shown = printed(*tables(compared))
