@@ -77,11 +77,13 @@ if TYPE_CHECKING:
     from nas.runs import front_config as front_configs
     from nas.runs import front_training, joint_search, listing, multi_target, multi_target_settings, single_training
     from nas.runs import load_run as run_data
+    from nas.runs import measured_top as measured_candidates
     from nas.runs import ranking as ranking_runs
     from nas.runs import workers as run_workers
     from nas.runs.deploy import Deployment
     from nas.runs.front_config import FrontConfig
     from nas.runs.load_run import RunData
+    from nas.runs.measured_top import MeasuredTop
     from nas.runs.multi_target import MultiTargetResult
     from nas.search import strategy as strategies
     from nas.search.accuracy.ranking import RankingEvidence
@@ -100,6 +102,7 @@ else:  # what is heavy is imported when it is first used
     front_training = lazy("nas.runs.front_training")
     joint_search = lazy("nas.runs.joint_search")
     listing = lazy("nas.runs.listing")
+    measured_candidates = lazy("nas.runs.measured_top")
     measured_latencies = lazy("latency_models.calibration.measurements")
     multi_target = lazy("nas.runs.multi_target")
     multi_target_settings = lazy("nas.runs.multi_target_settings")
@@ -705,6 +708,27 @@ def measure(
         to = Path(out) if out is not None else Path(scratch) / "measurements.csv"
         rows = benchmark.measure(archs, registered("runtime", RUNTIMES, runtime), config, to, advance=lambda *_: None)
     return pd.DataFrame([asdict(row) for row in rows])
+
+
+@stating
+def measure_candidates(
+    run: str | Path,
+    count: int = 5,
+    *,
+    runtime: str = "onnxruntime",
+    threads: int = 1,
+    rounds: int = 40,
+    repeats: int = 5,
+    out: str | Path | None = None,
+) -> "MeasuredTop":
+    """Measure the last candidates of a finished search on this host; return them, the answer first, and what follows.
+
+    Up to `count` networks, as `nas measure RUN --top K`: into the folder of the run, or into the table `out`; a later
+    call goes on. best.json gets the measured latency of the answer beside the predicted one.
+    """
+    config = benchmark.BenchmarkConfig(threads, 1, rounds, repeats)
+    by, to = registered("runtime", RUNTIMES, runtime), None if out is None else Path(out)
+    return measured_candidates.measure_top(Path(run), count, by, config, out=to, advance=lambda *_: None)
 
 
 @stating

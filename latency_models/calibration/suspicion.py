@@ -22,6 +22,7 @@ from nas.ops import KINDS, Op
 FAR = 0.25  # of the prediction: no less counts as far above it, however narrow the interval is
 LEAST_SHARE = 0.2  # of the excess, from which an op is named
 CHANCE = 0.1  # probability of such a table by chance, from which it is no evidence
+SUSPECTED = "suspected"  # begins a sentence that names ops
 NAMES = {"hswish": "h-swish", "relu": "ReLU", "relu6": "ReLU6", "swish": "swish", **WORDS}
 
 
@@ -47,7 +48,7 @@ class Suspicion:
         verb = "occurs" if len(self.names) == 1 else "occur"
         apart = "" if len(self.names) == 1 else " (always together here, so not told apart)"
         return (
-            f"suspected: {' and '.join(self.names)}{apart} {verb} in {every} networks that take {self.factor:.1f} "
+            f"{SUSPECTED}: {' and '.join(self.names)}{apart} {verb} in {every} networks that take {self.factor:.1f} "
             f"times their prediction, in {elsewhere} others; {self.share:.0%} of the excess is attributed to it"
             f"{f'; {self.known}' if self.known else ''}"
         )

@@ -11,15 +11,20 @@ import pytest
 
 from nas.arch import ArchSpec, load_arch
 from nas.cli import main
+from nas.cli.commands.search import _measured, _plan_to_measure
 from nas.cli.parser import build_parser
 from nas.errors import InvalidInput
+from nas.export import packages
 from nas.measure import onnx_runtime
 from nas.measure.benchmark import BenchmarkConfig, Loader, Timed, read_measurements
+from nas.records.front import Front, FrontPoint, save_front
 from nas.records.results import load_result, save_result
+from nas.records.tables import rows_of
 from nas.runs.measured_top import last_candidates, measure_top
 from tests.support.run_folder import MODEL, add_finalists, make_run
 
 Out = pytest.CaptureFixture[str]
+OLD = Path(__file__).parents[1] / "data" / "runs"
 CONFIG = BenchmarkConfig(rounds=2, repeats=2)
 
 
@@ -126,6 +131,35 @@ def test_a_run_without_milliseconds_or_an_end_is_refused(run: Path, tmp_path: Pa
         last_candidates(make_run(tmp_path / "killed", finished=False), 2)
 
 
+def test_a_whole_front_is_measured_from_end_to_end(run: Path) -> None:
+    rows = rows_of(run / "front.csv")[:6]
+    points = tuple(
+        FrontPoint(1.01 * row["latency"], row["digest"], row["spec"], row["latency"], row["top1"], 0.01, 0.0, 4, 1, 1)
+        for row in rows
+    )
+    chosen = points[2].digest
+    result = load_result(run / "best.json")
+    save_result(
+        replace(result, arch=load_arch(run / points[2].spec), **costs_of(run / points[2].spec)), run / "best.json"
+    )
+    save_front(Front(result.accuracy.kind.stored_label(), 500, "ms", (0.1, 9.0), "mobilenetv2", chosen, points), run)
+    found = measure_top(run, 3, Host(1.2), CONFIG, advance=silent)
+    assert found.candidates[0].candidate.digest == chosen and len(found.candidates) == 3
+    assert {points[0].digest, points[-1].digest} & {one.candidate.digest for one in found.candidates}
+    assert found.conclusion().startswith("measured above their budgets: specs/")
+
+
+def costs_of(spec: Path) -> dict[str, int]:
+    """The costs that a result states of its network."""
+    arch = load_arch(spec)
+    return {"macs": arch.macs, "params": arch.params}
+
+
+def test_one_of_several_targets_is_a_run_too() -> None:
+    result, found = last_candidates(OLD / "many" / "edgetpu", 3)
+    assert found[0].digest == result.arch.digest and len(found) > 1
+
+
 # ------------------------------------------------------------------------------------------------- the command line
 
 
@@ -151,6 +185,19 @@ def test_a_finished_run_is_measured_and_leads_on(host: Path, capsys: Out) -> Non
     assert main(["show", "run", "--json"]) == 0
     (measured,) = json.loads(capsys.readouterr().out)["measured"]
     assert measured["networks"][0]["answer"] and measured["agreement"]["bias"] == pytest.approx(0.2)
+
+
+def test_a_search_measures_at_its_end(host: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["search", "--target", "pixel8-edgetpu", "--measure-top", "2"]
+    args = build_parser(words).parse_args(words)
+    assert _measured(args, host) and load_result(host / "best.json").measured_latency_ms is not None
+    args.runtime = "litert"
+    monkeypatch.setattr(packages, "find_spec", lambda _: None)
+    with pytest.raises(
+        InvalidInput, match="the search is finished, see nas show run; its candidates were not measured"
+    ):
+        _measured(args, host)
+    assert _plan_to_measure(args) == ["then measured on this host with litert: the answer and up to 1 other candidates"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from latency_models.calibration.calibrate import CalibrationReport, calibrate
 from latency_models.calibration.doubts import refuse_chance
 from latency_models.calibration.kept import KeptMeasurements, kept_file, load_kept, save_calibrated
 from latency_models.calibration.measurements import Measurement, read_measurements
-from latency_models.calibration.suspicion import suspicions
+from latency_models.calibration.suspicion import SUSPECTED, suspicions
 from latency_models.target import Target
 from nas.cli.again import again, reach_of
 from nas.cli.console import console, show_whole
@@ -22,6 +22,8 @@ from nas.cli.new_target import like_and_dtype, new_file
 from nas.cli.output import show
 from nas.cli.tables.measured import agreement_lines, predicted_and_measured
 from nas.report.describe import target_rows
+
+NO_PREDICTION = 99.9  # percent below what was measured: a fit that predicts next to nothing explains nothing
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,14 @@ def run(args: argparse.Namespace) -> None:
     report = calibrate(kept.measured, args.name or path.stem, like=kept.like, dtype=kept.dtype)
     refuse_chance(report.doubt, path, args.force)
     save_calibrated(report.target, kept, path)
-    value = report_json(report, path) | ({"added": _addition_json(addition)} if addition else {})
+    suspected = _left_out_suspicions(report, kept)
+    value = report_json(report, path) | {"suspicions": list(suspected)}
+    value |= {"added": _addition_json(addition)} if addition else {}
     if addition and not args.json:
         _show_addition(addition, report)
     show(args, value, "nas.cli.tables.calibration:calibration_tables", report, path)
     if not args.json:
+        show_whole(suspected)
         wrote = [f"wrote {kept_file(path)}: what it was fitted on", f"wrote {path}"]
         show_whole([*wrote, *_next_lines(args, path)])
 
@@ -86,6 +91,20 @@ def _measurements(args: argparse.Namespace) -> tuple[KeptMeasurements, Addition 
         kept = kept.with_more(more, table)
         added |= {(one.arch.digest, one.batch): one for one in more.networks}
     return kept, Addition(earlier, tuple(added.values()))
+
+
+def _left_out_suspicions(report: CalibrationReport, kept: KeptMeasurements) -> tuple[str, ...]:
+    """Return what may explain networks that take far longer than a fit without them predicts."""
+    archs = {one.name: one.arch for one in kept.measured.networks}
+    known = report.target.calibration
+    assert known is not None
+    rows = [row for row in report.residuals if row.left_out_percent > -NO_PREDICTION]
+    predicted = [row.measured_ms * (1 + row.left_out_percent / 100) for row in rows]
+    found = suspicions(
+        [archs[row.name] for row in rows], predicted, [row.measured_ms for row in rows],
+        interval=known.interval_90_percent / 100, unsupported=report.target.unsupported,
+    )  # fmt: skip
+    return tuple(line for line in found if line.startswith(SUSPECTED))  # the fit has warnings for the others
 
 
 def _show_addition(addition: Addition, report: CalibrationReport) -> None:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     base, out = search_config(args), out_folder(args)
     config = base if algorithm_of(args) == JOINT else multi_target_config(args, base)
     if args.plan:
-        show_plan(args, _plan(config), out, FILES)
+        show_plan(args, [*_plan(config), *_plan_to_measure(args)], out, FILES)
         return
     reporter = LiveReporter(sys.stderr if args.json else None, folder=out, trackers=trackers(args, out))
     begun = _is_begun(out, config)
@@ -62,6 +62,15 @@ def run(args: argparse.Namespace) -> None:
             else multi_target.specialise(config, out, reporter, source=source, **by_accepting)
         )
     show_multi_target(args, multi_target.load_results(out, config) if _measured(args, out) else found, out)
+
+
+def _plan_to_measure(args: argparse.Namespace) -> list[str]:
+    """Return the line of a plan on what is measured at the end."""
+    if args.measure_top is None:
+        return []
+    runtime = args.runtime or "the runtime of the target, or onnxruntime"
+    others = f" and up to {args.measure_top - 1} other candidates" if args.measure_top > 1 else ""
+    return [f"then measured on this host with {runtime}: the answer{others}"]
 
 
 def _measured(args: argparse.Namespace, run: Path) -> bool:
