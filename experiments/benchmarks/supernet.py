@@ -25,9 +25,9 @@ networks, which is its ratio. On another day the peak of the same machine was 15
 was measured on a GPU: none was at hand.
 
 With one thread beside other work, 3 rounds: coarse 1.98 times the static step, in chunks 1.79, PyTorch .92. Evaluation
-since it runs all batches in one call (5 rounds of two networks): fine 1.01 and 1.05 times a static network's time, where
-a call per batch took 1.55; the difference was page faults, 103,000 against 13,000 an evaluation, as every call gets new
-memory. Coarse 1.6 to 1.75, and no faster in chunks.
+since it runs all batches in one call (5 rounds of two networks): fine 1.01 and 1.05 times a static network's time,
+where a call per batch took 1.55; the difference was page faults, 103,000 against 13,000 an evaluation, as every call
+gets new memory. Coarse 1.6 to 1.75, and no faster in chunks.
 """
 
 import argparse

@@ -63,7 +63,7 @@ def test_exchanging_the_arms_changes_the_sign_alone(ours: list[float], others: l
 def test_one_search_says_nothing() -> None:
     found = verdict([0.9], [0.1, 0.1])
     assert not found.resolved
-    assert str(found) == "not resolved: +80.00 points, 1 and 2 searches per arm are too few for an interval"
+    assert str(found) == "not resolved: +80.00 points, too few searches per arm (1 and 2) for an interval"
 
 
 def test_two_networks_are_compared_over_their_trainings() -> None:
