@@ -28,7 +28,9 @@ from nas.runs.settings import SearchConfig
 from nas.training.candidates import CandidateTrainings
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
 
-SMALL = SearchConfig(space="uib_smoke", preset="smoke", accuracy_model="ridge", core_hours=0.12, supernet_share=0.0)
+SMALL = SearchConfig(
+    space="uib_smoke", target="edgetpu", preset="smoke", accuracy_model="ridge", core_hours=0.12, supernet_share=0.0
+)
 Formula = Callable[[ArchSpec], float]
 
 
