@@ -29,6 +29,7 @@ from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped
 from nas.export.folders import atomic_folder, check_new_folder
 from nas.files import read_json
+from nas.ops import Size, SizeLike
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter, SilentReporter
 from nas.records.experiment import read_experiment
 from nas.records.front import spec_of_point
@@ -51,7 +52,7 @@ from nas.report.describe import describe as described
 from nas.report.describe import forest_row, target_rows, zoo_rows
 from nas.report.spaces import space_row
 from nas.runs.data_of_run import absolute
-from nas.runs.settings import SearchConfig
+from nas.runs.settings import IMAGENET_PX, SearchConfig
 from nas.space.compound import Coefficients, compound_scaled, largest_phi
 from nas.zoo import ZOO
 
@@ -175,7 +176,7 @@ def search(
     minimize: Sequence[str] = (),
     data: str = "digits",
     data_dir: str | None = None,
-    resolution: int = 224,
+    resolution: SizeLike | None = None,
     drop_strides: bool = False,
     preset: str = "quick",
     one_stage: bool = False,
@@ -183,7 +184,7 @@ def search(
     accuracy_model: str | None = None,
     core_hours: float | None = None,
     supernet_share: float = 0.2,
-    proxy_resolution: int | None = None,
+    proxy_resolution: SizeLike | None = None,
     proxy_width: float | None = None,
     seed: int = 0,
     preparation: Preparation | None = None,
@@ -216,10 +217,10 @@ def search(
         "max_params": max_params, "max_macs": max_macs, "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb,
         "max_energy_mj": max_energy_mj, "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),
         **absolute(data, data_dir),
-        "resolution": resolution, "drop_strides": drop_strides, "preset": preset, "one_stage": one_stage,
+        "resolution": _stored(resolution), "drop_strides": drop_strides, "preset": preset, "one_stage": one_stage,
         "finalists": finalists, "accuracy_model": accuracy_model,
         "core_hours": core_hours, "supernet_share": supernet_share,
-        "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
+        "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
 
@@ -262,10 +263,10 @@ def specialise(
     minimize: Sequence[str] = (),
     data: str = "digits",
     data_dir: str | None = None,
-    resolution: int = 224,
+    resolution: SizeLike | None = None,
     drop_strides: bool = False,
     preset: str = "quick",
-    proxy_resolution: int | None = None,
+    proxy_resolution: SizeLike | None = None,
     proxy_width: float | None = None,
     seed: int = 0,
     preparation: Preparation | None = None,
@@ -287,8 +288,8 @@ def specialise(
         "max_memory_kb": max_memory_kb, "max_flash_kb": max_flash_kb, "max_energy_mj": max_energy_mj,
         "forest_bounds": tuple(forest_bounds), "minimize": tuple(minimize),
         **absolute(data, data_dir),
-        "resolution": resolution, "drop_strides": drop_strides, "preset": preset,
-        "proxy_resolution": proxy_resolution, "proxy_width": proxy_width, "seed": seed,
+        "resolution": _stored(resolution), "drop_strides": drop_strides, "preset": preset,
+        "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
     found = _search_targets(
@@ -541,7 +542,7 @@ def zoo() -> "pd.DataFrame":
 
 
 @stating
-def spaces(target: str | None = None, *, resolution: int = 224) -> "pd.DataFrame":
+def spaces(target: str | None = None, *, resolution: SizeLike = 224) -> "pd.DataFrame":
     """Return the registered search spaces, a row each: decisions and size, with a target also the reachable latencies.
 
     Columns: name, resolution, num_classes, decisions, size, coarse_decisions, coarse_size (None without a supernet);
@@ -571,7 +572,7 @@ def train(
     batch_size: int = 128,
     learning_rate: float | None = None,
     proxy: bool = False,
-    proxy_resolution: int | None = None,
+    proxy_resolution: SizeLike | None = None,
     proxy_width: float | None = None,
     from_supernet: bool = False,
     accept_changes: bool = False,
@@ -873,11 +874,18 @@ def _without_later(requested: Any, stored: Any) -> Any:
     if not (isinstance(requested, dict) and isinstance(stored, dict)):
         return requested
     defaults = asdict(SearchConfig())
+    if "data_kind" not in stored and requested.get("resolution", 0) is None and stored.get("resolution") == IMAGENET_PX:
+        requested = {**requested, "resolution": IMAGENET_PX}  # older releases wrote the default as a number
     return {
         name: _without_later(value, stored.get(name))
         for name, value in requested.items()
         if name in stored or name not in defaults or value != defaults[name]
     }
+
+
+def _stored(resolution: SizeLike | None) -> int | str | None:
+    """Return a resolution as settings have it."""
+    return None if resolution is None else Size.of(resolution).json
 
 
 def _training_config(epochs: int, batch_size: int, learning_rate: float | None, seed: int) -> Any:

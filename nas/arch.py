@@ -30,6 +30,7 @@ class ArchSpec:
 
     `padding` is (k-1)//2 zeros on both sides ('symmetric') or TensorFlow's 'same'; `norm_eps` that of every batch
     normalisation. `name` is a label: equality, hash and digest ignore it.
+    An input one wide is a sequence: height is time, and all windows of the network are k x 1.
     Raises `InvalidInput` where shapes do not fit.
     """
 
@@ -67,6 +68,11 @@ class ArchSpec:
             if size > most:
                 raise InvalidInput(f"the architecture has {size:.4g} {what}; at most {most:,} are supported")
 
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the input is a sequence, one wide."""
+        return self.input_shape.size.is_sequence
+
     def iter_ops(self) -> Iterator[tuple[str, Op, Shape]]:
         """Yield (position "stage.op", op, input shape) of each op in the order of the network, without the head."""
         shape = self.input_shape
@@ -87,7 +93,8 @@ class ArchSpec:
                 raise InvalidInput(f"op {position}: {error}") from error
             shape = op.out_shape(shape_in)
         head = self.head.classify(shape, self.num_classes)
-        return (*lowered, *(replace(kernel, name=f"head.{kernel.name}") for kernel in head))
+        found = (*lowered, *(replace(kernel, name=f"head.{kernel.name}") for kernel in head))
+        return tuple(kernel.on_sequence() for kernel in found) if self.is_sequence else found
 
     @cached_property
     def final_feature_map(self) -> Shape:

@@ -74,6 +74,18 @@ def grey_level(text: str) -> int:
     return int(_checked(named, int, lambda value: 0 <= value <= 255, "white, black or a whole number from 0 to 255"))
 
 
+def resolution(text: str) -> int | str:
+    """Return the resolution in `text`, "96" or HEIGHTxWIDTH such as "96x128": a number where it is square."""
+    if "x" not in text:
+        return count(text)
+    from nas.ops.size import Size  # imports numpy, which --help does without
+
+    try:
+        return Size.of(text).json
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def names(listed: str) -> tuple[str, ...]:
     """Return the names in the comma-separated `listed`."""
     found = tuple(word.strip() for word in listed.split(","))

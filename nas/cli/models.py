@@ -10,6 +10,7 @@ from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.cli.flags.shared import device_flags
 from nas.errors import InvalidInput
+from nas.ops import SizeLike
 from nas.records.experiment import read_experiment
 from nas.records.front import spec_of_point
 from nas.records.networks import UNIVERSAL
@@ -26,10 +27,10 @@ RESULTS = ("best.json", "coarse.json")  # files of a run that hold a network eac
 REFERENCE = "mobilenetv4-conv-s"  # what the latencies of an abstract device are relative to
 
 
-def latency_model(args: argparse.Namespace, side: int, channels: int, num_classes: int) -> Roofline | None:
+def latency_model(args: argparse.Namespace, size: SizeLike, channels: int, num_classes: int) -> Roofline | None:
     """Return the latency model that the device flags name, None where they name none.
 
-    On an abstract device without a peak, latencies are relative to the reference network at that input of `side` px
+    On an abstract device without a peak, latencies are relative to the reference network at that input
     and with that many classes.
     """
     target = device_flags(args)
@@ -37,7 +38,7 @@ def latency_model(args: argparse.Namespace, side: int, channels: int, num_classe
         return load_target(target).model(args.latency_model)
     if args.ridge_point is None:
         return None
-    scale = with_input(reference(REFERENCE), side, channels, num_classes)
+    scale = with_input(reference(REFERENCE), size, channels, num_classes)
     return abstract_target(args.ridge_point, args.peak_gmacs_per_s, scale)
 
 

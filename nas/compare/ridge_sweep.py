@@ -73,7 +73,7 @@ def sweep(candidates: Sequence[SweptNetwork], ridge_points: Sequence[float] = RI
             "kind": candidate.kind,
             "top1": candidate.top1,
             "standard_error": candidate.standard_error,
-            "resolution": candidate.arch.input_shape.height,
+            "resolution": candidate.arch.input_shape.size.json,
             "ridge_point": point,
             "latency_gmacs": time,
         }

@@ -1,4 +1,4 @@
-"""Image-classification data for search and training: data sets by name or path, splits, batches, augmentation.
+"""Data for search and training, images and other arrays: data sets by name or path, splits, batches, augmentation.
 
 Nothing is ever downloaded and nothing is ever unpickled. Importing this package imports numpy at most; scikit-learn,
 Pillow and jax are imported inside the functions that need them.
@@ -15,13 +15,24 @@ from nas.data.input_spec import Framing
 from nas.data.legacy_folder import load_legacy_folder
 from nas.data.local import data_folder
 from nas.data.npz import load_npz
-from nas.data.pipeline import at_resolution, augment, channel_stats, resize, resolution_notes, signature, to_input
+from nas.data.pipeline import (
+    at_resolution,
+    augment,
+    augmented_input,
+    channel_stats,
+    resize,
+    resolution_notes,
+    signature,
+    to_input,
+)
 from nas.data.preparation import Preparation
 from nas.data.split import epoch_indices, stratified_split
 from nas.errors import InvalidInput, unknown_name
 from nas.files import usable_path
+from nas.ops import Size, SizeLike
 from nas.registry import DATA_SETS
 
+LARGEST_PX = 1024  # of a side that data are resized to when they are loaded
 DEFAULT_PREPARATION = Preparation()  # centres are cropped, transparency laid on white, the rest is the data set's
 
 
@@ -29,19 +40,24 @@ def load(
     name_or_path: str,
     data_dir: Path | None = None,
     *,
-    resolution: int | None = None,
+    resolution: SizeLike | None = None,
     preparation: Preparation = DEFAULT_PREPARATION,
+    proportions: SizeLike | None = None,
 ) -> Dataset:
     """Return the data set of a registered name, of an .npz file or of a folder of class folders of images.
 
     A registered name wins over a path of the same spelling (write `./digits` for the path). Published files are looked
     up in `data_dir`, else in the folder that NAS_DATA_DIR names, else in ~/.cache/nas. `resolution` is the side in
-    pixels to resize all images to; by default they stay as they are, and those of a folder get the median of their own.
-    `preparation` says how image files become squares, and how training images are augmented and weighted. Raises
+    pixels, or "96x128", to resize all to; by default they stay as they are, and the images of a folder get the median
+    of their own as a square, or in the `proportions` of the input that they are for.
+    `preparation` says what the arrays are, how image files get the proportions of the input, and how training images
+    are augmented and weighted. Raises
     `UnknownName` for a name that is neither registered nor a path, `InvalidInput` for data that cannot be used.
     """
-    if resolution is not None and not 1 <= resolution <= 1024:
-        raise InvalidInput(f"resolution must be from 1 to 1024 pixels, got {resolution}")
+    if isinstance(resolution, int) and not 1 <= resolution <= LARGEST_PX:
+        raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} pixels, got {resolution}")
+    if resolution is not None and max(Size.of(resolution)) > LARGEST_PX:
+        raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} on each side, got {Size.of(resolution)}")
     name_or_path = usable_path(name_or_path)
     if name_or_path in DATA_SETS or _is_address(name_or_path):
         loader = registry.load("data set", DATA_SETS, name_or_path)
@@ -52,7 +68,9 @@ def load(
             )
         dataset = found
     else:
-        dataset = _load_path(name_or_path, resolution, preparation.framing)
+        whole = None if proportions is None else Size.of(proportions)
+        size = resolution or (None if whole is None or whole.is_square else whole)
+        dataset = _load_path(name_or_path, size, preparation)
     dataset = preparation.apply(dataset)
     return dataset if resolution is None else at_resolution(dataset, resolution)
 
@@ -62,14 +80,15 @@ def _is_address(text: str) -> bool:
     return ":" in text and os.sep not in text and not os.path.exists(os.path.expanduser(text))
 
 
-def _load_path(text: str, resolution: int | None, framing: Framing | None) -> Dataset:
+def _load_path(text: str, resolution: SizeLike | None, preparation: Preparation) -> Dataset:
     """Return the data set in the file or folder `text`."""
     full = os.path.expanduser(text)  # os.path, unlike Path, answers for any text whatever, the empty one included
     path = Path(full)
     if os.path.isdir(full):
+        framing = preparation.framing
         return load_legacy_folder(path, resolution) if framing is None else load_folder(path, resolution, framing)
     if path.suffix == ".npz":
-        return load_npz(path)
+        return load_npz(path, preparation.data_kind)
     if os.path.exists(full):
         raise InvalidInput(f"{path} is neither an .npz file nor a folder of class folders of images")
     raise unknown_name("data set", text, DATA_SETS)
@@ -85,6 +104,7 @@ __all__ = [
     "Preparation",
     "at_resolution",
     "augment",
+    "augmented_input",
     "build_dataset",
     "channel_stats",
     "epoch_indices",

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.arrays import DataKind, channel_statistics, check_kind, checked_images, checked_numbers, told_kind
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing
 from nas.data.split import Indices, stratified_split
 from nas.errors import InvalidInput
+from nas.ops import Size
 
 Array = npt.NDArray[Any]
 Images = npt.NDArray[np.uint8]
@@ -45,19 +47,19 @@ class Augmentation:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification data set: square images of two or more classes, for training and for test.
+    """A classification data set: images, maps or sequences of two or more classes, for training and for test.
 
     `build_dataset` makes it; its arrays are read-only. Images are arrays, or files that are decoded when rows of them
-    are asked for (nas.data.image_files).
+    are asked for (nas.data.image_files). Maps and sequences are arrays of numbers of any range (nas.data.arrays).
 
     `digest` is the SHA-256 over the shapes and bytes of the four arrays, or over the files; `notes` says in sentences
     what a reader of results must know (a test set that was split off, files of unknown origin).
     """
 
     name: str
-    x_train: Images | ImageFiles  # [N, H, W, C], C = 1 or 3
+    x_train: Array | ImageFiles  # [N, H, W, C]: images uint8 with C = 1 or 3, maps float32, sequences with W = 1
     y_train: Labels  # [N], 0..K-1, every class at least twice
-    x_test: Images | ImageFiles  # [M, H, W, C]
+    x_test: Array | ImageFiles  # [M, H, W, C]
     y_test: Labels  # [M]
     class_names: tuple[str, ...]
     digest: str
@@ -71,29 +73,48 @@ class Dataset:
         return len(self.class_names)
 
     @property
-    def resolution(self) -> int:
-        """The side of the images in pixels."""
-        return int(self.x_train.shape[1])
+    def kind(self) -> DataKind:
+        """Whether these are images, maps or sequences."""
+        if self.x_train.dtype == np.uint8:
+            return "images"
+        return "sequences" if self.size.is_sequence else "maps"
+
+    @property
+    def is_images(self) -> bool:
+        """Whether these are images: uint8, from 0 to 255."""
+        return self.kind == "images"
+
+    @property
+    def size(self) -> Size:
+        """Height and width; of sequences their steps and 1."""
+        return Size(*map(int, self.x_train.shape[1:3]))
+
+    @property
+    def resolution(self) -> int | str:
+        """The side of square images in pixels, else "96x128"."""
+        return self.size.json
 
     @property
     def channels(self) -> int:
-        """1 for grey images, 3 for colour."""
+        """1 for grey images, 3 for colour; of maps and sequences any number."""
         return int(self.x_train.shape[3])
 
     @property
     def framing(self) -> Framing | None:
-        """How image files become squares; None for images that came as arrays."""
+        """How image files get the proportions of the input; None for images that came as arrays."""
         return self.x_train.store.framing if isinstance(self.x_train, ImageFiles) else None
 
     @cached_property
     def channel_stats(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """The mean and the standard deviation [C] of the training pixels, in units of full scale (255 = 1).
+        """The mean and the standard deviation [C] of the training set: of pixels in units of full scale (255 = 1).
 
         Sums are exact, in whole numbers; a deviation below one grey level (1/255) counts as one, so that a channel
         without contrast is not blown up. Of files too many to be kept decoded, `STATISTICS_IMAGES` evenly spaced ones
         are taken.
         """
         images, count = self.x_train, 0
+        if isinstance(images, np.ndarray) and not self.is_images:
+            return channel_statistics(images, BATCH_IMAGES)
         total, squares = np.zeros(self.channels, np.int64), np.zeros(self.channels, np.int64)
         if isinstance(images, ImageFiles) and not images.kept:
             images = images.take(evenly_spaced(len(images), STATISTICS_IMAGES))
@@ -117,20 +138,26 @@ def build_dataset(
     test_fraction: float = 0.1,
     notes: tuple[str, ...] = (),
     digest: str | None = None,
+    kind: DataKind | None = None,
 ) -> Dataset:
     """Return a checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
 
-    Images: uint8, other integers within 0..255, floats within [0, 1] (scaled to 0..255), or files; `class_names`
-    defaults to the labels in digits, `digest` to that of the arrays. Raises `InvalidInput`, which begins with `name`,
+    Images: uint8, other integers within 0..255, square floats within [0, 1] (scaled to 0..255), or files. Other floats
+    are maps or sequences; `kind` says what arrays are where that is not told by their shape (`told_kind`).
+    `class_names` defaults to the labels in digits, `digest` to that of the arrays, `augmentation` to shifts of images;
+    maps and sequences have none. Raises `InvalidInput`, which begins with `name`,
     for anything that cannot be used.
     """
-    train = _checked(name, "train", train)
+    check_kind(kind)
+    if not isinstance(train.x, ImageFiles):
+        kind = kind or told_kind(f"{name}: x_train", np.asarray(train.x))
+    train = _checked(name, "train", train, kind)
     num_classes = _class_count(name, train.y, class_names, smallest=2 if test else 3)
     if test is None:
         train, test = _split_off(train, test_fraction)
         notes += (f"no test set came with the data: a fixed stratified {test_fraction:.0%} of it was set aside as one",)
     else:
-        test = _checked(name, "test", test)
+        test = _checked(name, "test", test, kind)
         _check_same_kind(name, train, test)
     class_names = class_names or tuple(str(label) for label in range(num_classes))
     if len(class_names) != num_classes:
@@ -141,10 +168,11 @@ def build_dataset(
             array.setflags(write=False)
     notes = tuple(dict.fromkeys((*notes, *imbalance_note(train.y, class_names), *_alike_note(train.x))))
     digest = digest or _digest(tuple(map(np.asarray, arrays)))
-    return Dataset(name, train.x, train.y, test.x, test.y, class_names, digest, augmentation or Augmentation(), notes)
+    augmentation = augmentation or (Augmentation() if train.x.dtype == np.uint8 else Augmentation(0.0))
+    return Dataset(name, train.x, train.y, test.x, test.y, class_names, digest, augmentation, notes)
 
 
-def take(images: Images | ImageFiles, rows: npt.NDArray[Any]) -> Images | ImageFiles:
+def take(images: Array | ImageFiles, rows: npt.NDArray[Any]) -> Array | ImageFiles:
     """Return a selection of images; files are not decoded."""
     return images.take(rows) if isinstance(images, ImageFiles) else images[rows]
 
@@ -166,19 +194,28 @@ def imbalance_note(labels: Labels, names: tuple[str, ...]) -> Iterator[str]:
         )
 
 
-def _alike_note(images: Images | ImageFiles) -> Iterator[str]:
+def _alike_note(images: Array | ImageFiles) -> Iterator[str]:
     """Yield the note on images that are all alike, by a sample of them."""
     rows = evenly_spaced(len(images), SAMPLE_IMAGES)
     seen = images.decoded(rows) if isinstance(images, ImageFiles) else images[rows]
     if len(seen) > 1 and (seen == seen[:1]).all():
         yield f"all {len(seen)} training images looked at are the same image; are these the right files?"
+    elif (seen == seen[:, :1, :1]).all() and seen.dtype != np.uint8:
+        yield f"all {len(seen)} training examples looked at have one value per channel each; are they read right?"
     elif (seen == seen[:, :1, :1]).all():
         yield f"all {len(seen)} training images looked at are of one colour each, without content; are they read right?"
 
 
-def _checked(name: str, part: str, data: Labelled) -> Labelled:
-    """Return `data` as contiguous uint8 [N, H, W, C] and int32 [N]; `part` is "train" or "test"."""
-    x = data.x if isinstance(data.x, ImageFiles) else _checked_images(f"{name}: x_{part}", data.x)
+def _checked(name: str, part: str, data: Labelled, kind: DataKind | None) -> Labelled:
+    """Return `data` as contiguous uint8 or float32 [N, H, W, C] and int32 [N]; `part` is "train" or "test"."""
+    x: Array | ImageFiles = data.x
+    if isinstance(x, ImageFiles):
+        if kind not in (None, "images"):
+            raise InvalidInput(f"{name} holds image files, which are no {kind}; leave the kind of data out")
+    elif kind in (None, "images"):
+        x = checked_images(f"{name}: x_{part}", x)
+    else:
+        x = checked_numbers(f"{name}: x_{part}", x, kind)
     y = data.y
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise InvalidInput(f"{name}: y_{part} must be whole numbers of shape [N], got {y.dtype} {list(y.shape)}")
@@ -187,34 +224,6 @@ def _checked(name: str, part: str, data: Labelled) -> Labelled:
     if y.min() < 0 or y.max() >= 2**31:
         raise InvalidInput(f"{name}: y_{part} must hold labels from 0 on, got {y.min()} to {y.max()}; renumber them")
     return Labelled(x, y.astype(np.int32))
-
-
-def _checked_images(what: str, x: Array) -> Images:
-    """Return the images `x` as uint8 [N, H, W, C] of its own memory; `what` begins the messages."""
-    shape = list(x.shape)
-    if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
-        raise InvalidInput(f"{what} must have the shape [N, H, W] or [N, H, W, C] with C = 1 or 3, got {shape}")
-    if x.size == 0:
-        raise InvalidInput(f"{what} is empty: shape {shape}")
-    if x.shape[1] != x.shape[2]:
-        raise InvalidInput(f"{what} must hold square images, got {x.shape[1]} x {x.shape[2]} pixels; crop or pad them")
-    if x.dtype != np.uint8:
-        x = _as_bytes(what, x)
-    return np.array(x if x.ndim == 4 else x[..., None], dtype=np.uint8, order="C")
-
-
-def _as_bytes(what: str, x: Array) -> Array:
-    """Return images of another type in the range 0..255; floats within [0, 1] are scaled and rounded."""
-    if x.dtype.kind not in "iuf":
-        raise InvalidInput(f"{what} must be uint8, or floats within [0, 1], got {x.dtype}")
-    if not np.isfinite(x).all():
-        raise InvalidInput(f"{what} holds NaN or infinite pixels; clean the data first")
-    low, high, allowed = x.min(), x.max(), 1 if x.dtype.kind == "f" else 255
-    if low < 0 or high > allowed:
-        raise InvalidInput(
-            f"{what} must be uint8, or floats within [0, 1], got {x.dtype} from {low:g} to {high:g}; rescale the pixels"
-        )
-    return np.rint(x * np.float32(255)) if x.dtype.kind == "f" else x
 
 
 def _class_count(name: str, labels: Labels, names: tuple[str, ...], smallest: int) -> int:

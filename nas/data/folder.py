@@ -17,6 +17,7 @@ from nas.data.image_files import ImageFile, ImageFiles, ImageStore, read_headers
 from nas.data.input_spec import Framing
 from nas.errors import InvalidInput
 from nas.files import check_names
+from nas.ops import Size, SizeLike
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -48,11 +49,12 @@ class Listed:
     labels: list[int]
 
 
-def load_folder(folder: Path, resolution: int | None = None, framing: Framing | None = None) -> Dataset:
+def load_folder(folder: Path, resolution: SizeLike | None = None, framing: Framing | None = None) -> Dataset:
     """Return the images below `folder`, which are decoded when they are asked for, at the resolution that is asked for.
 
-    `framing` says how they become squares: by default the centre is cropped, and transparency laid on white. Their own
-    resolution, before a network's is known, is `resolution` or the median of theirs, at most `LARGEST_DEFAULT_PX`.
+    `framing` says how they get its proportions: by default the centre is cropped, and transparency laid on white.
+    Their own resolution, before a network's is known, is `resolution` or the median of theirs as a square, at most
+    `LARGEST_DEFAULT_PX`.
     Without test images, a fixed stratified 20 % becomes the test set. Images are grey where every file is. Raises
     `InvalidInput`, naming the file or folder at fault.
     """
@@ -62,7 +64,8 @@ def load_folder(folder: Path, resolution: int | None = None, framing: Framing | 
     train = _list_images(layout, "train", names)
     test = _list_images(layout, "test", names) if "test" in layout.parts else Listed([], [])
     files = read_headers([*train.files, *test.files])
-    store = ImageStore(files, resolution or _own_resolution(files, framing), _channels(files), framing)
+    size = Size.of(resolution or _own_resolution(files, framing))
+    store = ImageStore(files, size, _channels(files), framing)
     cut, rows = len(train.files), np.arange(len(files), dtype=np.int32)
     dataset = build_dataset(
         str(folder),
@@ -70,7 +73,7 @@ def load_folder(folder: Path, resolution: int | None = None, framing: Framing | 
         Labelled(ImageFiles(store, rows[cut:]), np.array(test.labels, dtype=np.int32)) if test.files else None,
         class_names=names,
         test_fraction=TEST_FRACTION,
-        notes=(*layout.notes, *_left_out_note(layout.left_out), *file_notes(files, framing)),
+        notes=(*layout.notes, *_left_out_note(layout.left_out), *file_notes(files, framing, size)),
         digest=_digest(folder, files, [*train.labels, *test.labels], cut, framing),
     )
     return replace(dataset, notes=(*dataset.notes, *copies_notes(dataset)))
@@ -223,14 +226,16 @@ def _left_out_note(left_out: Counter[str]) -> Iterator[str]:
         yield "left out: " + ", ".join(kinds)
 
 
-def file_notes(files: Sequence[ImageFile], framing: Framing) -> Iterator[str]:
-    """Yield notes on image files as they are framed: what is cropped, and transparency."""
-    oblong = Counter((file.height, file.width) for file in files if file.height != file.width)
+def file_notes(files: Sequence[ImageFile], framing: Framing, size: Size) -> Iterator[str]:
+    """Yield notes on image files as they are framed for an input of `size`: what is cropped, and transparency."""
+    sides = [(file.height, file.width) for file in files]
+    oblong = Counter(one for one in sides if one[0] * size.width != one[1] * size.height)
     if oblong and framing.fit == "crop":
         (height, width), _ = oblong.most_common(1)[0]
         sizes = f"of {height} x {width} px" + (f" and {len(oblong) - 1:,} other sizes" if len(oblong) > 1 else "")
+        part = "central square" if size.is_square else f"central part with the proportions of {size}"
         yield (
-            f"the central square of images {sizes} (height x width) was taken, {oblong.total():,} of {len(files):,} "
+            f"the {part} of images {sizes} (height x width) was taken, {oblong.total():,} of {len(files):,} "
             "images; --fit pad or --fit squash keeps what lies beside it"
         )
     if transparent := sum(file.transparent for file in files):

@@ -1,4 +1,4 @@
-"""One image file as the square that a network takes: upright, on a background, cropped, padded or squashed."""
+"""One image file as the pixels that a network takes: upright, on a background, cropped, padded or squashed."""
 
 import warnings
 from io import BytesIO
@@ -35,32 +35,38 @@ def open_image(source: Path | BytesIO) -> Any:
     return image
 
 
-def read_image(source: Path | BytesIO, side: int, channels: int, framing: Framing) -> npt.NDArray[np.uint8]:
-    """Return the image in `source` as uint8 [side, side, channels]; `InvalidInput` names a file that is damaged."""
+def read_image(
+    source: Path | BytesIO, size: int | tuple[int, int], channels: int, framing: Framing
+) -> npt.NDArray[np.uint8]:
+    """Return the image in `source` as uint8 [height, width, channels]; `InvalidInput` names a file that is damaged.
+
+    `size` is (height, width), or the side of a square.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
     try:
         with open_image(source) as image:
-            image.draft("RGB", (DRAFT * side, DRAFT * side))  # JPEG only
-            square = fitted(image, side, channels, framing)
+            image.draft("RGB", (DRAFT * width, DRAFT * height))  # JPEG only
+            framed = fitted(image, (height, width), channels, framing)
     except Exception as error:  # a decoder fails on broken bytes in any way, and each means the same to the user
         raise InvalidInput(f"cannot read the image {source}: {error}; repair or remove it") from error
-    return np.asarray(square, dtype=np.uint8).reshape(side, side, channels)
+    return np.asarray(framed, dtype=np.uint8).reshape(height, width, channels)
 
 
-def fitted(image: Any, side: int, channels: int, framing: Framing) -> Any:
-    """Return a Pillow image as the square of `side` px that a network takes, grey (L) or in colour (RGB).
+def fitted(image: Any, size: tuple[int, int], channels: int, framing: Framing) -> Any:
+    """Return a Pillow image with the `size` (height, width) that a network takes, grey (L) or in colour (RGB).
 
     It is turned upright as its EXIF tag says; transparent pixels are laid on the background, at full resolution.
     """
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
-    size, mode, grey = (side, side), "L" if channels == 1 else "RGB", framing.background
+    across, mode, grey = size[::-1], "L" if channels == 1 else "RGB", framing.background
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, (grey, grey, grey, 255))
         image = Image.alpha_composite(opaque, image.convert("RGBA"))
     image = image.convert(mode)
     if framing.fit == "pad":
-        return ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=grey if mode == "L" else (grey, grey, grey))
+        return ImageOps.pad(image, across, Image.Resampling.BILINEAR, color=grey if mode == "L" else (grey, grey, grey))
     if framing.fit == "squash":
-        return image.resize(size, Image.Resampling.BILINEAR)
-    return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+        return image.resize(across, Image.Resampling.BILINEAR)
+    return ImageOps.fit(image, across, Image.Resampling.BILINEAR)

@@ -22,6 +22,7 @@ from nas.data.framing import GREY_MODES, open_image, read_image
 from nas.data.input_spec import Framing
 from nas.errors import InvalidInput
 from nas.files import read_bytes
+from nas.ops import Size
 from nas.progress.stop import raise_if_stopped
 
 KEPT_BYTES = 1 << 30  # of decoded images
@@ -43,6 +44,11 @@ class ImageFile:
     def detail_px(self, framing: Framing) -> int:
         """Return the side of the square, in px, up to which the image has pixels to fill it."""
         return max(self.height, self.width) if framing.fit == "pad" else min(self.height, self.width)
+
+    def lacks_detail(self, size: Size, framing: Framing) -> bool:
+        """Return whether the image has to be enlarged to fill an input of this size."""
+        sides = self.height / size.height, self.width / size.width
+        return (max(sides) if framing.fit == "pad" else min(sides)) < 1
 
 
 def read_header(path: Path) -> ImageFile:
@@ -81,17 +87,17 @@ def _in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> It
 
 @dataclass(frozen=True, eq=False)
 class ImageStore:
-    """Image files, and the square that each of them becomes: side in px, channels, and how it is framed."""
+    """Image files, and what each of them becomes: height and width, channels, and how it is framed."""
 
     files: tuple[ImageFile, ...]
-    side: int
+    size: Size
     channels: int
     framing: Framing
 
     @property
     def nbytes(self) -> int:
         """The bytes of all images decoded."""
-        return len(self.files) * self.side**2 * self.channels
+        return len(self.files) * self.size.positions * self.channels
 
     @property
     def kept(self) -> bool:
@@ -100,18 +106,18 @@ class ImageStore:
 
     @cached_property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """All images decoded [N, side, side, channels]."""
+        """All images decoded [N, height, width, channels]."""
         decoded = self.decode(np.arange(len(self.files)))
         decoded.setflags(write=False)
         return decoded
 
     def decode(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Return the images `rows` [B], decoded from their files, as uint8 [B, side, side, channels]."""
-        images = np.empty((len(rows), self.side, self.side, self.channels), dtype=np.uint8)
+        """Return the images `rows` [B], decoded from their files, as uint8 [B, height, width, channels]."""
+        images = np.empty((len(rows), *self.size, self.channels), dtype=np.uint8)
 
         def decode_into(index: int) -> None:
             path = self.files[rows[index]].path
-            images[index] = read_image(path, self.side, self.channels, self.framing)
+            images[index] = read_image(path, self.size, self.channels, self.framing)
 
         for _ in _in_threads(decode_into, range(len(rows))):
             pass
@@ -121,14 +127,14 @@ class ImageStore:
         """Return the same files by their absolute paths, for a process that works in another folder."""
         return replace(self, files=tuple(replace(file, path=file.path.resolve()) for file in self.files))
 
-    def at_side(self, side: int) -> "ImageStore":
+    def at_size(self, size: Size) -> "ImageStore":
         """Return the same files at another resolution."""
-        return self if side == self.side else replace(self, side=side)
+        return self if size == self.size else replace(self, size=size)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Rows of an `ImageStore` in place of an array of images [N, side, side, channels]."""
+    """Rows of an `ImageStore` in place of an array of images [N, height, width, channels]."""
 
     store: ImageStore
     rows: npt.NDArray[np.int32]  # [N], into the files of the store
@@ -138,12 +144,12 @@ class ImageFiles:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """The shape of the array that this stands for."""
-        return len(self.rows), self.store.side, self.store.side, self.store.channels
+        return len(self.rows), *self.store.size, self.store.channels
 
     @property
     def nbytes(self) -> int:
         """The bytes of these images decoded."""
-        return len(self.rows) * self.store.side**2 * self.store.channels
+        return len(self.rows) * self.store.size.positions * self.store.channels
 
     @property
     def kept(self) -> bool:

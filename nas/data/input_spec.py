@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.errors import InvalidInput
+from nas.ops import Size
 
-Fit = Literal["crop", "pad", "squash"]  # how an image that is not square becomes square
+Fit = Literal["crop", "pad", "squash"]  # how an image of other proportions than the input's gets these
 FITS: tuple[str, ...] = get_args(Fit)
+OF_IMAGES = frozenset({"fit", "resampling", "background", "colour_order"})  # fields that say nothing of other arrays
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How an image file becomes a square: what is done with one that is not square, and what lies behind it."""
+    """How an image file gets the proportions of the input: what is done with one of others, and what lies behind it."""
 
     fit: Fit = "crop"
     background: int = 255  # grey level behind transparent pixels and beside padded images, 0 (black) to 255 (white)
@@ -34,7 +36,9 @@ class Framing:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How an image becomes the input of a network: [1, height, width, channels] of (pixel / 255 - mean) / std.
+    """How an image or an array becomes the input of a network, [1, height, width, channels].
+
+    Of images that is (pixel / 255 - mean) / std, of `values` "numbers", maps or sequences (one wide), (x - mean) / std.
 
     `crop` takes the centre of what covers the input, `pad` shows all of the image on `background`, `squash` changes its
     proportions. Transparent pixels are laid on `background`. Grey images count as colour ones of equal channels where
@@ -43,18 +47,23 @@ class InputSpec:
 
     height: int
     width: int
-    channels: int  # 1: grey, 3: colour
-    mean: tuple[float, ...]  # per channel, in units of full scale (255 = 1)
+    channels: int  # of images 1: grey, 3: colour
+    mean: tuple[float, ...]  # per channel; of images in units of full scale (255 = 1)
     std: tuple[float, ...]
     fit: Fit = "crop"
     resampling: Literal["bilinear"] = "bilinear"  # antialiased, as Pillow's BILINEAR
     background: int = 255  # grey level, 0 (black) to 255 (white)
     colour_order: Literal["RGB", "grey"] = "RGB"
     layout: Literal["NHWC"] = "NHWC"  # of the network here; an exporter says where its format differs
+    values: Literal["pixels", "numbers"] = "pixels"  # 0 to 255, or of any range
 
     def __post_init__(self) -> None:
-        """Refuse sizes, channels and normalisations that no image can have."""
-        if min(self.height, self.width) < 1 or self.channels not in (1, 3):
+        """Refuse sizes, channels and normalisations that no input can have."""
+        if self.values not in ("pixels", "numbers"):
+            raise InvalidInput(f"the values of an input must be pixels or numbers, got {self.values!r:.40}")
+        if not self.is_image and min(self.height, self.width, self.channels) < 1:
+            raise InvalidInput(f"an input must have sizes of at least 1, got {self.height, self.width, self.channels}")
+        if self.is_image and (min(self.height, self.width) < 1 or self.channels not in (1, 3)):
             raise InvalidInput(
                 f"an input must be at least 1 x 1 px with 1 or 3 channels, got {self.height} x {self.width} with "
                 f"{self.channels}"
@@ -66,21 +75,36 @@ class InputSpec:
         _ = self.framing
 
     @property
+    def is_image(self) -> bool:
+        """Whether the input is an image, else a map or a sequence of numbers."""
+        return self.values == "pixels"
+
+    @property
+    def size(self) -> Size:
+        """Height and width."""
+        return Size(self.height, self.width)
+
+    @property
     def framing(self) -> Framing:
-        """How an image becomes a square."""
+        """How an image gets the proportions of the input."""
         return Framing(self.fit, self.background)
 
-    def normalised(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return `pixels` [N, H, W, 1 or channels] as the input [N, H, W, channels], float32."""
+    def normalised(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return `pixels` [N, H, W, 1 or channels], or numbers, as the input [N, H, W, channels], float32."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        if not self.is_image:
+            numbers: npt.NDArray[np.float32] = (pixels.astype(np.float32) - mean) / std
+            return numbers
         if pixels.shape[-1] not in (1, self.channels):
             raise InvalidInput(f"the network takes {self.channels} channels, but the images have {pixels.shape[-1]}")
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         normalised: npt.NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return normalised
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        body = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        left_out = {"values"} if self.is_image else OF_IMAGES
+        return {key: value for key, value in body.items() if key not in left_out}
 
     @classmethod
     def from_dict(cls, data: Any) -> "InputSpec":

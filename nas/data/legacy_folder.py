@@ -15,6 +15,7 @@ from nas.data.dataset import Dataset, Images, Labelled, build_dataset
 from nas.data.framing import open_image
 from nas.errors import InvalidInput
 from nas.files import check_names, read_bytes
+from nas.ops import Size, SizeLike
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DEFAULT_RESOLUTION_PX = 64
@@ -28,8 +29,8 @@ class Listing(NamedTuple):
     left_out: int
 
 
-def load_legacy_folder(folder: Path, resolution: int | None = None) -> Dataset:
-    """Return the images below `folder`, each one's central square resized to `resolution` pixels (64 by default).
+def load_legacy_folder(folder: Path, resolution: SizeLike | None = None) -> Dataset:
+    """Return the images below `folder`, each one's central part resized to `resolution` (64 px square by default).
 
     Without a test folder, a fixed stratified 20 % becomes the test set. Images are grey where every file is grey,
     colour otherwise; transparency is dropped. Raises `InvalidInput`, naming the file or folder at fault.
@@ -40,7 +41,7 @@ def load_legacy_folder(folder: Path, resolution: int | None = None) -> Dataset:
     if test_folder:
         listings.append(_list_images(test_folder, names))
     files = [file for listing in listings for file in listing.files]
-    images = _read_images(files, resolution or DEFAULT_RESOLUTION_PX)
+    images = _read_images(files, Size.of(resolution or DEFAULT_RESOLUTION_PX))
     labels = np.array([label for listing in listings for label in listing.labels], dtype=np.int32)
     cut = len(listings[0].files)
     left_out = sum(listing.left_out for listing in listings)
@@ -106,28 +107,28 @@ def _list_images(folder: Path, names: tuple[str, ...]) -> Listing:
     return listing._replace(left_out=left_out)
 
 
-def _read_images(files: Sequence[Path], resolution: int) -> Images:
-    """Return the images in `files` as uint8 [N, resolution, resolution, C], C = 1 where all of them are grey."""
-    images = np.empty((len(files), resolution, resolution, 3), dtype=np.uint8)
+def _read_images(files: Sequence[Path], size: Size) -> Images:
+    """Return the images in `files` as uint8 [N, height, width, C], C = 1 where all of them are grey."""
+    images = np.empty((len(files), *size, 3), dtype=np.uint8)
     grey = True
     for index, file in enumerate(files):
-        image, image_is_grey = _read_image(file, resolution)
+        image, image_is_grey = _read_image(file, size)
         images[index] = image
         grey = grey and image_is_grey
     return images[..., :1] if grey else images
 
 
-def _read_image(file: Path, resolution: int) -> tuple[Images, bool]:
-    """Return one image as uint8 [resolution, resolution, 3], upright, and whether it is grey."""
+def _read_image(file: Path, size: Size) -> tuple[Images, bool]:
+    """Return one image as uint8 [height, width, 3], upright, and whether it is grey."""
     from PIL import Image, ImageOps
 
     try:
         with open_image(BytesIO(read_bytes(file))) as image:
             mode = image.mode
             upright = ImageOps.exif_transpose(image).convert("RGB")
-        square = ImageOps.fit(upright, (resolution, resolution), method=Image.Resampling.BILINEAR)
+        framed = ImageOps.fit(upright, size[::-1], method=Image.Resampling.BILINEAR)
     except Exception as error:  # a decoder fails on broken bytes in any way, and each means the same to the user
         raise InvalidInput(f"cannot read the image {file}: {error}; repair or remove it") from error
     if mode[0] in "IF":
         raise InvalidInput(f"{file} has more than 8 bits per channel (mode {mode}); save it with 8")
-    return np.asarray(square, dtype=np.uint8), mode in ("1", "L", "LA")
+    return np.asarray(framed, dtype=np.uint8), mode in ("1", "L", "LA")

@@ -1,4 +1,4 @@
-"""Data sets in numpy's .npz files, with the keys x_train, y_train, x_test, y_test and, if wanted, class_names."""
+"""Data sets in numpy's .npz files: the keys x_train, y_train, x_test, y_test and, if wanted, class_names, data_kind."""
 
 import io
 import math
@@ -9,11 +9,12 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from nas.data.arrays import DATA_KINDS, DataKind
 from nas.data.dataset import Array, Dataset, Labelled, build_dataset
 from nas.errors import InvalidInput
 from nas.files import check_memory, read_bytes
 
-KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names")
+KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names", "data_kind")
 
 
 HEADERS: dict[tuple[int, int], Any] = {  # of arrays: what reads each version of their format
@@ -81,11 +82,25 @@ def _declared_bytes(members: ZipFile, key: str) -> int:
     return stored
 
 
-def load_npz(path: Path) -> Dataset:
-    """Return the data set in the .npz file `path`; without x_test, a fixed stratified 10 % becomes the test set."""
+def load_npz(path: Path, kind: DataKind | None = None) -> Dataset:
+    """Return the data set in the .npz file `path`; without x_test, a fixed stratified 10 % becomes the test set.
+
+    `kind` says whether its arrays are images, maps or sequences; by default its `data_kind`, else their shape and type.
+    """
     archive = read_archive(path)
     test = archive.labelled("test") if archive.has("test") else None
     names = archive.arrays.get("class_names", np.array([], dtype=str))
     return build_dataset(
-        str(path), archive.labelled("train"), test, class_names=tuple(str(name) for name in names.ravel())
-    )
+        str(path), archive.labelled("train"), test, class_names=tuple(str(name) for name in names.ravel()),
+        kind=kind or _stated_kind(archive),
+    )  # fmt: skip
+
+
+def _stated_kind(archive: Archive) -> Any:
+    """Return the kind that the file states, None where it states none."""
+    stated = archive.arrays.get("data_kind")
+    if stated is None:
+        return None
+    if stated.size != 1 or stated.dtype.kind != "U":
+        raise InvalidInput(f"{archive.path}: data_kind must be one text: {', '.join(DATA_KINDS)}")
+    return str(stated.ravel()[0])

@@ -40,7 +40,7 @@ class Int8Calibration:
 
     data: str
     data_digest: str
-    mean: tuple[float, ...]  # in units of full scale, per channel
+    mean: tuple[float, ...]  # per channel; of images in units of full scale
     std: tuple[float, ...]
     images: Images
     check_images: Images
@@ -88,7 +88,7 @@ def load_calibration(
     Raises `InvalidInput` or `UnknownName` where there is no such data set or its images do not fit the network.
     """
     prepared = _preparation(signature, provenance)
-    dataset = load(data, data_dir, preparation=prepared)
+    dataset = load(data, data_dir, preparation=prepared, proportions=arch.input_shape.size)
     trained_on = _training_data(arch, dataset, data_dir, provenance, prepared)
     return build_calibration(arch, dataset, check_images=check_images, signature=signature, trained_on=trained_on)
 
@@ -148,23 +148,23 @@ def _most_images(arch: ArchSpec) -> int:
 
 def _sized(arch: ArchSpec, dataset: Dataset) -> Dataset:
     """Return `dataset` at the resolution of `arch`, of many images some, evenly spaced; `InvalidInput` if none fit."""
-    height, width, channels = arch.input_shape
-    if height != width:
-        raise InvalidInput(f"the spec takes images of {height} x {width} pixels, but data sets have square ones")
-    if dataset.channels not in (1, channels):
+    size, channels = arch.input_shape.size, arch.input_shape.channels
+    if dataset.channels not in ((1, channels) if dataset.is_images else (channels,)):
         raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
-    most = max(1, LARGEST_RESIZED // (height * width * dataset.channels))
-    if dataset.resolution != height and isinstance(dataset.x_train, np.ndarray) and len(dataset.x_train) > most:
+    most = max(1, LARGEST_RESIZED // (size.positions * dataset.channels * dataset.x_train.dtype.itemsize))
+    if dataset.size != size and isinstance(dataset.x_train, np.ndarray) and len(dataset.x_train) > most:
         kept, kept_test = (_evenly_spaced(len(x), most) for x in (dataset.x_train, dataset.x_test))
         dataset = replace(
             dataset, x_train=dataset.x_train[kept], y_train=dataset.y_train[kept],
             x_test=dataset.x_test[kept_test], y_test=dataset.y_test[kept_test],
         )  # fmt: skip
-    return at_resolution(dataset, height)
+    return at_resolution(dataset, size)
 
 
 def _preparation(signature: Signature | None, provenance: Mapping[str, str]) -> Preparation:
-    """Return how the training's images became squares; one of release 0.1 states no signature, and had its own way."""
+    """Return how the training's data became inputs; one of release 0.1 states no signature, and had its own way."""
+    if signature is not None and not signature.input.is_image:
+        return Preparation(data_kind="sequences" if signature.input.size.is_sequence else "maps")
     if signature is not None:
         return Preparation(signature.input.fit, signature.input.background)
     return Preparation(fit=None) if "data_digest" in provenance else Preparation()
@@ -180,7 +180,7 @@ def _training_data(
     if _sized(arch, dataset).digest == digest:
         return TrainingData(name, is_calibration=True)
     try:
-        found = load(name, data_dir, preparation=prepared)
+        found = load(name, data_dir, preparation=prepared, proportions=arch.input_shape.size)
         if _sized(arch, found).digest == digest:
             return TrainingData(name, is_calibration=False, dataset=found)
         return TrainingData(name, is_calibration=False, missing="it has changed since")

@@ -11,7 +11,7 @@ from latency_models.latency_error import error_of
 from latency_models.target import Target, list_targets
 from nas.arch import ArchSpec
 from nas.data.input_spec import InputSpec, Signature
-from nas.export.interface import RANGES, Interface, numbers_text
+from nas.export.interface import Interface, numbers_text, range_text
 from nas.export.provenance import BUDGET_KEY, exact_costs, predicted_ms, unsupported_lines
 from nas.records.results import display_text
 
@@ -47,12 +47,16 @@ def model_card(
     out; `signature` is None where mean, std and class names are not known.
     """
     height, width, channels = arch.input_shape
+    images = signature is None or signature.input.is_image
+    what = f"Image classification: {height} x {width} pixels"
+    if not images:
+        what = "Classification of " + (f"sequences: {height} steps" if width == 1 else f"maps: {height} x {width}")
     return "\n".join(
         [
-            *_front_matter(provenance, interface),
+            *_front_matter(provenance, interface, images=images),
             f"# {_plain(name)}",
             "",
-            f"Image classification: {height} x {width} pixels, {channels} channels, {arch.num_classes} classes; "
+            f"{what}, {channels} channels, {arch.num_classes} classes; "
             f"{arch.params:,} parameters, {arch.macs:,} multiply-accumulates. Architecture: {_plain(arch.name)}. "
             f"{interface.text}.",
             "",
@@ -77,8 +81,9 @@ def model_card(
             "",
             "## Intended use and limits",
             "",
-            f"For images like those it was trained on, normalised alike: {_normalisation(provenance, signature)}. "
-            f"It gives one of {arch.num_classes} classes for every image, also for one that belongs to none of them. "
+            f"For {'images' if images else 'inputs'} like those it was trained on, normalised alike: "
+            f"{_normalisation(provenance, signature)}. It gives one of {arch.num_classes} classes for every "
+            f"{'image' if images else 'input'}, also for one that belongs to none of them. "
             "Robustness, fairness and use on other data were not examined. Predicted latencies are of a model, not of "
             "a device.",
             "",
@@ -139,24 +144,33 @@ def _error(target: Target, arch: ArchSpec) -> str:
     return known.basis if known.percent is None else known.text
 
 
-def _front_matter(provenance: Mapping[str, str], interface: Interface) -> list[str]:
+def _front_matter(provenance: Mapping[str, str], interface: Interface, *, images: bool) -> list[str]:
     """Return the lines of YAML in front of the card: what model hubs sort and show models by."""
     data = Path(provenance["data"]).name if "data" in provenance else None
-    lines = ["---", "license: unknown", "pipeline_tag: image-classification", f"library_name: {interface.library}"]
-    lines += ["tags:", "- image-classification", f"- {interface.library}", "- nas-engine"]
+    task = ["image-classification"] * images
+    lines = ["---", "license: unknown", *(f"pipeline_tag: {one}" for one in task)]
+    lines += [f"library_name: {interface.library}", "tags:", *(f"- {one}" for one in task)]
+    lines += [f"- {interface.library}", "- nas-engine"]
     lines += [] if data is None else ["datasets:", f"- {json.dumps(data)}"]
     lines += ["metrics:", "- accuracy"]
     return [*lines, "---", ""]
 
 
 def _input(spec: InputSpec, interface: Interface) -> list[str]:
-    """Return lines about how an image becomes the input."""
+    """Return lines about how an image or an array becomes the input."""
+    if not spec.is_image:
+        shape = f"{spec.height} steps" if spec.size.is_sequence else f"{spec.height} x {spec.width}"
+        return [
+            f"- numbers: {shape}, {spec.channels} channels",
+            f"- mean {numbers_text(spec.mean)}, std {numbers_text(spec.std)}, per channel",
+            f"- tensor: {interface.dtype}, {interface.layout}; {range_text(spec, interface)}",
+        ]
     return [
         f"- image: {spec.height} x {spec.width} px, {spec.colour_order}, upright as its EXIF data say; of an image of "
         f"other proportions {FITS[spec.fit]} (fit {spec.fit}); {spec.resampling}, antialiased; transparent pixels lie "
         f"on grey level {spec.background}",
         f"- mean {numbers_text(spec.mean)}, std {numbers_text(spec.std)}, per channel, 255 counting as 1",
-        f"- tensor: {interface.dtype}, {interface.layout}; {RANGES[interface.dtype]}",
+        f"- tensor: {interface.dtype}, {interface.layout}; {range_text(spec, interface)}",
     ]
 
 
@@ -171,6 +185,8 @@ def _normalisation(provenance: Mapping[str, str], signature: Signature | None) -
     """Return the normalisation of the input images: that of the training, else that of the int8 calibration."""
     if signature is not None:
         mean, std = numbers_text(signature.input.mean), numbers_text(signature.input.std)
+        if not signature.input.is_image:
+            return f"(x - mean) / std with mean {mean} and std {std}"
         return f"(x / 255 - mean) / std with mean {mean} and std {std}"
     if "input_mean" in provenance:
         mean, std = provenance["input_mean"], provenance["input_std"]

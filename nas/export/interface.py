@@ -18,6 +18,12 @@ RANGES = {
     "int8": "as float32, then quantised by the scale and the zero point of the input tensor",
     "uint8": "pixels 0 to 255; the graph normalises them",
 }
+OF_NUMBERS = "numbers, less the mean, divided by the std"  # the range of float32 inputs that are no images
+
+
+def range_text(spec: InputSpec, interface: "Interface") -> str:
+    """Return what the values of an input are."""
+    return RANGES[interface.dtype] if spec.is_image or interface.dtype != "float32" else OF_NUMBERS
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,15 @@ def input_metadata(signature: Signature | None, interface: Interface) -> dict[st
     spec = signature.input
     fields = {key: str(value) for key, value in spec.to_dict().items()}
     fields |= {"mean": numbers_text(spec.mean), "std": numbers_text(spec.std)}
-    fields |= {"layout": interface.layout, "dtype": interface.dtype, "range": RANGES[interface.dtype]}
+    fields |= {"layout": interface.layout, "dtype": interface.dtype, "range": range_text(spec, interface)}
     found = {f"input.{key}": value for key, value in fields.items()}
     found["class_names"] = json.dumps(list(signature.class_names))
     return found | {"signature.json": json.dumps(signature.to_dict(), sort_keys=True)}
+
+
+def example_of(signature: Signature | None) -> str:
+    """Return what stands for a file of an input in a command that is printed: IMAGE, or ARRAY.npy."""
+    return "IMAGE" if signature is None or signature.input.is_image else "ARRAY.npy"
 
 
 def labels_text(class_names: tuple[str, ...]) -> str:
@@ -117,11 +128,11 @@ def companions(
     """
     if signature is None:
         return {}
-    return {
-        **({} if script is None else {PREDICT: script()}),
-        "labels.txt": labels_text(signature.class_names),
-        "preprocessor_config.json": dump_json(preprocessor_config(signature.input, interface)),
-    }
+    found = {} if script is None else {PREDICT: script()}
+    found["labels.txt"] = labels_text(signature.class_names)
+    if signature.input.is_image:
+        found["preprocessor_config.json"] = dump_json(preprocessor_config(signature.input, interface))
+    return found
 
 
 def files_beside(out: Path, files: Mapping[str, str]) -> dict[Path, str]:

@@ -17,7 +17,7 @@ def lower(arch: ArchSpec, tensors: Tensors, writer: Writer, pixels: InputSpec | 
     folded into the first convolution: the zeros of its padding are zeros of the normalised image.
     `tensors` returns every weight and stored statistic by name and shape, in the layouts of nas.nn.layers.
     """
-    graph = Lowering(tensors, writer, arch.norm_eps)
+    graph = Lowering(tensors, writer, arch.norm_eps, is_sequence=arch.is_sequence)
     x = writer.input(arch.input_shape) if pixels is None else _normalised(writer, arch.input_shape, pixels)
     for position, op, shape in arch.iter_ops():
         out = op.emit(graph, x, position)

@@ -44,4 +44,6 @@ def uint8_input(kind: str, signature: Signature | None) -> InputSpec | None:
             "an input of uint8 images needs the mean and the std of the training, which these weights do not state; "
             "export the folder of a training"
         )
+    if kind == "uint8" and signature is not None and not signature.input.is_image:
+        raise InvalidInput("an input of uint8 pixels is that of images; this network takes numbers: export float32")
     return signature.input if signature is not None and kind == "uint8" else None

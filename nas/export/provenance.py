@@ -10,6 +10,7 @@ from latency_models.target import list_targets
 from latency_models.unsupported import places_text, refusals_by_name
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.ops import Size
 from nas.records.results import FILE_KEYS, load_result
 from nas.records.trainings import read_training
 
@@ -89,7 +90,7 @@ def folder_provenance(folder: Path) -> dict[str, str]:
             "data_digest": str(kind["data_digest"]),
             f"{prefix}accuracy": f"{accuracy['top1']:.4f} ± {accuracy['standard_error']:.4f}",
             f"{prefix}accuracy_kind": f"top-1 on {accuracy[FILE_KEYS['images']]:,} pictures of {kind['data']} at "
-            f"{kind['resolution']} px, {kind['how']}",  # the wording of release 0.1: it stands in the bytes of exports
+            f"{Size.of(kind['resolution']).text}, {kind['how']}",  # release 0.1's wording, in exports
         }
         if not trained:
             found |= {"target": str(data["target"]), BUDGET_KEY: f"{data[BUDGET_KEY]:.4g}"}

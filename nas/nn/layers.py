@@ -2,9 +2,9 @@
 
 An exporter copies this file, primitives.py and the blocks of a network verbatim into a stand-alone model, so nothing
 else is imported. A layer's attributes are its tensors: `weight` ([k, k, in, out], depthwise [k, k, C], 1x1 and dense
-[in, out]), `shift` of a bias in front of a normalisation, `scale`, `bias`, `mean`, `var` of its normalisation, `gamma`
-of its layer scale, `v` of an EvoNorm. Every layer computes in the dtype of its input; parameters and statistics are
-float32.
+[in, out]; the windows of networks over sequences are k x 1), `shift` of a bias in front of a normalisation, `scale`,
+`bias`, `mean`, `var` of its normalisation, `gamma` of its layer scale, `v` of an EvoNorm. Every layer computes in the
+dtype of its input; parameters and statistics are float32.
 """
 
 import math
@@ -98,6 +98,11 @@ def constant(value: float, channels: int) -> Array:
     return jax.device_put(np.full(channels, value, np.float32))
 
 
+def window_of(kernel_size: int, is_sequence: bool) -> tuple[int, int]:
+    """Return height and width of the window of a convolution: on sequences, maps one wide, it is one wide."""
+    return kernel_size, 1 if is_sequence else kernel_size
+
+
 class Normed(nnx.Module):
     """Base of layers: batch normalisation of [N, H, W, C], activation, layer scale, which follow a linear map.
 
@@ -143,14 +148,15 @@ class Convolution(Normed):
         *,
         rngs: nnx.Rngs,
         padding: Padding = "symmetric",
+        is_sequence: bool = False,
         bias: bool = False,
         **norm: Any,
     ) -> None:
         super().__init__(out_channels, **norm)
         self.shift = nnx.Param(constant(0, out_channels)) if bias else None
-        window = () if kernel_size == 1 else (kernel_size, kernel_size)
-        std = (2 / (kernel_size**2 * out_channels)) ** 0.5
-        self.weight = normal(rngs, (*window, in_channels, out_channels), std)
+        window = window_of(kernel_size, is_sequence)
+        std = (2 / (math.prod(window) * out_channels)) ** 0.5
+        self.weight = normal(rngs, (*(() if kernel_size == 1 else window), in_channels, out_channels), std)
         self.in_channels, self.kernel_size, self.stride, self.padding = in_channels, kernel_size, stride, padding
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:
@@ -173,10 +179,12 @@ class Depthwise(Normed):
         *,
         rngs: nnx.Rngs,
         padding: Padding = "symmetric",
+        is_sequence: bool = False,
         **norm: Any,
     ) -> None:
         super().__init__(channels, **norm)
-        self.weight = normal(rngs, (kernel_size, kernel_size, channels), (2 / kernel_size**2) ** 0.5)
+        window = window_of(kernel_size, is_sequence)
+        self.weight = normal(rngs, (*window, channels), (2 / math.prod(window)) ** 0.5)
         self.in_channels, self.stride, self.padding = channels, stride, padding
 
     def __call__(self, x: Array, normalise: Normalise) -> Array:

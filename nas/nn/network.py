@@ -39,6 +39,7 @@ class Network(nnx.Module):
 
     def __init__(self, arch: ArchSpec, rngs: nnx.Rngs) -> None:
         common: dict[str, Any] = {"padding": arch.padding, "norm_eps": arch.norm_eps, "rngs": rngs}
+        common |= {"is_sequence": True} if arch.is_sequence else {}
         modules = [block_of(op, shape.channels, **common) for _, op, shape in arch.iter_ops()]
         remaining = iter(modules)
         self.stages = nnx.List([nnx.List([next(remaining) for _ in stage]) for stage in arch.stages])
@@ -79,7 +80,7 @@ class Network(nnx.Module):
 
 
 def block_of(op: Op, in_channels: int, **common: Any) -> Any:
-    """Return the Flax block of an op on `in_channels`; `common` holds padding, norm_eps and rngs."""
+    """Return the Flax block of an op on `in_channels`; `common` holds padding, norm_eps and rngs, is_sequence too."""
     return family_of(op).load_block()(in_channels, **op.arguments(), **common)
 
 

@@ -34,15 +34,22 @@ def _pads(size: int, k: int, stride: int, padding: Padding) -> tuple[int, int, i
     return out, total // 2, total - total // 2
 
 
+def _pads_of(
+    shape: tuple[int, ...], window: tuple[int, ...], stride: int, padding: Padding
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Return `_pads` of height and width of an x of `shape` [N,H,W,C] under a window (kh, kw)."""
+    height, width = (_pads(size, k, stride, padding) for size, k in zip(shape[1:3], window, strict=True))
+    return height, width
+
+
 def _route(cpu: Callable[..., Any], other: Callable[..., Any], *args: Array) -> Any:
     """Return `cpu(*args)` where the program is lowered for a CPU, `other(*args)` elsewhere."""
     return lax.platform_dependent(*args, cpu=cpu, default=other)
 
 
 def _lax_conv(x: Array, weight: Array, stride: int, padding: Padding, groups: int = 1) -> Array:
-    """Return the convolution of x [N,H,W,C] with weight [k,k,C/groups,D] by plain lax: [N,H',W',D]."""
-    k = weight.shape[0]
-    pads = [_pads(size, k, stride, padding)[1:] for size in x.shape[1:3]]
+    """Return the convolution of x [N,H,W,C] with weight [kh,kw,C/groups,D] by plain lax: [N,H',W',D]."""
+    pads = [one[1:] for one in _pads_of(x.shape, weight.shape[:2], stride, padding)]
     return lax.conv_general_dilated(
         x, weight, (stride, stride), pads, dimension_numbers=_DIMENSIONS, feature_group_count=groups
     )
@@ -69,29 +76,27 @@ def _shift_and_add(padded: Array, weight: Array, stride: int, out: tuple[int, in
 
     XLA fuses the sum into one vectorised loop.
     """
-    k = weight.shape[0]
+    rows, columns = weight.shape[:2]
     return sum(
-        (_tap(padded, i, j, stride, out) * weight[i, j] for i in range(k) for j in range(k)),
+        (_tap(padded, i, j, stride, out) * weight[i, j] for i in range(rows) for j in range(columns)),
         start=jnp.zeros((), padded.dtype),
     )
 
 
 def _cpu_depthwise(x: Array, weight: Array, stride: int, padding: Padding) -> Array:
     """Return `depthwise` as a sum of shifted products, in float32."""
-    k = weight.shape[0]
-    (h, *ph), (w, *pw) = (_pads(size, k, stride, padding) for size in x.shape[1:3])
+    (h, *ph), (w, *pw) = _pads_of(x.shape, weight.shape[:2], stride, padding)
     padded = jnp.pad(x.astype(jnp.float32), ((0, 0), ph, pw, (0, 0)))
     return _shift_and_add(padded, weight.astype(jnp.float32), stride, (h, w)).astype(x.dtype)
 
 
-def _spread(g: Array, x_shape: tuple[int, ...], k: int, stride: int, padding: Padding) -> Array:
+def _spread(g: Array, x_shape: tuple[int, ...], window: tuple[int, ...], stride: int, padding: Padding) -> Array:
     """Return the gradient g of an output with zeros between and around its elements.
 
     A convolution of it with stride 1 and no padding then gives the gradient of x (a transposed convolution).
     """
     config = []
-    for size in x_shape[1:3]:
-        out, low, _ = _pads(size, k, stride, padding)
+    for size, k, (out, low, _) in zip(x_shape[1:3], window, _pads_of(x_shape, window, stride, padding), strict=True):
         before = k - 1 - low
         # zeros before, zeros after (so that the convolution ends at the size of x), zeros between neighbours
         config.append((before, size + k - 1 - before - ((out - 1) * stride + 1), stride - 1))
@@ -100,20 +105,21 @@ def _spread(g: Array, x_shape: tuple[int, ...], k: int, stride: int, padding: Pa
 
 def _cpu_depthwise_dx(x_shape: tuple[int, ...], weight: Array, g: Array, stride: int, padding: Padding) -> Array:
     """Return the input gradient: the stride 1 convolution of g, spread out by the stride, with the window mirrored."""
-    spread = _spread(g.astype(jnp.float32), x_shape, weight.shape[0], stride, padding)
+    spread = _spread(g.astype(jnp.float32), x_shape, weight.shape[:2], stride, padding)
     return _shift_and_add(spread, weight[::-1, ::-1].astype(jnp.float32), 1, (x_shape[1], x_shape[2])).astype(g.dtype)
 
 
-def _cpu_depthwise_dw(x: Array, g: Array, k: int, stride: int, padding: Padding) -> Array:
-    """Return the weight gradient [k,k,C]: for each tap the sum over images and pixels of (shifted x) * g.
+def _cpu_depthwise_dw(x: Array, g: Array, window: tuple[int, ...], stride: int, padding: Padding) -> Array:
+    """Return the weight gradient [kh,kw,C]: for each tap the sum over images and pixels of (shifted x) * g.
 
-    A loop over the images keeps one accumulator [H',k,C] for each row of the window; one fused loop adds to it the
+    A loop over the images keeps one accumulator [H',kw,C] for each row of the window; one fused loop adds to it the
     products of all output columns, written out as W' terms. So x and g come from cache and the inner loop runs over C,
     vectorised; as sums over N, H, W the taps would be k*k passes over memory that XLA does not vectorise. The image
     of the next turn travels in the carry: indexed inside the fused loop, its position is read again for every element,
     and that keeps LLVM from vectorising.
     """
-    (h, *ph), (w, *pw) = (_pads(size, k, stride, padding) for size in x.shape[1:3])
+    (h, *ph), (w, *pw) = _pads_of(x.shape, window, stride, padding)
+    rows_of_window, k = window
     padded = jnp.pad(x.astype(jnp.float32), ((0, 0), ph, pw, (0, 0)))
     g = g.astype(jnp.float32)
     n, c = x.shape[0], x.shape[-1]
@@ -129,13 +135,13 @@ def _cpu_depthwise_dw(x: Array, g: Array, k: int, stride: int, padding: Padding)
         return sums, padded[following], g[following]
 
     zero = jnp.zeros((h, k, c), jnp.float32)
-    sums, _, _ = lax.fori_loop(0, n, add, ((zero,) * k, padded[0], g[0]))
+    sums, _, _ = lax.fori_loop(0, n, add, ((zero,) * rows_of_window, padded[0], g[0]))
     return jnp.stack([s.sum(0) for s in sums])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise(x: Array, weight: Array, stride: int = 1, padding: Padding = "symmetric") -> Array:
-    """Return the depthwise convolution of x [N,H,W,C] with weight [k,k,C], k odd: [N,H',W',C].
+    """Return the depthwise convolution of x [N,H,W,C] with weight [kh,kw,C], both odd: [N,H',W',C].
 
     `symmetric` pads (k-1)/2 zeros on every side (as PyTorch does), `same` pads as TensorFlow's SAME.
     """
@@ -152,7 +158,7 @@ def _depthwise_bwd(stride: int, padding: Padding, saved: tuple[Array, Array], g:
     """Return the gradients of x and weight of a depthwise convolution from that of its output."""
 
     def cpu(x: Array, weight: Array, g: Array) -> tuple[Array, Array]:
-        dw = _cpu_depthwise_dw(x, g, weight.shape[0], stride, padding)
+        dw = _cpu_depthwise_dw(x, g, weight.shape[:2], stride, padding)
         return _cpu_depthwise_dx(x.shape, weight, g, stride, padding).astype(x.dtype), dw.astype(weight.dtype)
 
     def other(x: Array, weight: Array, g: Array) -> tuple[Array, Array]:
@@ -171,7 +177,7 @@ depthwise.defvjp(_depthwise_fwd, _depthwise_bwd)
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def conv2d(x: Array, weight: Array, stride: int = 1, padding: Padding = "symmetric") -> Array:
-    """Return the convolution of x [N,H,W,Cin] with weight [k,k,Cin,Cout], k odd: [N,H',W',Cout]; padded as `depthwise`.
+    """Return the convolution of x [N,H,W,Cin] with weight [kh,kw,Cin,Cout], both odd: [N,H',W',Cout]; as `depthwise`.
 
     Inside a loop XLA:CPU runs the plain derivatives of a convolution up to 70 times slower than outside. So there the
     weight gradient is one matrix product per tap, and the input gradient a convolution of stride 1.
@@ -185,13 +191,13 @@ def _conv2d_fwd(x: Array, weight: Array, stride: int, padding: Padding) -> tuple
 
 def _cpu_conv2d_bwd(x: Array, weight: Array, g: Array, stride: int, padding: Padding) -> tuple[Array, Array]:
     """Return the gradients of x and weight: one matrix product per tap, and a convolution of stride 1."""
-    k = weight.shape[0]
-    (h, *ph), (w, *pw) = (_pads(size, k, stride, padding) for size in x.shape[1:3])
+    rows, columns = weight.shape[:2]
+    (h, *ph), (w, *pw) = _pads_of(x.shape, weight.shape[:2], stride, padding)
     padded, flat = jnp.pad(x, ((0, 0), ph, pw, (0, 0))), g.reshape(-1, g.shape[-1])
-    taps = (_tap(padded, i, j, stride, (h, w)) for i in range(k) for j in range(k))
+    taps = (_tap(padded, i, j, stride, (h, w)) for i in range(rows) for j in range(columns))
     dw = jnp.stack([tap.reshape(-1, x.shape[-1]).T @ flat for tap in taps]).reshape(weight.shape)
     turned = weight[::-1, ::-1].transpose(0, 1, 3, 2)
-    spread = _spread(g, x.shape, k, stride, padding)
+    spread = _spread(g, x.shape, weight.shape[:2], stride, padding)
     dx = lax.conv_general_dilated(spread, turned, (1, 1), "VALID", dimension_numbers=_DIMENSIONS)
     return dx, dw.astype(weight.dtype)
 

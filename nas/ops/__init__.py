@@ -14,6 +14,7 @@ from nas.ops.inverted_residual import InvertedResidual
 from nas.ops.kernels import KINDS, Kernel, Kind, Shape, make_divisible
 from nas.ops.mixconv import MixConv
 from nas.ops.mobile_mqa import MobileMQA
+from nas.ops.size import Size, SizeLike
 from nas.ops.tucker import Tucker
 from nas.ops.uib import UIB
 
@@ -35,6 +36,8 @@ __all__ = [
     "Op",
     "SeparableConv",
     "Shape",
+    "Size",
+    "SizeLike",
     "Tucker",
     "family_of",
     "make_divisible",

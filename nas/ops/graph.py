@@ -50,10 +50,10 @@ class Writer(Protocol):
         """Add an input of uint8 images [N, H, W, C], and return it as numbers from 0 to 255 in the writer's layout."""
 
     def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
-        """Add a dense convolution, weight [k, k, in, out], bias [out], with its activation."""
+        """Add a dense convolution, weight [kh, kw, in, out], bias [out], with its activation."""
 
     def depthwise(self, name: str, x: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
-        """Add a depthwise convolution, weight [k, k, C], bias [C], with its activation."""
+        """Add a depthwise convolution, weight [kh, kw, C], bias [C], with its activation."""
 
     def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
         """Add a multiplication and an addition per channel."""
@@ -92,11 +92,16 @@ class Writer(Protocol):
 class Lowering:
     """The layers that ops consist of, with their weights folded, for one network and one writer.
 
-    `norm_eps` is that of the network's normalisations; `tensors` returns its weights by name and shape.
+    `norm_eps` is that of the network's normalisations; `tensors` returns its weights by name and shape. The windows of
+    a network over sequences are k x 1.
     """
 
-    def __init__(self, tensors: Tensors, writer: Writer, norm_eps: float) -> None:
-        self.writer, self.norm_eps, self._tensors = writer, norm_eps, tensors
+    def __init__(self, tensors: Tensors, writer: Writer, norm_eps: float, *, is_sequence: bool = False) -> None:
+        self.writer, self.norm_eps, self.is_sequence, self._tensors = writer, norm_eps, is_sequence, tensors
+
+    def window(self, kernel_size: int) -> tuple[int, int]:
+        """Return height and width of the window of a convolution."""
+        return kernel_size, 1 if self.is_sequence else kernel_size
 
     def tensor(self, name: str, *shape: int) -> NDArray[np.float64]:
         """Return a weight or statistic of the network in double precision, for folding."""
@@ -114,9 +119,9 @@ class Lowering:
         layer_scale: bool = False, bias: bool = False,
     ) -> Value:  # fmt: skip
         """Add a dense k x k convolution, with `bias` one with a bias, its normalisation, activation and layer scale."""
-        window = () if kernel_size == 1 else (kernel_size, kernel_size)
-        weight = self.tensor(f"{name}.weight", *window, x.shape.channels, out)
-        kernel = weight.reshape(kernel_size, kernel_size, x.shape.channels, out)
+        window = self.window(kernel_size)
+        weight = self.tensor(f"{name}.weight", *(() if kernel_size == 1 else window), x.shape.channels, out)
+        kernel = weight.reshape(*window, x.shape.channels, out)
         if act in EVONORMS:
             return self._evonorm(self.writer.conv(name, x, kernel, None, stride=stride, act="none"), name, act)
         factor, shift = self.folded_norm(name, out, layer_scale=layer_scale)
@@ -127,7 +132,7 @@ class Lowering:
     def depthwise(self, x: Value, name: str, kernel_size: int, stride: int, *, act: Act = "none") -> Value:
         """Add a depthwise convolution with its normalisation and activation."""
         channels = x.shape.channels
-        weight = self.tensor(f"{name}.weight", kernel_size, kernel_size, channels)
+        weight = self.tensor(f"{name}.weight", *self.window(kernel_size), channels)
         if act in EVONORMS:
             plain = self.writer.depthwise(name, x, weight, np.zeros(channels), stride=stride, act="none")
             return self._evonorm(plain, name, act)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 from nas.errors import InvalidInput
+from nas.ops.size import Size
 
 Kind = Literal["conv", "pointwise", "depthwise", "dense", "matmul", "pool", "elementwise"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -20,6 +21,11 @@ class Shape(NamedTuple):
     height: int
     width: int
     channels: int
+
+    @property
+    def size(self) -> Size:
+        """Height and width."""
+        return Size(self.height, self.width)
 
     @property
     def elements(self) -> int:
@@ -50,6 +56,25 @@ class Kernel:
     held: int = 0  # elements of other tensors (a residual's or a gate's input) that must stay alive meanwhile
     kernel_size: int = 1
     stride: int = 1
+    kernel_width: int | None = None  # of a window that is not square
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the window."""
+        return self.kernel_size, self.kernel_size if self.kernel_width is None else self.kernel_width
+
+    def on_sequence(self) -> "Kernel":
+        """Return the kernel over a map one wide: its window is k x 1, the column of k x k that meets the map.
+
+        All other columns of a padded k x k window meet zeros alone, so the function is the same, at 1/k of the cost.
+        """
+        if self.kernel_size == 1 or self.kind not in ("conv", "depthwise"):
+            return self
+        weights = self.weights // self.kernel_size
+        return replace(
+            self, macs=self.macs // self.kernel_size, weights=weights, params=self.params - self.weights + weights,
+            kernel_width=1,
+        )  # fmt: skip
 
     @property
     def live_elements(self) -> int:

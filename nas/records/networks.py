@@ -212,12 +212,9 @@ def baselines(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
     found, notes = [], []
     for shape, classes in inputs:
         described = f"{shape.height}x{shape.width}x{shape.channels}, {classes:,} classes"
-        if shape.height != shape.width:
-            notes.append(f"no references for {described}: they take square images")
-            continue
         for name in BASELINES:
-            arch = with_input(reference(name), shape.height, shape.channels, classes)
-            label = name if len(inputs) == 1 else f"{name} at {shape.height} px"
+            arch = with_input(reference(name), shape.size, shape.channels, classes)
+            label = name if len(inputs) == 1 else f"{name} at {shape.size.text}"
             if label in taken:
                 label += f", {classes:,} classes"
             found.append(Entry(label, label, "reference", arch))

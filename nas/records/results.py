@@ -13,9 +13,10 @@ from typing import Any
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import dump_json, read_json, write_whole
+from nas.ops import Size
 from nas.records.experiment import read_experiment
 from nas.records.named_code import resume_command
-from nas.records.typed import Count, Fraction, NonNegative, Positive, PositiveCount, kinds_of, typed
+from nas.records.typed import Count, Fraction, NonNegative, Positive, PositiveCount, Resolution, kinds_of, typed
 
 SCHEMA = "nas.result"
 VERSION = 1
@@ -42,14 +43,14 @@ class AccuracyKind:
 
     data: str  # name of the data set
     data_digest: str  # SHA-256 of its arrays
-    resolution: PositiveCount  # px of the images that the network saw
+    resolution: Resolution  # of the images that the network saw
     width: Positive  # of the proxy; 1 for the target network itself
     how: str  # how it was obtained: `SUPERNET`, `TRAINED_ALONE`, `trained_for` or `trained_for_steps`
 
     def stored_label(self) -> str:
         """Return the kind as text for the column accuracy_kind of CSV files, which keep the wording of release 0.1."""
         network = "deployed network" if self.width == 1 else f"proxy of width {self.width:g}"
-        return f"{self.data}, {network} at {self.resolution} px, {self.how}"
+        return f"{self.data}, {network} at {Size.of(self.resolution).text}, {self.how}"
 
     def label(self) -> str:
         """Return the kind as text for axes and tables."""
@@ -137,7 +138,7 @@ class Result:
     weight_bytes: Count
     accuracy: Accuracy  # by which it was chosen: under shared weights, or of candidate re-training
     supernet_accuracy: Accuracy | None  # under shared weights; None where its stage's supernet does not hold it
-    proxy_resolution: PositiveCount
+    proxy_resolution: Resolution
     proxy_width: Positive
     converged: bool
     policy_entropy: float  # mean over decisions, as a fraction of that of a uniform policy

@@ -42,11 +42,27 @@ class Range(NamedTuple):
         return least if math.isinf(self.most) else f"{least} and at most {self.most:g}"
 
 
+class Oblong:
+    """Sizes of two different sides as texts: "96x128"."""
+
+    def __contains__(self, value: object) -> bool:
+        from nas.ops.size import Size  # imports numpy, which --help does without
+
+        try:
+            return isinstance(value, str) and not Size.of(value).is_square
+        except InvalidInput:
+            return False
+
+    def __str__(self) -> str:
+        return "a size such as 96x128"
+
+
 Fraction = Annotated[float, Range(0, 1)]
 Positive = Annotated[float, Range(0, exceeded=True)]
 NonNegative = Annotated[float, Range(0)]
 Count = Annotated[int, Range(0, 2**63 - 1)]
 PositiveCount = Annotated[int, Range(1, 2**63 - 1)]
+Resolution = PositiveCount | Annotated[str, Oblong()]  # `Size.json`: the side of a square, else "96x128"
 PLAIN: dict[Any, tuple[type, ...]] = {
     str: (str,), bool: (bool,), int: (int,), float: (int, float), NoneType: (NoneType,),
 }  # fmt: skip
@@ -230,7 +246,7 @@ def _instance(value: Any, kind: type) -> Any:
     return value
 
 
-def _within(value: Any, bounds: Range) -> Any:
+def _within(value: Any, bounds: Range | Oblong) -> Any:
     if value not in bounds:
         raise TypeError(f"{value!r:.60}, and must be {bounds}")
     return value

@@ -55,11 +55,11 @@ def beside(result: Result, verdict: Verdict | None, drop_strides: bool = False) 
 
 def baseline_arch(result: Result, name: str, drop_strides: bool = False) -> ArchSpec | None:
     """Return the baseline `name`, with or without a width multiplier, for the input of `result`; None for no such."""
-    side, width, channels = result.arch.input_shape
+    shape = result.arch.input_shape
     base, _, factor = name.partition(WIDER)
     try:
-        whole = with_input(reference(base), side, channels, result.arch.num_classes, drop_strides)
-        return (scale_width(whole, float(factor)) if factor else whole) if side == width else None
+        whole = with_input(reference(base), shape.size, shape.channels, result.arch.num_classes, drop_strides)
+        return scale_width(whole, float(factor)) if factor else whole
     except (InvalidInput, UnknownName, ValueError):
         return None
 

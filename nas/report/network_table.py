@@ -68,10 +68,11 @@ def kernel_labels(cost: BlockCost) -> Text:
 def kernel_label(kernel: Kernel) -> str:
     """Return size, output channels and stride of a kernel in short: "dw5/2", "1x1-96", "3x3-32/2", "fc-1280", "+"."""
     stride, out = f"/{kernel.stride}" if kernel.stride > 1 else "", kernel.out_shape.channels
+    height, width = kernel.window
     labels: dict[Kind, str] = {
-        "conv": f"{kernel.kernel_size}x{kernel.kernel_size}-{out}{stride}",
+        "conv": f"{height}x{width}-{out}{stride}",
         "pointwise": f"1x1-{out}{stride}",
-        "depthwise": f"dw{kernel.kernel_size}{stride}",
+        "depthwise": f"dw{height}{stride}" if height == width else f"dw{height}x{width}{stride}",
         "dense": f"fc-{out}",
         "pool": "pool",
         "matmul": name_in_block(kernel),

@@ -15,7 +15,7 @@ from latency_models.roofline import Roofline
 from latency_models.target import abstract_target, load_target
 from nas.errors import InvalidInput
 from nas.files import write_whole
-from nas.ops import Shape
+from nas.ops import Shape, Size
 from nas.records.experiment import read_experiment
 from nas.records.front import Front, load_front
 from nas.records.model_evidence import ModelEvidence, load_evidence
@@ -345,10 +345,11 @@ def result_sentences(result: Result) -> list[str]:
     ]
     if (shared := result.supernet_accuracy) not in (None, accuracy):
         sentences.append(f"With the supernet's shared weights it has {shared.top1:.1%} ± {shared.standard_error:.1%}.")
-    if kind.width != 1 or kind.resolution != shape.height:
+    if kind.width != 1 or kind.resolution != shape.size.json:
         sentences.append(
-            f"This accuracy is the proxy's: the same blocks at {kind.resolution} px and {kind.width:g} times the "
-            "width. Costs and latency are those of the target network. The accuracy ranks networks within this run; "
+            f"This accuracy is the proxy's: the same blocks at {Size.of(kind.resolution).text} and "
+            f"{kind.width:g} times the width. Costs and latency are those of the target network. The accuracy ranks "
+            "networks within this run; "
             "what the target network reaches is known only after training it."
         )
     if result.converged and result.policy_entropy > 0:  # else no policy chose
@@ -383,8 +384,8 @@ def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
     settings = {**experiment, **experiment.get("settings", {})}
     try:
         if settings.get("ridge_point") is not None:
-            side, _, channels = result.arch.input_shape
-            scale = with_input(reference(REFERENCE), side, channels, result.arch.num_classes)
+            shape = result.arch.input_shape
+            scale = with_input(reference(REFERENCE), shape.size, shape.channels, result.arch.num_classes)
             return abstract_target(settings["ridge_point"], settings.get("peak_gmacs_per_s"), scale)
         return load_target(target).model(result.latency_model)
     except UnstatedCode:  # not what a page is silent about

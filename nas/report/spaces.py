@@ -2,14 +2,15 @@
 
 from typing import Any
 
+from nas.ops import Size, SizeLike
 from nas.protocols import LatencyModel
 from nas.registry import SPACES, load
 from nas.space.cost_table import compile_table
 from nas.space.staged import StagedSpace
 
 
-def space_row(name: str, resolution: int, model: LatencyModel | None) -> dict[str, Any]:
-    """Return a registered space at an input of `resolution` px; with a `model` the smallest and largest latency in ms.
+def space_row(name: str, resolution: SizeLike, model: LatencyModel | None) -> dict[str, Any]:
+    """Return a registered space at an input of this resolution; with a `model` the smallest and largest latency in ms.
 
     The counts of the coarse stage are None for a space without a supernet.
     """
@@ -18,7 +19,7 @@ def space_row(name: str, resolution: int, model: LatencyModel | None) -> dict[st
     coarse = space.coarse() if isinstance(space, StagedSpace) else None
     row = {
         "name": name,
-        "resolution": resolution,
+        "resolution": Size.of(resolution).json,
         "num_classes": space.num_classes,
         "decisions": len(space.decisions),
         "size": space.size(),

@@ -18,7 +18,7 @@ from nas.data import Dataset
 from nas.data.input_spec import InputSpec, Signature
 from nas.errors import InvalidInput
 from nas.export.calibration import Int8Calibration, TrainingData, build_calibration, load_calibration
-from nas.export.interface import predict_of
+from nas.export.interface import example_of, predict_of
 from nas.export.onnx import file as onnx_file
 from nas.export.options import FileOptions, exporter_arguments, uint8_input
 from nas.export.packages import installed, need
@@ -31,6 +31,7 @@ from nas.export.weights import FILE as WEIGHTS_FILE
 from nas.files import dump_json, read_bytes, write_whole
 from nas.measure.benchmark import BenchmarkConfig, measure
 from nas.nn.network import load_weights
+from nas.ops import Shape, Size
 from nas.progress.time_left import Begun, Phase, Schedule, TimingEvent
 from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
@@ -162,6 +163,7 @@ class Deployment:
     predict: Path | None
     training: Path
     lines: tuple[str, ...]
+    example: str = "IMAGE"  # what predict.py takes
 
 
 def subject_of(config: DeployConfig, out: Path) -> Subject:
@@ -196,17 +198,16 @@ def _supernet_weights(network: str, arch: ArchSpec) -> Mapping[str, Any]:
             f"the supernet of {network} trained proxies of width {result.proxy_width:g}: their weights do not fit the "
             "network at full size; start from random weights, or search with --proxy-width 1"
         )
-    px = result.proxy_resolution
-    small = replace(arch, input_shape=arch.input_shape._replace(height=px, width=px))
+    small = replace(arch, input_shape=Shape(*Size.of(result.proxy_resolution), arch.input_shape.channels))
     return load_weights(Path(network) / "inherited.safetensors", small)[0]
 
 
 def plan(config: DeployConfig, subject: Subject, out: Path) -> list[str]:
     """Return lines that say what will be done."""
     arch, export = subject.arch, config.export
-    side, _, channels = arch.input_shape
+    size, channels = arch.input_shape.size, arch.input_shape.channels
     lines = [
-        f"network: {arch.name}, {side} px, {channels} channels, {arch.num_classes} classes; {arch.macs:,} MACs, "
+        f"network: {arch.name}, {size.text}, {channels} channels, {arch.num_classes} classes; {arch.macs:,} MACs, "
         f"{arch.params:,} parameters"
     ]
     if subject.dataset is None:
@@ -248,7 +249,8 @@ def deploy(
         timing(Begun(EXPORT))
         file = out / config.file_name
         lines = [_accuracy(source), *_export(config, subject, source, file)]
-    return Deployment(out, file, predict_of(file), subject.training, tuple(lines))
+    example = example_of(source.signature)
+    return Deployment(out, file, predict_of(file), subject.training, tuple(lines), example)
 
 
 def _phases(config: DeployConfig, *, trained: bool) -> tuple[Phase, ...]:

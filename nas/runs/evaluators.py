@@ -11,18 +11,18 @@ from typing import Any
 from nas.records import results
 from nas.registry import EVALUATORS, load
 from nas.runs import shared_supernet
-from nas.runs.plan import CHANNELS, SearchPlan
+from nas.runs.plan import SearchPlan
 from nas.search.loop import Build, Payload
 
 
 def space_payload(plan: SearchPlan, weights: shared_supernet.Weights | None) -> dict[str, Any]:
     """Return what identifies the space of a plan: its name, and the input of target networks and proxies."""
-    s = plan.settings
+    s, shape = plan.settings, plan.input_shape
     return {
         "space": s.space,
         "left_out": s.left_out,
-        "target_input": (s.resolution, CHANNELS, plan.dataset.num_classes, s.drop_strides),
-        "proxy": (plan.proxy_resolution, plan.proxy_width),
+        "target_input": (tuple(shape.size), shape.channels, plan.dataset.num_classes, s.drop_strides),
+        "proxy": (tuple(plan.proxy_resolution), plan.proxy_width),
     }
 
 

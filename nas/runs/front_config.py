@@ -93,7 +93,7 @@ def range_of(asked: Range, plan: SearchPlan) -> tuple[float, float]:
         within = " within the bounds" if plan.bounds else ""
         raise InvalidInput(
             f"the front must lie between {low:.4g} and {high:.4g} {plan.model.unit}, what space "
-            f"'{plan.settings.space}' reaches at {plan.settings.resolution} px on '{plan.target_name}'{within}; got "
+            f"'{plan.settings.space}' reaches at {plan.input_shape.size.text} on '{plan.target_name}'{within}; got "
             f"{range_text(asked)}"
         )
     return least, most

@@ -18,7 +18,6 @@ from nas.records.results import Result, load_result, result_of_run
 from nas.records.tables import frame_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.registry import SPACES, load
-from nas.runs.plan import CHANNELS
 from nas.runs.settings import SearchConfig
 from nas.runs.sources import without
 from nas.space.genotypes import embedding
@@ -68,7 +67,8 @@ def space_of_run(folder: Path, result: Result) -> StagedSpace:
     """Return the space that the run searched, of target networks."""
     config = SearchConfig.from_dict(read_experiment(folder).get("settings"))
     published: StagedSpace = load("space", SPACES, config.space)
-    whole = published.with_input(config.resolution, CHANNELS, result.arch.num_classes, config.drop_strides)
+    shape = result.arch.input_shape
+    whole = published.with_input(shape.size, shape.channels, result.arch.num_classes, config.drop_strides)
     return without(whole, config.left_out)
 
 

@@ -17,7 +17,7 @@ from nas.search.accuracy.search import Schedule
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.project import upper_bounds
 from nas.space.scaling import scale_down
-from nas.supernet.presets import QUICK, StageBudget
+from nas.supernet.presets import StageBudget, proxy_scale
 from nas.supernet.sandwich import RANDOM_ARCHITECTURES
 from nas.training.loop import PASSES
 
@@ -85,7 +85,7 @@ def epoch_s(plan: SearchPlan, sample: Genotypes) -> float:
 
 def _supernet_s(plan: SearchPlan, steps: int) -> float:
     """Return the processor seconds of so many steps of the supernet, 0 for none."""
-    scale = (plan.proxy_resolution / QUICK.proxy_resolution * plan.proxy_width / QUICK.proxy_width) ** 2
+    scale = proxy_scale(plan.proxy_resolution, plan.proxy_width)
     image_s = SUPERNET_NETWORKS * SUPERNET_IMAGE_S * scale
     return SUPERNET_START_S + steps * plan.preset.batch * image_s if steps else 0.0
 

@@ -15,7 +15,7 @@ from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import SearchPlan
 from nas.runs.shared_supernet import STAGE, sandwich_training
 from nas.search.schedulers import halving
-from nas.supernet.presets import QUICK, StageBudget
+from nas.supernet.presets import StageBudget, proxy_scale
 
 VERDICT, WRITING = "verdict", "writing"  # stages at the end
 UPDATE_S = {"coarse": 2.6e-3, "fine": 1.1e-3, "whole": 2.6e-3}  # per image of a step of the shared weights
@@ -123,4 +123,4 @@ def sandwich_phase(plan: SearchPlan, steps: int) -> Phase:
 
 def _scale(plan: SearchPlan) -> float:
     """Return how much longer an image takes than in `quick`, by the pixels and the width of the proxy."""
-    return (plan.proxy_resolution / QUICK.proxy_resolution * plan.proxy_width / QUICK.proxy_width) ** 2
+    return proxy_scale(plan.proxy_resolution, plan.proxy_width)

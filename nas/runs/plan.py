@@ -19,11 +19,11 @@ from nas.data import Dataset, at_resolution, signature
 from nas.data.dataset import imbalance_note
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
+from nas.ops import Shape, Size
 from nas.protocols import Cost, Genotypes
 from nas.records.results import PredictionError
 from nas.registry import ACCURACY_MODELS, load
 from nas.runs.settings import NO_BASELINE, SearchConfig
-from nas.runs.sources import CHANNELS as CHANNELS
 from nas.runs.sources import Sources, read_sources
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.forest_bounds import ForestBound, check_reach, with_forest_bounds
@@ -33,7 +33,7 @@ from nas.search.objectives import Column, check_names, columns, known_costs, uni
 from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_table
 from nas.space.scaling import with_input
 from nas.space.staged import StagedSpace
-from nas.supernet.presets import Preset, load_preset, proxy_resolution
+from nas.supernet.presets import Preset, load_preset, proxy_size
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
@@ -86,9 +86,14 @@ class SearchPlan:
     target: Target | None  # None for an abstract device
     model: Roofline
     latency_budget: float  # in the model's unit
-    proxy_resolution: int
+    proxy_resolution: Size
     proxy_width: float
     front: tuple[float, ...] = ()  # the latency budgets of a whole front, of which `latency_budget` is one
+
+    @property
+    def input_shape(self) -> Shape:
+        """The input of target networks."""
+        return self.space.input_shape
 
     @property
     def target_name(self) -> str:
@@ -259,17 +264,18 @@ class SearchPlan:
         return space.proxy(self.proxy_resolution, self.proxy_width)
 
 
-def latency_model_of(config: SearchConfig, target: Target | None, num_classes: int) -> Roofline:
-    """Return the latency model of the `target`, or of the configured abstract device."""
+def latency_model_of(config: SearchConfig, target: Target | None, shape: Shape, num_classes: int) -> Roofline:
+    """Return the latency model of the `target`, or of the configured abstract device; `shape` is that of inputs."""
     if target is not None:
         return target.model(config.latency_model)
     assert config.ridge_point is not None
-    return abstract_target(config.ridge_point, config.peak_gmacs_per_s, reference_network(config, num_classes))
+    reference = reference_network(shape, num_classes, config.drop_strides)
+    return abstract_target(config.ridge_point, config.peak_gmacs_per_s, reference)
 
 
-def reference_network(config: SearchConfig, num_classes: int) -> ArchSpec:
-    """Return the reference network for the resolution, channels and classes of target networks."""
-    return with_input(reference(REFERENCE), config.resolution, CHANNELS, num_classes, config.drop_strides)
+def reference_network(shape: Shape, num_classes: int, drop_strides: bool = False, name: str = REFERENCE) -> ArchSpec:
+    """Return a reference network for the input and the classes of target networks."""
+    return with_input(reference(name), shape.size, shape.channels, num_classes, drop_strides)
 
 
 def make_plan(
@@ -289,8 +295,9 @@ def make_plan(
         preset = preset.with_verdict_within(VERDICT_SHARE * 3600 * config.core_hours)
     sources = sources or read_sources(config, dataset)
     config, dataset = sources.settings, sources.dataset
-    model = latency_model_of(config, sources.target, dataset.num_classes)
-    latency_budget = _latency_budget(config, model, dataset.num_classes)
+    shape = sources.space.input_shape
+    model = latency_model_of(config, sources.target, shape, dataset.num_classes)
+    latency_budget = _latency_budget(config, model, shape, dataset.num_classes)
     plan = SearchPlan(
         config,
         preset,
@@ -299,7 +306,7 @@ def make_plan(
         sources.target,
         model,
         latency_budget,
-        proxy_resolution(preset, dataset.resolution, config.proxy_resolution),
+        proxy_size(preset, dataset.size, shape.size, config.proxy_resolution, images=dataset.is_images),
         preset.proxy_width if config.proxy_width is None else config.proxy_width,
     )
     if front is not None:
@@ -307,7 +314,7 @@ def make_plan(
         nearest = min(budgets, key=lambda budget: abs(np.log(budget / default)))
         plan = replace(plan, front=budgets, latency_budget=nearest)
     if config.baseline != NO_BASELINE:
-        with_input(reference(config.baseline), config.resolution, CHANNELS, dataset.num_classes, config.drop_strides)
+        reference_network(shape, dataset.num_classes, config.drop_strides, config.baseline)
     # Build what the search will need, for the errors alone: they are reported before any work.
     _check_model(plan)
     plan.proxy(plan.space)
@@ -323,7 +330,7 @@ def _check_numbers(config: SearchConfig) -> None:
         if isinstance(value, float) and not np.isfinite(value):
             raise InvalidInput(f"{name} must be a finite number, got {value}")
         if (
-            (name.startswith("max_") or name in ("latency_ms", "latency_ratio", "resolution", "core_hours"))
+            (name.startswith("max_") or name in ("latency_ms", "latency_ratio", "core_hours"))
             and value is not None
             and value <= 0
         ):
@@ -355,7 +362,7 @@ def _check_model(plan: SearchPlan) -> None:
     load("accuracy model", ACCURACY_MODELS, plan.accuracy_model)
 
 
-def _latency_budget(config: SearchConfig, model: Roofline, num_classes: int) -> float:
+def _latency_budget(config: SearchConfig, model: Roofline, shape: Shape, num_classes: int) -> float:
     """Return the latency budget in the unit of `model`, by default the latency of the reference network."""
     budget, other_unit = config.latency_ms, config.latency_ratio
     flags = ("--latency-ms", "--latency-ratio")
@@ -363,13 +370,15 @@ def _latency_budget(config: SearchConfig, model: Roofline, num_classes: int) -> 
         budget, other_unit, flags = other_unit, budget, flags[::-1]
     if other_unit is not None:
         raise InvalidInput(f"latencies on '{model.name}' are in {model.unit}: give {flags[0]} instead of {flags[1]}")
-    return model.predict_ms(reference_network(config, num_classes)) if budget is None else budget
+    if budget is not None:
+        return budget
+    return model.predict_ms(reference_network(shape, num_classes, config.drop_strides))
 
 
 def _check_reach(plan: SearchPlan) -> None:
     """Raise where the latency or a hard bound is out of reach, each alone or all together."""
     (low, high), unit = plan.reachable, plan.model.unit
-    where = f"space '{plan.settings.space}' at {plan.settings.resolution} px on '{plan.target_name}'"
+    where = f"space '{plan.settings.space}' at {plan.input_shape.size.text} on '{plan.target_name}'"
     slack = TOLERANCE if plan.settings.around else ROUNDING
     if not low * (1 - slack) <= plan.latency_budget <= high * (1 + TOLERANCE):
         raise InvalidInput(

@@ -11,7 +11,7 @@ from nas.runs.front_budget import front_budget
 from nas.runs.front_config import range_text
 from nas.runs.model_budget import ModelBudget, model_budget
 from nas.runs.multi_target_settings import MultiTargetConfig
-from nas.runs.plan import CHANNELS, REFERENCE, SearchPlan
+from nas.runs.plan import REFERENCE, SearchPlan
 from nas.runs.shared_supernet import evaluation_image_count, sandwich_training
 from nas.runs.verdict import wants_verdict
 from nas.search.selection import few_images_note
@@ -22,7 +22,7 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     """Return the lines about a joint search."""
     config, preset, verdict = plan.settings, plan.preset, wants_verdict(plan)
     requested = config.latency_ms is not None or config.latency_ratio is not None
-    source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {config.resolution} px"
+    source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {plan.input_shape.size.text}"
     how = "around" if config.around else "at most"
     target = (
         f"target {plan.target_name}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}",
@@ -134,18 +134,18 @@ def _reachable(plan: SearchPlan) -> str:
 
 def _subject(plan: SearchPlan) -> tuple[str, ...]:
     """Return a line each on what the target does not run, on space, target networks, data and proxies."""
-    config, data = plan.settings, plan.dataset
+    config, data, shape = plan.settings, plan.dataset, plan.input_shape
     published = load("space", SPACES, config.space)
     proxy = dropped_strides_note(published.strides, plan.proxy(plan.space).strides)
     left_out = left_out_text(plan.target, plan.sources.left_out) if plan.target else ""
     return (
         *([left_out] if left_out else []),
         f"space {config.space}: {plan.space.size():.3g} architectures, coarse stage {plan.space.coarse().size():,}",
-        f"target network: {config.resolution} px, {CHANNELS} channels, {data.num_classes} classes"
+        f"target network: {shape.size.text}, {shape.channels} channels, {data.num_classes} classes"
         f"{dropped_strides_note(published.strides, plan.space.strides)}",
         f"data {data.name}: {len(data.y_train):,} training images, of which {plan.preset.validation_fraction:.0%} are "
         "the validation set for rewards; the test set is not seen",
-        f"proxy trained by the supernet: {plan.proxy_resolution} px, width {plan.proxy_width:g}{proxy}; "
+        f"proxy trained by the supernet: {plan.proxy_resolution.text}, width {plan.proxy_width:g}{proxy}; "
         "accuracies are the proxy's, costs and latency the target network's",
     )
 
@@ -157,7 +157,7 @@ def _constraints(plan: SearchPlan) -> list[str]:
     if plan.settings.minimize:
         lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(plan.settings.minimize)}")
     data = plan.dataset
-    sides = [plan.proxy_resolution] + [plan.settings.resolution] * (data.framing is not None)
+    sides = [plan.proxy_resolution] + [plan.input_shape.size] * (data.framing is not None)
     notes = dict.fromkeys((*data.notes, *chain.from_iterable(resolution_notes(data, side) for side in sides)))
     return lines + [f"data note: {note}" for note in notes]
 

@@ -101,7 +101,7 @@ class Ranking:
             f"{plan.target_name}, each trained alone with {c.seeds} seeds: "
             f"{c.trainings} trainings of {c.epochs} epochs",
             f"data {plan.dataset.name}: training and validation images of a search; the test set is not seen",
-            f"proxies of width {plan.proxy_width:g} at {plan.proxy_resolution} px",
+            f"proxies of width {plan.proxy_width:g} at {plan.proxy_resolution.text}",
             *([f"supernet of the whole space: {c.supernet_steps} steps"] if self._own_supernet else []),
             *([f"supernet: {self.supernet}"] if self.supernet else []),
             f"expected: {c.trainings} trainings, about {self.core_minutes:.0f} core-minutes",
@@ -307,5 +307,5 @@ def _result(ranking: Ranking, evidence: RankingEvidence) -> dict[str, Any]:
         "schema": SCHEMA, "version": VERSION, "space": ranking.config.search.space, "target": plan.target_name,
         "latency": plan.aim, "latency_unit": plan.model.unit, "data": plan.dataset.name,
         "images": ranking.trainings(Path()).data.y_test.shape[0], "epochs": ranking.config.epochs,
-        "proxy_resolution": plan.proxy_resolution, "proxy_width": plan.proxy_width, **evidence.to_dict(),
+        "proxy_resolution": plan.proxy_resolution.json, "proxy_width": plan.proxy_width, **evidence.to_dict(),
     }  # fmt: skip

@@ -19,7 +19,7 @@ CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says
 
 def as_accuracy(plan: SearchPlan, correct: int, images: int, how: str = SUPERNET) -> Accuracy:
     """Return the accuracy, with its kind, of a proxy that classifies `correct` of `images` correctly."""
-    kind = AccuracyKind(plan.dataset.name, plan.dataset.digest, plan.proxy_resolution, plan.proxy_width, how)
+    kind = AccuracyKind(plan.dataset.name, plan.dataset.digest, plan.proxy_resolution.json, plan.proxy_width, how)
     return Accuracy.of(correct / images, images, kind)
 
 
@@ -56,7 +56,7 @@ def build_result(
         weight_bytes=round(sum(kernel.weights for kernel in arch.kernels) * model.bytes_per_weight),
         accuracy=accuracy,
         supernet_accuracy=supernet,
-        proxy_resolution=plan.proxy_resolution,
+        proxy_resolution=plan.proxy_resolution.json,
         proxy_width=plan.proxy_width,
         converged=learnt and entropy <= CONVERGED_ENTROPY,
         policy_entropy=entropy,

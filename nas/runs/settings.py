@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.data import Dataset, Preparation, load
+from nas.data.arrays import DataKind
 from nas.data.input_spec import Fit
 from nas.data.preparation import ClassWeights
 from nas.errors import InvalidInput, unknown_name
-from nas.records.typed import kinds_of, value_of
+from nas.records.typed import Resolution, kinds_of, value_of
 from nas.registry import DEFAULT_TARGET, lazy
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 else:
     presets = lazy("nas.supernet.presets")  # imports jax
 
+IMAGENET_PX = 224  # side of the images of target networks, where no setting says
 NO_BASELINE = "none"
 EARLIER_TARGET = "edgetpu"  # of searches of earlier releases that name neither a target nor a ridge point
 NO_MODEL = "none"  # the two-stage search over supernets alone
@@ -42,7 +44,7 @@ class SearchConfig:
     minimize: tuple[str, ...] = ()  # further costs of the front: of `nas.registry.COSTS`, or files of forests
     data: str = "digits"
     data_dir: str | None = None
-    resolution: int = 224
+    resolution: Resolution | None = None  # None: 224 px for square images, for all other data their own
     left_out: tuple[str, ...] = ()  # ops and activations of the space that the target does not run
     drop_strides: bool = False  # target networks of small images have early strides 1, as their proxies have
     preset: str = "quick"
@@ -51,7 +53,7 @@ class SearchConfig:
     accuracy_model: str | None = None  # of `nas.registry.ACCURACY_MODELS`, or `NO_MODEL`; None: what the preset has
     core_hours: float | None = None  # of one processor core, for the whole search with an accuracy model
     supernet_share: float = 0.2  # of those, at most, for a supernet beside the accuracy model
-    proxy_resolution: int | None = None
+    proxy_resolution: Resolution | None = None
     proxy_width: float | None = None
     seed: int = 0
     baseline: str = "mobilenetv4-conv-s"  # trained beside the network found; `NO_BASELINE` for none
@@ -61,11 +63,12 @@ class SearchConfig:
     augment_shift: float | None = None
     flip: bool | None = None
     class_weights: ClassWeights | None = None
+    data_kind: DataKind | None = None
 
     @property
     def preparation(self) -> Preparation:
-        """How the images are prepared."""
-        return Preparation(self.fit, self.background, self.augment_shift, self.flip, self.class_weights)
+        """How the data are prepared."""
+        return Preparation(self.fit, self.background, self.augment_shift, self.flip, self.class_weights, self.data_kind)
 
     @property
     def model_name(self) -> str | None:
@@ -76,7 +79,8 @@ class SearchConfig:
 
     def load_data(self) -> Dataset:
         """Return the data set."""
-        return load(self.data, Path(self.data_dir) if self.data_dir else None, preparation=self.preparation)
+        folder = Path(self.data_dir) if self.data_dir else None
+        return load(self.data, folder, preparation=self.preparation, proportions=self.resolution)
 
     @classmethod
     def from_dict(cls, data: Any) -> "SearchConfig":
@@ -96,6 +100,8 @@ class SearchConfig:
             raise InvalidInput(f"the stored settings are malformed: {error}; start a new run") from error
         if kwargs.get("target") is None and kwargs.get("ridge_point") is None:
             kwargs["target"] = EARLIER_TARGET
+        if "data_kind" not in kwargs and kwargs.get("resolution") == IMAGENET_PX:
+            kwargs["resolution"] = None  # of a release that wrote the default as a number
         if "accuracy_model" not in kwargs and presets.load_preset(str(kwargs.get("preset", cls.preset))).accuracy_model:
             kwargs["accuracy_model"] = NO_MODEL  # of a release whose preset had none
         return cls(**({"fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True} | kwargs))

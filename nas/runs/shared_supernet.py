@@ -19,7 +19,7 @@ from nas.progress.time_left import Begun, Compiled
 from nas.records.journal import Journal
 from nas.registry import SPACES, load
 from nas.runs.batches import BatchSampler, Rows
-from nas.runs.plan import CHANNELS, SearchPlan
+from nas.runs.plan import SearchPlan
 from nas.runs.sources import without
 from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
@@ -153,12 +153,12 @@ def _abstract(space: StagedSpace, chunks: int = 1) -> Supernet:
 def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
     """Return everything that `build_evaluator` needs, as numpy arrays and plain data that can be sent to workers."""
     val = BatchSampler(plan).evaluation_images
-    s = plan.settings
+    s, shape = plan.settings, plan.input_shape
     return {
         "space": s.space,
         "left_out": s.left_out,
-        "target_input": (s.resolution, CHANNELS, plan.dataset.num_classes, s.drop_strides),
-        "proxy": (plan.proxy_resolution, plan.proxy_width),
+        "target_input": (tuple(shape.size), shape.channels, plan.dataset.num_classes, s.drop_strides),
+        "proxy": (tuple(plan.proxy_resolution), plan.proxy_width),
         "batch": plan.preset.eval_batch,
         "chunks": sandwich_training(plan).chunks,
         "weights": weights,

@@ -9,6 +9,7 @@ from nas.arch import ArchSpec
 from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.nn.network import load_weights
+from nas.ops import Size, SizeLike
 from nas.records.experiment import read_experiment
 from nas.records.networks import is_run
 from nas.records.results import result_of_run
@@ -16,8 +17,8 @@ from nas.records.trainings import run_of_spec
 from nas.runs.data_of_run import find_data
 from nas.runs.dependencies import check_use
 from nas.runs.settings import SearchConfig
-from nas.space.scaling import dropped_strides_note, scale_down, strides_of
-from nas.supernet.presets import QUICK, proxy_resolution
+from nas.space.scaling import dropped_strides_note, scale_down, strides_of, with_input
+from nas.supernet.presets import QUICK, proxy_size
 from nas.training.loop import is_of_release_0_1
 from nas.zoo import is_reference
 
@@ -66,8 +67,15 @@ def config_of_run(network: str) -> SearchConfig:
 
 
 def for_classes(network: str, arch: ArchSpec, dataset: Dataset) -> ArchSpec:
-    """Return `arch`, a reference network with the classes of the data; any other spec stays as it was written."""
-    return replace(arch, num_classes=dataset.num_classes) if is_reference(network) else arch
+    """Return `arch`, a reference network with the classes of the data; any other spec stays as it was written.
+
+    For maps and sequences a reference network takes their size and channels too.
+    """
+    if not is_reference(network):
+        return arch
+    if dataset.is_images:
+        return replace(arch, num_classes=dataset.num_classes)
+    return with_input(arch, dataset.size, dataset.channels, dataset.num_classes)
 
 
 def proxy_subject(
@@ -75,7 +83,7 @@ def proxy_subject(
     arch: ArchSpec,
     dataset: Dataset,
     *,
-    resolution: int | None = None,
+    resolution: SizeLike | None = None,
     width: float | None = None,
     from_supernet: bool = False,
 ) -> TrainingSubject:
@@ -83,12 +91,13 @@ def proxy_subject(
 
     `from_supernet` starts from the weights that the run inherited from its supernet.
     """
-    px, share = proxy_resolution(QUICK, dataset.resolution, resolution), QUICK.proxy_width
+    target, share = arch.input_shape.size, QUICK.proxy_width
+    size = proxy_size(QUICK, dataset.size, target, resolution, images=dataset.is_images)
     if (run := run_of(network)) is not None:
         result = result_of_run(run)
-        px, share = resolution or result.proxy_resolution, result.proxy_width
+        size, share = Size.of(resolution or result.proxy_resolution), result.proxy_width
     share = width or share
-    small = scale_down(arch, px, share)
+    small = scale_down(arch, size, share)
     note = dropped_strides_note(strides_of(arch), strides_of(small))
     if not from_supernet:
         return TrainingSubject(small, share, strides_note=note)

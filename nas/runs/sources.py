@@ -8,12 +8,13 @@ from latency_models.target import Target, load_target
 from latency_models.unsupported import Unsupported, activations
 from nas.data import Dataset
 from nas.errors import InvalidInput
+from nas.ops import Shape, Size
 from nas.registry import DEFAULT_TARGET, SPACES, load
-from nas.runs.settings import SearchConfig
+from nas.runs.settings import IMAGENET_PX, SearchConfig
 from nas.search.constraints.forest_bounds import ForestBound, digest
 from nas.space.staged import StagedSpace
 
-CHANNELS = 3  # of the input of target networks; grey images are repeated
+CHANNELS = 3  # of the input of target networks for images; grey ones are repeated
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,23 @@ def read_sources(config: SearchConfig, dataset: Dataset | None = None) -> Source
     """
     space, target = space_of(config), target_of(config)  # a typo is reported before any data is read
     data = dataset or config.load_data()
-    whole = space.with_input(config.resolution, CHANNELS, data.num_classes, config.drop_strides)
+    shape = input_shape(config, data)
+    whole = space.with_input(shape.size, shape.channels, data.num_classes, config.drop_strides)
     read = Sources(config, data, target, whole)
     refused = [one for one in target.unsupported if one.name not in config.left_out] if target else []
     return read.without(one.name for one in refused if _occurs(whole, one))
+
+
+def input_shape(config: SearchConfig, data: Dataset) -> Shape:
+    """Return the input of target networks: as configured, else 224 px for square images, for all other data their own.
+
+    `InvalidInput` where maps are to become sequences, or sequences maps.
+    """
+    own = Size(IMAGENET_PX, IMAGENET_PX) if data.is_images and data.size.is_square else data.size
+    size = own if config.resolution is None else Size.of(config.resolution)
+    if size.is_sequence != data.size.is_sequence:
+        raise InvalidInput(f"{data.name} holds {data.kind} of {data.size.text}: the resolution cannot be {size.text}")
+    return Shape(*size, CHANNELS if data.is_images else data.channels)
 
 
 def _occurs(space: StagedSpace, one: Unsupported) -> bool:

@@ -12,15 +12,14 @@ from nas.progress.time_left import Schedule
 from nas.records.results import trained_for_steps
 from nas.records.verdict import EQUAL, Trained, Verdict, load_verdict, save_verdict
 from nas.runs.phases import VERDICT, verdict_phase
-from nas.runs.plan import CHANNELS, SearchPlan
+from nas.runs.plan import SearchPlan, reference_network
 from nas.runs.result_builder import as_accuracy
 from nas.runs.settings import NO_BASELINE
 from nas.search.selection import paired_difference
-from nas.space.scaling import scale_down, scale_width, with_input
+from nas.space.scaling import scale_down, scale_width
 from nas.training.loop import PASSES, TrainingConfig
 from nas.training.side_by_side import Comparison, train_side_by_side
 from nas.training.trial import validation_view
-from nas.zoo import reference
 
 BATCH = 64
 EPOCHS = 8  # at most: a search on small images is to stay within minutes
@@ -38,8 +37,7 @@ def baseline_at(plan: SearchPlan, latency: float) -> tuple[str, ArchSpec]:
     The one nearest in latency of all `WIDTHS`, which is a step function of the width on small inputs.
     """
     name = plan.settings.baseline
-    config = plan.settings
-    whole = with_input(reference(name), config.resolution, CHANNELS, plan.dataset.num_classes, config.drop_strides)
+    whole = reference_network(plan.input_shape, plan.dataset.num_classes, plan.settings.drop_strides, name)
 
     def gap(arch: ArchSpec) -> float:
         """Return the relative difference of the latency of `arch`."""

@@ -77,10 +77,16 @@ def scaled(arch: ArchSpec, scale: CompoundScale) -> ArchSpec:
         for stage, shapes in _with_input_shapes(arch)
     )
     height, width = (round(side * scale.resolution) for side in arch.input_shape[:2])
-    if min(height, width) < SMALLEST_MAP:
+    is_sequence = arch.input_shape.size.is_sequence
+    if height < SMALLEST_MAP or (width < SMALLEST_MAP and not is_sequence):
+        what = (
+            f"sequence would have {height} steps; it must have"
+            if is_sequence
+            else (f"image would have {height} x {width} px; it must have")
+        )
+        sides = "" if is_sequence else " on each side"
         raise InvalidInput(
-            f"the image would have {height} x {width} px; it must have at least {SMALLEST_MAP} on each side: choose a "
-            "larger phi, or a resolution coefficient nearer to 1"
+            f"the {what} at least {SMALLEST_MAP}{sides}: choose a larger phi, or a resolution coefficient nearer to 1"
         )
     before = after = arch.input_shape.channels
     stages = []
@@ -92,7 +98,7 @@ def scaled(arch: ArchSpec, scale: CompoundScale) -> ArchSpec:
         stages.append(tuple(ops))
     return replace(
         arch,
-        input_shape=Shape(height, width, arch.input_shape.channels),
+        input_shape=Shape(height, 1 if is_sequence else width, arch.input_shape.channels),
         stages=tuple(stages),
         head=arch.head.scaled(lambda channels: _wide(channels, scale.width)),
     )

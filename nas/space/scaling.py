@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.ops import Op, Shape
+from nas.ops import Op, Shape, Size, SizeLike
 
 SMALLEST_MAP = 4  # pixels on each side that the last feature map has at least
 PROXY = "-proxy-"  # in the name of a proxy, before its resolution
@@ -19,23 +19,31 @@ OpT = TypeVar("OpT", bound=Op)
 WIDTH_STEP = 4  # channels of a proxy are multiples of this
 
 
-def drop_early_strides(resolution: int, strides: Sequence[int]) -> tuple[int, ...]:
+def drop_early_strides(resolution: SizeLike, strides: Sequence[int]) -> tuple[int, ...]:
     """Return `strides` with as many of the earliest ones set to 1 as small images need.
 
-    As many as it takes for an image of `resolution` px to end in a feature map of at least `SMALLEST_MAP` px. Raises
-    `InvalidInput` where the image itself is smaller than that.
+    As many as it takes for an image of `resolution` to end in a feature map of at least `SMALLEST_MAP` px on each side,
+    a sequence in as many steps. Raises `InvalidInput` where the input itself is smaller than that.
     """
-    if resolution < SMALLEST_MAP:
-        raise InvalidInput(f"the resolution must be at least {SMALLEST_MAP} px, got {resolution}")
+    shortest = _shortest_side(Size.of(resolution))
     kept = list(strides)
     for i, stride in enumerate(strides):
-        last = resolution
+        last = shortest
         for step in kept:
             last = -(-last // step)
         if last >= SMALLEST_MAP:
             break
         kept[i] = min(stride, 1)
     return tuple(kept)
+
+
+def _shortest_side(size: Size) -> int:
+    """Return the side that decides how many strides an input bears: of a sequence, its steps."""
+    shortest = size.height if size.is_sequence else min(size)
+    if shortest < SMALLEST_MAP:
+        unit = "steps" if size.is_sequence else "px"
+        raise InvalidInput(f"the resolution must be at least {SMALLEST_MAP} {unit} on each side, got {size}")
+    return shortest
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -45,8 +53,8 @@ def scale_channels(channels: int, width: float) -> int:
     return max(WIDTH_STEP, int(channels * width + WIDTH_STEP / 2) // WIDTH_STEP * WIDTH_STEP)
 
 
-def input_strides(resolution: int, strides: Sequence[int], *, drop_strides: bool) -> tuple[int, ...]:
-    """Return the strides for images of `resolution` px: as they are, or as `drop_early_strides` returns them.
+def input_strides(resolution: SizeLike, strides: Sequence[int], *, drop_strides: bool) -> tuple[int, ...]:
+    """Return the strides for images of `resolution`: as they are, or as `drop_early_strides` returns them.
 
     Raises `InvalidInput` for images smaller than `SMALLEST_MAP` px either way.
     """
@@ -66,11 +74,12 @@ def dropped_strides_note(before: Sequence[int], after: Sequence[int]) -> str:
 
 
 def with_input(
-    arch: ArchSpec, resolution: int, channels: int, num_classes: int, drop_strides: bool = False
+    arch: ArchSpec, resolution: SizeLike, channels: int, num_classes: int, drop_strides: bool = False
 ) -> ArchSpec:
-    """Return `arch` for square images of `resolution` px; its strides stay, unless `drop_strides` is given.
+    """Return `arch` for inputs of `resolution`; its strides stay, unless `drop_strides` is given.
 
-    Then as many of the earliest ones become 1 as it takes for a final feature map of 4x4.
+    `resolution` is the side of a square, "96x128" or a `Size`. With `drop_strides`, as many of the earliest strides
+    become 1 as it takes for a final feature map of 4 px on each side.
     """
     ops = [op for stage in arch.stages for op in stage]
     strides = input_strides(resolution, strides_of(arch), drop_strides=drop_strides)
@@ -79,15 +88,15 @@ def with_input(
         for op, stride in zip(ops, strides, strict=True)
     )
     stages = tuple(tuple(next(restrided) for _ in stage) for stage in arch.stages)
-    return replace(arch, input_shape=Shape(resolution, resolution, channels), stages=stages, num_classes=num_classes)
+    return replace(arch, input_shape=Shape(*Size.of(resolution), channels), stages=stages, num_classes=num_classes)
 
 
-def scale_down(arch: ArchSpec, resolution: int, width: float) -> ArchSpec:
+def scale_down(arch: ArchSpec, resolution: SizeLike, width: float) -> ArchSpec:
     """Return the search proxy of `arch`: lower resolution, early strides dropped, channels times `width`.
 
     Its name says so: it is not the network of that name at another resolution.
     """
-    narrow = replace(scale_width(arch, width), name=f"{arch.name.partition(PROXY)[0]}{PROXY}{resolution}px")
+    narrow = replace(scale_width(arch, width), name=f"{arch.name.partition(PROXY)[0]}{PROXY}{Size.of(resolution)}px")
     return with_input(narrow, resolution, arch.input_shape.channels, arch.num_classes, drop_strides=True)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from nas.arch import ArchSpec, Padding
 from nas.errors import InvalidInput
-from nas.ops import Act, Head, Kernel, Op, Shape
+from nas.ops import Act, Head, Kernel, Op, Shape, Size, SizeLike
 from nas.ops.choices import Choice, Choices, Site, Slots, Values
 from nas.protocols import CostTerm, Decision, Genotype, Place
 from nas.space.choices import Narrowed, fixed
@@ -172,25 +172,30 @@ class StagedSpace(DecisionSpace):
         filters, act = (self.value(genotype, f"{form.name}.{what}") for what in ("filters", "act"))
         return form.narrowed((filters,), (act,), (self._depth(genotype, form),), blocks)
 
-    def with_input(self, resolution: int, channels: int, num_classes: int, drop_strides: bool = False) -> "StagedSpace":
-        """Return the space for square images of `resolution` px; its strides stay, unless `drop_strides` is given.
+    def with_input(
+        self, resolution: SizeLike, channels: int, num_classes: int, drop_strides: bool = False
+    ) -> "StagedSpace":
+        """Return the space for inputs of `resolution`; its strides stay, unless `drop_strides` is given.
 
-        Then as many of the earliest ones become 1 as it takes for a final feature map of 4x4.
+        `resolution` is the side of a square, "96x128" or a `Size`. With `drop_strides`, as many of the earliest strides
+        become 1 as it takes for a final feature map of 4 px on each side.
         """
         patterns = tuple(input_strides(resolution, one, drop_strides=drop_strides) for one in self.patterns)
         if len(set(patterns)) < len(patterns):
-            raise InvalidInput(f"images of {resolution} px make the options for the strides of '{self.name}' equal")
+            raise InvalidInput(
+                f"images of {Size.of(resolution).text} make the options for the strides of '{self.name}' equal"
+            )
         count = len(self.stages)
         return replace(
             self,
-            input_shape=Shape(resolution, resolution, channels),
+            input_shape=Shape(*Size.of(resolution), channels),
             num_classes=num_classes,
             stages=tuple(form.strided(n) for form, n in zip(self.stages, patterns[0][:count], strict=True)),
             tail=tuple(form.strided(n) for form, n in zip(self.tail, patterns[0][count:], strict=True)),
             stride_patterns=patterns if self.stride_patterns else (),
         )
 
-    def proxy(self, resolution: int, width: float) -> "StagedSpace":
+    def proxy(self, resolution: SizeLike, width: float) -> "StagedSpace":
         """Return the space of proxies: `space.proxy(r, w).decode(g) == scale_down(space.decode(g), r, w)`."""
         if not 0 < width <= 1:
             raise InvalidInput(f"the proxy width must lie above 0 and at most at 1, got {width}")
@@ -462,7 +467,7 @@ class StagedSpace(DecisionSpace):
             for op in ops:
                 kernels += op.lower(at) if number == group else ()
                 at = op.out_shape(at)
-        return kernels
+        return [kernel.on_sequence() for kernel in kernels] if self.input_shape.size.is_sequence else kernels
 
     def _head_kernels(self, tail: tuple[Block, ...], before: str, genotype: Genotype) -> Sequence[Kernel]:
         """Return the kernels of the tail and of the head."""

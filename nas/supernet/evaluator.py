@@ -10,7 +10,7 @@ from flax import nnx
 from jax import Array, lax
 from numpy.typing import NDArray
 
-from nas.data import to_input
+from nas.data import Augmentation, augmented_input, to_input
 from nas.progress.stop import raise_if_stopped
 from nas.space.staged import StagedSpace
 from nas.supernet.supernet import Params, Supernet, with_parameters
@@ -22,9 +22,10 @@ IMAGES_PER_CALL = 4096  # at most, of all architectures in a call together; one 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SearchImages:
-    """The images of a search on the device: training and validation sets, and the statistics of their channels.
+    """The examples of a search on the device: training and validation sets, and the statistics of their channels.
 
     Images are uint8 [N,H,W,C] with labels [N]; mean and standard deviation [C] are in units of full scale (255 = 1).
+    Maps and sequences are float32, and so are their statistics.
     """
 
     x_train: Array
@@ -33,6 +34,16 @@ class SearchImages:
     y_val: Array
     mean: Array
     std: Array
+
+    def training_inputs(self, key: Array, rows: Array, augmentation: Augmentation, space: StagedSpace) -> Array:
+        """Return the training examples `rows` [B], augmented, as the input of networks of `space`."""
+        channels = space.input_shape.channels
+        x = augmented_input(key, self.x_train[rows], augmentation, self.mean, self.std, channels)
+        return x.astype(compute_dtype())
+
+    def inputs(self, x: Array, space: StagedSpace) -> Array:
+        """Return examples [B,H,W,C] as the input of networks of `space`, normalised, in the dtype of activations."""
+        return to_input(x, self.mean, self.std, space.input_shape.channels).astype(compute_dtype())
 
 
 class SupernetEvaluator:
@@ -52,7 +63,7 @@ class SupernetEvaluator:
         self.together = max(1, IMAGES_PER_CALL // self.count)  # architectures in one call
 
         def is_correct(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
-            x = to_input(x, images.mean, images.std, space.input_shape.channels).astype(compute_dtype())
+            x = images.inputs(x, space)
             return with_parameters(graph, params)(x, genotype).argmax(-1) == labels
 
         def of_all(params: Params, genotypes: Array, count: int, batches: int, x: Array, labels: Array) -> Array:

@@ -30,7 +30,7 @@ from jax import Array, lax
 from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
-from nas.data import Augmentation, augment, to_input
+from nas.data import Augmentation
 from nas.search.algorithms import reinforce
 from nas.search.constraints.repair import Constraints
 from nas.space.cost_table import CostTable
@@ -38,7 +38,7 @@ from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.presets import Preset, StageBudget
 from nas.supernet.supernet import Params, Supernet, with_parameters
-from nas.training.devices import compute_dtype, copy_arrays
+from nas.training.devices import copy_arrays
 from nas.training.loss import smoothed_cross_entropy
 from nas.training.optimizers import make_optimizer
 
@@ -158,8 +158,8 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
         warm_share = jnp.clip(1 - state.policy.step / warmup_steps, 0, 1)
         warmed = jax.random.bernoulli(coin_key, warm_share, sampled.shape)
         genotype = jnp.where(warmed & (average_option >= 0), average_option, sampled)
-        x = augment(augment_key, images.x_train[rows], stage.augmentation)
-        x, labels = _network_input(x, stage, images, devices), images.y_train[rows]
+        x = _sharded(images.training_inputs(augment_key, rows, stage.augmentation, stage.space), devices)
+        labels = images.y_train[rows]
 
         def loss_of(params: Params) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype, averages=stage.budget.averages)
@@ -184,7 +184,7 @@ def _controller_step(stage: JointStage, graph: Any, devices: NamedSharding | Non
         draws, genotypes = sample(state.policy, key, settings.samples)
         # All samples of a step see the same images: how hard these are cancels against the mean of the step, which is
         # the baseline of REINFORCE.
-        x, labels = _network_input(images.x_val[rows], stage, images, devices), images.y_val[rows]
+        x, labels = _sharded(images.inputs(images.x_val[rows], stage.space), devices), images.y_val[rows]
         model = with_parameters(graph, state.params)
         # A map, not a vmap: under vmap every switch and condition of the supernet would run all of its branches.
         top1 = lax.map(lambda genotype: (model(x, genotype).argmax(-1) == labels).mean(), genotypes)
@@ -214,9 +214,8 @@ def _sampler_near_target(stage: JointStage) -> Callable[[reinforce.Policy, Array
     return sample
 
 
-def _network_input(x: Array, stage: JointStage, images: SearchImages, devices: NamedSharding | None) -> Array:
-    """Return uint8 images as the network's input, sharded over `devices` along the batch."""
-    x = to_input(x, images.mean, images.std, stage.space.input_shape.channels).astype(compute_dtype())
+def _sharded(x: Array, devices: NamedSharding | None) -> Array:
+    """Return an input of the network, sharded over `devices` along the batch."""
     return x if devices is None else lax.with_sharding_constraint(x, devices)
 
 

@@ -31,6 +31,18 @@ class BlockContext:
     averages: bool
 
 
+def window_on(x: Array, weight: Array, axis: int = 1) -> Array:
+    """Return the part of a window that meets the map x [N,H,W,C]: on sequences, maps one wide, its middle column.
+
+    `axis` is that of the columns in `weight`, [k,k,...]. All other columns meet zeros alone. Maps of images are never
+    one wide in a supernet: see `nas.space.scaling.SMALLEST_MAP`.
+    """
+    if x.shape[2] > 1:
+        return weight
+    middle = weight.shape[axis] // 2
+    return jax.lax.slice_in_dim(weight, middle, middle + 1, axis=axis)
+
+
 def mask_input_channels(weight: Array, count: ChannelCount, axis: int = -2) -> Array:
     """Return `weight` with zeros beyond the first `count` input channels, which lie on `axis`.
 

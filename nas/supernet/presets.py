@@ -5,9 +5,11 @@ controller's constants: the splits below are ours. `paper` keeps TuNAS's optimiz
 `smoke` goes through every phase in seconds, on a space that compiles in seconds (`uib_smoke`), and finds nothing.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from nas.errors import InvalidInput, unknown_name
+from nas.ops import Size, SizeLike
 from nas.search.schedulers import halving
 from nas.training.optimizers import AdamW, OptimizerConfig, RMSProp
 
@@ -70,7 +72,7 @@ class Preset:
     eval_images: int  # validation images for the accuracies that are reported
     eval_batch: int  # images over which normalisation statistics are taken in evaluation
     front_size: int  # distinct architectures evaluated after the fine stage
-    proxy_resolution: int  # largest; images smaller than this are not enlarged beyond 16 px
+    proxy_resolution: int  # largest side of square images; those smaller than this are not enlarged beyond 16 px
     proxy_width: float
     optimizer: OptimizerConfig
     retraining: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
@@ -117,6 +119,7 @@ class Preset:
 
 
 SMALLEST_PROXY = 16  # px, but for presets that ask for less
+SMALLEST_REQUESTED = 8  # px of a side, or steps
 
 QUICK = Preset(
     name="quick",
@@ -180,10 +183,30 @@ def load_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def proxy_resolution(preset: Preset, data_resolution: int, requested: int | None) -> int:
-    """Return the proxy's resolution in px: `requested`, else the data's, limited to 16 px and the preset's largest."""
+def proxy_size(preset: Preset, data: Size, target: Size, requested: SizeLike | None, *, images: bool) -> Size:
+    """Return height and width of the proxies' input: `requested`, else by the preset and the sizes of data and target.
+
+    Images keep the proportions of the target: the shorter side is the data's, limited to 16 px and the preset's
+    largest. Height and width of maps are scaled apart, each down to the preset's largest; a sequence keeps as many
+    steps as square images have pixels. Raises `InvalidInput` for sides below 8, and for a sequence out of a map.
+    """
     if requested is not None:
-        if requested < 8:
-            raise InvalidInput(f"the proxy resolution must be at least 8 px, got {requested}")
-        return requested
-    return min(max(data_resolution, SMALLEST_PROXY), preset.proxy_resolution)
+        asked = Size.of(requested)
+        if asked.is_sequence != target.is_sequence:
+            raise InvalidInput(f"the proxy resolution must be of a kind with {target.text}, got {asked.text}")
+        if (asked.height if asked.is_sequence else min(asked)) < SMALLEST_REQUESTED:
+            unit = "steps" if asked.is_sequence else "px"
+            raise InvalidInput(f"the proxy resolution must be at least {SMALLEST_REQUESTED} {unit}, got {asked}")
+        return asked
+    most = preset.proxy_resolution
+    if target.is_sequence:
+        return Size(min(target.height, most**2), 1)
+    if not images:
+        return Size(*(min(side, most) for side in target))
+    side = min(max(min(data), SMALLEST_PROXY), most)
+    return Size(*(round(each * side / min(target)) for each in target))
+
+
+def proxy_scale(proxy: Size, width: float) -> float:
+    """Return by how much an image takes longer at this size and width of the proxy than in `quick`."""
+    return (math.sqrt(proxy.positions) / QUICK.proxy_resolution * width / QUICK.proxy_width) ** 2

@@ -28,7 +28,7 @@ from jax import Array, lax
 from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
-from nas.data import Augmentation, augment, to_input
+from nas.data import Augmentation
 from nas.space.cost_table import MACS, compile_table
 from nas.space.genotypes import embedding
 from nas.space.staged import StagedSpace
@@ -36,7 +36,7 @@ from nas.supernet.blocks.chunks import chunks_for
 from nas.supernet.evaluator import SearchImages
 from nas.supernet.presets import Preset
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
-from nas.training.devices import compute_dtype, copy_arrays
+from nas.training.devices import copy_arrays
 from nas.training.loss import weighted
 from nas.training.optimizers import make_optimizer
 
@@ -155,8 +155,7 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), STREAM), state.step)
         draw_key, augment_key = jax.random.split(key)
         architectures = step_architectures(training, draw_key)
-        x = augment(augment_key, images.x_train[rows], training.augmentation)
-        x = to_input(x, images.mean, images.std, training.space.input_shape.channels).astype(compute_dtype())
+        x = images.training_inputs(augment_key, rows, training.augmentation, training.space)
         x = x if devices is None else lax.with_sharding_constraint(x, devices)
         labels = images.y_train[rows]
 

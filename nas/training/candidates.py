@@ -137,7 +137,7 @@ def make_trainings(
     ((shape, classes),) = inputs
     if classes != dataset.num_classes:
         raise InvalidInput(f"the finalists have {classes} classes, but {dataset.name} has {dataset.num_classes}")
-    view = validation_view(at_resolution(dataset, shape.height), *split)
+    view = validation_view(at_resolution(dataset, shape.size), *split)
     if config.batch_size > len(view.x_train):
         raise InvalidInput(f"the batch size must be at most {len(view.x_train)}, got {config.batch_size}")
     return CandidateTrainings(view, config, folder.resolve())

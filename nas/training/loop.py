@@ -178,15 +178,13 @@ def is_finished(
 
 
 def dataset_for(arch: ArchSpec, dataset: Dataset) -> Dataset:
-    """Return `dataset` at the resolution of `arch`; `InvalidInput` where classes, channels or aspect do not fit."""
-    height, width, channels = arch.input_shape
+    """Return `dataset` at the resolution of `arch`; `InvalidInput` where classes, channels or kind do not fit."""
+    size, channels = arch.input_shape.size, arch.input_shape.channels
     if arch.num_classes != dataset.num_classes:
         raise InvalidInput(f"the spec has {arch.num_classes} classes, but {dataset.name} has {dataset.num_classes}")
-    if height != width:
-        raise InvalidInput(f"the spec takes images of {height} x {width} pixels, but data sets have square ones")
-    if dataset.channels not in (1, channels):
+    if dataset.channels not in ((1, channels) if dataset.is_images else (channels,)):
         raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
-    return at_resolution(dataset, height)
+    return at_resolution(dataset, size)
 
 
 def initial_params(arch: ArchSpec, seed: int, initial_weights: Mapping[str, Any] | None) -> Weights:
@@ -373,7 +371,7 @@ def fit(
 def _accuracy(fraction: float, arch: ArchSpec, data: Dataset, proxy_width: float) -> Accuracy:
     """Return a top-1 on the test images as an accuracy with its kind."""
     images = len(data.x_test)
-    kind = AccuracyKind(data.name, data.digest, arch.input_shape.height, proxy_width, TRAINED_ALONE)
+    kind = AccuracyKind(data.name, data.digest, arch.input_shape.size.json, proxy_width, TRAINED_ALONE)
     return Accuracy.of(fraction, images, kind)
 
 

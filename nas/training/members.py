@@ -25,7 +25,7 @@ import optax
 from jax import Array, lax
 
 from nas.arch import ArchSpec, save_arch
-from nas.data import augment, signature
+from nas.data import signature
 from nas.nn.network import Weights, merged, save_weights, split_statistics
 from nas.progress.stop import raise_if_stopped
 from nas.records.journal import Journal
@@ -115,8 +115,8 @@ def member_step(
 ) -> tuple[MemberState, Array]:
     """Return the state of a member after one step on the images `rows` [B], and the loss: `train_step`, packed."""
     c, family = program.step, program.family
-    images = augment(jax.random.fold_in(key, state.step), split.x[rows], c.augmentation)
-    x, y = split.inputs(images, c.arch), split.y[rows]
+    x = split.training_inputs(jax.random.fold_in(key, state.step), rows, c.arch, c.augmentation)
+    y = split.y[rows]
 
     def loss_of(tensors: dict[str, Array]) -> Array:
         logits = family.logits(tensors, genotype, x)

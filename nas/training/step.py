@@ -18,7 +18,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.data import Augmentation, Dataset, ImageFiles, augment, epoch_indices, to_input
+from nas.data import Augmentation, Dataset, ImageFiles, augmented_input, epoch_indices, to_input
 from nas.nn.network import Moments, Weights, merged, statistics_of
 from nas.training.devices import compute_dtype, copy_arrays
 from nas.training.ema import ema_decay, ema_update
@@ -41,14 +41,20 @@ class TrainState(NamedTuple):
 class ImageSplit(NamedTuple):
     """The images of one split on the device, with the channel statistics that normalise them."""
 
-    x: Array  # uint8 [N, r, r, C]
+    x: Array  # uint8 [N, H, W, C], or numbers float32
     y: Array  # int32 [N]
     mean: Array  # [C], of the training images
     std: Array
 
     def inputs(self, images: Array, arch: ArchSpec) -> Array:
-        """Return uint8 images [B, r, r, C] as the input of `arch`: normalised, in the dtype of activations."""
+        """Return images or numbers [B, H, W, C] as the input of `arch`: normalised, in the dtype of activations."""
         return to_input(images, self.mean, self.std, arch.input_shape.channels).astype(compute_dtype())
+
+    def training_inputs(self, key: Array, rows: Array, arch: ArchSpec, augmentation: Augmentation) -> Array:
+        """Return the examples `rows` [B], augmented, as the input of `arch`."""
+        channels = arch.input_shape.channels
+        x = augmented_input(key, self.x[rows], augmentation, self.mean, self.std, channels)
+        return x.astype(compute_dtype())
 
     @property
     def images(self) -> int:
@@ -139,8 +145,9 @@ def train_step(
     step_config: StepConfig, state: TrainState, rows: Array, key: Array, split: ImageSplit
 ) -> tuple[TrainState, Array, Array]:
     """Return the state after one step on the images `rows` [B], its loss, and how many it classified correctly."""
-    images = augment(jax.random.fold_in(key, state.step), split.x[rows], step_config.augmentation)
-    x, y = split.inputs(images, step_config.arch), split.y[rows]
+    step_key = jax.random.fold_in(key, state.step)
+    x = split.training_inputs(step_key, rows, step_config.arch, step_config.augmentation)
+    y = split.y[rows]
     c = step_config
     loss_of = partial(loss_and_correct, c.arch, x=x, y=y, smoothing=c.label_smoothing, class_weights=c.class_weights)
     (loss, correct), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)

@@ -100,12 +100,12 @@ def test_references_alone_stay_as_published_and_are_not_added(folder: Path) -> N
     assert plain.kinds == () and plain.hypervolumes.empty and plain.optimal.empty and plain.rows["top1"].isna().all()
 
 
-def test_two_inputs_have_references_each_and_a_wide_one_none(tmp_path: Path) -> None:
+def test_every_input_has_references_of_its_own(tmp_path: Path) -> None:
     for name, shape in {"a": Shape(224, 224, 3), "b": Shape(64, 64, 1), "c": Shape(64, 32, 1)}.items():
         save_arch(ArchSpec(shape, SPEC.stages, SPEC.head, 10), tmp_path / f"{name}.json")
     found = compare([tmp_path / f"{name}.json" for name in "abc"], ["rpi5"])
-    assert sum(found.rows["source"] == "reference") == 2 * len(BASELINES) and found.rows["name"].is_unique
-    assert any("square" in note for note in found.notes)
+    assert sum(found.rows["source"] == "reference") == 3 * len(BASELINES) and found.rows["name"].is_unique
+    assert any("references rebuilt for 64x32x1" in note for note in found.notes)
 
 
 def test_a_proxy_trained_alone_is_named_as_one(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no pixels": ({"x_train": X[:, :0, :0]}, "x_train is empty"),
     "rank": ({"x_train": X.reshape(12, 36)}, r"the shape \[N, H, W\] .* got \[12, 36\]"),
     "channels": ({"x_train": np.repeat(X, 4, 3)}, r"C = 1 or 3, got \[12, 6, 6, 4\]"),
-    "not square": ({"x_train": X[:, :4]}, "square images, got 4 x 6 pixels"),
+    "other size": ({"x_train": X[:, :4]}, r"shape \[4, 6, 1\] like x_train, got \[6, 6, 1\]"),
     "one class": ({"y_train": Y * 0}, r"one class only \(0\)"),
     "gap": ({"y_train": Y * 2}, r"labels 0..K-1 without gaps, got 3 different ones from 0 to 4"),
     "from one": ({"y_train": Y + 1}, "got 3 different ones from 1 to 3; renumber"),

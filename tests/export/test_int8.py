@@ -198,8 +198,8 @@ def test_images_that_do_not_fit_are_refused() -> None:
     grey = replace(SMALL, input_shape=Shape(16, 16, 1))
     with pytest.raises(InvalidInput, match="takes 1 channels, but colour has 3"):
         build_calibration(grey, colour)
-    with pytest.raises(InvalidInput, match="square"):
-        build_calibration(replace(SMALL, input_shape=Shape(16, 12, 3)), colour)
+    wide = build_calibration(replace(SMALL, input_shape=Shape(16, 12, 3)), colour, check_images=3)
+    assert wide.images.shape[1:] == (16, 12, 3) and "changes their proportions" in wide.data_notes[-1]
     assert build_calibration(replace(SMALL, num_classes=7), colour, check_images=3).check_labels is None
 
 

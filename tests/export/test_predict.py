@@ -13,20 +13,22 @@ import pytest
 from PIL import Image
 
 from nas.arch import ArchSpec
+from nas.data import resize
 from nas.data.framing import read_image
 from nas.data.input_spec import InputSpec, Signature
+from nas.errors import InvalidInput
 from nas.export.calibration import Int8Calibration
 from nas.export.flax import folder as flax_folder
 from nas.export.interface import predict_of
 from nas.export.onnx import file as onnx_file
 from nas.export.onnx import int8_file as onnx_int8_file
-from nas.export.options import FileOptions
+from nas.export.options import FileOptions, uint8_input
 from nas.export.predict.script import predict_script
 from nas.export.stablehlo import file as stablehlo_file
 from nas.export.tflite import file as tflite_file
 from nas.export.tflite import int8_file as tflite_int8_file
 from nas.export.weights import logits
-from nas.ops import Conv, Head, Shape
+from nas.ops import Conv, Head, Shape, Size
 from tests.export.test_export import provenance
 from tests.export.test_int8 import scaled_weights
 
@@ -119,6 +121,31 @@ def test_what_is_printed_and_what_is_no_image(tmp_path: Path) -> None:
     failed = run(text)
     assert failed.returncode == 1 and failed.stderr.startswith(f"cannot read the image {text}")
     assert "Traceback" not in failed.stderr and "usage: predict.py" in run().stderr
+
+
+@pytest.mark.parametrize("shape", [(16, 6, 2), (16, 1, 3)])
+def test_arrays_become_inputs_as_in_training(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    """Maps and sequences in .npy files, in the shapes that data sets take, of the size of the input or another."""
+    spec = InputSpec(*shape, (5.0, -3.0, 0.5)[: shape[2]], (2.0, 9.0, 0.25)[: shape[2]], values="numbers")
+    onnx_file.export(ArchSpec(Shape(*shape), ((Conv(4, 3, 2),),), Head(), 3), tmp_path / "x.onnx",
+                     signature=Signature(spec, NAMES))  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.txt", "predict.py", "x.onnx", "x.onnx.md"]
+    program = runpy.run_path(str(tmp_path / "predict.py"))
+    about, _ = program["open_model"](tmp_path / "x.onnx")
+    for rows, columns in ((1, 1), (2, 1), (3, 1 if shape[1] == 1 else 2)):
+        x = np.random.default_rng(rows).normal(3, 9, (shape[0] * rows, shape[1] * columns, shape[2])).astype(np.float32)
+        np.save(tmp_path / "a.npy", x if shape[1] > 1 else x[:, 0])
+        found = program["as_input"](tmp_path / "a.npy", about)
+        own = spec.normalised(resize(x[None], Size(*shape[:2]))).transpose(0, 3, 1, 2)
+        assert found.dtype == np.float32 and np.abs(found - own).max() <= (0 if rows == 1 else 1e-5)
+    np.save(tmp_path / "a.npy", np.zeros((16, 1, 9), np.float32))
+    with pytest.raises(SystemExit, match=r"a.npy must hold finite numbers of the shape \[16, "):
+        program["as_input"](tmp_path / "a.npy", about)
+    (tmp_path / "a.npy").write_text("no array")
+    with pytest.raises(SystemExit, match="cannot read the array"):
+        program["as_input"](tmp_path / "a.npy", about)
+    with pytest.raises(InvalidInput, match="this network takes numbers"):
+        uint8_input("uint8", Signature(spec, NAMES))
 
 
 @pytest.mark.parametrize("form", ["onnx", "tflite", "stablehlo", "flax"])

@@ -36,6 +36,7 @@ from nas.ops import (
 from nas.registry import EXPORTERS, load
 from nas.zoo import reference
 from tests.export.test_export import ARCH, SAME, provenance, some_weights
+from tests.ops.members import MEMBERS
 from tests.support.run_folder import make_run
 from tests.support.strategies import archs
 
@@ -122,6 +123,13 @@ def test_every_op_is_tested() -> None:
 @pytest.mark.parametrize("op", EACH)
 def test_each_op_gives_the_networks_logits(op: str, padding: str) -> None:
     assert max(differences(of(EACH[op], padding))) <= 1e-4
+
+
+@pytest.mark.parametrize(("padding", "half"), [("symmetric", 0), ("same", 1)])
+def test_every_family_over_sequences_gives_the_networks_logits(padding: Any, half: int) -> None:
+    """Windows of k x 1 on maps one wide, one family behind the other."""
+    ops = [one for op in list(MEMBERS.values())[half::2] for one in (op, Conv(4, 1))]
+    assert max(differences(ArchSpec(Shape(40, 1, 4), (tuple(ops),), Head(), 5, padding, 1e-3))) <= 1e-4
 
 
 @pytest.mark.parametrize(

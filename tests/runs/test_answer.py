@@ -15,6 +15,7 @@ from latency_models.latency_error import UNKNOWN, error_of, percent_text
 from nas.arch import ArchSpec, load_arch
 from nas.data.dataset import Dataset
 from nas.errors import InvalidInput
+from nas.ops import Shape
 from nas.records.picks import load_picks
 from nas.records.results import AccuracyKind
 from nas.runs import plan as plans
@@ -61,7 +62,7 @@ def plan_at(base: SearchConfig, share: float, **changes: object) -> SearchPlan:
 
 def reach(base: SearchConfig) -> tuple[float, float]:
     """Return the range of latencies of the space."""
-    model = plans.latency_model_of(base, target_of(base), 4)
+    model = plans.latency_model_of(base, target_of(base), Shape(32, 32, 3), 4)
     table = compile_table(SPACE.with_input(32, 3, 4), model)
     return float(table.minimum()[0]), float(table.maximum()[0])
 

@@ -1,5 +1,6 @@
 """Supernets over other forms than UIB stages: every network equals the stand-alone one with its slices of weights."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,13 @@ SPACES = {
         stride_patterns=((1, 2, 2, 1), (2, 2, 1, 1)),
     ),
 }  # fmt: skip
+
+
+INPUTS = {  # that are no square: maps, and sequences, which are one wide
+    "switch": Shape(10, 1, 3), "sequence": Shape(6, 9, 3), "mixed": Shape(12, 1, 3), "coordinate": Shape(8, 5, 3),
+    "evonorm": Shape(9, 1, 3),
+}  # fmt: skip
+SPACES |= {name: replace(SPACES[name], input_shape=shape) for name, shape in INPUTS.items()}
 
 
 @pytest.mark.parametrize("chunks", [1, 3])

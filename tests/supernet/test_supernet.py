@@ -40,14 +40,16 @@ VIEWS = {
 }
 
 
-CASES = [*((view, resolution, 1) for view in VIEWS for resolution in (8, 16)), ("coarse", 8, 4), ("joint", 16, 4)]
+# At other resolutions other strides are dropped.
+SIZES = {"coarse": (8, 16), "fine": ("8x20", "48x1"), "joint": (8, "16x12")}
+CASES = [*((view, size, 1) for view, sizes in SIZES.items() for size in sizes), ("coarse", 8, 4), ("joint", 16, 4)]
 
 
-@pytest.mark.parametrize(("view", "resolution", "chunks"), CASES)  # at other resolutions other strides are dropped
-def test_masked_supernet_equals_sliced_network(view: str, resolution: int, chunks: int) -> None:
+@pytest.mark.parametrize(("view", "resolution", "chunks"), CASES)
+def test_masked_supernet_equals_sliced_network(view: str, resolution: int | str, chunks: int) -> None:
     space = VIEWS[view].proxy(resolution, 0.5)
     graph, params = make(space, chunks=chunks)
-    x = jnp.asarray(np.random.default_rng(2).standard_normal((6, resolution, resolution, 3), np.float32))
+    x = jnp.asarray(np.random.default_rng(2).standard_normal((6, *space.input_shape), np.float32))
     run = jax.jit(lambda params, genotype: with_parameters(graph, params)(x, genotype))
     for genotype in space.sample(np.random.default_rng(3), 4):
         arch = space.decode(tuple(map(int, genotype)))

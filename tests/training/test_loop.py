@@ -167,7 +167,7 @@ def test_folder_with_other_things_in_it_is_refused(digits: Dataset, tmp_path: Pa
     ("arch", "message"),
     [
         (replace(ARCH, num_classes=9), "has 9 classes, but digits has 10"),
-        (replace(ARCH, input_shape=Shape(8, 16, 1)), "8 x 16 pixels, but data sets have square ones"),
+        (replace(ARCH, input_shape=Shape(8, 1, 1)), "digits holds images of 8 px, which are not 8 steps"),
     ],
 )
 def test_data_that_does_not_fit_the_spec_is_refused(

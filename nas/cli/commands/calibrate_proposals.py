@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> None:
     target, model = _device(args)
     known = _known(args, target)
     published = load("space", SPACES, args.space or "uib")
-    side = args.resolution or IMAGENET_PX
-    space = published.with_input(side, published.input_shape.channels, published.num_classes)
+    size = args.resolution or IMAGENET_PX
+    space = published.with_input(size, published.input_shape.channels, published.num_classes)
     folder = check_new_folder(Path(args.out or TO_MEASURE))
     proposed = propose(space, model, args.propose, seed=args.seed or 0, known=known, near_ms=args.latency_ms)
     new_folder(folder)

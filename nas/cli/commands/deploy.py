@@ -69,7 +69,7 @@ def show(args: argparse.Namespace, done: Deployment) -> None:
         say(line)
     say(f"deployed in {done.folder}: {done.file.name}, from {done.training}")
     if done.predict is not None:
-        say(f"next: python {done.predict} IMAGE")
+        say(f"next: python {done.predict} {done.example}")
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:

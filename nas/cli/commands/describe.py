@@ -20,8 +20,8 @@ def run(args: argparse.Namespace) -> None:
     arch = arch_of(args.spec)
     if args.resolution is not None:
         arch = with_input(arch, args.resolution, arch.input_shape.channels, arch.num_classes)
-    side, _, channels = arch.input_shape
-    model = latency_model(with_device_of(args, args.spec), side, channels, arch.num_classes)
+    shape = arch.input_shape
+    model = latency_model(with_device_of(args, args.spec), shape.size, shape.channels, arch.num_classes)
     assert model is not None  # a target is the default
     description = replace(describe(arch, model), forests=tuple(forest_row(path, arch) for path in args.forest))
     if out:

@@ -10,7 +10,7 @@ from nas.cli.folders import base_name
 from nas.cli.output import say
 from nas.errors import InvalidInput, unknown_name
 from nas.export.calibration import load_calibration
-from nas.export.interface import predict_of
+from nas.export.interface import example_of, predict_of
 from nas.export.options import FileOptions, exporter_arguments, uint8_input
 from nas.export.provenance import measured_latency
 from nas.export.sources import WEIGHTLESS, Source, find_weights, load_source
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     for note in dtype_notes(args.spec, args.quantize) if args.format != WEIGHTLESS else ():
         say(note)
     if (program := predict_of(out)) is not None:
-        say(f"next: python {program} IMAGE")
+        say(f"next: python {program} {example_of(source.signature)}")
 
 
 def _exporter(args: argparse.Namespace) -> Any:

@@ -12,6 +12,7 @@ from nas.cli.signals import interruptible
 from nas.cli.tables.finalists import finalists_table
 from nas.cli.tracking import trackers
 from nas.errors import InvalidInput
+from nas.ops import Size
 from nas.progress import Progress
 from nas.progress.time_left import Phase, Schedule
 from nas.records.locks import locked
@@ -99,10 +100,10 @@ def _progress(candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter:
 
 def _plan(candidates: Sequence[Candidate], result: Result, args: argparse.Namespace, out: Path) -> list[str]:
     where = f"on {args.workers or 1} Ray workers" if args.workers or args.ray_address else "in this process"
-    side, arch = result.proxy_resolution, result.arch
-    note = dropped_strides_note(strides_of(arch), strides_of(scale_down(arch, side, result.proxy_width)))
+    size, arch = Size.of(result.proxy_resolution), result.arch
+    note = dropped_strides_note(strides_of(arch), strides_of(scale_down(arch, size, result.proxy_width)))
     return [
         f"{len(candidates)} finalists within {result.latency_budget:.4g} {result.latency_unit} on {result.target}",
-        f"trained as proxies of width {result.proxy_width:g} at {side} px{note}, up to {args.epochs} epochs, {where}",
+        f"trained as proxies of width {result.proxy_width:g} at {size.text}{note}, up to {args.epochs} epochs, {where}",
         f"scheduler {args.scheduler}, measured on the validation images of the search, into {out}",
     ]

@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> None:
         check_new_files(out)
     arch, base = arch_of(args.spec), Coefficients(args.depth, args.width, args.resolution)
     args = with_device_of(args, args.spec)
-    side, _, channels = arch.input_shape
-    model = latency_model(args, side, channels, arch.num_classes)
+    shape = arch.input_shape
+    model = latency_model(args, shape.size, shape.channels, arch.num_classes)
     assert model is not None  # a target is the default
     phi = args.phi if args.phi is not None else _phi_for(args.latency_ms, model, arch, base)
     scaled = compound_scaled(arch, phi, base)

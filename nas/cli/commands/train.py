@@ -69,17 +69,17 @@ def run(args: argparse.Namespace) -> None:
 
 def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, out: Path) -> list[str]:
     arch = subject.arch
-    side, _, channels = arch.input_shape
+    size, channels = arch.input_shape.size, arch.input_shape.channels
     network = "target network" if subject.proxy_width == 1 else f"proxy of width {subject.proxy_width:g}"
     images, epochs = min(config.batch_size, len(dataset.y_train)), config.epochs
     start = "random weights" if subject.weights is None else "the supernet's weights"
     return [
-        f"network: {arch.name}, {network}, {side} px, {channels} channels, {arch.num_classes} classes"
+        f"network: {arch.name}, {network}, {size.text}, {channels} channels, {arch.num_classes} classes"
         f"{subject.strides_note}",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test images",
         f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {start}, into {out}",
-        *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, side))),
+        *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, size))),
     ]
 
 

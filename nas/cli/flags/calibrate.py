@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nas.cli.argument_types import count, new_file, seed
+from nas.cli.argument_types import count, new_file, resolution, seed
 from nas.cli.flags.shared import IMAGENET_PX, Container, add_json
 from nas.cli.units import milliseconds
 from nas.errors import InvalidInput
@@ -28,7 +28,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--latency-ms", type=milliseconds, metavar="X", help="so that latencies near X are known best (default: all)"
     )
     proposals.add_argument("--space", metavar="S", help="space to propose from (default: uib)")
-    proposals.add_argument("--resolution", type=count, metavar="N", help=f"px of proposals (default: {IMAGENET_PX})")
+    proposals.add_argument(
+        "--resolution", type=resolution, metavar="N|HxW", help=f"input of proposals in px (default: {IMAGENET_PX})"
+    )
     proposals.add_argument("--seed", type=seed, metavar="S", help="of proposals (default: 0)")
     output = parser.add_argument_group("output")
     output.add_argument(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from nas.cli.argument_types import count, new_file
+from nas.cli.argument_types import new_file, resolution
 from nas.cli.flags.shared import SPEC_OR_RUN, add_device, add_json
 
 DESCRIPTION = "Draw a network block by block, with what each block costs on a device."
@@ -14,7 +14,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network")
     network.add_argument("spec", metavar="NAME|SPEC", help=SPEC_OR_RUN)
     network.add_argument(
-        "--resolution", type=count, metavar="N", help="scale its input to N x N px (default: the spec's own)"
+        "--resolution",
+        type=resolution,
+        metavar="N|HxW",
+        help="its input in px instead: 96, 96x128 (default: its own)",
     )
     device = parser.add_argument_group("device")
     add_device(device, stated="that of the run, else pixel6-cpu")

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from nas.cli.argument_types import count, seed, share, whole
+from nas.cli.argument_types import count, resolution, seed, share, whole
 from nas.cli.flags.search import add_constraints, add_images, out_folder
 from nas.cli.flags.search import add_flags as add_search_flags
 from nas.cli.flags.shared import add_code_of_run, add_device, add_json, add_plan, add_track, device_flags
@@ -52,7 +52,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     budget.add_argument(
         "--preset", default="standard", metavar="P", help="whose proxies are trained (default: standard)"
     )
-    budget.add_argument("--proxy-resolution", type=count, metavar="N", help="px of the proxies")
+    budget.add_argument("--proxy-resolution", type=resolution, metavar="N|HxW", help="px of the proxies")
     budget.add_argument("--proxy-width", type=share, metavar="W", help="width of the proxies")
     budget.add_argument("--seed", type=seed, default=0, metavar="N", help="of the networks and the split (default: 0)")
     place = parser.add_argument_group("where it runs")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nas.cli.argument_types import count, fraction_to_half, names, positive, seed, share, whole
+from nas.cli.argument_types import count, fraction_to_half, names, positive, resolution, seed, share, whole
 from nas.cli.flags.shared import (
     IMAGENET_PX,
     PREPARATION,
@@ -121,8 +121,9 @@ def add_images(flags: Container) -> None:
     add_data(flags, default="digits")
     add_preparation(flags, default="")
     flags.add_argument(
-        "--resolution", type=count, default=IMAGENET_PX, metavar="N",
-        help=f"input of the target network in px (default: {IMAGENET_PX})",
+        "--resolution", type=resolution, metavar="N|HxW",
+        help=f"input of the target network in px, 96 or 96x128 (default: {IMAGENET_PX}; of data that are no square "
+        "images their own)",
     )  # fmt: skip
     flags.add_argument(
         "--drop-strides", action="store_true",
@@ -169,7 +170,9 @@ def _add_budget(flags: Container) -> None:
         "--finalists", type=whole, metavar="N",
         help="joint in two stages: N candidates of the coarse one, N/3 of the fine, trained alone (default: 0)",
     )  # fmt: skip
-    flags.add_argument("--proxy-resolution", type=count, metavar="N", help="px that the supernet sees")
+    flags.add_argument(
+        "--proxy-resolution", type=resolution, metavar="N|HxW", help="px that the supernet sees, 16 or 32x16"
+    )
     flags.add_argument(
         "--proxy-width", type=share, metavar="W", help="width of the supernet, 1 is that of the target network"
     )

@@ -13,7 +13,8 @@ SPEC_OR_RUN = (
     "reference network (nas zoo; NAME@WIDTH,PXpx too), JSON spec, or folder of a run or training; RUN@2.5ms: the "
     "network for that latency of a run with --front"
 )
-PREPARATION = ("fit", "background", "augment_shift", "flip", "class_weights")  # fields of nas.data.Preparation
+# Fields of nas.data.Preparation.
+PREPARATION = ("fit", "background", "augment_shift", "flip", "class_weights", "data_kind")
 IMAGENET_PX = 224  # side of a target network's images, where no flag says
 
 
@@ -88,8 +89,8 @@ def add_preparation(flags: Container, *, default: str) -> None:
     """Add the flags that say how images are prepared; what is not given stays None, `default` says what that means."""
     flags.add_argument(
         "--fit", choices=("crop", "pad", "squash"),
-        help=f"how the images of a folder become square: the centre is cropped, or all of it padded or squashed "
-        f"(default: {default}crop)",
+        help="how the images of a folder get the input's proportions: the centre is cropped, or all is padded or "
+        f"squashed (default: {default}crop)",
     )  # fmt: skip
     flags.add_argument(
         "--background", type=grey_level, metavar="G",
@@ -97,11 +98,16 @@ def add_preparation(flags: Container, *, default: str) -> None:
     )  # fmt: skip
     flags.add_argument(
         "--augment-shift", type=fraction_to_half, metavar="X",
-        help="training images are shifted by up to this share of their side (default: by the data set; files 0.125)",
+        help="training images are shifted by up to this share of each side (default: by the data set; files 0.125)",
     )  # fmt: skip
     flags.add_argument(
         "--flip", action=argparse.BooleanOptionalAction,
         help="mirror training images left to right at random (default: by the data set; files: no)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--data-kind", choices=("images", "maps", "sequences"),
+        help="what the arrays of an .npz file are, where that is not told by shape and type: maps [N,H,W,C] and "
+        "sequences [N,T,C] hold numbers of any range",
     )  # fmt: skip
     flags.add_argument(
         "--class-weights", choices=("balanced",), help="images of rare classes count more in the loss (default: alike)"

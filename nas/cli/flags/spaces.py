@@ -2,7 +2,7 @@
 
 import argparse
 
-from nas.cli.argument_types import count
+from nas.cli.argument_types import resolution
 from nas.cli.flags.shared import IMAGENET_PX, add_device, add_json
 
 DESCRIPTION = """\
@@ -16,7 +16,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     device = parser.add_argument_group("device and input")
     add_device(device, default=None)
     device.add_argument(
-        "--resolution", type=count, default=IMAGENET_PX, metavar="N",
+        "--resolution", type=resolution, default=IMAGENET_PX, metavar="N|HxW",
         help=f"input of the target networks in px (default: {IMAGENET_PX})",
     )  # fmt: skip
     add_json(parser.add_argument_group("output"))

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from nas.cli.argument_types import count, seed, share
+from nas.cli.argument_types import resolution, seed, share
 from nas.cli.flags.shared import (
     add_accept_changes,
     add_code_of_run,
@@ -34,7 +34,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_spec(network)
     network.add_argument("--proxy", action="store_true", help="train the small proxy, not the target network")
     network.add_argument(
-        "--proxy-resolution", type=count, metavar="N", help="px of the proxy (default: that of the run)"
+        "--proxy-resolution", type=resolution, metavar="N|HxW", help="px of the proxy (default: that of the run)"
     )
     network.add_argument("--proxy-width", type=share, metavar="W", help="its width (default: that of the run)")
     network.add_argument(

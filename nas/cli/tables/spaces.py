@@ -5,6 +5,7 @@ from typing import Any
 
 from latency_models.latency_error import error_from
 from nas.cli.console import aligned_table
+from nas.ops import Size
 from nas.report.terminal_table import FittedTable, short_number
 
 
@@ -14,7 +15,7 @@ def spaces_table(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
     ranges = [f"{row['cheapest']:.3f} to {row['dearest']:.3f} {row['latency_unit']}" for row in rows if "target" in row]
     if ranges:
         numbers.append(f"latency on {rows[0]['target']}")
-    where = f"at {rows[0]['resolution']} px, {rows[0]['num_classes']:,} classes" if rows else ""
+    where = f"at {Size.of(rows[0]['resolution']).text}, {rows[0]['num_classes']:,} classes" if rows else ""
     drop = {"coarse decisions": 3, "decisions": 2, "coarse architectures": 1}
     table = aligned_table(f"search spaces {where}", ("name",), numbers, drop)
     for row, *latency in zip(rows, *([ranges] if ranges else []), strict=True):

@@ -109,10 +109,11 @@ def model_source(arch: ArchSpec, provenance: Mapping[str, str], pixels: InputSpe
     )
     layers = copied_sources([*(family_of(op).block for _, op, _ in arch.iter_ops()), HEAD_BLOCK])
     stages = "\n".join(_stage_source(arch, s) for s in range(len(arch.stages)))
+    sequence = ', "is_sequence": True' if arch.is_sequence else ""
     widths = {"in_channels": arch.final_feature_map.channels, "num_classes": arch.num_classes}
     model = _MODEL.format(
         shape=tuple(arch.input_shape),
-        common=f'{{"padding": {_literal(arch.padding)}, "norm_eps": {arch.norm_eps!r}, "rngs": rngs}}',
+        common=f'{{"padding": {_literal(arch.padding)}, "norm_eps": {arch.norm_eps!r}, "rngs": rngs{sequence}}}',
         stages=stages,
         head=_call("HeadBlock", widths | asdict(arch.head)),
         normalise="" if pixels is None else _NORMALISE.format(mean=pixels.mean, std=pixels.std),

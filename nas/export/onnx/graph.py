@@ -78,14 +78,14 @@ class OnnxGraph:
     def _conv(
         self, name: str, x: Value, weight: Array, bias: Array | None, *, act: Act, stride: int, groups: int
     ) -> Value:
-        """Add a convolution with weight [out, in / groups, k, k]."""
-        out, _, kernel, _ = weight.shape
+        """Add a convolution with weight [out, in / groups, kh, kw]."""
+        out, _, *window = weight.shape
         inputs = [x.name, self.constant(f"{name}.weight", weight)]
         if bias is not None:
             inputs.append(self.constant(f"{name}.bias", bias))
-        zeros = [pads(size, kernel, stride, self._arch.padding) for size in x.shape[:2]]
+        zeros = [pads(size, k, stride, self._arch.padding) for size, k in zip(x.shape[:2], window, strict=True)]
         before, after = zip(*zeros, strict=True)
-        attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [*before, *after], "group": groups}
+        attributes = {"kernel_shape": window, "strides": [stride] * 2, "pads": [*before, *after], "group": groups}
         done = self.node("Conv", name, *inputs, **attributes)
         return Value(ACTS[act](self, done, f"{name}.{act}"), x.shape.strided(stride, out))
 

@@ -8,7 +8,7 @@ class InvalidInput(SystemExit):
 
 
 class Framing(NamedTuple):
-    """How an image that is not square becomes a square, and the grey level behind transparent pixels."""
+    """How an image gets the proportions of the input, and the grey level behind transparent pixels."""
 
     fit: str
     background: int

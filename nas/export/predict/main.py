@@ -1,4 +1,4 @@
-"""The program of predict.py: from the paths of images to class names and probabilities."""
+"""The program of predict.py: from the paths of images, or of arrays, to class names and probabilities."""
 
 import argparse
 import json
@@ -9,25 +9,59 @@ import numpy as np
 
 from nas.data.framing import read_image
 from nas.data.input_spec import Framing
+from nas.export.predict.framing import InvalidInput
 from nas.export.predict.onnx_model import open_model
 
 MODEL = "model"  # beside this file
 
 
 def as_input(path: Path, about: dict[str, str]) -> Any:
-    """Return the image in `path` as the input of a model with the metadata `about`: a batch of one."""
+    """Return the image or the array in `path` as the input of a model with the metadata `about`: a batch of one."""
     spec = json.loads(about["signature.json"])["input"]
-    pixels = read_image(path, spec["height"], spec["channels"], Framing(spec["fit"], spec["background"]))[None]
-    if about["input.dtype"] == "uint8":
-        return pixels
     mean, std = np.array(spec["mean"], np.float32), np.array(spec["std"], np.float32)
-    images = ((pixels.astype(np.float32) / np.float32(255) - mean) / std).astype(np.float32)
+    if spec.get("values") == "numbers":
+        images = (read_array(path, (spec["height"], spec["width"], spec["channels"]))[None] - mean) / std
+    else:
+        size = spec["height"], spec["width"]
+        pixels = read_image(path, size, spec["channels"], Framing(spec["fit"], spec["background"]))[None]
+        if about["input.dtype"] == "uint8":
+            return pixels
+        images = ((pixels.astype(np.float32) / np.float32(255) - mean) / std).astype(np.float32)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if about["input.layout"] == "NCHW" else images
 
 
+def read_array(path: Path, shape: tuple[int, int, int]) -> Any:
+    """Return the map [H, W, C] or [H, W], or the sequence [T, C] or [T], in the .npy file `path` as float32 of `shape`.
+
+    One of another height or width is resized, as data of the training are.
+    """
+    try:
+        found = np.load(path, allow_pickle=False)
+        fits = isinstance(found, np.ndarray) and found.dtype.kind in "iuf" and np.isfinite(found).all()
+    except Exception as error:  # numpy fails on broken bytes in any way, and each means the same to the user
+        raise InvalidInput(f"cannot read the array {path}: {error}; save it with numpy.save") from error
+    what = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "several arrays"
+    if fits and shape[1] == 1 and found.ndim < 3:
+        found = found.reshape(len(found), 1, -1) if found.ndim else found
+    elif fits and found.ndim == 2:
+        found = found[..., None]
+    if not fits or found.ndim != 3 or found.shape[2] != shape[2] or (found.shape[1] == 1) != (shape[1] == 1):
+        raise InvalidInput(f"{path} must hold finite numbers of the shape {list(shape)}, got {what}")
+    rows, columns = (resizing(before, after) for before, after in zip(found.shape[:2], shape[:2], strict=True))
+    return np.einsum("hH,wW,HWc->hwc", rows, columns, found.astype(np.float64), optimize=True).astype(np.float32)
+
+
+def resizing(before: int, after: int) -> Any:
+    """Return the matrix [after, before] that resizes an axis: linear, antialiased, as jax.image.resize."""
+    step = before / after
+    centres = (np.arange(after) + 0.5) * step - 0.5
+    weights = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(before)) / max(step, 1))
+    return weights / weights.sum(1, keepdims=True)
+
+
 def main() -> None:
-    """Print a line for each image that the command line names."""
-    parser = argparse.ArgumentParser(description="Predict the class of images.")
+    """Print a line for each image or array that the command line names."""
+    parser = argparse.ArgumentParser(description="Predict the class of images, or of arrays in .npy files.")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG, WebP, TIFF, GIF, BMP or PPM")
     parser.add_argument("--json", action="store_true", help="print an object per image, with all logits")
     args = parser.parse_args()

@@ -16,6 +16,7 @@ HEAD = '''"""Predicts the class of images with {model}, by the preprocessing of 
 
     python predict.py IMAGE [IMAGE ...]
 
+A model that takes maps or sequences of numbers wants .npy files, one array each, in place of images.
 Needs numpy, pillow and {runtime}; sizes, normalisation and class names come from the model's own metadata. Written by
 nas-engine, which it does not need.
 """

@@ -130,11 +130,12 @@ class TfliteGraph:
         return self._conv(name, x, (weight[None], bias), stride=stride, act=act, options=options)
 
     def _conv(self, name: str, x: Value, numbers: tuple[Array, Array], *, stride: int, act: Act, options: Any) -> Value:
-        """Add a convolution of (weight [..., k, k, ...], bias), behind zero padding where TFLite's "same" differs."""
+        """Add a convolution of (weight [..., kh, kw, ...], bias), behind zero padding where TFLite's "same" differs."""
         weight, bias = numbers
-        kernel = weight.shape[1]
+        window = weight.shape[1:3]
         padding, same = (
-            [pads(size, kernel, stride, kind) for size in x.shape[:2]] for kind in (self._arch.padding, "same")
+            [pads(size, k, stride, kind) for size, k in zip(x.shape[:2], window, strict=True)]
+            for kind in (self._arch.padding, "same")
         )
         options.padding = schema.Padding.SAME if padding == same else schema.Padding.VALID
         if padding != same:
@@ -142,7 +143,7 @@ class TfliteGraph:
         options.strideH = options.strideW = stride
         options.dilationHFactor = options.dilationWFactor = 1
         options.fusedActivationFunction = FUSED_ACTS.get(act, FUSED_ACTS["none"])
-        shape = self._strided(x.shape, kernel, stride, options.padding)._replace(channels=len(bias))
+        shape = self._strided(x.shape, window, stride, options.padding)._replace(channels=len(bias))
         dense = isinstance(options, schema.Conv2DOptionsT)
         inputs = [x.name, *self.weight(name, x.name, (weight, bias), axis=0 if dense else 3)]
         done = self.node(OPERATORS.CONV_2D if dense else OPERATORS.DEPTHWISE_CONV_2D, name, inputs, shape, options)
@@ -162,12 +163,10 @@ class TfliteGraph:
         amounts = self.constant(f"{name}.zeros", np.array([(0, 0), *zeros, (0, 0)], np.int64))
         return Value(self.node(OPERATORS.PAD, name, [x.name, amounts], shape, schema.PadOptionsT()), shape)
 
-    def _strided(self, shape: Shape, kernel_size: int, stride: int, padding: int) -> Shape:
+    def _strided(self, shape: Shape, window: tuple[int, ...], stride: int, padding: int) -> Shape:
         if padding == schema.Padding.SAME:
             return shape.strided(stride, shape.channels)
-        return Shape(
-            (shape.height - kernel_size) // stride + 1, (shape.width - kernel_size) // stride + 1, shape.channels
-        )
+        return Shape((shape.height - window[0]) // stride + 1, (shape.width - window[1]) // stride + 1, shape.channels)
 
     def _activated(self, name: str, x: Value, act: Act) -> Value:
         """Add an activation, unless it is fused into the operator in front of it."""

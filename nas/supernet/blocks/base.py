@@ -16,7 +16,7 @@ from nas.errors import InvalidInput
 from nas.nn.layers import ACTS, EVONORMS
 from nas.nn.primitives import batch_norm, depthwise
 from nas.ops import Kernel, Op
-from nas.supernet.layers import Activation, BlockContext, ChannelCount, ConvBN, norm_act
+from nas.supernet.layers import Activation, BlockContext, ChannelCount, ConvBN, norm_act, window_on
 from nas.supernet.tables import IN_CHANNELS, Chosen, GenotypeReader, Number, PossibleOps, SlotTable
 
 Option = Array | int  # the number of a depthwise option
@@ -140,7 +140,10 @@ class SearchableOp(nnx.Module):
         # The last axis of every tensor is output channels; weights that mix channels have the inputs before it.
         mixes_channels = tensor == "weight" and kernel.kind != "depthwise"
         inputs = (slice(kernel.in_shape.channels),) * mixes_channels
-        return (..., *inputs, slice(first, first + kernel.out_shape.channels))
+        # On sequences a network has the column of the window that meets the map.
+        height, width = kernel.window
+        middle = (slice(height // 2, height // 2 + 1),) * (tensor == "weight" and width < height)
+        return (..., *middle, *inputs, slice(first, first + kernel.out_shape.channels))
 
 
 def none_of(ops: PossibleOps, field: str) -> int | Sizes:
@@ -215,7 +218,7 @@ class SwitchableDepthwise(nnx.Module):
                 if len(sizes) > 1:
                     return self._mixed(z, sizes, stride, act, context, used)
                 unit = self.units[str(sizes[0])]
-                weight = unit.weight[...].astype(z.dtype)
+                weight = window_on(z, unit.weight[...].astype(z.dtype))
                 y = depthwise(z, weight, stride, context.padding)
                 return act.of(unit)(y) if isinstance(act, Behind) else act(unit.norm(y, context))
 
@@ -250,7 +253,7 @@ class SwitchableDepthwise(nnx.Module):
                 for own, rest in ((window, weight), (unit.scale[...], scale), (unit.bias[...], bias))
             )
             v = v if unit.slopes is None else jnp.where(mine, unit.slopes, v)
-        y = depthwise(x, weight.astype(x.dtype), stride, context.padding)
+        y = depthwise(x, window_on(x, weight.astype(x.dtype)), stride, context.padding)
         if isinstance(act, Behind):
             return act.of_arrays(scale, bias, v)(y)
         return act(batch_norm(y, scale, bias, context.eps))

@@ -11,7 +11,7 @@ from jax import Array, lax
 from nas.nn.primitives import conv2d, pointwise
 from nas.ops import Kernel
 from nas.supernet.blocks.base import Option, SearchableOp
-from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
+from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels, window_on
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 UNITS = "units"  # attribute of a layer of several kernel sizes: a layer for each
@@ -56,7 +56,7 @@ def convolved(x: Array, weight: Array, n_in: ChannelCount, stride: int, context:
     weight = mask_input_channels(weight, n_in).astype(x.dtype)
     if weight.ndim == 2:
         return pointwise(x[:, ::stride, ::stride], weight)
-    return conv2d(x, weight, stride, context.padding)
+    return conv2d(x, window_on(x, weight), stride, context.padding)
 
 
 class SearchableConv(SearchableOp, ConvBN):

@@ -11,7 +11,7 @@ from nas.supernet.blocks.base import SearchableOp, chosen_act, zero_scale
 from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.blocks.conv import conv_of, convolved, run_size
 from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
-from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
+from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels, window_on
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 VECTOR = 8  # chunks of expanded channels are multiples of it
@@ -64,7 +64,7 @@ class SearchableFusedIB(SearchableOp):
         )  # fmt: skip
 
         def inner(x: Array, weights: InnerWeights) -> Array:
-            z = conv2d(x, weights.expand.astype(x.dtype), stride, context.padding)
+            z = conv2d(x, window_on(x, weights.expand.astype(x.dtype)), stride, context.padding)
             z = self.behind_of(op, weights.scale, weights.bias, expand.slopes, expanded, context)(z)
             return pointwise(z, weights.project.astype(z.dtype))
 

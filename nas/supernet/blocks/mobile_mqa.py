@@ -13,7 +13,7 @@ from nas.nn.primitives import batch_norm, depthwise, pointwise
 from nas.ops import Kernel, MobileMQA, Op
 from nas.supernet.blocks.base import Index, SearchableOp
 from nas.supernet.blocks.chunks import chunk_size
-from nas.supernet.layers import Activation, BlockContext, ConvBN, mask_input_channels, normal
+from nas.supernet.layers import Activation, BlockContext, ConvBN, mask_input_channels, normal, window_on
 from nas.supernet.loops import counted_loop
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
@@ -100,7 +100,7 @@ class SearchableMobileMQA(SearchableOp):
         """Return the one key or value head [N, positions, size] of the normalised input [N,H,W,C]."""
         if stride > 1:
             layer = down[str(stride)]
-            weight = layer.weight[...].astype(normed.dtype)
+            weight = window_on(normed, layer.weight[...].astype(normed.dtype))
             normed = layer.norm(depthwise(normed, weight, stride, context.padding), context)
         weight = mask_input_channels(head.weight[...], op[IN_CHANNELS])
         found = pointwise(normed, weight.astype(normed.dtype))
