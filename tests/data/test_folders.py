@@ -173,6 +173,21 @@ def test_wide_and_tall_images_fit_as_asked(fit: Any, turned: bool, tmp_path: Pat
     assert signature(dataset, (12, 12, 3)).input.fit == fit
 
 
+def test_images_get_the_proportions_of_the_input_that_they_are_for(tmp_path: Path) -> None:
+    for name in CLASSES:
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            Image.fromarray(np.tile(np.arange(48, dtype=np.uint8) * 5, (24, 1))).save(tmp_path / name / f"{index}.png")
+    square, wide = load(str(tmp_path)), load(str(tmp_path), proportions="6x12")
+    assert square.size == (24, 24) and "central square of images of 24 x 48 px" in square.notes[-1]
+    assert wide.size == (6, 12) and not any("central" in note for note in wide.notes)  # nothing is cut off
+    same = at_resolution(square, "6x12")
+    assert (np.asarray(same.x_train) == np.asarray(wide.x_train)).all() and same.notes == wide.notes
+    assert load(str(tmp_path), proportions=96).size == square.size  # of squares a folder keeps its own resolution
+    tall = at_resolution(square, "12x6").notes[-1]
+    assert tall.startswith("the central part with the proportions of 12x6 of images of 24 x 48 px")
+
+
 def test_images_without_content_are_worth_a_line(tmp_path: Path) -> None:
     for name, values in (("flat", (10, 200)), ("same", (10, 10))):
         for label, value in zip(CLASSES, (*values, 30) if name == "flat" else (10,) * 3, strict=True):
