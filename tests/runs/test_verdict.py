@@ -93,7 +93,7 @@ def plan() -> Iterator[SearchPlan]:
 
 @pytest.mark.parametrize("share", [0.6, 0.9, 1.0, 1.4])
 def test_the_baseline_is_brought_to_the_latency_of_the_network_found(plan: SearchPlan, share: float) -> None:
-    plan = replace(plan, settings=replace(plan.settings, resolution=224))
+    plan = replace(plan, space=plan.space.with_input(224, 3, 4))
     whole = with_input(reference("mobilenetv2"), 224, 3, 4)
     latency = share * plan.model.predict_ms(whole)
     name, arch = baseline_at(plan, latency)
