@@ -17,11 +17,13 @@ from nas.cli.live import LiveReporter
 from nas.cli.signals import interruptible
 from nas.cli.tables.measured import agreement_lines, predicted_and_measured
 from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, machine_name, spread_caution
+from nas.ops import Size
 from nas.records.experiment import read_experiment
 from nas.records.named_code import command_on
+from nas.records.results import result_of_run
 from nas.registry import RUNTIMES, load
 from nas.runs.measured_top import MeasuredTop, measure_top, measured_top, table_of, tables_of, target_of
-from nas.runs.settings import SearchConfig
+from nas.runs.settings import IMAGENET_PX, SearchConfig
 
 DEFAULT_RUNTIME = "onnxruntime"
 ENOUGH = 20  # proposals for a host that no target is calibrated for
@@ -127,8 +129,10 @@ def next_commands(run: Path, table: Path, target: Target | None) -> Iterator[str
         yield shlex.join(("nas", "calibrate", "--add", str(table), "--target", name))
         return
     like = ("--like", name) if target and ":" not in name else ()
-    size = ("--resolution", str(settings.resolution)) if settings.resolution != 224 else ()
-    where = ("--space", settings.space, *size, *like, "--out", f"{run}-to-measure")
+    found = result_of_run(run).arch.input_shape  # the proposals have the input of what was found
+    size = Size(found.height, found.width)
+    resolution = () if size == (IMAGENET_PX, IMAGENET_PX) else ("--resolution", str(size))
+    where = ("--space", settings.space, *resolution, *like, "--out", f"{run}-to-measure")
     yield shlex.join(("nas", "calibrate", "--propose", str(ENOUGH), "--add", str(table), *where))
 
 
