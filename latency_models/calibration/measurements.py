@@ -5,6 +5,7 @@ Columns: `arch` (path of a spec relative to the file, or the name of a reference
 Others are left alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from nas.files import usable_path
 from nas.zoo import ZOO, is_reference, reference
 
 REQUIRED = ("arch", "latency_ms")
-NUMBERS = ("latency_ms", "energy_mj", "batch")
+NUMBERS = ("latency_ms", "energy_mj", "batch", "spread")
 MOST_DIGITS = 7  # of a batch size, with one to spare
 AGREE_WITHIN = 0.25  # repeated measurements of one network; beyond, one of them is wrong
 
@@ -33,6 +34,7 @@ class Measurement:
     batch: int = 1
     energy_mj: float | None = None  # of a whole batch
     rows: int = 1
+    spread: float = 0.0  # of its runs, relative to the latency; 0 where it is not known
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,17 @@ def _measurement(row: TableRow, folder: Path, known: dict[str, ArchSpec]) -> Mea
         row.positive("latency_ms"),
         int(batch),
         row.positive("energy_mj") if energy else None,
+        spread=_spread(row.cells.get("spread", "")),
     )
+
+
+def _spread(cell: str) -> float:
+    """Return the relative spread that nas measure writes; 0 for a column of that name that holds anything else."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) and value > 0 else 0.0
 
 
 def _arch(name: str, where: str, folder: Path) -> ArchSpec:
@@ -133,4 +145,5 @@ def _median(group: Sequence[Measurement], where: str) -> Measurement:
         )
     energies = [item.energy_mj for item in group if item.energy_mj is not None]
     energy = median(energies) if energies else None
-    return Measurement(first.name, first.arch, median(latencies), first.batch, energy, len(group))
+    spread = max(item.spread for item in group)
+    return Measurement(first.name, first.arch, median(latencies), first.batch, energy, len(group), spread)

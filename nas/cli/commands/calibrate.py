@@ -47,7 +47,7 @@ class Addition:
     @property
     def agreement(self) -> Agreement:
         """How both agree."""
-        return agreement(self.predicted_ms, self.measured_ms)
+        return agreement(self.predicted_ms, self.measured_ms, [one.spread for one in self.measured])
 
     @property
     def suspicions(self) -> tuple[str, ...]:
