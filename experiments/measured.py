@@ -5,8 +5,9 @@ Command: python -m experiments.measured   (4 seconds)
 
 The decoded specs are the networks that were measured, as far as counts can tell (tests/space/test_measured_spaces.py):
 
-- Accel-NASBench: parameters equal the column `params_M` in all 1,500 rows. `macs_M` adds 4 per element of a normalised
-  map and a pool's additions and divisions to the multiply-accumulates; so counted (`counted_macs`) all rows are equal.
+- Accel-NASBench: parameters equal the column `params_M` in all 1,500 rows, to its six digits. `macs_M` adds 4 per
+  element of a normalised map and a pool's additions and divisions to the multiply-accumulates; so counted
+  (`counted_macs`) all rows are equal.
 - Once-for-all: the table has no counts. The width is 1.0 as its source says, though the authors of the measurements
   validate accuracies with width 1.2 (HayeonLee/HELP, validate_imagenet.py). Not settled.
 - MobileNetV2: MACs equal the column, cut to millions; its parameters leave normalisation out. V3-Large, width 0.75 and
@@ -57,7 +58,7 @@ from search_spaces.ofa_mbv3 import SPACE as OFA
 from search_spaces.ofa_mbv3 import STAGES
 
 DATA = TABLE.parent
-MBCONV_TABLE = DATA / "mbconv_imagenet_zcu102_a100.csv"
+MBCONV_TABLE = DATA / "mbconv_imagenet_random_zcu102_a100.csv"
 OFA_TABLE = DATA / "ofa_mbv3_titan_rtx.csv"
 PIXEL_TABLE = DATA / "pixel_cpu_published.csv"
 Row = Mapping[str, str]

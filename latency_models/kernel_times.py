@@ -48,6 +48,9 @@ def kernel_times(columns: KernelColumns, model: LatencyModel) -> tuple[NDArray[n
     ) * (1 - model.on_chip_share)
     compute = columns.macs * model.batch / (model.peak_gmacs_per_s * PER_MS) / of_peak
     memory = moved / (model.bandwidth_gb_per_s * PER_MS) / of_bandwidth
+    if model.corrections:
+        of_compute, of_memory = model.factors.of_all(columns.kernels).T
+        compute, memory = compute * of_compute, memory * of_memory
     times = (np.maximum(compute, memory) if model.overlap else compute + memory) + model.time_per_kernel_us / 1e3
     free = np.array([kind in model.free_kinds for kind in KINDS])[columns.kinds]
     bounds = np.where(free, "free", np.where(compute >= memory, "compute", "memory"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from latency_models.corrections import Correction, FactorTable
 from latency_models.latency_error import UNKNOWN, LatencyError
 from latency_models.unsupported import Unsupported, refusal_texts
 from nas.arch import ArchSpec
@@ -46,6 +47,8 @@ class Roofline:
     The time of a kernel is max(compute, memory) / efficiency, with compute = MACs / peak and memory = bytes / bandwidth
     / memory efficiency; their sum instead of their maximum where `overlap` is False. The efficiencies are those of the
     kernel's kind (1 where it is not listed). MACs and activations count for all images of the batch, weights once.
+    Where a row of `corrections` applies to a kernel, its compute and memory time are multiplied by the factors of that
+    row before their larger or their sum is taken.
     Bytes of a kernel = weights x `bytes_per_weight` x (1 - `weight_on_chip_share`) + activations read and written x
     `bytes_per_activation` x (1 - `on_chip_share`). Kernels of `free_kinds` cost nothing (fused into their neighbours).
     An infinite bandwidth (ridge point 0) leaves the MAC count. Where `relative_to` names a network, all times are in
@@ -68,6 +71,7 @@ class Roofline:
     relative_to: str | None = None
     kind_efficiency: tuple[tuple[Kind, float], ...] = ()
     kind_memory_efficiency: tuple[tuple[Kind, float], ...] = ()  # of the bandwidth alone, times that of the kind
+    corrections: tuple[Correction, ...] = ()  # of the times, by the shape of a kernel; the first that applies counts
     overlap: bool = True  # whether a kernel computes while it moves bytes
     batch: int = 1  # images in the latency that the model predicts
     calibrated: CalibratedRange | None = None  # see `caution`
@@ -120,6 +124,11 @@ class Roofline:
         """Share of the peak and share of the bandwidth that kernels of a kind reach."""
         both, memory = dict(self.kind_efficiency), dict(self.kind_memory_efficiency)
         return {kind: (both.get(kind, 1.0), both.get(kind, 1.0) * memory.get(kind, 1.0)) for kind in KINDS}
+
+    @cached_property
+    def factors(self) -> FactorTable:
+        """The factors of the corrections by kind and shape of a kernel."""
+        return FactorTable(self.corrections)
 
     def weight_bytes(self, kernel: Kernel) -> float:
         """Bytes that the kernel's weights take, wherever they lie."""
@@ -178,6 +187,9 @@ class Roofline:
         of_peak, of_bandwidth = self.efficiencies[kernel.kind]
         compute_ms = macs / (self.peak_gmacs_per_s * PER_MS) / of_peak
         memory_ms = moved / (self.bandwidth_gb_per_s * PER_MS) / of_bandwidth
+        if self.corrections:
+            of_compute, of_memory = self.factors.of(kernel)
+            compute_ms, memory_ms = compute_ms * of_compute, memory_ms * of_memory
         overhead_ms = self.time_per_kernel_us / 1e3
         intensity = macs / moved if moved else math.inf
         ms = (max(compute_ms, memory_ms) if self.overlap else compute_ms + memory_ms) + overhead_ms

@@ -10,7 +10,11 @@ Adding a device is adding one file. It holds `unit` and `dtype` (optionally `ali
 
 Optional: `batch` (default 1), `overlap` (default true), and tables of several rows. [kind_efficiency] and
 [kind_memory_efficiency] have a value per kernel kind, each a row such as
-`depthwise = { value = 0.3, source = "...", confidence = "fitted" }`; [energy] has `power_w`, `pj_per_mac` and
+`depthwise = { value = 0.3, source = "...", confidence = "fitted" }`. [corrections] has `source`, `confidence` and
+as `value` a list of rows such as `{ kind = "pool", pixels = [32, 127], channels = [64, 127], kernel_size = 1, compute =
+1.0, memory = 1.8 }`: factors on the compute and the memory time of kernels of that kind whose larger map has so many
+pixels and whose output has so many channels (both ends included; channels and kernel_size may be left out). Of rows
+that apply the first counts (`latency_models.corrections`). [energy] has `power_w`, `pj_per_mac` and
 `pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`CalibrationRecord`);
 [error] the error of a published fit (`latency_models.latency_error`);
 [[unsupported]] names an op or activation that the runtime does not run (`latency_models.unsupported`).
@@ -26,6 +30,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from latency_models.calibration_record import CalibrationRecord, parse_calibration
+from latency_models.corrections import Correction, parse_corrections
 from latency_models.energy import Energy
 from latency_models.latency_error import LatencyError, StatedError, error_known, parse_stated_error
 from latency_models.roofline import CalibratedRange, Roofline
@@ -50,7 +55,7 @@ EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a ro
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
 SETUP = ("runtime", "threads")  # optional texts: what measured the latencies, or is assumed to run the network
 KNOWN = {*NUMBERS, *TEXTS, *SETUP, "name", "free_kinds", "aliases", "search_words", "batch", "overlap", *EFFICIENCIES,
-         "energy", "calibration", "error", "unsupported"}  # fmt: skip
+         "corrections", "energy", "calibration", "error", "unsupported"}  # fmt: skip
 FILE_KEYS = {"launch_overhead_ms": "floor_ms"}  # field of a target -> its key in files, where they differ
 FIELDS = {key: field for field, key in FILE_KEYS.items()}
 LARGEST_BATCH = 2**20
@@ -86,6 +91,7 @@ class Target:
     overlap: bool = True  # whether kernels compute while they move bytes
     kind_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()  # 1 for a kind that is not listed
     kind_memory_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()
+    corrections: SourcedValue[tuple[Correction, ...]] | None = None  # of times, by the shape of a kernel
     energy: Rows = ()  # `ENERGY` by name, or nothing
     calibration: CalibrationRecord | None = None
     error: StatedError | None = None  # of a fit without a calibration; `latency_error` is what holds
@@ -158,6 +164,7 @@ def default_model(target: Target) -> Roofline:
         free_kinds=target.free_kinds.value if target.free_kinds else (),
         kind_efficiency=tuple((kind, row.value) for kind, row in target.kind_efficiency),
         kind_memory_efficiency=tuple((kind, row.value) for kind, row in target.kind_memory_efficiency),
+        corrections=target.corrections.value if target.corrections else (),
         overlap=target.overlap,
         batch=target.batch,
         calibrated=CalibratedRange(known.latency_ms, known.macs, known.kinds) if known else None,
@@ -313,6 +320,8 @@ def parse_target(name: str, toml: str, where: str) -> Target:
     for rows in EFFICIENCIES:
         if rows in data:
             fields[rows] = _rows(data[rows], rows, KINDS, where)
+    if "corrections" in data:
+        fields["corrections"] = parse_corrections(data["corrections"], where)
     if "energy" in data:
         fields["energy"] = _rows(data["energy"], "energy", ENERGY, where)
         if len(fields["energy"]) < len(ENERGY):

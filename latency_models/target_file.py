@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from latency_models.corrections import Correction
 from latency_models.sourced_values import SourcedValue
 from latency_models.target import FILE_KEYS, SETUP, Target
 
@@ -41,6 +42,10 @@ def target_toml(target: Target, stem: str | None = None) -> str:
 
 def _toml(value: Any) -> str:
     """Return a value in TOML."""
+    if isinstance(value, Correction):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.to_json().items()) + " }"
+    if isinstance(value, tuple | list) and value and isinstance(value[0], Correction):
+        return "\n".join(["[", *(f"  {_toml(item)}," for item in value), "]"])
     if isinstance(value, tuple | list):
         return f"[{', '.join(_toml(item) for item in value)}]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)

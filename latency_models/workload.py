@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_models.corrections import FactorTable, pixels_of
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.ops import KINDS
@@ -31,21 +33,32 @@ class Workload:
     kind: NDArray[np.intp]  # [K] index in KINDS
     macs: Array  # [K] of the whole batch
     bytes: Array  # [K]
+    shape: Rows  # [K, 3]: pixels of the larger map, output channels, kernel size; see `latency_models.corrections`
     _cache: dict[float, Array] = field(default_factory=dict)
+    fits: dict[Any, Any] = field(default_factory=dict)  # of rows and latencies, which forms of several fits share
 
     @classmethod
     def of(cls, archs: Sequence[ArchSpec], batches: Sequence[int], template: Roofline) -> "Workload":
         """Return the workload of the networks, each at its batch size."""
-        rows: list[tuple[int, int, float, float]] = []
+        rows: list[tuple[float, ...]] = []
         for number, (arch, batch) in enumerate(zip(archs, batches, strict=True)):
             model = replace(template, batch=batch)
             rows += (
-                (number, KINDS.index(kernel.kind), kernel.macs * batch, model.moved_bytes(kernel))
+                (
+                    number,
+                    KINDS.index(kernel.kind),
+                    kernel.macs * batch,
+                    model.moved_bytes(kernel),
+                    pixels_of(kernel),
+                    kernel.out_shape.channels,
+                    kernel.kernel_size,
+                )
                 for kernel in arch.kernels
                 if kernel.kind not in template.free_kinds
             )
-        columns = np.array(rows, np.float64).reshape(len(rows), 4).T
-        return cls(template, len(archs), columns[0].astype(np.intp), columns[1].astype(np.intp), columns[2], columns[3])
+        columns = np.array(rows, np.float64).reshape(len(rows), 7).T
+        network, kind = columns[:2].astype(np.intp)
+        return cls(template, len(archs), network, kind, columns[2], columns[3], columns[4:].T.astype(np.intp))
 
     def per_kind(self, values: Array) -> Array:
         """Return the sums [N, kinds] of values [K] over the kernels of each network and kind."""
@@ -71,6 +84,18 @@ class Workload:
     def launches(self) -> Array:
         """Number of kernels [N, kinds]."""
         return self.per_kind(np.ones(len(self.kind)))
+
+    @cached_property
+    def shapes(self) -> tuple[Rows, Rows]:
+        """The different kinds and shapes [U, 4] of kernels, and which of them each kernel has [K]."""
+        found, which = np.unique(np.column_stack([self.kind, self.shape]), axis=0, return_inverse=True)
+        return found, which.ravel()
+
+    def factors(self, table: FactorTable) -> Array:
+        """Return the factors [K, 2] on compute and memory time that a table of corrections has for the kernels."""
+        different, which = self.shapes
+        each = [table.at(KINDS[kind], *shape) for kind, *shape in different.tolist()]
+        return np.array(each, np.float64).reshape(-1, 2)[which]
 
     def ridges(self) -> Array:
         """Return ridge points to sweep, from where compute bounds all kernels to where memory bounds all of them."""

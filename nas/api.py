@@ -753,7 +753,7 @@ def calibrate(
         raise InvalidInput(f"{path} exists; choose another name or file, or remove it")
     base = load_target(like) if like else None
     measured = measured_latencies.read_measurements(Path(measurements))
-    report = calibration_fit.calibrate(measured, name, like=base, dtype=dtype)
+    report = calibration_fit.calibrate(measured, name, like=base, dtype=dtype, with_peers=True)
     calibration_doubts.refuse_chance(report.doubt, path, force)
     kept = calibration_kept.KeptMeasurements(measured, base.dtype if base else dtype, base)
     calibration_kept.save_calibrated(report.target, kept, path)
@@ -780,7 +780,7 @@ def add_measurements(
     kept = calibration_kept.load_kept(target)[1]
     for table in [measurements] if isinstance(measurements, str | Path) else measurements:
         kept = kept.with_more(measured_latencies.read_measurements(Path(table)), str(table))
-    report = calibration_fit.calibrate(kept.measured, name, like=kept.like, dtype=kept.dtype)
+    report = calibration_fit.calibrate(kept.measured, name, like=kept.like, dtype=kept.dtype, with_peers=True)
     calibration_doubts.refuse_chance(report.doubt, path, force)
     calibration_kept.save_calibrated(report.target, kept, path)
     return report

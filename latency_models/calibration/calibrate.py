@@ -8,11 +8,11 @@ import numpy as np
 
 from latency_models.calibration.doubts import chance_doubt, unit_doubt
 from latency_models.calibration.energy_fit import EnergyFit, fit_energy
-from latency_models.calibration.fit import Fit, fit
+from latency_models.calibration.fit import Fit
 from latency_models.calibration.measurements import Measurement, Measurements
+from latency_models.calibration.peers import peers
 from latency_models.calibration.validation import (
     FITTERS,
-    KIND_AWARE,
     Scores,
     cross_validated,
     half_width,
@@ -31,6 +31,8 @@ LEAST_NETWORKS = 5
 FEW = 10  # networks below which scores and interval say little
 MIN_SINGULAR_VALUE = 0.01  # relative, of the normalised terms: below, some of them are collinear
 MIN_LOADING = 0.3  # from which a term is one of the collinear ones
+COMMON = 0.01  # of the least work of a kind in any network: what exceeds it is more than all have
+FEW_WITH_KIND, FEW_SHARE = 5, 0.15  # networks, and share of them, that run more of a kind: below, its rate is rough
 OUTLIER = 4.0  # an outlier's error, in median errors
 BYTES: Mapping[Dtype, float] = {"int8": 1.0, "fp16": 2.0, "fp32": 4.0}
 
@@ -51,7 +53,8 @@ class CalibrationReport:
 
     target: Target
     model: Roofline
-    scores: Mapping[str, Scores]  # cross-validated, the model first, then the baselines
+    form: str  # of the model, a name in `validation.FITTERS`: the one with the smallest cross-validated error
+    scores: Mapping[str, Scores]  # cross-validated, of the forms that could have been written, then of peers
     residuals: tuple[Residual, ...]  # the worst first
     warnings: tuple[str, ...]
     energy: EnergyFit | None
@@ -65,10 +68,11 @@ def plain_template(name: str, dtype: Dtype) -> Roofline:
 
 
 def calibrate(
-    measured: Measurements, name: str, *, like: Target | None = None, dtype: Dtype = "fp32"
+    measured: Measurements, name: str, *, like: Target | None = None, dtype: Dtype = "fp32", with_peers: bool = False
 ) -> CalibrationReport:
-    """Return the target `name` fitted to `measured`.
+    """Return the target `name` fitted to `measured`, in the form that predicts networks left out best.
 
+    `with_peers` scores ridge regression and boosted trees as well, which no target file can hold (`peers`).
     `like` gives byte widths, shares on chip, free kinds, and the efficiencies of kinds that the fit is shrunk towards.
     Raises `InvalidInput` for fewer than 5 networks or latencies that are all equal.
     """
@@ -79,17 +83,20 @@ def calibrate(
         replace(like.model(), name=name, calibrated=None, unsupported=()) if like else plain_template(name, dtype)
     )
     batches = [item.batch for item in networks]
-    workload = Workload.of([item.arch for item in networks], batches, template)
-    validated = {form: cross_validated(fitter, workload, latency_ms) for form, fitter in FITTERS.items()}
+    archs = [item.arch for item in networks]
+    workload = Workload.of(archs, batches, template)
+    every = {**FITTERS, **(peers(archs, batches) if with_peers else {})}
+    validated = {form: cross_validated(fitter, workload, latency_ms) for form, fitter in every.items()}
     each = {form: mean_scores([scores(row, latency_ms) for row in rows]) for form, rows in validated.items()}
-    fitted = fit(workload, latency_ms)
-    errors = np.median(validated[KIND_AWARE], axis=0) / latency_ms - 1
+    form = min(FITTERS, key=lambda form: each[form].mape_percent)
+    fitted = FITTERS[form](workload, latency_ms, np.arange(len(networks)))
+    errors = np.median(validated[form], axis=0) / latency_ms - 1
     calibration = CalibrationRecord(
         networks=len(networks),
-        mape_percent=_rounded(each[KIND_AWARE].mape_percent),
-        spearman=_rounded(each[KIND_AWARE].spearman),
-        kendall=_rounded(each[KIND_AWARE].kendall),
-        interval_90_percent=_rounded(100 * half_width(validated[KIND_AWARE], latency_ms)),
+        mape_percent=_rounded(each[form].mape_percent),
+        spearman=_rounded(each[form].spearman),
+        kendall=_rounded(each[form].kendall),
+        interval_90_percent=_rounded(100 * half_width(validated[form], latency_ms)),
         latency_ms=(float(latency_ms.min()), float(latency_ms.max())),
         macs=(min(item.arch.macs for item in networks), max(item.arch.macs for item in networks)),
         kinds=tuple(kind for kind, known in zip(KINDS, fitted.measured, strict=True) if known),
@@ -101,15 +108,17 @@ def calibrate(
     energy = _energy(networks, workload, fitted, model)
     if energy:
         target = replace(target, energy=_energy_rows(energy))
-    doubt = chance_doubt(np.median(validated[KIND_AWARE], axis=0), latency_ms) or (energy.doubt if energy else None)
+    doubt = chance_doubt(np.median(validated[form], axis=0), latency_ms) or (energy.doubt if energy else None)
     found = [
         *(line for line in (doubt, unit_doubt(networks, like, dtype)) if line),
-        *_warnings(fitted, workload, latency_ms, each),
+        *_warnings(fitted, workload, latency_ms),
+        *_rare_kinds(workload),
+        *_better_peer(form, each),
         *_outliers(networks, errors),
         *_mixed(measured),
     ]
     residuals = _residuals(networks, fitted.predict(workload), errors)
-    return CalibrationReport(target, model, each, residuals, tuple(found), energy, doubt)
+    return CalibrationReport(target, model, form, each, residuals, tuple(found), energy, doubt)
 
 
 def _check(latency_ms: Array) -> None:
@@ -158,6 +167,7 @@ def _target(
         overlap=model.overlap,
         kind_efficiency=rows(model.kind_efficiency),
         kind_memory_efficiency=rows(model.kind_memory_efficiency),
+        corrections=SourcedValue(model.corrections, source, "fitted") if model.corrections else None,
         calibration=calibration,
         **stated,
     )
@@ -178,7 +188,7 @@ def _residuals(networks: Sequence[Measurement], fitted_ms: Array, errors: Array)
     return tuple(Residual(item.name, item.latency_ms, predicted, error) for item, predicted, error in rows)
 
 
-def _warnings(fitted: Fit, workload: Workload, latency_ms: Array, each: Mapping[str, Scores]) -> list[str]:
+def _warnings(fitted: Fit, workload: Workload, latency_ms: Array) -> list[str]:
     """Return one line for each thing that the measurements cannot determine."""
     found = []
     if len(latency_ms) < FEW:
@@ -202,13 +212,32 @@ def _warnings(fitted: Fit, workload: Workload, latency_ms: Array, each: Mapping[
     least = [kind for kind, bound in zip(KINDS, fitted.at_bound, strict=True) if bound]
     if least:
         found.append(f"no time can be attributed to kernels of kind {', '.join(least)}: their efficiency is a bound")
-    best = min(each, key=lambda form: each[form].mape_percent)
-    if best != KIND_AWARE:
-        found.append(
-            f"'{best}' has the smaller cross-validated error ({each[best].mape_percent:.1f} % against "
-            f"{each[KIND_AWARE].mape_percent:.1f} %): measure more networks, or more varied ones"
-        )
     return found
+
+
+def _rare_kinds(workload: Workload) -> list[str]:
+    """Return a line where only few networks run more of a kind of kernel than what all of them have in common."""
+    work = workload.work(0.0) + workload.traffic
+    beyond = (work > (1 + COMMON) * work.min(0)).sum(0)
+    limit = max(FEW_WITH_KIND, FEW_SHARE * workload.size)
+    rare = [f"{kind} ({count})" for kind, count in zip(KINDS, beyond.tolist(), strict=True) if 0 < count < limit]
+    if not rare:
+        return []
+    return [
+        f"few of the {workload.size} networks tell what kernels of a kind take, counting those that run more of it "
+        f"than all others: {', '.join(rare)}; measure more networks with them"
+    ]
+
+
+def _better_peer(form: str, each: Mapping[str, Scores]) -> list[str]:
+    """Return a line where a regression that no target file can hold predicts better than the written form."""
+    best = min(each, key=lambda name: each[name].mape_percent)
+    if best in FITTERS:
+        return []
+    return [
+        f"'{best}' has the smaller cross-validated error ({each[best].mape_percent:.1f} % against "
+        f"{each[form].mape_percent:.1f} %), but is no sum over kernels: measure more networks, or more varied ones"
+    ]
 
 
 def _outliers(networks: Sequence[Measurement], errors: Array) -> list[str]:

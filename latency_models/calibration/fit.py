@@ -16,11 +16,13 @@ measured network is predicted differently by that.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from latency_models.corrections import Correction, FactorTable
 from latency_models.roofline import PER_MS, Roofline
 from latency_models.workload import Array, Rows, Workload
 from nas.ops import KINDS
@@ -49,6 +51,7 @@ class Fit:
     left_out_errors: Array  # [N] relative, (predicted - measured) / measured, each without its own measurement
     measured: NDArray[np.bool_]  # [kinds] whether any network has kernels of the kind
     has_macs: NDArray[np.bool_]  # [kinds] whether these multiply
+    corrections: tuple[Correction, ...] = ()  # of the times by the shape of a kernel: `calibration.shape_fit`
 
     @property
     def at_bound(self) -> NDArray[np.bool_]:
@@ -99,9 +102,18 @@ class Fit:
     def predict(self, workload: Workload) -> Array:
         """Return the latencies [N] in ms."""
         launches = self.kernel_ms * workload.launches.sum(1) + self.launch_overhead_ms
+        if self.corrections:
+            return np.asarray(workload.per_kind(self.work_ms(workload)).sum(1) + launches)
         if self.overlap:
             return np.asarray(workload.work(self.ridge) @ self.compute + launches)
         return np.asarray(workload.work(0.0) @ self.compute + workload.traffic @ self.memory + launches)
+
+    def work_ms(self, workload: Workload) -> Array:
+        """Return the time [K] of each kernel without its launch."""
+        of_compute, of_memory = workload.factors(FactorTable(self.corrections)).T
+        compute = workload.macs * self.compute[workload.kind] * of_compute
+        memory = workload.bytes * self.memory[workload.kind] * of_memory
+        return np.asarray(np.maximum(compute, memory) if self.overlap else compute + memory)
 
     def roofline(self, template: Roofline) -> Roofline:
         """Return the latency model of this fit, with the byte widths of `template`."""
@@ -119,6 +131,7 @@ class Fit:
             if self.overlap
             else tuple((kind, float(of_bandwidth[place])) for kind, place in kinds),
             overlap=self.overlap,
+            corrections=self.corrections,
         )
 
 
@@ -165,7 +178,7 @@ class _FitProblem:
     priors: tuple[Array, Array]  # [kinds] time per MAC and per byte relative to the common one, to which they shrink
     launches: Array  # [n]
 
-    @property
+    @cached_property
     def median_ms(self) -> float:
         """Median of the latencies."""
         return float(np.median(self.latency_ms))
@@ -243,6 +256,15 @@ def relative_least_squares(
 def fit(workload: Workload, latency_ms: Array, rows: Rows | None = None) -> Fit:
     """Return the kind-aware roofline fitted to the latencies [N] of the workload, or of its `rows` alone."""
     chosen = np.arange(workload.size) if rows is None else rows
+    key = chosen.tobytes(), latency_ms[chosen].tobytes()
+    if key not in workload.fits:
+        workload.fits[key] = _fit(workload, latency_ms, chosen)
+    found: Fit = workload.fits[key]
+    return found
+
+
+def _fit(workload: Workload, latency_ms: Array, chosen: Rows) -> Fit:
+    """Return the kind-aware roofline fitted to the latencies [N] of some rows."""
     launches = workload.launches[chosen]
     of_peak, of_bandwidth = efficiencies(workload.template)
     problem = _FitProblem(workload, chosen, latency_ms[chosen], (1 / of_peak, 1 / of_bandwidth), launches.sum(1))

@@ -8,12 +8,14 @@ import numpy as np
 
 from latency_models.calibration.calibrate import plain_template
 from latency_models.calibration.doubts import chance_doubt, unit_doubt
-from latency_models.calibration.energy_fit import coefficients, ridge_regression
+from latency_models.calibration.energy_fit import coefficients
 from latency_models.calibration.fit import fit
 from latency_models.calibration.measurements import Measurement, Measurements
+from latency_models.calibration.peers import RIDGE_REGRESSION, Predictions, ridge_fitter
 from latency_models.calibration.validation import (
     FITTERS,
     KIND_AWARE,
+    MACS_ONLY,
     Fitter,
     Scores,
     cross_validated,
@@ -25,7 +27,7 @@ from latency_models.workload import Array, Rows, Workload
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 
-FOREST, RIDGE_REGRESSION, MACS_ONLY, POWER = "random forest", "ridge regression", "MACs only", "power, MACs, bytes"
+FOREST, POWER = "random forest", "power, MACs, bytes"
 LEAST_NETWORKS = 20
 
 
@@ -40,22 +42,13 @@ class ForestReport:
     doubt: str | None = None  # why the forest is no better than chance; None where it is
 
 
-def ridge_fitter(features: Array) -> Fitter:
-    """Return the fit of a linear ridge regression on `features` [N, P] of a workload's networks."""
-
-    def fitted(workload: Workload, measured: Array, rows: Rows) -> ForestPredictions:
-        return ForestPredictions(ridge_regression(features[rows], measured[rows], features))
-
-    return fitted
-
-
 def power_fitter(latency_ms: Array) -> Fitter:
     """Return the fit of energy as power x latency + MACs + bytes; the latency is that of a roofline fitted along."""
 
-    def fitted(workload: Workload, energy_mj: Array, rows: Rows) -> ForestPredictions:
+    def fitted(workload: Workload, energy_mj: Array, rows: Rows) -> Predictions:
         latency = fit(workload, latency_ms, rows).predict(workload)
         terms = np.column_stack([latency, workload.work(0.0).sum(1), workload.traffic.sum(1)])
-        return ForestPredictions(terms @ coefficients(terms[rows], energy_mj[rows]))
+        return Predictions(terms @ coefficients(terms[rows], energy_mj[rows]))
 
     return fitted
 
@@ -132,22 +125,11 @@ def fit_forest(
     return Forest(of, batch, len(archs), feature_names(), trees)
 
 
-@dataclass(frozen=True)
-class ForestPredictions:
-    """Predictions for the N networks of one workload, in the form that the cross-validation takes (`Predictor`)."""
-
-    values: Array
-
-    def predict(self, workload: Workload) -> Array:
-        """Return the predictions [N]."""
-        return self.values
-
-
 def forest_fitter(features: Array) -> Any:
     """Return the fit of a forest on `features` [N, P] of a workload's networks, a `validation.Fitter`."""
 
-    def fitted(workload: Workload, measured: Array, rows: Rows) -> ForestPredictions:
+    def fitted(workload: Workload, measured: Array, rows: Rows) -> Predictions:
         grown = regressor().fit(features[rows], np.log(measured[rows]))
-        return ForestPredictions(np.exp(grown.predict(features)))
+        return Predictions(np.exp(grown.predict(features)))
 
     return fitted

@@ -5,20 +5,24 @@ relative errors of networks that a fit has not seen. It covers new networks that
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from scipy import stats
 
-from latency_models.calibration.fit import fit, relative_least_squares
+from latency_models.calibration.fit import Fit, fit, relative_least_squares
+from latency_models.calibration.shape_fit import fit_shapes
 from latency_models.workload import Array, Rows, Workload
+from nas.ops import KINDS
 from nas.progress.stop import raise_if_stopped
 
 LEAVE_ONE_OUT_BELOW = 30  # measurements; from here on, folds
 FOLDS, REPEATS = 10, 3
 COVERAGE = 0.9
+NOTHING = 1e-9  # what counts as no time or no work, relative to the whole
 SETTLED = 3  # terms of a fit that a handful of measurements decides: compute or memory, time per kernel, overhead
 
 
@@ -72,54 +76,82 @@ def mean_scores(each: list[Scores]) -> Scores:
 
 
 @dataclass(frozen=True)
-class LinearBaseline:
-    """A linear baseline: coefficients of a few columns that are computed from a workload."""
+class _Form:
+    """A linear baseline: the larger of MACs and `ridge` x bytes, or the number of kernels; and a constant or none."""
 
-    columns: Callable[[Workload], Array]
-    coefficients: Array
+    ridge: float | None  # MACs per byte; None: kernels are counted
+    overhead: bool
 
-    def predict(self, workload: Workload) -> Array:
-        """Return the latencies [N] in ms."""
-        return np.asarray(self.columns(workload) @ self.coefficients)
+    def columns(self, workload: Workload) -> Array:
+        """Return the columns [N, 1 or 2] of the fit."""
+        work = workload.launches if self.ridge is None else workload.work(self.ridge)
+        first = work.sum(1)
+        return np.column_stack([first, np.ones(len(first))]) if self.overhead else first[:, None]
+
+    def fitted(self, workload: Workload, rows: Rows, coefficients: Array, left_out: Array) -> Fit:
+        """Return the fit with these coefficients, ms per unit of a column; all kinds have the same rate."""
+        first, overhead = float(coefficients[0]), float(coefficients[1]) if self.overhead else 0.0
+        # What the form does not count takes a share of NOTHING: a roofline needs a rate above 0.
+        least = NOTHING * (first if self.ridge is None and first else overhead or 1.0)  # ms
+        if self.ridge is None:
+            compute = least / max(float(workload.macs.mean()), 1.0)
+            memory = least / max(float(workload.bytes.mean()), 1.0)
+        else:
+            compute = first or least / max(float(workload.macs.sum()), 1.0)
+            memory = compute * self.ridge
+        ones = np.ones(len(KINDS))
+        return Fit(
+            overlap=True,
+            common=(compute, memory),
+            compute=compute * ones,
+            memory=memory * ones,
+            kernel_ms=first if self.ridge is None else 0.0,
+            launch_overhead_ms=overhead,
+            strength=0.0,
+            left_out_errors=left_out,
+            measured=np.asarray(workload.launches[rows].any(0)),
+            has_macs=np.asarray(workload.work(0.0)[rows].any(0)),
+        )
 
 
-def linear_baseline(*forms: Callable[[Workload], Array]) -> Fitter:
-    """Return a fitter of linear baselines: of several `forms` of columns [N, P], that of the least squared error."""
-
-    def fitted(workload: Workload, latency_ms: Array, rows: Rows) -> Predictor:
-        tried = []
-        for columns in forms:
-            values = columns(workload)[rows] / latency_ms[rows][:, None]
-            size = np.linalg.norm(values, axis=0)
-            coefficients = next(relative_least_squares(values / size))[0] / size
-            tried.append((float(((values @ coefficients - 1) ** 2).sum()), LinearBaseline(columns, coefficients)))
-        return min(tried, key=lambda pair: pair[0])[1]
-
-    return fitted
+def _least_error(workload: Workload, latency_ms: Array, rows: Rows, forms: Iterable[_Form]) -> Fit:
+    """Return the fit of that of several forms that has the least squared relative error."""
+    tried = []
+    for form in forms:
+        values = form.columns(workload)[rows] / latency_ms[rows][:, None]
+        size = np.linalg.norm(values, axis=0)
+        scaled, left_out = next(relative_least_squares(values / size))
+        coefficients = scaled / size
+        tried.append((float(((values @ coefficients - 1) ** 2).sum()), form, coefficients, left_out))
+    _, form, coefficients, left_out = min(tried, key=lambda each: each[0])
+    return form.fitted(workload, rows, coefficients, left_out)
 
 
-def with_constant(columns: Array) -> Array:
-    """Return a column [N] beside one of ones: [N, 2]."""
-    return np.column_stack([columns, np.ones(len(columns))])
-
-
-def plain_roofline(workload: Workload, latency_ms: Array, rows: Rows, *, overhead: bool) -> Predictor:
+def plain_roofline(workload: Workload, latency_ms: Array, rows: Rows, *, overhead: bool) -> Fit:
     """Return the fitted roofline of one ridge point and one peak, with a launch overhead or without."""
-
-    def form(ridge: float) -> Callable[[Workload], Array]:
-        return lambda w: with_constant(w.work(ridge).sum(1)) if overhead else w.work(ridge).sum(1)[:, None]
-
-    return linear_baseline(*(form(float(ridge)) for ridge in workload.ridges()))(workload, latency_ms, rows)
+    return _least_error(workload, latency_ms, rows, (_Form(float(ridge), overhead) for ridge in workload.ridges()))
 
 
-KIND_AWARE = "kind-aware roofline"
-FITTERS: Mapping[str, Fitter] = {  # by name in reports and in JSON; "floor" there is the launch overhead
+def macs_only(workload: Workload, latency_ms: Array, rows: Rows) -> Fit:
+    """Return the fit of MACs and a launch overhead."""
+    return _least_error(workload, latency_ms, rows, [_Form(NOTHING, overhead=True)])
+
+
+def kernel_count(workload: Workload, latency_ms: Array, rows: Rows) -> Fit:
+    """Return the fit of a time per kernel and a launch overhead."""
+    return _least_error(workload, latency_ms, rows, [_Form(None, overhead=True)])
+
+
+SHAPE_AWARE, KIND_AWARE = "shape-aware roofline", "kind-aware roofline"
+MACS_ONLY = "MACs only"
+FITTERS: Mapping[str, Callable[[Workload, Array, Rows], Fit]] = {  # sums over kernels, which a target file can hold
+    SHAPE_AWARE: fit_shapes,
     KIND_AWARE: fit,
-    "plain roofline + floor": lambda *data: plain_roofline(*data, overhead=True),
-    "plain roofline": lambda *data: plain_roofline(*data, overhead=False),
-    "MACs only": linear_baseline(lambda workload: with_constant(workload.work(0.0).sum(1))),
-    "kernel count": linear_baseline(lambda workload: with_constant(workload.launches.sum(1))),
-}
+    "plain roofline + floor": partial(plain_roofline, overhead=True),  # "floor" is the launch overhead
+    "plain roofline": partial(plain_roofline, overhead=False),
+    MACS_ONLY: macs_only,
+    "kernel count": kernel_count,
+}  # by name in reports and in JSON, the richest first
 
 
 def cross_validated(fitter: Fitter, workload: Workload, latency_ms: Array) -> Array:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latency_models.corrections import Correction
 from latency_models.forest import load_forest
 from latency_models.latency_error import UNKNOWN, LatencyError, error_of
 from latency_models.macs_ranking import macs_correlation, ranks_by_macs
@@ -216,4 +217,9 @@ def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return {
+        key: [item.to_json() if isinstance(item, Correction) else item for item in value]
+        if isinstance(value, tuple)
+        else value
+        for key, value in values.items()
+    }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from latency_models.calibration.peers import BOOSTED_TREES, RIDGE_REGRESSION
 from latency_models.calibration.validation import FITTERS
 from latency_models.roofline import Roofline
 from latency_models.target import load_target
@@ -57,10 +58,11 @@ def test_a_target_from_a_table(folder: Path, capsys: pytest.CaptureFixture[str])
 def test_json_holds_everything(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", str(write(folder, rows_of())), "-o", "sub.toml", "--like", "pixel6-cpu", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["name"] == "sub" and set(found["scores"]) == set(FITTERS) and len(found["residuals"]) == 10
+    assert found["name"] == "sub" and set(found["scores"]) == {*FITTERS, *PEERS} and len(found["residuals"]) == 10
     assert found["calibration"]["networks"] == 10 and load_target("sub.toml").dtype == "int8"
 
 
+PEERS = (RIDGE_REGRESSION, BOOSTED_TREES)
 FEW = [["n0.json", 1.0], ["n1.json", 1.1], ["n2.json", 2.0], ["n3.json", 2.2]]
 
 

@@ -74,12 +74,12 @@ def test_sizes_are_the_published_ones() -> None:
 
 def test_parameters_of_all_mbconv_networks_equal_the_column() -> None:
     for row, spec in zip(measured.rows_of(measured.MBCONV_TABLE), measured.all_specs("mbconv"), strict=True):
-        assert spec.params == round(float(row["params_M"]) * 1e6)
+        assert spec.params == pytest.approx(float(row["params_M"]) * 1e6, rel=1e-5)  # six digits
 
 
 def test_macs_of_all_mbconv_networks_equal_the_column_as_it_counts() -> None:
     for row, spec in zip(measured.rows_of(measured.MBCONV_TABLE), measured.all_specs("mbconv"), strict=True):
-        assert measured.counted_macs(spec) == round(float(row["macs_M"]) * 1e6)
+        assert measured.counted_macs(spec) == pytest.approx(float(row["macs_M"]) * 1e6, abs=500)
 
 
 def test_efficientnet_b0_is_a_member() -> None:
@@ -158,7 +158,7 @@ def test_columns_are_milliseconds_of_a_batch() -> None:
     a100, first = measured.measured("a100"), measured.rows_of(measured.MBCONV_TABLE)[0]
     assert a100.batch == 128
     assert a100.latency_ms[0] == pytest.approx(128_000 / float(first["throughput_a100_img_per_s"]))
-    assert len(measured.measured("zcu102").specs) == 1498  # two rows have no latency
+    assert len(measured.measured("zcu102").specs) == 1500
     assert {spec.input_shape.height for spec in measured.measured("titan-rtx-batch-64").specs} == {*range(128, 225, 4)}
 
 

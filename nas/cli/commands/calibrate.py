@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> None:
     """Fit and write a target, and its measurements beside it."""
     path = new_file(args, TARGET_SUFFIX, "target")
     kept, addition = _measurements(args)
-    report = calibrate(kept.measured, args.name or path.stem, like=kept.like, dtype=kept.dtype)
+    name = args.name or path.stem
+    report = calibrate(kept.measured, name, like=kept.like, dtype=kept.dtype, with_peers=True)
     refuse_chance(report.doubt, path, args.force)
     save_calibrated(report.target, kept, path)
     suspected = _left_out_suspicions(report, kept)
@@ -158,6 +159,7 @@ def report_json(report: CalibrationReport, path: Path) -> dict[str, Any]:
         "calibration": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(calibration).items()},
         "overlap": report.model.overlap,
         "batch": report.model.batch,
+        "form": report.form,
         "scores": {form: vars(each) for form, each in report.scores.items()},
         "residuals": [vars(residual) for residual in report.residuals],
         "warnings": list(report.warnings),

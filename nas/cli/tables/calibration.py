@@ -26,11 +26,12 @@ def calibration_tables(report: CalibrationReport, path: Path) -> Group:
     parts.append(_residuals(report))
     low, high = calibration.latency_ms
     model = report.model
+    fits = f"; times corrected for {len(model.corrections)} kinds and shapes" if model.corrections else ""
     words = "the longer of computing and moving bytes" if model.overlap else "computing, then moving bytes"
     images = "an image" if model.batch == 1 else f"a batch of {model.batch} images"
     lines = [
         f"a kernel takes {words}, plus {model.time_per_kernel_us:.4g} us; "
-        f"{images} {model.launch_overhead_ms:.4g} ms more; ridge point {model.ridge_point:.4g} MACs per byte",
+        f"{images} {model.launch_overhead_ms:.4g} ms more; ridge point {model.ridge_point:.4g} MACs per byte{fits}",
         f"90 % of new networks like these lie within {calibration.interval_90_percent:.1f} % of the prediction; "
         f"measured: {calibration.networks} networks, {low:g} to {high:g} ms",
         *_energy_line(report),
@@ -57,7 +58,8 @@ def _scores(report: CalibrationReport) -> FittedTable:
     )
     for form, each in report.scores.items():
         ranks = ["-" if value is None else f"{value:.3f}" for value in (each.spearman, each.kendall)]
-        table.add_row(form, *ranks, f"{each.mape_percent:.1f}", f"{each.within_10_percent:.0f} %")
+        written = " (written)" if form == report.form else ""
+        table.add_row(f"{form}{written}", *ranks, f"{each.mape_percent:.1f}", f"{each.within_10_percent:.0f} %")
     return table
 
 
