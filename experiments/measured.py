@@ -48,7 +48,7 @@ from numpy.typing import NDArray
 
 from experiments.target_fit_check import COLUMNS, TABLE, fitted_networks, ranks, unseen_networks
 from nas.arch import ArchSpec
-from nas.errors import unknown_name
+from nas.errors import InvalidInput, unknown_name
 from nas.ops import Shape
 from nas.space.staged import StagedSpace
 from nas.zoo import reference
@@ -64,6 +64,7 @@ PIXEL_TABLE = DATA / "pixel_cpu_published.csv"
 Row = Mapping[str, str]
 NORMALISED = ("conv", "expand", "depthwise", "project")  # kernels of MBConv networks that a normalisation follows
 A100_BATCH = 128
+TABLE6_FAMILIES = ("MobileNet-V1", "MobileNet-V2", "MobileNet-V3", "MobileOne", "MultiHardware", "MNv4")
 
 
 @dataclass(frozen=True)
@@ -127,25 +128,39 @@ def pixel_spec(row: Row) -> ArchSpec:
     return replace(FAMILIES[row["model"]](float(row["width"])), input_shape=Shape(side, side, 3))
 
 
+SPACES: dict[str, Callable[[Row], ArchSpec]] = {MBCONV.name: mbconv_spec, OFA.name: ofa_spec}
+
+
 @cache
-def all_specs(which: str) -> tuple[ArchSpec, ...]:
+def all_specs(path: Path, space: str) -> tuple[ArchSpec, ...]:
     """Return the networks of a large table in the order of its rows."""
-    path, build = {"mbconv": (MBCONV_TABLE, mbconv_spec), "ofa": (OFA_TABLE, ofa_spec)}[which]
-    return tuple(build(row) for row in rows_of(path))
+    return tuple(SPACES[space](row) for row in rows_of(path))
 
 
-def from_mbconv(column: str, *, batch: int, ms: Callable[[float], float]) -> Measured:
-    """Return a column of the Accel-NASBench table, rows without a value left out."""
-    pairs = [(row, spec) for row, spec in zip(rows_of(MBCONV_TABLE), all_specs("mbconv"), strict=True) if row[column]]
-    latency = np.array([ms(float(row[column])) for row, _ in pairs])
-    return Measured(tuple(spec for _, spec in pairs), tuple(row["id"] for row, _ in pairs), latency, batch)
+def from_table(path: Path, space: str, column: str, *, batch: int = 1, invert: bool = False) -> Measured:
+    """Return a column of a table with the networks of `space`, rows without a value left out.
+
+    The column holds milliseconds of a batch or, with `invert`, images per second. The table has the columns of one here
+    that is of the same space; a network's name is its `id`, or the number of its row. Raises `InvalidInput` where
+    there is no such column.
+    """
+    rows = rows_of(path)
+    if not rows or column not in rows[0]:
+        raise InvalidInput(f"{path} has no column '{column}'; it has {', '.join(rows[0]) if rows else 'no rows'}")
+    known = [i for i, row in enumerate(rows) if row[column]]
+    values = np.array([float(rows[i][column]) for i in known])
+    specs = all_specs(path, space)
+    return Measured(
+        tuple(specs[i] for i in known),
+        tuple(rows[i].get("id", str(i)) for i in known),
+        1000 * batch / values if invert else values,
+        batch,
+    )
 
 
-def from_ofa(column: str, *, batch: int) -> Measured:
-    """Return a column of the once-for-all table; a network's name is the number of its row."""
-    rows = rows_of(OFA_TABLE)
-    names = tuple(str(i) for i in range(len(rows)))
-    return Measured(all_specs("ofa"), names, np.array([float(row[column]) for row in rows]), batch)
+def family_of(name: str) -> str:
+    """Return the family of a network in Table 6: "MobileNet-V2" of MobileNet-V2-0.5x, "MNv4" of MNv4-Hybrid-M."""
+    return next(family for family in TABLE6_FAMILIES if name.startswith(family))
 
 
 def from_pixel(device: str, precision: str) -> Measured:
@@ -169,16 +184,11 @@ def from_table6(column: str) -> Measured:
     return Measured(specs, tuple(latency), np.array(list(latency.values())), 1)
 
 
-def milliseconds_of_batch(images_per_s: float) -> float:
-    """Return the milliseconds of one batch on the A100."""
-    return 1000 * A100_BATCH / images_per_s
-
-
 DEVICES: dict[str, Callable[[], Measured]] = {
-    "zcu102": partial(from_mbconv, "latency_zcu102_ms", batch=1, ms=float),
-    "a100": partial(from_mbconv, "throughput_a100_img_per_s", batch=A100_BATCH, ms=milliseconds_of_batch),
-    "titan-rtx-batch-1": partial(from_ofa, "titan_rtx_1", batch=1),
-    "titan-rtx-batch-64": partial(from_ofa, "titan_rtx_64", batch=64),
+    "zcu102": partial(from_table, MBCONV_TABLE, MBCONV.name, "latency_zcu102_ms"),
+    "a100": partial(from_table, MBCONV_TABLE, MBCONV.name, "throughput_a100_img_per_s", batch=A100_BATCH, invert=True),
+    "titan-rtx-batch-1": partial(from_table, OFA_TABLE, OFA.name, "titan_rtx_1"),
+    "titan-rtx-batch-64": partial(from_table, OFA_TABLE, OFA.name, "titan_rtx_64", batch=64),
     **{f"pixel{n}-cpu": partial(from_pixel, f"pixel{n}_big_core_cpu", "float32") for n in (1, 2, 3)},
     **{f"pixel{n}-cpu-uint8": partial(from_pixel, f"pixel{n}_big_core_cpu", "uint8") for n in (1, 2, 3)},
     **{name: partial(from_table6, column) for name, column in COLUMNS.items()},

@@ -67,6 +67,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -75,7 +76,7 @@ from experiments.target_fit_check import COLUMNS, STATED_PERCENT, first_model, f
 from latency_models.calibration.calibrate import FEW, CalibrationReport, calibrate
 from latency_models.calibration.fit import LEAST, efficiencies
 from latency_models.calibration.measurements import Measurement, Measurements
-from latency_models.calibration.validation import KIND_AWARE, scores
+from latency_models.calibration.validation import KIND_AWARE, SHAPE_AWARE, scores
 from latency_models.roofline import Roofline
 from latency_models.sourced_values import SourcedValue
 from latency_models.target import Dtype, Target, load_target, target_names
@@ -97,13 +98,16 @@ PUBLISHED_RHO = {
 }  # of the roofline and of MACs, arXiv 2404.10518v2, Tab. 16
 KEPT = ("pixel8-edgetpu",)  # the default target of searches, whose runs are compared: reported, never written
 FORMS = {
-    KIND_AWARE: KIND_AWARE,
+    SHAPE_AWARE: "shape-aware roofline",
+    KIND_AWARE: "kind-aware",
     "plain roofline + floor": "plain + floor",
     "plain roofline": "plain roofline",
     "MACs only": "MACs only",
 }  # that are shown -> heading
 LARGEST_UNPRICED = 0.1  # share of the MACs of `TYPICAL` in kernels of kinds that cost nothing
 TYPICAL = "mobilenetv4-conv-s"
+STAYING = ("search_words", "runtime", "threads", "unsupported")  # fields that no measurement says
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,14 @@ CASES = (
         unit="NVIDIA Titan RTX",
         title="NVIDIA Titan RTX, one image at a time: launches of kernels are nearly all of the latency.",
     ),
-    Case("pixel1-cpu", "pixel1-cpu", "experiments/data/pixel_cpu_published.csv", unit="Google Pixel 1, one big core"),
+    Case(
+        "pixel1-cpu",
+        "pixel1-cpu",
+        "experiments/data/pixel_cpu_published.csv",
+        unit="Google Pixel 1, one big core",
+        title="Google Pixel 1, one big core, float. Stems are the only measured convolutions that are neither "
+        "pointwise nor depthwise, the same in most networks: such kernels get the common rate.",
+    ),
 )
 
 
@@ -177,10 +188,10 @@ class Refit:
     def same(self) -> tuple[int, float]:
         """The number of networks on which both are compared, and the fit's cross-validated error on them in percent."""
         if self.case.target not in STATED_PERCENT:
-            return len(self.data.specs), self.report.scores[KIND_AWARE].mape_percent
+            return len(self.data.specs), own_percent(self.report)
         names = fitted_networks()
         rows = [i for i, name in enumerate(self.data.names) if name in names]
-        return len(rows), self.case.calibrated(chosen(self.data, rows)).scores[KIND_AWARE].mape_percent
+        return len(rows), own_percent(self.case.calibrated(chosen(self.data, rows)))
 
     @property
     def before_percent(self) -> float | None:
@@ -198,14 +209,13 @@ class Refit:
     @property
     def reason_to_keep(self) -> str:
         """The reason why the fit is not taken; empty where it is."""
-        validation = self.report.scores
-        own, best = validation[KIND_AWARE].mape_percent, min(validation, key=lambda form: validation[form].mape_percent)
+        own, form = own_percent(self.report), self.report.form
         if len(self.data.specs) < FEW:
             return f"{len(self.data.specs)} networks are too few"
         if self.before_percent is not None and self.same[1] >= self.before_percent:
             return f"{self.same[1]:.1f} % on {self.same[0]} networks, {self.before_percent:.1f} % before"
-        if best != KIND_AWARE:
-            return f"{best} has {validation[best].mape_percent:.1f} %, the fit {own:.1f} %"
+        if form not in (SHAPE_AWARE, KIND_AWARE):
+            return f"rates per kind do not predict better than '{form}', {own:.1f} %"
         free = sum(kernel.macs for kernel in reference(TYPICAL).kernels if kernel.kind in self.unpriced)
         if (share := free / reference(TYPICAL).macs) >= LARGEST_UNPRICED:
             return f"no time for {', '.join(self.unpriced)}: {100 * share:.0f} % of the MACs of {TYPICAL}"
@@ -218,6 +228,11 @@ def measurements(data: Measured, **provenance: str) -> Measurements:
     return Measurements(
         tuple(Measurement(name, arch, float(ms), data.batch) for name, arch, ms in rows), provenance, ()
     )
+
+
+def own_percent(report: CalibrationReport) -> float:
+    """Return the cross-validated mean absolute error of the form that was fitted."""
+    return report.scores[report.form].mape_percent
 
 
 def chosen(data: Measured, rows: Sequence[int]) -> Measured:
@@ -244,13 +259,13 @@ def unpriced(report: CalibrationReport) -> tuple[Kind, ...]:
 def target_of(refit: Refit) -> Target:
     """Return the calibrated target with the device data of its earlier file, and the measurements as its source."""
     report, like = refit.report, refit.case.like
-    count, error = len(refit.data.specs), report.scores[KIND_AWARE].mape_percent
+    count, error = len(refit.data.specs), own_percent(report)
     source = (
         f"fit on {count} networks of {refit.case.source}, cross-validated MAPE {error:.1f} %; "
         "experiments/refit_targets.py"
     )
 
-    def sourced(value: SourcedValue[float]) -> SourcedValue[float]:
+    def sourced(value: SourcedValue[T]) -> SourcedValue[T]:
         return replace(value, source=source) if value.confidence == "fitted" else value
 
     def of_kind(kind: Kind, value: SourcedValue[float]) -> tuple[Kind, SourcedValue[float]]:
@@ -270,10 +285,11 @@ def target_of(refit: Refit) -> Target:
         time_per_kernel_us=sourced(target.time_per_kernel_us),
         kind_efficiency=tuple(of_kind(*row) for row in target.kind_efficiency),
         kind_memory_efficiency=tuple(of_kind(*row) for row in target.kind_memory_efficiency),
+        corrections=sourced(target.corrections) if target.corrections else None,
     )
     if refit.case.target in target_names():  # what no measurement says stays as it is in the present file
         present = load_target(refit.case.target)
-        target = replace(target, **{name: getattr(present, name) for name in ("search_words", "runtime", "threads")})
+        target = replace(target, **{name: getattr(present, name) for name in STAYING})
     if like is None:
         return target
     names = (

@@ -1,7 +1,7 @@
 """`CalibrationRecord`: what a target file says of its calibration, that is of its measurements and its error."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from latency_models.sourced_values import check_key, kind_names, text
@@ -10,6 +10,22 @@ from nas.ops import Kind
 
 PROVENANCE = ("runtime", "threads", "machine")
 KEPT = ("measurements", "measurements_sha256")  # where the measurements are kept: `latency_models.calibration.kept`
+
+
+@dataclass(frozen=True)
+class SecondOpinion:
+    """What makes the error of a network larger that is unlike those that were measured (`calibration.validation`).
+
+    A plain roofline with a launch overhead, fitted to the same networks: where it disagrees with the target's own model
+    by more than is usual, the half-width grows by as much. It also grows by `spread_percent` times the share of the
+    time in kernels whose shape has no correction, where the target has any.
+    """
+
+    peak_gmacs_per_s: float
+    bandwidth_gb_per_s: float
+    floor_ms: float
+    usual_percent: float  # disagreement that widens nothing
+    spread_percent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,7 @@ class CalibrationRecord:
     machine: str | None = None
     measurements: str | None = None  # the file beside the target's that keeps what was measured
     measurements_sha256: str | None = None  # of that file
+    second_opinion: SecondOpinion | None = None  # None in files of earlier releases
 
 
 def parse_calibration(data: Any, where: str) -> CalibrationRecord:
@@ -41,7 +58,7 @@ def parse_calibration(data: Any, where: str) -> CalibrationRecord:
         raise InvalidInput(f"{place} must be a table, got {data!r:.60}")
     known = ("networks", "mape_percent", "spearman", "kendall", "interval_90_percent", "latency_ms", "macs", "kinds")
     for key in data:
-        check_key(key, (*known, *PROVENANCE, *KEPT), "entry of [calibration]", where)
+        check_key(key, (*known, *PROVENANCE, *KEPT, "second_opinion"), "entry of [calibration]", where)
     if missing := [key for key in known if key not in data and key not in ("spearman", "kendall")]:
         raise InvalidInput(f"{place} lacks the entry '{missing[0]}'")
     low, high = _range(data["macs"], f"{place}.macs")
@@ -55,7 +72,26 @@ def parse_calibration(data: Any, where: str) -> CalibrationRecord:
         macs=(int(low), int(high)),
         kinds=kind_names(data["kinds"], f"{place}.kinds"),
         **{key: text(data[key], f"{place}.{key}") for key in (*PROVENANCE, *KEPT) if key in data},
+        second_opinion=_second_opinion(data["second_opinion"], place) if "second_opinion" in data else None,
     )
+
+
+def _second_opinion(data: Any, place: str) -> SecondOpinion:
+    """Return the second opinion in a TOML table; `InvalidInput` names the entry that does not fit."""
+    where = f"{place}.second_opinion"
+    keys = tuple(field.name for field in fields(SecondOpinion))
+    required = keys[:-1]
+    if not isinstance(data, dict):
+        raise InvalidInput(f"{where} must be a table, got {data!r:.60}")
+    for key in data:
+        check_key(key, keys, "entry of second_opinion", place.partition(":")[0])
+    if missing := [key for key in required if key not in data]:
+        raise InvalidInput(f"{where} lacks the entry '{missing[0]}'")
+    values = {key: _real(data[key], f"{where}.{key}") for key in keys if key in data}
+    for key in keys[:2]:
+        if values[key] == 0:
+            raise InvalidInput(f"{where}.{key} must be positive, got 0")
+    return SecondOpinion(**values)
 
 
 def _real(value: Any, where: str, least: float = 0.0, most: float = math.inf) -> float:

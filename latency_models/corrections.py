@@ -60,8 +60,10 @@ class FactorTable:
     """The factors of kernels by kind and shape; of several corrections that apply, the first counts."""
 
     def __init__(self, corrections: Iterable[Correction]) -> None:
+        rows = tuple(corrections)
+        self._finest = tuple(row for row in rows if row.channels is not None) or rows
         self._of_kind: dict[Kind, list[Correction]] = {kind: [] for kind in KINDS}
-        for correction in corrections:
+        for correction in rows:
             self._of_kind[correction.kind].append(correction)
         self._known: dict[tuple[Kind, int, int, int], Factors] = {}
 
@@ -78,6 +80,17 @@ class FactorTable:
             first = next(rows, None)
             found = self._known[key] = NO_CORRECTION if first is None else (first.compute, first.memory)
         return found
+
+    def measured(self, kernel: Kernel) -> bool:
+        """Return whether a correction of the finest kind applies to a kernel; True where there are none at all.
+
+        A fit has such a row for every shape that it has seen; those without channels are for others of their size.
+        """
+        return self.measured_at(kernel.kind, pixels_of(kernel), kernel.out_shape.channels, kernel.kernel_size)
+
+    def measured_at(self, kind: Kind, pixels: int, channels: int, kernel_size: int) -> bool:
+        """Return `measured` for a kind and shape."""
+        return not self._finest or any(row.applies(kind, pixels, channels, kernel_size) for row in self._finest)
 
     def of_all(self, kernels: Iterable[Kernel]) -> NDArray[np.float64]:
         """Return the factors [K, 2] of kernels."""

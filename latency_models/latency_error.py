@@ -8,10 +8,10 @@ large, 1 / 2.06 for normal errors.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from latency_models.calibration_record import CalibrationRecord
+from latency_models.calibration_record import CalibrationRecord, SecondOpinion
 from latency_models.sourced_values import Confidence, check_key, kind_names, text
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
@@ -19,6 +19,7 @@ from nas.ops import Kind
 
 MEASURED: tuple[Confidence, ...] = ("measured", "fitted", "published")
 NORMAL_90 = 2.06  # half-width that holds 90 % of normal errors, in mean absolute errors
+FARTHEST_PERCENT = 300.0  # the largest half-width: a factor of 4, which says that nothing is known
 COMPUTED = "computed, lower bound"  # from a data sheet: no kernel runs faster than its peak and its bandwidth allow
 NOT_KNOWN = "error not known"
 STATED = (
@@ -44,6 +45,15 @@ class StatedError:
 
 
 @dataclass(frozen=True)
+class Opinions:
+    """What a target says of one network."""
+
+    latency: float
+    second_latency: float  # by the second opinion of its calibration
+    unmeasured_share: float  # of the latency, in kernels whose shape no measured network has
+
+
+@dataclass(frozen=True)
 class LatencyError:
     """The error of the latencies of one target; `percent` is None where no error is known."""
 
@@ -51,6 +61,7 @@ class LatencyError:
     basis: str  # what the number rests on, or why there is none
     mean_percent: float | None = None  # mean absolute error, where it is known
     kinds: tuple[Kind, ...] | None = None  # of the kernels that were measured; None where that is not stated
+    second: SecondOpinion | None = None  # what widens the interval of a network unlike those that were measured
 
     @property
     def text(self) -> str:
@@ -83,6 +94,15 @@ class LatencyError:
             return self
         return LatencyError(None, f"{NOT_KNOWN}: no measured network has kernels of kind {', '.join(missing)}")
 
+    def widened(self, opinions: Opinions) -> "LatencyError":
+        """Return the error of a network with these opinions of the target on it."""
+        if self.second is None or self.percent is None:
+            return self
+        first, other = opinions.latency, opinions.second_latency
+        apart = 100 * abs(other / max(first, other / (1 + FARTHEST_PERCENT / 100)) - 1)
+        more = max(0.0, apart - self.second.usual_percent) + self.second.spread_percent * opinions.unmeasured_share
+        return replace(self, percent=min(FARTHEST_PERCENT, self.percent + more))
+
     def to_json(self) -> dict[str, Any]:
         """Return the error as plain JSON values."""
         return {"percent": self.percent, "mean_percent": self.mean_percent, "basis": self.basis}
@@ -97,23 +117,40 @@ class Device(Protocol):
     @property
     def latency_error(self) -> LatencyError: ...
 
+    def opinions(self, arch: ArchSpec) -> Opinions: ...
+
 
 def error_of(device: Device, arch: ArchSpec | None = None) -> LatencyError:
-    """Return the error of the latencies of a target (or of its model), of `arch` where a network is given."""
-    known = device.latency_error
-    return known if arch is None else known.at(arch)
+    """Return the error of the latencies of a target (or of its model), of `arch` where a network is given.
+
+    That of a network is larger where it is unlike those that were measured (`SecondOpinion`).
+    """
+    if arch is None:
+        return device.latency_error
+    known = device.latency_error.at(arch)
+    return known if known.second is None else known.widened(device.opinions(arch))
 
 
 def error_known(
-    calibration: CalibrationRecord | None, stated: StatedError | None, confidence: Confidence
+    calibration: CalibrationRecord | None,
+    stated: StatedError | None,
+    confidence: Confidence,
+    free: tuple[Kind, ...] = (),
 ) -> LatencyError:
     """Return the error that a target's file knows: of its calibration, else the stated one, else none.
 
-    `confidence` is that of the peak: one from a data sheet makes the latency a lower bound.
+    `confidence` is that of the peak: one from a data sheet makes the latency a lower bound. Kinds that are `free` need no
+    measurement.
     """
     if calibration is not None:
         basis = f"cross-validated on {calibration.networks:,} networks"
-        return LatencyError(calibration.interval_90_percent, basis, calibration.mape_percent)
+        return LatencyError(
+            calibration.interval_90_percent,
+            basis,
+            calibration.mape_percent,
+            (*calibration.kinds, *free),
+            calibration.second_opinion,
+        )
     if stated is not None:
         interval = stated.interval_90_percent
         how = "" if interval is not None else f", {NORMAL_90} x the mean error"

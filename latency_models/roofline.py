@@ -1,12 +1,12 @@
 """Roofline latency model: MobileNetV4, arXiv 2404.10518, Eq. 1, with launch overheads and efficiencies per kind."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
 from latency_models.corrections import Correction, FactorTable
-from latency_models.latency_error import UNKNOWN, LatencyError
+from latency_models.latency_error import UNKNOWN, LatencyError, Opinions
 from latency_models.unsupported import Unsupported, refusal_texts
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
@@ -199,6 +199,25 @@ class Roofline:
     def of_kernel(self, kernel: Kernel) -> float:
         """Return the time of one kernel in the unit of the model."""
         return self.explain(kernel).ms
+
+    def opinions(self, arch: ArchSpec) -> Opinions:
+        """Return the latency of `arch`, that by the second opinion, and the share of it in unmeasured shapes."""
+        own, known = self.predict_ms(arch), self.latency_error.second
+        if known is None:
+            return Opinions(own, own, 0.0)
+        second = replace(
+            self,
+            peak_gmacs_per_s=known.peak_gmacs_per_s,
+            bandwidth_gb_per_s=known.bandwidth_gb_per_s,
+            launch_overhead_ms=known.floor_ms,
+            time_per_kernel_us=0.0,
+            kind_efficiency=(),
+            kind_memory_efficiency=(),
+            corrections=(),
+            overlap=True,
+        )
+        unmeasured = [kernel for kernel in arch.kernels if not self.factors.measured(kernel)]
+        return Opinions(own, second.predict_ms(arch), sum(map(self.of_kernel, unmeasured)) / own)
 
     def predict_ms(self, arch: ArchSpec) -> float:
         """Return the latency of one batch in the unit of the model, kernel by kernel: the reference for cost tables."""

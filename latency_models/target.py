@@ -32,7 +32,7 @@ from typing import Any, Literal, get_args
 from latency_models.calibration_record import CalibrationRecord, parse_calibration
 from latency_models.corrections import Correction, parse_corrections
 from latency_models.energy import Energy
-from latency_models.latency_error import LatencyError, StatedError, error_known, parse_stated_error
+from latency_models.latency_error import LatencyError, Opinions, StatedError, error_known, parse_stated_error
 from latency_models.roofline import CalibratedRange, Roofline
 from latency_models.sourced_values import Confidence as Confidence
 from latency_models.sourced_values import SourcedValue, check_key, kinds, number, strings, text
@@ -113,7 +113,8 @@ class Target:
     @property
     def latency_error(self) -> LatencyError:
         """How far the latencies of the default model can be trusted."""
-        return error_known(self.calibration, self.error, self.peak_gmacs_per_s.confidence)
+        free = self.free_kinds.value if self.free_kinds else ()
+        return error_known(self.calibration, self.error, self.peak_gmacs_per_s.confidence, free)
 
     @property
     def measured_runtime(self) -> str | None:
@@ -139,6 +140,10 @@ class Target:
         """
         model: Roofline = made("latency model", kind, load("latency model", LATENCY_MODELS, kind), self)
         return model
+
+    def opinions(self, arch: ArchSpec) -> Opinions:
+        """Return what the default model says of `arch`."""
+        return self.model().opinions(arch)
 
     def energy_model(self) -> Energy:
         """Return the model of the energy of a batch in mJ; `InvalidInput` where the target has no coefficients."""

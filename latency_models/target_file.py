@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from latency_models.calibration_record import SecondOpinion
 from latency_models.corrections import Correction
 from latency_models.sourced_values import SourcedValue
 from latency_models.target import FILE_KEYS, SETUP, Target
@@ -42,8 +43,9 @@ def target_toml(target: Target, stem: str | None = None) -> str:
 
 def _toml(value: Any) -> str:
     """Return a value in TOML."""
-    if isinstance(value, Correction):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.to_json().items()) + " }"
+    if isinstance(value, Correction | SecondOpinion):
+        rows = value.to_json() if isinstance(value, Correction) else vars(value)
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in rows.items()) + " }"
     if isinstance(value, tuple | list) and value and isinstance(value[0], Correction):
         return "\n".join(["[", *(f"  {_toml(item)}," for item in value), "]"])
     if isinstance(value, tuple | list):

@@ -89,29 +89,48 @@ MobileNetV3, and a little more on MnasNet-A1.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
-from experiments.measured import DEVICES, Measured, measured
+from experiments.measured import DEVICES, Measured, family_of, from_table, measured
+from experiments.refit_targets import CASES, PUBLISHED_RHO, measurements
 from experiments.target_fit_check import COLUMNS
-from latency_models.calibration.calibrate import plain_template
-from latency_models.calibration.fit import fit
+from latency_models.calibration.calibrate import calibrate, plain_template
+from latency_models.calibration.fit import Fit
+from latency_models.calibration.peers import BOOSTED_TREES, RIDGE_REGRESSION, boosted_fitter, ridge_fitter
 from latency_models.calibration.validation import (
+    FARTHEST,
     FITTERS,
     KIND_AWARE,
+    MACS_ONLY,
+    PLAIN_WITH_OVERHEAD,
+    SHAPE_AWARE,
+    Fitter,
     Scores,
+    Widening,
+    best_form,
     cross_validated,
-    half_width,
+    half_width_of_best,
     mean_scores,
     scores,
+    second_form,
 )
-from latency_models.workload import Rows, Workload
+from latency_models.forest import features_of
+from latency_models.workload import Array, Rows, Workload
 
 LARGE = ("zcu102", "a100", "titan-rtx-batch-1", "titan-rtx-batch-64")
 SIZES = (5, 10, 20, 50)
 PIXEL_FIT = 10  # networks that the Pixel 1 is fitted on
+CALIBRATED = "calibrated"  # the form that cross-validates best, as nas calibrate writes it
+PLAIN = "plain roofline"
+SHOWN = (SHAPE_AWARE, KIND_AWARE, PLAIN_WITH_OVERHEAD, PLAIN, MACS_ONLY, RIDGE_REGRESSION, BOOSTED_TREES)
+ALL_TREES, ALL_FOLDS = "boosted trees, all rows", 5
+HALVES = 3  # draws of the half of a table that a target is fitted on
+SOME = 300  # rows of a half
 
 
 @dataclass(frozen=True)
@@ -122,18 +141,51 @@ class Line:
     count: int
     form: str
     scores: Scores
-    coverage_percent: float | None
-    half_width_percent: float | None
+    coverage_percent: float | None = None
+    half_width_percent: float | None = None
+    largest_percent: float | None = None  # half-width of any network
 
     def __str__(self) -> str:
         rank = [" n/a " if value is None else f"{value:.3f}" for value in (self.scores.spearman, self.scores.kendall)]
         interval = ""
         if self.coverage_percent is not None:
-            interval = f"{self.coverage_percent:11.0f}{self.half_width_percent:9.1f}"
+            interval = f"{self.coverage_percent:11.0f}{self.half_width_percent:9.1f}{self.largest_percent:9.0f}"
         return (
             f"{self.device:19}{self.count:4}  {self.form:23}{rank[0]:>7}{rank[1]:>9}{self.scores.mape_percent:8.1f}"
             f"{self.scores.within_10_percent:9.0f}{interval}"
         )
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What `nas calibrate` makes of some networks: the best form, a second opinion, and the interval of both."""
+
+    form: str
+    first: Fit
+    second: Fit
+    half_width: float
+    widening: Widening
+
+    @classmethod
+    def of(cls, seen: Workload, latency_ms: Array) -> "Calibrated":
+        """Return the calibration on all networks of a workload."""
+        validated = {form: cross_validated(fitter, seen, latency_ms) for form, fitter in FITTERS.items()}
+        form = best_form(validated, latency_ms)
+        second, every = second_form(form), np.arange(seen.size)
+        fitted = FITTERS[form](seen, latency_ms, every)
+        widening = Widening.of(validated[form], validated[second], fitted, seen)
+        return cls(
+            form, fitted, FITTERS[second](seen, latency_ms, every), half_width_of_best(validated, latency_ms), widening
+        )
+
+    def predict(self, workload: Workload) -> Array:
+        """Return the latencies [N] in ms."""
+        return self.first.predict(workload)
+
+    def half_widths(self, workload: Workload) -> Array:
+        """Return the half-widths [N] relative to the predictions."""
+        opinions = self.predict(workload), self.second.predict(workload), self.first.unmeasured_shares(workload)
+        return np.minimum(FARTHEST, self.half_width + self.widening.of_networks(*opinions))
 
 
 def workload_of(data: Measured, rows: Sequence[int] | Rows | None = None) -> Workload:
@@ -143,33 +195,74 @@ def workload_of(data: Measured, rows: Sequence[int] | Rows | None = None) -> Wor
     return Workload.of(specs, [data.batch] * len(specs), plain_template("device", "fp32"))
 
 
+@cache
+def features(device: str) -> Array:
+    """Return the features [N, P] of the networks measured on a device."""
+    data = data_of(device)
+    return features_of(data.specs, [data.batch] * len(data.specs))
+
+
+def fitters(device: str) -> Mapping[str, Fitter]:
+    """Return the forms and the regressions beside them by name."""
+    own = {form: FITTERS[form] for form in SHOWN if form in FITTERS}
+    return {
+        **own,
+        RIDGE_REGRESSION: ridge_fitter(features(device)),
+        BOOSTED_TREES: boosted_fitter(features(device)),
+    }
+
+
 def random_draws(device: str, count: int, seeds: int) -> Iterator[Line]:
     """Yield the scores of each form when fitted on `count` random networks and tested on all others."""
-    data = measured(device)
+    data = data_of(device)
     whole, latency_ms = workload_of(data), data.latency_ms
     orders = [np.random.default_rng(seed).permutation(len(latency_ms)) for seed in range(seeds)]
-    for form, fitter in FITTERS.items():
-        each, covered, widths = [], [], []
+    each, covered, widths = [], [], []
+    for order in orders:
+        found = Calibrated.of(workload_of(data, order[:count]), latency_ms[order[:count]])
+        unseen = order[count:]
+        predicted, half = found.predict(whole)[unseen], found.half_widths(whole)[unseen]
+        each.append(scores(predicted, latency_ms[unseen]))
+        covered.append(float(np.mean(np.abs(latency_ms[unseen] / predicted - 1) <= half)))
+        widths.append((float(half.mean()), float(half.max())))
+    width, largest = 100 * np.array(widths).T
+    yield Line(device, count, CALIBRATED, mean_scores(each), 100 * float(np.mean(covered)), width.mean(), largest.max())
+    for form, fitter in fitters(device).items():
+        tried = []
         for order in orders:
-            seen, unseen = order[:count], order[count:]
-            predicted = fitter(whole, latency_ms, seen).predict(whole)[unseen]
-            each.append(scores(predicted, latency_ms[unseen]))
-            if form == KIND_AWARE:
-                few = latency_ms[seen]
-                widths.append(half_width(cross_validated(fit, workload_of(data, seen), few), few))
-                covered.append(float(np.mean(np.abs(latency_ms[unseen] / predicted - 1) <= widths[-1])))
-        interval = [100 * float(np.mean(values)) if values else None for values in (covered, widths)]
-        yield Line(device, count, form, mean_scores(each), interval[0], interval[1])
+            predicted = fitter(whole, latency_ms, order[:count]).predict(whole)
+            tried.append(scores(predicted[order[count:]], latency_ms[order[count:]]))
+        yield Line(device, count, form, mean_scores(tried))
 
 
-def leaving_one_out(device: str) -> Iterator[Line]:
-    """Yield the scores of each form when it predicts each network of a small table from all others."""
-    data = measured(device)
-    whole = workload_of(data)
-    for form, fitter in FITTERS.items():
-        predicted = cross_validated(fitter, whole, data.latency_ms)
-        found = mean_scores([scores(row, data.latency_ms) for row in predicted])
-        yield Line(device, len(data.latency_ms), form, found, None, None)
+def trees_with_all(device: str) -> Line:
+    """Return the scores of boosted trees that have seen four fifths of all rows, on the last fifth; all in turn."""
+    data, fitter = data_of(device), fitters(device)[BOOSTED_TREES]
+    whole, latency_ms = workload_of(data), data.latency_ms
+    order, predicted = np.random.default_rng(0).permutation(len(latency_ms)), np.empty(len(latency_ms))
+    for fold in np.array_split(order, ALL_FOLDS):
+        predicted[fold] = fitter(whole, latency_ms, np.setdiff1d(order, fold)).predict(whole)[fold]
+    return Line(device, len(latency_ms) - len(fold), ALL_TREES, scores(predicted, latency_ms))
+
+
+def leaving_out(device: str, groups: Sequence[str]) -> Iterator[Line]:
+    """Yield the scores of each form when it predicts each group of a small table from all others."""
+    data = data_of(device)
+    whole, latency_ms = workload_of(data), data.latency_ms
+    predicted, half = np.empty((2, len(latency_ms)))
+    others = {form: np.empty(len(latency_ms)) for form in SHOWN}
+    for group in dict.fromkeys(groups):
+        out = np.array([name == group for name in groups])
+        seen, unseen = np.flatnonzero(~out), np.flatnonzero(out)
+        found = Calibrated.of(workload_of(data, seen), latency_ms[seen])
+        predicted[unseen], half[unseen] = found.predict(whole)[unseen], found.half_widths(whole)[unseen]
+        for form, fitter in fitters(device).items():
+            others[form][unseen] = fitter(whole, latency_ms, seen).predict(whole)[unseen]
+    covered = float(np.mean(np.abs(latency_ms / predicted - 1) <= half))
+    width, largest = 100 * float(half.mean()), 100 * float(half.max())
+    yield Line(device, len(half), CALIBRATED, scores(predicted, latency_ms), 100 * covered, width, largest)
+    for form in SHOWN:
+        yield Line(device, len(half), form, scores(others[form], latency_ms))
 
 
 def pixel1(seeds: int) -> Iterator[Line]:
@@ -180,24 +273,88 @@ def pixel1(seeds: int) -> Iterator[Line]:
         np.flatnonzero([name.startswith(family) for name in data.names])
         for family in ("mobilenet_v2 ", "mobilenet_v3", "mnasnet_a1")
     )
-    for form, fitter in FITTERS.items():
+    for form in (SHAPE_AWARE, KIND_AWARE, PLAIN_WITH_OVERHEAD, MACS_ONLY):
         tests: dict[str, list[Scores]] = {"other V2": [], "MobileNetV3": [], "MnasNet-A1": []}
         for seed in range(seeds):
             order = np.random.default_rng(seed).permutation(v2)
-            model = fitter(whole, data.latency_ms, order[:PIXEL_FIT])
-            predicted = model.predict(whole)
+            predicted = FITTERS[form](whole, data.latency_ms, order[:PIXEL_FIT]).predict(whole)
             for name, rows in (("other V2", order[PIXEL_FIT:]), ("MobileNetV3", v3), ("MnasNet-A1", mnasnet)):
                 tests[name].append(scores(predicted[rows], data.latency_ms[rows]))
         for name, each in tests.items():
-            yield Line(f"pixel1: {name}", PIXEL_FIT, form, mean_scores(each), None, None)
+            yield Line(f"pixel1: {name}", PIXEL_FIT, form, mean_scores(each))
+
+
+def stated(device: str) -> str:
+    """Return a line: what a target fitted on half of a table states, and what the other half shows."""
+    data = data_of(device)
+    case = next(case for case in CASES if case.device == device)
+    like = case.like
+    each = []
+    for seed in range(HALVES):
+        order = np.random.default_rng(seed).permutation(len(data.specs))
+        half = min(len(order) // 2, SOME)
+        seen, unseen = (subset(data, order[rows]) for rows in (slice(half), slice(half, 2 * half)))
+        report = calibrate(measurements(seen), device, like=like, dtype=case.dtype)
+        known, model = report.target.calibration, report.model
+        assert known is not None
+        predicted = np.array([model.predict_ms(arch) for arch in unseen.specs])
+        errors = 100 * np.abs(unseen.latency_ms / predicted - 1)
+        shown = scores(predicted, unseen.latency_ms).mape_percent
+        inside = 100 * float(np.mean(errors <= known.interval_90_percent))
+        each.append((known.mape_percent, shown, known.interval_90_percent, inside))
+    mape, shown, interval, inside = np.array(each).mean(0)
+    return f"{device:19}{half:5}{mape:10.2f}{shown:10.2f}{interval:10.2f}{inside:10.0f}"
+
+
+def subset(data: Measured, rows: Rows) -> Measured:
+    """Return some of the measured networks."""
+    specs, names = tuple(data.specs[i] for i in rows), tuple(data.names[i] for i in rows)
+    return replace(data, specs=specs, names=names, latency_ms=data.latency_ms[rows])
 
 
 def mean_line(lines: Sequence[Line], name: str, count: int, form: str) -> Line:
     """Return the line with the mean over devices."""
-    each = [line for line in lines if line.form == form and line.count == count]
-    covered, widths = ([getattr(line, field) for line in each] for field in ("coverage_percent", "half_width_percent"))
-    interval = [None if None in values else float(np.mean(values)) for values in (covered, widths)]
-    return Line(name, count, form, mean_scores([line.scores for line in each]), interval[0], interval[1])
+    each = [line for line in lines if line.form == form and count in (0, line.count)]
+    if None in [line.coverage_percent for line in each]:
+        return Line(name, count, form, mean_scores([line.scores for line in each]))
+    covered, width, largest = (
+        np.array([getattr(line, field) for line in each], np.float64)
+        for field in ("coverage_percent", "half_width_percent", "largest_percent")
+    )
+    found = mean_scores([line.scores for line in each])
+    return Line(name, count, form, found, float(covered.mean()), float(width.mean()), float(largest.max()))
+
+
+TABLES: dict[str, Measured] = {}  # those of the command line, by the name of their column
+
+
+def data_of(device: str) -> Measured:
+    """Return the networks measured on a device, of this folder's tables or of the command line's."""
+    return TABLES[device] if device in TABLES else measured(device)
+
+
+def print_lines(title: str, header: str, lines: Sequence[Line]) -> None:
+    """Print a table of several devices with its means."""
+    print(f"\n{title}\n{header}")
+    print("\n".join(map(str, lines)))
+    for form in (CALIBRATED, *SHOWN):
+        print(mean_line(lines, "mean", 0, form))
+
+
+def print_small_tables(header: str, seeds: int) -> None:
+    """Print what the small tables show: networks and families left out, the paper's ranks, a Pixel 1."""
+    lines = [line for device in COLUMNS for line in leaving_out(device, measured(device).names)]
+    print_lines("MobileNetV4's Table 6, leaving one network out", header, lines)
+    print(f"\n{'rank correlation':19}{'calibrated':>12}{'MACs':>8}{'the paper: roofline':>21}{'MACs':>8}")
+    for device in COLUMNS:
+        rho = {line.form: line.scores.spearman for line in lines if line.device == device}
+        paper = "{:21.3f}{:8.3f}".format(*PUBLISHED_RHO[device]) if device in PUBLISHED_RHO else ""
+        print(f"{device:19}{rho[CALIBRATED]:12.3f}{rho[MACS_ONLY]:8.3f}{paper}")
+    families = {device: [family_of(name) for name in measured(device).names] for device in COLUMNS}
+    lines = [line for device in COLUMNS for line in leaving_out(device, families[device])]
+    print_lines("MobileNetV4's Table 6, leaving one family out", header, lines)
+    print(f"\nPixel 1, one big core, float, fitted on {PIXEL_FIT} points of MobileNetV2\n{header}")
+    print("\n".join(map(str, pixel1(seeds))))
 
 
 def main() -> None:
@@ -207,26 +364,39 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, metavar="N")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--small-tables", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--table", type=Path, help="a table of your own, with the columns of one in experiments/data")
+    parser.add_argument("--space", choices=("ofa_mbv3", "mbconv_imagenet"), help="of the networks in --table")
+    parser.add_argument("--column", help="of --table: ms of a batch, or with --invert images per second")
+    parser.add_argument("--invert", action="store_true", help="the column is a throughput")
+    parser.add_argument("--batch", type=int, default=1, help="images in a latency")
     args = parser.parse_args()
+    devices: Sequence[str] = args.devices
+    if args.table is not None:
+        if args.space is None or args.column is None:
+            parser.error("--table needs --space and --column")
+        TABLES[args.column] = from_table(args.table, args.space, args.column, batch=args.batch, invert=args.invert)
+        devices = (args.column,)
     header = f"{'device':19}{'n':>4}  {'form':23}{'rho':>7}{'Kendall':>9}{'MAPE %':>8}{'in 10 %':>9}"
-    print(f"{header}{'covered %':>11}{'+- %':>9}")
+    header += f"{'covered %':>11}{'+- %':>9}{'most %':>9}"
+    print(header)
     lines = []
     for count in args.sizes:
-        for device in args.devices:
+        for device in devices:
             for line in random_draws(device, count, args.seeds):
                 print(line, flush=True)
                 lines.append(line)
-        for form in FITTERS:
-            print(mean_line(lines, "mean", count, form))
+        if len(devices) > 1:
+            for form in (CALIBRATED, *SHOWN):
+                print(mean_line(lines, "mean", count, form))
+    for device in devices:
+        print(trees_with_all(device), flush=True)
+    if args.table is not None:
+        return
+    print(f"\n{'fitted on a half':19}{'n':>5}{'states %':>10}{'shows %':>10}{'+- %':>10}{'inside %':>10}")
+    for device in ("zcu102", "a100", "titan-rtx-batch-1"):
+        print(stated(device), flush=True)
     if args.small_tables:
-        print(f"\nMobileNetV4's Table 6, leaving one out\n{header}")
-        small = [line for device in COLUMNS for line in leaving_one_out(device)]
-        print("\n".join(map(str, small)))
-        for form in FITTERS:
-            each = [line.scores for line in small if line.form == form]
-            print(Line("mean", 0, form, mean_scores(each), None, None))
-        print(f"\nPixel 1, one big core, float, fitted on {PIXEL_FIT} points of MobileNetV2\n{header}")
-        print("\n".join(map(str, pixel1(args.seeds))))
+        print_small_tables(header, args.seeds)
 
 
 if __name__ == "__main__":

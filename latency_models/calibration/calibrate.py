@@ -14,12 +14,15 @@ from latency_models.calibration.peers import peers
 from latency_models.calibration.validation import (
     FITTERS,
     Scores,
+    Widening,
+    best_form,
     cross_validated,
-    half_width,
+    half_width_of_best,
     mean_scores,
     scores,
+    second_form,
 )
-from latency_models.calibration_record import CalibrationRecord
+from latency_models.calibration_record import CalibrationRecord, SecondOpinion
 from latency_models.roofline import Roofline
 from latency_models.sourced_values import Confidence, SourcedValue
 from latency_models.target import Dtype, Target
@@ -88,7 +91,7 @@ def calibrate(
     every = {**FITTERS, **(peers(archs, batches) if with_peers else {})}
     validated = {form: cross_validated(fitter, workload, latency_ms) for form, fitter in every.items()}
     each = {form: mean_scores([scores(row, latency_ms) for row in rows]) for form, rows in validated.items()}
-    form = min(FITTERS, key=lambda form: each[form].mape_percent)
+    form = best_form(validated, latency_ms)
     fitted = FITTERS[form](workload, latency_ms, np.arange(len(networks)))
     errors = np.median(validated[form], axis=0) / latency_ms - 1
     calibration = CalibrationRecord(
@@ -96,10 +99,11 @@ def calibrate(
         mape_percent=_rounded(each[form].mape_percent),
         spearman=_rounded(each[form].spearman),
         kendall=_rounded(each[form].kendall),
-        interval_90_percent=_rounded(100 * half_width(validated[form], latency_ms)),
+        interval_90_percent=_rounded(100 * half_width_of_best(validated, latency_ms)),
         latency_ms=(float(latency_ms.min()), float(latency_ms.max())),
         macs=(min(item.arch.macs for item in networks), max(item.arch.macs for item in networks)),
         kinds=tuple(kind for kind, known in zip(KINDS, fitted.measured, strict=True) if known),
+        second_opinion=_second_opinion(form, fitted, validated, workload, latency_ms, template),
         **measured.provenance,
     )
     batch = max(sorted(set(batches)), key=batches.count)
@@ -119,6 +123,17 @@ def calibrate(
     ]
     residuals = _residuals(networks, fitted.predict(workload), errors)
     return CalibrationReport(target, model, form, each, residuals, tuple(found), energy, doubt)
+
+
+def _second_opinion(
+    form: str, fitted: Fit, validated: Mapping[str, Array], workload: Workload, latency_ms: Array, template: Roofline
+) -> SecondOpinion:
+    """Return the second opinion on a fit of this form, from the cross-validated predictions of both."""
+    second = second_form(form)
+    widening = Widening.of(validated[form], validated[second], fitted, workload)
+    model = FITTERS[second](workload, latency_ms, np.arange(workload.size)).roofline(template)
+    values = (model.peak_gmacs_per_s, model.bandwidth_gb_per_s, model.launch_overhead_ms)
+    return SecondOpinion(*(float(f"{v:.6g}") for v in (*values, 100 * widening.usual, 100 * widening.spread)))
 
 
 def _check(latency_ms: Array) -> None:

@@ -115,6 +115,13 @@ class Fit:
         memory = workload.bytes * self.memory[workload.kind] * of_memory
         return np.asarray(np.maximum(compute, memory) if self.overlap else compute + memory)
 
+    def unmeasured_shares(self, workload: Workload) -> Array:
+        """Return the share [N] of the latency in kernels of shapes that have no correction of the finest kind."""
+        table, (different, which) = FactorTable(self.corrections), workload.shapes
+        unknown = np.array([not table.measured_at(KINDS[kind], *shape) for kind, *shape in different.tolist()])[which]
+        times = workload.per_kind((self.work_ms(workload) + self.kernel_ms) * unknown).sum(1)
+        return np.asarray(times / self.predict(workload))
+
     def roofline(self, template: Roofline) -> Roofline:
         """Return the latency model of this fit, with the byte widths of `template`."""
         of_peak = self.common[0] / self.compute

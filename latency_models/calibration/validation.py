@@ -1,12 +1,13 @@
 """How far a calibration can be trusted: cross-validation beside simple baselines, and an interval for predictions.
 
 The interval is conformal (jackknife and CV forms of Barber et al., arXiv 1905.02928): the finite-sample quantile of the
-relative errors of networks that a fit has not seen. It covers new networks that are sampled as the measured ones were.
+relative errors of networks that a fit has not seen. It covers new networks that are sampled as the measured ones were;
+for others a second opinion widens it (`Widening`).
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -23,6 +24,8 @@ LEAVE_ONE_OUT_BELOW = 30  # measurements; from here on, folds
 FOLDS, REPEATS = 10, 3
 COVERAGE = 0.9
 NOTHING = 1e-9  # what counts as no time or no work, relative to the whole
+FARTHEST = 3.0  # half-width, error and disagreement relative to a prediction: a factor of 4 says that nothing is known
+USUAL = 0.75  # share of measured networks on which a second opinion differs no more than is usual
 SETTLED = 3  # terms of a fit that a handful of measurements decides: compute or memory, time per kernel, overhead
 
 
@@ -143,11 +146,11 @@ def kernel_count(workload: Workload, latency_ms: Array, rows: Rows) -> Fit:
 
 
 SHAPE_AWARE, KIND_AWARE = "shape-aware roofline", "kind-aware roofline"
-MACS_ONLY = "MACs only"
+PLAIN_WITH_OVERHEAD, MACS_ONLY = "plain roofline + floor", "MACs only"  # "floor" is the launch overhead
 FITTERS: Mapping[str, Callable[[Workload, Array, Rows], Fit]] = {  # sums over kernels, which a target file can hold
     SHAPE_AWARE: fit_shapes,
     KIND_AWARE: fit,
-    "plain roofline + floor": partial(plain_roofline, overhead=True),  # "floor" is the launch overhead
+    PLAIN_WITH_OVERHEAD: partial(plain_roofline, overhead=True),
     "plain roofline": partial(plain_roofline, overhead=False),
     MACS_ONLY: macs_only,
     "kernel count": kernel_count,
@@ -173,18 +176,89 @@ def cross_validated(fitter: Fitter, workload: Workload, latency_ms: Array) -> Ar
     return predicted
 
 
+def best_form(validated: Mapping[str, Array], measured: Array) -> str:
+    """Return the form of `FITTERS` whose cross-validated predictions [repeats, N] have the smallest mean error."""
+    return min(FITTERS, key=lambda form: float(np.abs(validated[form] / measured - 1).mean()))
+
+
 def half_width(predicted: Array, measured: Array, coverage: float = COVERAGE) -> float:
     """Return the half-width relative to a prediction that holds a share `coverage` of unseen networks.
 
-    `predicted` [repeats, N] are cross-validated. Below 9 measurements no quantile of them can hold 90 %: there it is
-    Student's t for normal errors, with 3 degrees of freedom fewer than measurements for the terms that so few settle.
-    On the measured tables (experiments/benchmarks/few_sample_latency.py) one fewer covered 82 % on three of four
-    devices at N = 5 or 6.
+    `predicted` [repeats, N] are cross-validated.
     """
-    errors = np.median(np.abs(measured / np.maximum(predicted, 1e-12 * measured) - 1), axis=0)
+    return quantile(np.median(distance(predicted, measured), axis=0), coverage)
+
+
+def half_width_of_best(validated: Mapping[str, Array], measured: Array, coverage: float = COVERAGE) -> float:
+    """Return the `half_width` of the best of several forms, from the cross-validated predictions of all of them."""
+    return quantile(honest_errors(validated, measured), coverage)
+
+
+def honest_errors(validated: Mapping[str, Array], measured: Array) -> Array:
+    """Return the error [N] of each network under the form that is the best without it.
+
+    The smallest of several mean errors is too small: it was chosen for that. A network has no say in the form by which
+    it is judged. Errors are relative to a prediction, the median of the repeats. A fit to a handful of networks may
+    predict next to nothing for another one: no error counts as more than `FARTHEST`.
+    """
+    forms = [form for form in FITTERS if form in validated]
+    misses = np.array([np.abs(validated[form] / measured - 1).mean(0) for form in forms])
+    errors = np.array([np.median(distance(validated[form], measured), axis=0) for form in forms])
+    best = np.argmin(misses.sum(1)[:, None] - misses, axis=0)
+    return np.asarray(errors[best, np.arange(len(measured))])
+
+
+def distance(predicted: Array, other: Array) -> Array:
+    """Return |other / predicted - 1|, at most `FARTHEST`."""
+    return np.abs(other / np.maximum(predicted, other / (1 + FARTHEST)) - 1)
+
+
+def quantile(errors: Array, coverage: float = COVERAGE) -> float:
+    """Return what a share `coverage` of further errors like these [N] does not exceed, at most `FARTHEST`.
+
+    Below 9 measurements no quantile of them can hold 90 %: there it is Student's t for normal errors, with 3 degrees of
+    freedom fewer than measurements for the terms that so few settle. On the measured tables
+    (experiments/benchmarks/few_sample_latency.py) one fewer covered 82 % on three of four devices at N = 5 or 6.
+    """
     count = len(errors)
     rank = math.ceil((count + 1) * coverage)
     if rank <= count:
         return float(np.sort(errors)[rank - 1])
     spread = float(np.sqrt((errors**2).mean() * (1 + 1 / count)))
-    return spread * float(stats.t.ppf((1 + coverage) / 2, max(1, count - SETTLED)))
+    return min(FARTHEST, spread * float(stats.t.ppf((1 + coverage) / 2, max(1, count - SETTLED))))
+
+
+def second_form(form: str) -> str:
+    """Return the form whose fit gives a second opinion on networks that a fit of this form has not seen."""
+    return MACS_ONLY if form == PLAIN_WITH_OVERHEAD else PLAIN_WITH_OVERHEAD
+
+
+@dataclass(frozen=True)
+class Widening:
+    """What makes the interval of a network wider than that of networks which are sampled as the measured ones were.
+
+    First, a second opinion: a simpler form, fitted to the same networks. A network of another family may lie within all
+    measured ranges and still be made of other things; where rates are uncertain, forms that agree on what was measured
+    part on it. The half-width grows by |second / first - 1| beyond what is `usual` for measured networks. Second, by
+    the share of the time in kernels whose shape was not measured, times the `spread` of the rates of shapes around that
+    of their kind. All are relative to the prediction.
+    """
+
+    usual: float
+    spread: float
+
+    @classmethod
+    def of(cls, first: Array, second: Array, fitted: Fit, workload: Workload) -> "Widening":
+        """Return it for the cross-validated predictions [repeats, N] of two forms, and the fit of the first."""
+        usual = float(np.quantile(np.median(distance(first, second), axis=0), USUAL))
+        times, plain = fitted.work_ms(workload), replace(fitted, corrections=()).work_ms(workload)
+        known = plain > 0
+        apart = np.abs(times[known] / plain[known] - 1)
+        order = np.argsort(apart)
+        below = np.cumsum(plain[known][order])
+        spread = float(apart[order][np.searchsorted(below, COVERAGE * below[-1])]) if known.any() else 0.0
+        return cls(usual, spread)
+
+    def of_networks(self, first: Array, second: Array, unmeasured: Array) -> Array:
+        """Return by how much half-widths [N] grow, from both predictions and the share of time in unmeasured shapes."""
+        return np.maximum(0, distance(first, second) - self.usual) + self.spread * unmeasured

@@ -1,4 +1,4 @@
-"""Corrections by shape: factors of 1 change nothing, arrays equal the scalar form, files survive, bad rows are named."""
+"""Corrections by shape: factors of 1 change nothing, arrays equal the scalar form, files survive, bad ones are told."""
 
 from dataclasses import replace
 from typing import Any

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from experiments import measured
 from latency_models.target import load_target
-from nas.arch import load_arch, save_arch
+from nas.arch import ArchSpec, load_arch, save_arch
 from nas.cli import main
 from nas.errors import InvalidInput, UnknownName
 from nas.ops import InvertedResidual
@@ -72,13 +72,25 @@ def test_sizes_are_the_published_ones() -> None:
     assert MBCONV.size() == (3 * 2 * 3 * 2) ** 6 * (3 * 2 * 4 * 2)  # about 10^11
 
 
+def mbconv_specs() -> tuple[ArchSpec, ...]:
+    return measured.all_specs(measured.MBCONV_TABLE, MBCONV.name)
+
+
 def test_parameters_of_all_mbconv_networks_equal_the_column() -> None:
-    for row, spec in zip(measured.rows_of(measured.MBCONV_TABLE), measured.all_specs("mbconv"), strict=True):
+    for row, spec in zip(
+        measured.rows_of(measured.MBCONV_TABLE),
+        measured.all_specs(measured.MBCONV_TABLE, "mbconv_imagenet"),
+        strict=True,
+    ):
         assert spec.params == pytest.approx(float(row["params_M"]) * 1e6, rel=1e-5)  # six digits
 
 
 def test_macs_of_all_mbconv_networks_equal_the_column_as_it_counts() -> None:
-    for row, spec in zip(measured.rows_of(measured.MBCONV_TABLE), measured.all_specs("mbconv"), strict=True):
+    for row, spec in zip(
+        measured.rows_of(measured.MBCONV_TABLE),
+        measured.all_specs(measured.MBCONV_TABLE, "mbconv_imagenet"),
+        strict=True,
+    ):
         assert measured.counted_macs(spec) == pytest.approx(float(row["macs_M"]) * 1e6, abs=500)
 
 

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def report_json(report: CalibrationReport, path: Path) -> dict[str, Any]:
     return {
         "file": str(path),
         **next(iter(target_rows([report.target]))),
-        "calibration": {k: list(v) if isinstance(v, tuple) else v for k, v in vars(calibration).items()},
+        "calibration": asdict(calibration),
         "overlap": report.model.overlap,
         "batch": report.model.batch,
         "form": report.form,
