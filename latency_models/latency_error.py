@@ -20,6 +20,7 @@ from nas.ops import Kind
 MEASURED: tuple[Confidence, ...] = ("measured", "fitted", "published")
 NORMAL_90 = 2.06  # half-width that holds 90 % of normal errors, in mean absolute errors
 FARTHEST_PERCENT = 300.0  # the largest half-width: a factor of 4, which says that nothing is known
+NOTEWORTHY_PERCENT = 0.5  # by which an interval is wider, to be said
 COMPUTED = "computed, lower bound"  # from a data sheet: no kernel runs faster than its peak and its bandwidth allow
 NOT_KNOWN = "error not known"
 STATED = (
@@ -101,7 +102,8 @@ class LatencyError:
         first, other = opinions.latency, opinions.second_latency
         apart = 100 * abs(other / max(first, other / (1 + FARTHEST_PERCENT / 100)) - 1)
         more = max(0.0, apart - self.second.usual_percent) + self.second.spread_percent * opinions.unmeasured_share
-        return replace(self, percent=min(FARTHEST_PERCENT, self.percent + more))
+        basis = f"{self.basis}, wider for a network unlike them" if more >= NOTEWORTHY_PERCENT else self.basis
+        return replace(self, percent=min(FARTHEST_PERCENT, self.percent + more), basis=basis)
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as plain JSON values."""
@@ -139,8 +141,8 @@ def error_known(
 ) -> LatencyError:
     """Return the error that a target's file knows: of its calibration, else the stated one, else none.
 
-    `confidence` is that of the peak: one from a data sheet makes the latency a lower bound. Kinds that are `free` need no
-    measurement.
+    `confidence` is that of the peak: one from a data sheet makes the latency a lower bound. Kinds that are `free` need
+    no measurement.
     """
     if calibration is not None:
         basis = f"cross-validated on {calibration.networks:,} networks"

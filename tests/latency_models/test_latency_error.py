@@ -29,7 +29,8 @@ def test_a_calibration_counts_before_a_stated_error_and_that_before_none() -> No
     assert error_of(fitted).text == f"({NOT_KNOWN})"  # a fit may lie on both sides
     stated = parse_target("mine", GOOD + STATED, "mine.toml")
     assert error_of(stated).percent == pytest.approx(10 * NORMAL_90) and error_of(stated).mean_percent == 10
-    calibrated = replace(stated, calibration=load_target("s23-gpu").calibration)
+    gpu = load_target("s23-gpu")
+    calibrated = replace(stated, calibration=gpu.calibration, free_kinds=gpu.free_kinds)
     assert error_of(calibrated) == error_of(load_target("s23-gpu")) == error_of(calibrated.model())
 
 
