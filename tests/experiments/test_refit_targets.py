@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from experiments.measured import measured
-from experiments.refit_targets import CASES, FOLDER, KEPT, Refit, mape_percent, measurements, text_of, unpriced
+from experiments.refit_targets import (
+    CASES,
+    FOLDER,
+    KEPT,
+    Refit,
+    mape_percent,
+    measurements,
+    text_of,
+    unpriced,
+)
 from latency_models.calibration.calibrate import calibrate
 from latency_models.calibration.validation import KIND_AWARE
 from latency_models.target import list_targets, load_target, parse_target
