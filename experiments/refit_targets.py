@@ -39,7 +39,7 @@ pixel3-cpu          6    12.6     3.2  keeps its values: 6 networks are too few
 zcu102-dpu       1500    21.2     0.6  takes the fit
 nvidia-a100      1500       -     0.3  takes the fit
 titan-rtx        1500       -     3.1  takes the fit
-pixel1-cpu         53       -     2.6  none: no time for conv, dense, elementwise: 34 % of the MACs of mobilenetv4-conv-s
+pixel1-cpu         53       -     2.6  none: no time for conv, dense, elementwise: 34 % of the MACs of Conv-S
 
 target            ridge   n  rho(plain)  rho(MACs)  the paper: plain   MACs
 pixel6-cpu         31.2  15       0.996      0.993             0.973  0.962
@@ -50,7 +50,7 @@ pixel8-edgetpu    433.8  15       0.910      0.943             0.973  0.857
 So of the seven columns of Table 6 one takes the fit: 11 to 15 networks are few for rates of every kind, and fewer for
 corrections by shape. s23-gpu gains little on all 15, which hold two networks with attention: the earlier values are
 off by 5.1 % (stated) on 11 and by 13.8 % on the other four, 7.4 % together, the fit by 7.1 %. On zcu102-dpu corrections
-by shape take the error from 6.0 to 0.6 %: what a pool takes per byte there depends sevenfold on the size of its map. The
+by shape take the error from 6.0 to 0.6 %: what a pool takes per byte there depends sevenfold on its map's size. The
 target's values until now were fitted to a table in which 6 % of the networks have squeeze-excite; on this one, where
 64 % have it, they are off by 6.0 % (rho .988), and those of nvidia-a100 by 0.8 %. On the zcu102 and the a100 the only
 measured convolution that is neither pointwise nor depthwise is the stem, the same in all networks: its time cannot be
