@@ -120,7 +120,9 @@ def test_every_target_can_be_chosen(browser: Browser, page: Path, width: int) ->
         browser.value(f"(s => {{ s.value = {nth}; s.dispatchEvent(new Event('change')); }})"
                       "(document.querySelector('.detail select'))")  # fmt: skip
         assert browser.value("document.querySelector('.detail select').selectedOptions[0].text") == target
-        assert str(text(browser, ".detail .facts b")).endswith(" ms")
+        latency = str(text(browser, ".detail .facts b"))
+        assert re.fullmatch(r"[\d.,]+ m?s( ± [\d.]+ %)?", latency), latency
+        assert "±" in latency or target not in ("pixel8-edgetpu", "pixel6-cpu")  # their error is known
     assert browser.errors == []
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from nas import files
 from nas.errors import InvalidInput
 from nas.files import LOCK, CannotWrite, new_folder, write_whole
+from nas.ops import Size
 from nas.records.journal import Journal, read_journal
 from nas.records.locks import holder, locked
 from nas.runs.plan import make_plan
@@ -264,7 +265,7 @@ def test_a_full_disk_under_a_checkpoint_is_one_line(tmp_path: Path, monkeypatch:
 
 def test_the_smoke_preset_has_a_space_that_reaches_its_latency_budget() -> None:
     plan = make_plan(SearchConfig(space="uib_smoke", preset="smoke"))
-    assert plan.proxy_resolution == plan.dataset.resolution == 8  # nothing is resized
+    assert plan.proxy_resolution == plan.dataset.size == Size(8, 8)  # nothing is resized
     coarse = plan.space.coarse()
     flat = np.zeros((len(coarse.decisions), 4))
     satisfied = repair(coarse, (0,) * len(coarse.decisions), flat, plan.constraints(coarse))

@@ -418,7 +418,7 @@ def test_flags_and_folder_of_a_front() -> None:
         (["--front", "4..0.5"], "must go from a latency to a larger one, got '4..0.5'"),
         (["--front", "4"], "must be a range of latencies such as 0.5..4"),
         (["--front", "fast..slow"], "must be positive and finite, got 'fast'"),
-        (["--front", "2..4"], "the front must lie between 0.6426 and 1.075 ms"),
+        (["--front", "2..4", "--target", "edgetpu"], "the front must lie between 0.6426 and 1.075 ms"),
         (["--front", "0.7..1,1..2"], "--front takes one range for all targets or one for each, got 2 for 1"),
         (["--front", "--latency-ms", "3"], "not allowed with argument --front"),
         (["--front", "--around"], "--around and --front exclude each other"),
@@ -447,7 +447,7 @@ def test_bad_requests_get_one_line_and_leave_nothing(
 
 
 def test_the_plan_says_every_budget_and_which_part_of_the_range_is_reached(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["search", "--front", "0.5..0.9", "--front-points", "3", "--plan"]) == 0
+    assert main(["search", "--target", "edgetpu", "--front", "0.5..0.9", "--front-points", "3", "--plan"]) == 0
     shown = capsys.readouterr().out
     assert "a front of at most 0.6426, 0.7605, 0.9 ms, within 0.5..0.9 on pixel8-edgetpu" in shown
     assert "170 trials near each latency of its front" in shown and "runs/uib-edgetpu-front0.5..0.9-" in shown
