@@ -7,7 +7,8 @@ from pathlib import Path
 from latency_models.target import Target, load_target, sibling
 from nas.cli.models import targets_of
 from nas.errors import InvalidInput
-from nas.records.networks import is_training
+from nas.records.networks import arch_of, is_training
+from nas.records.results import result_of_run
 
 
 def dtype_notes(network: str, quantize: str | None) -> list[str]:
@@ -40,15 +41,24 @@ def _targets(network: str) -> Iterator[Target]:
 
 
 def _run_of(network: str) -> Path | str:
-    """Return the run that a training was made from, by the name of its folder RUN-...; else the network itself."""
+    """Return the run that a training was made from: by the name of its folder RUN-..., or by the network it trained.
+
+    The runs beside the training are looked at; where none is known, the network itself.
+    """
     folder = Path(network)
     if not is_training(network):
         return network
-    names = [folder.resolve(), folder.resolve().parent]  # of nas train; of nas deploy, the training is inside
-    runs = [
-        path.parent
-        for place in names
-        for path in place.parent.glob("*/experiment.json")
-        if place.name.startswith(f"{path.parent.name}-")
-    ]
-    return max(runs, key=lambda run: len(run.name), default=network)
+    places = [folder.resolve(), folder.resolve().parent]  # of nas train; of nas deploy, the training is inside
+    runs = {path.parent: place for place in places for path in place.parent.glob("*/experiment.json")}
+    named = [run for run, place in runs.items() if place.name.startswith(f"{run.name}-")]
+    if named:
+        return max(named, key=lambda run: len(run.name))
+    digest = arch_of(network).digest
+    return next((run for run in sorted(runs) if _found(run) == digest), network)
+
+
+def _found(run: Path) -> str | None:
+    """Return the digest of the network that a run found, None where it has none that can be read."""
+    with suppress(InvalidInput, LookupError, OSError):
+        return result_of_run(run).arch.digest
+    return None

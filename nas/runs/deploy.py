@@ -44,11 +44,14 @@ from nas.training.loop import TEST, TRAIN, TrainingConfig, TrainingProgress, dat
 
 SCHEMA, VERSION = "nas.deployment", 1
 FILE = "deploy.json"  # which settings each exported file was made with
-MEASURED = "measured.csv"
+MEASURED, MEASURED_INT8 = "measured.csv", "measured-int8.csv"
 MEASURE, EXPORT = "measure", "export"  # stages after the training
 MEASURE_STEP_S, EXPORT_S, EXPORT_INT8_S = 0.3, 5.0, 25.0  # what they are expected to take on 2 CPU cores
 RUNTIME_OF = {"onnx": "onnxruntime", "tflite": "litert"}  # format -> runtime that measures it; XLA for the others
-PACKAGE_OF = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert", "xla": "jax"}
+INT8_RUNTIME_OF = {"onnx": "onnxruntime-int8"}  # that measures the int8 network; else the float32 one is measured
+PACKAGE_OF = {
+    "onnxruntime": "onnxruntime", "onnxruntime-int8": "onnxruntime", "litert": "ai_edge_litert", "xla": "jax",
+}  # fmt: skip
 INT8 = "int8"
 ANY_SIGNATURE = Signature(InputSpec(1, 1, 1, (0.0,), (1.0,)), ())  # in place of the one that the training will state
 
@@ -299,13 +302,16 @@ def _measured(
     config: DeployConfig, subject: Subject, out: Path, advance: Callable[[int, int, str], None]
 ) -> dict[str, str]:
     """Return the latency on this host for the card, nothing where the runtime is not installed."""
-    name = RUNTIME_OF.get(config.export.form, "xla")
+    form, quantized = config.export.form, config.export.quantize is not None
+    int8 = INT8_RUNTIME_OF.get(form) if quantized else None
+    name = int8 or RUNTIME_OF.get(form, "xla")
     if not installed(PACKAGE_OF[name]):
         return {}
     runtime = load("runtime", RUNTIMES, name)
-    measure({subject.arch.name: subject.arch}, runtime, BenchmarkConfig(), out / MEASURED, advance=advance)
-    found = measured_latency(out / MEASURED, subject.arch)
-    if config.export.quantize is not None:
+    table = out / (MEASURED_INT8 if int8 else MEASURED)
+    measure({subject.arch.name: subject.arch}, runtime, BenchmarkConfig(), table, advance=advance)
+    found = measured_latency(table, subject.arch)
+    if quantized and not int8:
         found["measured_on"] += ", the float32 network"
     return found
 

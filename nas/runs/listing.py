@@ -46,6 +46,7 @@ class Run:
     steps: int | None = None
     latency: float | None = None
     latency_unit: str = "ms"
+    latency_error_percent: float | None = None  # half-width that holds 90 % of unseen networks, once finished
     top1: float | None = None  # a fraction
     loss: float | None = None
     entropy: float | None = None  # of the policy, as a fraction of the uniform one's
@@ -144,6 +145,7 @@ def _best(run: Run, best: dict[str, Any]) -> Run:
         run,
         latency=_number(best.get("latency")),
         latency_unit=str(best.get("latency_unit", "ms")),
+        latency_error_percent=_number(_part(best, "latency_error").get("percent")),
         top1=_number(accuracy.get("top1")),
         entropy=_number(best.get("policy_entropy")),
     )

@@ -11,7 +11,9 @@ from latency_models.macs_ranking import BY_MACS, macs_correlation, rank_correlat
 from latency_models.target import find_targets, list_targets, load_target, sibling
 from latency_models.target_template import TEMPLATE
 from nas.cli.deployed_dtype import dtype_notes
+from nas.records.results import result_of_run
 from nas.runs.settings import EARLIER_TARGET, SearchConfig
+from tests.support.run_folder import make_run
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"
 
@@ -104,6 +106,20 @@ def test_a_file_of_other_numbers_than_the_search_is_named(monkeypatch: pytest.Mo
     first, second = dtype_notes(run, "int8")
     assert f"its latency is that of rpi5-int8: nas describe {run} --target rpi5-int8" in first
     assert "on s23-gpu in fp16" in second and dtype_notes(run, None) == []  # fp32 files run in fp16 there
+
+
+def test_the_run_of_a_training_is_known_by_the_network_where_its_name_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path / "run")
+    other = make_run(tmp_path / "other", seed=1)
+    (tmp_path / "trained").mkdir()
+    arch = result_of_run(other).arch
+    monkeypatch.setattr("nas.cli.deployed_dtype.arch_of", lambda network: arch)
+    (tmp_path / "trained" / "train.json").write_text("{}")
+    trained = str(tmp_path / "trained")
+    assert dtype_notes(trained, None) == [line.replace(str(other), trained) for line in dtype_notes(str(other), None)]
+    assert dtype_notes(trained, None)
 
 
 def test_searches_begin_on_the_new_default_and_old_settings_mean_what_they_meant() -> None:

@@ -12,6 +12,7 @@ from nas.arch import ArchSpec, save_arch
 from nas.cli import main
 from nas.errors import InvalidInput
 from nas.files import read_json
+from nas.measure.benchmark import BenchmarkConfig
 from nas.ops import Conv, Head, Shape
 from nas.records.trainings import run_of_spec
 from nas.runs import deploy as deployment
@@ -66,6 +67,10 @@ def test_one_folder_has_all_and_another_format_goes_beside(work: Path, monkeypat
         deployed(work, "a", form="onnx", input="uint8")
     training = api.deploy(first.training, work / "b", form="stablehlo")
     assert training.training == first.training and training.predict == work / "b" / "predict.py"
+    monkeypatch.setattr(deployment, "BenchmarkConfig", lambda: BenchmarkConfig(rounds=1, repeats=1))
+    int8 = api.deploy(first.training, work / "c", form="onnx", quantize="int8", measure=True)
+    assert "onnxruntime-int8, 1 threads" in (work / "c" / f"{int8.file.name}.md").read_text()
+    assert "float32 network" not in (work / "c" / f"{int8.file.name}.md").read_text()  # what the file runs is measured
 
 
 def test_a_deployment_that_was_stopped_goes_on(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,4 +127,5 @@ def test_watch_follows_a_run_to_its_end(root: Path, capsys: pytest.CaptureFixtur
     last = watch(lambda: next(looks), once=False, sleep=waited.append)
     assert last.state == "finished" and len(waited) == 3
     assert "fine 60/240: loss" in capsys.readouterr().out
+    assert "± 22 %" in ending(replace(killed, latency_error_percent=21.5)) and "±" not in ending(killed)
     assert watch(lambda: killed, once=True) == killed and "running (process 7 on here)" in ending(killed)

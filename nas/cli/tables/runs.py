@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from latency_models.latency_error import percent_text
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
 from nas.records.named_code import resume_command
@@ -16,11 +17,18 @@ def runs_table(runs: Sequence[Run]) -> FittedTable:
     words = ("run", "kind", "state", "target", "preset", "at")
     table = aligned_table("runs", words, ("best latency", "best top-1"), drop)
     for run in runs:
-        unit = unit_text(run.latency_unit, images_in_latency(run.target or ""))
-        latency = "-" if run.latency is None else latency_text(run.latency, unit)
+        latency = _latency(run, unit_text(run.latency_unit, images_in_latency(run.target or "")))
         texts = (run.path, run.kind, run.state, run.target or "-", run.preset or "-", place(run))
         table.add_row(*texts, latency, "-" if run.top1 is None else f"{run.top1:.1%}")
     return table
+
+
+def _latency(run: Run, unit: str) -> str:
+    """Return the latency of the best architecture with the error of its prediction, as far as both are known."""
+    if run.latency is None:
+        return "-"
+    error = run.latency_error_percent
+    return latency_text(run.latency, unit) + ("" if error is None else f" ± {percent_text(error)} %")
 
 
 def place(run: Run) -> str:
@@ -35,7 +43,7 @@ def ending(run: Run) -> str:
     parts = [f"{run.path}: {run.state}" + (f" ({run.holder})" if run.holder else ""), f"{run.kind}"]
     parts += [run.note] if run.note else []
     parts += [f"at {place(run)}"] if run.stage else []
-    parts += [latency_text(run.latency, run.latency_unit)] if run.latency is not None else []
+    parts += [_latency(run, run.latency_unit)] if run.latency is not None else []
     parts += [f"top-1 {run.top1:.1%}"] if run.top1 is not None else []
     if run.state == "interrupted":
         resume = resume_command(Path(run.path))
