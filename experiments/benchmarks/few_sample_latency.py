@@ -59,47 +59,87 @@ zcu102               50  MACs only                0.712    0.520    25.0       2
 zcu102               50  ridge regression         0.988    0.911     5.7       83
 zcu102               50  boosted trees            0.960    0.836    10.8       57
 a100                 50  calibrated               1.000    0.990     0.6      100         91      2.0       14
+titan-rtx-batch-1    50  calibrated               0.897    0.799     3.4       92         93     17.5       62
+titan-rtx-batch-1    50  ridge regression         0.880    0.756     4.5       90
+titan-rtx-batch-1    50  boosted trees            0.832    0.674     5.6       81
+titan-rtx-batch-64   50  calibrated               0.999    0.979     1.0      100         93      2.8       12
+titan-rtx-batch-64   50  ridge regression         0.999    0.978     1.1      100
+titan-rtx-batch-64   50  boosted trees            0.996    0.945     2.8       98
+titan-rtx-batch-1  1200  boosted trees, all rows  0.863    0.720     4.6       89
+titan-rtx-batch-64 1200  boosted trees, all rows  0.999    0.977     1.0      100
 
-The Titan at 50 and the small tables below were not measured again with the form as it is; the small tables are those
-of the kind-aware one.
+fitted on a half       n  states %   shows %      +- %  inside %
+zcu102               300      0.73      0.67      1.56        92
+a100                 300      0.44      0.43      0.87        90
+titan-rtx-batch-1    300      3.12      3.14      9.77        90
 
-MobileNetV4's Table 6, leaving one out
-device                n  form                       rho  Kendall  MAPE %  in 10 %
-pixel6-cpu           15  kind-aware roofline      0.996    0.986     3.5       93
-s23-cpu              13  kind-aware roofline      0.982    0.942     9.7       62
-pixel4-dsp           13  kind-aware roofline      0.944    0.839     7.9       77
-pixel8-edgetpu       15  kind-aware roofline      0.954    0.891    10.9       67
-pixel7-gpu           15  kind-aware roofline      0.889    0.733    17.1       27
-s23-gpu              15  kind-aware roofline      0.963    0.870     8.8       60
-iphone13-ane         11  kind-aware roofline      0.915    0.785    11.1       55
+MobileNetV4's Table 6, leaving one network out
+device                n  form                       rho  Kendall  MAPE %  in 10 %  covered %     +- %   most %
+pixel6-cpu           15  calibrated               0.996    0.986     4.0       87         93     20.2       28
+s23-cpu              13  calibrated               0.977    0.916    10.6       54         92     39.6       55
+pixel4-dsp           13  calibrated               0.944    0.839     8.3       69         92     28.5       37
+pixel8-edgetpu       15  calibrated               0.910    0.811    11.7       60         93     39.5       73
+pixel7-gpu           15  calibrated               0.900    0.771    15.6       40         93     49.0       61
+s23-gpu              15  calibrated               0.963    0.870     8.8       60         93     24.9       36
+iphone13-ane         11  calibrated               0.902    0.748    10.1       64         91     33.5       43
+mean                  0  calibrated               0.942    0.849     9.9       62         93     33.6       73
+mean                  0  shape-aware roofline     0.946    0.864    10.4       59
 mean                  0  kind-aware roofline      0.949    0.864     9.8       63
 mean                  0  plain roofline + floor   0.933    0.830    10.7       54
 mean                  0  plain roofline           0.938    0.842    17.8       41
 mean                  0  MACs only                0.938    0.848    16.1       35
-mean                  0  kernel count             0.032    0.008    48.3        8
+mean                  0  ridge regression         0.809    0.714    25.3       43
+mean                  0  boosted trees            0.877    0.719    21.9       36
+
+rank correlation     calibrated    MACs  the paper: roofline    MACs
+pixel6-cpu                0.996   0.993                0.973   0.962
+s23-cpu                   0.977   0.982                0.962   0.940
+pixel4-dsp                0.944   0.900                0.962   0.758
+pixel8-edgetpu            0.910   0.939                0.973   0.857
+pixel7-gpu                0.900   0.893
+s23-gpu                   0.963   0.924
+iphone13-ane              0.902   0.938
+
+MobileNetV4's Table 6, leaving one family out
+device                n  form                       rho  Kendall  MAPE %  in 10 %  covered %     +- %   most %
+pixel6-cpu           15  calibrated               0.989    0.947     5.5       73         93     18.4       21
+s23-cpu              13  calibrated               0.913    0.813    38.9       38         92     39.9       73
+pixel4-dsp           13  calibrated               0.922    0.813    12.1       54        100     36.1       58
+pixel8-edgetpu       15  calibrated               0.889    0.751    14.3       47         80     31.2       62
+pixel7-gpu           15  calibrated               0.800    0.600    24.7       20         93     48.4       65
+s23-gpu              15  calibrated               0.935    0.850    17.0       33         87     34.7       55
+iphone13-ane         11  calibrated               0.911    0.785    14.7       45         91     40.7       83
+mean                  0  calibrated               0.908    0.794    18.2       44         91     35.6       83
+mean                  0  shape-aware roofline     0.891    0.771    21.1       43
+mean                  0  kind-aware roofline      0.901    0.785    21.1       41
+mean                  0  plain roofline + floor   0.918    0.810    12.0       51
+mean                  0  plain roofline           0.929    0.827    18.2       41
+mean                  0  MACs only                0.931    0.834    16.8       32
+mean                  0  ridge regression         0.667    0.530    59.5       21
+mean                  0  boosted trees            0.861    0.699    26.5       24
 
 Pixel 1, one big core, float, fitted on 10 points of MobileNetV2
-device                n  form                       rho  Kendall  MAPE %  in 10 %
-pixel1: other V2     10  kind-aware roofline      0.994    0.976     3.2       95
-pixel1: MobileNetV3  10  kind-aware roofline      0.943    0.867     9.3       58
-pixel1: MnasNet-A1   10  kind-aware roofline      0.997    0.977     8.6       62
-pixel1: other V2     10  plain roofline + floor   0.996    0.982     5.7       86
-pixel1: MobileNetV3  10  plain roofline + floor   0.943    0.867    22.6        0
-pixel1: MnasNet-A1   10  plain roofline + floor   0.998    0.982     7.5       73
-pixel1: other V2     10  plain roofline           0.996    0.982     5.6       86
-pixel1: MobileNetV3  10  plain roofline           0.943    0.867    22.7        0
-pixel1: MnasNet-A1   10  plain roofline           0.998    0.982     7.4       72
+device                n  form                       rho  Kendall  MAPE %  in 10 %  covered %     +- %   most %
+pixel1: other V2     10  shape-aware roofline     0.994    0.973     4.0       91
+pixel1: MobileNetV3  10  shape-aware roofline     0.943    0.867     9.5       57
+pixel1: MnasNet-A1   10  shape-aware roofline     0.996    0.970     8.8       64
+pixel1: other V2     10  kind-aware roofline      0.994    0.976     3.3       95
+pixel1: MobileNetV3  10  kind-aware roofline      0.943    0.867    10.0       53
+pixel1: MnasNet-A1   10  kind-aware roofline      0.997    0.976     8.4       64
 pixel1: other V2     10  MACs only                0.991    0.961     6.6       78
 pixel1: MobileNetV3  10  MACs only                0.943    0.867    14.2       48
 pixel1: MnasNet-A1   10  MACs only                0.998    0.982     9.7       60
-pixel1: other V2     10  kernel count              n/a      n/a     65.3        2
-pixel1: MobileNetV3  10  kernel count             0.588    0.501    49.6       10
-pixel1: MnasNet-A1   10  kernel count              n/a      n/a     58.9        8
 
 "calibrated" is what nas calibrate writes: of the plain, the kind-aware and the shape-aware form the one that
 cross-validates best, chosen anew without each network that it is judged by. At 5 and 10 networks that choice costs some
 of what the best form would reach (zcu102 at 10: 7.5 % against 5.1 %). Of the 90 % intervals within a family 80 to 97 %
 hold; two cells lie below 85: titan-rtx-batch-64 at 5 (80 %) and the A100 at 10 (84 %). No half-width is above 300 %.
+
+Leaving one network of Table 6 out, 91 to 93 % of the intervals hold on each of seven devices; leaving one family out 87
+to 100 % on six of them and 80 % (12 of 15) on the Pixel 8's Edge TPU; no half-width is above 83 %. A family that was
+not measured is where fitted rates fail: there "calibrated" has an error of 18.2 % in the mean, a plain roofline with a
+floor 12.0 %, and MACs rank as well (.931 against .908); where networks of the family were measured it is the other way
+round.
 
 Against ridge regression on the same features and boosted trees with the same networks it has the smaller error and the
 better rank at 5, 10 and 20 networks in the mean over the four devices. Fitted on MobileNetV2, the kind-aware form has
