@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -30,7 +31,7 @@ class ArchSpec:
 
     `padding` is (k-1)//2 zeros on both sides ('symmetric') or TensorFlow's 'same'; `norm_eps` that of every batch
     normalisation. `name` is a label: equality, hash and digest ignore it.
-    An input one wide is a sequence: height is time, and all windows of the network are k x 1.
+    An input one wide is a sequence: height is time, and windows are k x 1, up to an op that makes a map of it.
     Raises `InvalidInput` where shapes do not fit.
     """
 
@@ -82,19 +83,27 @@ class ArchSpec:
                 shape = op.out_shape(shape)
 
     @cached_property
+    def sequences(self) -> tuple[bool, ...]:
+        """For each op in order whether its input is a sequence, so that its windows are k x 1; last for the head."""
+        ops = (op for stage in self.stages for op in stage)
+        return tuple(accumulate(ops, lambda found, op: op.sequence_behind(found), initial=self.is_sequence))
+
+    @cached_property
     def kernels(self) -> tuple[Kernel, ...]:
         """The kernels that a runtime executes, in order, named "stage.op.kernel" and "head.kernel"."""
         lowered: list[Kernel] = []
         shape = self.input_shape
-        for position, op, shape_in in self.iter_ops():
+        for (position, op, shape_in), is_sequence in zip(self.iter_ops(), self.sequences[:-1], strict=True):
             try:
-                lowered += (replace(kernel, name=f"{position}.{kernel.name}") for kernel in op.lower(shape_in))
+                kernels = op.lower(shape_in)
+                if is_sequence:
+                    kernels = [kernel.on_sequence() for kernel in kernels]
+                lowered += (replace(kernel, name=f"{position}.{kernel.name}") for kernel in kernels)
             except InvalidInput as error:
                 raise InvalidInput(f"op {position}: {error}") from error
             shape = op.out_shape(shape_in)
         head = self.head.classify(shape, self.num_classes)
-        found = (*lowered, *(replace(kernel, name=f"head.{kernel.name}") for kernel in head))
-        return tuple(kernel.on_sequence() for kernel in found) if self.is_sequence else found
+        return (*lowered, *(replace(kernel, name=f"head.{kernel.name}") for kernel in head))
 
     @cached_property
     def final_feature_map(self) -> Shape:

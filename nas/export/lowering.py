@@ -17,10 +17,10 @@ def lower(arch: ArchSpec, tensors: Tensors, writer: Writer, pixels: InputSpec | 
     folded into the first convolution: the zeros of its padding are zeros of the normalised image.
     `tensors` returns every weight and stored statistic by name and shape, in the layouts of nas.nn.layers.
     """
-    graph = Lowering(tensors, writer, arch.norm_eps, is_sequence=arch.is_sequence)
+    graph = Lowering(tensors, writer, arch.norm_eps)
     x = writer.input(arch.input_shape) if pixels is None else _normalised(writer, arch.input_shape, pixels)
-    for position, op, shape in arch.iter_ops():
-        out = op.emit(graph, x, position)
+    for (position, op, shape), is_sequence in zip(arch.iter_ops(), arch.sequences[:-1], strict=True):
+        out = op.emit(graph.on(is_sequence=is_sequence), x, position)
         assert (x.shape, out.shape) == (shape, op.out_shape(shape))
         x = writer.add(f"{position}.add", out, x) if getattr(op, "residual", False) else out
     return arch.head.emit_logits(graph, x, arch.num_classes)

@@ -39,8 +39,10 @@ class Network(nnx.Module):
 
     def __init__(self, arch: ArchSpec, rngs: nnx.Rngs) -> None:
         common: dict[str, Any] = {"padding": arch.padding, "norm_eps": arch.norm_eps, "rngs": rngs}
-        common |= {"is_sequence": True} if arch.is_sequence else {}
-        modules = [block_of(op, shape.channels, **common) for _, op, shape in arch.iter_ops()]
+        modules = [
+            block_of(op, shape.channels, **common, **({"is_sequence": True} if is_sequence else {}))
+            for (_, op, shape), is_sequence in zip(arch.iter_ops(), arch.sequences[:-1], strict=True)
+        ]
         remaining = iter(modules)
         self.stages = nnx.List([nnx.List([next(remaining) for _ in stage]) for stage in arch.stages])
         self.head = HeadBlock(arch.final_feature_map.channels, arch.num_classes, **asdict(arch.head), **common)

@@ -12,6 +12,7 @@ from nas.ops.fused_ib import FusedIB
 from nas.ops.head import Head
 from nas.ops.inverted_residual import InvertedResidual
 from nas.ops.kernels import KINDS, Kernel, Kind, Shape, make_divisible
+from nas.ops.log_mel import LogMel
 from nas.ops.mixconv import MixConv
 from nas.ops.mobile_mqa import MobileMQA
 from nas.ops.size import Size, SizeLike
@@ -31,6 +32,7 @@ __all__ = [
     "InvertedResidual",
     "Kernel",
     "Kind",
+    "LogMel",
     "MixConv",
     "MobileMQA",
     "Op",

@@ -27,6 +27,7 @@ class Op:
 
     tag: ClassVar[str]
     fields_added_later: ClassVar[frozenset[str]] = frozenset()
+    resizes: ClassVar[bool] = False  # whether its output has other sizes than its stride says
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -108,6 +109,10 @@ class Op:
     def out_shape(self, shape: Shape) -> Shape:
         """Return the shape of the output for an input of `shape`."""
         raise TypeError(f"{type(self).__name__} has no feature map as output")
+
+    def sequence_behind(self, is_sequence: bool) -> bool:
+        """Return whether the output is a sequence, whose windows are k x 1, for an input that is one or is none."""
+        return is_sequence
 
     def kernels(self, shape: Shape) -> list[Kernel]:
         """Return the kernels for an input of `shape`, unchecked; `lower` is the checked form."""

@@ -65,6 +65,11 @@ class Choices(ABC):
         }
 
     @property
+    def resizes(self) -> bool:
+        """Whether the block gives maps of other sizes than its stride says; its choices decide sizes behind it too."""
+        return False
+
+    @property
     def is_single(self) -> bool:
         """Whether the block is always one op of one family."""
         return True

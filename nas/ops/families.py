@@ -62,6 +62,9 @@ FAMILIES: dict[str, Family] = {
     "tucker": Family(
         "nas.ops.tucker:Tucker", "nas.nn.blocks.tucker:TuckerBlock", "nas.supernet.blocks.tucker:SearchableTucker"
     ),
+    "log_mel": Family(
+        "nas.ops.log_mel:LogMel", "nas.nn.blocks.log_mel:LogMelBlock", "nas.supernet.blocks.log_mel:SearchableLogMel"
+    ),
 }  # tag -> family of an op that may stand in a stage
 
 

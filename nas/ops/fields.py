@@ -25,14 +25,14 @@ def plain_act(act: Act) -> PlainAct:
 class Role:
     """What the values of a field are: a `kind` with a JSON type, from `minimum` on, odd or 0, or one of `allowed`."""
 
-    kind: Literal["channels", "count", "kernel_size", "kernel_sizes", "stride", "flag", "choice"]
+    kind: Literal["channels", "count", "kernel_size", "kernel_sizes", "stride", "flag", "choice", "number"]
     minimum: int = 1
     allowed: tuple[str, ...] = ()
 
     @property
     def json_type(self) -> type:
         """The type of a value in JSON: `list` is one of whole numbers."""
-        return {"flag": bool, "choice": str, "kernel_sizes": list}.get(self.kind, int)
+        return {"flag": bool, "choice": str, "kernel_sizes": list, "number": float}.get(self.kind, int)
 
     @property
     def is_window(self) -> bool:
@@ -48,6 +48,8 @@ class Role:
         """Return what is wrong with a value, "" where nothing is."""
         if self.kind == "choice":
             return "" if value in self.allowed else f"must be one of {', '.join(self.allowed)}, got '{value}'"
+        if self.kind == "number":
+            return "" if 0 < value < float("inf") else f"must be above 0 and finite, got {value}"
         if self.kind == "kernel_sizes":
             fits = len(value) >= self.minimum and all(size >= 1 and size % 2 for size in value)
             return "" if fits else f"must be odd and at least one, got {list(value)}"
@@ -80,6 +82,16 @@ def optional_channels(default: Any = 0) -> Any:
 def count(default: Any = MISSING) -> Any:
     """Return a field for a number of things that are no channels, such as heads or groups: at least 1, never scaled."""
     return _field(default, Role("count"))
+
+
+def optional_count(default: Any = 0) -> Any:
+    """Return a field for a number of things that are no channels; 0 stands for what the op takes by itself."""
+    return _field(default, Role("count", minimum=0))
+
+
+def positive_number(default: Any = MISSING) -> Any:
+    """Return a field for a number above 0, whole or not."""
+    return _field(default, Role("number"))
 
 
 def kernel_size(default: Any = MISSING) -> Any:

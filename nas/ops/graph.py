@@ -55,6 +55,16 @@ class Writer(Protocol):
     def depthwise(self, name: str, x: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
         """Add a depthwise convolution, weight [kh, kw, C], bias [C], with its activation."""
 
+    def frames(self, name: str, x: Value, weight: Array, *, hop: int) -> Value:
+        """Add the products of frames of a waveform T x 1 x 1, one every `hop` samples, and a weight [window, out].
+
+        A convolution over time without padding, of whole frames alone: frames x 1 x out.
+        """
+
+    def log(self, name: str, x: Value) -> Value: ...
+    def channels_to_width(self, name: str, x: Value) -> Value:
+        """Add a view of a map one wide, H x 1 x C, as H x C x 1."""
+
     def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
         """Add a multiplication and an addition per channel."""
 
@@ -92,12 +102,16 @@ class Writer(Protocol):
 class Lowering:
     """The layers that ops consist of, with their weights folded, for one network and one writer.
 
-    `norm_eps` is that of the network's normalisations; `tensors` returns its weights by name and shape. The windows of
-    a network over sequences are k x 1.
+    `norm_eps` is that of the network's normalisations; `tensors` returns its weights by name and shape. Windows over
+    sequences are k x 1.
     """
 
     def __init__(self, tensors: Tensors, writer: Writer, norm_eps: float, *, is_sequence: bool = False) -> None:
         self.writer, self.norm_eps, self.is_sequence, self._tensors = writer, norm_eps, is_sequence, tensors
+
+    def on(self, *, is_sequence: bool) -> "Lowering":
+        """Return the same for a part of the network whose maps are sequences, or are none."""
+        return Lowering(self._tensors, self.writer, self.norm_eps, is_sequence=is_sequence)
 
     def window(self, kernel_size: int) -> tuple[int, int]:
         """Return height and width of the window of a convolution."""

@@ -68,7 +68,7 @@ class Kernel:
 
         All other columns of a padded k x k window meet zeros alone, so the function is the same, at 1/k of the cost.
         """
-        if self.kernel_size == 1 or self.kind not in ("conv", "depthwise"):
+        if self.kernel_width is not None or self.kernel_size == 1 or self.kind not in ("conv", "depthwise"):
             return self
         weights = self.weights // self.kernel_size
         return replace(

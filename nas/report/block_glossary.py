@@ -13,6 +13,7 @@ MEANINGS = {  # name of a block, as its description begins -> what it computes
     "mixconv": "1x1 expansion, depthwise of several sizes, 1x1 projection",
     "mobile mqa": "multi-query attention: heads share one key and value",
     "tucker": "1x1 to fewer channels, full convolution of these, 1x1 projection",
+    "log mel": "spectrogram of a waveform: DFT of frames, powers of bands on the mel scale, logarithm",
     "conv": "full convolution over space and all channels",
 }
 NOTATION = {  # word of a description -> its meaning

@@ -152,6 +152,10 @@ class Narrowed(Choices):
         return self.whole.is_single
 
     @property
+    def resizes(self) -> bool:
+        return self.whole.resizes
+
+    @property
     def groups(self) -> tuple[tuple[Choices, ...], ...]:
         return self.whole.groups
 

@@ -79,10 +79,13 @@ def with_input(
     """Return `arch` for inputs of `resolution`; its strides stay, unless `drop_strides` is given.
 
     `resolution` is the side of a square, "96x128" or a `Size`. With `drop_strides`, as many of the earliest strides
-    become 1 as it takes for a final feature map of 4 px on each side.
+    become 1 as it takes for a final feature map of 4 px on each side; where an op such as a log-mel front end sets the
+    size of its output itself, strides stay either way.
     """
     ops = [op for stage in arch.stages for op in stage]
-    strides = input_strides(resolution, strides_of(arch), drop_strides=drop_strides)
+    strides = strides_of(arch)
+    if not any(op.resizes for op in ops):
+        strides = input_strides(resolution, strides, drop_strides=drop_strides)
     restrided = iter(
         _with_stride(op, stride) if getattr(op, "stride", 1) != stride else op
         for op, stride in zip(ops, strides, strict=True)

@@ -51,7 +51,8 @@ class StagedSpace(DecisionSpace):
 
     `tail` are the layers behind the last stage, which belong to the head. `stride_patterns` are the options of a
     decision about the strides of all stages; empty, where strides are those of the stages. `width` scales all channels
-    in a space of proxies.
+    in a space of proxies. The first stage may be a front end, whose options decide the size of all maps behind it
+    (`Choices.resizes`, such as log-mel spectrograms); proxies keep it as it is, and its strides too.
     """
 
     name: str
@@ -71,8 +72,10 @@ class StagedSpace(DecisionSpace):
             raise InvalidInput(f"stages need names of their own without '_' and '.', got {', '.join(names)}")
         if any(len(pattern) != len(names) for pattern in self.stride_patterns):
             raise InvalidInput(f"a pattern of strides needs {len(names)} of them, one per stage, got {self.patterns}")
-        for form in self.forms:
-            if len({scale_channels(n, self.width) for n in form.filters}) < len(form.filters):
+        for number, form in enumerate(self.forms):
+            if any(one.block.resizes for one in form.positions) and (number or not isinstance(form, Single)):
+                raise InvalidInput(f"a front end must be a single block, the first of the space, got {form.name}")
+            if len({self.channels_behind(number, n) for n in form.filters}) < len(form.filters):
                 raise InvalidInput(
                     f"proxy width {self.width:g} makes options of {form.name}.filters {form.filters} equal; "
                     "use a larger --proxy-width"
@@ -92,6 +95,42 @@ class StagedSpace(DecisionSpace):
     def strides(self) -> Strides:
         """The strides of all stages, those of the first pattern where several are offered."""
         return self.patterns[0]
+
+    def channels_behind(self, stage: int, filters: int) -> int:
+        """Return the channels behind stage form number `stage` for an option of its filters: a front end's are kept."""
+        form = self.forms[stage]
+        return filters if form.positions[0].block.resizes else scale_channels(filters, self.width)
+
+    @property
+    def front(self) -> Block | None:
+        """The front end, None where the space has none."""
+        return self.blocks[0] if self.blocks[0].position.block.resizes else None
+
+    @property
+    def front_decisions(self) -> tuple[str, ...]:
+        """The names of the choices about the front end."""
+        return () if self.front is None else (self.front.filters, *self.front.decisions)
+
+    @cached_property
+    def fronts(self) -> tuple[Op, ...]:
+        """All options of the front end, the last of `front_decisions` varying fastest; empty where there is none."""
+        if self.front is None:
+            return ()
+        form, block = self.forms[0], self.front
+        names = [choice.name for choice in block.position.block.choices]
+        found = []
+        for filters, *options in product(*(self.options[name] for name in self.front_decisions)):
+            values = dict(zip(names, options, strict=True))
+            (op,) = self.slots(block, values, self.input_shape.channels, filters, form.acts[0], form.stride)
+            assert op is not None
+            found.append(op)
+        return tuple(found)
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the maps behind the front end, or of the whole network, are sequences, whose windows are k x 1."""
+        found = self.input_shape.size.is_sequence
+        return self.fronts[0].sequence_behind(found) if self.fronts else found
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -178,9 +217,11 @@ class StagedSpace(DecisionSpace):
         """Return the space for inputs of `resolution`; its strides stay, unless `drop_strides` is given.
 
         `resolution` is the side of a square, "96x128" or a `Size`. With `drop_strides`, as many of the earliest strides
-        become 1 as it takes for a final feature map of 4 px on each side.
+        become 1 as it takes for a final feature map of 4 px on each side; behind a front end they stay either way.
         """
-        patterns = tuple(input_strides(resolution, one, drop_strides=drop_strides) for one in self.patterns)
+        patterns = self.patterns
+        if self.front is None:
+            patterns = tuple(input_strides(resolution, one, drop_strides=drop_strides) for one in self.patterns)
         if len(set(patterns)) < len(patterns):
             raise InvalidInput(
                 f"images of {Size.of(resolution).text} make the options for the strides of '{self.name}' equal"
@@ -423,19 +464,20 @@ class StagedSpace(DecisionSpace):
             for group, choices in enumerate(block.position.block.choices_of_groups)
         ]
         before = body[-1].filters
-        scope = self._scope(tail) if tail else self._indices([before, STRIDES])
+        scope = self._scope(tail) if tail else self._indices([before, STRIDES, *self.front_decisions])
         return (*terms, CostTerm("head", scope, partial(self._head_kernels, tuple(tail), before)))
 
     def _scope(self, blocks: Sequence[Block]) -> tuple[int, ...]:
         """Return the sorted indices of the decisions that these blocks depend on."""
-        names = [STRIDES]
+        names = [STRIDES, *self.front_decisions]
         for block in blocks:
             names += [block.filters_before, block.filters, block.act, block.depth, *block.decisions]
         return self._indices(names)
 
     def _group_scope(self, block: Block, choices: Sequence[Choice], first: bool) -> tuple[int, ...]:
         """Return the sorted indices of the decisions that a group with these choices depends on."""
-        names = [STRIDES, block.filters, block.act, block.depth, *([block.filters_before] if first else [])]
+        names = [STRIDES, *self.front_decisions, block.filters, block.act, block.depth]
+        names += [block.filters_before] if first else []
         return self._indices([*names, *(f"{block.position.place}.{choice.name}" for choice in choices)])
 
     def _indices(self, names: Sequence[str]) -> tuple[int, ...]:
@@ -445,8 +487,15 @@ class StagedSpace(DecisionSpace):
     def _map_before(self, genotype: Genotype, block: Block) -> Shape:
         """Return height and width of the feature map in front of a block; its channels are those of the input."""
         strides = self._strides(genotype)
+        return self._strided(genotype, strides[: block.stage + (not block.position.first)])
+
+    def _strided(self, genotype: Genotype, strides: Strides) -> Shape:
+        """Return the shape of the input behind the first stages, which have these strides; channels are the input's."""
         at = self.input_shape
-        for stride in strides[: block.stage + (not block.position.first)]:
+        if self.front is not None and strides:
+            (op,) = self.ops(genotype, self.front)
+            at, strides = op.out_shape(at)._replace(channels=at.channels), strides[1:]
+        for stride in strides:
             at = at.strided(stride, at.channels)
         return at
 
@@ -461,22 +510,21 @@ class StagedSpace(DecisionSpace):
             return ()
         channels = self.input_shape.channels
         if block.filters_before:
-            channels = scale_channels(self.value(genotype, block.filters_before), self.width)
+            before = block.stage - 1 if block.position.first else block.stage
+            channels = self.channels_behind(before, self.value(genotype, block.filters_before))
         at, kernels = self._map_before(genotype, block)._replace(channels=channels), list[Kernel]()
         for number, ops in enumerate(self._ops_of_groups(genotype, block)):
             for op in ops:
                 kernels += op.lower(at) if number == group else ()
                 at = op.out_shape(at)
-        return [kernel.on_sequence() for kernel in kernels] if self.input_shape.size.is_sequence else kernels
+        return [kernel.on_sequence() for kernel in kernels] if self.is_sequence else kernels
 
     def _head_kernels(self, tail: tuple[Block, ...], before: str, genotype: Genotype) -> Sequence[Kernel]:
         """Return the kernels of the tail and of the head."""
         kernels = [kernel for block in tail for kernel in self._block_kernels(block, genotype)]
         last = tail[-1].filters if tail else before
-        at = self.input_shape
-        for stride in self._strides(genotype):
-            at = at.strided(stride, at.channels)
-        at = at._replace(channels=scale_channels(self.value(genotype, last), self.width))
+        channels = self.channels_behind(len(self.forms) - 1, self.value(genotype, last))
+        at = self._strided(genotype, self._strides(genotype))._replace(channels=channels)
         return [*kernels, *self.scaled_head.classify(at, self.num_classes)]
 
 

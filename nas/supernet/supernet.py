@@ -24,10 +24,9 @@ from jax import Array, lax
 from nas.errors import unknown_name
 from nas.nn.layers import ACTS
 from nas.nn.primitives import pointwise
-from nas.ops import Head
+from nas.ops import Head, Op
 from nas.registry import STAGE_FORMS
 from nas.space.forms import Single, StageForm
-from nas.space.scaling import scale_channels
 from nas.space.staged import STRIDES, Block, StagedSpace
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, Dense, mask_input_channels
 from nas.supernet.stage_forms import StageInput, StageModule
@@ -84,7 +83,7 @@ class Supernet(nnx.Module):
             else:
                 stages.append(module)
         self.singles, self.stages = nnx.Dict(singles), nnx.List(stages)
-        last = max(scale_channels(n, space.width) for n in space.forms[-1].filters)
+        last = max(space.channels_behind(len(space.forms) - 1, n) for n in space.forms[-1].filters)
         self.head = SupernetHead(last, tail, space.scaled_head, space.num_classes, rng)
 
     def __call__(self, x: Array, genotype: Array, *, averages: bool = False) -> Array:
@@ -94,18 +93,24 @@ class Supernet(nnx.Module):
         """
         reader = GenotypeReader(self.space, genotype)
         context = BlockContext(self.space.padding, self.space.norm_eps, averages)
-        runs = [partial(self._run, pattern, reader, context) for pattern in range(len(self.space.patterns))]
-        # Each pattern of strides has feature maps of its own sizes, so that it is a program of its own.
-        return runs[0](x) if len(runs) == 1 else lax.switch(jnp.asarray(reader.option(STRIDES)), runs, x)
+        fronts, patterns = self.space.fronts or (None,), range(len(self.space.patterns))
+        runs = [partial(self._run, pattern, reader, context, front) for pattern in patterns for front in fronts]
+        # Each pattern of strides and each front end has feature maps of its own sizes, so that it is a program of its
+        # own.
+        number = reader.option(STRIDES) * len(fronts) + reader.front()
+        return runs[0](x) if len(runs) == 1 else lax.switch(jnp.asarray(number), runs, x)
 
-    def _run(self, pattern: int, reader: GenotypeReader, context: BlockContext, x: Array) -> Array:
-        """Return the logits with the strides of option number `pattern`."""
+    def _run(self, pattern: int, reader: GenotypeReader, context: BlockContext, front: Op | None, x: Array) -> Array:
+        """Return the logits with the strides of option number `pattern`, behind this front end if there is one."""
         space, stacks = self.space, iter(self.stages)
         for number, (form, stride) in enumerate(zip(space.forms, space.patterns[pattern], strict=True)):
             if number >= len(space.stages):
                 module = self.head.tail[form.name]
             else:
                 module = self.singles[form.name] if isinstance(form, Single) else next(stacks)
+            if front is not None and number == 0:
+                x = module.front(x, front)
+                continue
             tables = _tables(space, number, pattern)
             stage = StageInput(tables, reader, reader.depth(number), stride, self.chunked, context)
             x = stage_module(form).run(module, x, stage)

@@ -18,7 +18,6 @@ from jax import Array
 from numpy.typing import NDArray
 
 from nas.ops import Op
-from nas.space.scaling import scale_channels
 from nas.space.staged import Block, StagedSpace, Strides
 from nas.supernet.layers import ChannelCount
 
@@ -107,8 +106,9 @@ def _block_tables(space: StagedSpace, block: Block, strides: Strides) -> BlockTa
         built = space.slots(block, inner, given, out, act, strides[block.stage])
         for slot, op in enumerate(built):
             ops[(slot, *index)] = op
-        before[index] = given if channels is None else scale_channels(given, space.width)
-        filters[index] = scale_channels(out, space.width)
+        stage_before = block.stage - block.position.first
+        before[index] = given if channels is None else space.channels_behind(stage_before, given)
+        filters[index] = space.channels_behind(block.stage, out)
     averaged = (*(False,) * len(outer), *(choice.averaged for choice in choices))
     numbers = iter(range(slots))
     tables = tuple(
@@ -188,6 +188,13 @@ class GenotypeReader:
         """Return the option index of the decision `name`, 0 where the space has no such decision."""
         return self.genotype[self.space.index_of[name]] if name in self.space.index_of else 0
 
+    def front(self) -> Number:
+        """Return the number of the front end among `StagedSpace.fronts`, 0 where there is one or none."""
+        number: Number = 0
+        for name in self.space.front_decisions:
+            number = number * len(self.space.options[name]) + self.option(name)
+        return number
+
     def depth(self, stage: int) -> Number:
         """Return the number of blocks of a stage form, a Python number where it is fixed."""
         form = self.space.forms[stage]
@@ -198,7 +205,7 @@ class GenotypeReader:
     def filters(self, stage: int) -> ChannelCount:
         """Return the channels behind a stage form, None where it has one option."""
         form = self.space.forms[stage]
-        options = [scale_channels(n, self.space.width) for n in form.filters]
+        options = [self.space.channels_behind(stage, n) for n in form.filters]
         return None if len(options) == 1 else jnp.asarray(options)[self.option(f"{form.name}.filters")]
 
     def _counts(self, tables: Sequence[SlotTable], columns: Sequence[NDArray[Any]]) -> tuple[Array | None, bool]:

@@ -1,6 +1,9 @@
-"""One op of each family on a map of 4 channels, with every kind of layer that the family can have."""
+"""One op of each family on a map of 4 channels, with every kind of layer that the family can have.
 
-from nas.ops import UIB, Conv, FusedIB, InvertedResidual, MixConv, MobileMQA, Op, SeparableConv, Tucker
+A front end takes a waveform instead: `input_of`.
+"""
+
+from nas.ops import UIB, Conv, FusedIB, InvertedResidual, LogMel, MixConv, MobileMQA, Op, SeparableConv, Shape, Tucker
 
 MEMBERS: dict[str, Op] = {
     op.tag: op
@@ -13,5 +16,12 @@ MEMBERS: dict[str, Op] = {
         MixConv(6, 7, (3, 5, 9), 2, "swish", 2, 3, se_channels=2, se_act="swish"),
         MobileMQA(2, 3, 5, kv_stride=2),
         Tucker(6, 2, 3, 5, 2, "swish"),
+        LogMel(8000, window=16, hop=8, bands=6, upper_hz=3900),
     )
 }
+WAVEFORM = Shape(96, 1, 1)
+
+
+def input_of(op: Op, shape: Shape) -> Shape:
+    """Return the input of a network that begins with `op`: `shape`, or a waveform where the op takes that."""
+    return WAVEFORM if op.resizes else shape

@@ -26,7 +26,7 @@ from nas.nn.network import get_weights, random_network
 from nas.ops import FAMILIES, Conv, Family, Head, Op, Shape, family_of, op_class
 from nas.space.scaling import scale_width
 from tests.extending.op import FAMILY, Ghost
-from tests.ops.members import MEMBERS
+from tests.ops.members import MEMBERS, input_of
 
 SHAPE = Shape(9, 12, 4)
 
@@ -38,7 +38,7 @@ def test_every_family_has_a_member_here() -> None:
 
 @pytest.mark.parametrize("op", MEMBERS.values(), ids=MEMBERS)
 def test_json_gives_every_family_back(op: Op) -> None:
-    arch = ArchSpec(SHAPE, ((op,),), Head(), 5)
+    arch = ArchSpec(input_of(op, SHAPE), ((op,),), Head(), 5)
     again = ArchSpec.from_dict(json.loads(json.dumps(arch.to_dict())))
     assert again == arch and again.digest == arch.digest
     assert set(op.roles()) == {field.name for field in fields(op)}
@@ -50,8 +50,9 @@ def test_a_proxy_scales_every_channel_field_and_nothing_else(op: Op) -> None:
     for name, role in op.roles().items():
         times = 3 if role.kind == "channels" else 1
         assert getattr(scaled, name) == (value := getattr(op, name)) * times or (times == 1 and value is True)
-    arch = ArchSpec(SHAPE, ((Conv(4), op),), Head(), 5)
-    assert scale_width(arch, 3.0).stages[0][1] == op.scaled(lambda channels: max(4, int(3 * channels + 2) // 4 * 4))
+    stage, at = ((op, Conv(4)), 0) if op.resizes else ((Conv(4), op), 1)
+    arch = ArchSpec(input_of(op, SHAPE), (stage,), Head(), 5)
+    assert scale_width(arch, 3.0).stages[0][at] == op.scaled(lambda channels: max(4, int(3 * channels + 2) // 4 * 4))
 
 
 @pytest.mark.parametrize("op", MEMBERS.values(), ids=MEMBERS)

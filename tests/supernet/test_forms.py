@@ -12,6 +12,7 @@ from nas.ops import FAMILIES, Head, Shape
 from nas.ops.conv import ConvChoices, SeparableConvChoices
 from nas.ops.fused_ib import FusedIBChoices
 from nas.ops.inverted_residual import COORDINATE, InvertedResidualChoices
+from nas.ops.log_mel import LogMelChoices
 from nas.ops.mixconv import MixConvChoices
 from nas.ops.tucker import TuckerChoices
 from nas.ops.uib import UIBChoices
@@ -69,6 +70,22 @@ SPACES = {
 }  # fmt: skip
 
 
+EARS = LogMelChoices(8000, windows_ms=(4.0,), hops_ms=(2.0, 4.0), bands=(6, 8))
+SPACES |= {
+    "map": replace(
+        space("map", stack("stage0", (8, 12), (1, 2), UIB)),
+        stages=(Single("front", EARS, filters=(1,)), STEM, stack("stage0", (8, 12), (1, 2), UIB, stride=1)),
+        input_shape=Shape(200, 1, 1),
+    ),
+    "bands": replace(
+        space("bands", stack("stage0", (8,), (1, 2), UIB)),
+        stages=(
+            Single("front", replace(EARS, bands=(), layout="sequence"), filters=(6, 8)),
+            stack("stage0", (8, 12), (1, 2), UIB, stride=1),
+        ),
+        input_shape=Shape(200, 1, 1),
+    ),
+}
 INPUTS = {  # that are no square: maps, and sequences, which are one wide
     "switch": Shape(10, 1, 3), "sequence": Shape(6, 9, 3), "mixed": Shape(12, 1, 3), "coordinate": Shape(8, 5, 3),
     "evonorm": Shape(9, 1, 3),

@@ -109,7 +109,7 @@ def model_source(arch: ArchSpec, provenance: Mapping[str, str], pixels: InputSpe
     )
     layers = copied_sources([*(family_of(op).block for _, op, _ in arch.iter_ops()), HEAD_BLOCK])
     stages = "\n".join(_stage_source(arch, s) for s in range(len(arch.stages)))
-    sequence = ', "is_sequence": True' if arch.is_sequence else ""
+    sequence = ', "is_sequence": True' if all(arch.sequences) else ""
     widths = {"in_channels": arch.final_feature_map.channels, "num_classes": arch.num_classes}
     model = _MODEL.format(
         shape=tuple(arch.input_shape),
@@ -125,9 +125,11 @@ def model_source(arch: ArchSpec, provenance: Mapping[str, str], pixels: InputSpe
 def _stage_source(arch: ArchSpec, stage: int) -> str:
     """Return one stage of the model: a list of constructor calls with plain numbers, each with its output shape."""
     lines = ["            nnx.List(", "                ["]
-    for position, op, shape in arch.iter_ops():
+    for (position, op, shape), is_sequence in zip(arch.iter_ops(), arch.sequences[:-1], strict=True):
         if position.partition(".")[0] == str(stage):
-            call = _call(family_of(op).block.partition(":")[2], {"in_channels": shape.channels} | op.arguments())
+            arguments = {"in_channels": shape.channels} | op.arguments()
+            arguments |= {"is_sequence": True} if is_sequence and not all(arch.sequences) else {}
+            call = _call(family_of(op).block.partition(":")[2], arguments)
             shape_text = " x ".join(str(size) for size in op.out_shape(shape))
             lines.append(f"                    {call},  # {position}: {shape_text}")
     return "\n".join([*lines, "                ]", "            ),"])

@@ -8,6 +8,8 @@ from pathlib import Path
 from nas.errors import InvalidInput
 
 OWN = "nas.nn."  # modules that are copied whole
+PURE = "nas.ops.mel"  # ... and one of numbers alone, which blocks and ops share
+COPIED = (OWN, PURE)
 PACKAGE = "nas"
 RULE = "# " + "=" * 100
 
@@ -32,7 +34,7 @@ def copied_sources(addresses: Sequence[str]) -> str:
             return
         source = _read(module)
         tree = ast.parse(source)
-        kept = tree.body if module.startswith(OWN) else _needed(tree.body, needed[module], module)
+        kept = tree.body if module.startswith(COPIED) else _needed(tree.body, needed[module], module)
         for one in _own_imports(kept):
             add(str(one.module))
         for name in _defined(kept):
@@ -53,8 +55,8 @@ def _read(module: str) -> str:
 
 
 def _own_imports(body: Iterable[ast.stmt]) -> list[ast.ImportFrom]:
-    """Return the imports of names from modules of nas.nn."""
-    return [node for node in body if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(OWN)]
+    """Return the imports of names from modules that are copied."""
+    return [node for node in body if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COPIED)]
 
 
 def _is_of_package(node: ast.stmt) -> bool:
@@ -100,7 +102,7 @@ def _needed(body: Sequence[ast.stmt], names: set[str], module: str) -> list[ast.
 
 def _text(module: str, source: str, body: Sequence[ast.stmt], kept: Sequence[ast.stmt]) -> str:
     """Return the lines of a module without its imports from this package, and without what is not in `kept`."""
-    whole = module.startswith(OWN)
+    whole = module.startswith(COPIED)
     lines = source.splitlines()
     if whole:
         dropped = {number for node in kept if _is_of_package(node) for number in _lines_of(node)}

@@ -89,6 +89,23 @@ class OnnxGraph:
         done = self.node("Conv", name, *inputs, **attributes)
         return Value(ACTS[act](self, done, f"{name}.{act}"), x.shape.strided(stride, out))
 
+    def frames(self, name: str, x: Value, weight: Array, *, hop: int) -> Value:
+        """Add a convolution over time without padding."""
+        window, out = weight.shape
+        filters = self.constant(f"{name}.weight", weight.T[:, None, :, None])
+        attributes = {"kernel_shape": [window, 1], "strides": [hop, 1], "pads": [0] * 4, "group": 1}
+        done = self.node("Conv", name, x.name, filters, **attributes)
+        return Value(done, Shape((x.shape.height - window) // hop + 1, 1, out))
+
+    def log(self, name: str, x: Value) -> Value:
+        """Add a natural logarithm."""
+        return Value(self.node("Log", name, x.name), x.shape)
+
+    def channels_to_width(self, name: str, x: Value) -> Value:
+        """Add a view of H x 1 x C as H x C x 1."""
+        height, _, channels = x.shape
+        return Value(self.node("Transpose", name, x.name, perm=[0, 3, 2, 1]), Shape(height, channels, 1))
+
     def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
         """Add a multiplication and an addition per channel, as the one node that does both."""
         numbers = {"scale": factor, "bias": bias, "mean": np.zeros_like(bias), "var": np.ones_like(bias)}

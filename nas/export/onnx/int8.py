@@ -1,7 +1,8 @@
 """A network as an int8 ONNX graph by ONNX Runtime's static quantisation: QDQ, weights per channel.
 
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html. Activations and weights are int8, the
-first choice of that page.
+first choice of that page. A log-mel front end stays float32, as its powers span more than 8 bits hold; its result is
+quantised.
 """
 
 import logging
@@ -31,11 +32,14 @@ def int8_model(
 ) -> tuple[bytes, str]:  # fmt: skip
     """Return the file of `arch`, images float32 [N, C, H, W] -> logits [N, classes], and which nodes are int8."""
     floating = onnx_model(arch, tensors, metadata, options)
+    fronts = tuple(f"{position}." for position, op, _ in arch.iter_ops() if op.resizes)
+    excluded = [node.name for node in floating.graph.node if fronts and node.name.startswith(fronts)]
     with tempfile.TemporaryDirectory() as folder, _warnings_off():
         path = Path(folder, "int8.onnx")
         quantize_static(
             floating, path, _CalibrationImages(calibration, options), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(QUANTISED),
+            nodes_to_exclude=excluded,
         )  # fmt: skip
         model = onnx.load(path)
     opset_for(model.graph.node, options.opset)

@@ -149,6 +149,27 @@ class TfliteGraph:
         done = self.node(OPERATORS.CONV_2D if dense else OPERATORS.DEPTHWISE_CONV_2D, name, inputs, shape, options)
         return self._activated(f"{name}.{act}", Value(done, shape), act)
 
+    def frames(self, name: str, x: Value, weight: Array, *, hop: int) -> Value:
+        """Add a convolution over time without padding."""
+        window, out = weight.shape
+        options = schema.Conv2DOptionsT()
+        options.padding, options.strideH, options.strideW = schema.Padding.VALID, hop, 1
+        options.dilationHFactor = options.dilationWFactor = 1
+        options.fusedActivationFunction = FUSED_ACTS["none"]
+        shape = Shape((x.shape.height - window) // hop + 1, 1, out)
+        inputs = [x.name, *self.weight(name, x.name, (weight.T[:, :, None, None], np.zeros(out)), axis=0)]
+        return Value(self.node(OPERATORS.CONV_2D, name, inputs, shape, options), shape)
+
+    def log(self, name: str, x: Value) -> Value:
+        """Add a natural logarithm."""
+        return Value(self.node(OPERATORS.LOG, name, [x.name], x.shape), x.shape)
+
+    def channels_to_width(self, name: str, x: Value) -> Value:
+        """Add a view of H x 1 x C as H x C x 1."""
+        height, _, channels = x.shape
+        shape = Shape(height, channels, 1)
+        return Value(self._reshape(name, x.name, shape), shape)
+
     def weight(self, name: str, x: str, numbers: tuple[Array, Array], *, axis: int | None) -> list[str]:
         """Add (weight, bias) of a layer as constants and return their names.
 

@@ -72,7 +72,7 @@ class _Translation:
 
     def _check(self) -> None:
         """Raise `InvalidInput` where the stem or a layer is none of timm's, or the strides exceed `LARGEST_STRIDE`."""
-        if self.arch.is_sequence:
+        if any(self.arch.sequences):
             raise InvalidInput("the network takes sequences, timm's take images; choose onnx or flax")
         for position, op, _ in self.arch_ops:
             if type(op) not in BLOCK_STRINGS:
