@@ -33,6 +33,8 @@ SPACES = {  # SearchSpace (nas/protocols.py); a StagedSpace has a supernet
     "mixnet": "search_spaces.mixnet:SPACE",
     "fd-mobilenet": "search_spaces.fd_mobilenet:SPACE",
     "tiny": "search_spaces.tiny:SPACE",
+    "audio-2d": "search_spaces.audio_2d:SPACE",
+    "audio-1d": "search_spaces.audio_1d:SPACE",
 }
 STAGE_FORMS = {  # nas.supernet.stage_forms.StageModule, by the tag of the form in a space (nas/space/forms.py)
     "single": "nas.supernet.stage_forms:SupernetSingle",

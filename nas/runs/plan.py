@@ -307,7 +307,7 @@ def make_plan(
         model,
         latency_budget,
         proxy_size(preset, dataset.size, shape.size, config.proxy_resolution, images=dataset.is_images),
-        preset.proxy_width if config.proxy_width is None else config.proxy_width,
+        _proxy_width(config, preset, sources.space),
     )
     if front is not None:
         budgets, default = front(plan), latency_budget
@@ -322,6 +322,11 @@ def make_plan(
     plan.columns(plan.space.coarse())
     _check_reach(plan)
     return plan
+
+
+def _proxy_width(config: SearchConfig, preset: Preset, space: StagedSpace) -> float:
+    """Return the width of proxies: as configured, else that of the space, else the preset's."""
+    return next(w for w in (config.proxy_width, space.proxy_width, preset.proxy_width) if w is not None)
 
 
 def _check_numbers(config: SearchConfig) -> None:

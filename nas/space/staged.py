@@ -52,7 +52,8 @@ class StagedSpace(DecisionSpace):
     `tail` are the layers behind the last stage, which belong to the head. `stride_patterns` are the options of a
     decision about the strides of all stages; empty, where strides are those of the stages. `width` scales all channels
     in a space of proxies. The first stage may be a front end, whose options decide the size of all maps behind it
-    (`Choices.resizes`, such as log-mel spectrograms); proxies keep it as it is, and its strides too.
+    (`Choices.resizes`, such as log-mel spectrograms); proxies keep it as it is, and its strides too. `proxy_width` is
+    the width of proxies where no setting says, None where the preset decides.
     """
 
     name: str
@@ -65,6 +66,7 @@ class StagedSpace(DecisionSpace):
     norm_eps: float = 1e-5
     width: float = 1.0
     stride_patterns: tuple[Strides, ...] = ()
+    proxy_width: float | None = None
 
     def __post_init__(self) -> None:
         names = [form.name for form in self.forms]
