@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.data import Dataset, epoch_indices
+from nas.data.arrays import DataKind
 from nas.data.dataset import Labelled, build_dataset
 from nas.ops import Head, Shape
 from nas.ops.conv import ConvChoices
@@ -104,7 +105,7 @@ def log_mel(waves: NDArray[Any]) -> NDArray[np.float32]:
 def mel_filters(size: int) -> NDArray[np.float64]:
     """Return triangular filters [size // 2 + 1, bands] between `LOWEST_HZ` and half the rate."""
     mel_ends = 2595 * np.log10(1 + np.array([LOWEST_HZ, RATE / 2]) / 700)
-    edges = 700 * (10 ** (np.linspace(*mel_ends, BANDS + 2) / 2595) - 1)
+    edges = 700 * (10 ** (np.linspace(mel_ends[0], mel_ends[1], BANDS + 2) / 2595) - 1)
     bins = np.linspace(0, RATE / 2, size // 2 + 1)[:, None]
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]
     return np.maximum(0, np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)))
@@ -120,7 +121,7 @@ def spoken_digits(data_dir: Path, space: str) -> tuple[Dataset, dict[str, tuple[
     others = {name: np.concatenate([v[part][unseen[part]] for part in v]) for name, v in (("x", x), ("y", y))}
     tests = {"unseen": (others["x"], others["y"]), "known": (x["test"][~unseen["test"]], y["test"][~unseen["test"]])}
     train = Labelled(x["train"][~unseen["train"]], y["train"][~unseen["train"]])
-    kind = "maps" if space == "audio-2d" else "sequences"
+    kind: DataKind = "maps" if space == "audio-2d" else "sequences"
     return build_dataset(f"fsdd as {kind}", train, Labelled(*tests["unseen"]), kind=kind), tests
 
 

@@ -1,10 +1,11 @@
-"""Networks for log-mel spectrograms, maps of frames x bands x 1 (our own), of MobileNetV4's blocks, arXiv 2404.10518.
+"""Networks for log-mel spectrograms, maps of frames x bands x 1: blocks of MobileNetV4 (arXiv 2404.10518).
 
-After the finding of Speckhard et al. (arXiv 2202.05397) that a two-dimensional spectrogram behind a convolution of many
-filters is the bottleneck of energy and memory: the stem has from 8 filters on, and every block may have its stride on
-the depthwise in front of the expansion, so that the wide map is small. For one second at a hop of 10 ms, 40 bands and 12
-classes the smallest networks have less than 10,000 parameters and need less than 16 KiB for activations in int8; the
-largest suit a phone. Channels are those of the device, so that supernet and proxies train at width 1.
+Our own, after the finding of Speckhard et al. (arXiv 2202.05397) that a two-dimensional spectrogram behind a
+convolution of many filters is the bottleneck of energy and memory: the stem has from 8 filters on, and every block may
+have its stride on the depthwise in front of the expansion, so that the wide map is small. For one second at a hop of
+10 ms, 40 bands and 12 classes the smallest networks have less than 10,000 parameters and need less than 16 KiB for
+activations in int8; the largest suit a phone. Channels are those of the device, so that supernet and proxies train at
+width 1.
 """
 
 from nas.ops import Head, Shape

@@ -130,3 +130,13 @@ def test_a_skip_is_a_choice_of_its_own() -> None:
     without = space.genotype_of({"stage3.op": ("inverted_residual", 5, 6, True, False), "stage3.depth": 4})
     ours, theirs = (space.decode(genotype).stages[4] for genotype in (with_skip, without))
     assert [replace(op, residual=False) for op in ours] == list(theirs) and ours != theirs
+
+
+@pytest.mark.parametrize("name", ["audio-2d", "audio-1d"])
+def test_audio_spaces_begin_at_microcontrollers(name: str) -> None:
+    space = STAGED[name]
+    params, memory = (compile_table(space, cost) for cost in (PARAMS, PEAK_ACTIVATION))
+    assert params.minimum()[0] < 10_000 and memory.minimum()[0] < 16 * 1024 < memory.maximum()[0]
+    smallest = space.decode(memory.minimum()[1])
+    assert smallest.params < 10_000 and smallest.peak_activation_elements < 16 * 1024
+    assert space.proxy((16, 16) if name == "audio-2d" else (98, 1), space.proxy_width or 0).width == 1
