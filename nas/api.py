@@ -574,6 +574,7 @@ def train(
     proxy: bool = False,
     proxy_resolution: SizeLike | None = None,
     proxy_width: float | None = None,
+    weights: str | Path | None = None,
     from_supernet: bool = False,
     accept_changes: bool = False,
     seed: int = 0,
@@ -582,8 +583,9 @@ def train(
 ) -> "TrainResult":
     """Train one network, or its proxy, alone; return its weights and test accuracy, and write them into `out`.
 
-    `data` is by default that of the run that `network` names, else the digits; `preparation` too. `out` is new, or
-    holds the same training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would:
+    `data` is by default that of the run that `network` names, else the digits; `preparation` too. It starts from
+    random weights, from what fits of `weights`, a file or the folder of a training, or `from_supernet`. `out` is new,
+    or holds the same training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would:
     `Stopped` is raised.
     """
     name = "" if isinstance(network, ArchSpec) else spec_of_point(str(network))
@@ -599,6 +601,10 @@ def train(
         subject = single_training.proxy_subject(
             name, subject.arch, dataset, resolution=proxy_resolution, width=proxy_width, from_supernet=from_supernet
         )
+    if weights is not None and from_supernet:
+        raise InvalidInput("a training starts from weights or from the supernet; give one")
+    if weights is not None:
+        subject = single_training.started_from(subject, str(weights), seed)
 
     def step(event: "TrainingProgress") -> None:
         if on_step is not None and on_step(event) is True:

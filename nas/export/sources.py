@@ -15,9 +15,9 @@ from nas.records.trainings import training_of_run
 from nas.registry import EXPORTERS, lazy
 
 if TYPE_CHECKING:
-    from nas.export import weights as weight_files
+    from nas.export import weight_files
 else:
-    weight_files = lazy("nas.export.weights")  # imports jax, which a spec does without
+    weight_files = lazy("nas.export.weight_files")  # imports jax, which a spec does without
 
 WEIGHTLESS = "json"  # the format of a spec
 

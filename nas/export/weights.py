@@ -1,7 +1,6 @@
 """The weights that an exporter writes, their provenance, and the logits that the written model must give."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,12 +11,10 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data.input_spec import InputSpec
 from nas.errors import InvalidInput
-from nas.export.provenance import folder_provenance
 from nas.nn.network import (
     abstract_network,
     check_weights,
     get_weights,
-    load_weights,
     random_network,
     set_weights,
 )
@@ -26,14 +23,6 @@ FILE = "weights.safetensors"  # in the folder of a training
 RANDOM = "random initialisation"
 BATCH = 64  # images at once
 SEED = 0  # of the random initialisation, and of the images of a check
-
-
-def read_weights(source: Path, arch: ArchSpec) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
-    """Return the weights of `arch` in the folder of a training, or in a file, with their provenance."""
-    path = source / FILE if source.is_dir() else source
-    weights, origin = load_weights(path, arch)
-    trained = folder_provenance(path.parent) if (path.parent / "train.json").is_file() else {}
-    return weights, trained | {"arch": arch.digest, "origin": origin, "file": path.name}
 
 
 def checked_weights(

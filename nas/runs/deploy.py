@@ -27,6 +27,7 @@ from nas.export.quantised_file import QuantisedFile
 from nas.export.single_file import SingleFile
 from nas.export.sources import WEIGHTLESS, Source, load_source
 from nas.export.timm.blocks import timm_network
+from nas.export.weight_files import start_weights
 from nas.export.weights import FILE as WEIGHTS_FILE
 from nas.files import dump_json, read_bytes, write_whole
 from nas.measure.benchmark import BenchmarkConfig, measure
@@ -115,7 +116,7 @@ class DeployConfig:
     data: str | None = None
     data_dir: str | None = None
     preparation: Mapping[str, Any] = field(default_factory=dict)
-    weights: str | None = None  # to start the training from
+    weights: str | None = None  # file, or folder of a training, to start the training from: what fits is taken
     from_supernet: bool = False
     measured: bool = False
     accept_changes: bool = False  # of what the supernet depends on
@@ -155,6 +156,7 @@ class Subject:
     dataset: Dataset | None = None  # None: it was trained already
     weights: Mapping[str, Any] | None = None
     start: str = "random weights"
+    start_lines: tuple[str, ...] = ()  # on the weights that the training starts from
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,8 @@ def subject_of(config: DeployConfig, out: Path) -> Subject:
     dataset = dataset_for(arch, dataset)
     config.export.check(arch)
     if config.weights is not None:
-        weights, origin = load_weights(Path(config.weights), arch)
-        return Subject(arch, training, dataset, weights, f"the weights in {config.weights} ({origin})")
+        start = start_weights(Path(config.weights), arch, config.training.seed)
+        return Subject(arch, training, dataset, start.weights, "the weights that fit", start.lines)
     if config.from_supernet:
         own = config.data is None and not any(value is not None for value in config.preparation.values())
         check_supernet_of(network, dataset, "deploy", own_data=own, accept_changes=config.accept_changes)
@@ -222,6 +224,7 @@ def plan(config: DeployConfig, subject: Subject, out: Path) -> list[str]:
         lines += [
             f"data {data.name}: {len(data.y_train):,} training and {len(data.y_test):,} test images",
             f"training at full size: {epochs} epochs from {subject.start}, into {subject.training}",
+            *subject.start_lines,
             *(f"data note: {note}" for note in data.notes),
         ]
     numbers = "float32" if export.quantize is None else export.quantize

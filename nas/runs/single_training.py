@@ -8,6 +8,7 @@ from typing import Any
 from nas.arch import ArchSpec
 from nas.data import Dataset
 from nas.errors import InvalidInput
+from nas.export.weight_files import start_weights
 from nas.nn.network import load_weights
 from nas.ops import Size, SizeLike
 from nas.records.experiment import read_experiment
@@ -31,6 +32,8 @@ class TrainingSubject:
     proxy_width: float = 1.0
     weights: Mapping[str, Any] | None = None
     strides_note: str = ""  # of a proxy: which strides are not those of the target network
+    start: str = "random weights"
+    start_lines: tuple[str, ...] = ()  # on the weights that it starts from
 
 
 def training_data(network: str, out: Path, data: str | None, data_dir: str | None, **asked: Any) -> Dataset:
@@ -102,7 +105,13 @@ def proxy_subject(
     if not from_supernet:
         return TrainingSubject(small, share, strides_note=note)
     weights, _ = load_weights((run or Path(network)) / "inherited.safetensors", small)
-    return TrainingSubject(small, share, weights, note)
+    return TrainingSubject(small, share, weights, note, "the supernet's weights")
+
+
+def started_from(subject: TrainingSubject, source: str, seed: int) -> TrainingSubject:
+    """Return `subject` with the weights that fit it in a file, or in the folder of a training; the rest is random."""
+    found = start_weights(Path(source), subject.arch, seed)
+    return replace(subject, weights=found.weights, start="the weights that fit", start_lines=found.lines)
 
 
 def check_supernet_of(

@@ -148,6 +148,12 @@ ZOO: dict[str, ZooEntry] = {
         )
         for name, scale in efficientnet.RELEASED.items()
     },
+    **{
+        name: _entry(
+            name, efficientnet.efficientnet_lite(scale), _EFFICIENT, resolution=scale.resolution, baseline=False
+        )
+        for name, scale in efficientnet.LITE.items()
+    },
 }
 # The reference networks that a comparison adds to runs and specs: of each family those of a size for phones.
 BASELINES = tuple(name for name, entry in ZOO.items() if entry.baseline)

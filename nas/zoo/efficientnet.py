@@ -1,6 +1,6 @@
-"""MnasNet (arXiv 1807.11626), EfficientNet (1905.11946) and MixNet (1907.09595) as block tables.
+"""MnasNet (arXiv 1807.11626), EfficientNet (1905.11946), its Lite variants and MixNet (1907.09595) as block tables.
 
-Blocks from the authors' code (tensorflow/tpu, models/official/mnasnet and efficientnet).
+Blocks from the authors' code (tensorflow/tpu, models/official/mnasnet and efficientnet, lite in a folder of that).
 """
 
 import math
@@ -49,6 +49,13 @@ RELEASED = {
     "efficientnet-b6": Scale(1.8, 2.6, 528),
     "efficientnet-b7": Scale(2.0, 3.1, 600),
 }  # of the authors' code: rounded, unlike the powers that `compound` returns
+LITE = {
+    "efficientnet-lite0": Scale(1.0, 1.0, 224),
+    "efficientnet-lite1": Scale(1.0, 1.1, 240),
+    "efficientnet-lite2": Scale(1.1, 1.2, 260),
+    "efficientnet-lite3": Scale(1.2, 1.4, 280),
+    "efficientnet-lite4": Scale(1.4, 1.8, 300),
+}
 
 
 def compound(phi: float) -> Scale:
@@ -80,6 +87,24 @@ def efficientnet(scale: Scale) -> Builder:
         )
         stages = bottlenecks(rows, stem.out_channels, wide, BlockStyle("swish", "swish"))
         return ArchSpec(shape, ((stem,), *stages, (last,)), Head(), num_classes)
+
+    return build
+
+
+def efficientnet_lite(scale: Scale) -> Builder:
+    """Return the builder of EfficientNet-Lite: no squeeze-excite, ReLU6, the ends as in B0 however it is scaled.
+
+    Stem, last 1x1 convolution and the repeats of the first and the last stage are not scaled. Padding and normalisation
+    are TensorFlow's, so that the authors' weights fit.
+    """
+
+    def build(shape: Shape, num_classes: int, width: float = 1.0) -> ArchSpec:
+        first, *between, last = (row._replace(se_ratio=0) for row in EFFICIENTNET_B0)
+        deep = [row._replace(repeats=math.ceil(row.repeats * scale.depth)) for row in between]
+        stem = Conv(scaled_width(32, width), 3, 2, "relu6")
+        stages = bottlenecks([first, *deep, last], stem.out_channels, scale.width * width, BlockStyle("relu6"))
+        end = Conv(scaled_width(1280, width), 1, 1, "relu6")
+        return ArchSpec(shape, ((stem,), *stages, (end,)), Head(), num_classes, padding="same", norm_eps=1e-3)
 
     return build
 

@@ -108,7 +108,7 @@ def test_the_command_says_what_it_will_do_and_how_to_go_on(
     assert json.loads(capsys.readouterr().out)["predict"] == "small-deployed/predict.py"
     weights = ["--weights", "small-deployed/training/weights.safetensors", "--out", "warm"]
     assert main([*command, *weights]) == 0
-    assert "from the weights in small-deployed/training/weights.safetensors (trained)" in capsys.readouterr().out
+    assert "weights of small-deployed/training/weights.safetensors: 7 of 7 tensors taken" in capsys.readouterr().out
 
 
 def test_what_cannot_be_deployed_is_refused_before_anything_is_trained(work: Path, tmp_path: Path) -> None:

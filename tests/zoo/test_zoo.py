@@ -65,9 +65,10 @@ FOLDED = [
 ]  # fmt: skip
 # Parameters to the digit and MACs in millions with how far they may lie: what others print. EfficientNet: torchvision's
 # num_params and GFLOPS of its weights (B2 at 288 px); MnasNet-small: tensorflow/tpu, models/official/mnasnet/README.md
-# (2.0 M parameters, 68 M MACs); MnasNet-A1: parameters of osmr/imgclsmob, MACs of the paper's
-# abstract; MobileNet-EdgeTPU: tensorflow/models, slim/nets/mobilenet/README.md (about 4.0 and 2.9 M parameters, ours
-# with normalisation); Multi-hardware: arXiv 2404.10518, Tab. 6 (8.9 and 10.0 M parameters, 0.8 and 1.0 G MACs).
+# (2.0 M parameters, 68 M MACs); MnasNet-A1: parameters of osmr/imgclsmob, MACs of the paper's abstract; EfficientNet-
+# Lite: README of d-li14/efficientnet-lite.pytorch (4.652 to 13.007 M); MobileNet-EdgeTPU: tensorflow/models,
+# slim/nets/mobilenet/README.md (about 4.0 and 2.9 M parameters, ours with normalisation); Multi-hardware: arXiv
+# 2404.10518, Tab. 6 (8.9 and 10.0 M parameters, 0.8 and 1.0 G MACs).
 PUBLISHED = [
     ("efficientnet-b1", 240, 7_794_184, 687, 0.5),
     ("efficientnet-b2", 288, 9_109_994, 1_088, 0.5),
@@ -76,6 +77,11 @@ PUBLISHED = [
     ("efficientnet-b5", 456, 30_389_784, 10_266, 0.5),
     ("efficientnet-b6", 528, 43_040_704, 19_068, 0.5),
     ("efficientnet-b7", 600, 66_347_960, 37_746, 0.5),
+    ("efficientnet-lite0", 224, 4_652_008, 385, 0.5),
+    ("efficientnet-lite1", 240, 5_416_680, 600, 0.5),
+    ("efficientnet-lite2", 260, 6_092_072, 860, 0.5),
+    ("efficientnet-lite3", 280, 8_197_096, 1_383, 0.5),
+    ("efficientnet-lite4", 300, 13_006_568, 2_553, 0.5),
     ("mnasnet-a1", 224, 3_887_038, 312, 0.5),
     ("mobilenet-edgetpu", 224, 4_091_432, 990, 1),
     ("mobilenet-edgetpu@0.75", 224, 2_988_160, 624, 1),

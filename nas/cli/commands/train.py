@@ -23,6 +23,7 @@ from nas.runs.single_training import (
     config_of_run,
     for_classes,
     proxy_subject,
+    started_from,
     training_data,
 )
 from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> None:
             args.spec, subject.arch, dataset,
             resolution=args.proxy_resolution, width=args.proxy_width, from_supernet=args.from_supernet,
         )  # fmt: skip
+    if args.weights:
+        subject = started_from(subject, args.weights, args.seed)
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     config = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed)
     if args.plan:
@@ -72,13 +75,14 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
     size, channels = arch.input_shape.size, arch.input_shape.channels
     network = "target network" if subject.proxy_width == 1 else f"proxy of width {subject.proxy_width:g}"
     images, epochs = min(config.batch_size, len(dataset.y_train)), config.epochs
-    start = "random weights" if subject.weights is None else "the supernet's weights"
     return [
         f"network: {arch.name}, {network}, {size.text}, {channels} channels, {arch.num_classes} classes"
         f"{subject.strides_note}",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test images",
-        f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {start}, into {out}",
+        f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {subject.start}, "
+        f"into {out}",
+        *subject.start_lines,
         *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, size))),
     ]
 

@@ -31,7 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("what to deploy")
     add_spec(network)
     network.add_argument(
-        "--weights", metavar="W", help="file of weights that the training starts from (default: random)"
+        "--weights", metavar="W", help="start from what fits of a training, or of a file of weights: .safetensors, .pth"
     )
     network.add_argument(
         "--from-supernet", action="store_true", help="start from the run's supernet, whose proxies had full width"

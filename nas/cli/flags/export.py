@@ -13,7 +13,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, group by group."""
     network = parser.add_argument_group("what to export")
     add_spec(network)
-    network.add_argument("--weights", metavar="W", help="folder of a training, or its weights.safetensors")
+    network.add_argument(
+        "--weights", metavar="W", help="folder of a training, or a file of weights: .safetensors, .pth"
+    )
     network.add_argument(
         "--random-weights", action="store_true", help="of a run whose network was not trained: export it nevertheless"
     )

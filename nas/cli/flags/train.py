@@ -40,6 +40,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--from-supernet", action="store_true", help="start from the weights of the run's supernet; needs --proxy"
     )
+    network.add_argument(
+        "--weights", metavar="W", help="start from what fits of a training, or of a file of weights: .safetensors, .pth"
+    )
     add_accept_changes(network)
     add_code_of_run(parser.add_argument_group("code of yours that the run names"), "space", "target")
     data = parser.add_argument_group("data")
@@ -62,6 +65,8 @@ def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, a network or data of no known name, and an occupied folder."""
     if args.from_supernet and not holds_run(args.spec):
         raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
+    if args.from_supernet and args.weights:
+        raise InvalidInput("a training starts from --weights or from the supernet; give one")
     check_repeated(read_experiment(Path(args.spec)) if holds_run(args.spec) else None, vars(args))
     from nas.records.networks import arch_of  # imports the zoo, which --help does without
 
