@@ -52,6 +52,7 @@ DATA_SETS = {  # function (folder of published files) -> Dataset
     "cifar10": "nas.data.cifar10:load_cifar10",
     "digits": "nas.data.digits:load_digits",
     "fashion-mnist": "nas.data.fashion_mnist:load_fashion_mnist",
+    "fsdd": "nas.data.fsdd:load_fsdd",
 }
 COSTS = {  # nas.search.objectives.CostColumn, or a plain Cost (nas/protocols.py)
     "latency": "nas.search.objectives:LATENCY",

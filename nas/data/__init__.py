@@ -56,7 +56,7 @@ def load(
     """
     if isinstance(resolution, int) and not 1 <= resolution <= LARGEST_PX:
         raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} pixels, got {resolution}")
-    if resolution is not None and max(Size.of(resolution)) > LARGEST_PX:
+    if resolution is not None and max(size := Size.of(resolution)) > LARGEST_PX and not size.is_sequence:
         raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} on each side, got {Size.of(resolution)}")
     name_or_path = usable_path(name_or_path)
     if name_or_path in DATA_SETS or _is_address(name_or_path):

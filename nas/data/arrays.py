@@ -1,7 +1,8 @@
 """What arrays of a data set are: images, maps or sequences, told by their shape and type, and checked.
 
 Images are uint8, grey or colour. Maps [N, H, W, C] and sequences [N, T, C] hold numbers of any range, such as
-spectrograms and the readings of sensors; they become float32, and a sequence is a map one wide.
+spectrograms and the readings of sensors; they become float32, and a sequence is a map one wide. Waveforms [N, T] are
+16-bit samples at a known rate.
 """
 
 from typing import Any, Literal, get_args
@@ -9,9 +10,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.waveform import as_samples
 from nas.errors import InvalidInput
 
-DataKind = Literal["images", "maps", "sequences"]
+DataKind = Literal["images", "maps", "sequences", "waveforms"]
 DATA_KINDS: tuple[DataKind, ...] = get_args(DataKind)
 OTHER_KIND = "arrays that are no images: --data-kind maps or sequences"
 Array = npt.NDArray[Any]
@@ -94,6 +96,23 @@ def checked_numbers(what: str, x: Array, kind: DataKind) -> npt.NDArray[np.float
     if not np.isfinite(numbers).all():
         raise InvalidInput(f"{what} holds NaN, infinite values or values beyond float32; clean the data first")
     return numbers
+
+
+def checked_waveforms(what: str, x: Array) -> npt.NDArray[np.int16]:
+    """Return waveforms [N, T], int16 or floats within [-1, 1], as int16 [N, T, 1, 1] of its own memory."""
+    shape = list(x.shape)
+    flat = x.ndim == 2 or (x.ndim in (3, 4) and set(shape[2:]) == {1})
+    if not flat:
+        raise InvalidInput(f"{what} must have the shape [N, T] to hold waveforms of one channel, got {shape}")
+    if x.size == 0:
+        raise InvalidInput(f"{what} is empty: shape {shape}")
+    if x.dtype.kind == "f":
+        if not np.isfinite(x).all() or np.abs(x).max() > 1:
+            raise InvalidInput(f"{what} must hold int16 samples, or finite floats within [-1, 1]; rescale them")
+        x = as_samples(x)
+    elif x.dtype != np.int16:
+        raise InvalidInput(f"{what} must hold waveforms as int16 or as floats within [-1, 1], got {x.dtype}")
+    return np.array(x, dtype=np.int16, order="C").reshape(len(x), -1, 1, 1)
 
 
 def channel_statistics(numbers: npt.NDArray[np.float32], batch: int) -> tuple[Array, Array]:

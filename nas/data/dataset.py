@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.arrays import DataKind, channel_statistics, check_kind, checked_images, checked_numbers, told_kind
+from nas.data.arrays import (
+    DataKind,
+    channel_statistics,
+    check_kind,
+    checked_images,
+    checked_numbers,
+    checked_waveforms,
+    told_kind,
+)
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing
 from nas.data.split import Indices, stratified_split
@@ -23,6 +31,7 @@ IMBALANCE = 10  # of the largest class to the smallest, from which it is worth a
 SAMPLE_IMAGES = 32  # that are looked at for images that are all alike
 STATISTICS_IMAGES = 8192  # of sets too large to keep decoded, evenly spaced, give the mean and the deviation
 BATCH_IMAGES = 1024  # at once on the host
+LARGEST_RATE = 1_000_000  # Hz
 
 
 class Labelled(NamedTuple):
@@ -34,15 +43,42 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Augmentation of training images: shifts by up to a fraction of their side, and mirroring left to right."""
+    """Augmentation of training examples: shifts by up to a fraction of each side, and mirroring left to right.
+
+    Waveforms are shifted in time, made louder or quieter by up to `gain_db`, get white noise of a standard deviation of
+    up to `noise` (1 is full scale), and lose one span of time and one of frequencies, each of up to a fraction of the
+    whole: the masks of SpecAugment (arXiv 1904.08779), cut out of the waveform, so that they reach any front end; maps
+    of time x bands lose rows and columns.
+    """
 
     shift_px_fraction: float = 0.125
     flip: bool = False
+    gain_db: float = 0.0
+    noise: float = 0.0
+    time_mask: float = 0.0
+    band_mask: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a shift that could move an image out of sight."""
-        if not 0 <= self.shift_px_fraction <= 0.5:
-            raise InvalidInput(f"shift_px_fraction must lie between 0 and 0.5, got {self.shift_px_fraction}")
+        """Refuse a shift that could move an image out of sight, and masks that could hide all of it."""
+        for name in ("shift_px_fraction", "time_mask", "band_mask"):
+            if not 0 <= (value := getattr(self, name)) <= 0.5:
+                raise InvalidInput(f"{name} must lie between 0 and 0.5, got {value}")
+        for name, most in (("gain_db", 40), ("noise", 1)):
+            if not 0 <= (value := getattr(self, name)) <= most:
+                raise InvalidInput(f"{name} must lie between 0 and {most}, got {value}")
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether spans of time or of bands are hidden."""
+        return self.time_mask > 0 or self.band_mask > 0
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether nothing but shifts and mirroring is asked for."""
+        return not (self.gain_db or self.noise or self.has_masks)
+
+
+OF_WAVEFORMS = Augmentation(0.1, gain_db=6.0, noise=0.003, time_mask=0.1, band_mask=0.1)  # for speech of a second
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +102,7 @@ class Dataset:
     augmentation: Augmentation
     notes: tuple[str, ...] = ()
     class_weights: tuple[float, ...] = ()  # [K], of the training's loss; empty: all classes count alike
+    sample_rate: int | None = None  # of waveforms, in Hz
 
     @property
     def num_classes(self) -> int:
@@ -74,10 +111,25 @@ class Dataset:
 
     @property
     def kind(self) -> DataKind:
-        """Whether these are images, maps or sequences."""
+        """Whether these are images, maps, sequences or waveforms."""
         if self.x_train.dtype == np.uint8:
             return "images"
+        if self.x_train.dtype == np.int16:
+            return "waveforms"
         return "sequences" if self.size.is_sequence else "maps"
+
+    @property
+    def is_waveforms(self) -> bool:
+        """Whether these are waveforms: int16, at a known rate."""
+        return self.kind == "waveforms"
+
+    @property
+    def size_text(self) -> str:
+        """The size of an example in messages; of waveforms the rate and the duration too."""
+        if self.sample_rate is None:
+            return self.size.text
+        samples, rate = self.size.height, self.sample_rate
+        return f"waveforms of {samples:,} samples at {rate:,} Hz ({samples / rate:.3g} s)"
 
     @property
     def is_images(self) -> bool:
@@ -110,9 +162,11 @@ class Dataset:
 
         Sums are exact, in whole numbers; a deviation below one grey level (1/255) counts as one, so that a channel
         without contrast is not blown up. Of files too many to be kept decoded, `STATISTICS_IMAGES` evenly spaced ones
-        are taken.
+        are taken. Waveforms stay as they are, within [-1, 1]: mean 0, deviation 1.
         """
         images, count = self.x_train, 0
+        if self.kind == "waveforms":
+            return np.zeros(1, np.float32), np.ones(1, np.float32)
         if isinstance(images, np.ndarray) and not self.is_images:
             return channel_statistics(images, BATCH_IMAGES)
         total, squares = np.zeros(self.channels, np.int64), np.zeros(self.channels, np.int64)
@@ -139,16 +193,19 @@ def build_dataset(
     notes: tuple[str, ...] = (),
     digest: str | None = None,
     kind: DataKind | None = None,
+    sample_rate: int | None = None,
 ) -> Dataset:
     """Return a checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
 
     Images: uint8, other integers within 0..255, square floats within [0, 1] (scaled to 0..255), or files. Other floats
-    are maps or sequences; `kind` says what arrays are where that is not told by their shape (`told_kind`).
-    `class_names` defaults to the labels in digits, `digest` to that of the arrays, `augmentation` to shifts of images;
-    maps and sequences have none. Raises `InvalidInput`, which begins with `name`,
+    are maps or sequences; `kind` says what arrays are where that is not told by their shape (`told_kind`). With a
+    `sample_rate` in Hz they are waveforms [N, T], int16 or floats within [-1, 1].
+    `class_names` defaults to the labels in digits, `digest` to that of the arrays, `augmentation` to shifts of images
+    and `OF_WAVEFORMS`; maps and sequences have none. Raises `InvalidInput`, which begins with `name`,
     for anything that cannot be used.
     """
     check_kind(kind)
+    kind = _kind_with_rate(name, kind, sample_rate)
     if not isinstance(train.x, ImageFiles):
         kind = kind or told_kind(f"{name}: x_train", np.asarray(train.x))
     train = _checked(name, "train", train, kind)
@@ -168,8 +225,24 @@ def build_dataset(
             array.setflags(write=False)
     notes = tuple(dict.fromkeys((*notes, *imbalance_note(train.y, class_names), *_alike_note(train.x))))
     digest = digest or _digest(tuple(map(np.asarray, arrays)))
-    augmentation = augmentation or (Augmentation() if train.x.dtype == np.uint8 else Augmentation(0.0))
-    return Dataset(name, train.x, train.y, test.x, test.y, class_names, digest, augmentation, notes)
+    augmentation = augmentation or {np.uint8: Augmentation(), np.int16: OF_WAVEFORMS}.get(
+        train.x.dtype.type, Augmentation(0.0)
+    )
+    return Dataset(
+        name, train.x, train.y, test.x, test.y, class_names, digest, augmentation, notes, sample_rate=sample_rate
+    )
+
+
+def _kind_with_rate(name: str, kind: DataKind | None, sample_rate: int | None) -> DataKind | None:
+    """Return the kind of data, waveforms where a rate is known; `InvalidInput` for a rate that does not go with it."""
+    if (kind == "waveforms" and sample_rate is None) or (kind not in (None, "waveforms") and sample_rate is not None):
+        raise InvalidInput(
+            f"{name}: waveforms, and they alone, have a sample_rate in Hz, got {sample_rate} for {kind}; put the whole "
+            "number 'sample_rate' into the file, or leave it out"
+        )
+    if sample_rate is not None and not 1 <= sample_rate <= LARGEST_RATE:
+        raise InvalidInput(f"{name}: the sample_rate must be from 1 to {LARGEST_RATE:,} Hz, got {sample_rate}")
+    return kind if sample_rate is None else "waveforms"
 
 
 def take(images: Array | ImageFiles, rows: npt.NDArray[Any]) -> Array | ImageFiles:
@@ -212,6 +285,8 @@ def _checked(name: str, part: str, data: Labelled, kind: DataKind | None) -> Lab
     if isinstance(x, ImageFiles):
         if kind not in (None, "images"):
             raise InvalidInput(f"{name} holds image files, which are no {kind}; leave the kind of data out")
+    elif kind == "waveforms":
+        x = checked_waveforms(f"{name}: x_{part}", x)
     elif kind in (None, "images"):
         x = checked_images(f"{name}: x_{part}", x)
     else:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from nas.data.waveform import FULL_SCALE
 from nas.errors import InvalidInput
 from nas.ops import Size
 
@@ -38,7 +39,8 @@ class Framing:
 class InputSpec:
     """How an image or an array becomes the input of a network, [1, height, width, channels].
 
-    Of images that is (pixel / 255 - mean) / std, of `values` "numbers", maps or sequences (one wide), (x - mean) / std.
+    Of images that is (pixel / 255 - mean) / std, of `values` "numbers", maps or sequences (one wide), (x - mean) / std;
+    of a "waveform" of `height` samples at `sample_rate` Hz, sample / 32768 for those of 16 bits.
 
     `crop` takes the centre of what covers the input, `pad` shows all of the image on `background`, `squash` changes its
     proportions. Transparent pixels are laid on `background`. Grey images count as colour ones of equal channels where
@@ -55,12 +57,15 @@ class InputSpec:
     background: int = 255  # grey level, 0 (black) to 255 (white)
     colour_order: Literal["RGB", "grey"] = "RGB"
     layout: Literal["NHWC"] = "NHWC"  # of the network here; an exporter says where its format differs
-    values: Literal["pixels", "numbers"] = "pixels"  # 0 to 255, or of any range
+    values: Literal["pixels", "numbers", "waveform"] = "pixels"  # 0 to 255, of any range, or within [-1, 1]
+    sample_rate: int = 0  # Hz, of a waveform
 
     def __post_init__(self) -> None:
         """Refuse sizes, channels and normalisations that no input can have."""
-        if self.values not in ("pixels", "numbers"):
-            raise InvalidInput(f"the values of an input must be pixels or numbers, got {self.values!r:.40}")
+        if self.values not in ("pixels", "numbers", "waveform"):
+            raise InvalidInput(f"the values of an input must be pixels, numbers or waveform, got {self.values!r:.40}")
+        if type(self.sample_rate) is not int or (self.values == "waveform") != (self.sample_rate > 0):
+            raise InvalidInput(f"a waveform, and it alone, has a sample rate in Hz, got {self.sample_rate!r:.40}")
         if not self.is_image and min(self.height, self.width, self.channels) < 1:
             raise InvalidInput(f"an input must have sizes of at least 1, got {self.height, self.width, self.channels}")
         if self.is_image and (min(self.height, self.width) < 1 or self.channels not in (1, 3)):
@@ -76,8 +81,13 @@ class InputSpec:
 
     @property
     def is_image(self) -> bool:
-        """Whether the input is an image, else a map or a sequence of numbers."""
+        """Whether the input is an image, else a map or a sequence of numbers, or a waveform."""
         return self.values == "pixels"
+
+    @property
+    def is_waveform(self) -> bool:
+        """Whether the input is a waveform, one sample a step."""
+        return self.values == "waveform"
 
     @property
     def size(self) -> Size:
@@ -92,6 +102,8 @@ class InputSpec:
     def normalised(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return `pixels` [N, H, W, 1 or channels], or numbers, as the input [N, H, W, channels], float32."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        if self.is_waveform and pixels.dtype == np.int16:
+            pixels = pixels.astype(np.float32) / np.float32(FULL_SCALE)
         if not self.is_image:
             numbers: npt.NDArray[np.float32] = (pixels.astype(np.float32) - mean) / std
             return numbers
@@ -103,7 +115,8 @@ class InputSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         body = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
-        left_out = {"values"} if self.is_image else OF_IMAGES
+        left_out = {"values"} if self.is_image else set(OF_IMAGES)
+        left_out |= set() if self.is_waveform else {"sample_rate"}
         return {key: value for key, value in body.items() if key not in left_out}
 
     @classmethod

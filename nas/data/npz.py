@@ -1,4 +1,7 @@
-"""Data sets in numpy's .npz files: the keys x_train, y_train, x_test, y_test and, if wanted, class_names, data_kind."""
+"""Data sets in numpy's .npz files: the keys x_train, y_train, x_test, y_test and, if wanted, class_names, data_kind.
+
+With a whole number sample_rate, in Hz, the arrays are waveforms [N, T].
+"""
 
 import io
 import math
@@ -14,7 +17,7 @@ from nas.data.dataset import Array, Dataset, Labelled, build_dataset
 from nas.errors import InvalidInput
 from nas.files import check_memory, read_bytes
 
-KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names", "data_kind")
+KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names", "data_kind", "sample_rate")
 
 
 HEADERS: dict[tuple[int, int], Any] = {  # of arrays: what reads each version of their format
@@ -92,8 +95,18 @@ def load_npz(path: Path, kind: DataKind | None = None) -> Dataset:
     names = archive.arrays.get("class_names", np.array([], dtype=str))
     return build_dataset(
         str(path), archive.labelled("train"), test, class_names=tuple(str(name) for name in names.ravel()),
-        kind=kind or _stated_kind(archive),
+        kind=kind or _stated_kind(archive), sample_rate=stated_rate(archive),
     )  # fmt: skip
+
+
+def stated_rate(archive: Archive) -> int | None:
+    """Return the rate of waveforms in Hz that the file states, None where it states none."""
+    stated = archive.arrays.get("sample_rate")
+    if stated is None:
+        return None
+    if stated.size != 1 or stated.dtype.kind not in "iuf" or float(stated.ravel()[0]) % 1:
+        raise InvalidInput(f"{archive.path}: sample_rate must be one whole number, in Hz")
+    return int(stated.ravel()[0])
 
 
 def _stated_kind(archive: Archive) -> Any:

@@ -18,6 +18,7 @@ from nas.data.dataset import STATISTICS_IMAGES, Array, Augmentation, Dataset, La
 from nas.data.folder import file_notes
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing, InputSpec, Signature
+from nas.data.waveform import FULL_SCALE, placed
 from nas.errors import InvalidInput
 from nas.ops import Size, SizeLike
 
@@ -56,6 +57,8 @@ def at_resolution(dataset: Dataset, resolution: SizeLike) -> Dataset:
     size = Size.of(resolution)
     if dataset.size == size:
         return dataset
+    if dataset.kind == "waveforms":
+        return _of_length(dataset, size)
     if size.is_sequence != dataset.size.is_sequence:
         raise InvalidInput(f"{dataset.name} holds {dataset.kind} of {dataset.size.text}, which are not {size.text}")
     train, test, notes = dataset.x_train, dataset.x_test, (*dataset.notes, *resolution_notes(dataset, size))
@@ -75,6 +78,23 @@ def at_resolution(dataset: Dataset, resolution: SizeLike) -> Dataset:
         kind=dataset.kind,
     )
     return replace(resized, class_weights=dataset.class_weights)
+
+
+def _of_length(dataset: Dataset, size: Size) -> Dataset:
+    """Return waveforms of another length at the same rate: the middle of them, or with silence around them."""
+    if not size.is_sequence:
+        raise InvalidInput(f"{dataset.name} holds waveforms of {dataset.size.text}, which are not {size.text}")
+    x_train, x_test = (
+        placed(np.asarray(x)[..., 0, 0], size.height)[..., None, None] for x in (dataset.x_train, dataset.x_test)
+    )
+    what = "cut to the middle" if size.height < dataset.size.height else "between silence"
+    note = f"{dataset.size.height} samples are {size.height}: {what}"
+    found = build_dataset(
+        dataset.name, Labelled(x_train, dataset.y_train), Labelled(x_test, dataset.y_test),
+        class_names=dataset.class_names, augmentation=dataset.augmentation, notes=(*dataset.notes, note),
+        sample_rate=dataset.sample_rate,
+    )  # fmt: skip
+    return replace(dataset, x_train=found.x_train, x_test=found.x_test, digest=found.digest, notes=found.notes)
 
 
 def resolution_notes(dataset: Dataset, resolution: SizeLike) -> Iterator[str]:
@@ -117,6 +137,9 @@ def signature(dataset: Dataset, shape: tuple[int, int, int]) -> Signature:
     `dataset` must have the resolution that is trained at; of a search that is the proxies'.
     """
     height, width, channels = shape
+    if dataset.sample_rate is not None:
+        spec = InputSpec(height, width, channels, (0.0,), (1.0,), values="waveform", sample_rate=dataset.sample_rate)
+        return Signature(spec, dataset.class_names)
     if not dataset.is_images:
         mean_of, std_of = (tuple(each.tolist()) for each in channel_stats(dataset))
         return Signature(InputSpec(height, width, channels, mean_of, std_of, values="numbers"), dataset.class_names)
@@ -134,14 +157,15 @@ def to_input(batch: jax.Array, mean: Any, std: Any, channels: int) -> jax.Array:
     """Return `batch` [B, H, W, C] uint8 as the network's input (x / 255 - mean) / std, float32 [B, H, W, channels].
 
     `mean` and `std` [C] are those of `channel_stats`; grey is repeated where the network takes more channels. Maps and
-    sequences, float32, are not divided by 255.
+    sequences, float32, are not divided by 255; samples of waveforms, int16, are by 32768.
     """
     import jax.numpy as jnp
 
     if batch.shape[-1] not in (1, channels):
         raise InvalidInput(f"the network takes {channels} channels, but the images have {batch.shape[-1]}")
     per_channel = (1, 1, 1, -1)
-    scaled = batch.astype(jnp.float32) / 255 if batch.dtype == jnp.uint8 else batch
+    full_scale = {jnp.dtype("uint8"): 255, jnp.dtype("int16"): FULL_SCALE}.get(batch.dtype)
+    scaled = batch if full_scale is None else batch.astype(jnp.float32) / full_scale
     standard = (scaled - jnp.reshape(mean, per_channel)) / jnp.reshape(std, per_channel)
     return standard if batch.shape[-1] == channels else jnp.repeat(standard, channels, axis=-1)
 
@@ -176,8 +200,58 @@ def augmented_input(
     key: jax.Array, batch: jax.Array, augmentation: Augmentation, mean: Any, std: Any, channels: int
 ) -> jax.Array:
     """Return `batch` [B, H, W, C] augmented and as the network's input; see `augment` and `to_input`."""
+    import jax
     import jax.numpy as jnp
 
+    if batch.dtype == jnp.int16:
+        return augment_waveforms(key, to_input(batch, mean, std, channels), augmentation)
     if batch.dtype == jnp.uint8:
         return to_input(augment(key, batch, augmentation), mean, std, channels)
-    return augment(key, to_input(batch, mean, std, channels), augmentation)
+    if not augmentation.has_masks:
+        return augment(key, to_input(batch, mean, std, channels), augmentation)
+    shift_key, *mask_keys = jax.random.split(key, 3)
+    x = augment(shift_key, to_input(batch, mean, std, channels), augmentation)
+    for axis, (mask_key, most) in enumerate(
+        zip(mask_keys, (augmentation.time_mask, augmentation.band_mask), strict=True), start=1
+    ):
+        x = jnp.where(_span(mask_key, x.shape[0], x.shape[axis], most, axis), 0, x)
+    return x
+
+
+def augment_waveforms(key: jax.Array, x: jax.Array, augmentation: Augmentation) -> jax.Array:
+    """Return waveforms [B, T, 1, 1] shifted, louder or quieter, with masks and with noise, each at random.
+
+    Pure, from `key` alone; see `Augmentation`. A mask of frequencies is cut out of the spectrum of the whole waveform.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    shift_key, gain_key, level_key, noise_key, time_key, band_key = jax.random.split(key, 6)
+    count, samples = x.shape[:2]
+    x = augment(shift_key, x, Augmentation(augmentation.shift_px_fraction))
+    if augmentation.gain_db:
+        gain_db = jax.random.uniform(gain_key, (count, 1, 1, 1), minval=-1, maxval=1) * augmentation.gain_db
+        x = x * 10 ** (gain_db / 20)
+    if augmentation.band_mask:
+        spectrum = jnp.fft.rfft(x[:, :, 0, 0])
+        hidden = _span(band_key, count, spectrum.shape[1], augmentation.band_mask, 1)[..., 0, 0]
+        x = jnp.fft.irfft(jnp.where(hidden, 0, spectrum), samples)[..., None, None]
+    if augmentation.time_mask:
+        x = jnp.where(_span(time_key, count, samples, augmentation.time_mask, 1), 0, x)
+    if augmentation.noise:
+        level = jax.random.uniform(level_key, (count, 1, 1, 1)) * augmentation.noise
+        x = x + level * jax.random.normal(noise_key, x.shape)
+    return x
+
+
+def _span(key: jax.Array, count: int, size: int, most: float, axis: int) -> jax.Array:
+    """Return for each of `count` examples a span of up to a fraction `most` of `size` positions on `axis`, as truth."""
+    import jax
+    import jax.numpy as jnp
+
+    length_key, start_key = jax.random.split(key)
+    length = jax.random.uniform(length_key, (count, 1)) * (most * size)
+    start = jax.random.uniform(start_key, (count, 1)) * (size - length)
+    at = jnp.arange(size)
+    inside = (at >= start) & (at < start + length)
+    return inside[:, :, None, None] if axis == 1 else inside[:, None, :, None]

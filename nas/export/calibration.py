@@ -163,6 +163,8 @@ def _sized(arch: ArchSpec, dataset: Dataset) -> Dataset:
 
 def _preparation(signature: Signature | None, provenance: Mapping[str, str]) -> Preparation:
     """Return how the training's data became inputs; one of release 0.1 states no signature, and had its own way."""
+    if signature is not None and signature.input.is_waveform:
+        return Preparation(data_kind="waveforms")
     if signature is not None and not signature.input.is_image:
         return Preparation(data_kind="sequences" if signature.input.size.is_sequence else "maps")
     if signature is not None:

@@ -158,6 +158,13 @@ def _front_matter(provenance: Mapping[str, str], interface: Interface, *, images
 
 def _input(spec: InputSpec, interface: Interface) -> list[str]:
     """Return lines about how an image or an array becomes the input."""
+    if spec.is_waveform:
+        seconds = f"{spec.height / spec.sample_rate:.3g} s"
+        return [
+            f"- waveform: {spec.height} samples at {spec.sample_rate} Hz ({seconds}), one channel; of longer ones the "
+            "middle, around shorter ones silence",
+            f"- tensor: {interface.dtype}, {interface.layout}; {range_text(spec, interface)}",
+        ]
     if not spec.is_image:
         shape = f"{spec.height} steps" if spec.size.is_sequence else f"{spec.height} x {spec.width}"
         return [
@@ -185,6 +192,8 @@ def _normalisation(provenance: Mapping[str, str], signature: Signature | None) -
     """Return the normalisation of the input images: that of the training, else that of the int8 calibration."""
     if signature is not None:
         mean, std = numbers_text(signature.input.mean), numbers_text(signature.input.std)
+        if signature.input.is_waveform:
+            return "sample / 32768, of samples of 16 bits"
         if not signature.input.is_image:
             return f"(x - mean) / std with mean {mean} and std {std}"
         return f"(x / 255 - mean) / std with mean {mean} and std {std}"

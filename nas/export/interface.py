@@ -19,11 +19,14 @@ RANGES = {
     "uint8": "pixels 0 to 255; the graph normalises them",
 }
 OF_NUMBERS = "numbers, less the mean, divided by the std"  # the range of float32 inputs that are no images
+OF_WAVEFORMS = "samples of 16 bits, divided by 32768"
 
 
 def range_text(spec: InputSpec, interface: "Interface") -> str:
     """Return what the values of an input are."""
-    return RANGES[interface.dtype] if spec.is_image or interface.dtype != "float32" else OF_NUMBERS
+    if spec.is_image or interface.dtype != "float32":
+        return RANGES[interface.dtype]
+    return OF_WAVEFORMS if spec.is_waveform else OF_NUMBERS
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ def input_metadata(signature: Signature | None, interface: Interface) -> dict[st
 
 
 def example_of(signature: Signature | None) -> str:
-    """Return what stands for a file of an input in a command that is printed: IMAGE, or ARRAY.npy."""
+    """Return what stands for a file of an input in a command that is printed: IMAGE, ARRAY.npy or SOUND.wav."""
+    if signature is not None and signature.input.is_waveform:
+        return "SOUND.wav"
     return "IMAGE" if signature is None or signature.input.is_image else "ARRAY.npy"
 
 

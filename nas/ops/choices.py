@@ -69,6 +69,10 @@ class Choices(ABC):
         """Whether the block gives maps of other sizes than its stride says; its choices decide sizes behind it too."""
         return False
 
+    def at_rate(self, sample_rate: int) -> "Choices":
+        """Return the choices for waveforms of another sample rate in Hz; those about no front end stay."""
+        return self
+
     @property
     def is_single(self) -> bool:
         """Whether the block is always one op of one family."""

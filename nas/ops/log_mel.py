@@ -1,6 +1,6 @@
 """Log-mel front end: a waveform becomes a spectrogram within the network, so that its cost is the network's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, Literal
 
@@ -148,6 +148,11 @@ class LogMelChoices(Choices):
     def choices(self) -> tuple[Choice, ...]:
         bands = (Choice("bands", self.bands),) if self.layout == "map" else ()
         return (Choice("windowms", self.windows_ms), Choice("hopms", self.hops_ms), *bands)
+
+    def at_rate(self, sample_rate: int) -> "LogMelChoices":
+        """Return the same in ms and Hz at another sample rate; the upper edge stays below half of that."""
+        highest = min(self.upper_hz, sample_rate // 2)
+        return replace(self, sample_rate=sample_rate, upper_hz=highest)
 
     def build(self, values: Values, site: Site) -> Op:
         return LogMel(

@@ -5,7 +5,8 @@ from typing import NamedTuple, TypeAlias
 
 from nas.errors import InvalidInput
 
-LARGEST_SIDE = 1 << 14  # px of an image, or steps of a sequence
+LARGEST_SIDE = 1 << 14  # px of an image
+LARGEST_STEPS = 1 << 20  # of a sequence: a minute of a waveform at 16 kHz
 _WRITTEN = re.compile(r"([1-9][0-9]{0,8})(?:x([1-9][0-9]{0,8}))?", re.ASCII)
 
 
@@ -56,8 +57,9 @@ class Size(NamedTuple):
 
     def _checked(self, value: object) -> "Size":
         """Return the size; `InvalidInput`, which quotes `value`, where a side is out of range."""
-        if not (1 <= self.height <= LARGEST_SIDE and 1 <= self.width <= LARGEST_SIDE):
-            raise InvalidInput(f"a resolution must be positive and at most {LARGEST_SIDE:,}, got {value!r:.40}")
+        most = LARGEST_STEPS if self.width == 1 else LARGEST_SIDE
+        if not (1 <= self.height <= most and 1 <= self.width <= LARGEST_SIDE):
+            raise InvalidInput(f"a resolution must be positive and at most {most:,}, got {value!r:.40}")
         return self
 
 

@@ -31,7 +31,7 @@ from nas.search.constraints.project import upper_bounds
 from nas.search.constraints.repair import Constraints
 from nas.search.objectives import Column, check_names, columns, known_costs, unit_of
 from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_table
-from nas.space.scaling import with_input
+from nas.space.scaling import behind_log_mel, with_input
 from nas.space.staged import StagedSpace
 from nas.supernet.presets import Preset, load_preset, proxy_size
 from nas.zoo import reference
@@ -264,17 +264,23 @@ class SearchPlan:
         return space.proxy(self.proxy_resolution, self.proxy_width)
 
 
-def latency_model_of(config: SearchConfig, target: Target | None, shape: Shape, num_classes: int) -> Roofline:
+def latency_model_of(
+    config: SearchConfig, target: Target | None, shape: Shape, num_classes: int, sample_rate: int | None = None
+) -> Roofline:
     """Return the latency model of the `target`, or of the configured abstract device; `shape` is that of inputs."""
     if target is not None:
         return target.model(config.latency_model)
     assert config.ridge_point is not None
-    reference = reference_network(shape, num_classes, config.drop_strides)
+    reference = reference_network(shape, num_classes, config.drop_strides, sample_rate=sample_rate)
     return abstract_target(config.ridge_point, config.peak_gmacs_per_s, reference)
 
 
-def reference_network(shape: Shape, num_classes: int, drop_strides: bool = False, name: str = REFERENCE) -> ArchSpec:
-    """Return a reference network for the input and the classes of target networks."""
+def reference_network(
+    shape: Shape, num_classes: int, drop_strides: bool = False, name: str = REFERENCE, sample_rate: int | None = None
+) -> ArchSpec:
+    """Return a reference network for the input and the classes of target networks; of waveforms on spectrograms."""
+    if sample_rate is not None:
+        return behind_log_mel(reference(name), shape.height, sample_rate, num_classes)
     return with_input(reference(name), shape.size, shape.channels, num_classes, drop_strides)
 
 
@@ -296,8 +302,9 @@ def make_plan(
     sources = sources or read_sources(config, dataset)
     config, dataset = sources.settings, sources.dataset
     shape = sources.space.input_shape
-    model = latency_model_of(config, sources.target, shape, dataset.num_classes)
-    latency_budget = _latency_budget(config, model, shape, dataset.num_classes)
+    rate = dataset.sample_rate
+    model = latency_model_of(config, sources.target, shape, dataset.num_classes, rate)
+    latency_budget = _latency_budget(config, model, shape, dataset.num_classes, rate)
     plan = SearchPlan(
         config,
         preset,
@@ -306,7 +313,14 @@ def make_plan(
         sources.target,
         model,
         latency_budget,
-        proxy_size(preset, dataset.size, shape.size, config.proxy_resolution, images=dataset.is_images),
+        proxy_size(
+            preset,
+            dataset.size,
+            shape.size,
+            config.proxy_resolution,
+            images=dataset.is_images,
+            waveforms=dataset.is_waveforms,
+        ),
         _proxy_width(config, preset, sources.space),
     )
     if front is not None:
@@ -314,7 +328,7 @@ def make_plan(
         nearest = min(budgets, key=lambda budget: abs(np.log(budget / default)))
         plan = replace(plan, front=budgets, latency_budget=nearest)
     if config.baseline != NO_BASELINE:
-        reference_network(shape, dataset.num_classes, config.drop_strides, config.baseline)
+        reference_network(shape, dataset.num_classes, config.drop_strides, config.baseline, rate)
     # Build what the search will need, for the errors alone: they are reported before any work.
     _check_model(plan)
     plan.proxy(plan.space)
@@ -367,7 +381,9 @@ def _check_model(plan: SearchPlan) -> None:
     load("accuracy model", ACCURACY_MODELS, plan.accuracy_model)
 
 
-def _latency_budget(config: SearchConfig, model: Roofline, shape: Shape, num_classes: int) -> float:
+def _latency_budget(
+    config: SearchConfig, model: Roofline, shape: Shape, num_classes: int, sample_rate: int | None
+) -> float:
     """Return the latency budget in the unit of `model`, by default the latency of the reference network."""
     budget, other_unit = config.latency_ms, config.latency_ratio
     flags = ("--latency-ms", "--latency-ratio")
@@ -377,7 +393,7 @@ def _latency_budget(config: SearchConfig, model: Roofline, shape: Shape, num_cla
         raise InvalidInput(f"latencies on '{model.name}' are in {model.unit}: give {flags[0]} instead of {flags[1]}")
     if budget is not None:
         return budget
-    return model.predict_ms(reference_network(shape, num_classes, config.drop_strides))
+    return model.predict_ms(reference_network(shape, num_classes, config.drop_strides, sample_rate=sample_rate))
 
 
 def _check_reach(plan: SearchPlan) -> None:

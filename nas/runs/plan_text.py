@@ -4,7 +4,7 @@ from itertools import chain
 
 from latency_models.macs_ranking import BY_MACS
 from latency_models.unsupported import left_out_text
-from nas.data import resolution_notes
+from nas.data import Dataset, resolution_notes
 from nas.registry import SPACES, load
 from nas.runs.evaluators import evaluator_source
 from nas.runs.front_budget import front_budget
@@ -135,7 +135,7 @@ def _reachable(plan: SearchPlan) -> str:
 def _subject(plan: SearchPlan) -> tuple[str, ...]:
     """Return a line each on what the target does not run, on space, target networks, data and proxies."""
     config, data, shape = plan.settings, plan.dataset, plan.input_shape
-    published = load("space", SPACES, config.space)
+    published, share = load("space", SPACES, config.space), f"{plan.preset.validation_fraction:.0%}"
     proxy = dropped_strides_note(published.strides, plan.proxy(plan.space).strides)
     left_out = left_out_text(plan.target, plan.sources.left_out) if plan.target else ""
     return (
@@ -143,11 +143,16 @@ def _subject(plan: SearchPlan) -> tuple[str, ...]:
         f"space {config.space}: {plan.space.size():.3g} architectures, coarse stage {plan.space.coarse().size():,}",
         f"target network: {shape.size.text}, {shape.channels} channels, {data.num_classes} classes"
         f"{dropped_strides_note(published.strides, plan.space.strides)}",
-        f"data {data.name}: {len(data.y_train):,} training images, of which {plan.preset.validation_fraction:.0%} are "
+        f"data {data.name}: {len(data.y_train):,} training {_examples(data)}, of which {share} are "
         "the validation set for rewards; the test set is not seen",
         f"proxy trained by the supernet: {plan.proxy_resolution.text}, width {plan.proxy_width:g}{proxy}; "
         "accuracies are the proxy's, costs and latency the target network's",
     )
+
+
+def _examples(data: Dataset) -> str:
+    """Return what the examples are called, of waveforms with their rate and their length."""
+    return data.size_text if data.is_waveforms else "images"
 
 
 def _constraints(plan: SearchPlan) -> list[str]:

@@ -18,7 +18,7 @@ from nas.records.trainings import run_of_spec
 from nas.runs.data_of_run import find_data
 from nas.runs.dependencies import check_use
 from nas.runs.settings import SearchConfig
-from nas.space.scaling import dropped_strides_note, scale_down, strides_of, with_input
+from nas.space.scaling import behind_log_mel, dropped_strides_note, scale_down, strides_of, with_input
 from nas.supernet.presets import QUICK, proxy_size
 from nas.training.loop import is_of_release_0_1
 from nas.zoo import is_reference
@@ -72,12 +72,14 @@ def config_of_run(network: str) -> SearchConfig:
 def for_classes(network: str, arch: ArchSpec, dataset: Dataset) -> ArchSpec:
     """Return `arch`, a reference network with the classes of the data; any other spec stays as it was written.
 
-    For maps and sequences a reference network takes their size and channels too.
+    For maps and sequences a reference network takes their size and channels too, for waveforms a log-mel front end.
     """
     if not is_reference(network):
         return arch
     if dataset.is_images:
         return replace(arch, num_classes=dataset.num_classes)
+    if dataset.sample_rate is not None:
+        return behind_log_mel(arch, dataset.size.height, dataset.sample_rate, dataset.num_classes)
     return with_input(arch, dataset.size, dataset.channels, dataset.num_classes)
 
 
@@ -95,7 +97,7 @@ def proxy_subject(
     `from_supernet` starts from the weights that the run inherited from its supernet.
     """
     target, share = arch.input_shape.size, QUICK.proxy_width
-    size = proxy_size(QUICK, dataset.size, target, resolution, images=dataset.is_images)
+    size = proxy_size(QUICK, dataset.size, target, resolution, images=dataset.is_images, waveforms=dataset.is_waveforms)
     if (run := run_of(network)) is not None:
         result = result_of_run(run)
         size, share = Size.of(resolution or result.proxy_resolution), result.proxy_width

@@ -52,6 +52,8 @@ def read_sources(config: SearchConfig, dataset: Dataset | None = None) -> Source
     space, target = space_of(config), target_of(config)  # a typo is reported before any data is read
     data = dataset or config.load_data()
     shape = input_shape(config, data)
+    if data.sample_rate is not None:
+        space = space.at_rate(data.sample_rate)
     whole = space.with_input(shape.size, shape.channels, data.num_classes, config.drop_strides)
     read = Sources(config, data, target, whole)
     refused = [one for one in target.unsupported if one.name not in config.left_out] if target else []

@@ -37,7 +37,8 @@ def baseline_at(plan: SearchPlan, latency: float) -> tuple[str, ArchSpec]:
     The one nearest in latency of all `WIDTHS`, which is a step function of the width on small inputs.
     """
     name = plan.settings.baseline
-    whole = reference_network(plan.input_shape, plan.dataset.num_classes, plan.settings.drop_strides, name)
+    data = plan.dataset
+    whole = reference_network(plan.input_shape, data.num_classes, plan.settings.drop_strides, name, data.sample_rate)
 
     def gap(arch: ArchSpec) -> float:
         """Return the relative difference of the latency of `arch`."""

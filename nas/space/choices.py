@@ -1,7 +1,7 @@
 """Blocks of several families: one of several at a position (`Switch`), one behind the other (`Sequence`), or none."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -154,6 +154,9 @@ class Narrowed(Choices):
     @property
     def resizes(self) -> bool:
         return self.whole.resizes
+
+    def at_rate(self, sample_rate: int) -> Choices:
+        return replace(self, whole=self.whole.at_rate(sample_rate))
 
     @property
     def groups(self) -> tuple[tuple[Choices, ...], ...]:

@@ -238,6 +238,13 @@ class StagedSpace(DecisionSpace):
             stride_patterns=patterns if self.stride_patterns else (),
         )
 
+    def at_rate(self, sample_rate: int) -> "StagedSpace":
+        """Return the space for waveforms of another sample rate in Hz: its front end, in ms, has it too."""
+        first = self.stages[0]
+        if self.front is None or not isinstance(first, Single):
+            return self
+        return replace(self, stages=(replace(first, block=first.block.at_rate(sample_rate)), *self.stages[1:]))
+
     def proxy(self, resolution: SizeLike, width: float) -> "StagedSpace":
         """Return the space of proxies: `space.proxy(r, w).decode(g) == scale_down(space.decode(g), r, w)`."""
         if not 0 < width <= 1:

@@ -39,11 +39,12 @@ class SearchImages:
         """Return the training examples `rows` [B], augmented, as the input of networks of `space`."""
         channels = space.input_shape.channels
         x = augmented_input(key, self.x_train[rows], augmentation, self.mean, self.std, channels)
-        return x.astype(compute_dtype())
+        return x if self.x_train.dtype == jnp.int16 else x.astype(compute_dtype())
 
     def inputs(self, x: Array, space: StagedSpace) -> Array:
         """Return examples [B,H,W,C] as the input of networks of `space`, normalised, in the dtype of activations."""
-        return to_input(x, self.mean, self.std, space.input_shape.channels).astype(compute_dtype())
+        inputs = to_input(x, self.mean, self.std, space.input_shape.channels)
+        return inputs if x.dtype == jnp.int16 else inputs.astype(compute_dtype())
 
 
 class SupernetEvaluator:

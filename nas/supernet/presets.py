@@ -183,21 +183,28 @@ def load_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def proxy_size(preset: Preset, data: Size, target: Size, requested: SizeLike | None, *, images: bool) -> Size:
+def proxy_size(
+    preset: Preset, data: Size, target: Size, requested: SizeLike | None, *, images: bool, waveforms: bool = False
+) -> Size:
     """Return height and width of the proxies' input: `requested`, else by the preset and the sizes of data and target.
 
     Images keep the proportions of the target: the shorter side is the data's, limited to 16 px and the preset's
     largest. Height and width of maps are scaled apart, each down to the preset's largest; a sequence keeps as many
-    steps as square images have pixels. Raises `InvalidInput` for sides below 8, and for a sequence out of a map.
+    steps as square images have pixels, but for a waveform, which is kept as it is: fewer of its samples are another
+    sound. Raises `InvalidInput` for sides below 8, and for a sequence out of a map.
     """
     if requested is not None:
         asked = Size.of(requested)
+        if waveforms and asked != target:
+            raise InvalidInput(f"proxies of waveforms keep their {target.text}; leave --proxy-resolution out")
         if asked.is_sequence != target.is_sequence:
             raise InvalidInput(f"the proxy resolution must be of a kind with {target.text}, got {asked.text}")
         if (asked.height if asked.is_sequence else min(asked)) < SMALLEST_REQUESTED:
             unit = "steps" if asked.is_sequence else "px"
             raise InvalidInput(f"the proxy resolution must be at least {SMALLEST_REQUESTED} {unit}, got {asked}")
         return asked
+    if waveforms:
+        return target
     most = preset.proxy_resolution
     if target.is_sequence:
         return Size(min(target.height, most**2), 1)

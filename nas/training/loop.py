@@ -31,6 +31,7 @@ from nas.nn.network import (
     split_statistics,
     zero_init_residuals,
 )
+from nas.ops import LogMel
 from nas.progress.stop import raise_if_stopped
 from nas.progress.time_left import Begun, Compiled, Phase, Schedule, TimingEvent
 from nas.records.class_accuracy import ClassAccuracy
@@ -184,6 +185,12 @@ def dataset_for(arch: ArchSpec, dataset: Dataset) -> Dataset:
         raise InvalidInput(f"the spec has {arch.num_classes} classes, but {dataset.name} has {dataset.num_classes}")
     if dataset.channels not in ((1, channels) if dataset.is_images else (channels,)):
         raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
+    for position, op, _ in arch.iter_ops():
+        if isinstance(op, LogMel) and op.sample_rate != dataset.sample_rate:
+            has = f"{dataset.kind}" if dataset.sample_rate is None else f"{dataset.sample_rate} Hz"
+            raise InvalidInput(
+                f"op {position} of the spec takes waveforms at {op.sample_rate} Hz, but {dataset.name} has {has}"
+            )
     return at_resolution(dataset, size)
 
 

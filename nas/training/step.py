@@ -48,13 +48,14 @@ class ImageSplit(NamedTuple):
 
     def inputs(self, images: Array, arch: ArchSpec) -> Array:
         """Return images or numbers [B, H, W, C] as the input of `arch`: normalised, in the dtype of activations."""
-        return to_input(images, self.mean, self.std, arch.input_shape.channels).astype(compute_dtype())
+        x = to_input(images, self.mean, self.std, arch.input_shape.channels)
+        return x if is_waveform(images) else x.astype(compute_dtype())
 
     def training_inputs(self, key: Array, rows: Array, arch: ArchSpec, augmentation: Augmentation) -> Array:
         """Return the examples `rows` [B], augmented, as the input of `arch`."""
         channels = arch.input_shape.channels
         x = augmented_input(key, self.x[rows], augmentation, self.mean, self.std, channels)
-        return x.astype(compute_dtype())
+        return x if is_waveform(self.x) else x.astype(compute_dtype())
 
     @property
     def images(self) -> int:
@@ -112,6 +113,11 @@ class StepConfig:
     def transform(self) -> optax.GradientTransformation:
         """Return the optimizer with its schedule."""
         return make_optimizer(self.optimizer, self.steps, self.warmup_fraction)
+
+
+def is_waveform(images: Array) -> bool:
+    """Return whether these are samples of waveforms, int16, which half a precision of floats would drown in noise."""
+    return images.dtype == jnp.int16
 
 
 def init_state(step_config: StepConfig, params: Weights) -> TrainState:

@@ -70,7 +70,7 @@ SPACES = {
 }  # fmt: skip
 
 
-EARS = LogMelChoices(8000, windows_ms=(4.0,), hops_ms=(2.0, 4.0), bands=(6, 8))
+EARS = LogMelChoices(8000, windows_ms=(4.0,), hops_ms=(2.0, 4.0), bands=(6,))
 SPACES |= {
     "map": replace(
         space("map", stack("stage0", (8, 12), (1, 2), UIB)),

@@ -79,12 +79,17 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
         f"network: {arch.name}, {network}, {size.text}, {channels} channels, {arch.num_classes} classes"
         f"{subject.strides_note}",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
-        f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test images",
+        f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test {_examples(dataset)}",
         f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {subject.start}, "
         f"into {out}",
         *subject.start_lines,
         *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, size))),
     ]
+
+
+def _examples(dataset: Dataset) -> str:
+    """Return what the examples are called, of waveforms with their length, their rate and the number of classes."""
+    return f"{dataset.size_text}, {dataset.num_classes} classes" if dataset.is_waveforms else "images"
 
 
 def _report(event: TrainingProgress, reporter: LiveReporter) -> None:

@@ -105,9 +105,9 @@ def add_preparation(flags: Container, *, default: str) -> None:
         help="mirror training images left to right at random (default: by the data set; files: no)",
     )  # fmt: skip
     flags.add_argument(
-        "--data-kind", choices=("images", "maps", "sequences"),
+        "--data-kind", choices=("images", "maps", "sequences", "waveforms"),
         help="what the arrays of an .npz file are, where that is not told by shape and type: maps [N,H,W,C] and "
-        "sequences [N,T,C] hold numbers of any range",
+        "sequences [N,T,C] hold numbers of any range, waveforms [N,T] have a sample_rate in the file",
     )  # fmt: skip
     flags.add_argument(
         "--class-weights", choices=("balanced",), help="images of rare classes count more in the loss (default: alike)"

@@ -9,6 +9,7 @@ import numpy as np
 
 from nas.data.framing import read_image
 from nas.data.input_spec import Framing
+from nas.data.waveform import FULL_SCALE, placed, read_wave
 from nas.export.predict.framing import InvalidInput
 from nas.export.predict.onnx_model import open_model
 
@@ -19,7 +20,10 @@ def as_input(path: Path, about: dict[str, str]) -> Any:
     """Return the image or the array in `path` as the input of a model with the metadata `about`: a batch of one."""
     spec = json.loads(about["signature.json"])["input"]
     mean, std = np.array(spec["mean"], np.float32), np.array(spec["std"], np.float32)
-    if spec.get("values") == "numbers":
+    if spec.get("values") == "waveform":
+        samples, _ = read_wave(path, spec["sample_rate"])
+        images = (placed(samples, spec["height"]).astype(np.float32) / np.float32(FULL_SCALE))[None, :, None, None]
+    elif spec.get("values") == "numbers":
         images = (read_array(path, (spec["height"], spec["width"], spec["channels"]))[None] - mean) / std
     else:
         size = spec["height"], spec["width"]
@@ -61,7 +65,7 @@ def resizing(before: int, after: int) -> Any:
 
 def main() -> None:
     """Print a line for each image or array that the command line names."""
-    parser = argparse.ArgumentParser(description="Predict the class of images, or of arrays in .npy files.")
+    parser = argparse.ArgumentParser(description="Predict the class of images, of .npy files or of .wav files.")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG, WebP, TIFF, GIF, BMP or PPM")
     parser.add_argument("--json", action="store_true", help="print an object per image, with all logits")
     args = parser.parse_args()

@@ -1,6 +1,7 @@
 """Writes predict.py: the program beside an exported model, put together from sources of this package.
 
-It reads images by the very code of nas.data.framing, so that a network gets the pixels that it was trained with.
+It reads images by the very code of nas.data.framing, and .wav files by that of nas.data.waveform, so that a network
+gets the pixels and the samples that it was trained with.
 """
 
 import ast
@@ -10,13 +11,14 @@ from importlib.resources import files
 
 from nas.export.packages import PYPI_NAMES
 
-READING = ("nas.export.predict", "framing.py"), ("nas.data", "framing.py")
+READING = ("nas.export.predict", "framing.py"), ("nas.data", "framing.py"), ("nas.data", "waveform.py")
 PROGRAM = ("nas.export.predict", "main.py")
 HEAD = '''"""Predicts the class of images with {model}, by the preprocessing of its training.
 
     python predict.py IMAGE [IMAGE ...]
 
-A model that takes maps or sequences of numbers wants .npy files, one array each, in place of images.
+A model that takes maps or sequences of numbers wants .npy files, one array each, in place of images, one that takes
+waveforms .wav files.
 Needs numpy, pillow and {runtime}; sizes, normalisation and class names come from the model's own metadata. Written by
 nas-engine, which it does not need.
 """
