@@ -26,6 +26,8 @@ from nas.data.pipeline import (
     to_input,
 )
 from nas.data.preparation import Preparation
+from nas.data.series import load_series
+from nas.data.sound_folder import holds_sounds, load_sounds
 from nas.data.split import epoch_indices, stratified_split
 from nas.errors import InvalidInput, unknown_name
 from nas.files import usable_path
@@ -44,7 +46,7 @@ def load(
     preparation: Preparation = DEFAULT_PREPARATION,
     proportions: SizeLike | None = None,
 ) -> Dataset:
-    """Return the data set of a registered name, of an .npz file or of a folder of class folders of images.
+    """Return the data set of a registered name, of an .npz file, a .csv of series, or a folder of class folders.
 
     A registered name wins over a path of the same spelling (write `./digits` for the path). Published files are looked
     up in `data_dir`, else in the folder that NAS_DATA_DIR names, else in ~/.cache/nas. `resolution` is the side in
@@ -56,7 +58,7 @@ def load(
     """
     if isinstance(resolution, int) and not 1 <= resolution <= LARGEST_PX:
         raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} pixels, got {resolution}")
-    if resolution is not None and max(size := Size.of(resolution)) > LARGEST_PX and not size.is_sequence:
+    if resolution is not None and _is_too_large(Size.of(resolution)):
         raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} on each side, got {Size.of(resolution)}")
     name_or_path = usable_path(name_or_path)
     if name_or_path in DATA_SETS or _is_address(name_or_path):
@@ -75,6 +77,11 @@ def load(
     return dataset if resolution is None else at_resolution(dataset, resolution)
 
 
+def _is_too_large(size: Size) -> bool:
+    """Return whether a side has more pixels than data are resized to; sequences may have as many steps as they have."""
+    return max(size) > LARGEST_PX and not size.is_sequence
+
+
 def _is_address(text: str) -> bool:
     """Return whether `text` is "module:attribute", a loader of somebody's own, and no path that exists."""
     return ":" in text and os.sep not in text and not os.path.exists(os.path.expanduser(text))
@@ -85,12 +92,18 @@ def _load_path(text: str, resolution: SizeLike | None, preparation: Preparation)
     full = os.path.expanduser(text)  # os.path, unlike Path, answers for any text whatever, the empty one included
     path = Path(full)
     if os.path.isdir(full):
+        if holds_sounds(path):
+            return load_sounds(path, preparation.sample_rate, preparation.clip_seconds, preparation.group)
         framing = preparation.framing
         return load_legacy_folder(path, resolution) if framing is None else load_folder(path, resolution, framing)
     if path.suffix == ".npz":
-        return load_npz(path, preparation.data_kind)
+        return load_npz(path, preparation.data_kind, preparation.group)
+    if path.suffix == ".csv":
+        return load_series(path, preparation.group)
     if os.path.exists(full):
-        raise InvalidInput(f"{path} is neither an .npz file nor a folder of class folders of images")
+        raise InvalidInput(
+            f"{path} is neither an .npz file, a .csv of series nor a folder of class folders of images or .wav files"
+        )
     raise unknown_name("data set", text, DATA_SETS)
 
 

@@ -1,7 +1,7 @@
 """The data set of every loader: `Dataset`, and `build_dataset`, which checks arrays of any origin and makes one."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -20,13 +20,14 @@ from nas.data.arrays import (
 )
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing
-from nas.data.split import Indices, stratified_split
+from nas.data.split import Indices, grouped_split, stratified_split
 from nas.errors import InvalidInput
 from nas.ops import Size
 
 Array = npt.NDArray[Any]
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
+Groups = Mapping[str, Array]  # what the training examples belong to, such as speakers: key -> name of each [N]
 IMBALANCE = 10  # of the largest class to the smallest, from which it is worth a note
 SAMPLE_IMAGES = 32  # that are looked at for images that are all alike
 STATISTICS_IMAGES = 8192  # of sets too large to keep decoded, evenly spaced, give the mean and the deviation
@@ -103,6 +104,10 @@ class Dataset:
     notes: tuple[str, ...] = ()
     class_weights: tuple[float, ...] = ()  # [K], of the training's loss; empty: all classes count alike
     sample_rate: int | None = None  # of waveforms, in Hz
+    groups: Groups = field(default_factory=dict)
+    group: str | None = None  # key of `groups`: a search's validation set holds other groups than its training set
+    validation: npt.NDArray[np.bool_] | None = None  # [N], which training examples the data's authors validate with
+    background: tuple[Array, ...] = ()  # recordings of noise, int16, at the sample rate
 
     @property
     def num_classes(self) -> int:
@@ -194,12 +199,15 @@ def build_dataset(
     digest: str | None = None,
     kind: DataKind | None = None,
     sample_rate: int | None = None,
+    groups: Groups | None = None,
+    group: str | None = None,
 ) -> Dataset:
     """Return a checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
 
     Images: uint8, other integers within 0..255, square floats within [0, 1] (scaled to 0..255), or files. Other floats
     are maps or sequences; `kind` says what arrays are where that is not told by their shape (`told_kind`). With a
-    `sample_rate` in Hz they are waveforms [N, T], int16 or floats within [-1, 1].
+    `sample_rate` in Hz they are waveforms [N, T], int16 or floats within [-1, 1]. `groups` say
+    what the training examples belong to; with a `group`, a test set that is split off holds other ones.
     `class_names` defaults to the labels in digits, `digest` to that of the arrays, `augmentation` to shifts of images
     and `OF_WAVEFORMS`; maps and sequences have none. Raises `InvalidInput`, which begins with `name`,
     for anything that cannot be used.
@@ -211,8 +219,16 @@ def build_dataset(
     train = _checked(name, "train", train, kind)
     num_classes = _class_count(name, train.y, class_names, smallest=2 if test else 3)
     if test is None:
-        train, test = _split_off(train, test_fraction)
-        notes += (f"no test set came with the data: a fixed stratified {test_fraction:.0%} of it was set aside as one",)
+        whole, of = train, checked_group(name, groups or {}, group)
+        rows = split_rows(whole.y, round(test_fraction * len(whole.y)), 0, of, f"{name}: {group}")
+        train, test = (Labelled(take(whole.x, one), whole.y[one]) for one in rows)
+        groups = {key: values[rows[0]] for key, values in (groups or {}).items()}
+        if of is None:
+            how = f"a fixed stratified {test_fraction:.0%} of it was"
+        else:
+            kept, held = (len(np.unique(of[one])) for one in rows)
+            how = f"all of {held} of {kept + held} in '{group}', {len(test.y):,} examples, were"
+        notes += (f"no test set came with the data: {how} set aside as one",)
     else:
         test = _checked(name, "test", test, kind)
         _check_same_kind(name, train, test)
@@ -229,7 +245,18 @@ def build_dataset(
         train.x.dtype.type, Augmentation(0.0)
     )
     return Dataset(
-        name, train.x, train.y, test.x, test.y, class_names, digest, augmentation, notes, sample_rate=sample_rate
+        name,
+        train.x,
+        train.y,
+        test.x,
+        test.y,
+        class_names,
+        digest,
+        augmentation,
+        notes,
+        sample_rate=sample_rate,
+        groups=dict(groups or {}),
+        group=group,
     )
 
 
@@ -332,10 +359,19 @@ def _check_same_kind(name: str, train: Labelled, test: Labelled) -> None:
         raise InvalidInput(f"{name}: y_test holds the label {test.y.max()}, which no training image has")
 
 
-def _split_off(data: Labelled, fraction: float) -> tuple[Labelled, Labelled]:
-    """Return (train, test), the test set a stratified `fraction` of `data` fixed by seed 0."""
-    train, test = stratified_split(data.y, round(fraction * len(data.y)), seed=0)
-    return Labelled(take(data.x, train), data.y[train]), Labelled(take(data.x, test), data.y[test])
+def checked_group(name: str, groups: Groups, group: str | None) -> Array | None:
+    """Return the group of each example, None where none is asked for; `InvalidInput` for a key that there is not."""
+    if group is None:
+        return None
+    if group not in groups:
+        has = f"it has {', '.join(sorted(groups))}" if groups else "it has none; an .npz file needs the key {}_train"
+        raise InvalidInput(f"{name} has no groups '{group:.40}'; {has.format(group[:40])}")
+    return groups[group]
+
+
+def split_rows(labels: Labels, count: int, seed: int, of: Array | None, what: str) -> tuple[Indices, Indices]:
+    """Return the indices of two parts, the second of about `count`: stratified, or of other groups `of` [N]."""
+    return stratified_split(labels, count, seed) if of is None else grouped_split(of, labels, count, seed, what)
 
 
 def _digest(arrays: tuple[Array, ...]) -> str:
@@ -351,9 +387,14 @@ def _digest(arrays: tuple[Array, ...]) -> str:
 def split_for_search(dataset: Dataset, validation_fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Return (train, validation) indices into the training set: stratified, ascending, together all of it.
 
-    The validation images are for the search's rewards; the test set is never touched. `InvalidInput` unless the
-    fraction lies between 0 and 1, both excluded.
+    With a `group` the validation set holds other groups, such as speakers, than the training set; else it is the one
+    that came with the data, where one did. The validation images are for the search's rewards; the test set is never
+    touched. `InvalidInput` unless the fraction lies between 0 and 1, both excluded.
     """
     if not 0 < validation_fraction < 1:
         raise InvalidInput(f"the validation fraction must lie between 0 and 1 (such as 0.1), got {validation_fraction}")
-    return stratified_split(dataset.y_train, round(validation_fraction * len(dataset.y_train)), seed)
+    of = checked_group(dataset.name, dataset.groups, dataset.group)
+    if of is None and dataset.validation is not None:
+        return tuple(np.flatnonzero(one).astype(np.int32) for one in (~dataset.validation, dataset.validation))
+    count = round(validation_fraction * len(dataset.y_train))
+    return split_rows(dataset.y_train, count, seed, of, f"{dataset.name}: {dataset.group}")

@@ -27,5 +27,6 @@ def load_fsdd(folder: Path) -> Dataset:
     if rate is None:
         raise InvalidInput(f"{path} lacks sample_rate; of {TITLE} it holds {KEYS}")
     return build_dataset(
-        "fsdd", archive.labelled("train"), archive.labelled("test"), class_names=CLASS_NAMES, sample_rate=rate
-    )
+        "fsdd", archive.labelled("train"), archive.labelled("test"), class_names=CLASS_NAMES, sample_rate=rate,
+        groups=archive.groups,
+    )  # fmt: skip

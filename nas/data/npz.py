@@ -1,6 +1,7 @@
 """Data sets in numpy's .npz files: the keys x_train, y_train, x_test, y_test and, if wanted, class_names, data_kind.
 
-With a whole number sample_rate, in Hz, the arrays are waveforms [N, T].
+With a whole number sample_rate, in Hz, the arrays are waveforms [N, T]. Any further key NAME_train of shape [N] says
+what the training examples belong to, such as speakers: `--group NAME`.
 """
 
 import io
@@ -13,11 +14,13 @@ from zipfile import ZipFile
 import numpy as np
 
 from nas.data.arrays import DATA_KINDS, DataKind
-from nas.data.dataset import Array, Dataset, Labelled, build_dataset
+from nas.data.dataset import Array, Dataset, Groups, Labelled, build_dataset
 from nas.errors import InvalidInput
 from nas.files import check_memory, read_bytes
 
 KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names", "data_kind", "sample_rate")
+OF_TRAIN = "_train"  # at the end of the key of a group
+LARGEST_GROUP = 1 << 28  # bytes
 
 
 HEADERS: dict[tuple[int, int], Any] = {  # of arrays: what reads each version of their format
@@ -32,6 +35,7 @@ class Archive(NamedTuple):
     path: Path
     arrays: dict[str, Array]
     sha256: str
+    groups: Groups
 
     def has(self, part: str) -> bool:
         """Return whether any array of the `part` "train" or "test" is there."""
@@ -56,9 +60,15 @@ def read_archive(path: Path) -> Archive:
     try:
         with ZipFile(io.BytesIO(data)) as members:
             sizes = {key: _declared_bytes(members, key) for key in KEYS if f"{key}.npy" in members.namelist()}
-        check_memory(sum(sizes.values()), str(path))
+            check_memory(sum(sizes.values()), str(path))
+            known = [name.removesuffix(".npy") for name in members.namelist()]
+            extra = [key for key in known if key.endswith(OF_TRAIN) and key not in KEYS]
+            extra = [key for key in extra if _declared_bytes(members, key) <= LARGEST_GROUP]
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in KEYS if key in archive}
+            count = len(arrays["y_train"]) if "y_train" in arrays and arrays["y_train"].ndim else -1
+            found = {key.removesuffix(OF_TRAIN): archive[key] for key in extra}
+            groups = {key: of for key, of in found.items() if of.shape == (count,) and of.dtype.kind in "iuU"}
     except InvalidInput:
         raise
     except Exception as error:  # numpy and zipfile fail on broken bytes in any way, and each means the same to the user
@@ -68,7 +78,7 @@ def read_archive(path: Path) -> Archive:
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise InvalidInput(f"{path} is damaged: {key} is not an array; write it again")
-    return Archive(path, arrays, sha256(data).hexdigest())
+    return Archive(path, arrays, sha256(data).hexdigest(), groups)
 
 
 def _declared_bytes(members: ZipFile, key: str) -> int:
@@ -85,8 +95,10 @@ def _declared_bytes(members: ZipFile, key: str) -> int:
     return stored
 
 
-def load_npz(path: Path, kind: DataKind | None = None) -> Dataset:
+def load_npz(path: Path, kind: DataKind | None = None, group: str | None = None) -> Dataset:
     """Return the data set in the .npz file `path`; without x_test, a fixed stratified 10 % becomes the test set.
+
+    With a `group`, such as "speaker", these are other groups than those of the training set.
 
     `kind` says whether its arrays are images, maps or sequences; by default its `data_kind`, else their shape and type.
     """
@@ -96,6 +108,7 @@ def load_npz(path: Path, kind: DataKind | None = None) -> Dataset:
     return build_dataset(
         str(path), archive.labelled("train"), test, class_names=tuple(str(name) for name in names.ravel()),
         kind=kind or _stated_kind(archive), sample_rate=stated_rate(archive),
+        groups=archive.groups, group=group,
     )  # fmt: skip
 
 

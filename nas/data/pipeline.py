@@ -77,7 +77,10 @@ def at_resolution(dataset: Dataset, resolution: SizeLike) -> Dataset:
         notes=notes,
         kind=dataset.kind,
     )
-    return replace(resized, class_weights=dataset.class_weights)
+    return replace(
+        resized, class_weights=dataset.class_weights, groups=dataset.groups, group=dataset.group,
+        validation=dataset.validation,
+    )  # fmt: skip
 
 
 def _of_length(dataset: Dataset, size: Size) -> Dataset:

@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 
 from nas.data.arrays import DataKind, check_kind
-from nas.data.dataset import Augmentation, Dataset
+from nas.data.dataset import Augmentation, Dataset, checked_group
 from nas.data.input_spec import Fit, Framing
+from nas.data.keywords import spotting
 from nas.errors import InvalidInput
 
 ClassWeights = Literal["balanced"]
@@ -25,7 +26,16 @@ class Preparation:
     augment_shift: float | None = None  # fraction of each side
     flip: bool | None = None
     class_weights: ClassWeights | None = None
-    data_kind: DataKind | None = None  # images, maps or sequences
+    data_kind: DataKind | None = None  # images, maps, sequences or waveforms
+    group: str | None = None  # key of the groups that validation and test sets share none of with the training set
+    sample_rate: int | None = None  # Hz, that .wav files are resampled to
+    clip_seconds: float | None = None  # of .wav files
+    keywords: tuple[str, ...] = ()  # classes that stay, the others become "unknown"
+    silence: bool = False  # as a class
+    augment_gain_db: float | None = None
+    augment_noise: float | None = None  # standard deviation, 1 is full scale
+    augment_time_mask: float | None = None  # fraction of the time
+    augment_band_mask: float | None = None  # fraction of the bands
 
     def __post_init__(self) -> None:
         """Refuse what no image can be prepared by."""
@@ -33,12 +43,20 @@ class Preparation:
             raise InvalidInput(f"class weights must be 'balanced' or be left out, got {self.class_weights!r}")
         check_kind(self.data_kind)
         Framing(self.fit or "crop", self.background)
-        Augmentation(self.augment_shift or 0)
+        Augmentation(**{name: value or 0 for name, value in self._augmentation.items()})
 
     @property
     def framing(self) -> Framing | None:
         """How image files get the proportions of the input; None for folders as release 0.1 read them."""
         return None if self.fit is None else Framing(self.fit, self.background)
+
+    @property
+    def _augmentation(self) -> dict[str, Any]:
+        """The fields of `Augmentation` that were asked for, None for the others."""
+        return {
+            "shift_px_fraction": self.augment_shift, "flip": self.flip, "gain_db": self.augment_gain_db,
+            "noise": self.augment_noise, "time_mask": self.augment_time_mask, "band_mask": self.augment_band_mask,
+        }  # fmt: skip
 
     def apply(self, dataset: Dataset) -> Dataset:
         """Return `dataset` with the augmentation and the class weights that were asked for.
@@ -50,8 +68,21 @@ class Preparation:
                 f"{dataset.name} holds {dataset.kind}, not {self.data_kind}; leave the kind of data out, or give an "
                 ".npz file"
             )
-        asked = {"shift_px_fraction": self.augment_shift, "flip": self.flip}
-        changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        changes = {name: value for name, value in self._augmentation.items() if value is not None}
+        if dataset.sample_rate is None and (changes.get("gain_db") or changes.get("noise")):
+            raise InvalidInput(f"gain and noise are for waveforms, {dataset.name} holds {dataset.kind}; leave them out")
+        if dataset.is_images and (changes.get("time_mask") or changes.get("band_mask")):
+            raise InvalidInput(f"masks of time and bands are for sounds, {dataset.name} holds images; leave them out")
+        if self.sample_rate not in (None, dataset.sample_rate):
+            raise InvalidInput(
+                f"{dataset.name} has {dataset.sample_rate or 'no'} Hz, not {self.sample_rate}; folders of .wav files "
+                "are resampled, other data are not: leave --sample-rate out"
+            )
+        if self.keywords or self.silence:
+            dataset = spotting(dataset, self.keywords, silence=self.silence)
+        if self.group is not None:
+            checked_group(dataset.name, dataset.groups, self.group)
+            dataset = replace(dataset, group=self.group)
         weights = balanced_weights(dataset) if self.class_weights else ()
         if not changes and not weights:
             return dataset

@@ -40,6 +40,30 @@ def stratified_split(labels: npt.NDArray[Any], validation: int, seed: int) -> tu
     return np.flatnonzero(~chosen).astype(np.int32), np.flatnonzero(chosen).astype(np.int32)
 
 
+def grouped_split(
+    groups: npt.NDArray[Any], labels: npt.NDArray[Any], validation: int, seed: int, what: str
+) -> tuple[Indices, Indices]:
+    """Return (train, validation) indices, each ascending, such that no group of `groups` [N] lies in both.
+
+    Groups are taken in an order fixed by `seed`, each that brings the validation set nearer to `validation` examples:
+    one at least, and one at least is left. Raises `InvalidInput`, which begins with `what`, where there is one group
+    only, or a class of `labels` [N] is in no other.
+    """
+    names, group_of = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        raise InvalidInput(f"{what} is the same of all {len(labels)} examples, {names[0]!s:.40}; a split needs two")
+    sizes, chosen, count = np.bincount(group_of), list[int](), 0
+    for number in permutation(len(names), seed)[: len(names) - 1].tolist():
+        if not chosen or abs(count + sizes[number] - validation) < abs(count - validation):
+            chosen.append(number)
+            count += int(sizes[number])
+    held = np.isin(group_of, chosen)
+    if lost := sorted(set(labels.tolist()) - set(labels[~held].tolist())):
+        listed = ", ".join(map(str, names[chosen]))
+        raise InvalidInput(f"{what}: class {lost[0]} has no example outside of {listed}; choose another seed or group")
+    return np.flatnonzero(~held).astype(np.int32), np.flatnonzero(held).astype(np.int32)
+
+
 def epoch_indices(seed: int, epoch: int, n: int, batch: int) -> Indices:
     """Return the batches of one epoch over `n` images as indices [n // batch, batch], from (seed, epoch) alone.
 

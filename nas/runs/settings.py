@@ -64,11 +64,20 @@ class SearchConfig:
     flip: bool | None = None
     class_weights: ClassWeights | None = None
     data_kind: DataKind | None = None
+    group: str | None = None
+    sample_rate: int | None = None
+    clip_seconds: float | None = None
+    keywords: tuple[str, ...] = ()
+    silence: bool = False
+    augment_gain_db: float | None = None
+    augment_noise: float | None = None
+    augment_time_mask: float | None = None
+    augment_band_mask: float | None = None
 
     @property
     def preparation(self) -> Preparation:
         """How the data are prepared."""
-        return Preparation(self.fit, self.background, self.augment_shift, self.flip, self.class_weights, self.data_kind)
+        return Preparation(**{each.name: getattr(self, each.name) for each in fields(Preparation)})
 
     @property
     def model_name(self) -> str | None:

@@ -408,13 +408,15 @@ def _identity(
 
 def _preparation(data: Dataset) -> dict[str, Any]:
     """Return how the images are prepared, the content of `LATER_KEYS`."""
-    framing = data.framing
+    framing, augmentation = data.framing, data.augmentation
+    of_sounds = {name: getattr(augmentation, name) for name in ("gain_db", "noise", "time_mask", "band_mask")}
     return {
         "fit": framing and framing.fit,
         "background": framing and framing.background,
         "augment_shift": data.augmentation.shift_px_fraction,
         "flip": data.augmentation.flip,
         "class_weights": list(data.class_weights),
+        **{f"augment_{name}": value for name, value in of_sounds.items() if value},  # since release 0.4
     }
 
 

@@ -45,8 +45,12 @@ def validation_view(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """
     train, val = split_for_search(dataset, fraction, seed)
     x, y = dataset.x_train, dataset.y_train
-    digest = sha256(f"{dataset.digest} {fraction} {seed}".encode()).hexdigest()
-    return replace(dataset, x_train=take(x, train), y_train=y[train], x_test=take(x, val), y_test=y[val], digest=digest)
+    of = "" if dataset.group is None else f" {dataset.group}"
+    digest = sha256(f"{dataset.digest} {fraction} {seed}{of}".encode()).hexdigest()
+    return replace(
+        dataset, x_train=take(x, train), y_train=y[train], x_test=take(x, val), y_test=y[val], digest=digest,
+        groups={}, group=None, validation=None,
+    )  # fmt: skip
 
 
 def train_until(

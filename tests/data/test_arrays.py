@@ -83,7 +83,7 @@ def test_what_arrays_are_is_told_by_type_and_shape_or_stated(
         (np.full((12, 16, 8, 1), 1e300), None, "values beyond float32"),
         (np.zeros((12, 0, 8, 1), np.float32), None, "is empty"),
         (np.full((12, 16, 6), "a"), "maps", "must hold numbers, got <U1"),
-        (numbers(16, 6), "map", "must be one of images, maps, sequences, got 'map'"),
+        (numbers(16, 6), "map", "must be one of images, maps, sequences, waveforms, got 'map'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(x: Any, kind: Any, words: str) -> None:
@@ -125,7 +125,7 @@ def test_the_json_form_of_an_input_of_numbers_keeps_all(height: int, width: int,
 def test_an_input_of_images_is_stored_as_before() -> None:
     stored = InputSpec(8, 8, 1, (0.5,), (0.25,)).to_dict()
     assert "values" not in stored and InputSpec.from_dict(stored).is_image
-    with pytest.raises(InvalidInput, match="pixels or numbers"):
+    with pytest.raises(InvalidInput, match="pixels, numbers or waveform"):
         InputSpec.from_dict(stored | {"values": "words"})
 
 

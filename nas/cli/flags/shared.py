@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, TypeAlias
 
-from nas.cli.argument_types import count, fraction_to_half, grey_level, non_negative, positive, text
+from nas.cli.argument_types import count, fraction_to_half, grey_level, names, non_negative, positive, text
 from nas.errors import InvalidInput
 from nas.records.named_code import FLAGS
 from nas.registry import ARGUMENTS, DEFAULT_TARGET
@@ -14,7 +14,10 @@ SPEC_OR_RUN = (
     "network for that latency of a run with --front"
 )
 # Fields of nas.data.Preparation.
-PREPARATION = ("fit", "background", "augment_shift", "flip", "class_weights", "data_kind")
+PREPARATION = (
+    "fit", "background", "augment_shift", "flip", "class_weights", "data_kind", "group", "sample_rate", "clip_seconds",
+    "keywords", "silence", "augment_gain_db", "augment_noise", "augment_time_mask", "augment_band_mask",
+)  # fmt: skip
 IMAGENET_PX = 224  # side of a target network's images, where no flag says
 
 
@@ -112,6 +115,36 @@ def add_preparation(flags: Container, *, default: str) -> None:
     flags.add_argument(
         "--class-weights", choices=("balanced",), help="images of rare classes count more in the loss (default: alike)"
     )
+    flags.add_argument(
+        "--group", type=text, metavar="KEY",
+        help="validation and split-off test sets hold other groups than the training set: speaker, say, a key "
+        "KEY_train of an .npz file, or what stands in front of _nohash_ in .wav files",
+    )  # fmt: skip
+    flags.add_argument(
+        "--sample-rate", type=count, metavar="HZ", help="resample the .wav files of a folder (default: their own)"
+    )
+    flags.add_argument(
+        "--clip-seconds", type=positive, metavar="S", help="length of .wav files (default: that of the longest)"
+    )
+    flags.add_argument(
+        "--keywords", type=names, metavar="W,...", help="words that are classes; a part of the others is 'unknown'"
+    )
+    flags.add_argument(
+        "--silence", action=argparse.BooleanOptionalAction,
+        help="silence as a class, of the folder _background_noise_ or of quiet noise (default: no)",
+    )  # fmt: skip
+    flags.add_argument(
+        "--augment-gain-db", type=non_negative, metavar="X", help="sounds louder or quieter by up to X (default: 6)"
+    )
+    flags.add_argument(
+        "--augment-noise", type=non_negative, metavar="X",
+        help="white noise in sounds, standard deviation up to X of full scale (default: 0.003)",
+    )  # fmt: skip
+    for what in ("time", "band"):
+        flags.add_argument(
+            f"--augment-{what}-mask", type=fraction_to_half, metavar="X",
+            help=f"hide a span of the {what}s of sounds and maps, up to this share (default: sounds 0.1, maps 0)",
+        )  # fmt: skip
 
 
 def preparation(args: argparse.Namespace) -> dict[str, Any]:
