@@ -879,7 +879,7 @@ def _without_later(requested: Any, stored: Any) -> Any:
         return [_without_later(*pair) for pair in zip(requested, stored, strict=True)]
     if not (isinstance(requested, dict) and isinstance(stored, dict)):
         return requested
-    defaults = asdict(SearchConfig())
+    defaults = json.loads(json.dumps(asdict(SearchConfig())))  # as files hold them: lists in place of tuples
     if "data_kind" not in stored and requested.get("resolution", 0) is None and stored.get("resolution") == IMAGENET_PX:
         requested = {**requested, "resolution": IMAGENET_PX}  # older releases wrote the default as a number
     return {

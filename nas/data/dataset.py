@@ -395,6 +395,7 @@ def split_for_search(dataset: Dataset, validation_fraction: float, seed: int) ->
         raise InvalidInput(f"the validation fraction must lie between 0 and 1 (such as 0.1), got {validation_fraction}")
     of = checked_group(dataset.name, dataset.groups, dataset.group)
     if of is None and dataset.validation is not None:
-        return tuple(np.flatnonzero(one).astype(np.int32) for one in (~dataset.validation, dataset.validation))
+        train, val = (np.flatnonzero(one).astype(np.int32) for one in (~dataset.validation, dataset.validation))
+        return train, val
     count = round(validation_fraction * len(dataset.y_train))
     return split_rows(dataset.y_train, count, seed, of, f"{dataset.name}: {dataset.group}")

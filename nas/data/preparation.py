@@ -43,7 +43,7 @@ class Preparation:
             raise InvalidInput(f"class weights must be 'balanced' or be left out, got {self.class_weights!r}")
         check_kind(self.data_kind)
         Framing(self.fit or "crop", self.background)
-        Augmentation(**{name: value or 0 for name, value in self._augmentation.items()})
+        replace(Augmentation(), **self._asked)
 
     @property
     def framing(self) -> Framing | None:
@@ -51,12 +51,13 @@ class Preparation:
         return None if self.fit is None else Framing(self.fit, self.background)
 
     @property
-    def _augmentation(self) -> dict[str, Any]:
-        """The fields of `Augmentation` that were asked for, None for the others."""
-        return {
+    def _asked(self) -> dict[str, Any]:
+        """The fields of `Augmentation` that were asked for."""
+        fields = {
             "shift_px_fraction": self.augment_shift, "flip": self.flip, "gain_db": self.augment_gain_db,
             "noise": self.augment_noise, "time_mask": self.augment_time_mask, "band_mask": self.augment_band_mask,
         }  # fmt: skip
+        return {name: value for name, value in fields.items() if value is not None}
 
     def apply(self, dataset: Dataset) -> Dataset:
         """Return `dataset` with the augmentation and the class weights that were asked for.
@@ -68,7 +69,7 @@ class Preparation:
                 f"{dataset.name} holds {dataset.kind}, not {self.data_kind}; leave the kind of data out, or give an "
                 ".npz file"
             )
-        changes = {name: value for name, value in self._augmentation.items() if value is not None}
+        changes = self._asked
         if dataset.sample_rate is None and (changes.get("gain_db") or changes.get("noise")):
             raise InvalidInput(f"gain and noise are for waveforms, {dataset.name} holds {dataset.kind}; leave them out")
         if dataset.is_images and (changes.get("time_mask") or changes.get("band_mask")):

@@ -203,9 +203,9 @@ def test_unknown_name(name: str, hint: str) -> None:
 def test_paths_that_are_no_data(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"cannot read .*none\.npz: No such file"):
         load(str(tmp_path / "none.npz"))
-    (tmp_path / "set.csv").write_text("1,2")
-    with pytest.raises(InvalidInput, match=r"is neither an \.npz file nor a folder"):
-        load(str(tmp_path / "set.csv"))
+    (tmp_path / "set.txt").write_text("1,2")
+    with pytest.raises(InvalidInput, match=r"is neither an \.npz file"):
+        load(str(tmp_path / "set.txt"))
 
 
 @pytest.mark.parametrize("resolution", [0, -1, 2000])
