@@ -1,9 +1,13 @@
-"""Energy of a network: power draw while it runs, energy per MAC and energy per byte; a sum over kernels."""
+"""Energy of a network: power draw while it runs, energy per MAC and energy per byte; a sum over kernels.
+
+Beside it what an always-on device needs a day, and the batteries of such devices (Speckhard et al. 2022, 2202.05397).
+"""
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from latency_models.latency_error import UNKNOWN, LatencyError
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
@@ -11,6 +15,10 @@ from nas.ops import Kernel
 from nas.protocols import Combiner
 
 MJ_PER_PJ = 1e-9
+MJ_PER_J = 1000
+INFERENCES_A_DAY = 86_400  # one a second
+BATTERIES_J = {"a phone": 51_000.0, "a watch": 3_600.0, "earbuds": 700.0}  # arXiv 2202.05397
+COMPUTED_ENERGY = "computed, error not known"
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Energy:
     power_w: float
     pj_per_mac: float
     pj_per_byte: float
+    error: LatencyError = UNKNOWN  # of its predictions, as for latencies
 
     def __post_init__(self) -> None:
         for field in ("power_w", "pj_per_mac", "pj_per_byte"):
@@ -50,3 +59,13 @@ class Energy:
     def predict_mj(self, arch: ArchSpec) -> float:
         """Return the energy of one batch in millijoules, kernel by kernel: the reference for cost tables."""
         return self.constant + sum(self.of_kernel(kernel) for kernel in arch.kernels)
+
+
+def joules_a_day(energy_mj: float) -> float:
+    """Return the joules of one inference a second for a day, each of `energy_mj`; nothing else draws power."""
+    return energy_mj * INFERENCES_A_DAY / MJ_PER_J
+
+
+def battery_shares(energy_mj: float) -> dict[str, float]:
+    """Return by device what share of its battery one inference a second takes in a day; 1 empties it."""
+    return {device: joules_a_day(energy_mj) / battery for device, battery in BATTERIES_J.items()}

@@ -15,7 +15,7 @@ as `value` a list of rows such as `{ kind = "pool", pixels = [32, 127], channels
 1.0, memory = 1.8 }`: factors on the compute and the memory time of kernels of that kind whose larger map has so many
 pixels and whose output has so many channels (both ends included; channels and kernel_size may be left out). Of rows
 that apply the first counts (`latency_models.corrections`). [energy] has `power_w`, `pj_per_mac` and
-`pj_per_byte` in the same form; [calibration] says what was measured and how well it fits (`CalibrationRecord`);
+`pj_per_byte` in the same form, and perhaps `error_percent`, the half-width that holds 90 % of unseen networks; [calibration] says what was measured and how well it fits (`CalibrationRecord`);
 [error] the error of a published fit (`latency_models.latency_error`);
 [[unsupported]] names an op or activation that the runtime does not run (`latency_models.unsupported`).
 """
@@ -31,8 +31,15 @@ from typing import Any, Literal, get_args
 
 from latency_models.calibration_record import CalibrationRecord, parse_calibration
 from latency_models.corrections import Correction, parse_corrections
-from latency_models.energy import Energy
-from latency_models.latency_error import LatencyError, Opinions, StatedError, error_known, parse_stated_error
+from latency_models.energy import COMPUTED_ENERGY, Energy
+from latency_models.latency_error import (
+    NOT_KNOWN,
+    LatencyError,
+    Opinions,
+    StatedError,
+    error_known,
+    parse_stated_error,
+)
 from latency_models.roofline import CalibratedRange, Roofline
 from latency_models.sourced_values import Confidence as Confidence
 from latency_models.sourced_values import SourcedValue, check_key, kinds, number, strings, text
@@ -53,6 +60,7 @@ NUMBERS = (*POSITIVE, *POSITIVE_OPTIONAL, *SHARES, *OVERHEADS)  # as keys in fil
 TEXTS = ("unit", "dtype")
 EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
+ENERGY_ERROR = "error_percent"  # optional: half-width in percent that holds 90 % of networks that the fit has not seen
 SETUP = ("runtime", "threads")  # optional texts: what measured the latencies, or is assumed to run the network
 KNOWN = {*NUMBERS, *TEXTS, *SETUP, "name", "free_kinds", "aliases", "search_words", "batch", "overlap", *EFFICIENCIES,
          "corrections", "energy", "calibration", "error", "unsupported"}  # fmt: skip
@@ -92,7 +100,7 @@ class Target:
     kind_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()  # 1 for a kind that is not listed
     kind_memory_efficiency: tuple[tuple[Kind, SourcedValue[float]], ...] = ()
     corrections: SourcedValue[tuple[Correction, ...]] | None = None  # of times, by the shape of a kernel
-    energy: Rows = ()  # `ENERGY` by name, or nothing
+    energy: Rows = ()  # `ENERGY` by name and perhaps `ENERGY_ERROR`, or nothing
     calibration: CalibrationRecord | None = None
     error: StatedError | None = None  # of a fit without a calibration; `latency_error` is what holds
     unsupported: tuple[Unsupported, ...] = ()  # by its runtime; no prediction depends on it
@@ -149,7 +157,17 @@ class Target:
         """Return the model of the energy of a batch in mJ; `InvalidInput` where the target has no coefficients."""
         if not self.energy:
             raise InvalidInput(f"target '{self.name}' has no energy coefficients; calibrate it with a column energy_mj")
-        return Energy(f"{self.name} energy", self.model(), **{name: row.value for name, row in self.energy})
+        rows = {name: row.value for name, row in self.energy if name in ENERGY}
+        return Energy(f"{self.name} energy", self.model(), **rows, error=self.energy_error)
+
+    @property
+    def energy_error(self) -> LatencyError:
+        """How far the energies can be trusted; a number where the file states one."""
+        rows = dict(self.energy)
+        if stated := rows.get(ENERGY_ERROR):
+            return LatencyError(stated.value, stated.source)
+        computed = any(rows[name].confidence == "estimated" and rows[name].value for name in ENERGY if name in rows)
+        return LatencyError(None, COMPUTED_ENERGY if computed else NOT_KNOWN)
 
 
 def default_model(target: Target) -> Roofline:
@@ -328,8 +346,8 @@ def parse_target(name: str, toml: str, where: str) -> Target:
     if "corrections" in data:
         fields["corrections"] = parse_corrections(data["corrections"], where)
     if "energy" in data:
-        fields["energy"] = _rows(data["energy"], "energy", ENERGY, where)
-        if len(fields["energy"]) < len(ENERGY):
+        fields["energy"] = _rows(data["energy"], "energy", (*ENERGY, ENERGY_ERROR), where)
+        if len([name for name, _ in fields["energy"] if name in ENERGY]) < len(ENERGY):
             raise InvalidInput(f"{where}: [energy] must have the rows {', '.join(ENERGY)}")
     if "calibration" in data:
         fields["calibration"] = parse_calibration(data["calibration"], where)

@@ -817,7 +817,8 @@ def _search_targets(
     count = multi_target_settings.default_trials(algorithm, base.preset, front) if trials is None else trials
     each = multi_target_settings.per_target(base, targets, latencies_ms)
     several = multi_target_settings.MultiTargetConfig(
-        each, algorithm, count, universal=universal, evaluator=evaluator, front=front
+        each, algorithm, count, universal=universal, evaluator=evaluator, front=front,
+        cost_front=multi_target_settings.wants_cost_front(algorithm, base, universal=universal, front=front),
     )  # fmt: skip
     if _begun(out, "request", several.to_dict()):
         return multi_target.resume(

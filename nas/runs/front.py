@@ -127,11 +127,11 @@ class FrontEvaluation:
 
 def write_front(
     out: Path, space: StagedSpace, plan: SearchPlan, evaluated: FrontEvaluation,
-    budgets: Mapping[Genotype, float] | None = None,
+    budgets: Mapping[Genotype, float] | None = None, *, by_latency: bool = True,
 ) -> None:  # fmt: skip
     """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs.
 
-    Dominance counts accuracy, latency and the costs of `settings.minimize`. The last columns (memory, flash, energy
+    Dominance counts accuracy, latency unless `by_latency` is false, and the costs of `settings.minimize`. The last columns (memory, flash, energy
     where it is calibrated, predictions of forests) are further costs to look at or to choose by. With `budgets` the
     front is these architectures instead, each with the smallest latency budget that it answers, a further column.
     """
@@ -170,7 +170,9 @@ def write_front(
         table["on_front"] = [genotype in budgets for genotype in counts]
         table[BUDGET_COLUMN] = [budgets.get(genotype, np.nan) for genotype in counts]
     elif len(kept):
-        names = dict.fromkeys(["latency", *(headings[name] for name in plan.settings.minimize)])
+        names = dict.fromkeys(
+            [*(["latency"] if by_latency else []), *(headings[name] for name in plan.settings.minimize)]
+        )
         points = np.stack([top1, *(table[name].to_numpy() for name in names)], 1)[kept]
         table.loc[kept[non_dominated(points, [False, *[True] * len(names)])], "on_front"] = True
     subfolder(out, "specs")

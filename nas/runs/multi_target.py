@@ -288,7 +288,8 @@ class _MultiTargetRun:
                 return self.finished()
             found = []
             for (name, folder), plan in zip(self.folders.items(), self.plans, strict=True):
-                found.append(stages.search(name, SingleTarget(plan), seed))
+                target = SingleTarget(plan, by_latency=not self.config.cost_front)
+                found.append(stages.search(name, target, seed))
                 picked = self.candidates(plan, stages, found[-1])
                 if picked and not plan.settings.around:  # of equally accurate and fast ones, the smallest
                     found[-1] = replace(found[-1], best=plan.space.encode(picked.archs[picked.best]))
@@ -358,11 +359,12 @@ class _MultiTargetRun:
         correct = {genotype: round(top1 * self.images, digits) for genotype, top1 in found.accuracy.items()}
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
         evaluation = FrontEvaluation(correct, found.origin, self.images, kind)
-        write_front(folder, plan.space, plan, evaluation, whole.budget_of if whole else None)
+        by_latency = not self.config.cost_front
+        write_front(folder, plan.space, plan, evaluation, whole.budget_of if whole else None, by_latency=by_latency)
         if whole:
             save_front(whole.record(self.images, kind), folder)
             notes.insert(0, whole.note)
-        else:
+        elif not self.config.cost_front:
             save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
         self.write_network(folder, plan, found, weights, notes)
 
@@ -419,6 +421,9 @@ class _MultiTargetRun:
         config = self.config
         more = config.trials + config.more_trials
         stages = f"{config.trials} trials of filters and depths, {more} of blocks"
+        if config.cost_front:
+            costs = " and ".join(plan.settings.minimize)
+            stages = f"{config.trials + more} trials of all decisions for a front of accuracy, {costs}"
         if config.front:
             stages = f"{config.trials} trials near each of {config.front.points} latency budgets"
         if found.name == UNIVERSAL and config.universal:

@@ -26,7 +26,7 @@ TARGET_SCHEMA = "nas.specialise.target"  # of the folder of one of several targe
 VERSION = 1
 SUPERNET = "supernet"  # the evaluator of every run that names no other
 STAGES = 2  # of the search for one latency: filters and depths, then blocks
-LATER: dict[str, Any] = {"evaluator": SUPERNET, "front": None}  # fields that runs of release 0.1 lack
+LATER: dict[str, Any] = {"evaluator": SUPERNET, "front": None, "cost_front": False}  # that runs of release 0.1 lack
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class MultiTargetConfig:
     source: str | None = None  # SHA-256 of the weights that came from another run; None: trained here
     evaluator: str = SUPERNET  # of `nas.registry.EVALUATORS`, or "module:attribute"
     front: FrontConfig | None = None  # a whole front instead of the network for one latency budget
+    cost_front: bool = False  # the front of error and the costs that the settings minimise, over the whole space
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,6 +102,11 @@ def default_trials(algorithm: str, preset: str, front: FrontConfig | None = None
     """
     trials = load_preset(preset).front_size * strategy(algorithm).trials_per_candidate
     return trials if front is None else max(1, STAGES * trials // front.points)
+
+
+def wants_cost_front(algorithm: str, settings: SearchConfig, *, universal: bool, front: FrontConfig | None) -> bool:
+    """Return whether a search is one for the front of error and the costs to minimise, rather than for one network."""
+    return bool(settings.minimize) and not universal and front is None and not strategy(algorithm).projects
 
 
 def per_target(

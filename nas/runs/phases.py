@@ -103,7 +103,10 @@ def multi_target_phases(
             stages = zip(front_stages(name, config.front.points), stage_trials(config.trials), strict=True)
             phases += [Phase(stage, trials, trial_s) for own, trials in stages for stage in own]
             continue
-        phases += [Phase(f"{name}/coarse", config.trials, trial_s), Phase(f"{name}/fine", more, trial_s)]
+        if config.cost_front:
+            phases.append(Phase(f"{name}/whole", config.trials + more, trial_s))
+        else:
+            phases += [Phase(f"{name}/coarse", config.trials, trial_s), Phase(f"{name}/fine", more, trial_s)]
     if config.universal:
         phases.append(Phase(f"{UNIVERSAL}/whole", config.trials + more, trial_s))
     return tuple(phases)

@@ -304,7 +304,7 @@ def make_plan(
     shape = sources.space.input_shape
     rate = dataset.sample_rate
     model = latency_model_of(config, sources.target, shape, dataset.num_classes, rate)
-    latency_budget = _latency_budget(config, model, shape, dataset.num_classes, rate)
+    latency_budget = _latency_budget(config, model, sources.space, rate)
     plan = SearchPlan(
         config,
         preset,
@@ -381,10 +381,12 @@ def _check_model(plan: SearchPlan) -> None:
     load("accuracy model", ACCURACY_MODELS, plan.accuracy_model)
 
 
-def _latency_budget(
-    config: SearchConfig, model: Roofline, shape: Shape, num_classes: int, sample_rate: int | None
-) -> float:
-    """Return the latency budget in the unit of `model`, by default the latency of the reference network."""
+def _latency_budget(config: SearchConfig, model: Roofline, space: StagedSpace, sample_rate: int | None) -> float:
+    """Return the latency budget in the unit of `model`, by default the latency of the reference network.
+
+    Of a search with costs to minimise, the default is no more than the largest latency of the space: then every network
+    keeps it.
+    """
     budget, other_unit = config.latency_ms, config.latency_ratio
     flags = ("--latency-ms", "--latency-ratio")
     if model.unit != "ms":
@@ -393,7 +395,9 @@ def _latency_budget(
         raise InvalidInput(f"latencies on '{model.name}' are in {model.unit}: give {flags[0]} instead of {flags[1]}")
     if budget is not None:
         return budget
-    return model.predict_ms(reference_network(shape, num_classes, config.drop_strides, sample_rate=sample_rate))
+    shape, classes = space.input_shape, space.num_classes
+    default = model.predict_ms(reference_network(shape, classes, config.drop_strides, sample_rate=sample_rate))
+    return min(default, float(compile_table(space, model).maximum()[0])) if config.minimize else default
 
 
 def _check_reach(plan: SearchPlan) -> None:

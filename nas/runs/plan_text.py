@@ -105,13 +105,18 @@ def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> 
         line for number, plan in enumerate(plans) for line in (_target(config, number, plan), *_error_lines(plan))
     ]
     where = "of filters and depths, then of blocks," if not config.front else "near each latency of its front,"
-    search = f"{config.algorithm}: {config.trials} trials {where} per target"
+    trials = config.trials
+    if config.cost_front:
+        trials = 2 * config.trials + config.more_trials
+        where = f"of all decisions, for the front of accuracy, {' and '.join(first.settings.minimize)},"
+    search = f"{config.algorithm}: {trials} trials {where} per target"
     universal = ["then one network for all targets, of least worst regret"] if config.universal else []
     seed = f"preset {first.preset.name}; seed {first.settings.seed}"
     few = _few_images(evaluator_source(config.evaluator).images(first))
     if config.accuracy_model:
         return [*_subject(first), *_constraints(first), *targets, *_model_lines(first, front_budget(plans)), *few]
-    lines = [*_subject(first), *_constraints(first), *targets, _evaluator(config, first), search, *universal, seed]
+    constraints = _constraints(first, cost_front=config.cost_front)
+    lines = [*_subject(first), *constraints, *targets, _evaluator(config, first), search, *universal, seed]
     return [*lines, *few]
 
 
@@ -155,12 +160,15 @@ def _examples(data: Dataset) -> str:
     return data.size_text if data.is_waveforms else "images"
 
 
-def _constraints(plan: SearchPlan) -> list[str]:
+def _constraints(plan: SearchPlan, *, cost_front: bool = False) -> list[str]:
     """Return lines on hard bounds, on the costs of the front, and on the data."""
     lines = [f"hard bound: at most {bound.most:,} {bound.unit}" for bound in plan.bounds]
     lines += [bound.description for bound in plan.forests]
-    if plan.settings.minimize:
-        lines.append(f"front.csv: not dominated in accuracy, latency and {', '.join(plan.settings.minimize)}")
+    if costs := plan.settings.minimize:
+        latency = "" if cost_front else "latency, "
+        lines.append(f"front.csv: not dominated in accuracy, {latency}{', '.join(costs)}")
+    if plan.energy and ("energy" in costs or plan.settings.max_energy_mj is not None):
+        lines.append(f"energies on {plan.target_name}: {plan.energy.error.explained}")
     data = plan.dataset
     sides = [plan.proxy_resolution] + [plan.input_shape.size] * (data.framing is not None)
     notes = dict.fromkeys((*data.notes, *chain.from_iterable(resolution_notes(data, side) for side in sides)))

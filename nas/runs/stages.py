@@ -23,6 +23,7 @@ from nas.records.networks import UNIVERSAL
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import SearchPlan
 from nas.runs.regret import EvaluatedNetworks, RegretRow
+from nas.search.algorithms.whole_front import whole_front
 from nas.search.constraints.bounds import Bounded, Limit
 from nas.search.constraints.repair import Constraints
 from nas.search.loop import Pool, SearchHistory, SearchTask, WarmStart, evaluate, run
@@ -49,10 +50,12 @@ class Objective(Protocol):
 class SingleTarget:
     """The objective of one target: the most accurate network within the latency budget.
 
-    An algorithm of several objectives gets error, latency and the costs of `settings.minimize`.
+    An algorithm of several objectives gets error, latency and the costs of `settings.minimize`; of a front of costs,
+    `by_latency` is false, and the latency is a bound alone.
     """
 
     plan: SearchPlan
+    by_latency: bool = True
 
     @property
     def full_space(self) -> StagedSpace:
@@ -77,7 +80,7 @@ class SingleTarget:
     @cached_property
     def costs(self) -> list[Column]:
         """The costs that are minimised beside the error."""
-        names = dict.fromkeys(("latency", *self.plan.settings.minimize))
+        names = dict.fromkeys((*(("latency",) if self.by_latency else ()), *self.plan.settings.minimize))
         return columns(self.full_space, tuple(names), self.plan.model, self.plan.energy)
 
 
@@ -155,8 +158,16 @@ class StageRunner:
         return strategy(self.config.algorithm)
 
     def search(self, name: str, objective: Objective, seed: int) -> StagesResult:
-        """Search filters and depths, then the blocks of the best; what the journal holds is replayed, not repeated."""
+        """Search filters and depths, then the blocks of the best; what the journal holds is replayed, not repeated.
+
+        For a front of costs all decisions are searched at once: the blocks of one network would make a front of one.
+        """
         config = self.config
+        if config.cost_front:
+            trials = 2 * config.trials + config.more_trials
+            whole = self.run_stage(f"{name}/{WHOLE}", objective, objective.full_space, trials, seed)
+            found = replace(whole, name=name, origin=dict.fromkeys(whole.accuracy, WHOLE))
+            return self._with_best(objective, found)
         coarse_space = objective.full_space.coarse()
         coarse = self.run_stage(f"{name}/{COARSE}", objective, coarse_space, config.trials, seed)
         fine_space = objective.full_space.fine(objective.full_space.decode(coarse.best))
@@ -228,7 +239,8 @@ class StageRunner:
             return objective.plan.constraints(space)
 
         problem = Problem(space, lambda: bounded_proposer(objective, space), constraints, config.trials, config.asked)
-        return _with_smaller_population(self.strategy.build(problem), config.trials)
+        algorithm = self.strategy.build(problem)
+        return _with_smaller_population(whole_front(algorithm) if config.cost_front else algorithm, config.trials)
 
 
 def search_universal(

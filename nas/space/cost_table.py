@@ -7,7 +7,7 @@ decisions, so that scoring an architecture is one lookup per term. Tables equal 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import product
 from operator import attrgetter
 from typing import Any
@@ -154,7 +154,18 @@ class CostTable:
 
 
 def compile_table(space: SearchSpace, cost: Cost) -> CostTable:
-    """Return the table of `cost` over `space`: each piece is lowered once per combination of its own decisions."""
+    """Return the table of `cost` over `space`: each piece is lowered once per combination of its own decisions.
+
+    A search asks for the same few tables again and again, so those of equal spaces and costs are made once.
+    """
+    try:
+        return _kept_table(space, cost)
+    except TypeError:  # of values that have no hash, such as a cost of the user's
+        return compile_tables(space, (cost,))[0]
+
+
+@lru_cache(maxsize=64)
+def _kept_table(space: SearchSpace, cost: Cost) -> CostTable:
     return compile_tables(space, (cost,))[0]
 
 

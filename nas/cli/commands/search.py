@@ -20,7 +20,14 @@ from nas.runs import joint_search, multi_target
 from nas.runs.data_of_run import absolute_data, absolute_folder
 from nas.runs.front_config import FrontConfig
 from nas.runs.listing import read_run
-from nas.runs.multi_target_settings import SUPERNET, MultiTargetConfig, default_trials, make_plans, per_target
+from nas.runs.multi_target_settings import (
+    SUPERNET,
+    MultiTargetConfig,
+    default_trials,
+    make_plans,
+    per_target,
+    wants_cost_front,
+)
 from nas.runs.plan import make_plan
 from nas.runs.plan_text import describe_plan, describe_plans
 from nas.runs.settings import SearchConfig
@@ -163,7 +170,7 @@ def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTa
     trials = args.trials or default_trials(algorithm, base.preset, front)
     config = MultiTargetConfig(
         settings, algorithm, trials, universal=args.universal, source=source, evaluator=args.evaluator or SUPERNET,
-        front=front,
+        front=front, cost_front=wants_cost_front(algorithm, base, universal=args.universal, front=front),
     )  # fmt: skip
     if config.accuracy_model and args.trials:
         raise InvalidInput("a front by an accuracy model has no --trials: give --core-hours, or --accuracy-model none")

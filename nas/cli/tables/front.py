@@ -1,14 +1,19 @@
-"""The table of a whole front: its latency budgets, and the network that answers each."""
+"""The table of a whole front: its latency budgets and the network that answers each, or its networks by their costs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
 from nas.records.front import AT, Front, FrontPoint
+from nas.records.tables import rows_of
+from nas.registry import COSTS
+from nas.report.energy import energy_of_target
 from nas.report.known_error import error_of_target
 from nas.report.terminal_table import FittedTable, short_number, unit_text
 
 NUMBERS = ("latency budget", "latency", "proxy top-1 %", "without luck", "MACs", "parameters")
+SHOWN = 12  # networks of a front of costs on the screen; front.csv has all
 DROP = {"parameters": 3, "MACs": 2, "without luck": 1}
 
 
@@ -56,3 +61,37 @@ def point_name(run: Path, front: Front) -> str:
     """Return the name of the slowest network of the front of a run: RUN@LATENCY."""
     last = front.points[-1].latency_budget
     return f"{run}{AT}{last:.4g}{'ms' if front.latency_unit == 'ms' else ''}"
+
+
+def cost_front_table(run: Path, minimize: Sequence[str], best: str, target: str) -> FittedTable:
+    """Return the front of accuracy and costs of a run as a table, the most accurate first; `best` is marked.
+
+    Of more than `SHOWN` networks those at even places are shown.
+    """
+    headings = _cost_headings(minimize)
+    rows = sorted(rows_of(run / "front.csv"), key=lambda row: (-row["top1"], row["latency"], row["digest"]))
+    step = (len(rows) - 1) / (SHOWN - 1)
+    shown = rows if len(rows) <= SHOWN else [rows[round(step * i)] for i in range(SHOWN)]
+    numbers = ("proxy top-1 %", *(heading.replace("_", " ") for heading in headings), "latency", "parameters")
+    table = aligned_table(f"front on {target}", ("network",), numbers, {"parameters": 2, "latency": 1})
+    for row in shown:
+        mark = "*" if row["digest"] == best else ""
+        top1 = f"{100 * row['top1']:.2f} +- {100 * row['standard_error']:.2f}"
+        costs = [f"{float(row[heading]):.4g}" for heading in headings]
+        latency = latency_text(row["latency"], unit_text(row["latency_unit"], images_in_latency(target)))
+        table.add_row(row["digest"][:8] + mark, top1, *costs, latency, short_number(row["params"]))
+    energy = energy_of_target(target)
+    lines = [
+        f"{len(shown)} of {len(rows)} networks that no other evaluated one beats in accuracy, {' and '.join(minimize)}",
+        "all of them are in front.csv, their specs in specs/",
+        "*: the most accurate, which the run stands for",
+        *([f"energies on {target}: {energy.error.explained}"] if energy and "energy" in minimize else []),
+    ]
+    table.caption = "\n".join(lines)
+    return table
+
+
+def _cost_headings(minimize: Sequence[str]) -> list[str]:
+    """Return the columns of front.csv of the costs that have one of their own."""
+    columns = {"memory": "memory_kb", "flash": "flash_kb", "energy": "energy_mj", "macs": "macs"}
+    return [columns[name] for name in minimize if name in COSTS and name in columns]

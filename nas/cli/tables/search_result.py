@@ -11,7 +11,8 @@ from rich.text import Text
 
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency, targets_of
-from nas.cli.tables.front import front_table, point_name
+from nas.cli.tables.front import cost_front_table, front_table, point_name
+from nas.records.experiment import read_experiment
 from nas.records.front import Front, load_front
 from nas.records.model_evidence import load_evidence
 from nas.records.named_code import OF_SOURCES, command_on
@@ -20,6 +21,7 @@ from nas.records.picks import load_picks
 from nas.records.results import Accuracy, Result
 from nas.records.verdict import load_verdict
 from nas.registry import addresses
+from nas.report.energy import energy_of_target, energy_rows
 from nas.report.known_error import NINETY, error_of_result, error_text, gap_text
 from nas.report.terminal_table import Column, FittedTable, short_number, unit_text
 from nas.runs.multi_target import MultiTargetResult
@@ -47,11 +49,22 @@ def print_summary(result: Result, run: Path, out: Console, chosen_by: str | None
     front = load_front(run)
     if front:
         out.print(front_table(front, result.target))
+    if minimize := _front_of(run):
+        out.print(cost_front_table(run, minimize, result.arch.digest, result.target))
     out.print(summary(result, run, chosen_by))
     for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(run, front))):
         out.print(Text(line), soft_wrap=True)
     if any(run.glob(MEASURED_TABLES)):
         resolve_name("nas.cli.measuring:show_all_measured")(run)  # imports what reads a run's networks
+
+
+def _front_of(run: Path) -> tuple[str, ...]:
+    """Return the costs of the front of accuracy and costs that a run searched for; none where it searched for none."""
+    stored = read_experiment(run) if (run / "experiment.json").exists() else {}
+    request = stored.get("request")
+    if not isinstance(request, dict) or not request.get("cost_front"):
+        return ()
+    return tuple(request["settings"][0]["minimize"])
 
 
 def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTable:
@@ -62,6 +75,7 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTa
     columns = (Column("what"), Column("value", fold=True))
     table = FittedTable(f"found in {result.space} for {result.target}", columns, heading=False)
     unit = unit_text(result.latency_unit, images_in_latency(result.target))
+    energy = energy_of_target(result.target)
     model = "" if result.latency_model == "default" else f"({result.latency_model})"
     rows = [
         ("predicted latency", " ".join(filter(None, [latency_text(result.latency, unit), error_text(known), model]))),
@@ -73,6 +87,7 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTa
             "memory",
             f"{result.weight_bytes:,} bytes of weights, {result.peak_activation_bytes:,} of activations at once",
         ),
+        *(energy_rows(result.arch, energy) if energy else []),
         ("proxy top-1", accuracy_text(accuracy)),
         ("accuracy of", f"{accuracy.kind.label()}; not of the target network"),
         *([("in the supernet", accuracy_text(shared))] if shared not in (None, accuracy) else []),

@@ -65,12 +65,22 @@ class Swarm:
         # A particle moves where the error of its genotype is known by now, whichever algorithm asked for it.
         known = dict(zip(keys(after.genotypes), after.errors.tolist(), strict=True))
         errors = np.array([known.get(key, np.nan) for key in keys(asked)])
-        moving = np.isfinite(errors)
+        leader = after.genotypes[after.errors.argmin()]
+        return self._moved(state, after, asked, np.isfinite(errors), errors, state.best_error, leader)
+
+    def _moved(
+        self, state: SwarmState, after: SwarmState, asked: Genotypes, moving: NDArray[np.bool_],
+        errors: NDArray[np.float64], best_error: NDArray[np.float64], leader: Genotypes,
+    ) -> SwarmState:  # fmt: skip
+        """Return `after` with the particles that are `moving` [P] moved from what they `asked` [P, D].
+
+        `errors` [P] are those of what they asked, `best_error` [P] those of their best positions so far; all follow
+        `leader`, one for all [D] or one each [P, D].
+        """
         position = np.where(moving[:, None], asked, state.position)
-        better = moving & (errors < state.best_error)
+        better = moving & (errors < best_error)
         best = np.where(better[:, None], position, state.best)
         # velocity <- inertia * velocity + random pulls towards the own best position and the best of all trials
-        leader = after.genotypes[after.errors.argmin()]
         own, common = after.rng.random((2, *position.shape))
         pulls = self.pull * (own * (best - position) + common * (leader - position))
         velocity = np.where(moving[:, None], self.inertia * state.velocity + pulls, state.velocity)
@@ -81,7 +91,7 @@ class Swarm:
                 "position": np.where(moving[:, None], np.clip(position + velocity, 0, top), position),
                 "velocity": np.clip(velocity, -top, top),
                 "best": best,
-                "best_error": np.where(better, errors, state.best_error),
+                "best_error": np.where(better, errors, best_error),
                 "moves": state.moves + moving,
             }
         )
