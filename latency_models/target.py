@@ -15,7 +15,8 @@ as `value` a list of rows such as `{ kind = "pool", pixels = [32, 127], channels
 1.0, memory = 1.8 }`: factors on the compute and the memory time of kernels of that kind whose larger map has so many
 pixels and whose output has so many channels (both ends included; channels and kernel_size may be left out). Of rows
 that apply the first counts (`latency_models.corrections`). [energy] has `power_w`, `pj_per_mac` and
-`pj_per_byte` in the same form, and perhaps `error_percent`, the half-width that holds 90 % of unseen networks; [calibration] says what was measured and how well it fits (`CalibrationRecord`);
+`pj_per_byte` in the same form, and perhaps `error_percent`, the half-width that holds 90 % of unseen networks;
+[calibration] says what was measured and how well it fits (`CalibrationRecord`);
 [error] the error of a published fit (`latency_models.latency_error`);
 [[unsupported]] names an op or activation that the runtime does not run (`latency_models.unsupported`).
 """

@@ -131,9 +131,10 @@ def write_front(
 ) -> None:  # fmt: skip
     """Write `evaluated.csv` (all), `front.csv` (the non-dominated ones that keep the hard bounds) and their specs.
 
-    Dominance counts accuracy, latency unless `by_latency` is false, and the costs of `settings.minimize`. The last columns (memory, flash, energy
-    where it is calibrated, predictions of forests) are further costs to look at or to choose by. With `budgets` the
-    front is these architectures instead, each with the smallest latency budget that it answers, a further column.
+    Dominance counts accuracy, latency unless `by_latency` is false, and the costs of `settings.minimize`. The last
+    columns (memory, flash, energy where it is calibrated, predictions of forests) are further costs to look at or to
+    choose by. With `budgets` the front is these architectures instead, each with the smallest latency budget that it
+    answers, a further column.
     """
     counts, images = evaluated.correct, evaluated.images
     genotypes = np.array(list(counts), np.int32)

@@ -159,7 +159,7 @@ def compile_table(space: SearchSpace, cost: Cost) -> CostTable:
     A search asks for the same few tables again and again, so those of equal spaces and costs are made once.
     """
     try:
-        return _kept_table(space, cost)
+        return _kept_table(space, cost)  # type: ignore[arg-type]  # what has no hash is a TypeError
     except TypeError:  # of values that have no hash, such as a cost of the user's
         return compile_tables(space, (cost,))[0]
 

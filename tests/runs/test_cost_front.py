@@ -11,14 +11,14 @@ import pytest
 from latency_models.energy import battery_shares
 from nas.arch import load_arch
 from nas.cli import main
-from nas.errors import InvalidInput
 from nas.records.results import load_result
 from nas.runs import multi_target
 from nas.search.pareto import non_dominated
 
 COMMAND = (
-    "search", "--space", "audio-2d", "--data", "maps.npz", "--target", "cortex-m7", "--algorithm", "hybrid", "--minimize",
-    "energy,memory", "--max-memory-kb", "64", "--evaluator", "tests.support.evaluators:RUGGED", "--trials", "8",
+    "search", "--space", "audio-2d", "--data", "maps.npz", "--target", "cortex-m7", "--algorithm", "hybrid",
+    "--minimize", "energy,memory", "--max-memory-kb", "64", "--evaluator", "tests.support.evaluators:RUGGED",
+    "--trials", "8",
 )  # fmt: skip
 
 
@@ -82,5 +82,4 @@ def test_energy_of_a_device_without_coefficients_is_refused(
     monkeypatch.chdir(run.parent)
     assert main([*(word if word != "cortex-m7" else "rpi5" for word in COMMAND), "--out", "other"]) == 2
     assert "energy cannot be an objective" in capsys.readouterr().err
-    with pytest.raises(InvalidInput, match="no run folder|is no run|holds no run|experiment.json"):
-        multi_target.supernet_of_run(run.parent / "other")
+    assert not (run.parent / "other").exists()

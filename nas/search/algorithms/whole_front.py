@@ -1,8 +1,8 @@
-"""Single-objective algorithms that search for a whole front: each proposal minimises another weighting of all objectives.
+"""Single-objective algorithms that search for a whole front: each proposal minimises another weighting.
 
-ParEGO (Knowles 2006, IEEE Transactions on Evolutionary Computation 10(1), section III): the objectives, each scaled to
-the range of the trials so far, are joined by an augmented Chebyshev function with random weights, and the algorithm asks
-for the minimum of that. A swarm has a weighting for each of its particles instead (decomposition, as in Zapotecas
+ParEGO (Knowles 2006, IEEE Transactions on Evolutionary Computation 10(1), section III): the objectives, each scaled
+to the range of the trials so far, are joined by an augmented Chebyshev function with random weights, and the algorithm
+asks for the minimum of that. A swarm has a weighting for each of its particles instead (decomposition, as in Zapotecas
 Martinez and Coello 2011). Ours: costs span orders of magnitude, so they are scaled by their logarithms; the first
 objective is an error, which is not.
 """
@@ -42,8 +42,7 @@ def scaled(objectives: Floats) -> Floats:
     All but the first by their logarithms where all are positive.
     """
     values = np.array(objectives, np.float64)
-    logarithmic = (values > 0).all(0)
-    logarithmic[:1] = False
+    logarithmic = [column > 0 and bool((values[:, column] > 0).all()) for column in range(values.shape[1])]
     values[:, logarithmic] = np.log(values[:, logarithmic])
     least, most = values.min(0), values.max(0)
     return np.asarray((values - least) / np.where(most > least, most - least, 1.0))
@@ -62,7 +61,7 @@ def weightings(rng: np.random.Generator, count: int, objectives: int) -> Floats:
 
 @dataclass(frozen=True)
 class Weighted:
-    """Minimises all objectives with a `member` whose state are its trials alone: each proposal has its own weighting."""
+    """Minimises all objectives with a `member` whose state is its trials; each proposal has a weighting of its own."""
 
     proposer: Proposer
     member: SearchAlgorithm[Trials]
