@@ -85,7 +85,7 @@ def draw(recipe: Recipe, images: NDArray[np.integer], total: int, samples: int, 
     What is drawn for an image follows from (seed, its number), whatever the other images are.
     """
     parts = [_draw(recipe, int(image), total, samples, seed) for image in images]
-    return Samples(*(np.stack([part[i] for part in parts]) for i in range(len(Samples._fields))))
+    return Samples._make(np.stack(each) for each in zip(*parts, strict=True))
 
 
 def _draw(recipe: Recipe, image: int, total: int, samples: int, seed: int) -> Samples:
