@@ -1,0 +1,62 @@
+"""nas reinforce: what teachers say of augmented images, stored beside how these were augmented."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from nas.cli.flags.reinforce import out_folder
+from nas.cli.live import LiveReporter
+from nas.cli.output import print_json, say
+from nas.cli.planning import show_plan
+from nas.cli.signals import interruptible
+from nas.data import load
+from nas.data.reinforced import FILE, PARTS, Reinforcement
+from nas.data.replay import Recipe
+from nas.errors import InvalidInput
+from nas.files import CannotWrite
+from nas.progress.time_left import Begun, Phase, Schedule
+from nas.runs.reinforce import ReinforceConfig, load_teacher, reinforce, reinforcement
+
+GOES_ON = "the same command goes on from the last part"
+STAGE = "reinforce"
+PART_S = 10.0  # what a part is expected to take; the bar knows better once it moves
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the parts that are missing, then say how to use the data set."""
+    out = out_folder(args)
+    recipe = Recipe((args.crop_area, 1.0), flip=not args.no_flip, magnitude=args.magnitude, mixed=args.mixed)
+    config = ReinforceConfig(tuple(args.teachers), args.samples, args.top_k, recipe, args.seed)
+    dataset = load(args.images, Path(args.data_dir) if args.data_dir else None)
+    teachers = [load_teacher(text, dataset) for text in config.teachers]
+    about = reinforcement(args.images, dataset, config, teachers)
+    if args.plan:
+        show_plan(args, _plan(about), out, (FILE, PARTS))
+        return
+    try:
+        with interruptible(lambda: GOES_ON), LiveReporter(sys.stderr if args.json else None) as reporter:
+            reporter.plan(_plan(about))
+            reporter.timing(Schedule((Phase(STAGE, about.parts, PART_S),)))
+            reporter.timing(Begun(STAGE))
+            reinforce(about, dataset, teachers, out, lambda *event: reporter.advance(STAGE, *event))
+    except CannotWrite as error:
+        raise InvalidInput(f"{error}; then {GOES_ON}") from error
+    if args.json:
+        print_json({"folder": str(out), **about.to_dict()})
+        return
+    say(f"{about.images * about.samples:,} samples of {about.images:,} images in {out}")
+    say(f"next: nas train {about.teachers[0].network} --data {shlex.quote(str(out))}, or nas search --data ...")
+
+
+def _plan(about: Reinforcement) -> list[str]:
+    """Return lines on what will be made."""
+    recipe, teachers = about.recipe, [f"{one.network} at {one.size} px" for one in about.teachers]
+    mixed = f"{recipe.mixed:.0%} of them two images mixed, " if recipe.mixed else ""
+    return [
+        f"data {about.data}: {about.images:,} training images of {about.size} px, {about.classes} classes; the test "
+        "images stay as they are",
+        f"teacher{'s' if len(teachers) > 1 else ''}: {', '.join(teachers)}",
+        f"{about.samples} samples of each image, {mixed}crops of {recipe.crop_area[0]:.0%} and more, RandAugment of "
+        f"magnitude {recipe.magnitude} of 10; {about.top_k} probabilities of each",
+    ]
