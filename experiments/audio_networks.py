@@ -1,0 +1,232 @@
+"""Study: found audio networks beside MobileNetV1 and V2 on spoken digits: accuracy, modelled energy and memory.
+
+Data: the Free Spoken Digit Dataset, 8 kHz, log-mel of 25 ms every 10 ms and 40 bands in front of every network. Two
+protocols: `takes`, the official split (the first five takes of every speaker and digit are the test set), three seeds;
+`speakers`, three folds that hold two of the six speakers out, all their takes the test set, whatever the search,
+training and validation see. Searches run per protocol and fold on its training set alone (`--search`), by the command
+of README; of their fronts the most accurate network is trained, and the one of least energy within a point of it.
+
+    python -m experiments.audio_networks --data-dir DIR --search
+    python -m experiments.audio_networks --data-dir DIR [--minutes 30]
+    python -m experiments.audio_networks --summary
+
+DIR holds fsdd.npz. Found networks lie in experiments/data/audio_networks/*.json, trainings in trainings.jsonl there: a
+line each, with the number of test examples that were named right. Stopped and started again, it goes on.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("NPROC", "1")  # threads of XLA: the study runs beside other work
+
+import numpy as np
+import pandas as pd
+
+from latency_models.target import load_target
+from nas.arch import ArchSpec, load_arch, save_arch
+from nas.cli import main as nas
+from nas.data import Dataset, Labelled, build_dataset, load
+from nas.ops.log_mel import LogMel
+from nas.ops.mel import mel_numbers
+from nas.space.scaling import behind_log_mel
+from nas.training.loop import TrainingConfig, train
+from nas.zoo import reference
+
+FOLDER = Path(__file__).parent / "data/audio_networks"
+JOURNAL = FOLDER / "trainings.jsonl"
+SPACES = ("audio-2d", "audio-1d")
+TARGETS = ("cortex-m7", "pixel6-cpu")
+BASELINES = ("mobilenetv1@0.25", "mobilenetv1@0.5", "mobilenetv2@0.25", "mobilenetv2@0.5", "mobilenetv2")
+RIDGE, PENALTIES = "ridge regression", 10.0 ** np.arange(-2, 5)
+SAMPLES, RATE, CLASSES = 8000, 8000, 10
+EPOCHS, BATCH = 40, 64
+FOLDS, SEEDS = 3, 3
+NEAR = 0.01  # of top-1 below a front's best, within which the network of least energy is taken
+
+
+class Setting(NamedTuple):
+    """A training set and a test set: the official takes, or a fold of the speakers."""
+
+    protocol: str
+    fold: int
+
+    @property
+    def name(self) -> str:
+        """As it stands in names of files."""
+        return f"{self.protocol}{self.fold}"
+
+
+SETTINGS = (Setting("takes", 0), *(Setting("speakers", fold) for fold in range(FOLDS)))
+
+
+def dataset_of(setting: Setting, data_dir: Path) -> Dataset:
+    """Return the training and test recordings of a setting."""
+    official = load("fsdd", data_dir)
+    if setting.protocol == "takes":
+        return official
+    with np.load(data_dir / "fsdd.npz", allow_pickle=False) as stored:
+        x, y, speaker = (np.concatenate([stored[f"{key}_{part}"] for part in ("train", "test")]) for key in
+                         ("x", "y", "speaker"))  # fmt: skip
+    held = np.isin(speaker, (2 * setting.fold, 2 * setting.fold + 1))
+    return build_dataset(
+        setting.name, Labelled(x[~held], y[~held].astype(np.int32)), Labelled(x[held], y[held].astype(np.int32)),
+        class_names=official.class_names, sample_rate=official.sample_rate, groups={"speaker": speaker[~held]},
+    )  # fmt: skip
+
+
+def search(setting: Setting, space: str, data: Dataset, folder: Path) -> None:
+    """Search on the training set of a setting alone, and keep two networks of the front that is found."""
+    waves = np.asarray(data.x_train)[..., 0, 0]
+    path = folder / f"{setting.name}.npz"  # its test set is a copy of some training examples: no other is at hand
+    np.savez(
+        path, x_train=waves, y_train=data.y_train, x_test=waves[::10], y_test=data.y_train[::10], speaker_train=data.groups["speaker"], sample_rate=data.sample_rate,
+    )  # fmt: skip
+    run = folder / f"{setting.name}-{space}"
+    words = ["search", "--space", space, "--data", str(path), "--group", "speaker", "--target", "cortex-m7"]
+    words += ["--algorithm", "hybrid", "--minimize", "energy,memory", "--max-memory-kb", "64", "--out", str(run)]
+    assert nas(words) == 0, f"the search of {setting.name} in {space} failed"
+    front = pd.read_csv(run / "front.csv").to_dict("records")
+    energy = next(name for name in front[0] if str(name).startswith("energy"))
+    best = max(front, key=lambda row: row["top1"])
+    small = min((row for row in front if row["top1"] >= best["top1"] - NEAR), key=lambda row: row[energy])
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for role, row in (("best", best), ("small", small)):
+        save_arch(load_arch(run / str(row["spec"])), FOLDER / f"{setting.name}-{space}-{role}.json")
+
+
+def networks(setting: Setting) -> Iterator[tuple[str, ArchSpec]]:
+    """Yield the networks of a setting: the found ones, and reference networks behind a log-mel front end."""
+    for path in sorted(FOLDER.glob(f"{setting.name}-*.json")):
+        yield path.stem.removeprefix(f"{setting.name}-"), load_arch(path)
+    for name in BASELINES:
+        yield name, behind_log_mel(reference(name), SAMPLES, RATE, CLASSES)
+
+
+def known() -> dict[tuple[str, int, str, int], dict[str, Any]]:
+    """Return the trainings that are there, by protocol, fold, network and seed."""
+    lines = JOURNAL.read_text().splitlines() if JOURNAL.is_file() else []
+    found = [json.loads(line) for line in lines]
+    return {(one["protocol"], one["fold"], one["network"], one["seed"]): one for one in found}
+
+
+def keep(setting: Setting, network: str, seed: int, **numbers: Any) -> None:
+    """Append a training to the journal."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    line = {"protocol": setting.protocol, "fold": setting.fold, "network": network, "seed": seed, **numbers}
+    with JOURNAL.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def costs(arch: ArchSpec) -> dict[str, float]:
+    """Return what a network costs: parameters, activations in KiB of int8, and modelled energy in mJ per target."""
+    found = {"parameters": float(arch.params), "KiB": arch.peak_activation_elements / 1024}
+    for name in TARGETS:
+        target = load_target(name)
+        found[f"mJ {name}"] = target.energy_model().predict_mj(arch) if target.energy else float("nan")
+    return found
+
+
+def features(waves: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, Any]:
+    """Return log-mel maps [N, frames * bands] of waveforms [N, T] int16."""
+    op = LogMel(rate, round(0.025 * rate), round(0.01 * rate), 40)
+    dft, mel, _ = mel_numbers(rate, op.window, op.bands, 0, 0, 0)
+    starts = np.arange(0, waves.shape[1] - op.window + 1, op.hop)
+    found = []
+    for start in range(0, len(waves), 256):
+        frames = waves[start : start + 256, starts[:, None] + np.arange(op.window)] / 32768
+        squares = np.square(frames @ dft)
+        power = (squares[..., : len(mel)] + squares[..., len(mel) :]) @ mel
+        found.append(np.log(power / op.epsilon + 1).reshape(len(frames), -1))
+    return np.concatenate(found)
+
+
+def ridge(setting: Setting, data: Dataset) -> None:
+    """Fit ridge regression to one-hot labels; its penalty is chosen on a fifth of the training set."""
+    rate = data.sample_rate or 0
+    x, x_test = (features(np.asarray(part)[..., 0, 0], rate) for part in (data.x_train, data.x_test))
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    x, x_test = ((part - mean) / std for part in (x, x_test))
+    y = np.eye(data.num_classes)[data.y_train] - 1 / data.num_classes
+    held = np.arange(len(x)) % 5 == 0
+
+    def predicted(rows: np.ndarray[Any, Any], penalty: float, of: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        kernel = x[rows] @ x[rows].T  # fewer examples than values: the dual form
+        return of @ x[rows].T @ np.linalg.solve(kernel + penalty * x.shape[1] * np.eye(len(kernel)), y[rows])
+
+    right = [(predicted(~held, one, x[held]).argmax(1) == data.y_train[held]).mean() for one in PENALTIES]
+    answers = predicted(np.ones(len(x), bool), PENALTIES[int(np.argmax(right))], x_test).argmax(1)
+    keep(setting, RIDGE, 0, right=int((answers == data.y_test).sum()), of=len(answers))
+
+
+def run_trainings(data_dir: Path, minutes: float) -> None:
+    """Train what is missing until the time is up."""
+    until = time.monotonic() + 60 * minutes
+    sets = {setting: dataset_of(setting, data_dir) for setting in SETTINGS}
+    for setting, data in sets.items():
+        if (setting.protocol, setting.fold, RIDGE, 0) not in known():
+            ridge(setting, data)
+    for seed in range(SEEDS):
+        for setting, data in sets.items():
+            for name, arch in networks(setting):
+                done = (setting.protocol, setting.fold, name, seed) in known()
+                if done or (seed and (setting.protocol == "speakers" or name == BASELINES[-1])):
+                    continue  # the folds are the seeds of `speakers`; the largest network is trained once
+                if time.monotonic() > until:
+                    return
+                started = time.process_time()
+                with tempfile.TemporaryDirectory() as folder:
+                    config = TrainingConfig(EPOCHS, BATCH, seed=seed)
+                    result = train(arch, replace(data, group=None), config, Path(folder) / "training")
+                right = round(result.accuracy.top1 * len(data.y_test))
+                seconds = round(time.process_time() - started, 1)
+                keep(setting, name, seed, right=right, of=len(data.y_test), epochs=EPOCHS, cpu_s=seconds)
+                print(f"{setting.name} {name} seed {seed}: {right / len(data.y_test):.3f}, {seconds:.0f} s", flush=True)
+
+
+def summary() -> None:
+    """Print mean accuracies with their spread over seeds or folds, and the mean costs of what was trained."""
+    found = known().values()
+    archs = {(setting, name): arch for setting in SETTINGS for name, arch in networks(setting)}
+    for protocol in dict.fromkeys(one["protocol"] for one in found):
+        print(
+            f"\n{protocol:18s} top-1 %         " + "".join(f"{word:>16s}" for word in costs(next(iter(archs.values()))))
+        )
+        own = [one for one in found if one["protocol"] == protocol]
+        for network in dict.fromkeys(one["network"] for one in own):
+            rows = [one for one in own if one["network"] == network]
+            top1 = np.array([100 * one["right"] / one["of"] for one in rows])
+            spread = f"± {top1.std(ddof=1):.1f}" if len(rows) > 1 else "one run"
+            each = [costs(archs[key]) for one in rows if (key := (Setting(protocol, one["fold"]), network)) in archs]
+            means = [np.mean([one[word] for one in each]) for word in each[0]] if each else []
+            print(f"{network:18s} {top1.mean():5.1f} {spread:9s}" + "".join(f"{mean:16,.4g}" for mean in means))
+
+
+def main() -> None:
+    """Search, train, or print."""
+    parser = argparse.ArgumentParser(description="found audio networks beside MobileNets on spoken digits")
+    parser.add_argument("--data-dir", type=Path, help="folder of fsdd.npz")
+    parser.add_argument("--search", action="store_true", help="search the networks first")
+    parser.add_argument("--runs", type=Path, default=Path("runs/audio-networks"), help="folder of the searches")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--summary", action="store_true")
+    args = parser.parse_args()
+    if args.search:
+        args.runs.mkdir(parents=True, exist_ok=True)
+        for setting in SETTINGS:
+            for space in SPACES:
+                if not (FOLDER / f"{setting.name}-{space}-small.json").is_file():
+                    search(setting, space, dataset_of(setting, args.data_dir), args.runs)
+    elif not args.summary:
+        run_trainings(args.data_dir, args.minutes)
+    summary()
+
+
+if __name__ == "__main__":
+    main()
