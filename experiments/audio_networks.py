@@ -86,7 +86,8 @@ def search(setting: Setting, space: str, data: Dataset, folder: Path) -> None:
     waves = np.asarray(data.x_train)[..., 0, 0]
     path = folder / f"{setting.name}.npz"  # its test set is a copy of some training examples: no other is at hand
     np.savez(
-        path, x_train=waves, y_train=data.y_train, x_test=waves[::10], y_test=data.y_train[::10], speaker_train=data.groups["speaker"], sample_rate=data.sample_rate,
+        path, x_train=waves, y_train=data.y_train, x_test=waves[::10], y_test=data.y_train[::10],
+        speaker_train=data.groups["speaker"], sample_rate=np.int64(RATE),
     )  # fmt: skip
     run = folder / f"{setting.name}-{space}"
     words = ["search", "--space", space, "--data", str(path), "--group", "speaker", "--target", "cortex-m7"]
