@@ -31,7 +31,6 @@ from scipy.signal import resample_poly
 from experiments.audio_networks import BATCH, FOLDER, RATE, SAMPLES, Setting, dataset_of, features, networks
 from nas.data import Dataset, Labelled, build_dataset
 from nas.data.fsdd import CLASS_NAMES
-from nas.data.waveform import placed
 from nas.training.loop import TrainingConfig, train
 
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
@@ -41,8 +40,8 @@ EPOCHS = 30
 JOURNAL = FOLDER / "generated.jsonl"
 
 
-def spoken(word: str, voice: str, speed: int, pitch: int) -> NDArray[np.int16]:
-    """Return a word as espeak-ng says it, at `RATE`, one second with the word in its middle."""
+def spoken(word: str, voice: str, speed: int, pitch: int, place: float) -> NDArray[np.int16]:
+    """Return a word as espeak-ng says it, at `RATE`, one second; `place` from 0 to 1 is where in it the word stands."""
     command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", word]
     with wave.open(io.BytesIO(subprocess.run(command, check=True, capture_output=True).stdout)) as file:
         rate = file.getframerate()
@@ -51,15 +50,19 @@ def spoken(word: str, voice: str, speed: int, pitch: int) -> NDArray[np.int16]:
     sound = resample_poly(samples, RATE // common, rate // common)
     loud = np.flatnonzero(np.abs(sound) > 0.02 * np.abs(sound).max())
     sound = sound[loud[0] : loud[-1] + 1] * 0.5 * 32767 / np.abs(sound).max()
-    return placed(np.rint(sound).astype(np.int16)[None], SAMPLES)[0]
+    found, whole = np.zeros(SAMPLES, np.int16), np.rint(sound).astype(np.int16)[:SAMPLES]
+    start = int(place * (SAMPLES - len(whole)))
+    found[start : start + len(whole)] = whole
+    return found
 
 
 def generated() -> Iterator[tuple[NDArray[np.int16], int]]:
-    """Yield words with their labels, in every voice, speed and pitch."""
+    """Yield words with their labels, in every voice, speed and pitch, anywhere in their second."""
+    rng = np.random.default_rng(0)
     for (label, word), voice, variant, speed, pitch in product(
         enumerate(CLASS_NAMES), VOICES, VARIANTS, SPEEDS, PITCHES
     ):
-        yield spoken(word, f"{voice}{variant}", speed, pitch), label
+        yield spoken(word, f"{voice}{variant}", speed, pitch, rng.random()), label
 
 
 def dataset(data_dir: Path) -> Dataset:
@@ -103,9 +106,8 @@ def main() -> None:
         print(f"{name} seed {seed}: {found.accuracy.top1:.3f}", flush=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     with JOURNAL.open("a") as file:
-        file.writelines(
-            json.dumps(line | {"words": len(data.y_train), "of": len(data.y_test)}) + "\n" for line in lines
-        )
+        for line in lines:
+            file.write(json.dumps(line | {"words": len(data.y_train), "of": len(data.y_test)}) + "\n")
 
 
 if __name__ == "__main__":
