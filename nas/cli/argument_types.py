@@ -94,6 +94,16 @@ def names(listed: str) -> tuple[str, ...]:
     return tuple(map(text, found))
 
 
+def positives(listed: str) -> tuple[float, ...]:
+    """Return the different positive numbers in the comma-separated `listed`, ascending."""
+    return tuple(sorted(map(positive, names(listed))))
+
+
+def counts(listed: str) -> tuple[int, ...]:
+    """Return the different whole numbers of at least 1 in the comma-separated `listed`, ascending."""
+    return tuple(sorted(map(count, names(listed))))
+
+
 def _checked(text: str, kind: Callable[[str], float], holds: Callable[[float], bool], words: str) -> float:
     try:
         value = kind(text)

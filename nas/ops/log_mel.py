@@ -125,7 +125,7 @@ def _ones(mel: NDArray[np.float64]) -> NDArray[np.float64]:
 class LogMelChoices(Choices):
     """The options of a front end: windows and hops in ms, and bands; `sample_rate` in Hz and edges are fixed.
 
-    In the layout "sequence" the bands are the channels behind it: the `filters` of its stage, and `bands` stays empty.
+    In the layout "sequence" the bands are the channels behind it: a choice of the `filters` of its stage.
     """
 
     sample_rate: int

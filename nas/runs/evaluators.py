@@ -21,6 +21,7 @@ def space_payload(plan: SearchPlan, weights: shared_supernet.Weights | None) -> 
     return {
         "space": s.space,
         "left_out": s.left_out,
+        "front_end": plan.front_end,
         "target_input": (tuple(shape.size), shape.channels, plan.dataset.num_classes, s.drop_strides),
         "proxy": (tuple(plan.proxy_resolution), plan.proxy_width),
     }

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nas.arch import ArchSpec, load_arch
+from nas.ops import LogMel
 from nas.protocols import Genotype
 from nas.records.experiment import read_experiment
 from nas.records.journal import read_journal
@@ -18,6 +19,7 @@ from nas.records.results import Result, load_result, result_of_run
 from nas.records.tables import frame_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.registry import SPACES, load
+from nas.runs.front_end import front_end_of
 from nas.runs.settings import SearchConfig
 from nas.runs.sources import without
 from nas.space.genotypes import embedding
@@ -67,7 +69,9 @@ def space_of_run(folder: Path, result: Result) -> StagedSpace:
     """Return the space that the run searched, of target networks."""
     config = SearchConfig.from_dict(read_experiment(folder).get("settings"))
     published: StagedSpace = load("space", SPACES, config.space)
-    shape = result.arch.input_shape
+    shape, (first, *_) = result.arch.input_shape, (op for stage in result.arch.stages for op in stage)
+    if (front_end := front_end_of(config, first.sample_rate if isinstance(first, LogMel) else None)) is not None:
+        published = front_end.before(published)
     whole = published.with_input(shape.size, shape.channels, result.arch.num_classes, config.drop_strides)
     return without(whole, config.left_out)
 

@@ -6,6 +6,7 @@ Specs, costs and latencies of a search are always those of target networks, accu
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from nas.ops import Shape, Size
 from nas.protocols import Cost, Genotypes
 from nas.records.results import PredictionError
 from nas.registry import ACCURACY_MODELS, load
+from nas.runs.front_end import front_end_of
 from nas.runs.settings import NO_BASELINE, SearchConfig
 from nas.runs.sources import Sources, read_sources
 from nas.search.constraints.bounds import Bounded
@@ -258,6 +260,12 @@ class SearchPlan:
     def signature(self) -> Signature:
         """What target networks take, normalised as the search normalises the images of proxies."""
         return signature(self.proxy_dataset, self.space.input_shape)
+
+    @property
+    def front_end(self) -> dict[str, Any] | None:
+        """The front end for waveforms in its plain form, None where the data have no sample rate."""
+        found = front_end_of(self.settings, self.dataset.sample_rate)
+        return None if found is None else found.to_dict()
 
     def proxy(self, space: StagedSpace) -> StagedSpace:
         """Return the space of proxies that the supernet trains."""

@@ -9,6 +9,7 @@ from nas.registry import SPACES, load
 from nas.runs.evaluators import evaluator_source
 from nas.runs.front_budget import front_budget
 from nas.runs.front_config import range_text
+from nas.runs.front_end import with_front_end
 from nas.runs.model_budget import ModelBudget, model_budget
 from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import REFERENCE, SearchPlan
@@ -140,7 +141,8 @@ def _reachable(plan: SearchPlan) -> str:
 def _subject(plan: SearchPlan) -> tuple[str, ...]:
     """Return a line each on what the target does not run, on space, target networks, data and proxies."""
     config, data, shape = plan.settings, plan.dataset, plan.input_shape
-    published, share = load("space", SPACES, config.space), f"{plan.preset.validation_fraction:.0%}"
+    published = with_front_end(load("space", SPACES, config.space), plan.front_end)
+    share = f"{plan.preset.validation_fraction:.0%}"
     proxy = dropped_strides_note(published.strides, plan.proxy(plan.space).strides)
     left_out = left_out_text(plan.target, plan.sources.left_out) if plan.target else ""
     return (
@@ -149,7 +151,7 @@ def _subject(plan: SearchPlan) -> tuple[str, ...]:
         f"target network: {shape.size.text}, {shape.channels} channels, {data.num_classes} classes"
         f"{dropped_strides_note(published.strides, plan.space.strides)}",
         f"data {data.name}: {len(data.y_train):,} training {_examples(data)}, of which {share} are "
-        "the validation set for rewards; the test set is not seen",
+        f"the validation set for rewards{_apart(data)}; the test set is not seen",
         f"proxy trained by the supernet: {plan.proxy_resolution.text}, width {plan.proxy_width:g}{proxy}; "
         "accuracies are the proxy's, costs and latency the target network's",
     )
@@ -158,6 +160,11 @@ def _subject(plan: SearchPlan) -> tuple[str, ...]:
 def _examples(data: Dataset) -> str:
     """Return what the examples are called, of waveforms with their rate and their length."""
     return data.size_text if data.is_waveforms else "images"
+
+
+def _apart(data: Dataset) -> str:
+    """Return that the validation set holds other groups than the training set, where it does."""
+    return "" if data.group is None else f", of other groups '{data.group}' than the training set (about that share)"
 
 
 def _constraints(plan: SearchPlan, *, cost_front: bool = False) -> list[str]:

@@ -55,6 +55,9 @@ class SearchConfig:
     supernet_share: float = 0.2  # of those, at most, for a supernet beside the accuracy model
     proxy_resolution: Resolution | None = None
     proxy_width: float | None = None
+    window_ms: tuple[float, ...] = ()  # of the log-mel front end in front of waveforms; several are a decision
+    hop_ms: tuple[float, ...] = ()
+    bands: tuple[int, ...] = ()
     seed: int = 0
     baseline: str = "mobilenetv4-conv-s"  # trained beside the network found; `NO_BASELINE` for none
     # Of nas.data.Preparation. Runs of release 0.1 state no fit, and read folders as that release did.

@@ -19,6 +19,7 @@ from nas.progress.time_left import Begun, Compiled
 from nas.records.journal import Journal
 from nas.registry import SPACES, load
 from nas.runs.batches import BatchSampler, Rows
+from nas.runs.front_end import with_front_end
 from nas.runs.plan import SearchPlan
 from nas.runs.sources import without
 from nas.space.staged import StagedSpace
@@ -157,6 +158,7 @@ def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
     return {
         "space": s.space,
         "left_out": s.left_out,
+        "front_end": plan.front_end,
         "target_input": (tuple(shape.size), shape.channels, plan.dataset.num_classes, s.drop_strides),
         "proxy": (tuple(plan.proxy_resolution), plan.proxy_width),
         "batch": plan.preset.eval_batch,
@@ -168,7 +170,7 @@ def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
 
 def build_evaluator(payload: dict[str, Any]) -> SupernetEvaluator:
     """Return the evaluator of a trained supernet, in any process: `payload` is that of `evaluator_payload`."""
-    base: StagedSpace = load("space", SPACES, payload["space"])
+    base = with_front_end(load("space", SPACES, payload["space"]), payload.get("front_end"))
     space = without(base.with_input(*payload["target_input"]), payload["left_out"]).proxy(*payload["proxy"])
     val = jax.device_put(dict(payload["images"]))
     # An evaluator needs no training images.

@@ -10,6 +10,7 @@ from nas.data import Dataset
 from nas.errors import InvalidInput
 from nas.ops import Shape, Size
 from nas.registry import DEFAULT_TARGET, SPACES, load
+from nas.runs.front_end import front_end_of
 from nas.runs.settings import IMAGENET_PX, SearchConfig
 from nas.search.constraints.forest_bounds import ForestBound, digest
 from nas.space.staged import StagedSpace
@@ -52,8 +53,8 @@ def read_sources(config: SearchConfig, dataset: Dataset | None = None) -> Source
     space, target = space_of(config), target_of(config)  # a typo is reported before any data is read
     data = dataset or config.load_data()
     shape = input_shape(config, data)
-    if data.sample_rate is not None:
-        space = space.at_rate(data.sample_rate)
+    if (front_end := front_end_of(config, data.sample_rate)) is not None:
+        space = front_end.before(space)
     whole = space.with_input(shape.size, shape.channels, data.num_classes, config.drop_strides)
     read = Sources(config, data, target, whole)
     refused = [one for one in target.unsupported if one.name not in config.left_out] if target else []

@@ -19,6 +19,7 @@ from nas.arch import ArchSpec, Padding
 from nas.errors import InvalidInput
 from nas.ops import Act, Head, Kernel, Op, Shape, Size, SizeLike
 from nas.ops.choices import Choice, Choices, Site, Slots, Values
+from nas.ops.log_mel import LogMelChoices
 from nas.protocols import CostTerm, Decision, Genotype, Place
 from nas.space.choices import Narrowed, fixed
 from nas.space.forms import Position, Single, StageForm
@@ -236,6 +237,15 @@ class StagedSpace(DecisionSpace):
             stages=tuple(form.strided(n) for form, n in zip(self.stages, patterns[0][:count], strict=True)),
             tail=tuple(form.strided(n) for form, n in zip(self.tail, patterns[0][count:], strict=True)),
             stride_patterns=patterns if self.stride_patterns else (),
+        )
+
+    def behind(self, front: LogMelChoices) -> "StagedSpace":
+        """Return the space behind a front end, whose stage is named "logmel"; its input is to be set then."""
+        filters = front.bands if front.layout == "sequence" else (1,)
+        return replace(
+            self,
+            stages=(Single("logmel", front, filters), *self.stages),
+            stride_patterns=tuple((1, *pattern) for pattern in self.stride_patterns),
         )
 
     def at_rate(self, sample_rate: int) -> "StagedSpace":

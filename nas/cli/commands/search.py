@@ -153,6 +153,9 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         supernet_share=SearchConfig.supernet_share if args.supernet_share is None else args.supernet_share,
         proxy_resolution=args.proxy_resolution,
         proxy_width=args.proxy_width,
+        window_ms=args.window_ms,
+        hop_ms=args.hop_ms,
+        bands=args.bands,
         seed=args.seed,
         **{name: value for name, value in preparation(args).items() if value is not None},
     )

@@ -5,7 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nas.cli.argument_types import count, fraction_to_half, names, positive, resolution, seed, share, whole
+from nas.cli.argument_types import (
+    count,
+    counts,
+    fraction_to_half,
+    names,
+    positive,
+    positives,
+    resolution,
+    seed,
+    share,
+    whole,
+)
 from nas.cli.flags.shared import (
     IMAGENET_PX,
     PREPARATION,
@@ -125,6 +136,14 @@ def add_images(flags: Container) -> None:
         help=f"input of the target network in px, 96 or 96x128 (default: {IMAGENET_PX}; of data that are no square "
         "images their own)",
     )  # fmt: skip
+    for flag, kind, what in (
+        ("--window-ms", positives, "windows of the spectrograms of waveforms (default: 25)"),
+        ("--hop-ms", positives, "steps from window to window (default: 10)"),
+        ("--bands", counts, "mel bands (default: those of the space's input, else 40)"),
+    ):
+        flags.add_argument(
+            flag, type=kind, default=(), metavar="X,...", help=f"{what}; of several the search takes one"
+        )
     flags.add_argument(
         "--drop-strides", action="store_true",
         help="early strides 1 in target networks below 97 px, for a last feature map of 4x4",
