@@ -10,14 +10,14 @@ import numpy as np
 
 from nas.errors import InvalidInput
 from nas.protocols import Genotypes
-from nas.runs.plan import SearchPlan
+from nas.runs.plan import SearchPlan, proxy_load
 from nas.runs.settings import NO_BASELINE
 from nas.search.accuracy.plan import cost_s, plan_trainings
 from nas.search.accuracy.search import Schedule
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.project import upper_bounds
 from nas.space.scaling import scale_down
-from nas.supernet.presets import StageBudget, proxy_scale
+from nas.supernet.presets import StageBudget
 from nas.supernet.sandwich import RANDOM_ARCHITECTURES
 from nas.training.loop import PASSES
 
@@ -85,7 +85,7 @@ def epoch_s(plan: SearchPlan, sample: Genotypes) -> float:
 
 def _supernet_s(plan: SearchPlan, steps: int) -> float:
     """Return the processor seconds of so many steps of the supernet, 0 for none."""
-    scale = proxy_scale(plan.proxy_resolution, plan.proxy_width)
+    scale = proxy_load(plan)
     image_s = SUPERNET_NETWORKS * SUPERNET_IMAGE_S * scale
     return SUPERNET_START_S + steps * plan.preset.batch * image_s if steps else 0.0
 

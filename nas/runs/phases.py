@@ -12,10 +12,10 @@ from nas.records.networks import UNIVERSAL
 from nas.runs.front_config import front_stages, stage_trials
 from nas.runs.model_budget import ModelBudget
 from nas.runs.multi_target_settings import MultiTargetConfig
-from nas.runs.plan import SearchPlan
+from nas.runs.plan import SearchPlan, proxy_load
 from nas.runs.shared_supernet import STAGE, sandwich_training
 from nas.search.schedulers import halving
-from nas.supernet.presets import StageBudget, proxy_scale
+from nas.supernet.presets import StageBudget
 
 VERDICT, WRITING = "verdict", "writing"  # stages at the end
 UPDATE_S = {"coarse": 2.6e-3, "fine": 1.1e-3, "whole": 2.6e-3}  # per image of a step of the shared weights
@@ -125,5 +125,5 @@ def sandwich_phase(plan: SearchPlan, steps: int) -> Phase:
 
 
 def _scale(plan: SearchPlan) -> float:
-    """Return how much longer an image takes than in `quick`, by the pixels and the width of the proxy."""
-    return proxy_scale(plan.proxy_resolution, plan.proxy_width)
+    """Return how much longer an example takes than in `quick`."""
+    return proxy_load(plan)

@@ -33,9 +33,9 @@ from nas.search.constraints.project import upper_bounds
 from nas.search.constraints.repair import Constraints
 from nas.search.objectives import Column, check_names, columns, known_costs, unit_of
 from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_table
-from nas.space.scaling import behind_log_mel, with_input
+from nas.space.scaling import behind_log_mel, scale_down, with_input
 from nas.space.staged import StagedSpace
-from nas.supernet.presets import Preset, load_preset, proxy_size
+from nas.supernet.presets import Preset, load_preset, proxy_scale, proxy_size
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
@@ -45,6 +45,7 @@ MOST_SUPERNET = 0.5  # of the core hours, for a supernet beside an accuracy mode
 VERDICT_SHARE = 0.1  # of the core hours, at most, for the verdict at the end
 SAMPLED = 4096  # random networks, for the share of the space that the error of the latency blurs
 BISECTIONS = 8  # of the range in which the largest latency within the other bounds lies
+QUICK_MACS, SAMPLED_PROXIES = 8.2e6, 16  # mean of proxies of `uib` in `quick`; random ones that stand for a space
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,19 @@ def reference_network(
     return with_input(reference(name), shape.size, shape.channels, num_classes, drop_strides)
 
 
+def proxy_load(plan: SearchPlan) -> float:
+    """Return by how much an example takes longer than in `quick`: by the pixels and the width of the proxy.
+
+    Of waveforms by the mean MACs of some proxies: behind a front end the maps have another size than the input.
+    """
+    if not plan.dataset.is_waveforms:
+        return proxy_scale(plan.proxy_resolution, plan.proxy_width)
+    sample = plan.space.sample(np.random.default_rng(0), SAMPLED_PROXIES)
+    archs = (plan.space.decode(tuple(row)) for row in sample.tolist())
+    macs = [scale_down(arch, plan.proxy_resolution, plan.proxy_width).macs for arch in archs]
+    return float(np.mean(macs)) / QUICK_MACS
+
+
 def make_plan(
     config: SearchConfig,
     dataset: Dataset | None = None,
@@ -392,8 +406,8 @@ def _check_model(plan: SearchPlan) -> None:
 def _latency_budget(config: SearchConfig, model: Roofline, space: StagedSpace, sample_rate: int | None) -> float:
     """Return the latency budget in the unit of `model`, by default the latency of the reference network.
 
-    Of a search with costs to minimise, the default is no more than the largest latency of the space: then every network
-    keeps it.
+    Of waveforms the default is the geometric middle of what the space reaches: the reference is a network of images. Of
+    a search with costs to minimise it is no more than the largest latency of the space: then every network keeps it.
     """
     budget, other_unit = config.latency_ms, config.latency_ratio
     flags = ("--latency-ms", "--latency-ratio")
@@ -405,7 +419,11 @@ def _latency_budget(config: SearchConfig, model: Roofline, space: StagedSpace, s
         return budget
     shape, classes = space.input_shape, space.num_classes
     default = model.predict_ms(reference_network(shape, classes, config.drop_strides, sample_rate=sample_rate))
-    return min(default, float(compile_table(space, model).maximum()[0])) if config.minimize else default
+    if not config.minimize and sample_rate is None:
+        return default
+    table = compile_table(space, model)
+    low, high = float(table.minimum()[0]), float(table.maximum()[0])
+    return min(default, high) if config.minimize else float(np.sqrt(low * high))
 
 
 def _check_reach(plan: SearchPlan) -> None:

@@ -24,6 +24,8 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     config, preset, verdict = plan.settings, plan.preset, wants_verdict(plan)
     requested = config.latency_ms is not None or config.latency_ratio is not None
     source = "as asked" if requested else f"that of {REFERENCE} rebuilt for {plan.input_shape.size.text}"
+    if not requested and plan.dataset.is_waveforms:
+        source = "the geometric middle of what the space reaches"
     how = "around" if config.around else "at most"
     target = (
         f"target {plan.target_name}: {how} {plan.latency_budget:.4g} {plan.model.unit} ({source}); {_reachable(plan)}",
