@@ -3,8 +3,8 @@
 Our own. All windows are k x 1: the depthwise convolutions see time alone, the 1x1 convolutions mix bands, as in
 TC-ResNet (arXiv 1904.03814), where this makes a keyword spotter's maps small from the first layer on. For one second at
 a hop of 10 ms, 40 bands and 12 classes the smallest networks have less than 10,000 parameters and need less than 16 KiB
-for activations in int8; the largest suit a phone. Channels are those of the device, so that supernet and proxies train
-at width 1.
+for activations in int8; the largest suit a phone. Of waveforms, --hop-ms and --bands with several values are decisions
+too. Channels are those of the device: supernet and proxies train at width 1.
 """
 
 from nas.ops import Head, Shape

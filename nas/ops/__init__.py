@@ -9,13 +9,16 @@ from nas.ops.base import Act, Gate, Op
 from nas.ops.conv import Conv, SeparableConv
 from nas.ops.families import FAMILIES, Family, family_of, op_class
 from nas.ops.fused_ib import FusedIB
+from nas.ops.gram_pool import GramPool
 from nas.ops.head import Head
 from nas.ops.inverted_residual import InvertedResidual
 from nas.ops.kernels import KINDS, Kernel, Kind, Shape, make_divisible
 from nas.ops.log_mel import LogMel
+from nas.ops.max_pool import MaxPool
 from nas.ops.mixconv import MixConv
 from nas.ops.mobile_mqa import MobileMQA
 from nas.ops.size import Size, SizeLike
+from nas.ops.time_band_conv import TimeBandConv
 from nas.ops.tucker import Tucker
 from nas.ops.uib import UIB
 
@@ -28,11 +31,13 @@ __all__ = [
     "Family",
     "FusedIB",
     "Gate",
+    "GramPool",
     "Head",
     "InvertedResidual",
     "Kernel",
     "Kind",
     "LogMel",
+    "MaxPool",
     "MixConv",
     "MobileMQA",
     "Op",
@@ -40,6 +45,7 @@ __all__ = [
     "Shape",
     "Size",
     "SizeLike",
+    "TimeBandConv",
     "Tucker",
     "family_of",
     "make_divisible",

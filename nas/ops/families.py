@@ -65,6 +65,9 @@ FAMILIES: dict[str, Family] = {
     "log_mel": Family(
         "nas.ops.log_mel:LogMel", "nas.nn.blocks.log_mel:LogMelBlock", "nas.supernet.blocks.log_mel:SearchableLogMel"
     ),
+    "max_pool": Family("nas.ops.max_pool:MaxPool", "nas.nn.blocks.max_pool:MaxPoolBlock"),
+    "gram_pool": Family("nas.ops.gram_pool:GramPool", "nas.nn.blocks.gram_pool:GramPoolBlock"),
+    "time_band_conv": Family("nas.ops.time_band_conv:TimeBandConv", "nas.nn.blocks.time_band_conv:TimeBandConvBlock"),
 }  # tag -> family of an op that may stand in a stage
 
 

@@ -39,6 +39,7 @@ from nas.zoo import (
     published_accuracy,
     reference,
 )
+from nas.zoo.audio import AUDIO, audio_reference
 
 Source = Literal["run", "spec", "reference"]
 PUBLISHED_KIND = {
@@ -122,6 +123,8 @@ def resolve(text: str | Path) -> Entry:
     path = Path(name)
     if is_reference(name):
         return _of_reference(name)
+    if name in AUDIO:
+        return Entry(name, name, "reference", audio_reference(name))
     label = path.resolve().name.removesuffix(".json")
     if names_point(name):
         return _of_point(name)
@@ -135,7 +138,7 @@ def resolve(text: str | Path) -> Entry:
         return _of_file(path, label)
     if path.suffix or len(path.parts) > 1:
         raise InvalidInput(f"there is no run folder and no spec file {name}; give one, or a name of: nas zoo")
-    raise unknown_name("network", name, ZOO)
+    raise unknown_name("network", name, (*ZOO, *AUDIO))
 
 
 def _of_point(text: str) -> Entry:

@@ -14,6 +14,9 @@ MEANINGS = {  # name of a block, as its description begins -> what it computes
     "mobile mqa": "multi-query attention: heads share one key and value",
     "tucker": "1x1 to fewer channels, full convolution of these, 1x1 projection",
     "log mel": "spectrogram of a waveform: DFT of frames, powers of bands on the mel scale, logarithm",
+    "max pool": "the largest value of each channel in a window",
+    "gram pool": "weighted mean over time, and the products of its channels",
+    "time band conv": "full convolution with a window and a stride of its own over time and over bands",
     "conv": "full convolution over space and all channels",
 }
 NOTATION = {  # word of a description -> its meaning

@@ -19,6 +19,7 @@ from latency_models.unsupported import Refusal, refused_by
 from nas.arch import ArchSpec
 from nas.ops import Kernel, Shape
 from nas.zoo import ZooEntry
+from nas.zoo.audio import AUDIO
 
 FILE_KEYS = {"kernel_size": "kernel", "cross_validated_mape_percent": "held_out_mape_percent"}  # field -> JSON key
 
@@ -188,6 +189,21 @@ def zoo_rows(zoo: Mapping[str, ZooEntry]) -> list[dict[str, Any]]:
                 "url": entry.url,
             }
         )
+    return rows
+
+
+def audio_zoo_rows() -> list[dict[str, Any]]:
+    """Return one row of plain JSON values per reference network for sounds, with the keys of `zoo_rows`."""
+    rows = []
+    for name, entry in AUDIO.items():
+        arch = entry.spec()
+        rows.append(
+            {
+                "name": name, "width": 1.0, "has_width_multipliers": False, "resolution": entry.shape.size.json,
+                "params": arch.params, "macs": arch.macs, "top1_percent": None, "top1_source": "", "paper": entry.paper,
+                "url": entry.url,
+            }
+        )  # fmt: skip
     return rows
 
 

@@ -22,6 +22,7 @@ from nas.space.scaling import behind_log_mel, dropped_strides_note, scale_down, 
 from nas.supernet.presets import QUICK, proxy_size
 from nas.training.loop import is_of_release_0_1
 from nas.zoo import is_reference
+from nas.zoo.audio import AUDIO
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def for_classes(network: str, arch: ArchSpec, dataset: Dataset) -> ArchSpec:
 
     For maps and sequences a reference network takes their size and channels too, for waveforms a log-mel front end.
     """
-    if not is_reference(network):
+    if not is_reference(network) and network not in AUDIO:
         return arch
     if dataset.is_images:
         return replace(arch, num_classes=dataset.num_classes)

@@ -3,7 +3,22 @@
 A front end takes a waveform instead: `input_of`.
 """
 
-from nas.ops import UIB, Conv, FusedIB, InvertedResidual, LogMel, MixConv, MobileMQA, Op, SeparableConv, Shape, Tucker
+from nas.ops import (
+    UIB,
+    Conv,
+    FusedIB,
+    GramPool,
+    InvertedResidual,
+    LogMel,
+    MaxPool,
+    MixConv,
+    MobileMQA,
+    Op,
+    SeparableConv,
+    Shape,
+    TimeBandConv,
+    Tucker,
+)
 
 MEMBERS: dict[str, Op] = {
     op.tag: op
@@ -17,8 +32,12 @@ MEMBERS: dict[str, Op] = {
         MobileMQA(2, 3, 5, kv_stride=2),
         Tucker(6, 2, 3, 5, 2, "swish"),
         LogMel(8000, window=16, hop=8, bands=6, upper_hz=3900),
+        MaxPool(3, 2),
+        GramPool(),
+        TimeBandConv(6, 4, 2, 2, 1),
     )
 }
+GRAPHLESS = {"max_pool", "gram_pool", "time_band_conv"}  # no form as a graph: exported as json and flax alone
 WAVEFORM = Shape(96, 1, 1)
 
 

@@ -44,7 +44,7 @@ def test_windows_over_a_sequence_are_one_wide() -> None:
     assert [kernel.window for kernel in tall.kernels[:3]] == [(3, 3), (5, 5), (1, 1)]
 
 
-@pytest.mark.parametrize("tag", FAMILIES)
+@pytest.mark.parametrize("tag", sorted(set(FAMILIES) - {"time_band_conv"}))  # which takes no sequences
 def test_every_family_has_the_parameters_over_a_sequence_that_are_counted(tag: str) -> None:
     op = MEMBERS[tag]
     arch = ArchSpec(input_of(op, Shape(9, 1, 4)), ((op,),), Head(), 5)
