@@ -4,8 +4,8 @@ Our own, after the finding of Speckhard et al. (arXiv 2202.05397) that a two-dim
 convolution of many filters is the bottleneck of energy and memory: the stem has from 8 filters on, and every block may
 have its stride on the depthwise in front of the expansion, so that the wide map is small. For one second at a hop of
 10 ms, 40 bands and 12 classes the smallest networks have less than 10,000 parameters and need less than 16 KiB for
-activations in int8; the largest suit a phone. Of waveforms, --hop-ms and --bands with several values are decisions too: strides
-in time and band.
+activations in int8; the largest suit a phone. Of waveforms, --hop-ms and --bands with several values are decisions too:
+strides in time and band.
 """
 
 from nas.ops import Head, Shape
