@@ -81,12 +81,12 @@ def test_a_command_parses_and_names_what_exists(page: str, words: list[str]) -> 
     assert not _names(args, "algorithm") or strategy(args.algorithm)
     assert not _names(args, "format") or args.format in registry.EXPORTERS
     for data in _names(args, "data", "calibration"):
-        assert data in (*registry.DATA_SETS, "fashionmnist") or data.endswith(("/", ".npz"))
+        assert data in (*registry.DATA_SETS, "fashionmnist") or data.endswith(("/", ".npz", ".csv"))
 
 
 def can_be_planned(words: list[str]) -> bool:
     """Return whether a command is a search that needs no file which a reader would have."""
-    of_readers = re.compile(r".*(/$|\.toml$|\.npz$|\.forest\.json|^--from$)")
+    of_readers = re.compile(r".*(/$|\.toml$|\.npz$|\.csv$|\.forest\.json|^--from$)")
     return words[1] == "search" and not any(of_readers.match(word) or word in registry.DATA_SETS for word in words)
 
 

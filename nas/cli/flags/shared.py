@@ -59,7 +59,7 @@ def add_plan(flags: Container) -> None:
 
 def add_data(flags: Container, *, default: str) -> None:
     """Add the flags that name the images; --data stays None where it is not given, `default` says what that means."""
-    flags.add_argument("--data", metavar="D", help=f"name, .npz file or folder (default: {default})")
+    flags.add_argument("--data", metavar="D", help=f"name, .npz or .csv file, or folder (default: {default})")
     add_data_dir(flags)
 
 
