@@ -13,6 +13,7 @@ from itertools import pairwise
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import Op, Shape, make_divisible
+from nas.ops.log_mel import LARGEST_FFT
 from nas.protocols import LatencyModel
 from nas.space.scaling import SMALLEST_MAP
 
@@ -69,14 +70,15 @@ def scaled(arch: ArchSpec, scale: CompoundScale) -> ArchSpec:
     """Return `arch` with its depth, width and resolution multiplied.
 
     Only residual blocks are repeated; stem, feature layer and head stay single. The hidden layer of the head is scaled,
-    the number of classes is not. Raises `InvalidInput` where the image would become too small, or the network larger
-    than any machine holds.
+    the number of classes is not; a waveform and its log-mel front end stay as they are. Raises `InvalidInput` where the
+    image would become too small, or the network larger than any machine holds.
     """
     deep = tuple(
         tuple(op for run in _runs(stage, shapes) for op in _deepened(*run, scale.depth))
         for stage, shapes in _with_input_shapes(arch)
     )
-    height, width = (round(side * scale.resolution) for side in arch.input_shape[:2])
+    heard = any(op.resizes for stage in arch.stages for op in stage)
+    height, width = (round(side * (1 if heard else scale.resolution)) for side in arch.input_shape[:2])
     is_sequence = arch.input_shape.size.is_sequence
     if height < SMALLEST_MAP or (width < SMALLEST_MAP and not is_sequence):
         what = (
@@ -203,7 +205,7 @@ def _as_residual(block: Op, in_channels: int) -> Op:
 
 
 def _out_channels(op: Op, in_channels: int) -> int:
-    return op.out_shape(Shape(1, 1, in_channels)).channels
+    return op.out_shape(Shape(LARGEST_FFT if op.resizes else 1, 1, in_channels)).channels
 
 
 def _widened(op: Op, before: int, after: int, width: float) -> Op:

@@ -16,6 +16,7 @@ from nas.ops.choices import Site
 from nas.ops.conv import ConvChoices
 from nas.ops.log_mel import LogMelChoices
 from nas.ops.mel import fft_size_of, filter_bank, hertz_of_mel, mel_numbers, mel_of_hertz
+from nas.space.compound import compound_scaled
 from nas.space.forms import Single
 from nas.space.scaling import scale_down, with_input
 from nas.space.staged import StagedSpace
@@ -130,6 +131,14 @@ def test_proxies_keep_the_front_end_and_the_strides_behind_it() -> None:
     assert proxy.stages[0] == (SPEECH, Conv(8, 3, 2), Conv(8, 3, 2)) and proxy.input_shape == Shape(2000, 1, 1)
     with pytest.raises(InvalidInput, match="takes at least one window of 200 samples, got 100"):
         with_input(arch, (100, 1), 1, 10)
+
+
+def test_compound_scaling_keeps_the_waveform_and_the_front_end() -> None:
+    for layout in ("map", "sequence"):
+        front = LogMel(8000, window=200, hop=80, bands=40, layout=layout)  # type: ignore[arg-type]
+        arch = ArchSpec(Shape(4000, 1, 1), ((front, Conv(16, 3, 2)),), Head(), 10)
+        large = compound_scaled(arch, 2.0)
+        assert large.stages[0] == (front, Conv(24, 3, 2)) and large.input_shape == arch.input_shape
 
 
 def test_options_of_a_front_end_are_read_back_and_cost_what_their_networks_cost() -> None:
