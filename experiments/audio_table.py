@@ -43,7 +43,7 @@ from nas.space.forms import Single, stack
 from nas.space.staged import StagedSpace
 from nas.supernet.members import SpaceFamily
 from nas.training.loop import TrainingConfig, TrainingPlan
-from nas.training.members import MemberProgram, run_correct, run_steps
+from nas.training.members import MemberProgram, run_scored, run_steps
 from nas.training.optimizers import AdamW
 from nas.training.step import ImageSplit, image_splits
 
@@ -171,7 +171,7 @@ class Trainer:
             if (epoch + 1) % EVERY == 0:
                 for key, batches in self.rows.items():
                     correct = sum(
-                        int(run_correct(program, state.average, genotype, row[None], _ALL, self.tests))
+                        int(run_scored(program, state.average, genotype, row[None], _ALL, self.tests).total[0])
                         for row in jnp.asarray(batches)
                     )
                     curves[key].append(correct / batches.size)

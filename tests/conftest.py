@@ -31,7 +31,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 registry.state(
     space=("tests.support.tiny:SPACE", "tests.extending.space:SPACE", "tests.docs.space:SPACE"),
     target=("tests.extending.target:CHIP", "tests.extending.space:SPACE"),
-    data=("tests.extending.data_set:load_stripes", "tests.extending.data_set:nothing"),
+    data=tuple(
+        f"tests.extending.{name}" for name in ("data_set:load_stripes", "data_set:nothing", "task:load_dark_images")
+    ),
     evaluator=("tests.support.evaluators:RUGGED", "tests.extending.evaluator:LOG_MACS"),
     accuracy_model=("tests.extending.accuracy_model:NearestThree", "sklearn.ensemble:ExtraTreesRegressor", "math:pi"),
     track=("nas.trackers:re", "tests.extending.tracker:CsvTracker", "tests.trackers.test_trackers:Failing"),

@@ -58,6 +58,7 @@ from nas.supernet.blocks.chunks import CHUNKS
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.presets import StageBudget
 from nas.supernet.supernet import Supernet, parameters
+from nas.tasks import Classification
 from nas.training import step as training_step
 from nas.training.devices import compute_dtype, device_sharding
 from nas.training.optimizers import AdamW
@@ -129,7 +130,7 @@ class SupernetRun:
         """Return the search's evaluation of one architecture on the validation images."""
         evaluator = SupernetEvaluator(self.stage.space, self.graph, self.setting.images, EVAL_BATCH)
 
-        def run(genotype: NDArray[np.int32]) -> int:
+        def run(genotype: NDArray[np.int32]) -> float:
             evaluator.params = self.state.params
             return evaluator.correct(genotype)
 
@@ -142,7 +143,7 @@ class StaticRun:
     def __init__(self, setting: Setting, arch: ArchSpec) -> None:
         preset, p = setting.plan.preset, setting.images
         step_config = training_step.StepConfig(
-            arch, preset.optimizer, ENDLESS, preset.warmup_fraction, preset.label_smoothing, 0.0, STILL
+            arch, preset.optimizer, ENDLESS, preset.warmup_fraction, Classification(preset.label_smoothing), 0.0, STILL
         )
         params = split_statistics(get_weights(Network(arch, nnx.Rngs(0))))[0]
         self.carry: Any = (jnp.zeros((), jnp.int32), params, step_config.transform().init(params))
@@ -162,7 +163,7 @@ class StaticRun:
         def correct(params: Any, split: training_step.ImageSplit) -> Array:
             def of_batch(rows: Array) -> Array:
                 x, y = split.inputs(split.x[rows], arch), split.y[rows]
-                return training_step.loss_and_correct(arch, params, x, y, 0.0)[1]
+                return EVAL_BATCH * training_step.loss_and_score(arch, params, x, y, Classification())[1]
 
             return jnp.sum(lax.map(of_batch, jnp.arange(EVALUATED).reshape(-1, EVAL_BATCH)))
 

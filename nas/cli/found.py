@@ -15,7 +15,8 @@ from nas.records.class_accuracy import ClassAccuracy
 from nas.records.front import load_front
 from nas.records.networks import UNIVERSAL
 from nas.records.picks import load_picks
-from nas.records.results import Accuracy, Result
+from nas.records.results import Result, Score
+from nas.records.target_scores import TargetScores
 from nas.records.verdict import load_verdict
 
 if TYPE_CHECKING:
@@ -58,13 +59,19 @@ def multi_target_json(found: "MultiTargetResult", run: Path) -> dict[str, Any]:
     return value
 
 
-def show_training(args: argparse.Namespace, accuracy: Accuracy, out: Path, targets: Sequence[str] = ()) -> None:
-    """Print the test accuracy of a finished training; `targets` are those of the run that its network is from."""
+def show_training(args: argparse.Namespace, accuracy: Score, out: Path, targets: Sequence[str] = ()) -> None:
+    """Print the test accuracy, or the scores of another task, of a finished training.
+
+    `targets` are those of the run that its network is from.
+    """
     if args.json:
         print_json(training_json(out))
         return
-    lines = [f"test top-1 {accuracy_text(accuracy)}"]
-    if by_class := ClassAccuracy.stated_by(read_json(out / "train.json")):
+    stated = read_json(out / "train.json")
+    lines = [f"test {accuracy.kind.title} {accuracy_text(accuracy)}"]
+    if scores := TargetScores.stated_by(stated):
+        lines = [*scores.lines(), f"score of a search: {accuracy.kind.title} {accuracy_text(accuracy)}"]
+    if by_class := ClassAccuracy.stated_by(stated):
         lines.append(f"balanced accuracy {by_class.balanced:.2%}; lowest: {by_class.lowest()} images")
     lines.append(f"of: {accuracy.kind.label()}")
     console().print("\n".join(lines), markup=False)

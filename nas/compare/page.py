@@ -12,7 +12,7 @@ from nas.compare.compare import Comparison, latency_budgets, records, ridge_cand
 from nas.errors import InvalidInput, UnknownName
 from nas.protocols import LatencyModel
 from nas.records.networks import Entry
-from nas.records.results import PredictionError, display_text
+from nas.records.results import PredictionError, display_text, title_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.report.known_error import error_text
 from nas.report.markup import number, short_count, table
@@ -114,7 +114,9 @@ def _runs_card(comparison: Comparison) -> list[str]:
         return []
     if len(firsts) <= MOST_TILES:
         return [_run_tiles(entry, comparison) for entry in firsts]
-    head = ("network found", "for", "latency", "budget", "top-1 (%)", "MACs", "parameters", "against the baseline")
+    titles = sorted({title_of(entry.kind) for entry in firsts if entry.kind})
+    score = "top-1 (%)" if titles in ([], ["top-1"]) else f"{' or '.join(titles)} x 100"
+    head = ("network found", "for", "latency", "budget", score, "MACs", "parameters", "against the baseline")
     rows = [_run_row(entry, comparison) for entry in firsts]
     return ['<section class="card" aria-label="the networks found">', table(head, rows), "</section>"]
 

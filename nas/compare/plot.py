@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from nas.compare.compare import Comparison, latency_budgets, records
-from nas.records.results import display_text
+from nas.records.results import TOP1, display_text, metric_of, title_of
 from nas.report.markup import significant
 from nas.report.noise import within_noise_of_faster
 from nas.report.plot_style import COLOURS, GREY, figure_bytes, reference_colour, round_ticks, shortened
@@ -106,7 +106,8 @@ def _plot_band(
         _plot_latencies(bottom, here[here["name"].isin(names)], names, limits)
         bottom.set_xlabel(f"predicted latency (ms{_error(comparison, targets[column])})")
     if upper:
-        axes[0, 0].set_ylabel("top-1 accuracy (%)")
+        is_share = not kind or metric_of(kind) == TOP1
+        axes[0, 0].set_ylabel("top-1 accuracy (%)" if is_share else f"{title_of(kind)} x 100")
 
 
 def _error(comparison: Comparison, target: str) -> str:

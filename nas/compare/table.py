@@ -10,7 +10,7 @@ from latency_models.latency_error import COMPUTED, LatencyError, percent_text
 from latency_models.target import load_target
 from nas.compare.compare import Comparison, records
 from nas.errors import InvalidInput
-from nas.records.results import display_text
+from nas.records.results import display_text, title_of
 from nas.report.terminal_table import Column, FittedTable, short_number
 
 UNMEASURED = "±?"  # behind the latency of a network with kernels that were not measured, on a device of known error
@@ -38,10 +38,12 @@ def _networks(comparison: Comparison, targets: tuple[str, ...], last: bool) -> F
         f"{target}{_batch(comparison, target)}{', mJ' if energy else ''}{_known(errors.get(target))}"
         for target in targets
     ]
+    titles_of_kinds = {title_of(kind) for kind in comparison.kinds} or {"top-1"}
+    score = "top-1 %" if titles_of_kinds == {"top-1"} else f"{' or '.join(sorted(titles_of_kinds))} x 100"
     table = FittedTable(
         "predicted latency in ms; * on the front of its target among equal kinds of accuracy",
         [
-            Column("network", fold=True, least=24), Column("top-1 %", True), Column("kind", True, drop=1),
+            Column("network", fold=True, least=24), Column(score, True), Column("kind", True, drop=1),
             *(Column(title, True) for title in titles), Column("on the front of", True, drop=4),
             Column("MACs", True, drop=2), Column("parameters", True, drop=3),
         ],

@@ -97,7 +97,7 @@ def _load_path(text: str, resolution: SizeLike | None, preparation: Preparation)
         framing = preparation.framing
         return load_legacy_folder(path, resolution) if framing is None else load_folder(path, resolution, framing)
     if path.suffix == ".npz":
-        return load_npz(path, preparation.data_kind, preparation.group)
+        return load_npz(path, preparation.data_kind, preparation.group, preparation.task)
     if path.suffix == ".csv":
         return load_series(path, preparation.group)
     if os.path.exists(full):

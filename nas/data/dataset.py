@@ -20,14 +20,18 @@ from nas.data.arrays import (
 )
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing
-from nas.data.split import Indices, grouped_split, stratified_split
+from nas.data.split import Indices, grouped_split
 from nas.errors import InvalidInput
 from nas.ops import Size
+from nas.tasks import CLASSIFICATION, Task, checked_targets, task_of
+from nas.tasks.targets import TARGETS_OF, check_task, told_task
+from nas.tasks.task import outputs_text
 
 Array = npt.NDArray[Any]
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
 Groups = Mapping[str, Array]  # what the training examples belong to, such as speakers: key -> name of each [N]
+FEWEST_EXAMPLES = 4  # of a training set without classes
 IMBALANCE = 10  # of the largest class to the smallest, from which it is worth a note
 SAMPLE_IMAGES = 32  # that are looked at for images that are all alike
 STATISTICS_IMAGES = 8192  # of sets too large to keep decoded, evenly spaced, give the mean and the deviation
@@ -36,7 +40,10 @@ LARGEST_RATE = 1_000_000  # Hz
 
 
 class Labelled(NamedTuple):
-    """Images [N, H, W] or [N, H, W, C] with their labels [N], before or after the checks of `build_dataset`."""
+    """Images [N, H, W] or [N, H, W, C] with their targets, before or after the checks of `build_dataset`.
+
+    Targets are labels [N], numbers [N] or [N, K], or 0 and 1 [N, K] (nas/tasks/targets.py).
+    """
 
     x: Array | ImageFiles
     y: Array
@@ -84,7 +91,7 @@ OF_WAVEFORMS = Augmentation(0.1, gain_db=6.0, noise=0.003, time_mask=0.1, band_m
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification data set: images, maps or sequences of two or more classes, for training and for test.
+    """A data set: images, maps or sequences with the targets of a task, for training and for test.
 
     `build_dataset` makes it; its arrays are read-only. Images are arrays, or files that are decoded when rows of them
     are asked for (nas.data.image_files). Maps and sequences are arrays of numbers of any range (nas.data.arrays).
@@ -95,10 +102,10 @@ class Dataset:
 
     name: str
     x_train: Array | ImageFiles  # [N, H, W, C]: images uint8 with C = 1 or 3, maps float32, sequences with W = 1
-    y_train: Labels  # [N], 0..K-1, every class at least twice
+    y_train: Array  # int32 [N], 0..K-1, every class at least twice; float32 [N, K] where the task is another
     x_test: Array | ImageFiles  # [M, H, W, C]
-    y_test: Labels  # [M]
-    class_names: tuple[str, ...]
+    y_test: Array  # [M], or [M, K]
+    class_names: tuple[str, ...]  # [K], of the outputs: classes, labels or targets
     digest: str
     augmentation: Augmentation
     notes: tuple[str, ...] = ()
@@ -108,11 +115,22 @@ class Dataset:
     group: str | None = None  # key of `groups`: a search's validation set holds other groups than its training set
     validation: npt.NDArray[np.bool_] | None = None  # [N], which training examples the data's authors validate with
     background: tuple[Array, ...] = ()  # recordings of noise, int16, at the sample rate
+    task: Task = CLASSIFICATION
 
     @property
     def num_classes(self) -> int:
-        """The number K of classes."""
+        """The number K of classes, or of outputs for another task."""
         return len(self.class_names)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether each example is of one of several classes."""
+        return self.task.outputs == "classes"
+
+    @property
+    def outputs_text(self) -> str:
+        """What a network gives in words: "10 classes", "3 labels", "1 target"."""
+        return outputs_text(self.task.outputs, self.num_classes)
 
     @property
     def kind(self) -> DataKind:
@@ -201,49 +219,67 @@ def build_dataset(
     sample_rate: int | None = None,
     groups: Groups | None = None,
     group: str | None = None,
+    task: Task | str | None = None,
 ) -> Dataset:
-    """Return a checked data set; without `test`, a fixed stratified `test_fraction` of `train` becomes the test set.
+    """Return a checked data set; without `test`, a fixed `test_fraction` of `train` becomes the test set, stratified.
 
     Images: uint8, other integers within 0..255, square floats within [0, 1] (scaled to 0..255), or files. Other floats
     are maps or sequences; `kind` says what arrays are where that is not told by their shape (`told_kind`). With a
     `sample_rate` in Hz they are waveforms [N, T], int16 or floats within [-1, 1]. `groups` say
     what the training examples belong to; with a `group`, a test set that is split off holds other ones.
     `class_names` defaults to the labels in digits, `digest` to that of the arrays, `augmentation` to shifts of images
-    and `OF_WAVEFORMS`; maps and sequences have none. Raises `InvalidInput`, which begins with `name`,
-    for anything that cannot be used.
+    and `OF_WAVEFORMS`; maps and sequences have none, nor have images with numbers as targets, which may be places in
+    them. `task` is one of `nas.tasks.TASKS`, by default what type and shape of the targets tell (`told_task`), or a
+    task of your own. Raises `InvalidInput`, which begins with `name`, for anything that cannot be used.
     """
     check_kind(kind)
     kind = _kind_with_rate(name, kind, sample_rate)
+    own = None if task is None or isinstance(task, str) else task
+    asked = task if isinstance(task, str) else None
+    check_task(asked)
     if not isinstance(train.x, ImageFiles):
         kind = kind or told_kind(f"{name}: x_train", np.asarray(train.x))
-    train = _checked(name, "train", train, kind)
-    num_classes = _class_count(name, train.y, class_names, smallest=2 if test else 3)
+    targets = TARGETS_OF[own.outputs] if own else asked or told_task(f"{name}: y_train", np.asarray(train.y))
+    train = _checked(name, "train", train, kind, targets)
+    classes = targets == "classification"
+    if classes:
+        num_classes = _class_count(name, train.y, class_names, smallest=2 if test else 3)
+    else:
+        num_classes = train.y.shape[1]
+        _check_examples(name, train)
+    found = own or task_of(targets, train.y)
     if test is None:
         whole, of = train, checked_group(name, groups or {}, group)
-        rows = split_rows(whole.y, round(test_fraction * len(whole.y)), 0, of, f"{name}: {group}")
+        rows = split_rows(found, whole.y, round(test_fraction * len(whole.y)), 0, of, f"{name}: {group}")
         train, test = (Labelled(take(whole.x, one), whole.y[one]) for one in rows)
         groups = {key: values[rows[0]] for key, values in (groups or {}).items()}
         if of is None:
-            how = f"a fixed stratified {test_fraction:.0%} of it was"
+            how = f"a fixed {'stratified' if classes else 'random'} {test_fraction:.0%} of it was"
         else:
             kept, held = (len(np.unique(of[one])) for one in rows)
             how = f"all of {held} of {kept + held} in '{group}', {len(test.y):,} examples, were"
         notes += (f"no test set came with the data: {how} set aside as one",)
+        found = own or task_of(targets, train.y)  # means and deviations are those of the training set
     else:
-        test = _checked(name, "test", test, kind)
+        test = _checked(name, "test", test, kind, targets)
         _check_same_kind(name, train, test)
-    class_names = class_names or tuple(str(label) for label in range(num_classes))
+    class_names = class_names or default_names(num_classes, classes=classes)
     if len(class_names) != num_classes:
-        raise InvalidInput(f"{name}: {len(class_names)} class names came with labels of {num_classes} classes")
+        what = f"class names came with labels of {num_classes} classes"
+        if not classes:
+            what = f"target names came with targets of {num_classes} columns"
+        raise InvalidInput(f"{name}: {len(class_names)} {what}")
     arrays = (train.x, train.y, test.x, test.y)
     for array in arrays:
         if isinstance(array, np.ndarray):
             array.setflags(write=False)
-    notes = tuple(dict.fromkeys((*notes, *imbalance_note(train.y, class_names), *_alike_note(train.x))))
+    of_targets = imbalance_note(train.y, class_names) if classes else _constant_note(train.y, class_names)
+    notes = tuple(dict.fromkeys((*notes, *of_targets, *_alike_note(train.x))))
     digest = digest or _digest(tuple(map(np.asarray, arrays)))
-    augmentation = augmentation or {np.uint8: Augmentation(), np.int16: OF_WAVEFORMS}.get(
-        train.x.dtype.type, Augmentation(0.0)
-    )
+    usual = {np.uint8: Augmentation(), np.int16: OF_WAVEFORMS}.get(train.x.dtype.type, Augmentation(0.0))
+    if train.x.dtype == np.uint8 and found.outputs == "numbers":
+        usual = Augmentation(0.0)
+    augmentation = augmentation or usual
     return Dataset(
         name,
         train.x,
@@ -257,6 +293,7 @@ def build_dataset(
         sample_rate=sample_rate,
         groups=dict(groups or {}),
         group=group,
+        task=found,
     )
 
 
@@ -272,6 +309,11 @@ def _kind_with_rate(name: str, kind: DataKind | None, sample_rate: int | None) -
     return kind if sample_rate is None else "waveforms"
 
 
+def default_names(count: int, *, classes: bool) -> tuple[str, ...]:
+    """Return the names of outputs that came without: the labels of classes in digits, "target 0" and so on."""
+    return tuple(str(output) if classes else f"target {output}" for output in range(count))
+
+
 def take(images: Array | ImageFiles, rows: npt.NDArray[Any]) -> Array | ImageFiles:
     """Return a selection of images; files are not decoded."""
     return images.take(rows) if isinstance(images, ImageFiles) else images[rows]
@@ -283,7 +325,9 @@ def evenly_spaced(count: int, most: int) -> Indices:
 
 
 def imbalance_note(labels: Labels, names: tuple[str, ...]) -> Iterator[str]:
-    """Yield the note on classes of very different sizes."""
+    """Yield the note on classes of very different sizes; none for targets [N, K]."""
+    if labels.ndim > 1:
+        return
     counts = np.bincount(labels)
     if counts.max() > IMBALANCE * counts.min():
         largest, smallest = int(counts.argmax()), int(counts.argmin())
@@ -292,6 +336,12 @@ def imbalance_note(labels: Labels, names: tuple[str, ...]) -> Iterator[str]:
             f"'{names[smallest]}' {counts[smallest]:,}; beside top-1 see the balanced accuracy, and "
             "--class-weights balanced"
         )
+
+
+def _constant_note(targets: Array, names: tuple[str, ...]) -> Iterator[str]:
+    """Yield the note on columns of targets that are the same for all training examples."""
+    if constant := [names[column] for column in np.flatnonzero((targets == targets[:1]).all(0))]:
+        yield f"the same in all training examples: {', '.join(constant)}; nothing can be learnt of that"
 
 
 def _alike_note(images: Array | ImageFiles) -> Iterator[str]:
@@ -306,8 +356,8 @@ def _alike_note(images: Array | ImageFiles) -> Iterator[str]:
         yield f"all {len(seen)} training images looked at are of one colour each, without content; are they read right?"
 
 
-def _checked(name: str, part: str, data: Labelled, kind: DataKind | None) -> Labelled:
-    """Return `data` as contiguous uint8 or float32 [N, H, W, C] and int32 [N]; `part` is "train" or "test"."""
+def _checked(name: str, part: str, data: Labelled, kind: DataKind | None, task: str) -> Labelled:
+    """Return `data` as contiguous uint8 or float32 [N, H, W, C] with the targets of `task`; `part`: "train", "test"."""
     x: Array | ImageFiles = data.x
     if isinstance(x, ImageFiles):
         if kind not in (None, "images"):
@@ -318,14 +368,16 @@ def _checked(name: str, part: str, data: Labelled, kind: DataKind | None) -> Lab
         x = checked_images(f"{name}: x_{part}", x)
     else:
         x = checked_numbers(f"{name}: x_{part}", x, kind)
-    y = data.y
-    if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise InvalidInput(f"{name}: y_{part} must be whole numbers of shape [N], got {y.dtype} {list(y.shape)}")
+    y = checked_targets(f"{name}: y_{part}", np.asarray(data.y), task)
     if len(x) != len(y):
         raise InvalidInput(f"{name}: x_{part} has {len(x)} images, but y_{part} has {len(y)} labels")
-    if y.min() < 0 or y.max() >= 2**31:
-        raise InvalidInput(f"{name}: y_{part} must hold labels from 0 on, got {y.min()} to {y.max()}; renumber them")
-    return Labelled(x, y.astype(np.int32))
+    return Labelled(x, y)
+
+
+def _check_examples(name: str, train: Labelled) -> None:
+    """Raise where there are too few training examples to set some aside."""
+    if len(train.y) < FEWEST_EXAMPLES:
+        raise InvalidInput(f"{name}: {FEWEST_EXAMPLES} training examples are needed at least, got {len(train.y)}")
 
 
 def _class_count(name: str, labels: Labels, names: tuple[str, ...], smallest: int) -> int:
@@ -355,7 +407,12 @@ def _check_same_kind(name: str, train: Labelled, test: Labelled) -> None:
             f"{name}: x_test must hold images of shape {list(train.x.shape[1:])} like x_train, "
             f"got {list(test.x.shape[1:])}"
         )
-    if test.y.max() > train.y.max():
+    if test.y.ndim == 2:
+        if test.y.shape[1] != train.y.shape[1]:
+            raise InvalidInput(
+                f"{name}: y_test must have {train.y.shape[1]} columns like y_train, got {test.y.shape[1]}"
+            )
+    elif test.y.max() > train.y.max():
         raise InvalidInput(f"{name}: y_test holds the label {test.y.max()}, which no training image has")
 
 
@@ -369,9 +426,14 @@ def checked_group(name: str, groups: Groups, group: str | None) -> Array | None:
     return groups[group]
 
 
-def split_rows(labels: Labels, count: int, seed: int, of: Array | None, what: str) -> tuple[Indices, Indices]:
-    """Return the indices of two parts, the second of about `count`: stratified, or of other groups `of` [N]."""
-    return stratified_split(labels, count, seed) if of is None else grouped_split(of, labels, count, seed, what)
+def split_rows(
+    task: Task, targets: Array, count: int, seed: int, of: Array | None, what: str
+) -> tuple[Indices, Indices]:
+    """Return the indices of two parts, the second of about `count`: as the task splits, or of other groups `of` [N]."""
+    if of is None:
+        return task.split(targets, count, seed)
+    labels = targets if task.outputs == "classes" else np.zeros(len(targets), np.int32)
+    return grouped_split(of, labels, count, seed, what)
 
 
 def _digest(arrays: tuple[Array, ...]) -> str:
@@ -385,7 +447,7 @@ def _digest(arrays: tuple[Array, ...]) -> str:
 
 
 def split_for_search(dataset: Dataset, validation_fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Return (train, validation) indices into the training set: stratified, ascending, together all of it.
+    """Return (train, validation) indices into the training set, as its task splits it: ascending, together all of it.
 
     With a `group` the validation set holds other groups, such as speakers, than the training set; else it is the one
     that came with the data, where one did. The validation images are for the search's rewards; the test set is never
@@ -398,4 +460,4 @@ def split_for_search(dataset: Dataset, validation_fraction: float, seed: int) ->
         train, val = (np.flatnonzero(one).astype(np.int32) for one in (~dataset.validation, dataset.validation))
         return train, val
     count = round(validation_fraction * len(dataset.y_train))
-    return split_rows(dataset.y_train, count, seed, of, f"{dataset.name}: {dataset.group}")
+    return split_rows(dataset.task, dataset.y_train, count, seed, of, f"{dataset.name}: {dataset.group}")

@@ -1,4 +1,4 @@
-"""What a network takes as its input and what its outputs mean: `InputSpec`, and `Signature`, that with the class names.
+"""What a network takes as its input and what its outputs mean: `InputSpec`, and `Signature`, that with the outputs.
 
 A training and a run save the signature; every export states it. The `ArchSpec` beside it knows shapes only.
 """
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nas.data.waveform import FULL_SCALE
 from nas.errors import InvalidInput
 from nas.ops import Size
+from nas.tasks.task import Meaning, Task
 
 Fit = Literal["crop", "pad", "squash"]  # how an image of other proportions than the input's gets these
 FITS: tuple[str, ...] = get_args(Fit)
@@ -133,15 +134,53 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class OutputSpec:
+    """What the outputs of a network mean: logits of one class, logits of several labels, or numbers in their own units.
+
+    `kind` is the name of the task; `baseline` are the means of numbers over the training set.
+    """
+
+    kind: str = "classification"
+    meaning: Meaning = "classes"
+    baseline: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, task: Task) -> "OutputSpec":
+        """Return the outputs of a task."""
+        scale = task.rescaling()
+        return cls(task.kind, task.outputs, () if scale is None else scale[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"kind": self.kind, "outputs": self.meaning, "baseline": list(self.baseline)}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "OutputSpec":
+        """Return the outputs in the JSON form `data`; `InvalidInput` where it is none."""
+        try:
+            kind, meaning, baseline = data["kind"], data["outputs"], data.get("baseline", [])
+            if not isinstance(kind, str) or meaning not in get_args(Meaning):
+                raise ValueError(f"outputs {meaning!r:.40}")
+            return cls(kind, meaning, tuple(map(float, baseline)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(f"the description of the task is malformed ({error})") from error
+
+
+CLASSES = OutputSpec()
+
+
+@dataclass(frozen=True)
 class Signature:
-    """The input of a network and the names of its classes, in the order of its outputs."""
+    """The input of a network, the names of its outputs in their order, and what the outputs mean."""
 
     input: InputSpec
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # of classes, labels or targets
+    outputs: OutputSpec = CLASSES
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, which stands in train.json of a training and in signature.json of a run."""
-        return {"input": self.input.to_dict(), "class_names": list(self.class_names)}
+        body = {"input": self.input.to_dict(), "class_names": list(self.class_names)}
+        return body if self.outputs == CLASSES else body | {"task": self.outputs.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Signature":
@@ -149,4 +188,5 @@ class Signature:
         names = data.get("class_names")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InvalidInput("class_names must be a list of texts")
-        return cls(InputSpec.from_dict(data.get("input")), tuple(names))
+        outputs = CLASSES if "task" not in data else OutputSpec.from_dict(data["task"])
+        return cls(InputSpec.from_dict(data.get("input")), tuple(names), outputs)

@@ -1,6 +1,7 @@
-"""Data sets in numpy's .npz files: the keys x_train, y_train, x_test, y_test and, if wanted, class_names, data_kind.
+"""Data sets in numpy's .npz files: the keys x_train, y_train, x_test, y_test.
 
-With a whole number sample_rate, in Hz, the arrays are waveforms [N, T]. Any further key NAME_train of shape [N] says
+If wanted, class_names or target_names (of classes; of the columns of y), data_kind and task, each a text. With a whole
+number sample_rate, in Hz, the arrays are waveforms [N, T]. Any further key NAME_train of shape [N] says
 what the training examples belong to, such as speakers: `--group NAME`.
 """
 
@@ -17,8 +18,11 @@ from nas.data.arrays import DATA_KINDS, DataKind
 from nas.data.dataset import Array, Dataset, Groups, Labelled, build_dataset
 from nas.errors import InvalidInput
 from nas.files import check_memory, read_bytes
+from nas.tasks import TASKS
 
-KEYS = ("x_train", "y_train", "x_test", "y_test", "class_names", "data_kind", "sample_rate")
+KEYS = (
+    "x_train", "y_train", "x_test", "y_test", "class_names", "target_names", "data_kind", "task", "sample_rate",
+)  # fmt: skip
 OF_TRAIN = "_train"  # at the end of the key of a group
 LARGEST_GROUP = 1 << 28  # bytes
 
@@ -95,20 +99,21 @@ def _declared_bytes(members: ZipFile, key: str) -> int:
     return stored
 
 
-def load_npz(path: Path, kind: DataKind | None = None, group: str | None = None) -> Dataset:
-    """Return the data set in the .npz file `path`; without x_test, a fixed stratified 10 % becomes the test set.
+def load_npz(path: Path, kind: DataKind | None = None, group: str | None = None, task: str | None = None) -> Dataset:
+    """Return the data set in the .npz file `path`; without x_test, a fixed 10 % becomes the test set.
 
     With a `group`, such as "speaker", these are other groups than those of the training set.
 
     `kind` says whether its arrays are images, maps or sequences; by default its `data_kind`, else their shape and type.
+    `task` says what its targets are; by default its own `task`, else their shape and type.
     """
     archive = read_archive(path)
     test = archive.labelled("test") if archive.has("test") else None
-    names = archive.arrays.get("class_names", np.array([], dtype=str))
+    names = archive.arrays.get("target_names", archive.arrays.get("class_names", np.array([], dtype=str)))
     return build_dataset(
         str(path), archive.labelled("train"), test, class_names=tuple(str(name) for name in names.ravel()),
-        kind=kind or _stated_kind(archive), sample_rate=stated_rate(archive),
-        groups=archive.groups, group=group,
+        kind=kind or _stated(archive, "data_kind", DATA_KINDS), sample_rate=stated_rate(archive),
+        groups=archive.groups, group=group, task=task or _stated(archive, "task", TASKS),
     )  # fmt: skip
 
 
@@ -122,11 +127,11 @@ def stated_rate(archive: Archive) -> int | None:
     return int(stated.ravel()[0])
 
 
-def _stated_kind(archive: Archive) -> Any:
-    """Return the kind that the file states, None where it states none."""
-    stated = archive.arrays.get("data_kind")
+def _stated(archive: Archive, key: str, known: tuple[str, ...]) -> Any:
+    """Return the text `key` of the file, None where it has none."""
+    stated = archive.arrays.get(key)
     if stated is None:
         return None
     if stated.size != 1 or stated.dtype.kind != "U":
-        raise InvalidInput(f"{archive.path}: data_kind must be one text: {', '.join(DATA_KINDS)}")
+        raise InvalidInput(f"{archive.path}: {key} must be one text: {', '.join(known)}")
     return str(stated.ravel()[0])

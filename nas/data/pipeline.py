@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nas.data.dataset import STATISTICS_IMAGES, Array, Augmentation, Dataset, Labelled, build_dataset
 from nas.data.folder import file_notes
 from nas.data.image_files import ImageFiles
-from nas.data.input_spec import Framing, InputSpec, Signature
+from nas.data.input_spec import Framing, InputSpec, OutputSpec, Signature
 from nas.data.waveform import FULL_SCALE, placed
 from nas.errors import InvalidInput
 from nas.ops import Size, SizeLike
@@ -76,6 +76,7 @@ def at_resolution(dataset: Dataset, resolution: SizeLike) -> Dataset:
         augmentation=dataset.augmentation,
         notes=notes,
         kind=dataset.kind,
+        task=dataset.task,
     )
     return replace(
         resized, class_weights=dataset.class_weights, groups=dataset.groups, group=dataset.group,
@@ -95,7 +96,7 @@ def _of_length(dataset: Dataset, size: Size) -> Dataset:
     found = build_dataset(
         dataset.name, Labelled(x_train, dataset.y_train), Labelled(x_test, dataset.y_test),
         class_names=dataset.class_names, augmentation=dataset.augmentation, notes=(*dataset.notes, note),
-        sample_rate=dataset.sample_rate,
+        sample_rate=dataset.sample_rate, task=dataset.task,
     )  # fmt: skip
     return replace(dataset, x_train=found.x_train, x_test=found.x_test, digest=found.digest, notes=found.notes)
 
@@ -142,10 +143,11 @@ def signature(dataset: Dataset, shape: tuple[int, int, int]) -> Signature:
     height, width, channels = shape
     if dataset.sample_rate is not None:
         spec = InputSpec(height, width, channels, (0.0,), (1.0,), values="waveform", sample_rate=dataset.sample_rate)
-        return Signature(spec, dataset.class_names)
+        return Signature(spec, dataset.class_names, OutputSpec.of(dataset.task))
     if not dataset.is_images:
         mean_of, std_of = (tuple(each.tolist()) for each in channel_stats(dataset))
-        return Signature(InputSpec(height, width, channels, mean_of, std_of, values="numbers"), dataset.class_names)
+        numbers = InputSpec(height, width, channels, mean_of, std_of, values="numbers")
+        return Signature(numbers, dataset.class_names, OutputSpec.of(dataset.task))
     mean, std = ((each.tolist() * channels)[:channels] for each in channel_stats(dataset))  # grey is repeated
     colour_order: Literal["RGB", "grey"] = "RGB" if channels == 3 else "grey"
     framing = dataset.framing or Framing()
@@ -153,7 +155,7 @@ def signature(dataset: Dataset, shape: tuple[int, int, int]) -> Signature:
         height, width, channels, tuple(mean), tuple(std),
         fit=framing.fit, background=framing.background, colour_order=colour_order,
     )  # fmt: skip
-    return Signature(spec, dataset.class_names)
+    return Signature(spec, dataset.class_names, OutputSpec.of(dataset.task))
 
 
 def to_input(batch: jax.Array, mean: Any, std: Any, channels: int) -> jax.Array:

@@ -10,8 +10,10 @@ from nas.data.dataset import Augmentation, Dataset, checked_group
 from nas.data.input_spec import Fit, Framing
 from nas.data.keywords import spotting
 from nas.errors import InvalidInput
+from nas.tasks.targets import check_task
 
 ClassWeights = Literal["balanced"]
+COORDINATES = ("_x", "_y")  # ends of the names of targets that are places in an image
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Preparation:
     augment_noise: float | None = None  # standard deviation, 1 is full scale
     augment_time_mask: float | None = None  # fraction of the time
     augment_band_mask: float | None = None  # fraction of the bands
+    task: str | None = None  # one of `nas.tasks.TASKS`
 
     def __post_init__(self) -> None:
         """Refuse what no image can be prepared by."""
         if self.class_weights not in (None, "balanced"):
             raise InvalidInput(f"class weights must be 'balanced' or be left out, got {self.class_weights!r}")
         check_kind(self.data_kind)
+        check_task(self.task)
         Framing(self.fit or "crop", self.background)
         replace(Augmentation(), **self._asked)
 
@@ -62,13 +66,21 @@ class Preparation:
     def apply(self, dataset: Dataset) -> Dataset:
         """Return `dataset` with the augmentation and the class weights that were asked for.
 
-        `InvalidInput` where it is of another kind than was asked for.
+        `InvalidInput` where it is of another kind or of another task than was asked for, and where images would move
+        and the places in them that are to be predicted would not.
         """
         if self.data_kind not in (None, dataset.kind):
             raise InvalidInput(
                 f"{dataset.name} holds {dataset.kind}, not {self.data_kind}; leave the kind of data out, or give an "
                 ".npz file"
             )
+        if self.task not in (None, dataset.task.kind):
+            raise InvalidInput(
+                f"{dataset.name} is for {dataset.task.kind}, not {self.task}; leave the task out, or give an .npz file"
+            )
+        if self.class_weights and dataset.task.outputs != "classes":
+            raise InvalidInput(f"{dataset.name} has no classes that could be weighted: it is for {dataset.task.kind}")
+        self._check_places(dataset)
         changes = self._asked
         if dataset.sample_rate is None and (changes.get("gain_db") or changes.get("noise")):
             raise InvalidInput(f"gain and noise are for waveforms, {dataset.name} holds {dataset.kind}; leave them out")
@@ -88,6 +100,16 @@ class Preparation:
         if not changes and not weights:
             return dataset
         return replace(dataset, augmentation=replace(dataset.augmentation, **changes), class_weights=weights)
+
+    def _check_places(self, dataset: Dataset) -> None:
+        """Raise where images would be mirrored or shifted, and targets named as coordinates would stay."""
+        places = [name for name in dataset.class_names if name.lower().endswith(COORDINATES)]
+        if dataset.task.outputs == "numbers" and places and (self.flip or self.augment_shift):
+            flag = "--flip" if self.flip else "--augment-shift"
+            raise InvalidInput(
+                f"{dataset.name}: {flag} would move images and not the coordinates in them ({places[0]}, ...); leave "
+                "it out"
+            )
 
 
 def balanced_weights(dataset: Dataset) -> tuple[float, ...]:

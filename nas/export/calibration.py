@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data import Dataset, Preparation, at_resolution, load
 from nas.data import signature as signature_of_data
-from nas.data.input_spec import InputSpec, Signature
+from nas.data.input_spec import CLASSES, InputSpec, Signature
 from nas.errors import InvalidInput, UnknownName
 from nas.progress.stop import raise_if_stopped
+from nas.tasks import TASKS
+from nas.tasks.task import Meaning
 
 CALIBRATION_IMAGES = 256
 CHECK_IMAGES = 512
@@ -48,6 +50,7 @@ class Int8Calibration:
     check_data: str = ""  # where the check images are not of `data`
     notes: tuple[str, ...] = ()
     data_notes: tuple[str, ...] = ()  # of `data`, whatever it was trained on
+    outputs: Meaning = "classes"  # what those of the network mean
 
     def batches(self) -> Iterator[Images]:
         """Yield the calibration images, `BATCH` at a time."""
@@ -125,12 +128,14 @@ def build_calibration(
     test_rows = _evenly_spaced(len(checked.x_test), min(check_images, _most_images(arch)))
     known = signature.class_names if signature else None
     fits = checked.num_classes == arch.num_classes and known in (None, checked.class_names)
+    meaning = signature.outputs.meaning if signature else "classes"
+    fits &= checked.task.outputs == meaning == "classes"
     return Int8Calibration(
         dataset.name, sized.digest, *_statistics(spec, sized.channels),
         spec.normalised(sized.x_train[rows]), spec.normalised(checked.x_test[test_rows]),
         checked.y_test[test_rows] if fits else None,
         "" if checked is sized else checked.name, tuple(_notes(sized, signature, trained_on)),
-        sized.notes,
+        sized.notes, meaning,
     )  # fmt: skip
 
 
@@ -166,10 +171,16 @@ def _preparation(signature: Signature | None, provenance: Mapping[str, str]) -> 
     if signature is not None and signature.input.is_waveform:
         return Preparation(data_kind="waveforms")
     if signature is not None and not signature.input.is_image:
-        return Preparation(data_kind="sequences" if signature.input.size.is_sequence else "maps")
+        kind: Any = "sequences" if signature.input.size.is_sequence else "maps"
+        return Preparation(data_kind=kind, task=_task(signature))
     if signature is not None:
-        return Preparation(signature.input.fit, signature.input.background)
+        return Preparation(signature.input.fit, signature.input.background, task=_task(signature))
     return Preparation(fit=None) if "data_digest" in provenance else Preparation()
+
+
+def _task(signature: Signature) -> str | None:
+    """Return the task to read the data with, None where their targets tell it."""
+    return signature.outputs.kind if signature.outputs.kind in TASKS and signature.outputs != CLASSES else None
 
 
 def _training_data(

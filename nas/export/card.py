@@ -11,13 +11,15 @@ from latency_models.latency_error import error_of
 from latency_models.target import Target, list_targets
 from nas.arch import ArchSpec
 from nas.data.input_spec import InputSpec, Signature
-from nas.export.interface import Interface, numbers_text, range_text
+from nas.export.interface import OUTPUTS, Interface, numbers_text, range_text
 from nas.export.provenance import BUDGET_KEY, exact_costs, predicted_ms, unsupported_lines
 from nas.records.results import display_text
+from nas.tasks.task import Meaning, outputs_text
 
 PROVENANCE_KEYS = ("origin", "run", "seed", "data", "data_digest", "target", BUDGET_KEY, "file", "calibration",
         "calibration_data_digest")  # fmt: skip
 LABELS = {BUDGET_KEY: "latency budget"}  # of keys whose own name is not shown
+CARD_METRICS: dict[Meaning, str] = {"classes": "accuracy", "labels": "f1", "numbers": "mae"}
 LISTED_CLASSES = 100  # more are in labels.txt alone
 FITS = {
     "crop": "the largest centred part of the input's proportions",
@@ -48,22 +50,25 @@ def model_card(
     """
     height, width, channels = arch.input_shape
     images = signature is None or signature.input.is_image
-    what = f"Image classification: {height} x {width} pixels"
+    meaning = "classes" if signature is None else signature.outputs.meaning
+    task = {"classes": "Classification of", "labels": "Labels of", "numbers": "Regression from"}[meaning]
+    what = "Image classification" if meaning == "classes" else f"{task} images"
+    what = f"{what}: {height} x {width} pixels"
     if not images:
-        what = "Classification of " + (f"sequences: {height} steps" if width == 1 else f"maps: {height} x {width}")
+        what = f"{task} " + (f"sequences: {height} steps" if width == 1 else f"maps: {height} x {width}")
     return "\n".join(
         [
-            *_front_matter(provenance, interface, images=images),
+            *_front_matter(provenance, interface, images=images, meaning=meaning),
             f"# {_plain(name)}",
             "",
-            f"{what}, {channels} channels, {arch.num_classes} classes; "
+            f"{what}, {channels} channels, {outputs_text(meaning, arch.num_classes)}; "
             f"{arch.params:,} parameters, {arch.macs:,} multiply-accumulates. Architecture: {_plain(arch.name)}. "
             f"{interface.text}.",
             "",
-            "## Input and classes",
+            "## Input and classes" if meaning == "classes" else "## Input and outputs",
             "",
             *([UNKNOWN] if signature is None else _input(signature.input, interface)),
-            *([] if signature is None else _classes(signature.class_names)),
+            *([] if signature is None else _outputs(signature)),
             "",
             "## How it was obtained",
             "",
@@ -73,6 +78,7 @@ def model_card(
             "## Accuracy",
             "",
             *_accuracy(provenance),
+            *_scores(provenance),
             *(f"- {_plain(line)}" for line in checks),
             "",
             "## Costs",
@@ -82,8 +88,8 @@ def model_card(
             "## Intended use and limits",
             "",
             f"For {'images' if images else 'inputs'} like those it was trained on, normalised alike: "
-            f"{_normalisation(provenance, signature)}. It gives one of {arch.num_classes} classes for every "
-            f"{'image' if images else 'input'}, also for one that belongs to none of them. "
+            f"{_normalisation(provenance, signature)}. "
+            f"{_limits(meaning, arch.num_classes, 'image' if images else 'input')}. "
             "Robustness, fairness and use on other data were not examined. Predicted latencies are of a model, not of "
             "a device.",
             "",
@@ -144,15 +150,15 @@ def _error(target: Target, arch: ArchSpec) -> str:
     return known.basis if known.percent is None else known.text
 
 
-def _front_matter(provenance: Mapping[str, str], interface: Interface, *, images: bool) -> list[str]:
+def _front_matter(provenance: Mapping[str, str], interface: Interface, *, images: bool, meaning: Meaning) -> list[str]:
     """Return the lines of YAML in front of the card: what model hubs sort and show models by."""
     data = Path(provenance["data"]).name if "data" in provenance else None
-    task = ["image-classification"] * images
+    task = ["image-classification"] * (images and meaning != "numbers")
     lines = ["---", "license: unknown", *(f"pipeline_tag: {one}" for one in task)]
     lines += [f"library_name: {interface.library}", "tags:", *(f"- {one}" for one in task)]
     lines += [f"- {interface.library}", "- nas-engine"]
     lines += [] if data is None else ["datasets:", f"- {json.dumps(data)}"]
-    lines += ["metrics:", "- accuracy"]
+    lines += ["metrics:", f"- {CARD_METRICS[meaning]}"]
     return [*lines, "---", ""]
 
 
@@ -181,11 +187,34 @@ def _input(spec: InputSpec, interface: Interface) -> list[str]:
     ]
 
 
-def _classes(names: Sequence[str]) -> list[str]:
+def _limits(meaning: Meaning, count: int, what: str) -> str:
+    """Return what the network answers, whatever it is given."""
+    if meaning == "classes":
+        return f"It gives one of {count} classes for every {what}, also for one that belongs to none of them"
+    if meaning == "labels":
+        return f"It knows {outputs_text(meaning, count)} and says of no other thing in an {what} that it is there"
+    return f"It gives {outputs_text(meaning, count)} for every {what}, also far from those it was trained on"
+
+
+def _scores(provenance: Mapping[str, str]) -> list[str]:
+    """Return a line for each metric on the test examples of a task without classes."""
+    return [f"- {_plain(line)}" for line in provenance.get("test_scores", "").splitlines()]
+
+
+def _outputs(signature: Signature) -> list[str]:
+    """Return a table of the names by output, what they mean, and where there are too many, where the others are."""
+    names, meaning = signature.class_names, signature.outputs.meaning
+    if meaning == "classes":
+        return _classes(names)
+    noun = "label" if meaning == "labels" else "target"
+    return ["", f"Outputs: {OUTPUTS[meaning]}.", *_classes(names, noun)]
+
+
+def _classes(names: Sequence[str], noun: str = "class") -> list[str]:
     """Return a table of the class names by output, and where there are too many, where the others are."""
     rows = [f"| {output} | {_plain(name)} |" for output, name in enumerate(names[:LISTED_CLASSES])]
-    more = [] if len(names) <= LISTED_CLASSES else ["", f"All {len(names):,} classes: labels.txt."]
-    return ["", "| output | class |", "| ---: | --- |", *rows, *more]
+    more = [] if len(names) <= LISTED_CLASSES else ["", f"All {len(names):,}: labels.txt."]
+    return ["", f"| output | {noun} |", "| ---: | --- |", *rows, *more]
 
 
 def _normalisation(provenance: Mapping[str, str], signature: Signature | None) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas.arch import ArchSpec
-from nas.data.input_spec import InputSpec, Signature
+from nas.data.input_spec import CLASSES, InputSpec, Signature
 from nas.errors import InvalidInput
 from nas.files import dump_json
+from nas.tasks.task import outputs_text
 
 PREDICT = "predict.py"  # the program that names the classes of images
 PILLOW_BILINEAR = 2  # PIL.Image.Resampling.BILINEAR, the number that preprocessor_config.json has for it
@@ -17,6 +18,11 @@ RANGES = {
     "float32": "pixels 0 to 255, divided by 255, less the mean, divided by the std",
     "int8": "as float32, then quantised by the scale and the zero point of the input tensor",
     "uint8": "pixels 0 to 255; the graph normalises them",
+}
+OUTPUTS = {  # what the outputs of a model mean
+    "classes": "logits, one class per example: the largest",
+    "labels": "logits, several labels per example: those above 0, a probability of one half by the sigmoid",
+    "numbers": "numbers in the units of the targets",
 }
 OF_NUMBERS = "numbers, less the mean, divided by the std"  # the range of float32 inputs that are no images
 OF_WAVEFORMS = "samples of 16 bits, divided by 32768"
@@ -57,8 +63,9 @@ def check_signature(signature: Signature | None, arch: ArchSpec) -> None:
         return
     stated = (signature.input.height, signature.input.width, signature.input.channels)
     if stated != arch.input_shape or len(signature.class_names) != arch.num_classes:
+        outputs = outputs_text(signature.outputs.meaning, len(signature.class_names))
         raise InvalidInput(
-            f"the weights were trained with images of {_size(stated)} and {len(signature.class_names)} classes, the "
+            f"the weights were trained with images of {_size(stated)} and {outputs}, the "
             f"network takes {_size(arch.input_shape)} and has {arch.num_classes}"
         )
 
@@ -73,7 +80,10 @@ def numbers_text(values: tuple[float, ...]) -> str:
 
 
 def input_metadata(signature: Signature | None, interface: Interface) -> dict[str, str]:
-    """Return the metadata about input and classes: "input.*", "class_names" and all in "signature.json"."""
+    """Return the metadata about input and outputs: "input.*", "class_names" and all in "signature.json".
+
+    For a task other than classification also "task", and what its "outputs" mean.
+    """
     if signature is None:
         return {}
     spec = signature.input
@@ -82,6 +92,8 @@ def input_metadata(signature: Signature | None, interface: Interface) -> dict[st
     fields |= {"layout": interface.layout, "dtype": interface.dtype, "range": range_text(spec, interface)}
     found = {f"input.{key}": value for key, value in fields.items()}
     found["class_names"] = json.dumps(list(signature.class_names))
+    if signature.outputs != CLASSES:
+        found |= {"task": signature.outputs.kind, "outputs": OUTPUTS[signature.outputs.meaning]}
     return found | {"signature.json": json.dumps(signature.to_dict(), sort_keys=True)}
 
 

@@ -11,7 +11,8 @@ from latency_models.unsupported import places_text, refusals_by_name
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import Size
-from nas.records.results import FILE_KEYS, load_result
+from nas.records.results import FILE_KEYS, accuracy_from, load_result
+from nas.records.target_scores import TargetScores
 from nas.records.trainings import read_training
 
 DISTRIBUTION = "nas-engine"  # this package
@@ -85,13 +86,16 @@ def folder_provenance(folder: Path) -> dict[str, str]:
     prefix = "" if trained else "search_"
     try:
         accuracy, kind = data["accuracy"], data["accuracy"]["kind"]
+        score = accuracy_from(accuracy)
         found |= {
             "data": str(kind["data"]),
             "data_digest": str(kind["data_digest"]),
-            f"{prefix}accuracy": f"{accuracy['top1']:.4f} ± {accuracy['standard_error']:.4f}",
-            f"{prefix}accuracy_kind": f"top-1 on {accuracy[FILE_KEYS['images']]:,} pictures of {kind['data']} at "
+            f"{prefix}accuracy": f"{score.value:.4f} ± {score.standard_error:.4f}",
+            f"{prefix}accuracy_kind": f"{score.kind.title} on {score.examples:,} pictures of {kind['data']} at "
             f"{Size.of(kind['resolution']).text}, {kind['how']}",  # release 0.1's wording, in exports
         }
+        if scores := TargetScores.stated_by(data):
+            found["test_scores"] = "\n".join(scores.lines())
         if not trained:
             found |= {"target": str(data["target"]), BUDGET_KEY: f"{data[BUDGET_KEY]:.4g}"}
     except (KeyError, TypeError, ValueError) as error:

@@ -25,7 +25,7 @@ FIELDS: dict[str, Any] = {  # of the records that this package writes -> their k
     "train_top1": Fraction, "train_top1_largest": Fraction, "train_top1_smallest": Fraction,
     "entropy": float, "beta": float, "sampled_latency": float | None, "argmax_latency": float,
     "argmax_reward_top1": Fraction, "argmax": tuple[Count, ...], "policy": tuple[tuple[float, ...], ...],
-    "genotype": tuple[Count, ...], "correct": Count, "origin": str, "hits": str | None,
+    "genotype": tuple[Count, ...], "correct": Count, "score": Fraction, "origin": str, "hits": str | None,
     "asked": Genotypes, "accuracy": tuple[float | None, ...], "seeds": tuple[Count, ...],
     "epochs": tuple[Count, ...] | Count,
     "networks": Genotypes, "scores": tuple[float, ...], "epoch": PositiveCount, "top1": Fraction, "digest": str,

@@ -17,9 +17,9 @@ from nas.files import read_json, usable_path
 from nas.records.front import AT, load_front, names_point, spec_of_point
 from nas.records.results import (
     TRAINED_ALONE,
-    Accuracy,
     AccuracyKind,
     Result,
+    Score,
     accuracy_from,
     load_result,
     result_of_run,
@@ -62,7 +62,7 @@ class Entry:
     name: str  # its own label
     source: Source
     arch: ArchSpec
-    accuracy: Accuracy | None = None
+    accuracy: Score | None = None
     chosen: bool = True  # False for the other members of a run's front
     found_for: str = ""  # the target of the search that found it, or "universal"
     published_top1: float | None = None
@@ -197,7 +197,7 @@ def has_accuracy(name: str, series: Series = "authors") -> bool:
     return (series, *parse_reference(name)) in known
 
 
-def load_trained(folder: Path) -> tuple[ArchSpec, Accuracy]:
+def load_trained(folder: Path) -> tuple[ArchSpec, Score]:
     """Return the spec that a training was for and the test accuracy it reached, from the folder's train.json."""
     data = read_training(folder)
     with refused(folder / "train.json", "the result of a training", "train again with: nas train"):
@@ -281,7 +281,7 @@ def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
     for digest, spec, top1, images in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
         arch = _arch_of_row(run, digest, spec)
         if arch != result.arch:
-            accuracy, name = Accuracy.of(top1, images, own.kind), f"{label}/{digest[:8]} alone"
+            accuracy, name = Score.of(top1, images, own.kind), f"{label}/{digest[:8]} alone"
             yield Entry(label, name, "run", arch, accuracy, chosen=False, found_for=result.target)
 
 
@@ -299,7 +299,7 @@ def _front(run: Path, label: str, result: Result) -> Iterator[Entry]:
     for row in rows_of(run / "front.csv"):
         digest, arch = row["digest"], _arch_of_row(run, row["digest"], row["spec"])
         if arch != result.arch:
-            accuracy = Accuracy(row["top1"], row["standard_error"], best.images, best.kind)
+            accuracy = Score(row["top1"], row["standard_error"], best.images, best.kind)
             yield Entry(label, f"{label}/{digest[:8]}", "run", arch, accuracy, chosen=False, found_for=found_for)
 
 

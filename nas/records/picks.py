@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import dump_json, write_whole
+from nas.records.results import TOP1, metric_of, title_of
 from nas.records.typed import Count, Fraction, Positive, PositiveCount, read_versioned, refused, typed
 
 SCHEMA, VERSION = "nas.picks", 1
@@ -61,6 +62,12 @@ class Picks:
         if self.candidates < 2 or self.images < ENOUGH:
             return None
         about, more = ("about", "") if self.paired else ("at most about", " or more")
+        if metric_of(self.accuracy_kind) != TOP1:
+            score = f"{title_of(self.accuracy_kind)} {self.picks[0].top1:.3f}"
+            return (
+                f"chosen as the best of {self.candidates:,} scores: {about} {self.luck:.3f} of its {score} is luck; "
+                f"expect {self.expected_top1:.3f}{more}"
+            )
         return (
             f"chosen as the best of {self.candidates:,} scores: {about} {100 * self.luck:.1f} points of its "
             f"{100 * self.picks[0].top1:.1f} % are luck; expect {100 * self.expected_top1:.1f} %{more}"

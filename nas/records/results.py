@@ -1,10 +1,9 @@
-"""Results of searches and trainings: accuracies with their kind, and `Result`, typed data with a strict JSON form.
+"""Results of searches and trainings: scores with their kind, and `Result`, typed data with a strict JSON form.
 
 A run folder holds `experiment.json` (settings), `journal.jsonl`, `checkpoints/`, `coarse.json` and `best.json`,
 `front.csv` with the specs in `specs/`, `evaluated.csv` and `report.html`. No file holds a clock or a host.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from nas.ops import Size
 from nas.records.experiment import read_experiment
 from nas.records.named_code import resume_command
 from nas.records.typed import Count, Fraction, NonNegative, Positive, PositiveCount, Resolution, kinds_of, typed
+from nas.tasks import METRICS, binomial_error
 
 SCHEMA = "nas.result"
 VERSION = 1
@@ -26,7 +26,8 @@ SHOWN_AS = {  # phrases that files keep, so that old and new accuracies compare 
     "held-out pictures": "validation images", "test pictures": "test images", "deployed network": "target network",
 }  # fmt: skip
 FILE_KEYS = {"images": "pictures", "latency_budget": "wanted_latency"}  # field -> its key in files, that of release 0.1
-FIELD_OF_KEY = {key: field for field, key in FILE_KEYS.items()}
+TOP1 = "top1"  # the metric of classification
+FIELD_OF_SCORE = {"pictures": "examples", TOP1: "value"}  # key of a score in files -> field
 MEASURED = ("measured_latency_ms", "measured_on")  # fields of a result that only a measurement adds
 
 
@@ -39,52 +40,113 @@ def display_text(stored: str) -> str:
 
 @dataclass(frozen=True)
 class AccuracyKind:
-    """The kind of an accuracy: two compare only where data, input and width of the network, and method are equal."""
+    """The kind of a score: two compare only where data, input and width of the network, method and metric are equal."""
 
     data: str  # name of the data set
     data_digest: str  # SHA-256 of its arrays
     resolution: Resolution  # of the images that the network saw
     width: Positive  # of the proxy; 1 for the target network itself
     how: str  # how it was obtained: `SUPERNET`, `TRAINED_ALONE`, `trained_for` or `trained_for_steps`
+    metric: str = TOP1  # the name of the metric: of `nas.tasks.METRICS`, or of a task of the user's own
 
     def stored_label(self) -> str:
         """Return the kind as text for the column accuracy_kind of CSV files, which keep the wording of release 0.1."""
         network = "deployed network" if self.width == 1 else f"proxy of width {self.width:g}"
-        return f"{self.data}, {network} at {Size.of(self.resolution).text}, {self.how}"
+        metric = "" if self.metric == TOP1 else f"{self.title}: "
+        return f"{metric}{self.data}, {network} at {Size.of(self.resolution).text}, {self.how}"
 
     def label(self) -> str:
         """Return the kind as text for axes and tables."""
         return display_text(self.stored_label())
 
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Top-1 accuracy as a fraction, with its standard error over `images` images, and its kind."""
-
-    top1: Fraction
-    standard_error: Fraction
-    images: PositiveCount
-    kind: AccuracyKind
+    @property
+    def title(self) -> str:
+        """The metric as tables name it: "top-1", "CCC"."""
+        return METRICS[self.metric].title if self.metric in METRICS else self.metric
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {FILE_KEYS.get(name, name): value for name, value in asdict(self).items()}
+        """Return the JSON form; files of classification name no metric."""
+        return {key: value for key, value in asdict(self).items() if key != "metric" or value != TOP1}
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a network reached: a score from 0 to 1 with its standard error over `examples` examples, and its kind.
+
+    Of classification that is top-1, a fraction; of other tasks `Task.score`, such as CCC or R2, where 0 is what a
+    constant answer gets.
+    """
+
+    value: Fraction
+    standard_error: Fraction
+    examples: PositiveCount
+    kind: AccuracyKind
+
+    @property
+    def top1(self) -> float:
+        """The value, by the name that it has in classification."""
+        return self.value
+
+    @property
+    def images(self) -> int:
+        """The examples, which mostly are images."""
+        return self.examples
+
+    @property
+    def text(self) -> str:
+        """The value as text: a share in percent, another score as a number of three digits."""
+        return share_text(self.value, self.kind.metric)
+
+    @property
+    def error_text(self) -> str:
+        """The standard error as text, in points or as a number."""
+        return points_text(self.standard_error, self.kind.metric)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, of classification in the keys of release 0.1."""
+        value = TOP1 if self.kind.metric == TOP1 else "value"
+        body = {value: self.value, "standard_error": self.standard_error, FILE_KEYS["images"]: self.examples}
+        return body | {"kind": self.kind.to_dict()}
 
     @classmethod
-    def of(cls, top1: float, images: int, kind: AccuracyKind) -> "Accuracy":
-        """Return the accuracy `top1` with its standard error over `images`."""
-        return cls(top1, standard_error(top1, images), images, kind)
+    def of(cls, value: float, examples: int, kind: AccuracyKind, error: float | None = None) -> "Score":
+        """Return the score `value` with the standard `error`, by default that of a share of the examples.
+
+        A metric other than a share has that as a rough figure, where the outputs are no longer known.
+        """
+        return cls(value, min(standard_error(value, examples) if error is None else error, 1.0), examples, kind)
 
 
-def standard_error(top1: float, images: int) -> float:
-    """Return the standard error of an accuracy `top1`, a fraction of `images` images; it is never 0.
+def share_text(value: float, metric: str, digits: int = 2) -> str:
+    """Return a score as text: of classification in percent, of another metric as a number."""
+    return f"{value:.{digits}%}" if metric == TOP1 else f"{value:.3f}"
 
-    That of a binomial proportion, sqrt(top1 (1 - top1) / n), but no less than what is left of doubt where all n of n
-    images are classified correctly: the standard deviation of Beta(n + 1, 1), the posterior of a proportion under a
-    uniform prior (Laplace's rule of succession). For 2 of 2 images that is 19 points, for 256 of 256 it is 0.4.
-    """
-    certain = math.sqrt((images + 1) / (images + 3)) / (images + 2)
-    return max(math.sqrt(top1 * (1 - top1) / images), certain)
+
+def points_text(error: float, metric: str, digits: int = 2) -> str:
+    """Return a standard error, or a difference of scores, as text: in points of a share, or as a number."""
+    return f"{100 * error:.{digits}f} points" if metric == TOP1 else f"{error:.3f}"
+
+
+def metric_of(label: str) -> str:
+    """Return the name of the metric in the label of a kind of accuracy, as CSV files and pages keep it."""
+    title, named, _ = label.partition(": ")
+    if not named:
+        return TOP1
+    return {metric.title: metric.name for metric in METRICS.values()}.get(title, title)
+
+
+def title_of(label: str) -> str:
+    """Return the metric in the label of a kind of accuracy as tables name it: "top-1", "CCC"."""
+    title, named, _ = label.partition(": ")
+    return title if named else METRICS[TOP1].title
+
+
+def heading_of(label: str) -> str:
+    """Return the heading of a column of scores of that kind: a share is in percent."""
+    return "top-1 (%)" if metric_of(label) == TOP1 else title_of(label)
+
+
+standard_error = binomial_error
 
 
 def trained_for(epochs: int) -> str:
@@ -102,11 +164,11 @@ def estimated_for(epochs: int) -> str:
     return f"trained alone for {epochs} epochs, estimated from several networks, held-out pictures"
 
 
-def accuracy_from(data: Any) -> Accuracy:
+def accuracy_from(data: Any) -> Score:
     """Return the accuracy in the JSON form `data`; `TypeError` or `KeyError` where it is none."""
     if not isinstance(data, Mapping):
         raise TypeError(f"the accuracy is {data!r:.60}")
-    return typed(Accuracy, {FIELD_OF_KEY.get(str(key), str(key)): value for key, value in data.items()})
+    return typed(Score, {FIELD_OF_SCORE.get(str(key), str(key)): value for key, value in data.items()})
 
 
 @dataclass(frozen=True)
@@ -136,8 +198,8 @@ class Result:
     params: Count
     peak_activation_bytes: Count
     weight_bytes: Count
-    accuracy: Accuracy  # by which it was chosen: under shared weights, or of candidate re-training
-    supernet_accuracy: Accuracy | None  # under shared weights; None where its stage's supernet does not hold it
+    accuracy: Score  # by which it was chosen: under shared weights, or of candidate re-training
+    supernet_accuracy: Score | None  # under shared weights; None where its stage's supernet does not hold it
     proxy_resolution: Resolution
     proxy_width: Positive
     converged: bool

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.files import dump_json, write_whole
-from nas.records.results import Accuracy, accuracy_from
+from nas.records.results import TOP1, Score, accuracy_from, share_text
 from nas.records.typed import Count, NonNegative, Positive, read_versioned, refused, typed
 
 SCHEMA, VERSION = "nas.verdict", 1
@@ -21,7 +21,7 @@ class Trained:
     name: str
     digest: str
     latency: Positive
-    accuracy: Accuracy
+    accuracy: Score
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,27 @@ class Verdict:
         where = f"equal latency ({where})" if self.equal_latency else where
         if self.found.digest == self.baseline.digest:
             return f"the network found is {name} itself"
-        points = f"{100 * abs(self.difference):.1f} ± {100 * self.difference_error:.1f} points"
+        points = self._points(f"{100 * abs(self.difference):.1f}", f"{abs(self.difference):.3f}")
         if not self.is_resolved:
-            signed = f"{100 * self.difference:+.1f} ± {100 * self.difference_error:.1f} points"
+            signed = self._points(f"{100 * self.difference:+.1f}", f"{self.difference:+.3f}")
             return f"cannot tell whether it is better than {name} at {where}: {signed}"
         return f"{'better' if self.difference > 0 else 'worse'} than {name} at {where} by {points}"
+
+    def _points(self, in_points: str, plain: str) -> str:
+        """Return a difference with its error in points of top-1, or as a number of another metric."""
+        kind = self.found.accuracy.kind
+        if kind.metric == TOP1:
+            return f"{in_points} ± {100 * self.difference_error:.1f} points"
+        return f"{plain} ± {self.difference_error:.3f} of {kind.title}"
 
     @property
     def basis(self) -> str:
         """What the verdict rests on, in one sentence."""
+        shown = [share_text(one.accuracy.value, one.accuracy.kind.metric, 1) for one in (self.found, self.baseline)]
         return (
             f"proxies of both trained alone, {self.steps:,} steps each from random weights with seed {self.seed}, on "
-            f"the search's {self.found.accuracy.images:,} validation images: {self.found.accuracy.top1:.1%} against "
-            f"{self.baseline.accuracy.top1:.1%}; one training each, another seed may move either"
+            f"the search's {self.found.accuracy.examples:,} validation images: {shown[0]} against "
+            f"{shown[1]}; one training each, another seed may move either"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, UnknownName
 from nas.records.networks import Entry
 from nas.records.picks import Picks
-from nas.records.results import Accuracy, Result
+from nas.records.results import Result, Score
 from nas.records.verdict import Verdict
 from nas.space.scaling import scale_width, with_input
 from nas.zoo import reference
@@ -71,7 +71,7 @@ def pick_entries(run: Path, label: str, result: Result, picks: Picks | None, kno
     for pick in picks.picks if picks else ():
         if pick.digest not in seen:
             images = picks.images if picks else 0
-            accuracy = Accuracy.of(pick.top1, images, result.accuracy.kind)
+            accuracy = Score.of(pick.top1, images, result.accuracy.kind)
             name = f"{label}/{pick.digest[:8]}"
             arch = load_arch(run / pick.spec)
             if arch.digest != pick.digest:

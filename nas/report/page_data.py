@@ -10,7 +10,7 @@ from nas.arch import ArchSpec
 from nas.ops import KINDS
 from nas.protocols import LatencyModel
 from nas.records.networks import Entry
-from nas.records.results import display_text
+from nas.records.results import display_text, title_of
 from nas.report.block_glossary import block_name, glossary
 from nas.report.known_error import error_on
 from nas.report.network_blocks import name_in_block, network_blocks
@@ -54,6 +54,7 @@ def page_data(
         "shown": list(range(len(models))),
         "first": first,
         "kinds": [display_text(kind) for kind in kinds],
+        "metrics": [title_of(kind) for kind in kinds],
         "networks": [_network_data(entry, numbers[entry.arch], kinds, models) for entry in entries],
         "latency": [rounded(row) for row in latency],
         "fronts": fronts,

@@ -7,7 +7,17 @@ from typing import Literal
 
 from nas.arch import ArchSpec
 from nas.records.picks import Pick, Picks
-from nas.records.results import Accuracy, PredictionError, Result, display_text
+from nas.records.results import (
+    TOP1,
+    PredictionError,
+    Result,
+    Score,
+    display_text,
+    heading_of,
+    metric_of,
+    points_text,
+    share_text,
+)
 from nas.records.verdict import Verdict
 from nas.report.known_error import error_of_result, error_text
 from nas.report.markup import number, short_count
@@ -28,7 +38,7 @@ class BaselineFigures:
     latency: float
     macs: int
     params: int
-    accuracy: Accuracy | None = None
+    accuracy: Score | None = None
 
 
 def result_card(
@@ -102,7 +112,7 @@ def network_card(
     name: str,
     target: str,
     arch: ArchSpec,
-    accuracy: Accuracy,
+    accuracy: Score,
     latency: float | None,
     unit: str,
     budget: float | None,
@@ -165,16 +175,20 @@ def _error_note(error: PredictionError | None) -> str:
     return f"predicted to {error_text(error)} for 90 % of unseen networks ({error.basis})"
 
 
-def _accuracy_tile(accuracy: Accuracy, num_classes: int) -> str:
+def _accuracy_tile(accuracy: Score, num_classes: int) -> str:
     """Return the tile of the accuracy, from 0 to 100 % with its standard error, and a tick at that of chance."""
     low, high = (100 * (accuracy.top1 + sign * accuracy.standard_error) for sign in (-1, 1))
     low, high = max(0.0, low), min(100.0, high)
     parts = f'<rect class="reach" x="{low:.2f}" y="2" width="{high - low:.2f}" height="10"/>'
     parts += f'<line class="value" x1="{100 * accuracy.top1:.2f}" x2="{100 * accuracy.top1:.2f}" y1="1" y2="13"/>'
-    parts += _tick(100 / num_classes)
+    is_share = accuracy.kind.metric == TOP1
+    parts += _tick(100 / num_classes) if is_share else ""
     network = "the network" if accuracy.kind.width == 1 else "its proxy"
     how = f"{network}, {display_text(accuracy.kind.how)}; {accuracy.images:,} images of {accuracy.kind.data}"
     chance = f"; tick: chance, {1 / num_classes:.3g}" if num_classes > 100 else f"; tick: chance, {1 / num_classes:.0%}"
+    if not is_share:
+        error = f"\u00b1 {accuracy.standard_error:.3f}"
+        return _tile(accuracy.kind.title, f"{accuracy.value:.3f}", error, _gauge(parts, accuracy.kind.title), how)
     error = f"\u00b1 {100 * accuracy.standard_error:.1f} %"
     return _tile("Top-1 accuracy", f"{100 * accuracy.top1:.1f}", error, _gauge(parts, "top-1"), how + chance)
 
@@ -187,19 +201,34 @@ def _size_tile(result: Result) -> str:
 
 def _baseline_tile(baseline: BaselineFigures, unit: str) -> str:
     known = baseline.accuracy
-    reached = f"top-1 {100 * known.top1:.1f} \u00b1 {100 * known.standard_error:.1f} %" if known else "not trained here"
+    reached = f"{known.kind.title} {_shown(known)}" if known else "not trained here"
     costs = f"{short_count(baseline.macs)} MACs, {short_count(baseline.params)} parameters"
     note = f"{reached}; {costs}; for the same input"
     return _tile(f"Baseline: {baseline.name}", number(baseline.latency), unit, "", note)
+
+
+def _shown(score: Score) -> str:
+    """Return a score with its error, a share in percent."""
+    if score.kind.metric != TOP1:
+        return f"{score.value:.3f} \u00b1 {score.standard_error:.3f}"
+    return f"{100 * score.value:.1f} \u00b1 {100 * score.standard_error:.1f} %"
 
 
 def _picks_table(picks: Picks, numbers: Mapping[str, int]) -> str:
     """Return the networks that are as good as the answer within the noise as a table; one alone needs none."""
     if len(picks.picks) < 2:
         return ""
-    head = ("picked as", f"latency ({picks.latency_unit})", "top-1 (%)", "below the answer", "MACs", "parameters")
+    head = (
+        "picked as",
+        f"latency ({picks.latency_unit})",
+        heading_of(picks.accuracy_kind),
+        "below the answer",
+        "MACs",
+        "parameters",
+    )
     names = "".join(f'<th scope="col"{_NUMBER if i else ""}>{escape(name)}</th>' for i, name in enumerate(head))
-    rows = "".join(_pick_row(pick, numbers.get(pick.digest)) for pick in picks.picks)
+    metric = metric_of(picks.accuracy_kind)
+    rows = "".join(_pick_row(pick, numbers.get(pick.digest), metric) for pick in picks.picks)
     title = (
         f"{picks.as_good:,} of {picks.candidates:,} candidates are as good within one standard error; a few of them:"
     )
@@ -207,14 +236,21 @@ def _picks_table(picks: Picks, numbers: Mapping[str, int]) -> str:
     return f'<h2>{escape(title)}</h2><div class="wide" tabindex="0">{body}</div>'
 
 
-def _pick_row(pick: Pick, network: int | None) -> str:
+def _pick_row(pick: Pick, network: int | None, metric: str) -> str:
     """Return the row of a pick; its name is a button where it is a network of the page."""
     name = escape(pick.name)
     if network is not None:
         name = f'<button type="button" class="plain" data-select="{network}">{name}</button>'
-    below = f"{100 * pick.difference:.1f} \u00b1 {100 * pick.difference_error:.1f} points"
+    error = points_text(pick.difference_error, metric, 1)
+    below = f"{points_text(pick.difference, metric, 1).split()[0]} \u00b1 {error}"
     below = below if pick.difference_error else ""  # the answer itself
-    values = number(pick.latency), f"{100 * pick.top1:.1f}", below, short_count(pick.macs), short_count(pick.params)
+    values = (
+        number(pick.latency),
+        share_text(pick.top1, metric, 1).rstrip("%"),
+        below,
+        short_count(pick.macs),
+        short_count(pick.params),
+    )
     cells = "".join(f"<td{_NUMBER}>{escape(value)}</td>" for value in values)
     return f'<tr><th scope="row">{name}</th>{cells}</tr>'
 

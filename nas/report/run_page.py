@@ -22,7 +22,7 @@ from nas.records.model_evidence import ModelEvidence, load_evidence
 from nas.records.named_code import code_flags
 from nas.records.networks import Entry, load_item
 from nas.records.picks import Picks, load_picks
-from nas.records.results import FILE_KEYS, Result, display_text, load_result
+from nas.records.results import FILE_KEYS, TOP1, Result, display_text, heading_of, load_result, metric_of, share_text
 from nas.records.tables import frame_of, rows_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.registry import UnstatedCode
@@ -258,12 +258,24 @@ def _budgets(front: Front) -> list[str]:
         "range of the budgets, in the logarithm. Where one network answers several budgets, no slower one that was "
         "evaluated is more accurate. Without luck: less what the best of several scores is expected to flatter at most."
     )
-    unit = front.latency_unit
-    head = (f"at most ({unit})", "network", f"latency ({unit})", "top-1 (%)", "without luck", "MACs", "parameters")
+    unit, metric = front.latency_unit, metric_of(front.accuracy_kind)
+
+    def shown(value: float) -> str:
+        return share_text(value, metric, 1).rstrip("%")
+
+    head = (
+        f"at most ({unit})",
+        "network",
+        f"latency ({unit})",
+        heading_of(front.accuracy_kind),
+        "without luck",
+        "MACs",
+        "parameters",
+    )
     rows = [
         (
             number(one.latency_budget), one.digest[:8], number(one.latency),
-            f"{100 * one.top1:.1f} \u00b1 {100 * one.standard_error:.1f}", f"{100 * (one.top1 - one.luck):.1f}",
+            f"{shown(one.top1)} \u00b1 {shown(one.standard_error)}", shown(one.top1 - one.luck),
             f"{one.macs:,}", f"{one.params:,}",
         )
         for one in front.points
@@ -333,18 +345,22 @@ def result_sentences(result: Result) -> list[str]:
     """Return the result as sentences, with everything that a reader must know before using its numbers."""
     kind, accuracy, shape = result.accuracy.kind, result.accuracy, result.arch.input_shape
     deviation = result.latency / result.latency_budget - 1
+    named = "Top-1 accuracy" if kind.metric == TOP1 else kind.title
+    outputs = "classes" if kind.metric == TOP1 else "outputs"
+    value, error = (share_text(one, kind.metric, 1) for one in (accuracy.value, accuracy.standard_error))
     sentences = [
         f"Found for {result.target}: a network of {result.macs:,} multiply-accumulates and {result.params:,} "
         f"parameters ({kibibytes(result.weight_bytes)} of weights, at most {kibibytes(result.peak_activation_bytes)} "
-        f"of activations at once) for images of {_shape(shape)} and {result.arch.num_classes:,} classes.",
+        f"of activations at once) for images of {_shape(shape)} and {result.arch.num_classes:,} {outputs}.",
         f"Its predicted latency is {number(result.latency)} {result.latency_unit}, {deviation:+.2%} against the "
         f"latency budget of {number(result.latency_budget)} {result.latency_unit}. It is predicted by the latency "
         f"model '{result.latency_model}', {_measured(result)}. {_trust(result)}",
-        f"Top-1 accuracy: {accuracy.top1:.1%} ± {accuracy.standard_error:.1%} (one standard error) on "
+        f"{named}: {value} ± {error} (one standard error) on "
         f"{accuracy.images:,} images of {kind.data}; obtained with: {display_text(kind.how)}.",
     ]
     if (shared := result.supernet_accuracy) not in (None, accuracy):
-        sentences.append(f"With the supernet's shared weights it has {shared.top1:.1%} ± {shared.standard_error:.1%}.")
+        own = [share_text(value, shared.kind.metric, 1) for value in (shared.value, shared.standard_error)]
+        sentences.append(f"With the supernet's shared weights it has {own[0]} ± {own[1]}.")
     if kind.width != 1 or kind.resolution != shape.size.json:
         sentences.append(
             f"This accuracy is the proxy's: the same blocks at {Size.of(kind.resolution).text} and "

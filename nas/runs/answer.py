@@ -7,6 +7,7 @@ images can tell; a few that differ in size or latency are named beside it (picks
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec, save_arch
 from nas.files import subfolder
 from nas.records.picks import ANSWER, Pick, Picks, save_picks
-from nas.records.results import AccuracyKind, standard_error
+from nas.records.results import AccuracyKind, Score, standard_error
 from nas.runs.plan import SearchPlan
 from nas.search.selection import Hits, at_chance, luck, most_luck, paired_difference, picks, unpaired_difference
+from nas.tasks import clipped
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,25 @@ def write_picks(out: Path, found: Candidates, chosen: Picks) -> None:
     for one in chosen.picks:
         save_arch(specs[one.digest], out / one.spec)
     save_picks(chosen, out)
+
+
+def learnt_nothing(plan: SearchPlan, score: Score, targets: NDArray[Any], luck: float = 0.0) -> str | None:
+    """Return a sentence where a score less `luck` cannot be told from that of a constant answer; else None.
+
+    `targets` are those of the images that the score was taken on.
+    """
+    value, task, outputs = score.value - luck, plan.dataset.task, plan.dataset.num_classes
+    if task.outputs == "classes":
+        return chance_note(value, score.examples, targets, outputs)
+    constant = np.broadcast_to(task.constant(plan.dataset.y_train), (len(targets), outputs))
+    of_constant = clipped(float(task.score.contributions(constant, task.scaled(targets)).mean()))
+    if not at_chance(value, score.standard_error, of_constant):
+        return None
+    return (
+        f"at chance level: {score.kind.title} {value:.3f} on {score.examples:,} validation images cannot be told from "
+        f"the {of_constant:.3f} that always giving the same answer gets: nothing was learnt that these show; use a "
+        "longer preset or more images"
+    )
 
 
 def chance_note(top1: float, images: int, labels: NDArray[np.integer], num_classes: int) -> str | None:

@@ -211,8 +211,9 @@ def plan(config: DeployConfig, subject: Subject, out: Path) -> list[str]:
     """Return lines that say what will be done."""
     arch, export = subject.arch, config.export
     size, channels = arch.input_shape.size, arch.input_shape.channels
+    outputs = f"{arch.num_classes} classes" if subject.dataset is None else subject.dataset.outputs_text
     lines = [
-        f"network: {arch.name}, {size.text}, {channels} channels, {arch.num_classes} classes; {arch.macs:,} MACs, "
+        f"network: {arch.name}, {size.text}, {channels} channels, {outputs}; {arch.macs:,} MACs, "
         f"{arch.params:,} parameters"
     ]
     if subject.dataset is None:

@@ -24,10 +24,10 @@ from nas.files import subfolder, write_whole
 from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.time_left import Begun
 from nas.protocols import Genotype
-from nas.records.results import Accuracy, trained_for
+from nas.records.results import Score, trained_for
 from nas.runs.answer import Candidates, by_cost
 from nas.runs.plan import SearchPlan
-from nas.runs.result_builder import as_accuracy
+from nas.runs.result_builder import as_accuracy, as_count
 from nas.search.schedulers import halving
 from nas.space.scaling import scale_down
 from nas.training.candidates import (
@@ -73,14 +73,18 @@ class CandidateRanking:
         best = self.trial_results[0]
         last = {one.digest: one.top1 for one in self.trial_results if one.epochs == best.epochs and one.state != FAILED}
         known = zip(self.target_networks, self.candidates, strict=True)
-        rows = [(arch, one.latency, round(last[one.digest] * self.images)) for arch, one in known if one.digest in last]
+        rows = [
+            (arch, one.latency, as_count(plan, last[one.digest], self.images))
+            for arch, one in known
+            if one.digest in last
+        ]
         archs, latencies, correct = zip(*rows, strict=True)
         return by_cost(archs, latencies, correct, self.images, self.accuracy(plan).kind)
 
-    def accuracy(self, plan: SearchPlan) -> Accuracy:
+    def accuracy(self, plan: SearchPlan) -> Score:
         """Return the accuracy of the winner's proxy on the validation images."""
         best = self.trial_results[0]
-        return as_accuracy(plan, round(best.top1 * self.images), self.images, trained_for(best.epochs))
+        return as_accuracy(plan, as_count(plan, best.top1, self.images), self.images, trained_for(best.epochs))
 
     def with_incumbent(self, incumbent: "CandidateRanking") -> "CandidateRanking":
         """Return the ranking with the winner of another one of the same length in it, at the accuracy it reached there.
@@ -162,7 +166,7 @@ def _best_first(trial_results: Sequence[TrialResult], candidates: Sequence[Candi
 
 
 def top_candidates(
-    genotypes: Sequence[Genotype], counts: dict[Genotype, int], origins: dict[Genotype, str], limit: int
+    genotypes: Sequence[Genotype], counts: dict[Genotype, float], origins: dict[Genotype, str], limit: int
 ) -> list[Genotype]:
     """Return the top candidates, up to `limit`: the best by `counts` of every origin in turn.
 

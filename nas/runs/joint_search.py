@@ -37,10 +37,10 @@ from nas.records.journal import Journal, Record
 from nas.records.locks import locked
 from nas.records.named_code import check_named
 from nas.records.picks import Picks
-from nas.records.results import Accuracy, Result, load_result, save_result
+from nas.records.results import Result, Score, load_result, save_result
 from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
-from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
+from nas.runs.answer import Candidates, by_cost, learnt_nothing, make_picks, write_picks
 from nas.runs.batches import BatchSampler, Rows
 from nas.runs.data_of_run import load_data_of_run
 from nas.runs.dependencies import Dependencies, continuation, versions
@@ -57,13 +57,14 @@ from nas.runs.verdict import make_verdict, wants_verdict
 from nas.search.algorithms import reinforce
 from nas.search.constraints.project import project, project_coarse, with_search_budget
 from nas.search.constraints.repair import Constraints
-from nas.search.selection import Hits, few_images_note
+from nas.search.selection import Hits, few_images_note, score_error, total
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
 from nas.supernet.blocks.chunks import chunks_for
 from nas.supernet.evaluator import SupernetEvaluator
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
+from nas.tasks import clipped
 from nas.training.candidates import OpenTrainers
 from nas.training.checkpoints import Checkpoints
 from nas.training.devices import device_sharding, replicated
@@ -234,7 +235,7 @@ class _JointSearchRun:
             self.final_constraints(fine),
         )  # fmt: skip
         hits = self.evaluate("front", fine, candidates)
-        counts = {genotype: int(one.sum()) for genotype, one in hits.items()}
+        counts = {genotype: total(one) for genotype, one in hits.items()}
         if retraining:
             limit = retraining.fine if coarse else retraining.coarse + retraining.fine - len(sampled)
             fine = self.retrain(fine, retraining.rungs, counts, limit, sampled, coarse.ranking if coarse else None)
@@ -244,7 +245,8 @@ class _JointSearchRun:
         if rankings := {one.stage.name: one.ranking for one in (coarse, fine) if one and one.ranking}:
             write_finalists(self.out, rankings)
         result, shared = self.result(fine, counts, picks), self.supernet_accuracy(fine, counts)
-        evaluated = FrontEvaluation(counts, self.origins("front"), shared.images, shared.kind)
+        errors = {genotype: error for genotype, one in hits.items() if (error := score_error(one)) is not None}
+        evaluated = FrontEvaluation(counts, self.origins("front"), shared.images, shared.kind, errors or None)
         write_front(self.out, fine.space, plan, evaluated)
         if picks:
             write_picks(self.out, *picks)
@@ -260,13 +262,13 @@ class _JointSearchRun:
         """Train the coarse stage, and choose filters and depths; coarse.json is the network of it."""
         plan = self.plan
         coarse = self.stage(COARSE, 0, plan.space.coarse(), None)
-        retraining, counts = plan.preset.retraining, dict[Genotype, int]()
+        retraining, counts = plan.preset.retraining, dict[Genotype, float]()
         if retraining:
             pool = satisfying_candidates(
                 coarse.space, plan.constraints(coarse.space), coarse.state.policy, coarse.genotype, plan.settings.seed
             )
             hits = self.evaluate(POOLS[COARSE], coarse, pool)
-            counts = {genotype: int(one.sum()) for genotype, one in hits.items()}
+            counts = {genotype: total(one) for genotype, one in hits.items()}
             sampled = random_candidates(plan.space, self.whole_constraints, retraining.random, plan.settings.seed)
             coarse = self.retrain(coarse, retraining.rungs, counts, retraining.coarse - len(sampled), sampled)
         if not (self.out / "coarse.json").exists():
@@ -283,7 +285,7 @@ class _JointSearchRun:
         constraints = plan.constraints(space)
         stage = joint.JointStage(
             name, number, plan.proxy(space), plan.training_constraints(constraints), budget, plan.preset,
-            plan.dataset.augmentation, plan.settings.seed, plan.dataset.class_weights,
+            plan.dataset.augmentation, plan.settings.seed, plan.dataset.class_weights, plan.dataset.task,
         )  # fmt: skip
         chunks = chunks_for(budget.steps * budget.updates)
         model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]), chunks)
@@ -387,7 +389,7 @@ class _JointSearchRun:
             "step": done,
             "steps": stage.budget.steps,
             "loss": loss,
-            "train_top1": float(np.asarray(report.train_top1).mean()),
+            "train_top1": clipped(float(np.asarray(report.train_top1).mean())),
             "entropy": reinforce.entropy(policy),
             "beta": float(policy.beta),
             "sampled_latency": None if sampled is None else sampled * stage.constraints.target,
@@ -420,7 +422,7 @@ class _JointSearchRun:
         """Return the stage's evaluator over at most `eval_images` validation images, compiled once."""
         if stage.name not in self.evaluators:
             evaluator = SupernetEvaluator(
-                stage.space, graph, self.sampler.evaluation_images, self.plan.preset.eval_batch
+                stage.space, graph, self.sampler.evaluation_images, self.plan.preset.eval_batch, self.plan.dataset.task
             )
             self.evaluators[stage.name] = evaluator
         return self.evaluators[stage.name]
@@ -431,17 +433,21 @@ class _JointSearchRun:
         evaluator.params = finished.state.params
         return evaluator
 
-    def supernet_accuracy(self, finished: _FinishedStage, counts: dict[Genotype, int]) -> Accuracy:
+    def supernet_accuracy(self, finished: _FinishedStage, counts: dict[Genotype, float]) -> Score:
         """Return the accuracy of a stage's genotype under shared weights, from `counts` where it is known."""
         evaluator = self.final_evaluator(finished)
+        if not self.plan.dataset.has_classes:
+            hits = evaluator.hits(np.array(finished.genotype))
+            return as_accuracy(self.plan, total(hits), evaluator.count, error=score_error(hits))
         correct = counts.get(finished.genotype) or evaluator.correct(np.array(finished.genotype))
         return as_accuracy(self.plan, correct, evaluator.count)
 
     def evaluate(self, name: str, finished: _FinishedStage, candidates: dict[Genotype, str]) -> dict[Genotype, Hits]:
-        """Return which images [images] each of `candidates` (genotype -> origin) classifies correctly.
+        """Return the hits [images] of each of `candidates` (genotype -> origin): which images it classifies correctly.
 
-        Under shared weights. Each is recorded in the journal under the stage `name`, and not evaluated again; records
-        of older releases hold counts only, so those candidates are.
+        Under shared weights; of a task without classes what each image adds to the score. Each is recorded in the
+        journal under the stage `name`, and not evaluated again; records of older releases hold counts only, so those
+        candidates are.
         """
         evaluator = self.final_evaluator(finished)
         recorded = {tuple(r["genotype"]): r.get("hits") for r in self.journal.records if r["stage"] == name}
@@ -453,15 +459,16 @@ class _JointSearchRun:
         fresh = 0
         for number, (genotype, origin) in enumerate(candidates.items(), start=1):
             if known := recorded.get(genotype):
-                done[genotype] = _unpacked(known, evaluator.count)
+                done[genotype] = _unpacked(known, evaluator.count, self.plan.dataset.has_classes)
             else:
                 done[genotype] = hits = next(evaluated)
                 fresh += 1
                 if genotype not in recorded:
-                    count = int(hits.sum())
+                    count = total(hits)
+                    reached = {"correct": count} if hits.dtype == np.bool_ else {"score": count / evaluator.count}
                     self.journal.append(
                         {
-                            "stage": name, "genotype": list(genotype), "correct": count, "origin": origin,
+                            "stage": name, "genotype": list(genotype), **reached, "origin": origin,
                             "hits": _packed(hits),
                         }
                     )  # fmt: skip
@@ -469,7 +476,7 @@ class _JointSearchRun:
                     self.reporter.candidate(Evaluation(name, whole, count / evaluator.count))
             if number % 8 == 0 or number == len(candidates):
                 left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
-                best = max(int(hits.sum()) for hits in done.values()) / evaluator.count
+                best = max(map(total, done.values())) / evaluator.count
                 self.reporter.progress(Progress(name, number, len(candidates), None, best, None, seconds_left=left))
         return done
 
@@ -478,7 +485,7 @@ class _JointSearchRun:
         return {tuple(r["genotype"]): r["origin"] for r in self.journal.records if r["stage"] == name}
 
     def retrain(
-        self, finished: _FinishedStage, rungs: tuple[int, ...], counts: dict[Genotype, int], limit: int,
+        self, finished: _FinishedStage, rungs: tuple[int, ...], counts: dict[Genotype, float], limit: int,
         sampled: Sequence[Genotype] = (), incumbent: CandidateRanking | None = None,
     ) -> _FinishedStage:  # fmt: skip
         """Train candidates alone, and return the stage with the best of them as its choice.
@@ -540,12 +547,12 @@ class _JointSearchRun:
         correct = np.stack(list(hits.values()))[kept]
         images = self.final_evaluator(finished).count
         kind = as_accuracy(self.plan, 0, images).kind
-        return by_cost(archs, latencies, correct.sum(1).tolist(), images, kind, correct)
+        return by_cost(archs, latencies, [total(one) for one in correct], images, kind, correct)
 
     # ------------------------------------------------------------------------------------------------------ results
 
     def result(
-        self, finished: _FinishedStage, counts: dict[Genotype, int], chosen: tuple[Candidates, Picks] | None = None
+        self, finished: _FinishedStage, counts: dict[Genotype, float], chosen: tuple[Candidates, Picks] | None = None
     ) -> Result:
         """Return the chosen architecture of a stage with all its costs; `counts` are those of `evaluate`."""
         shared, ranking = self.supernet_accuracy(finished, counts), finished.ranking
@@ -560,11 +567,11 @@ class _JointSearchRun:
             plan, finished.arch, own, shared if inside else None, entropy=entropy, notes=notes, learnt=chance is None
         )
 
-    def chance_note(self, accuracy: Accuracy, picks: Picks | None) -> str | None:
+    def chance_note(self, accuracy: Score, picks: Picks | None) -> str | None:
         """Return a sentence where the network found is no better than a constant answer, the luck of choice aside."""
         labels = np.asarray(self.sampler.evaluation_images.y_val)
-        top1 = accuracy.top1 - (picks.luck if picks and picks.paired else 0.0)
-        return chance_note(top1, accuracy.images, labels, self.plan.dataset.num_classes)
+        luck = picks.luck if picks and picks.paired else 0.0
+        return learnt_nothing(self.plan, accuracy, labels, luck)
 
     def notes(self, finished: _FinishedStage, latency: float, entropy: float, chance: str | None) -> Iterator[str]:
         """Yield the notes of a result. Files of results keep them: their wording stays that of release 0.1."""
@@ -585,18 +592,22 @@ class _JointSearchRun:
             yield finished.ranking.description
         if plan.settings.baseline != NO_BASELINE and not wants_verdict(plan):
             yield f"no verdict against {plan.settings.baseline}: the preset {plan.preset.name} trains no baseline"
-        if few := few_images_note(self.final_evaluator(finished).count):
+        if few := few_images_note(self.final_evaluator(finished).count, is_share=plan.dataset.has_classes):
             yield few
         yield from plan.remarks(finished.arch)
 
 
 def _packed(hits: Hits) -> str:
-    """Return which images are classified correctly as text, 8 images in a byte."""
+    """Return which images are classified correctly as text, 8 images in a byte; numbers in 4 bytes each."""
+    if hits.dtype != np.bool_:
+        return base64.b64encode(hits.astype("<f4").tobytes()).decode()
     return base64.b64encode(np.packbits(hits).tobytes()).decode()
 
 
-def _unpacked(text: str, images: int) -> Hits:
+def _unpacked(text: str, images: int, is_classes: bool) -> Hits:
     """Return what `_packed` packed."""
+    if not is_classes:
+        return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
     return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=images).astype(bool)
 
 

@@ -15,7 +15,7 @@ from nas.errors import InvalidInput, UnknownName
 from nas.records.experiment import read_experiment
 from nas.records.journal import Record, newest_records, streamed_records
 from nas.records.locks import holder
-from nas.records.results import result_fields
+from nas.records.results import TOP1, result_fields
 from nas.records.trainings import read_settings, read_training
 from nas.records.typed import read_object
 
@@ -47,10 +47,11 @@ class Run:
     latency: float | None = None
     latency_unit: str = "ms"
     latency_error_percent: float | None = None  # half-width that holds 90 % of unseen networks, once finished
-    top1: float | None = None  # a fraction
+    top1: float | None = None  # a fraction; the score of another task
     loss: float | None = None
     entropy: float | None = None  # of the policy, as a fraction of the uniform one's
     note: str = ""  # why it is broken
+    metric: str = TOP1  # what `top1` is of, where it is known
 
 
 def runs_below(root: Path) -> list[Run]:
@@ -146,9 +147,15 @@ def _best(run: Run, best: dict[str, Any]) -> Run:
         latency=_number(best.get("latency")),
         latency_unit=str(best.get("latency_unit", "ms")),
         latency_error_percent=_number(_part(best, "latency_error").get("percent")),
-        top1=_number(accuracy.get("top1")),
+        top1=_number(accuracy.get("top1", accuracy.get("value"))),
+        metric=_metric(accuracy),
         entropy=_number(best.get("policy_entropy")),
     )
+
+
+def _metric(accuracy: dict[str, Any]) -> str:
+    """Return the metric of an accuracy in a file; files of classification name none."""
+    return str(_part(accuracy, "kind").get("metric", TOP1))
 
 
 def _training(path: Path) -> Run:
@@ -159,14 +166,15 @@ def _training(path: Path) -> Run:
     run = Run(str(path), "training", "interrupted", stage="train", preset=None)
     if (path / "train.json").exists():
         about = read_training(path)
-        steps = about.get("steps")
+        steps, accuracy = about.get("steps"), _part(about, "accuracy")
         return replace(
             run,
             state="finished",
             stage=None,
             steps=steps,
             step=steps,
-            top1=_number(_part(about, "accuracy").get("top1")),
+            top1=_number(accuracy.get("top1", accuracy.get("value"))),
+            metric=_metric(accuracy),
         )
     saved = [int(entry.name) for entry in (path / "checkpoints").glob("*") if entry.name.isdecimal()]
     return replace(run, step=max(saved, default=0))

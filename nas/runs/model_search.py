@@ -37,18 +37,18 @@ from nas.records.model_evidence import (
     save_evidence,
 )
 from nas.records.picks import Picks
-from nas.records.results import Accuracy, Result, estimated_for, save_result, standard_error
+from nas.records.results import Result, Score, estimated_for, save_result, standard_error
 from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
-from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
+from nas.runs.answer import Candidates, by_cost, learnt_nothing, make_picks, write_picks
 from nas.runs.finalists import COLUMNS
 from nas.runs.front import FrontEvaluation, write_front
 from nas.runs.model_budget import ModelBudget, band, model_budget, with_supernet_steps
 from nas.runs.phases import WRITING, model_phases
 from nas.runs.plan import SearchPlan
 from nas.runs.plan_text import describe_plan
-from nas.runs.result_builder import as_accuracy, build_result, save_inherited
+from nas.runs.result_builder import as_accuracy, as_count, build_result, save_inherited
 from nas.runs.settings import NO_BASELINE, default_settings
 from nas.runs.verdict import make_verdict, wants_verdict
 from nas.search.accuracy.evidence import Tau, tau_with_interval
@@ -324,12 +324,12 @@ class ModelSearchRun:
         write_report(self.out, default_settings())
         return result
 
-    def accuracy(self, answer: Answer) -> Accuracy:
+    def accuracy(self, answer: Answer) -> Score:
         """Return the estimated accuracy of a network, with the errors of estimate and images together."""
         kind = as_accuracy(self.plan, 0, self.images, estimated_for(self.budget.schedule.rungs[-1])).kind
         top1 = float(np.clip(answer.mean, 0, 1))
         error = float(np.hypot(answer.standard_error, standard_error(top1, self.images)))
-        return Accuracy(top1, min(error, 1.0), self.images, kind)
+        return Score(top1, min(error, 1.0), self.images, kind)
 
     @property
     def images(self) -> int:
@@ -360,14 +360,14 @@ class ModelSearchRun:
     def result(self, best: Answer, evidence: ModelEvidence, picks: Picks) -> Result:
         """Return the answer with all its costs."""
         plan, arch, accuracy = self.plan, self.plan.space.decode(best.genotype), self.accuracy(best)
-        chance = chance_note(accuracy.top1, self.images, self.trainings.data.y_test, plan.dataset.num_classes)
+        chance = learnt_nothing(plan, accuracy, self.trainings.data.y_test)
         notes = [*([chance] if chance else []), *self.notes(best, evidence), *plan.remarks(arch)]
         notes += [picks.luck_note] if picks.luck_note else []
         shared = self.scores.get(best.genotype)
         supernet = None
         if shared is not None:
             images = shared_supernet.evaluation_image_count(plan)
-            supernet = as_accuracy(plan, round(shared * images), images)
+            supernet = as_accuracy(plan, as_count(plan, shared, images), images)
         return build_result(plan, arch, accuracy, supernet, entropy=0.0, notes=notes, learnt=chance is None)
 
     def notes(self, best: Answer, evidence: ModelEvidence) -> Iterator[str]:
@@ -384,7 +384,7 @@ class ModelSearchRun:
             yield "no supernet: its share of the processor time is too little for one that ranks; give more core hours"
         if self.plan.settings.baseline != NO_BASELINE and not wants_verdict(self.plan):
             yield f"no verdict against {self.plan.settings.baseline}: the search is too short to train a baseline"
-        if few := few_images_note(self.images):
+        if few := few_images_note(self.images, is_share=self.plan.dataset.has_classes):
             yield few
 
     def evidence(self, algorithm: ModelSearch, state: State, ranking: Sequence[Answer]) -> ModelEvidence:

@@ -24,11 +24,11 @@ from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
 from nas.records.named_code import check_named, resume_command
 from nas.records.networks import UNIVERSAL
-from nas.records.results import Accuracy, Result, load_result, save_result
+from nas.records.results import Result, Score, load_result, save_result
 from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
-from nas.runs.answer import Candidates, by_cost, chance_note, make_picks, write_picks
+from nas.runs.answer import Candidates, by_cost, learnt_nothing, make_picks, write_picks
 from nas.runs.data_of_run import absolute_data, find_data, load_data_of_run
 from nas.runs.dependencies import (
     OF_WEIGHTS,
@@ -58,7 +58,7 @@ from nas.runs.phases import model_phases, multi_target_phases
 from nas.runs.plan import TOLERANCE, SearchPlan
 from nas.runs.plan_text import describe_plans
 from nas.runs.regret import read_regret_table, regret_table
-from nas.runs.result_builder import as_accuracy, build_result, save_inherited
+from nas.runs.result_builder import as_accuracy, as_count, build_result, save_inherited
 from nas.runs.settings import default_settings
 from nas.runs.stages import (
     MinimaxRegret,
@@ -355,8 +355,11 @@ class _MultiTargetRun:
             picks = make_picks(plan, candidates)
             write_picks(folder, candidates, picks)
             notes = [picks.luck_note] if picks.luck_note else []
-        digits = PREDICTED_DIGITS if whole else None  # a whole front is chosen by them, where counts are not whole
-        correct = {genotype: round(top1 * self.images, digits) for genotype, top1 in found.accuracy.items()}
+        exact = whole is not None  # a whole front is chosen by them, where counts are not whole
+        correct = {
+            genotype: round(top1 * self.images, PREDICTED_DIGITS) if exact else as_count(plan, top1, self.images)
+            for genotype, top1 in found.accuracy.items()
+        }
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
         evaluation = FrontEvaluation(correct, found.origin, self.images, kind)
         by_latency = not self.config.cost_front
@@ -402,19 +405,21 @@ class _MultiTargetRun:
 
     def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype, more: Sequence[str] = ()) -> Result:
         """Return one architecture that a search evaluated, with all its costs; `more` are further notes."""
-        accuracy = as_accuracy(plan, round(found.accuracy[genotype] * self.images), self.images, self.source.how)
+        accuracy = as_accuracy(
+            plan, as_count(plan, found.accuracy[genotype], self.images), self.images, self.source.how
+        )
         arch = plan.space.decode(genotype)
         chance = self.chance_note(plan, accuracy)
         notes = [*self.notes(plan, found), *plan.remarks(arch), *([chance] if chance else []), *more]
         return build_result(plan, arch, accuracy, accuracy, entropy=found.entropy, notes=notes, learnt=chance is None)
 
-    def chance_note(self, plan: SearchPlan, accuracy: Accuracy) -> str | None:
+    def chance_note(self, plan: SearchPlan, accuracy: Score) -> str | None:
         """Return a sentence where a network is no better under shared weights than a constant answer."""
         if not self.source.trains_supernet:
             return None  # what another evaluator's accuracies are taken on is not known
         val = split_for_search(plan.dataset, plan.preset.validation_fraction, plan.settings.seed)[1]
         labels = plan.dataset.y_train[val]
-        return chance_note(accuracy.top1, accuracy.images, labels, plan.dataset.num_classes)
+        return learnt_nothing(plan, accuracy, labels)
 
     def notes(self, plan: SearchPlan, found: StagesResult) -> Iterator[str]:
         """Yield the notes of a result. Files of results keep them: their wording stays that of release 0.1."""
@@ -434,7 +439,7 @@ class _MultiTargetRun:
             budget = f"{plan.latency_budget:.4g} {plan.model.unit}"
             within = f"land on {budget} within {TOLERANCE:.0%} and keep all bounds"
             yield f"this search could not {within if plan.settings.around else f'keep {budget} and all other bounds'}"
-        if few := few_images_note(self.images):
+        if few := few_images_note(self.images, is_share=plan.dataset.has_classes):
             yield few
         if found.name == UNIVERSAL and self.config.universal:
             yield f"one network for {', '.join(config.names)}; the latency here is that on the first"

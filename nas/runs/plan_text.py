@@ -1,5 +1,6 @@
 """Plans as text: the lines that are printed before a run starts, and stored in experiment.json."""
 
+from collections.abc import Iterator
 from itertools import chain
 
 from latency_models.macs_ranking import BY_MACS
@@ -17,6 +18,8 @@ from nas.runs.shared_supernet import evaluation_image_count, sandwich_training
 from nas.runs.verdict import wants_verdict
 from nas.search.selection import few_images_note
 from nas.space.scaling import dropped_strides_note
+
+SHOWN_TARGETS = 4  # names of outputs in a line
 
 
 def describe_plan(plan: SearchPlan) -> list[str]:
@@ -49,7 +52,7 @@ def describe_plan(plan: SearchPlan) -> list[str]:
         proxy,
         *budget,
         *_constraints(plan),
-        *_few_images(evaluation_image_count(plan)),
+        *_few_images(plan, evaluation_image_count(plan)),
     ]
 
 
@@ -115,7 +118,7 @@ def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> 
     search = f"{config.algorithm}: {trials} trials {where} per target"
     universal = ["then one network for all targets, of least worst regret"] if config.universal else []
     seed = f"preset {first.preset.name}; seed {first.settings.seed}"
-    few = _few_images(evaluator_source(config.evaluator).images(first))
+    few = _few_images(first, evaluator_source(config.evaluator).images(first))
     if config.accuracy_model:
         return [*_subject(first), *_constraints(first), *targets, *_model_lines(first, front_budget(plans)), *few]
     constraints = _constraints(first, cost_front=config.cost_front)
@@ -150,10 +153,11 @@ def _subject(plan: SearchPlan) -> tuple[str, ...]:
     return (
         *([left_out] if left_out else []),
         f"space {config.space}: {plan.space.size():.3g} architectures, coarse stage {plan.space.coarse().size():,}",
-        f"target network: {shape.size.text}, {shape.channels} channels, {data.num_classes} classes"
+        f"target network: {shape.size.text}, {shape.channels} channels, {data.outputs_text}"
         f"{dropped_strides_note(published.strides, plan.space.strides)}",
         f"data {data.name}: {len(data.y_train):,} training {_examples(data)}, of which {share} are "
         f"the validation set for rewards{_apart(data)}; the test set is not seen",
+        *_task_lines(data),
         f"proxy trained by the supernet: {plan.proxy_resolution.text}, width {plan.proxy_width:g}{proxy}; "
         "accuracies are the proxy's, costs and latency the target network's",
     )
@@ -167,6 +171,16 @@ def _examples(data: Dataset) -> str:
 def _apart(data: Dataset) -> str:
     """Return that the validation set holds other groups than the training set, where it does."""
     return "" if data.group is None else f", of other groups '{data.group}' than the training set (about that share)"
+
+
+def _task_lines(data: Dataset) -> Iterator[str]:
+    """Yield a line on what is learnt and what the search maximises, where that is not top-1 of classes."""
+    if not data.has_classes:
+        named = ", ".join(data.class_names[:SHOWN_TARGETS]) + (", ..." if data.num_classes > SHOWN_TARGETS else "")
+        yield (
+            f"task {data.task.kind}: {named}; accuracy stands for {data.task.score.title}, at most 1, of which one "
+            "below 0 counts as 0"
+        )
 
 
 def _constraints(plan: SearchPlan, *, cost_front: bool = False) -> list[str]:
@@ -184,9 +198,9 @@ def _constraints(plan: SearchPlan, *, cost_front: bool = False) -> list[str]:
     return lines + [f"data note: {note}" for note in notes]
 
 
-def _few_images(images: int) -> list[str]:
+def _few_images(plan: SearchPlan, images: int) -> list[str]:
     """Return the line on validation images that are too few to rank networks."""
-    note = few_images_note(images)
+    note = few_images_note(images, is_share=plan.dataset.has_classes)
     return [f"data note: {note}"] if note else []
 
 

@@ -9,25 +9,37 @@ import numpy as np
 from latency_models.target import load_target, target_names
 from nas.arch import ArchSpec
 from nas.nn.network import save_weights
-from nas.records.results import SUPERNET, Accuracy, AccuracyKind, Result
+from nas.records.results import SUPERNET, AccuracyKind, Result, Score
 from nas.runs.plan import SearchPlan
 from nas.space.staged import StagedSpace
 from nas.supernet.inherit import network_weights
 
+SCORE_DIGITS = 6  # of scores times images, which are no whole numbers
 CONVERGED_ENTROPY = 0.5  # of the uniform policy's, above which the summary says "not converged"
 
 
-def as_accuracy(plan: SearchPlan, correct: int, images: int, how: str = SUPERNET) -> Accuracy:
-    """Return the accuracy, with its kind, of a proxy that classifies `correct` of `images` correctly."""
-    kind = AccuracyKind(plan.dataset.name, plan.dataset.digest, plan.proxy_resolution.json, plan.proxy_width, how)
-    return Accuracy.of(correct / images, images, kind)
+def as_accuracy(
+    plan: SearchPlan, correct: float, images: int, how: str = SUPERNET, error: float | None = None
+) -> Score:
+    """Return the score, with its kind, of a proxy that classifies `correct` of `images` correctly.
+
+    Of a task without classes `correct` is the score times the images, and `error` its standard error where it is known.
+    """
+    data, size = plan.dataset, plan.proxy_resolution.json
+    kind = AccuracyKind(data.name, data.digest, size, plan.proxy_width, how, data.task.score.name)
+    return Score.of(correct / images, images, kind, error)
+
+
+def as_count(plan: SearchPlan, share: float, images: int) -> float:
+    """Return a score as a number of images: of classification a whole one, of another task to six digits."""
+    return round(share * images, None if plan.dataset.has_classes else SCORE_DIGITS)
 
 
 def build_result(
     plan: SearchPlan,
     arch: ArchSpec,
-    accuracy: Accuracy,
-    supernet: Accuracy | None,
+    accuracy: Score,
+    supernet: Score | None,
     *,
     entropy: float,
     notes: Iterable[str],

@@ -76,6 +76,7 @@ class SearchConfig:
     augment_noise: float | None = None
     augment_time_mask: float | None = None
     augment_band_mask: float | None = None
+    task: str | None = None  # one of `nas.tasks.TASKS`; None: told by the targets
 
     @property
     def preparation(self) -> Preparation:

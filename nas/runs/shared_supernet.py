@@ -26,6 +26,7 @@ from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.sandwich import SandwichMetrics, SandwichState, SandwichTraining, compile_steps
 from nas.supernet.supernet import Params, Supernet, parameter_name
+from nas.tasks import CLASSIFICATION, clipped
 from nas.training.checkpoints import Checkpoints
 from nas.training.devices import device_sharding, replicated
 
@@ -43,8 +44,9 @@ def sandwich_training(plan: SearchPlan) -> SandwichTraining:
     """
     data, seed = plan.dataset, plan.settings.seed
     return SandwichTraining(
-        plan.proxy(plan.space), plan.preset, data.augmentation, seed, data.class_weights, all_sizes=bool(plan.front)
-    )
+        plan.proxy(plan.space), plan.preset, data.augmentation, seed, data.class_weights,
+        all_sizes=bool(plan.front), task=data.task,
+    )  # fmt: skip
 
 
 def train(plan: SearchPlan, run: Path, journal: Journal, reporter: ProgressReporter) -> None:
@@ -105,7 +107,7 @@ def _record(report: SandwichMetrics, training: SandwichTraining, done: int, jour
     losses = np.asarray(report.loss, np.float64).mean(0).tolist()
     if not np.isfinite(losses).all():
         raise InvalidInput(f"the supernet's loss is no number at step {done}; start with another --seed and --out")
-    top1 = np.asarray(report.top1, np.float64).mean(0).tolist()
+    top1 = [clipped(share) for share in np.asarray(report.top1, np.float64).mean(0).tolist()]
     fixed = 1 if training.all_sizes else 2  # architectures that run in every step
     names = ("largest", "smallest")[:fixed]
     journal.append(
@@ -162,6 +164,7 @@ def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
         "target_input": (tuple(shape.size), shape.channels, plan.dataset.num_classes, s.drop_strides),
         "proxy": (tuple(plan.proxy_resolution), plan.proxy_width),
         "batch": plan.preset.eval_batch,
+        "task": plan.dataset.task,
         "chunks": sandwich_training(plan).chunks,
         "weights": weights,
         "images": {name: np.asarray(getattr(val, name)) for name in ("x_val", "y_val", "mean", "std")},
@@ -176,7 +179,7 @@ def build_evaluator(payload: dict[str, Any]) -> SupernetEvaluator:
     # An evaluator needs no training images.
     images = SearchImages(x_train=val["x_val"][:0], y_train=val["y_val"][:0], **val)
     graph = nnx.graphdef(_abstract(space, payload["chunks"]))
-    evaluator = SupernetEvaluator(space, graph, images, payload["batch"])
+    evaluator = SupernetEvaluator(space, graph, images, payload["batch"], payload.get("task", CLASSIFICATION))
     evaluator.params = jax.device_put(dict(payload["weights"]))
     return evaluator
 

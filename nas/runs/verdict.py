@@ -15,7 +15,7 @@ from nas.runs.phases import VERDICT, verdict_phase
 from nas.runs.plan import SearchPlan, reference_network
 from nas.runs.result_builder import as_accuracy
 from nas.runs.settings import NO_BASELINE
-from nas.search.selection import paired_difference
+from nas.search.selection import paired_difference, score_error, total
 from nas.space.scaling import scale_down, scale_width
 from nas.training.loop import PASSES, TrainingConfig
 from nas.training.side_by_side import Comparison, train_side_by_side
@@ -79,7 +79,7 @@ def make_verdict(plan: SearchPlan, found: ArchSpec, out: Path, reporter: Progres
     hits = train_side_by_side(proxies, comparison)
     reporter.progress(Progress(VERDICT, 2 * steps, 2 * steps))
     difference, error = paired_difference(*hits)
-    accuracies = [as_accuracy(plan, int(one.sum()), len(one), trained_for_steps(steps)) for one in hits]
+    accuracies = [as_accuracy(plan, total(one), len(one), trained_for_steps(steps), score_error(one)) for one in hits]
     verdict = Verdict(
         Trained("found", found.digest, latency, accuracies[0]),
         Trained(name, baseline.digest, plan.model.predict_ms(baseline), accuracies[1]),

@@ -1,12 +1,14 @@
 """Choosing the best of noisy scores: the answer, what is as good within the noise, and how much of the score is luck.
 
-All accuracies here are taken on the same images, so that two of them are compared image by image: `hits` [N, images]
-say which candidate classifies which image correctly. Candidates of one search agree on most images, so the difference
-of two is known better than either.
+All scores here are taken on the same images, so that two of them are compared image by image: `hits` [N, images] say
+which candidate classifies which image correctly. Of a task without classes they are numbers: what each image adds to
+the score of a candidate, which is their mean (`nas.tasks.score_contributions`). Candidates of one search agree on most
+images, so the difference of two is known better than either.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,21 @@ MIN_PICKS = 3  # that are named where so many are as good as the answer
 NORMAL_90 = 1.2816  # the 90 % quantile of the standard normal distribution
 CHANCE_ERRORS = 2.0  # standard errors above chance from which an accuracy counts as better than chance
 Floats = NDArray[np.float64]
-Hits = NDArray[np.bool_]
+Hits = NDArray[Any]  # truth values, or numbers float32
+
+
+def total(hits: Hits) -> float:
+    """Return the sum of one candidate's hits, a whole number where they are truth values; at least 0, at most all."""
+    if hits.dtype == np.bool_:
+        return int(hits.sum())
+    return min(max(float(hits.sum(dtype=np.float64)), 0.0), float(hits.size))
+
+
+def score_error(hits: Hits) -> float | None:
+    """Return the standard error of a score from its hits [images]; None for truth values, whose share has its own."""
+    if hits.dtype == np.bool_:
+        return None
+    return min(1.0, float(hits.std(dtype=np.float64)) / math.sqrt(max(len(hits) - 1, 1)))
 
 
 def worst_difference_error(images: int) -> float:
@@ -28,26 +44,32 @@ def worst_difference_error(images: int) -> float:
     return math.sqrt(2 * 0.25 / images)
 
 
-def few_images_note(images: int) -> str | None:
+def few_images_note(images: int, *, is_share: bool = True) -> str | None:
     """Return a sentence where `images` validation images are too few to rank networks, else None.
 
-    Too few are those on which one standard error of a difference may exceed `RESOLVED`: fewer than 200.
+    Too few are those on which one standard error of a difference may exceed `RESOLVED`: fewer than 200. Of a score that
+    is no share of the images the error is another, and is not stated.
     """
     error = worst_difference_error(images)
     if error <= RESOLVED:
         return None
+    if not is_share:
+        return f"{images:,} validation images are too few to rank networks; add training images"
     return (
         f"{images:,} validation image{'s are' if images > 1 else ' is'} too few to rank networks: two accuracies on "
         f"them differ by {100 * error:.0f} points by chance alone (one standard error); add training images"
     )
 
 
-def paired_difference(best: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[float, float]:
+def paired_difference(best: Hits, other: Hits) -> tuple[float, float]:
     """Return by how much `best` is more accurate than `other`, both [images], and the standard error of that.
 
     That of a mean of paired differences (McNemar 1947), with one image more on which they differ, so that it is never
-    0: two networks that agree on all images may differ on the next.
+    0: two networks that agree on all images may differ on the next. Of numbers that of the mean of the differences.
     """
+    if best.dtype != np.bool_:
+        each = best.astype(np.float64) - other
+        return float(each.mean()), float(each.std()) / math.sqrt(max(len(each) - 1, 1))
     images, better, worse = len(best), int((best & ~other).sum()), int((~best & other).sum())
     difference = (better - worse) / images
     return difference, math.sqrt(better + worse + 1 - images * difference**2) / images

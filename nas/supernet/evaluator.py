@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from nas.data import Augmentation, augmented_input, to_input
 from nas.progress.stop import raise_if_stopped
+from nas.search.selection import total
 from nas.space.staged import StagedSpace
 from nas.supernet.supernet import Params, Supernet, with_parameters
+from nas.tasks import CLASSIFICATION, Task, score_contributions
 from nas.training.devices import compute_dtype
 
 IMAGES_PER_CALL = 4096  # at most, of all architectures in a call together; one architecture at least
@@ -24,8 +27,8 @@ IMAGES_PER_CALL = 4096  # at most, of all architectures in a call together; one 
 class SearchImages:
     """The examples of a search on the device: training and validation sets, and the statistics of their channels.
 
-    Images are uint8 [N,H,W,C] with labels [N]; mean and standard deviation [C] are in units of full scale (255 = 1).
-    Maps and sequences are float32, and so are their statistics.
+    Images are uint8 [N,H,W,C] with labels [N], or the targets [N,K] of another task; mean and standard deviation [C]
+    are in units of full scale (255 = 1). Maps and sequences are float32, and so are their statistics.
     """
 
     x_train: Array
@@ -48,7 +51,10 @@ class SearchImages:
 
 
 class SupernetEvaluator:
-    """Top-1 of architectures under shared weights on fixed validation images: the search's `Evaluator`.
+    """Scores of architectures under shared weights on fixed validation images: the search's `Evaluator`.
+
+    Of classification that is top-1. `hits` are what each image adds to it: whether it is classified correctly; of
+    another task numbers with the score as their mean (`nas.tasks.score_contributions`).
 
     Normalisation takes the statistics of each batch of `batch` images, so an accuracy depends on the architecture,
     the weights and the images alone, never on what was evaluated before. One compilation serves all architectures and
@@ -56,30 +62,43 @@ class SupernetEvaluator:
     every call gets fresh memory for its feature maps, and a call per batch spends a third of its time on that.
     """
 
-    def __init__(self, space: StagedSpace, graph: "nnx.GraphDef[Supernet]", images: SearchImages, batch: int) -> None:
+    def __init__(
+        self,
+        space: StagedSpace,
+        graph: "nnx.GraphDef[Supernet]",
+        images: SearchImages,
+        batch: int,
+        task: Task = CLASSIFICATION,
+    ) -> None:
         """Evaluate on the validation set of `images`, cut to whole batches; `params` are to be set before use."""
         self.params: Params = {}
+        self.task = task
         self.batch = min(batch, len(images.y_val))
         self.count = self.whole_batches(len(images.y_val))  # images that an accuracy is taken on
         self.together = max(1, IMAGES_PER_CALL // self.count)  # architectures in one call
 
-        def is_correct(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
+        has_classes = task.outputs == "classes"  # then truth values leave the device, else all outputs
+
+        def answers(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
             x = images.inputs(x, space)
-            return with_parameters(graph, params)(x, genotype).argmax(-1) == labels
+            outputs = with_parameters(graph, params)(x, genotype)
+            return outputs.argmax(-1) == labels if has_classes else outputs.astype(jnp.float32)
 
         def of_all(params: Params, genotypes: Array, count: int, batches: int, x: Array, labels: Array) -> Array:
-            """Return the hits [G, B, batch] of the first `count` genotypes on the first batches."""
+            """Return the answers [G, B, batch] or [G, B, batch, K] of the first `count` genotypes on first batches."""
 
             def of_one(turn: Array, found: Array) -> Array:
                 i, j = turn // batches, turn % batches
-                return found.at[i, j].set(is_correct(params, genotypes[i], x[j], labels[j]))
+                return found.at[i, j].set(answers(params, genotypes[i], x[j], labels[j]))
 
-            nothing = jnp.zeros((len(genotypes), *labels.shape), bool)
+            shape = labels.shape if has_classes else (*labels.shape[:2], space.num_classes)
+            nothing = jnp.zeros((len(genotypes), *shape), bool if has_classes else jnp.float32)
             return lax.fori_loop(0, count * batches, of_one, nothing)
 
         self._of_all = jax.jit(of_all)
         x, y = np.asarray(images.x_val), np.asarray(images.y_val)  # cut on the host, where nothing is compiled
         shape = (self.count // self.batch, self.batch)
+        self._targets = y[: self.count]
         self._batches = jax.device_put(tuple(a[: self.count].reshape(*shape, *a.shape[1:]) for a in (x, y)))
 
     def whole_batches(self, images: int) -> int:
@@ -88,8 +107,8 @@ class SupernetEvaluator:
 
     def hits_of_each(
         self, genotypes: Sequence[Sequence[int]] | NDArray[np.int32], limit: int | None = None
-    ) -> Iterator[NDArray[np.bool_]]:
-        """Yield for each of genotypes [N, D] which images it classifies correctly, of all or the first `limit`.
+    ) -> Iterator[NDArray[Any]]:
+        """Yield for each of genotypes [N, D] what each image adds to its score, of all or the first `limit`.
 
         `limit` is rounded to whole batches.
         """
@@ -100,16 +119,23 @@ class SupernetEvaluator:
             group = rows[first : first + self.together]
             full = np.concatenate([group, np.repeat(group[:1], self.together - len(group), 0)])
             found = jax.device_get(self._of_all(self.params, full, len(group), batches, *self._batches))
-            yield from found[: len(group), :batches].reshape(len(group), -1)
+            for one in found[: len(group), :batches]:
+                yield self._hits(one.reshape(batches * self.batch, -1))
 
-    def hits(self, genotype: NDArray[np.int32], limit: int | None = None) -> NDArray[np.bool_]:
-        """Return which images the architecture `genotype` [D] classifies correctly; `limit` as for `hits_of_each`."""
+    def _hits(self, answers: NDArray[Any]) -> NDArray[Any]:
+        """Return what each image adds to the score: its truth value [N, 1], or what its outputs [N, K] come to."""
+        if answers.dtype == np.bool_:
+            return answers[:, 0]
+        return score_contributions(self.task, answers, self._targets[: len(answers)])
+
+    def hits(self, genotype: NDArray[np.int32], limit: int | None = None) -> NDArray[Any]:
+        """Return what each image adds to the score of the architecture `genotype` [D]; `limit` as above."""
         return next(self.hits_of_each(genotype[None], limit))
 
-    def correct(self, genotype: NDArray[np.int32], limit: int | None = None) -> int:
-        """Return how many images the architecture `genotype` [D] classifies correctly; `limit` as above."""
-        return int(self.hits(genotype, limit).sum())
+    def correct(self, genotype: NDArray[np.int32], limit: int | None = None) -> float:
+        """Return how many images the architecture `genotype` [D] classifies correctly, or the sum of its hits."""
+        return total(self.hits(genotype, limit))
 
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return the top-1 of genotypes [N, D] as fractions [N]."""
-        return np.array([int(hits.sum()) / self.count for hits in self.hits_of_each(genotypes)])
+        """Return the scores of genotypes [N, D] as fractions [N]."""
+        return np.array([total(hits) / self.count for hits in self.hits_of_each(genotypes)])

@@ -38,8 +38,8 @@ from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.presets import Preset, StageBudget
 from nas.supernet.supernet import Params, Supernet, with_parameters
+from nas.tasks import CLASSIFICATION, Task, score_of_batch
 from nas.training.devices import copy_arrays
-from nas.training.loss import smoothed_cross_entropy
 from nas.training.optimizers import make_optimizer
 
 
@@ -52,9 +52,12 @@ class SearchState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """Metrics of one controller step, each a mean over its weight updates or over its rewards."""
+    """Metrics of one controller step, each a mean over its weight updates or over its rewards.
 
-    loss: Array  # nats, on training images
+    For a task without classes its score stands in the place of top-1.
+    """
+
+    loss: Array  # of a classification in nats; on training images
     train_top1: Array
     reward_top1: Array  # on validation images; NaN during the policy warm-up
 
@@ -72,6 +75,12 @@ class JointStage:
     augmentation: Augmentation
     seed: int
     class_weights: tuple[float, ...] = ()  # of the loss of the shared weights
+    task: Task = CLASSIFICATION
+
+    @property
+    def own_task(self) -> Task:
+        """The task with the settings of this stage's loss."""
+        return self.task.configured(self.preset.label_smoothing, self.class_weights)
 
     @property
     def controller(self) -> reinforce.Reinforce:
@@ -146,6 +155,7 @@ def compile_steps(
 def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
     """Return one step of the shared weights, (state, images, rows [batch], key) -> (state, (loss, top-1))."""
     optimizer, average_option, sample = stage.optimizer, _average_options(stage), _sampler_near_target(stage)
+    task = stage.own_task
     warmup_steps = max(1, stage.controller.policy_warmup_steps)
 
     def update(
@@ -163,14 +173,13 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
 
         def loss_of(params: Params) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype, averages=stage.budget.averages)
-            smoothing, weights = stage.preset.label_smoothing, stage.class_weights
-            return smoothed_cross_entropy(logits, labels, smoothing, weights), logits
+            return task.loss(logits, labels), logits
 
         # Weights that this architecture does not use get a gradient of 0; momentum and decay still move them.
         (loss, logits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         change, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, change)
-        top1 = (logits.argmax(-1) == labels).mean()
+        top1 = score_of_batch(task, logits, labels)
         return SearchState(params, optimizer_state, state.policy), (loss, top1)
 
     return update
@@ -179,6 +188,7 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
 def _controller_step(stage: JointStage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
     """Return one REINFORCE step, (state, images, rows [reward_batch], key) -> (policy, mean reward top-1)."""
     settings, choices, sample = stage.controller, stage.choices, _sampler_near_target(stage)
+    task = stage.own_task
 
     def learn(state: SearchState, images: SearchImages, rows: Array, key: Array) -> tuple[reinforce.Policy, Array]:
         draws, genotypes = sample(state.policy, key, settings.samples)
@@ -187,7 +197,7 @@ def _controller_step(stage: JointStage, graph: Any, devices: NamedSharding | Non
         x, labels = _sharded(images.inputs(images.x_val[rows], stage.space), devices), images.y_val[rows]
         model = with_parameters(graph, state.params)
         # A map, not a vmap: under vmap every switch and condition of the supernet would run all of its branches.
-        top1 = lax.map(lambda genotype: (model(x, genotype).argmax(-1) == labels).mean(), genotypes)
+        top1 = lax.map(lambda genotype: score_of_batch(task, model(x, genotype), labels), genotypes)
         return reinforce.tell(settings, choices, state.policy, draws, (genotypes, top1)), top1.mean()
 
     return learn

@@ -36,8 +36,8 @@ from nas.supernet.blocks.chunks import chunks_for
 from nas.supernet.evaluator import SearchImages
 from nas.supernet.presets import Preset
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
+from nas.tasks import CLASSIFICATION, Task, score_of_batch
 from nas.training.devices import copy_arrays
-from nas.training.loss import weighted
 from nas.training.optimizers import make_optimizer
 
 OTHER_BLOCKS = 0.25  # of the blocks' decisions of the third random architecture are not those of the coarse view
@@ -74,6 +74,12 @@ class SandwichTraining:
     seed: int
     class_weights: tuple[float, ...] = ()  # of the loss
     all_sizes: bool = False  # architectures of all sizes are compared with each other
+    task: Task = CLASSIFICATION
+
+    @property
+    def own_task(self) -> Task:
+        """The task with the settings of this training's loss."""
+        return self.task.configured(self.preset.label_smoothing, self.class_weights)
 
     @property
     def steps(self) -> int:
@@ -147,7 +153,7 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
 
     It takes the state (donated) and the images. `devices` shards batches over a mesh with an axis "batch".
     """
-    graph, optimizer = nnx.graphdef(training.model()), training.optimizer
+    graph, optimizer, task = nnx.graphdef(training.model()), training.optimizer, training.own_task
     is_teacher = jnp.arange(len(training.extremes) + RANDOM_ARCHITECTURES) == 0  # the largest, which runs first
 
     def step(state: SandwichState, rows: Array, images: SearchImages) -> tuple[SandwichState, SandwichMetrics]:
@@ -161,8 +167,7 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
 
         def loss_of(params: Params, genotype: Array, targets: Array) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype).astype(jnp.float32)
-            losses = -(targets * jax.nn.log_softmax(logits)).sum(-1)
-            return weighted(losses, labels, training.class_weights).mean(), logits
+            return task.distil(logits, targets, labels), logits
 
         def add_gradient(
             carry: tuple[Array, Params], architecture: tuple[Array, Array]
@@ -170,14 +175,14 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
             targets, total = carry
             genotype, teaches = architecture
             (loss, logits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params, genotype, targets)
-            # After the teacher, its probabilities replace the labels as targets of all that follow. They enter the
-            # next iteration as numbers, outside of the gradient: no gradient flows from a student to the teacher.
-            targets = jnp.where(teaches, jax.nn.softmax(logits), targets)
-            top1 = (logits.argmax(-1) == labels).mean()
+            # After the teacher, its answers (of a classification probabilities) replace the labels as targets of all
+            # that follow. They enter the next iteration as numbers, outside of the gradient: no gradient flows from a
+            # student to the teacher.
+            targets = jnp.where(teaches, task.taught(logits), targets)
+            top1 = score_of_batch(task, logits, labels)
             return (targets, jax.tree.map(jnp.add, total, gradient)), SandwichMetrics(loss, top1)
 
-        one_hot = jax.nn.one_hot(labels, training.space.num_classes)
-        targets = optax.smooth_labels(one_hot, training.preset.label_smoothing)
+        targets = task.soft(labels, training.space.num_classes)
         # A scan over the architectures compiles the network once, and holds the activations of one at a time.
         start = targets, jax.tree.map(jnp.zeros_like, state.params)
         (_, gradient), report = lax.scan(add_gradient, start, (architectures, is_teacher))

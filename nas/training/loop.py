@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.arch import ArchSpec, save_arch
 from nas.data import Dataset, at_resolution, epoch_indices, signature
@@ -36,8 +37,10 @@ from nas.progress.stop import raise_if_stopped
 from nas.progress.time_left import Begun, Compiled, Phase, Schedule, TimingEvent
 from nas.records.class_accuracy import ClassAccuracy
 from nas.records.locks import locked
-from nas.records.results import TRAINED_ALONE, Accuracy, AccuracyKind
+from nas.records.results import TRAINED_ALONE, AccuracyKind, Score
+from nas.records.target_scores import TargetScores
 from nas.records.trainings import read_settings
+from nas.tasks import clipped, measured
 from nas.training.checkpoints import Checkpoints
 from nas.training.devices import copy_arrays
 from nas.training.optimizers import AdamW, OptimizerConfig
@@ -50,8 +53,9 @@ from nas.training.step import (
     TrainState,
     estimate_statistics,
     image_splits,
+    in_target_units,
     init_state,
-    predictions,
+    network_outputs,
     run_steps,
 )
 from nas.training.streaming import batches_per_part, prefetched
@@ -105,7 +109,7 @@ class TrainingProgress:
     step: int
     steps: int
     loss: float  # nats, with label smoothing
-    top1: float  # fraction
+    top1: float  # fraction; the score of another task
     step_s: float  # seconds per step
 
 
@@ -114,10 +118,10 @@ class TrainResult:
     """A trained network with its test accuracy."""
 
     arch: ArchSpec
-    weights: Weights  # running average over the training, with normalisation statistics
-    accuracy: Accuracy
+    weights: Weights  # running average, with normalisation statistics; outputs in the units of the targets
+    accuracy: Score  # top-1, or the score of another task
     steps: int
-    by_class: ClassAccuracy  # on the same images
+    by_class: ClassAccuracy | TargetScores  # on the same images, class by class or target by target
 
 
 class Diverged(InvalidInput):
@@ -152,10 +156,10 @@ def train(
         timing(Begun(TEST))
         batch = min(config.batch_size, len(data.x_train))
         weights = estimate_statistics(arch, state.average | statistics, train_split, batch)
-        predicted = predictions(arch, weights, test_split)
-        accuracy = _accuracy(int((predicted == data.y_test).sum()) / len(predicted), arch, data, proxy_width)
-        by_class = ClassAccuracy.of(data.class_names, data.y_test, predicted)
-        result = TrainResult(arch, weights, accuracy, plan.steps, by_class)
+        outputs = network_outputs(arch, weights, test_split)
+        score = _score(outputs, arch, data, proxy_width)
+        by_class = _by_class(outputs, data)
+        result = TrainResult(arch, in_target_units(data.task, weights), score, plan.steps, by_class)
         _write(result, config, signature(data, arch.input_shape), initial_weights is not None, out)
     return result
 
@@ -179,10 +183,11 @@ def is_finished(
 
 
 def dataset_for(arch: ArchSpec, dataset: Dataset) -> Dataset:
-    """Return `dataset` at the resolution of `arch`; `InvalidInput` where classes, channels or kind do not fit."""
+    """Return `dataset` at the resolution of `arch`; `InvalidInput` where outputs, channels or kind do not fit."""
     size, channels = arch.input_shape.size, arch.input_shape.channels
     if arch.num_classes != dataset.num_classes:
-        raise InvalidInput(f"the spec has {arch.num_classes} classes, but {dataset.name} has {dataset.num_classes}")
+        what = "classes" if dataset.has_classes else "outputs"
+        raise InvalidInput(f"the spec has {arch.num_classes} {what}, but {dataset.name} has {dataset.num_classes}")
     if dataset.channels not in ((1, channels) if dataset.is_images else (channels,)):
         raise InvalidInput(f"the spec takes {channels} channels, but {dataset.name} has {dataset.channels}")
     for position, op, _ in arch.iter_ops():
@@ -238,8 +243,8 @@ class TrainingPlan:
         """The settings that the compiled step depends on."""
         c = self.config
         return StepConfig(
-            self.arch, c.optimizer, self.steps, c.warmup_fraction, c.label_smoothing, c.ema_decay,
-            self.data.augmentation, self.data.class_weights,
+            self.arch, c.optimizer, self.steps, c.warmup_fraction,
+            self.data.task.configured(c.label_smoothing, self.data.class_weights), c.ema_decay, self.data.augmentation,
         )  # fmt: skip
 
     def rows(self, done: int, count: int) -> np.ndarray[Any, Any]:
@@ -353,7 +358,7 @@ def fit(
                 started, count = time.monotonic(), min(count, steps - done)
                 images, rows, count = loader.dispatch(done, count)
                 state, totals = run_steps(step_config, state, rows, count, plan.config.seed, images)
-                loss, correct = (float(total) / count for total in totals)
+                loss, score = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count
                 if not math.isfinite(loss):
                     raise Diverged(f"the loss is no longer finite at step {done}; lower the learning rate")
@@ -362,7 +367,7 @@ def fit(
                     saved, saved_at = done, time.monotonic()
                 if not compiled:
                     timing(Compiled(TRAIN, done))
-                progress(TrainingProgress(done, steps, loss, correct / plan.config.batch_size, step_s))
+                progress(TrainingProgress(done, steps, loss, score, step_s))
                 count = min(MAX_DISPATCH_STEPS, 4 * count, max(1, round(DISPATCH_S / step_s))) if compiled else 2
                 compiled = True
         except KeyboardInterrupt:
@@ -375,11 +380,19 @@ def fit(
     return state
 
 
-def _accuracy(fraction: float, arch: ArchSpec, data: Dataset, proxy_width: float) -> Accuracy:
-    """Return a top-1 on the test images as an accuracy with its kind."""
-    images = len(data.x_test)
-    kind = AccuracyKind(data.name, data.digest, arch.input_shape.size.json, proxy_width, TRAINED_ALONE)
-    return Accuracy.of(fraction, images, kind)
+def _score(outputs: NDArray[np.float32], arch: ArchSpec, data: Dataset, proxy_width: float) -> Score:
+    """Return the score of outputs [N, K] on the test images, with its kind."""
+    size, task = arch.input_shape.size.json, data.task
+    kind = AccuracyKind(data.name, data.digest, size, proxy_width, TRAINED_ALONE, task.score.name)
+    found = measured(task.score, outputs, task.scaled(data.y_test))
+    return Score.of(clipped(found.value), len(data.x_test), kind, found.standard_error)
+
+
+def _by_class(outputs: NDArray[np.float32], data: Dataset) -> ClassAccuracy | TargetScores:
+    """Return what outputs [N, K] on the test images are worth, class by class or target by target."""
+    if data.has_classes:
+        return ClassAccuracy.of(data.class_names, data.y_test, outputs.argmax(1))
+    return TargetScores.of(data.task, data.class_names, outputs, data.y_test, data.y_train)
 
 
 def _identity(
@@ -417,6 +430,7 @@ def _preparation(data: Dataset) -> dict[str, Any]:
         "flip": data.augmentation.flip,
         "class_weights": list(data.class_weights),
         **{f"augment_{name}": value for name, value in of_sounds.items() if value},  # since release 0.4
+        **({} if data.task.kind == "classification" else {"task": data.task.kind}),
     }
 
 

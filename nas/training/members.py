@@ -31,14 +31,14 @@ from nas.progress.stop import raise_if_stopped
 from nas.records.journal import Journal
 from nas.records.locks import locked
 from nas.records.signatures import save_signature
+from nas.tasks import MetricState, clipped
 from nas.training.candidates import CandidateTrainings
 from nas.training.checkpoints import Checkpoints
 from nas.training.ema import ema_decay, ema_update
 from nas.training.family import Family
 from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, BatchLoader, TrainingPlan, initial_params
-from nas.training.loss import smoothed_cross_entropy
 from nas.training.packing import Packed, Packing
-from nas.training.step import ImageSplit, Split, StepConfig, estimate_statistics, image_splits
+from nas.training.step import ImageSplit, Split, StepConfig, estimate_statistics, image_splits, in_target_units
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
 from nas.training.trial import CURVE, ORPHAN_S, LearningCurve, known_curve
 
@@ -119,8 +119,7 @@ def member_step(
     y = split.y[rows]
 
     def loss_of(tensors: dict[str, Array]) -> Array:
-        logits = family.logits(tensors, genotype, x)
-        return smoothed_cross_entropy(logits, y, c.label_smoothing, c.class_weights)
+        return c.task.loss(family.logits(tensors, genotype, x), y)
 
     # The gradient is taken for the tensors, and packed behind: that for the packed arrays would be a sum of as many
     # long arrays as there are tensors.
@@ -145,18 +144,19 @@ def _steps(
     return after
 
 
-def _correct(
+def _scored(
     program: MemberProgram, average: Packed, genotype: Array, rows: Array, counted: Array, split: ImageSplit
-) -> Array:
-    """Return how many images of the batches `rows` [batches, B] are classified correctly, of those `counted`."""
-    tensors = program.family.packing.unpack(average)
+) -> MetricState:
+    """Return the state of the task's score over those images of the batches `rows` [batches, B] that are `counted`."""
+    tensors, task = program.family.packing.unpack(average), program.step.task
 
-    def of_batch(batch: tuple[Array, Array]) -> Array:
+    def of_batch(batch: tuple[Array, Array]) -> MetricState:
         row, counts = batch
-        logits = program.family.logits(tensors, genotype, split.inputs(split.x[row], program.step.arch))
-        return jnp.sum((logits.argmax(1) == split.y[row]) & counts)
+        outputs = program.family.logits(tensors, genotype, split.inputs(split.x[row], program.step.arch))
+        return task.score.add(task.score.zero(), outputs, task.scaled(split.y[row]), counts)
 
-    return lax.map(of_batch, (rows, counted)).sum()
+    found: MetricState = jax.tree.map(lambda each: each.sum(0), lax.map(of_batch, (rows, counted)))
+    return found
 
 
 @partial(jax.jit, static_argnames="program", donate_argnames="state")
@@ -176,19 +176,19 @@ def run_group_steps(
 
 
 @partial(jax.jit, static_argnames="program")
-def run_correct(
+def run_scored(
     program: MemberProgram, average: Packed, genotype: Array, rows: Array, counted: Array, split: ImageSplit
-) -> Array:
-    """Return how many of the `counted` images of the batches `rows` a member classifies correctly."""
-    return _correct(program, average, genotype, rows, counted, split)
+) -> MetricState:
+    """Return the state of the score of a member over the `counted` images of the batches `rows`."""
+    return _scored(program, average, genotype, rows, counted, split)
 
 
 @partial(jax.jit, static_argnames="program")
-def run_group_correct(
+def run_group_scored(
     program: MemberProgram, average: Packed, genotype: Array, rows: Array, counted: Array, split: ImageSplit
-) -> Array:
-    """Return `run_correct` of each member of a group, [members]: `average` and `genotype` have a leading axis."""
-    return jax.vmap(partial(_correct, program), (0, 0, None, None, None))(average, genotype, rows, counted, split)
+) -> MetricState:
+    """Return `run_scored` of each member of a group, on a leading axis that `average` and `genotype` have too."""
+    return jax.vmap(partial(_scored, program), (0, 0, None, None, None))(average, genotype, rows, counted, split)
 
 
 @dataclass
@@ -299,6 +299,7 @@ class MemberTrainer:
         trained = {name: jnp.asarray(value) for name, value in family.cut(arch, _averages(family, member)).items()}
         weights = estimate_statistics(arch, trained | statistics, self.train_split, plan.config.batch_size)
         save_arch(arch, member.folder / "arch.json")
+        weights = in_target_units(plan.data.task, weights)
         save_weights(member.folder / "weights.safetensors", weights, arch, "trained")
         save_signature(signature(plan.data, arch.input_shape), member.folder)
 
@@ -343,19 +344,22 @@ class _Running:
                 return
 
     def evaluate(self, epoch: int, split: Split) -> None:
-        """Record the top-1 of each member on the validation images."""
+        """Record the score of each member on the validation images: of classification top-1."""
         count = split.images
         batch = min(EVALUATION_BATCH, count)
         padded = np.arange(-(-count // batch) * batch, dtype=np.int32).reshape(-1, batch)
-        rows, start, correct = np.minimum(padded, count - 1), 0, np.zeros(len(self.filled), np.int64)
-        run = run_group_correct if self.grouped else run_correct
+        rows, start, score = np.minimum(padded, count - 1), 0, self.program.step.task.score
+        states = [score.zero() for _ in self.filled]
+        run = run_group_scored if self.grouped else run_scored
         for images, part in split.parts(rows):  # the last image fills the last batch, and counts once
             counted = jax.device_put(padded[start : start + len(part)] < count)
-            correct += np.atleast_1d(run(self.program, self.state.average, self.genotype, part, counted, images))
+            found = jax.device_get(run(self.program, self.state.average, self.genotype, part, counted, images))
+            each = [found] if not self.grouped else [MetricState(*row) for row in zip(*found, strict=True)]
+            states = [score.merge(state, one) for state, one in zip(states, each, strict=True)]
             start += len(part)
-        for member, right in zip(self.members, correct, strict=False):
+        for member, state in zip(self.members, states, strict=False):
             if not member.error:
-                member.curve.add(epoch, int(right) / count)
+                member.curve.add(epoch, clipped(score.value(state)))
 
     def save(self, step: int) -> None:
         """Write a checkpoint of each member."""

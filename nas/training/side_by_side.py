@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data import Dataset, epoch_indices
 from nas.nn.network import merged, split_statistics
+from nas.tasks import score_contributions
 from nas.training.loop import TrainingConfig, initial_params
 from nas.training.step import ImageSplit, StepConfig, TrainState, image_splits, init_state, train_step
 
@@ -43,12 +44,16 @@ class Comparison:
         """Return what the compiled step of a network depends on."""
         c = self.config
         return StepConfig(
-            arch, c.optimizer, self.steps, c.warmup_fraction, c.label_smoothing, c.ema_decay, self.data.augmentation
-        )
+            arch, c.optimizer, self.steps, c.warmup_fraction, self.data.task.configured(c.label_smoothing, ()),
+            c.ema_decay, self.data.augmentation,
+        )  # fmt: skip
 
 
-def train_side_by_side(archs: Sequence[ArchSpec], comparison: Comparison) -> list[NDArray[np.bool_]]:
-    """Train each network from random weights, and return which validation images each then classifies correctly."""
+def train_side_by_side(archs: Sequence[ArchSpec], comparison: Comparison) -> list[NDArray[Any]]:
+    """Train each network from random weights, and return what each validation image then adds to its score.
+
+    Of classification that is whether it is classified correctly; see `nas.tasks.score_contributions`.
+    """
     train, validation = image_splits(comparison.data)
     rows = jax.device_put(comparison.rows())
     states = [_initial(arch, comparison) for arch in archs]
@@ -60,7 +65,8 @@ def train_side_by_side(archs: Sequence[ArchSpec], comparison: Comparison) -> lis
         programs = list(threads.map(lambda one: one.compile(), lowered))
     found = [np.asarray(run(state, rows, train, validation)) for run, state in zip(programs, states, strict=True)]
     jax.clear_caches()
-    return found
+    task, targets = comparison.data.task, comparison.data.y_test
+    return [score_contributions(task, outputs, targets) for outputs in found]
 
 
 def _initial(arch: ArchSpec, comparison: Comparison) -> TrainState:
@@ -70,26 +76,26 @@ def _initial(arch: ArchSpec, comparison: Comparison) -> TrainState:
 
 
 def _program(arch: ArchSpec, comparison: Comparison) -> Any:
-    """Return the jitted function (state, rows, training images, validation images) -> correct [validation images]."""
+    """Return the jitted function (state, rows, training images, validation images) -> outputs for the last [N, K]."""
     step_config, seed = comparison.step_config(arch), comparison.config.seed
 
     def run(state: TrainState, rows: Array, train: ImageSplit, validation: ImageSplit) -> Array:
         key = jax.random.key(seed)
         state = lax.fori_loop(0, len(rows), lambda i, s: train_step(step_config, s, rows[i], key, train)[0], state)
-        return _correct(arch, state, validation)
+        return _outputs(arch, state, validation)
 
     return jax.jit(run)
 
 
-def _correct(arch: ArchSpec, state: TrainState, images: ImageSplit) -> Array:
-    """Return which images the running average of the weights classifies correctly, as [N]."""
+def _outputs(arch: ArchSpec, state: TrainState, images: ImageSplit) -> Array:
+    """Return the outputs of the running average of the weights for all images, [N, K]."""
     network, count = merged(arch, state.average), len(images.x)
     batch = min(EVALUATION_BATCH, count)
     starts = -(-count // batch)
     rows = jnp.minimum(jnp.arange(starts * batch), count - 1).reshape(starts, batch)  # the last image fills the batch
 
     def of_batch(row: Array) -> Array:
-        logits = network(images.inputs(images.x[row], arch), batch_stats=True)
-        return logits.argmax(1) == images.y[row]
+        return network(images.inputs(images.x[row], arch), batch_stats=True)
 
-    return lax.map(of_batch, rows).reshape(-1)[:count]
+    outputs = lax.map(of_batch, rows)
+    return outputs.reshape(-1, outputs.shape[-1])[:count]

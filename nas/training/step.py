@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data import Augmentation, Dataset, ImageFiles, augmented_input, epoch_indices, to_input
 from nas.nn.network import Moments, Weights, merged, statistics_of
+from nas.tasks import Task, clipped, score_of_batch
 from nas.training.devices import compute_dtype, copy_arrays
 from nas.training.ema import ema_decay, ema_update
-from nas.training.loss import smoothed_cross_entropy
 from nas.training.optimizers import OptimizerConfig, make_optimizer
 from nas.training.streaming import batches_per_part, decoded, is_streamed, prefetched
 
+CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")  # [features, outputs] and [outputs]
 STATISTICS_IMAGES = 8192  # at most so many training images give the stored normalisation statistics
 
 
@@ -42,7 +43,7 @@ class ImageSplit(NamedTuple):
     """The images of one split on the device, with the channel statistics that normalise them."""
 
     x: Array  # uint8 [N, H, W, C], or numbers float32
-    y: Array  # int32 [N]
+    y: Array  # int32 [N], or float32 [N, K]: the targets
     mean: Array  # [C], of the training images
     std: Array
 
@@ -72,7 +73,7 @@ class StreamedSplit:
     """The images of one split in files that are too many for memory; `parts` brings them to the device."""
 
     x: ImageFiles
-    y: NDArray[np.int32]
+    y: NDArray[Any]  # targets
     mean: Array
     std: Array
 
@@ -105,10 +106,9 @@ class StepConfig:
     optimizer: OptimizerConfig
     steps: int
     warmup_fraction: float
-    label_smoothing: float
+    task: Task  # with its label smoothing and class weights
     ema_decay: float
     augmentation: Augmentation
-    class_weights: tuple[float, ...] = ()
 
     def transform(self) -> optax.GradientTransformation:
         """Return the optimizer with its schedule."""
@@ -131,7 +131,7 @@ def image_splits(data: Dataset) -> tuple[Split, Split]:
     """Return the training and the test images of `data`, on the device where they are not too many."""
     mean, std = map(jax.device_put, data.channel_stats)
 
-    def split(x: Any, y: NDArray[np.int32]) -> Split:
+    def split(x: Any, y: NDArray[Any]) -> Split:
         if is_streamed(x):
             return StreamedSplit(x, y, mean, std)
         return ImageSplit(jax.device_put(np.asarray(x)), jax.device_put(y), mean, std)
@@ -139,35 +139,33 @@ def image_splits(data: Dataset) -> tuple[Split, Split]:
     return split(data.x_train, data.y_train), split(data.x_test, data.y_test)
 
 
-def loss_and_correct(
-    arch: ArchSpec, params: Weights, x: Array, y: Array, smoothing: float, class_weights: tuple[float, ...] = ()
-) -> tuple[Array, Array]:
-    """Return the loss under batch statistics, and how many of the images are classified correctly."""
-    logits = merged(arch, params)(x, batch_stats=True)
-    return smoothed_cross_entropy(logits, y, smoothing, class_weights), jnp.sum(logits.argmax(1) == y)
+def loss_and_score(arch: ArchSpec, params: Weights, x: Array, y: Array, task: Task) -> tuple[Array, Array]:
+    """Return the loss under batch statistics, and the score: of classification the share that is correct."""
+    outputs = merged(arch, params)(x, batch_stats=True)
+    return task.loss(outputs, y), score_of_batch(task, outputs, y)
 
 
 def train_step(
     step_config: StepConfig, state: TrainState, rows: Array, key: Array, split: ImageSplit
 ) -> tuple[TrainState, Array, Array]:
-    """Return the state after one step on the images `rows` [B], its loss, and how many it classified correctly."""
+    """Return the state after one step on the images `rows` [B], its loss, and the score of its outputs."""
     step_key = jax.random.fold_in(key, state.step)
     x = split.training_inputs(step_key, rows, step_config.arch, step_config.augmentation)
     y = split.y[rows]
     c = step_config
-    loss_of = partial(loss_and_correct, c.arch, x=x, y=y, smoothing=c.label_smoothing, class_weights=c.class_weights)
-    (loss, correct), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    loss_of = partial(loss_and_score, c.arch, x=x, y=y, task=c.task)
+    (loss, score), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, optimizer = step_config.transform().update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     average = ema_update(state.average, params, ema_decay(state.step, step_config.ema_decay))
-    return TrainState(state.step + 1, params, average, optimizer), loss, correct
+    return TrainState(state.step + 1, params, average, optimizer), loss, score
 
 
 @partial(jax.jit, static_argnames="step_config", donate_argnames="state")
 def run_steps(
     step_config: StepConfig, state: TrainState, rows: Array, count: int, seed: int, split: ImageSplit
 ) -> tuple[TrainState, tuple[Array, Array]]:
-    """Return the state after the first `count` steps on `rows` [S, B], and the sums of their losses and correct counts.
+    """Return the state after the first `count` steps on `rows` [S, B], and the sums of their losses and scores.
 
     The state is donated.
     """
@@ -176,12 +174,12 @@ def run_steps(
     key = jax.random.key(seed)
 
     def body(i: Array, carry: tuple[TrainState, Array, Array]) -> tuple[TrainState, Array, Array]:
-        state, losses, corrects = carry
-        state, loss, correct = train_step(step_config, state, rows[i], key, split)
-        return state, losses + loss, corrects + correct
+        state, losses, scores = carry
+        state, loss, score = train_step(step_config, state, rows[i], key, split)
+        return state, losses + loss, scores + score
 
-    state, loss, correct = jax.lax.fori_loop(0, count, body, (state, jnp.float32(0), jnp.int32(0)))
-    return state, (loss, correct)
+    state, loss, score = jax.lax.fori_loop(0, count, body, (state, jnp.float32(0), jnp.float32(0)))
+    return state, (loss, score)
 
 
 def estimate_statistics(arch: ArchSpec, weights: Weights, split: Split, batch_size: int) -> Weights:
@@ -214,22 +212,42 @@ def _pooled(moments: Moments) -> Moments:
     return {name: (mean.mean(0), var.mean(0) + mean.var(0)) for name, (mean, var) in moments.items()}
 
 
-def top1_accuracy(arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256) -> float:
-    """Return the fraction of the images of `split` that the network with stored statistics classifies correctly."""
-    return int((predictions(arch, weights, split, batch_size) == np.asarray(split.y)).sum()) / split.images
+def score_on(task: Task, arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256) -> float:
+    """Return the score, from 0 to 1, of the network with stored statistics on `split`; of classification top-1."""
+    outputs, targets = network_outputs(arch, weights, split, batch_size), np.asarray(split.y)
+    return clipped(float(task.score.contributions(outputs, np.asarray(task.scaled(targets))).mean()))
 
 
 def predictions(arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256) -> NDArray[np.int32]:
     """Return the class [N] that the network with stored statistics gives each image of `split`."""
+    return network_outputs(arch, weights, split, batch_size).argmax(1).astype(np.int32)
+
+
+def network_outputs(arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256) -> NDArray[np.float32]:
+    """Return the outputs [N, K] of the network with stored statistics for each image of `split`."""
     count = split.images
     padded = np.arange(-(-count // batch_size) * batch_size, dtype=np.int32)
     rows = np.minimum(padded, count - 1).reshape(-1, batch_size)  # the last batch is padded with the last image
-    found = [np.asarray(_argmax(arch, weights, part, images)).ravel() for images, part in split.parts(rows)]
-    return np.concatenate(found)[:count]
+    found = [np.asarray(_outputs(arch, weights, part, images)) for images, part in split.parts(rows)]
+    return np.concatenate([each.reshape(-1, each.shape[-1]) for each in found])[:count]
+
+
+def in_target_units(task: Task, weights: Weights) -> Weights:
+    """Return `weights` with outputs in the units of the targets: the classifier takes their deviations and means up.
+
+    So every format of an export gives them without a layer more. Of classification the weights as they are.
+    """
+    scale = task.rescaling()
+    if scale is None:
+        return weights
+    mean, std = (np.array(values, np.float64) for values in scale)
+    weight, bias = (np.asarray(weights[name], np.float64) for name in CLASSIFIER)
+    folded = weight * std, bias * std + mean
+    return weights | {name: jnp.asarray(value, jnp.float32) for name, value in zip(CLASSIFIER, folded, strict=True)}
 
 
 @partial(jax.jit, static_argnames="arch")
-def _argmax(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Array:
-    """Return the class of each of the images `rows` [batches, B]."""
+def _outputs(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Array:
+    """Return the outputs for each of the images `rows` [batches, B]."""
     network = merged(arch, weights)
-    return jax.lax.map(lambda row: network(split.inputs(split.x[row], arch)).argmax(1), rows)
+    return jax.lax.map(lambda row: network(split.inputs(split.x[row], arch)), rows)

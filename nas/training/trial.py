@@ -31,7 +31,15 @@ from nas.training.loop import (
     TrainingPlan,
     initial_params,
 )
-from nas.training.step import TrainState, estimate_statistics, image_splits, init_state, run_steps, top1_accuracy
+from nas.training.step import (
+    TrainState,
+    estimate_statistics,
+    image_splits,
+    in_target_units,
+    init_state,
+    run_steps,
+    score_on,
+)
 
 CURVE = ("epoch", "top1")  # the fields of a record of curve.jsonl
 ORPHAN_S = 60.0  # how long to wait for a folder: a worker may outlive a driver that was killed, by a little
@@ -110,13 +118,14 @@ def _continue(plan: TrainingPlan, curve: LearningCurve, folder: Path, until: int
         for epoch in range(done // plan.per_epoch + 1, until + 1):
             state = _epoch(plan, loader, state, epoch)
             if epoch > len(curve.known):
-                curve.add(epoch, top1_accuracy(arch, weights_of(state), val_split))
+                curve.add(epoch, score_on(plan.data.task, arch, weights_of(state), val_split))
             if epoch == until or time.monotonic() - saved > CHECKPOINT_S:
                 checkpoints.save(epoch * plan.per_epoch, state)
                 saved = time.monotonic()
     if until == config.epochs:
         save_arch(arch, folder / "arch.json")
-        save_weights(folder / "weights.safetensors", weights_of(state), arch, "trained")
+        weights = in_target_units(plan.data.task, weights_of(state))
+        save_weights(folder / "weights.safetensors", weights, arch, "trained")
         save_signature(signature(plan.data, arch.input_shape), folder)
     jax.clear_caches()  # every network has compiled programs of its own
 

@@ -10,14 +10,15 @@ import pytest
 
 from latency_models.target import load_target
 from nas import api
-from nas.arch import load_arch
+from nas.arch import ArchSpec, load_arch
 from nas.cli import main
 from nas.data import load as load_data
 from nas.errors import InvalidInput
-from nas.ops import FAMILIES, Shape
+from nas.ops import FAMILIES, Conv, Head, Shape
 from nas.ops.conv import ConvChoices
 from nas.ops.inverted_residual import InvertedResidualChoices
 from nas.progress import Evaluation, Progress
+from nas.records.results import metric_of
 from nas.registry import SPACES, STAGE_FORMS, load
 from nas.search.accuracy.evidence import kendall_tau
 from nas.search.accuracy.model import accuracy_model
@@ -27,11 +28,15 @@ from nas.space.forms import Single, Stack
 from nas.space.scaling import scale_down
 from nas.space.staged import StagedSpace
 from nas.trackers import tracking
+from nas.training.loop import TrainingConfig, train
+from nas.training.optimizers import AdamW
+from nas.training.step import image_splits, network_outputs
 from tests.extending.cost import LARGE_WINDOWS
 from tests.extending.op import FAMILY, GhostChoices
 from tests.extending.space import SPACE
 from tests.extending.stage_form import Plain
 from tests.extending.target import CHIP
+from tests.extending.task import Quantile
 from tests.support.slices import assert_equal_slices
 
 HERE = "tests.extending"
@@ -47,6 +52,7 @@ FILES = (
     "stage_form.py",
     "evaluator.py",
     "accuracy_model.py",
+    "task.py",
     "tracker.py",
 )
 
@@ -83,6 +89,17 @@ def test_a_data_set_is_a_function() -> None:
     assert (data.name, data.num_classes, data.resolution, len(data.x_train)) == ("stripes", 4, 16, 240)
     with pytest.raises(InvalidInput, match=r"data set .*:nothing. cannot be imported"):
         load_data(f"{HERE}.data_set:nothing")
+
+
+def test_a_task_is_what_a_data_set_is_for(tmp_path: Path) -> None:
+    data = load_data(f"{HERE}.task:load_dark_images")
+    assert data.task == Quantile.of(data.y_train) and data.task.kind == "quantile"
+    arch = ArchSpec(Shape(8, 8, 1), ((Conv(4, 3, 2),),), Head(), 1)
+    result = train(arch, data, TrainingConfig(epochs=8, batch_size=32, optimizer=AdamW(0.02)), tmp_path / "out")
+    kind = result.accuracy.kind
+    assert kind.metric == "pinball_skill" and metric_of(kind.stored_label()) == "pinball_skill"
+    values = network_outputs(arch, result.weights, image_splits(data)[1])  # in the units of the targets
+    assert result.accuracy.value > 0.3 and 0.6 < (data.y_test < values).mean() <= 1
 
 
 def test_a_cost_is_a_sum_over_kernels() -> None:

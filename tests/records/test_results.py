@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.records.results import Accuracy, AccuracyKind, accuracy_from, standard_error
+from nas.records.results import AccuracyKind, Score, accuracy_from, standard_error
 
 KIND = AccuracyKind("digits", "0" * 64, 16, 0.25, "supernet weights, held-out pictures")
 
@@ -15,7 +15,7 @@ KIND = AccuracyKind("digits", "0" * 64, 16, 0.25, "supernet weights, held-out pi
 def test_a_standard_error_is_a_proportions_and_never_0(images: int, data: st.DataObject) -> None:
     correct = data.draw(st.integers(0, images))
     share = correct / images
-    found = Accuracy.of(share, images, KIND).standard_error
+    found = Score.of(share, images, KIND).standard_error
     assert found > 0
     if 0 < correct < images:
         assert found == pytest.approx(math.sqrt(share * (1 - share) / images))
@@ -36,5 +36,5 @@ def test_more_images_leave_less_doubt() -> None:
 
 def test_a_stored_error_is_kept_as_it_was_written() -> None:
     """Files of older releases say 0 where all images were classified correctly."""
-    stored = Accuracy.of(1.0, 2, KIND).to_dict() | {"standard_error": 0.0}
+    stored = Score.of(1.0, 2, KIND).to_dict() | {"standard_error": 0.0}
     assert accuracy_from(stored).standard_error == 0.0

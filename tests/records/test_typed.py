@@ -7,10 +7,10 @@ import pytest
 
 from nas.errors import InvalidInput
 from nas.records.picks import Pick, Picks, load_picks, save_picks
-from nas.records.results import Accuracy, AccuracyKind, accuracy_from
+from nas.records.results import AccuracyKind, Score, accuracy_from
 from nas.records.verdict import Trained, Verdict, load_verdict, save_verdict
 
-ACCURACY = Accuracy.of(0.75, 100, AccuracyKind("digits", "d", 16, 0.25, "trained alone"))
+ACCURACY = Score.of(0.75, 100, AccuracyKind("digits", "d", 16, 0.25, "trained alone"))
 VERDICT = Verdict(Trained("found", "a", 1.0, ACCURACY), Trained("base", "b", 1.0, ACCURACY), "ms", 5, 0, 0.1, 0.05)
 PICKS = Picks("kind", 100, True, 9, 1, 0.01, "ms", (Pick(("fastest",), "a", "specs/a.json", 1.0, 0.75, 0, 0, 9, 9, 9),))
 
@@ -36,7 +36,7 @@ def test_altered_picks_are_refused(tmp_path: Path, data: object) -> None:
         load_picks(tmp_path)
 
 
-FILE_FIELDS = {"pictures": "images"}
+FILE_FIELDS = {"pictures": "examples", "top1": "value"}
 
 
 @pytest.mark.parametrize(("name", "value"), [("top1", 7.98), ("top1", -1), ("standard_error", 2), ("pictures", 0)])

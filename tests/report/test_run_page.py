@@ -18,7 +18,7 @@ from nas.compare.page import html
 from nas.errors import InvalidInput
 from nas.ops import InvertedResidual, Shape
 from nas.records.picks import Pick, Picks, save_picks
-from nas.records.results import FILE_KEYS, Accuracy, load_result
+from nas.records.results import FILE_KEYS, Score, load_result
 from nas.records.verdict import Trained, Verdict, save_verdict
 from nas.report.baseline import REFERENCE, baseline_arch
 from nas.report.block_glossary import EXTRAS, NOTATION, block_name, glossary
@@ -294,8 +294,8 @@ def verdict_of(run: Path, *, difference: float, error: float, name: str = REFERE
     alone = kind("trained alone for 60 steps, held-out pictures")
     base = baseline_arch(result, name)
     assert base is not None
-    found = Trained("found", result.arch.digest, result.latency, Accuracy.of(0.9, 500, alone))
-    other = Trained(name, base.digest, 0.688, Accuracy.of(0.9 - difference, 500, alone))
+    found = Trained("found", result.arch.digest, result.latency, Score.of(0.9, 500, alone))
+    other = Trained(name, base.digest, 0.688, Score.of(0.9 - difference, 500, alone))
     verdict = Verdict(found, other, "ms", 60, 0, difference, error)
     save_verdict(verdict, run)
     return verdict

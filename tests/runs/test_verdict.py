@@ -11,7 +11,7 @@ from nas.compare.compare import compare
 from nas.compare.page import html
 from nas.errors import InvalidInput, UnknownName
 from nas.progress import Progress, SilentReporter
-from nas.records.results import Accuracy, AccuracyKind
+from nas.records.results import AccuracyKind, Score
 from nas.records.verdict import Trained, Verdict, load_verdict, save_verdict
 from nas.runs import verdict as verdicts
 from nas.runs.plan import SearchPlan, make_plan
@@ -33,7 +33,7 @@ KIND = AccuracyKind("quarters", "0" * 64, 8, 0.5, "trained alone for 5 steps, he
 
 def verdict(difference: float, error: float, latencies: tuple[float, float] = (1.0, 1.0)) -> Verdict:
     """Return a verdict with this difference of top-1 and these latencies."""
-    one, other = (Accuracy.of(top1, 256, KIND) for top1 in (0.9, 0.9 - difference))
+    one, other = (Score.of(top1, 256, KIND) for top1 in (0.9, 0.9 - difference))
     found, baseline = Trained("found", "a" * 64, latencies[0], one), Trained("conv-s", "b" * 64, latencies[1], other)
     return Verdict(found, baseline, "ms", 5, 0, difference, error)
 

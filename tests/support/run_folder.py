@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from latency_models.target import load_target, target_names
 from nas.arch import ArchSpec, save_arch
-from nas.records.results import SUPERNET, Accuracy, AccuracyKind, Result, load_result, save_result, trained_for
+from nas.records.results import SUPERNET, AccuracyKind, Result, Score, load_result, save_result, trained_for
 from nas.search.pareto import non_dominated
 from nas.space.staged import StagedSpace
 from search_spaces.uib import uib_space, uib_stage
@@ -34,14 +34,14 @@ def kind(how: str = SUPERNET, width: float = 0.5) -> AccuracyKind:
     return AccuracyKind("digits", "0" * 64, 16, width, how)
 
 
-def accuracy_of(arch: ArchSpec, rng: np.random.Generator) -> Accuracy:
+def accuracy_of(arch: ArchSpec, rng: np.random.Generator) -> Score:
     """Return a made-up accuracy that grows with size, a multiple of 1 / `VALIDATION`."""
     top1 = 0.97 - 0.25 * (1e8 / arch.macs) ** 0.7 + rng.normal(0, 0.01)
     top1 = round(float(np.clip(top1, 0, 1)) * VALIDATION) / VALIDATION
-    return Accuracy(top1, float(np.sqrt(top1 * (1 - top1) / VALIDATION)), VALIDATION, kind())
+    return Score(top1, float(np.sqrt(top1 * (1 - top1) / VALIDATION)), VALIDATION, kind())
 
 
-def result_of(arch: ArchSpec, genotype: tuple[int, ...], accuracy: Accuracy, **changes: Any) -> Result:
+def result_of(arch: ArchSpec, genotype: tuple[int, ...], accuracy: Score, **changes: Any) -> Result:
     """Return a result with true costs."""
     body: dict[str, Any] = {
         "space": SPACE.name,
@@ -104,8 +104,8 @@ def add_finalists(run: Path, *, count: int = 3) -> Path:
     The result is the best of these, and the worst in the supernet.
     """
     best = load_result(run / "best.json")
-    known = Accuracy(0.9, float(np.sqrt(0.9 * 0.1 / VALIDATION)), VALIDATION, kind(ALONE))
-    shared = replace(best.accuracy, top1=0.1)
+    known = Score(0.9, float(np.sqrt(0.9 * 0.1 / VALIDATION)), VALIDATION, kind(ALONE))
+    shared = replace(best.accuracy, value=0.1)
     save_result(replace(best, accuracy=known, supernet_accuracy=shared), run / "best.json")
     others = (SPACE.decode(genotype) for genotype in SPACE.sample(np.random.default_rng(9), 9))
     archs = list(dict.fromkeys([best.arch, *others]))[: count + 1]
@@ -122,7 +122,7 @@ def add_finalists(run: Path, *, count: int = 3) -> Path:
     return run
 
 
-def write_evaluated(run: Path, specs: list[ArchSpec], best: ArchSpec, accuracy: Accuracy, rng: Any) -> None:
+def write_evaluated(run: Path, specs: list[ArchSpec], best: ArchSpec, accuracy: Score, rng: Any) -> None:
     """Write front.csv, evaluated.csv and the specs of the front."""
     found = [accuracy if spec == best else accuracy_of(spec, rng) for spec in specs]
     latencies = [MODEL.predict_ms(spec) for spec in specs]
@@ -179,7 +179,7 @@ def softened(count: int, expected: int, done: float, rng: np.random.Generator) -
     return np.asarray(odds / odds.sum())
 
 
-def trained_alone(accuracy: Accuracy, **changes: Any) -> dict[str, Any]:
+def trained_alone(accuracy: Score, **changes: Any) -> dict[str, Any]:
     """Return the JSON form of an accuracy, with some fields of its kind replaced."""
     body = accuracy.to_dict()
     return body | {"kind": body["kind"] | changes}

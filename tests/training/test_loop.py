@@ -18,11 +18,12 @@ from nas.errors import InvalidInput
 from nas.nn.network import Network, get_weights, load_weights
 from nas.ops import UIB, Conv, Head, Shape
 from nas.records.signatures import signature_of
+from nas.tasks import CLASSIFICATION
 from nas.training import loop as train_module
 from nas.training.checkpoints import KEPT
 from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, dataset_for, train
 from nas.training.optimizers import AdamW, RMSProp
-from nas.training.step import estimate_statistics, image_splits, run_steps, top1_accuracy
+from nas.training.step import estimate_statistics, image_splits, run_steps, score_on
 
 ARCH = ArchSpec(Shape(8, 8, 1), ((Conv(8), UIB(16, 32, 0, 3, 2)),), Head(), 10)
 SETTINGS = TrainingConfig(epochs=8, batch_size=32, optimizer=AdamW(0.01))
@@ -90,7 +91,8 @@ def test_written_weights_give_the_written_accuracy(trained: Trained, digits: Dat
     result, out, _ = trained
     weights, _ = load_weights(out / "weights.safetensors", ARCH)
     split = image_splits(digits)[1]
-    assert [top1_accuracy(ARCH, weights, split, size) for size in (64, 200, 256)] == [result.accuracy.top1] * 3
+    scores = [score_on(CLASSIFICATION, ARCH, weights, split, size) for size in (64, 200, 256)]
+    assert scores == [result.accuracy.top1] * 3
 
 
 def interrupting(at_step: int) -> Callable[[TrainingProgress], None]:

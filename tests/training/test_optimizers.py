@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import InvalidInput
+from nas.tasks import smoothed_cross_entropy
 from nas.training.ema import ema_decay, ema_update
-from nas.training.loss import smoothed_cross_entropy
 from nas.training.optimizers import AdamW, OptimizerConfig, RMSProp, cosine_schedule, decay_mask, make_optimizer
 
 PARAMS = {name: jnp.ones(3) for name in ("0.0.conv.weight", "0.0.conv.scale", "0.0.conv.bias", "1.0.project.gamma")}

@@ -29,6 +29,7 @@ from nas.runs.single_training import (
 from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train
 from nas.training.optimizers import AdamW
 
+TOP1_TITLE = "top-1"  # a share, shown in percent
 FILES = ("arch.json", "weights.safetensors", "train.json")
 
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         ):
             reporter.plan([*_plan(subject, dataset, config, out), *notes])
             result = train(
-                subject.arch, dataset, config, out, lambda event: _report(event, reporter),
+                subject.arch, dataset, config, out, lambda event: _report(event, reporter, dataset.task.score.title),
                 initial_weights=subject.weights, proxy_width=subject.proxy_width, timing=reporter.timing,
             )  # fmt: skip
     except CannotWrite as error:
@@ -76,7 +77,7 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
     network = "target network" if subject.proxy_width == 1 else f"proxy of width {subject.proxy_width:g}"
     images, epochs = min(config.batch_size, len(dataset.y_train)), config.epochs
     return [
-        f"network: {arch.name}, {network}, {size.text}, {channels} channels, {arch.num_classes} classes"
+        f"network: {arch.name}, {network}, {size.text}, {channels} channels, {dataset.outputs_text}"
         f"{subject.strides_note}",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test {_examples(dataset)}",
@@ -89,13 +90,14 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
 
 def _examples(dataset: Dataset) -> str:
     """Return what the examples are called, of waveforms with their length, their rate and the number of classes."""
-    return f"{dataset.size_text}, {dataset.num_classes} classes" if dataset.is_waveforms else "images"
+    return f"{dataset.size_text}, {dataset.outputs_text}" if dataset.is_waveforms else "images"
 
 
-def _report(event: TrainingProgress, reporter: LiveReporter) -> None:
-    reporter.advance(*_state(event))
+def _report(event: TrainingProgress, reporter: LiveReporter, title: str) -> None:
+    reporter.advance(*_state(event, title))
     reporter.track(Progress(TRAIN, event.step, event.steps, event.loss, event.top1))
 
 
-def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
-    return TRAIN, event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}"
+def _state(event: TrainingProgress, title: str) -> tuple[str, int, int, str]:
+    shown = f"{event.top1:.1%}" if title == TOP1_TITLE else f"{event.top1:.3f}"
+    return TRAIN, event.step, event.steps, f"loss {event.loss:.3f}, training {title} {shown}"

@@ -17,7 +17,9 @@ SPEC_OR_RUN = (
 PREPARATION = (
     "fit", "background", "augment_shift", "flip", "class_weights", "data_kind", "group", "sample_rate", "clip_seconds",
     "keywords", "silence", "augment_gain_db", "augment_noise", "augment_time_mask", "augment_band_mask",
+    "task",
 )  # fmt: skip
+TASK_NAMES = ("classification", "regression", "regression-mae", "regression-ccc", "multi-label")  # nas.tasks.TASKS
 IMAGENET_PX = 224  # side of a target network's images, where no flag says
 
 
@@ -111,6 +113,11 @@ def add_preparation(flags: Container, *, default: str) -> None:
         "--data-kind", choices=("images", "maps", "sequences", "waveforms"),
         help="what the arrays of an .npz file are, where that is not told by shape and type: maps [N,H,W,C] and "
         "sequences [N,T,C] hold numbers of any range, waveforms [N,T] have a sample_rate in the file",
+    )  # fmt: skip
+    flags.add_argument(
+        "--task", choices=TASK_NAMES,
+        help="what is learnt, where type and shape of y in an .npz file do not tell: whole numbers [N] are classes, 0 "
+        "and 1 [N,K] several labels, floats regression with the loss MSE; -mae and -ccc are other losses",
     )  # fmt: skip
     flags.add_argument(
         "--class-weights", choices=("balanced",), help="images of rare classes count more in the loss (default: alike)"

@@ -6,6 +6,7 @@ from pathlib import Path
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
 from nas.records.front import AT, Front, FrontPoint
+from nas.records.results import metric_of, share_text, title_of
 from nas.records.tables import rows_of
 from nas.registry import COSTS
 from nas.report.energy import energy_of_target
@@ -14,12 +15,15 @@ from nas.report.terminal_table import FittedTable, short_number, unit_text
 
 NUMBERS = ("latency budget", "latency", "proxy top-1 %", "without luck", "MACs", "parameters")
 SHOWN = 12  # networks of a front of costs on the screen; front.csv has all
+TOP1_TITLE = "top-1"
 DROP = {"parameters": 3, "MACs": 2, "without luck": 1}
 
 
 def front_table(front: Front, target: str) -> FittedTable:
     """Return a whole front as a table, a row per latency budget; the network that RUN stands for is marked."""
-    table = aligned_table(f"front on {target}", ("network",), NUMBERS, DROP)
+    title = title_of(front.accuracy_kind)
+    numbers = [name.replace("top-1 %", title) if title != TOP1_TITLE else name for name in NUMBERS]
+    table = aligned_table(f"front on {target}", ("network",), numbers, DROP)
     unit = unit_text(front.latency_unit, images_in_latency(target))
     for number, point in enumerate(front.points):
         budget = latency_text(point.latency_budget, unit)
@@ -27,14 +31,16 @@ def front_table(front: Front, target: str) -> FittedTable:
             table.add_row("as above", budget)
         else:
             mark = "*" if point.digest == front.chosen else ""
-            table.add_row(point.digest[:8] + mark, budget, *_cells(point, unit))
+            table.add_row(point.digest[:8] + mark, budget, *_cells(point, unit, metric_of(front.accuracy_kind)))
     table.caption = "\n".join([*_remarks(front), *_error_remarks(target)])
     return table
 
 
-def _cells(point: FrontPoint, unit: str) -> tuple[str, ...]:
-    top1 = f"{100 * point.top1:.2f} +- {100 * point.standard_error:.2f}"
-    expected = f"{100 * (point.top1 - point.luck):.2f}"
+def _cells(point: FrontPoint, unit: str, metric: str) -> tuple[str, ...]:
+    shown, error, expected = (
+        share_text(value, metric).rstrip("%") for value in (point.top1, point.standard_error, point.top1 - point.luck)
+    )
+    top1 = f"{shown} +- {error}"
     return latency_text(point.latency, unit), top1, expected, short_number(point.macs), short_number(point.params)
 
 
@@ -43,8 +49,8 @@ def _remarks(front: Front) -> list[str]:
     least, most, unit = front.points[0].latency, front.points[-1].latency, front.latency_unit
     lines = [
         f"{least:.4g} to {most:.4g} {unit}: {front.share_spanned:.0%} of the range of its budgets, in the logarithm",
-        f"top-1 with one standard error on {front.images:,} images; without luck: less what the best of several scores "
-        "is expected to flatter at most",
+        f"{title_of(front.accuracy_kind)} with one standard error on {front.images:,} images; without luck: less what "
+        "the best of several scores is expected to flatter at most",
         f"*: what the run stands for where no latency is named, the budget nearest to {front.nearest}",
     ]
     repeated = len(front.networks) < len(front.points)

@@ -18,7 +18,7 @@ from nas.records.model_evidence import load_evidence
 from nas.records.named_code import OF_SOURCES, command_on
 from nas.records.networks import UNIVERSAL
 from nas.records.picks import load_picks
-from nas.records.results import Accuracy, Result
+from nas.records.results import TOP1, Result, Score, metric_of, points_text, share_text
 from nas.records.verdict import load_verdict
 from nas.registry import addresses
 from nas.report.energy import energy_of_target, energy_rows
@@ -88,7 +88,7 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTa
             f"{result.weight_bytes:,} bytes of weights, {result.peak_activation_bytes:,} of activations at once",
         ),
         *(energy_rows(result.arch, energy) if energy else []),
-        ("proxy top-1", accuracy_text(accuracy)),
+        (f"proxy {accuracy.kind.title}", accuracy_text(accuracy)),
         ("accuracy of", f"{accuracy.kind.label()}; not of the target network"),
         *([("in the supernet", accuracy_text(shared))] if shared not in (None, accuracy) else []),
         ("search", f"{_by_model(run) or chosen_by or f'{converged}, {entropy}'}, seed {result.seed}"),
@@ -121,17 +121,18 @@ def _pick_rows(run: Path) -> Iterator[tuple[str, str]]:
     if found is None or len(found.picks) < 2:
         return
     own, *others = found.picks
+    metric = metric_of(found.accuracy_kind)
     yield "as good", f"{found.as_good:,} of {found.candidates - 1:,} others, within one standard error of it; of these:"
     for one in (own, *others):
-        lead = "" if one is own else f", less by {100 * one.difference:.1f} ± {100 * one.difference_error:.1f} points"
+        error = points_text(one.difference_error, metric, 1)
+        lead = "" if one is own else f", less by {points_text(one.difference, metric, 1).split()[0]} ± {error}"
         costs = f"{latency_text(one.latency, found.latency_unit)}, {short_number(one.params)} parameters"
-        yield "pick", f"{one.name}: {one.top1:.1%}{lead}; {costs}; {one.spec}"
+        yield "pick", f"{one.name}: {share_text(one.top1, metric, 1)}{lead}; {costs}; {one.spec}"
 
 
-def accuracy_text(accuracy: Accuracy) -> str:
-    """Return a top-1 accuracy with its standard error."""
-    error = f"{100 * accuracy.standard_error:.2f} points (standard error, {accuracy.images:,} images)"
-    return f"{accuracy.top1:.2%} +- {error}"
+def accuracy_text(accuracy: Score) -> str:
+    """Return a score with its standard error."""
+    return f"{accuracy.text} +- {accuracy.error_text} (standard error, {accuracy.examples:,} images)"
 
 
 def next_commands(run: Path, front: Front | None = None) -> tuple[str, ...]:
@@ -181,10 +182,12 @@ def print_multi_target(found: MultiTargetResult, run: Path, out: Console) -> Non
 def results_table(results: Mapping[str, Result]) -> FittedTable:
     """Return the network found for each target, a row each."""
     drop = {"parameters": 3, "MACs": 2, "latency budget": 1}
-    numbers = ("latency", "latency budget", "proxy top-1 %", "MACs", "parameters")
+    metric = next(iter(results.values())).accuracy.kind
+    title = "top-1 %" if metric.metric == TOP1 else metric.title
+    numbers = ("latency", "latency budget", f"proxy {title}", "MACs", "parameters")
     table = aligned_table("found", ("target",), numbers, drop)
     for name, result in results.items():
-        top1 = f"{100 * result.accuracy.top1:.2f} +- {100 * result.accuracy.standard_error:.2f}"
+        top1 = f"{result.accuracy.text.rstrip('%')} +- {result.accuracy.error_text.split()[0]}"
         unit = unit_text(result.latency_unit, images_in_latency(result.target))
         predicted = f"{latency_text(result.latency, unit)} {error_text(error_of_result(result))}".strip()
         latencies = predicted, latency_text(result.latency_budget, unit)

@@ -1,4 +1,4 @@
-"""The program of predict.py: from the paths of images, or of arrays, to class names and probabilities."""
+"""The program of predict.py: from the paths of images, or of arrays, to classes, labels or numbers."""
 
 import argparse
 import json
@@ -65,21 +65,40 @@ def resizing(before: int, after: int) -> Any:
 
 def main() -> None:
     """Print a line for each image or array that the command line names."""
-    parser = argparse.ArgumentParser(description="Predict the class of images, of .npy files or of .wav files.")
+    parser = argparse.ArgumentParser(description="Predict by the network for images, for .npy or for .wav files.")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG, WebP, TIFF, GIF, BMP or PPM")
-    parser.add_argument("--json", action="store_true", help="print an object per image, with all logits")
+    parser.add_argument("--json", action="store_true", help="print an object per image, with all outputs")
     args = parser.parse_args()
     about, logits_of = open_model(Path(__file__).resolve().with_name(MODEL))
     names = json.loads(about["class_names"])
+    meaning = json.loads(about["signature.json"]).get("task", {}).get("outputs", "classes")
     for path in args.images:
-        logits = np.asarray(logits_of(as_input(path, about)), np.float64)[0]
-        shares = np.exp(logits - logits.max())
-        best, share = int(logits.argmax()), float(shares.max() / shares.sum())
-        if args.json:
-            found = {"image": str(path), "class": names[best], "probability": share, "logits": logits.tolist()}
-            print(json.dumps(found))
-        else:
-            print(f"{path}: {names[best]} {share:.1%}")
+        found, text = ANSWERS[meaning](names, np.asarray(logits_of(as_input(path, about)), np.float64)[0])
+        print(json.dumps({"image": str(path), **found}) if args.json else f"{path}: {text}")
+
+
+def of_classes(names: list[str], logits: Any) -> tuple[dict[str, Any], str]:
+    """Return the class of the largest of the logits [K] with its probability, as an object and as text."""
+    shares = np.exp(logits - logits.max())
+    best, share = int(logits.argmax()), float(shares.max() / shares.sum())
+    return {"class": names[best], "probability": share, "logits": logits.tolist()}, f"{names[best]} {share:.1%}"
+
+
+def of_labels(names: list[str], logits: Any) -> tuple[dict[str, Any], str]:
+    """Return the labels of a probability above one half, all with their probabilities, as an object and as text."""
+    shares = dict(zip(names, (1 / (1 + np.exp(-logits))).tolist(), strict=True))
+    there = [name for name, logit in zip(names, logits.tolist(), strict=True) if logit > 0]
+    text = ", ".join(f"{name} {shares[name]:.1%}" for name in there) or "none of the labels"
+    return {"labels": there, "probabilities": shares, "logits": logits.tolist()}, text
+
+
+def of_numbers(names: list[str], values: Any) -> tuple[dict[str, Any], str]:
+    """Return the numbers [K] by the names of the targets, as an object and as text."""
+    found = dict(zip(names, values.tolist(), strict=True))
+    return {"values": found}, ", ".join(f"{name} {value:.6g}" for name, value in found.items())
+
+
+ANSWERS = {"classes": of_classes, "labels": of_labels, "numbers": of_numbers}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from nas.export.packages import PYPI_NAMES
 
 READING = ("nas.export.predict", "framing.py"), ("nas.data", "framing.py"), ("nas.data", "waveform.py")
 PROGRAM = ("nas.export.predict", "main.py")
-HEAD = '''"""Predicts the class of images with {model}, by the preprocessing of its training.
+HEAD = '''"""Predicts by {model} for images, by the preprocessing of its training: a class, labels or numbers.
 
     python predict.py IMAGE [IMAGE ...]
 

@@ -126,8 +126,12 @@ function announce(text) {
 
 const chosenTargets = () => data.targets.map((_, number) => number).filter((number) => state.targets.has(number));
 const hasAccuracy = (network) => network.kind >= 0;
+// The metric of a kind of accuracy, and a score of it with its error: a share in percent, another one as a number.
+const metric = (kind) => data.metrics?.[kind] ?? "top-1";
+const shownScore = ({ kind, top1, standard_error }) =>
+  metric(kind) === "top-1" ? `${(100 * top1).toFixed(1)} \u00b1 ${(100 * standard_error).toFixed(1)} %` : `${top1.toFixed(3)} \u00b1 ${standard_error.toFixed(3)}`;
 const accuracy = (network) =>
-  hasAccuracy(network) ? `top-1 ${(100 * network.top1).toFixed(1)} \u00b1 ${(100 * network.standard_error).toFixed(1)} %` : "no accuracy known";
+  hasAccuracy(network) ? `${metric(network.kind)} ${shownScore(network)}` : "no accuracy known";
 
 function select(selection, device) {
   state.selected = selection;

@@ -42,7 +42,7 @@ function markedWords(description, other) {
 figures.pair = (place) => {
   let [first, second] = data.pair;
   let device = state.device < 0 ? 0 : state.device;
-  const label = (network) => (hasAccuracy(network) ? `${network.name} (${(100 * network.top1).toFixed(1)} %)` : network.name);
+  const label = (network) => (hasAccuracy(network) ? `${network.name} (${shownScore(network).split(" ")[0]}${metric(network.kind) === "top-1" ? " %" : ""})` : network.name);
   const chooser = (name, chosen, act) => make("label", {}, name, make("select", { "aria-label": `${name} network`, onchange: (event) => { act(Number(event.target.value)); redraw(); } },
     data.networks.map((network, number) => make("option", { value: number, selected: number === chosen }, label(network)))));
   const onDevice = make("label", {}, "cost on", make("select", { "aria-label": "target of the costs", onchange: (event) => { device = Number(event.target.value); redraw(); } },
@@ -101,12 +101,12 @@ function pairTotals(first, second, device) {
   const paired = data.compared?.left === first && data.compared.right === second ? data.compared : null; // on the same images
   const error = paired?.error ?? Math.hypot(one.network.standard_error, other.network.standard_error);
   const gain = 100 * (paired?.difference ?? other.network.top1 - one.network.top1);
-  const top1 = (network) => (hasAccuracy(network) ? `${(100 * network.top1).toFixed(1)} \u00b1 ${(100 * network.standard_error).toFixed(1)} %` : "not known");
+  const top1 = (network) => (hasAccuracy(network) ? shownScore(network) : "not known");
   const rows = [
     [`latency (${data.targets[device].unit})`, [significant(one.latency), one.network.errors[device]].join(" "), [significant(other.latency), other.network.errors[device]].join(" "), relative(one.latency, other.latency)],
     ["MACs", count(one.arch.macs), count(other.arch.macs), relative(one.arch.macs, other.arch.macs)],
     ["parameters", count(one.arch.params), count(other.arch.params), relative(one.arch.params, other.arch.params)],
-    ["top-1", top1(one.network), top1(other.network), comparable ? `${gain < 0 ? "\u2212" : "+"}${Math.abs(gain).toFixed(1)} \u00b1 ${(100 * error).toFixed(1)} points` : hasAccuracy(one.network) && hasAccuracy(other.network) ? "of different kinds" : ""],
+    [metric(one.network.kind), top1(one.network), top1(other.network), comparable ? `${gain < 0 ? "\u2212" : "+"}${Math.abs(gain).toFixed(1)} \u00b1 ${(100 * error).toFixed(1)} ${metric(one.network.kind) === "top-1" ? "points" : "hundredths"}` : hasAccuracy(one.network) && hasAccuracy(other.network) ? "of different kinds" : ""],
   ];
   const head = ["", one.network.name, other.network.name, "right against left"].map((text, i) => make("th", { scope: "col", class: i ? "number" : null }, text));
   const cells = rows.map(([name, ...values]) => make("tr", {}, make("th", { scope: "row" }, name), values.map((value) => make("td", { class: "number" }, value))));

@@ -171,7 +171,7 @@ function scatter(target, known, others, { width = 340, height = 246 }) {
   const x = latencyAxis(latencies, others.length ? 0.25 : 0.08, `${data.latency_label} (${unitWithError(target)})`);
   const levels = [...known.flatMap(({ network }) => [network.top1 - network.standard_error, network.top1 + network.standard_error]), ...evaluated.map(([, top1]) => top1)].map((top1) => 100 * top1);
   const spread = Math.max(1, Math.max(...levels) - Math.min(...levels));
-  const y = { low: Math.min(...levels) - 0.08 * spread, high: Math.min(100.5, Math.max(...levels) + 0.08 * spread), label: "top-1" };
+  const y = { low: Math.min(...levels) - 0.08 * spread, high: Math.min(100.5, Math.max(...levels) + 0.08 * spread), label: metric(state.kind) === "top-1" ? "top-1" : `${metric(state.kind)} x 100` };
   const inside = others.filter(({ ms }) => ms >= x.low && ms <= x.high);
   const frame = chart({ x, y, top: 24, width, height: height + (inside.length ? BELOW : 0), bottom: 38 + (inside.length ? BELOW : 0), drop: inside.length ? BELOW : 0, label: data.targets[target].name });
   const { svg, marks, X, Y } = frame;

@@ -1,0 +1,112 @@
+"""A search of a regression, from its data to reports that speak of CCC."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.cli import main
+from nas.records.journal import read_journal
+from nas.records.results import SUPERNET, AccuracyKind, Score, accuracy_from, metric_of, result_of_run
+from nas.runs import joint_search
+from nas.runs.joint_search import _packed, _unpacked
+from nas.runs.settings import SearchConfig
+from nas.search.selection import paired_difference, score_error, total
+from nas.supernet import presets
+from nas.tasks import score_contributions
+from nas.tasks.metric import Concordance
+from nas.tasks.regression import Regression
+from tests.support.target_data import save_target_data
+from tests.support.tiny import PRESET, latency_range
+
+TINY = replace(PRESET, xla_options=(("xla_backend_optimization_level", 0),))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A search in one stage for CCC."""
+    folder = tmp_path_factory.mktemp("regression")
+    settings = SearchConfig(
+        space="tests.support.tiny:SPACE", latency_ms=0.05, resolution=32, preset="tiny", proxy_resolution=8,
+        data=str(save_target_data(folder / "set.npz", count=200)), task="regression-ccc", one_stage=True,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(presets.PRESETS, "tiny", TINY)
+        low, high = latency_range(settings)
+        joint_search.search(replace(settings, latency_ms=(low + high) / 2), folder / "run")
+        yield folder / "run"
+
+
+def test_a_search_maximises_the_score_of_its_task(run: Path) -> None:
+    result = result_of_run(run)
+    score = result.accuracy
+    assert score.kind.metric == "ccc" and score.kind.title == "CCC" and score.kind.how == SUPERNET
+    assert result.supernet_accuracy == score
+    stored = json.loads((run / "best.json").read_text())["accuracy"]
+    assert set(stored) == {"value", "standard_error", "pictures", "kind"} and accuracy_from(stored) == score
+    with (run / "evaluated.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {metric_of(row["accuracy_kind"]) for row in rows} == {"ccc"}
+    assert all(0 <= float(row["top1"]) <= 1 and 0 < float(row["standard_error"]) < 1 for row in rows)
+
+
+def test_the_journal_holds_what_each_image_adds_to_the_score(run: Path) -> None:
+    evaluated = [record for record in read_journal(run / "journal.jsonl")[0] if "genotype" in record]
+    shared = result_of_run(run).supernet_accuracy
+    assert evaluated and shared is not None
+    images = shared.examples
+    for record in evaluated:
+        hits = _unpacked(record["hits"], images, False)
+        assert "correct" not in record and len(hits) == images
+        assert total(hits) / images == pytest.approx(record["score"], abs=1e-6)
+
+
+def test_a_finished_run_goes_on_to_nothing_and_is_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "best.json").read_bytes()
+    assert joint_search.resume(run).accuracy.kind.metric == "ccc" and (run / "best.json").read_bytes() == before
+    assert main(["show", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert "proxy CCC" in shown and "top-1" not in shown
+    assert main(["runs", str(run.parent)]) == 0
+    assert "CCC 0." in capsys.readouterr().out
+    page = (run / "report.html").read_text()
+    assert re.search(r'"metrics": ?\["CCC"', page)
+    assert "CCC: 0." in page and "2 outputs" in page and "Top-1" not in page
+
+
+def test_the_task_of_the_run_is_that_of_its_data(run: Path) -> None:
+    config = json.loads((run / "experiment.json").read_text())
+    assert config["settings"]["task"] == "regression-ccc"
+    assert any("accuracy stands for CCC" in line for line in config["plan"])
+
+
+def test_differences_of_numbers_are_taken_image_by_image() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.normal(size=(200, 1)).astype(np.float32)
+    task = Regression.of(targets, "ccc")
+    standard = np.asarray(task.scaled(targets))
+    one, other = (standard + 0.3 * rng.normal(size=standard.shape) + shift for shift in (0.0, 0.5))
+    hits = [score_contributions(task, outputs, targets) for outputs in (one, other)]
+    values = [Concordance().value(Concordance().add(Concordance().zero(), x, standard)) for x in (one, other)]
+    assert [total(each) / 200 for each in hits] == pytest.approx(values, abs=1e-5)
+    difference, error = paired_difference(*hits)
+    assert difference == pytest.approx(values[0] - values[1], abs=1e-5)
+    alone = [score_error(each) for each in hits]
+    assert 0 < error < np.hypot(*(each or 0 for each in alone)) and score_error(hits[0] > 0) is None
+    assert np.array_equal(_unpacked(_packed(hits[0]), 200, False), hits[0])
+
+
+def test_a_score_of_another_metric_is_told_from_a_share() -> None:
+    kind = AccuracyKind("set", "d", 8, 1.0, "trained alone", "macro_f1")
+    score = Score.of(0.5, 100, kind, 0.02)
+    assert accuracy_from(score.to_dict()) == score and (score.text, score.error_text) == ("0.500", "0.020")
+    assert kind.label().startswith("macro F1: set, ") and metric_of(kind.stored_label()) == "macro_f1"
+    share = Score.of(0.5, 100, AccuracyKind("set", "d", 8, 1.0, "trained alone"))
+    assert list(share.to_dict()) == ["top1", "standard_error", "pictures", "kind"]
+    assert "metric" not in share.to_dict()["kind"]
+    assert share.text == "50.00%" and metric_of(share.kind.stored_label()) == "top1"
