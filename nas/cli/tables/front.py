@@ -78,11 +78,15 @@ def cost_front_table(run: Path, minimize: Sequence[str], best: str, target: str)
     rows = sorted(rows_of(run / "front.csv"), key=lambda row: (-row["top1"], row["latency"], row["digest"]))
     step = (len(rows) - 1) / (SHOWN - 1)
     shown = rows if len(rows) <= SHOWN else [rows[round(step * i)] for i in range(SHOWN)]
-    numbers = ("proxy top-1 %", *(heading.replace("_", " ") for heading in headings), "latency", "parameters")
+    kind = str(rows[0]["accuracy_kind"]) if rows else ""
+    score, metric = title_of(kind), metric_of(kind)
+    score = "top-1 %" if score == TOP1_TITLE else score
+    numbers = (f"proxy {score}", *(heading.replace("_", " ") for heading in headings), "latency", "parameters")
     table = aligned_table(f"front on {target}", ("network",), numbers, {"parameters": 2, "latency": 1})
     for row in shown:
         mark = "*" if row["digest"] == best else ""
-        top1 = f"{100 * row['top1']:.2f} +- {100 * row['standard_error']:.2f}"
+        shown = (share_text(row[name], metric).rstrip("%") for name in ("top1", "standard_error"))
+        top1 = " +- ".join(shown)
         costs = [f"{float(row[heading]):.4g}" for heading in headings]
         latency = latency_text(row["latency"], unit_text(row["latency_unit"], images_in_latency(target)))
         table.add_row(row["digest"][:8] + mark, top1, *costs, latency, short_number(row["params"]))
