@@ -98,7 +98,7 @@ def _prediction_chart(networks: Sequence[TrainedNetwork]) -> dict[str, Any]:
 
 def _loss_chart(losses: Sequence[Record]) -> dict[str, Any]:
     series = [
-        {"name": name, "dots": False, "points": [[record["step"], record[key]] for record in losses]}
+        {"name": name, "dots": False, "points": [[r["step"], r[key]] for r in losses if key in r]}
         for key, name in LOSSES.items()
         if key in losses[0]
     ]

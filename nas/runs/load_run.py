@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nas.arch import ArchSpec, load_arch
+from nas.errors import InvalidInput
 from nas.ops import LogMel
 from nas.protocols import Genotype
 from nas.records.experiment import read_experiment
@@ -158,5 +159,11 @@ def _views(folder: Path, space: StagedSpace) -> dict[str, StagedSpace]:
 
 def _embedded(space: StagedSpace, view: StagedSpace) -> Decoder:
     """Return the function from a genotype of `view` to the architecture of the whole space."""
-    embed = embedding(space, view)
-    return lambda genotype: space.decode(tuple(embed(np.array([genotype], np.int32))[0].tolist()))
+    embed, count = embedding(space, view), len(view.decisions)
+
+    def decode(genotype: Genotype) -> ArchSpec:
+        if len(genotype) != count:
+            raise InvalidInput(f"a genotype of the journal has {len(genotype)} decisions, not {count}: it was altered")
+        return space.decode(tuple(embed(np.array([genotype], np.int32))[0].tolist()))
+
+    return decode

@@ -85,8 +85,8 @@ def cost_front_table(run: Path, minimize: Sequence[str], best: str, target: str)
     table = aligned_table(f"front on {target}", ("network",), numbers, {"parameters": 2, "latency": 1})
     for row in shown:
         mark = "*" if row["digest"] == best else ""
-        shown = (share_text(row[name], metric).rstrip("%") for name in ("top1", "standard_error"))
-        top1 = " +- ".join(shown)
+        score_and_error = (share_text(row[name], metric).rstrip("%") for name in ("top1", "standard_error"))
+        top1 = " +- ".join(score_and_error)
         costs = [f"{float(row[heading]):.4g}" for heading in headings]
         latency = latency_text(row["latency"], unit_text(row["latency_unit"], images_in_latency(target)))
         table.add_row(row["digest"][:8] + mark, top1, *costs, latency, short_number(row["params"]))
