@@ -26,6 +26,11 @@ def lower(arch: ArchSpec, tensors: Tensors, writer: Writer, pixels: InputSpec | 
     return arch.head.emit_logits(graph, x, arch.num_classes)
 
 
+def has_front_end(arch: ArchSpec) -> bool:
+    """Return whether the network begins with a front end that makes spectrograms of waveforms."""
+    return any(op.is_front_end for _, op, _ in arch.iter_ops())
+
+
 def _normalised(writer: Writer, shape: Shape, spec: InputSpec) -> Value:
     """Add an input of uint8 images x and (x / 255 - mean) / std of it."""
     mean, std = np.array(spec.mean), np.array(spec.std)

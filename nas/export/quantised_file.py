@@ -16,6 +16,7 @@ from nas.export.atomic_write import card_path, check_new_files
 from nas.export.calibration import Int8Calibration, pixels_of
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
+from nas.export.lowering import has_front_end
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import need
 from nas.export.predict.script import predict_script
@@ -41,7 +42,8 @@ class QuantisedFile:
     ]  # -> file, and which operators are int8
     run: Callable[[bytes, NDArray[Any]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it on {images}
-    loading_uint8: str = ""  # the same for uint8 images, where it differs
+    loading_uint8: str = ""  # the same for uint8 images, or waveforms in float32, where it differs
+    behind_floats: Interface | None = None  # of networks with a front end, where it differs
 
     def export(
         self, arch: ArchSpec, out: Path, *, calibration: Int8Calibration, weights: Mapping[str, Any] | None = None,
@@ -58,7 +60,8 @@ class QuantisedFile:
         self.check(arch)
         check_signature(signature, arch)
         pixels = options.uint8_input
-        interface = self.interface.of_pixels() if pixels else self.interface
+        floats = self.behind_floats if has_front_end(arch) else None
+        interface = floats or (self.interface.of_pixels() if pixels else self.interface)
         script = partial(predict_script, self.form, out.name, self.packages[-1])
         beside = files_beside(out, companions(signature, interface, script))
         check_new_files(out, *beside)
@@ -72,7 +75,7 @@ class QuantisedFile:
         expected = logits(arch, weights, images)
         found = self.run(content, pixels_of(images, pixels) if pixels else images)
         checks = [*calibration.notes, quantised, self._check(found, expected, calibration)]
-        loading = self.loading_uint8 if pixels and self.loading_uint8 else self.loading
+        loading = self.loading_uint8 if (pixels or floats) and self.loading_uint8 else self.loading
         text = model_card(
             out.name, arch, known,
             interface=interface, signature=signature, checks=checks,

@@ -27,7 +27,7 @@ class Op:
 
     tag: ClassVar[str]
     fields_added_later: ClassVar[frozenset[str]] = frozenset()
-    resizes: ClassVar[bool] = False  # whether its output has other sizes than its stride says
+    is_front_end: ClassVar[bool] = False  # whether it takes waveforms, and its fields decide the size of all maps
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

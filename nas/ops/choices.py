@@ -65,7 +65,7 @@ class Choices(ABC):
         }
 
     @property
-    def resizes(self) -> bool:
+    def is_front_end(self) -> bool:
         """Whether the block gives maps of other sizes than its stride says; its choices decide sizes behind it too."""
         return False
 

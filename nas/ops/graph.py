@@ -62,6 +62,9 @@ class Writer(Protocol):
         """
 
     def log(self, name: str, x: Value) -> Value: ...
+    def in_floats(self, name: str, x: Value, make: Callable[[Value], Value]) -> Value:
+        """Add what `make` adds behind the input `x`, in floats also where the graph is one of whole numbers."""
+
     def channels_to_width(self, name: str, x: Value) -> Value:
         """Add a view of a map one wide, H x 1 x C, as H x C x 1."""
 

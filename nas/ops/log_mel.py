@@ -1,7 +1,7 @@
 """Log-mel front end: a waveform becomes a spectrogram within the network, so that its cost is the network's."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -34,7 +34,7 @@ class LogMel(Op):
     """
 
     tag: ClassVar[str] = "log_mel"
-    resizes: ClassVar[bool] = True
+    is_front_end: ClassVar[bool] = True
     sample_rate: int = fields.count()
     window: int = fields.count()
     hop: int = fields.count()
@@ -99,6 +99,10 @@ class LogMel(Op):
         return [dft, mel]
 
     def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        return graph.writer.in_floats(f"{name}.quantised", x, partial(self._spectrogram, graph, name))
+
+    def _spectrogram(self, graph: Lowering, name: str, x: Value) -> Value:
+        """Add the front end, whose powers span more than 8 bits hold."""
         dft, mel, _ = self.numbers
         writer, bins = graph.writer, len(mel)
         spectra = writer.frames(f"{name}.dft", x, dft, hop=self.hop)
@@ -141,7 +145,7 @@ class LogMelChoices(Choices):
         return LogMel.tag
 
     @property
-    def resizes(self) -> bool:
+    def is_front_end(self) -> bool:
         return True
 
     @property

@@ -152,8 +152,8 @@ class Narrowed(Choices):
         return self.whole.is_single
 
     @property
-    def resizes(self) -> bool:
-        return self.whole.resizes
+    def is_front_end(self) -> bool:
+        return self.whole.is_front_end
 
     def at_rate(self, sample_rate: int) -> Choices:
         return replace(self, whole=self.whole.at_rate(sample_rate))

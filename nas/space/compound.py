@@ -77,7 +77,7 @@ def scaled(arch: ArchSpec, scale: CompoundScale) -> ArchSpec:
         tuple(op for run in _runs(stage, shapes) for op in _deepened(*run, scale.depth))
         for stage, shapes in _with_input_shapes(arch)
     )
-    heard = any(op.resizes for stage in arch.stages for op in stage)
+    heard = any(op.is_front_end for stage in arch.stages for op in stage)
     height, width = (round(side * (1 if heard else scale.resolution)) for side in arch.input_shape[:2])
     is_sequence = arch.input_shape.size.is_sequence
     if height < SMALLEST_MAP or (width < SMALLEST_MAP and not is_sequence):
@@ -205,7 +205,7 @@ def _as_residual(block: Op, in_channels: int) -> Op:
 
 
 def _out_channels(op: Op, in_channels: int) -> int:
-    return op.out_shape(Shape(LARGEST_FFT if op.resizes else 1, 1, in_channels)).channels
+    return op.out_shape(Shape(LARGEST_FFT if op.is_front_end else 1, 1, in_channels)).channels
 
 
 def _widened(op: Op, before: int, after: int, width: float) -> Op:

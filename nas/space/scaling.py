@@ -85,7 +85,7 @@ def with_input(
     """
     ops = [op for stage in arch.stages for op in stage]
     strides = strides_of(arch)
-    if not any(op.resizes for op in ops):
+    if not any(op.is_front_end for op in ops):
         strides = input_strides(resolution, strides, drop_strides=drop_strides)
     restrided = iter(
         _with_stride(op, stride) if getattr(op, "stride", 1) != stride else op

@@ -53,7 +53,7 @@ class StagedSpace(DecisionSpace):
     `tail` are the layers behind the last stage, which belong to the head. `stride_patterns` are the options of a
     decision about the strides of all stages; empty, where strides are those of the stages. `width` scales all channels
     in a space of proxies. The first stage may be a front end, whose options decide the size of all maps behind it
-    (`Choices.resizes`, such as log-mel spectrograms); proxies keep it as it is, and its strides too. `proxy_width` is
+    (`Choices.is_front_end`, such as log-mel spectrograms); proxies keep it as it is, and its strides too. `proxy_width` is
     the width of proxies where no setting says, None where the preset decides.
     """
 
@@ -76,7 +76,7 @@ class StagedSpace(DecisionSpace):
         if any(len(pattern) != len(names) for pattern in self.stride_patterns):
             raise InvalidInput(f"a pattern of strides needs {len(names)} of them, one per stage, got {self.patterns}")
         for number, form in enumerate(self.forms):
-            if any(one.block.resizes for one in form.positions) and (number or not isinstance(form, Single)):
+            if any(one.block.is_front_end for one in form.positions) and (number or not isinstance(form, Single)):
                 raise InvalidInput(f"a front end must be a single block, the first of the space, got {form.name}")
             if len({self.channels_behind(number, n) for n in form.filters}) < len(form.filters):
                 raise InvalidInput(
@@ -102,12 +102,12 @@ class StagedSpace(DecisionSpace):
     def channels_behind(self, stage: int, filters: int) -> int:
         """Return the channels behind stage form number `stage` for an option of its filters: a front end's are kept."""
         form = self.forms[stage]
-        return filters if form.positions[0].block.resizes else scale_channels(filters, self.width)
+        return filters if form.positions[0].block.is_front_end else scale_channels(filters, self.width)
 
     @property
     def front(self) -> Block | None:
         """The front end, None where the space has none."""
-        return self.blocks[0] if self.blocks[0].position.block.resizes else None
+        return self.blocks[0] if self.blocks[0].position.block.is_front_end else None
 
     @property
     def front_decisions(self) -> tuple[str, ...]:

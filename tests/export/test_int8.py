@@ -20,7 +20,7 @@ from nas.export.tflite import edgetpu
 from nas.export.tflite import int8_file as tflite_int8_file
 from nas.export.weights import logits
 from nas.measure.random_weights import random_tensor
-from nas.ops import UIB, Conv, Head, InvertedResidual, MixConv, MobileMQA, SeparableConv, Shape
+from nas.ops import UIB, Conv, Head, InvertedResidual, LogMel, MixConv, MobileMQA, SeparableConv, Shape
 from nas.ops.fields import EVONORMS
 from nas.registry import INT8_EXPORTERS, load
 from nas.zoo import ZOO, reference
@@ -178,7 +178,6 @@ def test_a_channel_of_zero_weights_keeps_its_bias() -> None:
 def test_networks_that_the_edge_tpu_compiler_cannot_take_are_refused_in_one_line(tmp_path: Path) -> None:
     for arch, word in (
         (of(EACH["mqa"]), "mobile_mqa"),
-        (of(EACH["log-mel"]), "log_mel"),
         (of(EACH["fused"]), "gelu"),
         (of(Conv(4), head=Head(7, act="gelu")), "gelu"),
     ):
@@ -259,3 +258,22 @@ def test_an_int8_onnx_file_keeps_the_opset_and_needs_one_with_scales_per_channel
     assert [opset_of(asked) for asked in (None, 17)] == [13, 17]
     with pytest.raises(InvalidInput, match="DequantizeLinear needs ONNX opset 13"):
         opset_of(12)
+
+
+@pytest.mark.parametrize("layout", ["map", "sequence"])
+def test_a_log_mel_front_end_stays_in_floats_in_front_of_the_integers(layout: Any, tmp_path: Path) -> None:
+    arch = ArchSpec(Shape(160, 1, 1), ((LogMel(8000, 32, 16, 8, layout), UIB(6, 8, 3, 3, 2)),), Head(), 4)
+    for name, form in FORMATS.items():
+        lines = form.export(
+            arch, tmp_path / f"{layout}.{name}", calibration=noise(arch), weights=scaled_weights(arch),
+            provenance=provenance(arch),
+        )  # fmt: skip
+        assert any("error 0.0" in line for line in lines)
+    assert any(
+        "in front of them" in line and "the log-mel front end, which the Edge TPU has not" in line for line in lines
+    )
+    from ai_edge_litert.interpreter import Interpreter
+
+    network = Interpreter(model_path=str(tmp_path / f"{layout}.tflite"))
+    (takes,), (gives,) = network.get_input_details(), network.get_output_details()
+    assert (takes["dtype"], gives["dtype"]) == (np.float32, np.int8)

@@ -43,4 +43,4 @@ WAVEFORM = Shape(96, 1, 1)
 
 def input_of(op: Op, shape: Shape) -> Shape:
     """Return the input of a network that begins with `op`: `shape`, or a waveform where the op takes that."""
-    return WAVEFORM if op.resizes else shape
+    return WAVEFORM if op.is_front_end else shape

@@ -50,7 +50,7 @@ def test_a_proxy_scales_every_channel_field_and_nothing_else(op: Op) -> None:
     for name, role in op.roles().items():
         times = 3 if role.kind == "channels" else 1
         assert getattr(scaled, name) == (value := getattr(op, name)) * times or (times == 1 and value is True)
-    stage, at = ((op, Conv(4)), 0) if op.resizes else ((Conv(4), op), 1)
+    stage, at = ((op, Conv(4)), 0) if op.is_front_end else ((Conv(4), op), 1)
     arch = ArchSpec(input_of(op, SHAPE), (stage,), Head(), 5)
     assert scale_width(arch, 3.0).stages[0][at] == op.scaled(lambda channels: max(4, int(3 * channels + 2) // 4 * 4))
 

@@ -101,6 +101,10 @@ class OnnxGraph:
         """Add a natural logarithm."""
         return Value(self.node("Log", name, x.name), x.shape)
 
+    def in_floats(self, name: str, x: Value, make: Callable[[Value], Value]) -> Value:
+        """Add what `make` adds: all of the graph is in floats."""
+        return make(x)
+
     def channels_to_width(self, name: str, x: Value) -> Value:
         """Add a view of H x 1 x C as H x C x 1."""
         height, _, channels = x.shape

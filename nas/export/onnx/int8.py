@@ -32,7 +32,7 @@ def int8_model(
 ) -> tuple[bytes, str]:  # fmt: skip
     """Return the file of `arch`, images float32 [N, C, H, W] -> logits [N, classes], and which nodes are int8."""
     floating = onnx_model(arch, tensors, metadata, options)
-    fronts = tuple(f"{position}." for position, op, _ in arch.iter_ops() if op.resizes)
+    fronts = tuple(f"{position}." for position, op, _ in arch.iter_ops() if op.is_front_end)
     excluded = [node.name for node in floating.graph.node if fronts and node.name.startswith(fronts)]
     with tempfile.TemporaryDirectory() as folder, _warnings_off():
         path = Path(folder, "int8.onnx")

@@ -16,6 +16,7 @@ from latency_models.target import load_target
 from latency_models.unsupported import HEAD, refused_by
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.ops import LogMel
 
 TARGET = "coral-edgetpu"  # whose file says which ops and activations these operators cannot write
 
@@ -28,8 +29,12 @@ def supported_operators() -> frozenset[str]:
 
 
 def check_supported(arch: ArchSpec) -> None:
-    """Raise `InvalidInput` where `arch` has an op or activation that the file of the Edge TPU's target names."""
-    by_kind = sorted(refused_by(load_target(TARGET), arch), key=lambda one: one.unsupported.kind != "op")
+    """Raise `InvalidInput` where `arch` has an op or activation that the file of the Edge TPU's target names.
+
+    But for a log-mel front end, which stays in float32 in front of the integers: that file is for other processors.
+    """
+    found = [one for one in refused_by(load_target(TARGET), arch) if one.name != LogMel.tag]
+    by_kind = sorted(found, key=lambda one: one.unsupported.kind != "op")
     for refusal in by_kind:  # an op first: another activation would not help a network that has it
         where = "the head" if refusal.position == HEAD else f"op {refusal.position}"
         what, instead = f"has the activation {refusal.name}, which", "with relu, relu6, hswish or swish"

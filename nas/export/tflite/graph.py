@@ -4,7 +4,7 @@ Format: https://github.com/google-ai-edge/LiteRT, tflite/schema/schema.fbs. No T
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flatbuffers
@@ -163,6 +163,10 @@ class TfliteGraph:
     def log(self, name: str, x: Value) -> Value:
         """Add a natural logarithm."""
         return Value(self.node(OPERATORS.LOG, name, [x.name], x.shape), x.shape)
+
+    def in_floats(self, name: str, x: Value, make: Callable[[Value], Value]) -> Value:
+        """Add what `make` adds: all of the graph is in floats."""
+        return make(x)
 
     def channels_to_width(self, name: str, x: Value) -> Value:
         """Add a view of H x 1 x C as H x C x 1."""

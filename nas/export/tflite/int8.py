@@ -2,11 +2,12 @@
 
 Scheme: Jacob et al., arXiv 1712.05877, section 2, with symmetric weights per channel as in
 https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec. Every operator is one of
-edgetpu_ops.csv; hard-swish is x * (relu6(x + 3) * 1/6).
+edgetpu_ops.csv; hard-swish is x * (relu6(x + 3) * 1/6). A log-mel front end stays in float32, its input too: such a
+file is for processors with floats.
 """
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.export.lowering import NORMALISED, lower
+from nas.export.lowering import NORMALISED, has_front_end, lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.tflite.graph import ANY_SIZE, AXES, INPUT, OPERATORS, TfliteGraph
 from nas.export.tflite.range_observer import Range, observed_ranges
@@ -66,12 +67,13 @@ class Int8Graph(TfliteGraph):
         self._ranges = ChainMap[str, Range]({}, ranges)
         self._scales: dict[str, tuple[float, int]] = {}  # scale and zero point by tensor
         self._views: dict[str, str] = {}  # view -> the tensor that it is a view of
+        self._floats = False  # whether what is added now is a front end in float32
 
     def tensor(self, name: str, shape: Sequence[int], data: Array | None = None) -> str:
         """Add a tensor: a constant as it is, anything else int8 with the scale of its range."""
         fixed = [self.batch if size == ANY_SIZE else size for size in shape]
         super().tensor(name, fixed, data)
-        if data is None:
+        if data is None and not self._floats:
             self._quantise(name, *_scale(*self._ranges[name]))
         return name
 
@@ -95,6 +97,8 @@ class Int8Graph(TfliteGraph):
 
         Without `axis` the weight has one scale: the compiler does not know fully connected layers with one per channel.
         """
+        if self._floats:
+            return super().weight(name, x, numbers, axis=axis)
         weight, bias = numbers
         others = tuple(i for i in range(weight.ndim) if i != axis)
         largest, largest_bias = (np.abs(weight).max(None if axis is None else others), np.abs(bias))
@@ -125,6 +129,23 @@ class Int8Graph(TfliteGraph):
         self._copy_range(name, x)
         self._views[name] = x
         return super()._reshape(name, x, sizes)
+
+    def input(self, shape: Shape) -> Value:
+        """Add the input of the network, float32 in front of a front end."""
+        self._floats = has_front_end(self._arch)
+        found = super().input(shape)
+        self._floats = False
+        return found
+
+    def in_floats(self, name: str, x: Value, make: Callable[[Value], Value]) -> Value:
+        """Add what `make` adds in float32, and int8 numbers of the range of its result."""
+        self._floats = True
+        made = make(x)
+        self._floats = False
+        self._copy_range(name, made.name)
+        return made._replace(
+            name=self.node(OPERATORS.QUANTIZE, name, [made.name], made.shape, schema.QuantizeOptionsT())
+        )
 
     def hard_swish(self, name: str, x: Value) -> Value:
         """Add x * hard_sigmoid(x)."""
@@ -161,6 +182,8 @@ class Int8Graph(TfliteGraph):
 
     def split(self, name: str, x: Value, widths: Sequence[int], axis: Axis = "channels") -> list[Value]:
         """Add a slice for each share of the channels or of a side."""
+        if self._floats:
+            return super().split(name, x, widths, axis)
         found, start = [], 0
         for i, width in enumerate(widths):
             shape = x.shape._replace(**{axis: width})
@@ -195,13 +218,21 @@ def operators(model: bytes) -> list[str]:
     return [codes[operator.opcodeIndex] for operator in content.subgraphs[0].operators]
 
 
+def operators_behind_floats(model: bytes) -> tuple[int, list[str]]:
+    """Return how many operators of a file are the front end in float32, and the names of those behind it."""
+    names = operators(model)
+    count = names.index("QUANTIZE") if "LOG" in names else 0
+    return count, names[count:]
+
+
 def int8_logits_of(model: bytes, images: Array) -> NDArray[np.float32]:
     """Return the logits [N, classes] that LiteRT computes for images [N, H, W, C], each alone; uint8 as they are."""
     network = Interpreter(model_content=model, num_threads=1)
     network.allocate_tensors()
     (inputs,), (outputs,) = network.get_input_details(), network.get_output_details()
     found = []
-    for image in images if images.dtype == np.uint8 else quantised(images, *inputs["quantization"]):
+    as_they_are = images.dtype == np.uint8 or inputs["dtype"] == np.float32
+    for image in images if as_they_are else quantised(images, *inputs["quantization"]):
         network.set_tensor(inputs["index"], image[None])
         network.invoke()
         found.append(network.get_tensor(outputs["index"])[0])

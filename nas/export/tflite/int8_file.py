@@ -21,10 +21,12 @@ def content(
     options: FileOptions = DEFAULT,
 ) -> tuple[bytes, str]:  # fmt: skip
     """Return the bytes of the file, and a text about its operators."""
-    from nas.export.tflite.int8 import calibrated_model, operators  # ai_edge_litert may be missing
+    from nas.export.tflite.int8 import calibrated_model, operators_behind_floats  # ai_edge_litert may be missing
 
     model = calibrated_model(arch, tensors, calibration.batches(), metadata, options)
-    return model, operators_text(operators(model))
+    floats, behind = operators_behind_floats(model)
+    front = f"; in front {floats} in float32, the log-mel front end, which the Edge TPU has not" if floats else ""
+    return model, operators_text(behind) + front
 
 
 def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
@@ -44,6 +46,9 @@ FORMAT = QuantisedFile(
     runtime_name="LiteRT",
     interface=Interface(
         "images int8 [1, H, W, C] -> logits int8, integers throughout (weights per channel)", "tflite", dtype="int8"
+    ),
+    behind_floats=Interface(
+        "waveforms float32 [1, T, 1, 1] -> logits int8, integers behind the front end", "tflite", dtype="float32"
     ),
     check=check_supported,
     content=content,
