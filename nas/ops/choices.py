@@ -66,7 +66,7 @@ class Choices(ABC):
 
     @property
     def is_front_end(self) -> bool:
-        """Whether the block gives maps of other sizes than its stride says; its choices decide sizes behind it too."""
+        """Whether the block makes maps of waveforms: its choices decide the sizes of all maps behind it."""
         return False
 
     def at_rate(self, sample_rate: int) -> "Choices":

@@ -53,8 +53,8 @@ class StagedSpace(DecisionSpace):
     `tail` are the layers behind the last stage, which belong to the head. `stride_patterns` are the options of a
     decision about the strides of all stages; empty, where strides are those of the stages. `width` scales all channels
     in a space of proxies. The first stage may be a front end, whose options decide the size of all maps behind it
-    (`Choices.is_front_end`, such as log-mel spectrograms); proxies keep it as it is, and its strides too. `proxy_width` is
-    the width of proxies where no setting says, None where the preset decides.
+    (`Choices.is_front_end`, such as log-mel spectrograms); proxies keep it as it is, and its strides too. `proxy_width`
+    is the width of proxies where no setting says, None where the preset decides.
     """
 
     name: str
