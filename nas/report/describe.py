@@ -40,6 +40,7 @@ class KernelRow:
     bound: Bound
     latency: float
     share: float  # of the network's latency
+    live_bytes: float  # activations alive while it runs
 
     def to_json(self, latency_key: str) -> dict[str, Any]:
         """Return the row with its latency under `latency_key`."""
@@ -167,6 +168,7 @@ def _kernel_row(kernel: Kernel, model: Roofline, latency: float) -> KernelRow:
         bound=time.bound,
         latency=time.ms,
         share=time.ms / latency if latency else 0.0,
+        live_bytes=kernel.live_elements * model.bytes_per_activation * model.batch,
     )
 
 

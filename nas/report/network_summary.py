@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from latency_models.energy import Energy
 from latency_models.kernel_times import kernel_columns, kernel_times
 from latency_models.latency_error import error_of
 from latency_models.roofline import Roofline
@@ -15,7 +16,8 @@ class BlockCost:
     """A block with its MACs and its time on one device.
 
     `macs_share` is the fraction of the network's MACs, `time_share` that of the time of its kernels, without the
-    launch overhead.
+    launch overhead, `energy_share` that of their energy, where the model of one is given. `memory` are the bytes of
+    activations alive at once in the block at most.
     """
 
     block: NetworkBlock
@@ -24,18 +26,24 @@ class BlockCost:
     time: float  # in the unit of the model
     macs_share: float
     time_share: float
+    memory: float = 0.0
+    energy_share: float | None = None
 
 
-def block_costs(arch: ArchSpec, model: Roofline) -> list[BlockCost]:
+def block_costs(arch: ArchSpec, model: Roofline, energy: Energy | None = None) -> list[BlockCost]:
     """Return the cost of every block of `arch` on the device of `model`, in the order of the network."""
     columns = kernel_columns([arch])
     times, _ = kernel_times(columns, model)
     total_macs, total_time = columns.macs.sum() or 1.0, times.sum() or 1.0
+    energies = [energy.of_kernel(kernel) for kernel in arch.kernels] if energy else []
+    bytes_each = model.bytes_per_activation * model.batch
     costs = []
     for block in network_blocks(arch):
         macs, time = block.sum_of(columns.macs), block.sum_of(times)
         kernels = arch.kernels[block.first : block.last]
-        costs.append(BlockCost(block, kernels, int(macs), time, macs / total_macs, time / total_time))
+        memory = max((kernel.live_elements for kernel in kernels), default=0) * bytes_each
+        share = sum(energies[block.first : block.last]) / (sum(energies) or 1.0) if energy else None
+        costs.append(BlockCost(block, kernels, int(macs), time, macs / total_macs, time / total_time, memory, share))
     return costs
 
 

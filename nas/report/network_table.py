@@ -5,6 +5,8 @@ from rich.text import Text
 from latency_models.roofline import Roofline
 from nas.arch import ArchSpec
 from nas.ops import Kernel, Kind
+from nas.report.describe_tables import bytes_text
+from nas.report.energy import energy_of_target, energy_rows
 from nas.report.network_blocks import HEAD, NetworkBlock, name_in_block
 from nas.report.network_summary import BlockCost, block_costs, title, totals_text
 from nas.report.terminal_table import Column, FittedTable, short_number, unit_text
@@ -19,12 +21,15 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def network_table(arch: ArchSpec, model: Roofline) -> FittedTable:
     """Return the network as a table: a row per block with its kernels in colour, its share of MACs and of time."""
-    costs = block_costs(arch, model)
+    energy = energy_of_target(model.name)
+    costs = block_costs(arch, model, energy)
     largest = max(max(cost.macs_share, cost.time_share) for cost in costs)
+    most = max(cost.memory for cost in costs)
     left = [Column("stage"), Column("block", fold=True), Column("kernels", fold=True), Column("output", drop=2)]
     right = [Column("MACs", True, drop=1), Column("of MACs", drop=3)]
     unit = Column(unit_text(model.unit, model.batch), True)
-    table = FittedTable(title(arch, model), [*left, *right, unit, Column("of time")])
+    memory = [Column("memory", True, drop=4), *([Column("of energy", True, drop=5)] if energy else [])]
+    table = FittedTable(title(arch, model), [*left, *right, unit, Column("of time"), *memory])
     stage = ""
     for cost in costs:
         block = cost.block
@@ -41,8 +46,13 @@ def network_table(arch: ArchSpec, model: Roofline) -> FittedTable:
             bar(cost.macs_share, largest),
             f"{cost.time:.4f}",
             bar(cost.time_share, largest),
+            bytes_text(cost.memory) + ("*" if cost.memory == most else ""),
+            *([f"{cost.energy_share:.1%}"] if cost.energy_share is not None else []),
         )
-    table.caption = "\n".join(totals_text(arch, model))
+    lines = [f"*: most activations alive at once, {bytes_text(most)}"]
+    if energy:
+        lines += [f"{name}: {value}" for name, value in energy_rows(arch, energy)]
+    table.caption = "\n".join([*totals_text(arch, model), *lines])
     return table
 
 

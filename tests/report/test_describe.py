@@ -81,6 +81,7 @@ def test_the_lists_hold_every_member() -> None:
 def test_the_summary_holds_every_block_and_its_shares_sum_to_one(arch: ArchSpec) -> None:
     model = load_target("rpi5").model()
     found = block_costs(arch, model)
+    assert max(cost.memory for cost in found) == arch.peak_activation_elements * model.bytes_per_activation
     assert sum(cost.time_share for cost in found) == pytest.approx(1)
     assert sum(cost.macs for cost in found) == arch.macs and len(found) == sum(map(len, arch.stages)) + 1
     assert model.constant + sum(cost.time for cost in found) == pytest.approx(model.predict_ms(arch))
