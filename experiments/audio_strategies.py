@@ -141,7 +141,9 @@ def report(table: Table, name: str, seeds: int, trials: int) -> None:
     found = {one: np.array([volumes(table, one, seed, trials) for seed in range(seeds)]) for one in STRATEGIES}
     rows = []
     for one, curves in found.items():
-        cells = [f"{100 * mean:.1f} +- {100 * half:.1f}" for mean, half in map(interval, (_middle(curves), curves[:, -1]))]
+        cells = [
+            f"{100 * mean:.1f} +- {100 * half:.1f}" for mean, half in map(interval, (_middle(curves), curves[:, -1]))
+        ]
         lead, error = interval(found["hybrid"][:, -1] - curves[:, -1])
         rows.append([one, *cells, "" if one == "hybrid" else f"{100 * lead:+.1f} +- {100 * error:.1f}"])
     print(f"{name}: {len(table.genotypes)} networks, {trials} trials, {seeds} seeds; % of the table's hypervolume")

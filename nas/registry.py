@@ -64,6 +64,7 @@ COSTS = {  # nas.search.objectives.CostColumn, or a plain Cost (nas/protocols.py
 }
 EVALUATORS = {  # nas.runs.evaluators.EvaluatorSource: what gives candidates their accuracy
     "supernet": "nas.runs.evaluators:SUPERNET",
+    "trained": "nas.runs.trained_alone:TRAINED",
 }
 ALGORITHMS = {  # SearchAlgorithm called with a Proposer, or a nas.search.strategy.Strategy
     "joint": "nas.search.strategy:JOINT",

@@ -161,7 +161,8 @@ def _add_budget(flags: Container) -> None:
     )
     flags.add_argument(
         "--evaluator", metavar="E",
-        help="what gives candidates their accuracy instead of a supernet trained once: module:ATTRIBUTE",
+        help="what gives candidates their accuracy instead of a supernet trained once: trained (each alone, stopped "
+        "early where another beats it), or module:ATTRIBUTE",
     )  # fmt: skip
     flags.add_argument(
         "--accuracy-model", metavar="M",
