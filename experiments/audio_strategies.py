@@ -36,8 +36,8 @@ hybrid, early stops     88.2 +- 6.7  96.9 +- 1.1    +0.0 +- 0.6
 
 From 64 trials the hybrid finds 97 to 99 % of what the whole table has, resolvedly more than random search and
 evolution; the Gaussian process alone, the swarm and NSGA-II find as much within the intervals. After 32 trials little
-is resolved: the Gaussian process begins with 20 random ones. Stopping early saves 22 to 30 % of the epochs and costs nothing that
-ten seeds resolve. Accuracies of one training each have a standard error of 1.3 points from 1,000 takes alone.
+is resolved: the Gaussian process begins with 20 random ones. Stopping early saves 22 to 30 % of the epochs and costs
+nothing that ten seeds resolve. Accuracies have a standard error of 1.3 points from 1,000 takes, that of seeds beside.
 """
 
 import argparse
