@@ -41,7 +41,7 @@ from nas.zoo import reference
 
 FOLDER = Path(__file__).parent / "data/audio_networks"
 JOURNAL = FOLDER / "trainings.jsonl"
-SPACES = ("audio-2d", "audio-1d")
+SPACES = {"audio-1d": (), "audio-2d": ("--proxy-width", "0.5")}  # with further words of the search
 TARGETS = ("cortex-m7", "pixel6-cpu")
 BASELINES = ("mobilenetv1@0.25", "mobilenetv2@0.25", "mobilenetv2@0.5", "mobilenetv2")
 RIDGE, PENALTIES = "ridge regression", 10.0 ** np.arange(-2, 5)
@@ -91,8 +91,8 @@ def search(setting: Setting, space: str, data: Dataset, folder: Path) -> None:
     )  # fmt: skip
     run = folder / f"{setting.name}-{space}"
     words = ["search", "--space", space, "--data", str(path), "--group", "speaker", "--target", "cortex-m7"]
-    words += ["--algorithm", "hybrid", "--minimize", "energy,memory", "--max-memory-kb", "64", "--out", str(run)]
-    assert nas(words) == 0, f"the search of {setting.name} in {space} failed"
+    words += ["--algorithm", "hybrid", "--minimize", "energy,memory", "--max-memory-kb", "64", *SPACES[space]]
+    assert nas([*words, "--out", str(run)]) == 0, f"the search of {setting.name} in {space} failed"
     front = pd.read_csv(run / "front.csv").to_dict("records")
     energy = next(name for name in front[0] if str(name).startswith("energy"))
     best = max(front, key=lambda row: row["top1"])
