@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from nas import registry
-from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset, split_for_search, take
+from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset, split_for_search, take, with_replays
 from nas.data.folder import load_folder
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing
@@ -26,6 +26,7 @@ from nas.data.pipeline import (
     to_input,
 )
 from nas.data.preparation import Preparation
+from nas.data.reinforced import is_reinforced, read_reinforcement, read_replays, reinforcement_note
 from nas.data.series import load_series
 from nas.data.sound_folder import holds_sounds, load_sounds
 from nas.data.split import epoch_indices, stratified_split
@@ -72,7 +73,7 @@ def load(
     else:
         whole = None if proportions is None else Size.of(proportions)
         size = resolution or (None if whole is None or whole.is_square else whole)
-        dataset = _load_path(name_or_path, size, preparation)
+        dataset = _load_path(name_or_path, size, preparation, data_dir)
     dataset = preparation.apply(dataset)
     return dataset if resolution is None else at_resolution(dataset, resolution)
 
@@ -87,11 +88,29 @@ def _is_address(text: str) -> bool:
     return ":" in text and os.sep not in text and not os.path.exists(os.path.expanduser(text))
 
 
-def _load_path(text: str, resolution: SizeLike | None, preparation: Preparation) -> Dataset:
+def _load_reinforced(folder: Path, data_dir: Path | None) -> Dataset:
+    """Return the reinforced data set in `folder`, whose images are those of the data set that it names."""
+    about = read_reinforcement(folder)
+    try:
+        dataset = load(about.data, data_dir)
+    except (InvalidInput, LookupError) as error:
+        raise InvalidInput(
+            f"{folder} is of the images '{about.data}', which are not here ({error}); bring them there"
+        ) from error
+    if dataset.digest != about.data_digest:
+        raise InvalidInput(f"the images '{about.data}' are not those that {folder} was made of; reinforce them again")
+    return with_replays(dataset, read_replays(folder, about), reinforcement_note(about))
+
+
+def _load_path(
+    text: str, resolution: SizeLike | None, preparation: Preparation, data_dir: Path | None = None
+) -> Dataset:
     """Return the data set in the file or folder `text`."""
     full = os.path.expanduser(text)  # os.path, unlike Path, answers for any text whatever, the empty one included
     path = Path(full)
     if os.path.isdir(full):
+        if is_reinforced(path):
+            return _load_reinforced(path, data_dir)
         if holds_sounds(path):
             return load_sounds(path, preparation.sample_rate, preparation.clip_seconds, preparation.group)
         framing = preparation.framing

@@ -1,7 +1,7 @@
 """The data set of every loader: `Dataset`, and `build_dataset`, which checks arrays of any origin and makes one."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from nas.data.arrays import (
 )
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing
+from nas.data.reinforced import Replays
 from nas.data.split import Indices, grouped_split
 from nas.errors import InvalidInput
 from nas.ops import Size
@@ -116,6 +117,7 @@ class Dataset:
     validation: npt.NDArray[np.bool_] | None = None  # [N], which training examples the data's authors validate with
     background: tuple[Array, ...] = ()  # recordings of noise, int16, at the sample rate
     task: Task = CLASSIFICATION
+    replays: Replays | None = None  # of a reinforced data set: they take the place of augmentation and of labels
 
     @property
     def num_classes(self) -> int:
@@ -312,6 +314,13 @@ def _kind_with_rate(name: str, kind: DataKind | None, sample_rate: int | None) -
 def default_names(count: int, *, classes: bool) -> tuple[str, ...]:
     """Return the names of outputs that came without: the labels of classes in digits, "target 0" and so on."""
     return tuple(str(output) if classes else f"target {output}" for output in range(count))
+
+
+def with_replays(dataset: Dataset, replays: Replays, note: str = "") -> Dataset:
+    """Return `dataset` with training images that are replayed and learnt from a teacher; its digest is another."""
+    digest = sha256(f"{dataset.digest} {replays.digest}".encode()).hexdigest()
+    notes = (*dataset.notes, note) if note else dataset.notes
+    return replace(dataset, replays=replays, digest=digest, notes=notes, augmentation=Augmentation(0.0))
 
 
 def take(images: Array | ImageFiles, rows: npt.NDArray[Any]) -> Array | ImageFiles:

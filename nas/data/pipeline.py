@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.dataset import STATISTICS_IMAGES, Array, Augmentation, Dataset, Labelled, build_dataset
+from nas.data.dataset import STATISTICS_IMAGES, Array, Augmentation, Dataset, Labelled, build_dataset, with_replays
 from nas.data.folder import file_notes
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing, InputSpec, OutputSpec, Signature
@@ -78,10 +78,11 @@ def at_resolution(dataset: Dataset, resolution: SizeLike) -> Dataset:
         kind=dataset.kind,
         task=dataset.task,
     )
-    return replace(
+    kept = replace(
         resized, class_weights=dataset.class_weights, groups=dataset.groups, group=dataset.group,
         validation=dataset.validation,
     )  # fmt: skip
+    return kept if dataset.replays is None else with_replays(kept, dataset.replays)
 
 
 def _of_length(dataset: Dataset, size: Size) -> Dataset:

@@ -82,6 +82,10 @@ class Preparation:
             raise InvalidInput(f"{dataset.name} has no classes that could be weighted: it is for {dataset.task.kind}")
         self._check_places(dataset)
         changes = self._asked
+        if dataset.replays is not None and changes:
+            raise InvalidInput(
+                f"{dataset.name} is reinforced: its images are replayed as they were augmented; leave augmentation out"
+            )
         if dataset.sample_rate is None and (changes.get("gain_db") or changes.get("noise")):
             raise InvalidInput(f"gain and noise are for waveforms, {dataset.name} holds {dataset.kind}; leave them out")
         if dataset.is_images and (changes.get("time_mask") or changes.get("band_mask")):

@@ -105,12 +105,14 @@ class Replays(NamedTuple):
     samples: Samples  # [N, S]
     classes: NDArray[np.int32]  # [N, S, K]
     probabilities: NDArray[np.float32]  # [N, S, K]
+    digest: str = ""  # of reinforced.json and all parts
 
     @classmethod
-    def of(cls, stored: NDArray[Any]) -> "Replays":
+    def of(cls, stored: NDArray[Any], digest: str) -> "Replays":
         """Return the samples in stored records [N, S]."""
         samples = Samples._make(np.ascontiguousarray(stored[name]) for name in Samples._fields)
-        return cls(samples, np.ascontiguousarray(stored["classes"]), np.ascontiguousarray(stored["probabilities"]))
+        classes, probabilities = (np.ascontiguousarray(stored[name]) for name in ("classes", "probabilities"))
+        return cls(samples, classes, probabilities, digest)
 
     def of_rows(self, rows: NDArray[Any]) -> "Replays":
         """Return the samples of some images, which may be mixed with one another alone.
@@ -132,7 +134,7 @@ class Replays(NamedTuple):
 
         samples = Samples._make(taken(each) for each in self.samples)
         samples = samples._replace(partner=np.take_along_axis(partner, chosen, axis=1))
-        return Replays(samples, taken(self.classes), taken(self.probabilities))
+        return Replays(samples, taken(self.classes), taken(self.probabilities), self.digest)
 
     def dense(self, classes: int) -> NDArray[np.float32]:
         """Return the probabilities of all classes [N, S, classes]; what is not stored is spread over the others."""
@@ -188,8 +190,8 @@ def write_part(
     write_whole(_path(folder, part), stream.getvalue())
 
 
-def read_replays(folder: Path, about: Reinforcement) -> tuple[Replays, str]:
-    """Return all samples [N, S] and a digest of them; `InvalidInput` where parts are missing or were altered."""
+def read_replays(folder: Path, about: Reinforcement) -> Replays:
+    """Return all samples [N, S]; `InvalidInput` where parts are missing or were altered."""
     if missing := missing_parts(folder, about):
         done = about.parts - len(missing)
         raise InvalidInput(f"{folder} has {done} of {about.parts} parts; go on with the nas reinforce that began it")
@@ -205,7 +207,13 @@ def read_replays(folder: Path, about: Reinforcement) -> tuple[Replays, str]:
             raise InvalidInput(f"{path} holds other samples than {FILE} says; delete it, and {AGAIN}")
         _check(path, stored, about)
         parts.append(stored)
-    return Replays.of(np.concatenate(parts)), digest.hexdigest()
+    return Replays.of(np.concatenate(parts), digest.hexdigest())
+
+
+def reinforcement_note(about: Reinforcement) -> str:
+    """Return the note on a data set that is replayed in place of being augmented."""
+    teachers = ", ".join(one.network for one in about.teachers)
+    return f"{about.samples} augmented samples of each training image are replayed, and taught by {teachers}"
 
 
 def _check(path: Path, stored: NDArray[Any], about: Reinforcement) -> None:

@@ -14,6 +14,7 @@ from nas.data.split import permutation
 from nas.runs.plan import SearchPlan
 from nas.supernet.evaluator import SearchImages
 from nas.training.devices import replicated
+from nas.training.replays import ReplayTable
 from nas.training.streaming import is_streamed, prefetched
 
 Rows = NDArray[np.int32]
@@ -70,7 +71,9 @@ class BatchSampler:
         """Return the images of the rows `train` and `val` of the training set, on the device."""
         x, y = self.data.x_train, self.data.y_train
         mean, std = self.data.channel_stats
-        return SearchImages(*map(jax.device_put, (x[train], y[train], x[val], y[val], mean, std)))
+        replays = self.data.replays
+        table = replays and ReplayTable.of(replays.of_rows(train), self.data.size) if len(train) else None
+        return SearchImages(*map(jax.device_put, (x[train], y[train], x[val], y[val], mean, std)), replays=table)
 
     def train_batches(self, seed: int, start: int, count: int) -> NDArray[np.int32]:
         """Return training indices [count, batch]: the batches from number `start` on of the stream `seed`."""

@@ -1,7 +1,7 @@
 """Accuracy of architectures under shared weights, on validation images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from nas.space.staged import StagedSpace
 from nas.supernet.supernet import Params, Supernet, with_parameters
 from nas.tasks import CLASSIFICATION, Task, score_contributions
 from nas.training.devices import compute_dtype
+from nas.training.replays import ReplayTable
 
 IMAGES_PER_CALL = 4096  # at most, of all architectures in a call together; one architecture at least
 
@@ -37,12 +38,25 @@ class SearchImages:
     y_val: Array
     mean: Array
     std: Array
+    replays: ReplayTable | None = field(default=None, kw_only=True)  # of the training examples of a reinforced data set
 
     def training_inputs(self, key: Array, rows: Array, augmentation: Augmentation, space: StagedSpace) -> Array:
         """Return the training examples `rows` [B], augmented, as the input of networks of `space`."""
         channels = space.input_shape.channels
         x = augmented_input(key, self.x_train[rows], augmentation, self.mean, self.std, channels)
         return x if self.x_train.dtype == jnp.int16 else x.astype(compute_dtype())
+
+    def batch(
+        self, key: Array, rows: Array, augmentation: Augmentation, space: StagedSpace
+    ) -> tuple[Array, Array, Array | None]:
+        """Return the training examples `rows` [B] as inputs, their targets, and a teacher's where there are some.
+
+        They are augmented, or replayed where the data set is reinforced.
+        """
+        if self.replays is None:
+            return self.training_inputs(key, rows, augmentation, space), self.y_train[rows], None
+        shown, soft = self.replays.batch(key, self.x_train, rows, space.num_classes)
+        return self.inputs(shown, space), self.y_train[rows], soft
 
     def inputs(self, x: Array, space: StagedSpace) -> Array:
         """Return examples [B,H,W,C] as the input of networks of `space`, normalised, in the dtype of activations."""

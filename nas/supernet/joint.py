@@ -38,7 +38,7 @@ from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.presets import Preset, StageBudget
 from nas.supernet.supernet import Params, Supernet, with_parameters
-from nas.tasks import CLASSIFICATION, Task, score_of_batch
+from nas.tasks import CLASSIFICATION, Task, loss_of_batch, score_of_batch
 from nas.training.devices import copy_arrays
 from nas.training.optimizers import make_optimizer
 
@@ -168,12 +168,12 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
         warm_share = jnp.clip(1 - state.policy.step / warmup_steps, 0, 1)
         warmed = jax.random.bernoulli(coin_key, warm_share, sampled.shape)
         genotype = jnp.where(warmed & (average_option >= 0), average_option, sampled)
-        x = _sharded(images.training_inputs(augment_key, rows, stage.augmentation, stage.space), devices)
-        labels = images.y_train[rows]
+        x, labels, soft = images.batch(augment_key, rows, stage.augmentation, stage.space)
+        x = _sharded(x, devices)
 
         def loss_of(params: Params) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype, averages=stage.budget.averages)
-            return task.loss(logits, labels), logits
+            return loss_of_batch(task, logits, labels, soft), logits
 
         # Weights that this architecture does not use get a gradient of 0; momentum and decay still move them.
         (loss, logits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)

@@ -161,9 +161,8 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), STREAM), state.step)
         draw_key, augment_key = jax.random.split(key)
         architectures = step_architectures(training, draw_key)
-        x = images.training_inputs(augment_key, rows, training.augmentation, training.space)
+        x, labels, soft = images.batch(augment_key, rows, training.augmentation, training.space)
         x = x if devices is None else lax.with_sharding_constraint(x, devices)
-        labels = images.y_train[rows]
 
         def loss_of(params: Params, genotype: Array, targets: Array) -> tuple[Array, Array]:
             logits = with_parameters(graph, params)(x, genotype).astype(jnp.float32)
@@ -182,7 +181,7 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
             top1 = score_of_batch(task, logits, labels)
             return (targets, jax.tree.map(jnp.add, total, gradient)), SandwichMetrics(loss, top1)
 
-        targets = task.soft(labels, training.space.num_classes)
+        targets = task.soft(labels, training.space.num_classes) if soft is None else soft
         # A scan over the architectures compiles the network once, and holds the activations of one at a time.
         start = targets, jax.tree.map(jnp.zeros_like, state.params)
         (_, gradient), report = lax.scan(add_gradient, start, (architectures, is_teacher))

@@ -48,6 +48,11 @@ def outputs_text(outputs: Meaning, count: int) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun == "class" else "s")
 
 
+def loss_of_batch(task: Task, outputs: Array, targets: Array, soft: Array | None = None) -> Array:
+    """Return the loss of a batch: from its targets, or from the soft ones [N, K] that a teacher gave."""
+    return task.loss(outputs, targets) if soft is None else task.distil(outputs, soft, targets)
+
+
 def score_of_batch(task: Task, outputs: Array, targets: Array) -> Array:
     """Return the score of one batch in training, inside of a compiled program too."""
     return task.score.of_batch(outputs, task.scaled(targets))

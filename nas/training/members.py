@@ -31,7 +31,7 @@ from nas.progress.stop import raise_if_stopped
 from nas.records.journal import Journal
 from nas.records.locks import locked
 from nas.records.signatures import save_signature
-from nas.tasks import MetricState, clipped
+from nas.tasks import MetricState, clipped, loss_of_batch
 from nas.training.candidates import CandidateTrainings
 from nas.training.checkpoints import Checkpoints
 from nas.training.ema import ema_decay, ema_update
@@ -115,11 +115,10 @@ def member_step(
 ) -> tuple[MemberState, Array]:
     """Return the state of a member after one step on the images `rows` [B], and the loss: `train_step`, packed."""
     c, family = program.step, program.family
-    x = split.training_inputs(jax.random.fold_in(key, state.step), rows, c.arch, c.augmentation)
-    y = split.y[rows]
+    x, y, soft = split.batch(jax.random.fold_in(key, state.step), rows, c.arch, c.augmentation)
 
     def loss_of(tensors: dict[str, Array]) -> Array:
-        return c.task.loss(family.logits(tensors, genotype, x), y)
+        return loss_of_batch(c.task, family.logits(tensors, genotype, x), y, soft)
 
     # The gradient is taken for the tensors, and packed behind: that for the packed arrays would be a sum of as many
     # long arrays as there are tensors.

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data import Augmentation, Dataset, ImageFiles, augmented_input, epoch_indices, to_input
 from nas.nn.network import Moments, Weights, merged, statistics_of
-from nas.tasks import Task, clipped, score_of_batch
+from nas.tasks import Task, clipped, loss_of_batch, score_of_batch
 from nas.training.devices import compute_dtype, copy_arrays
 from nas.training.ema import ema_decay, ema_update
 from nas.training.optimizers import OptimizerConfig, make_optimizer
+from nas.training.replays import ReplayTable
 from nas.training.streaming import batches_per_part, decoded, is_streamed, prefetched
 
 CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")  # [features, outputs] and [outputs]
@@ -46,6 +47,7 @@ class ImageSplit(NamedTuple):
     y: Array  # int32 [N], or float32 [N, K]: the targets
     mean: Array  # [C], of the training images
     std: Array
+    replays: ReplayTable | None = None  # of a reinforced data set
 
     def inputs(self, images: Array, arch: ArchSpec) -> Array:
         """Return images or numbers [B, H, W, C] as the input of `arch`: normalised, in the dtype of activations."""
@@ -57,6 +59,18 @@ class ImageSplit(NamedTuple):
         channels = arch.input_shape.channels
         x = augmented_input(key, self.x[rows], augmentation, self.mean, self.std, channels)
         return x if is_waveform(self.x) else x.astype(compute_dtype())
+
+    def batch(
+        self, key: Array, rows: Array, arch: ArchSpec, augmentation: Augmentation
+    ) -> tuple[Array, Array, Array | None]:
+        """Return the examples `rows` [B] as the input of `arch`, their targets, and a teacher's where there are some.
+
+        They are augmented, or replayed where the data set is reinforced.
+        """
+        if self.replays is None:
+            return self.training_inputs(key, rows, arch, augmentation), self.y[rows], None
+        shown, soft = self.replays.batch(key, self.x, rows, arch.num_classes)
+        return self.inputs(shown, arch), self.y[rows], soft
 
     @property
     def images(self) -> int:
@@ -131,18 +145,21 @@ def image_splits(data: Dataset) -> tuple[Split, Split]:
     """Return the training and the test images of `data`, on the device where they are not too many."""
     mean, std = map(jax.device_put, data.channel_stats)
 
-    def split(x: Any, y: NDArray[Any]) -> Split:
+    def split(x: Any, y: NDArray[Any], replays: ReplayTable | None = None) -> Split:
         if is_streamed(x):
             return StreamedSplit(x, y, mean, std)
-        return ImageSplit(jax.device_put(np.asarray(x)), jax.device_put(y), mean, std)
+        return ImageSplit(jax.device_put(np.asarray(x)), jax.device_put(y), mean, std, replays)
 
-    return split(data.x_train, data.y_train), split(data.x_test, data.y_test)
+    replays = data.replays and ReplayTable.of(data.replays, data.size)
+    return split(data.x_train, data.y_train, replays), split(data.x_test, data.y_test)
 
 
-def loss_and_score(arch: ArchSpec, params: Weights, x: Array, y: Array, task: Task) -> tuple[Array, Array]:
+def loss_and_score(
+    arch: ArchSpec, params: Weights, x: Array, y: Array, task: Task, soft: Array | None = None
+) -> tuple[Array, Array]:
     """Return the loss under batch statistics, and the score: of classification the share that is correct."""
     outputs = merged(arch, params)(x, batch_stats=True)
-    return task.loss(outputs, y), score_of_batch(task, outputs, y)
+    return loss_of_batch(task, outputs, y, soft), score_of_batch(task, outputs, y)
 
 
 def train_step(
@@ -150,10 +167,9 @@ def train_step(
 ) -> tuple[TrainState, Array, Array]:
     """Return the state after one step on the images `rows` [B], its loss, and the score of its outputs."""
     step_key = jax.random.fold_in(key, state.step)
-    x = split.training_inputs(step_key, rows, step_config.arch, step_config.augmentation)
-    y = split.y[rows]
     c = step_config
-    loss_of = partial(loss_and_score, c.arch, x=x, y=y, task=c.task)
+    x, y, soft = split.batch(step_key, rows, c.arch, c.augmentation)
+    loss_of = partial(loss_and_score, c.arch, x=x, y=y, task=c.task, soft=soft)
     (loss, score), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, optimizer = step_config.transform().update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)

@@ -57,7 +57,7 @@ def validation_view(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     digest = sha256(f"{dataset.digest} {fraction} {seed}{of}".encode()).hexdigest()
     return replace(
         dataset, x_train=take(x, train), y_train=y[train], x_test=take(x, val), y_test=y[val], digest=digest,
-        groups={}, group=None, validation=None,
+        groups={}, group=None, validation=None, replays=dataset.replays and dataset.replays.of_rows(train),
     )  # fmt: skip
 
 

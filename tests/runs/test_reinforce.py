@@ -7,15 +7,17 @@ import pytest
 
 from nas.arch import ArchSpec, load_arch
 from nas.cli import main
-from nas.data import load
+from nas.data import at_resolution, load
 from nas.data.reinforced import read_reinforcement, read_replays
 from nas.data.replay import in_pixels, replayed
+from nas.errors import InvalidInput
 from nas.export.weight_files import read_weights
 from nas.export.weights import logits
 from nas.nn.network import get_weights, random_network, save_weights
 from nas.ops import Conv, Head, Shape, Size
 from nas.records.signatures import signature_of
 from nas.training.loop import TrainingConfig, train
+from nas.training.trial import validation_view
 
 ARCH = ArchSpec(Shape(8, 8, 3), ((Conv(4, 3, 2),),), Head(), 3)
 
@@ -42,7 +44,7 @@ def test_what_the_teacher_says_of_the_replayed_images_is_stored(work: Path, caps
     assert reinforce(work, "set", *words) == 0
     assert "135 samples of 45 images" in capsys.readouterr().out
     about = read_reinforcement(work / "set")
-    replays, _ = read_replays(work / "set", about)
+    replays = read_replays(work / "set", about)
     assert (about.images, about.classes, about.top_k) == (45, 3, 3)
     images = np.asarray(load(str(work / "data.npz")).x_train)
     own = in_pixels(replays.samples, Size(8, 8))
@@ -76,8 +78,28 @@ def test_a_stopped_work_goes_on_to_the_same_bytes_and_teachers_are_averaged(
     assert {path.name: path.read_bytes() for path in (work / "two" / "parts").iterdir()} == before
     for i, each in enumerate(words[1::2]):
         assert reinforce(work, f"one{i}", "--teacher", each) == 0
-    said = [read_replays(work / name, read_reinforcement(work / name))[0].dense(3) for name in ("two", "one0", "one1")]
+    said = [read_replays(work / name, read_reinforcement(work / name)).dense(3) for name in ("two", "one0", "one1")]
     np.testing.assert_allclose(said[0], (said[1] + said[2]) / 2, atol=1e-6)
+
+
+def test_trainings_and_searches_replay_it(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert reinforce(work, "replayed", "--teacher", str(work / "teacher")) == 0
+    spec, base = str(work / "teacher" / "arch.json"), load(str(work / "data.npz"))
+    words = ["train", spec, "--data", str(work / "replayed"), "--epochs", "3", "--batch-size", "15"]
+    assert main([*words, "--out", str(work / "student")]) == 0
+    assert "3 augmented samples of each training image are replayed, and taught by" in capsys.readouterr().out
+    data = load(str(work / "replayed"))
+    assert data.replays is not None and data.digest != base.digest
+    np.testing.assert_array_equal(np.asarray(data.x_train), np.asarray(base.x_train))
+    assert at_resolution(data, 4).digest not in (data.digest, at_resolution(base, 4).digest)
+    view = validation_view(data, 0.2, 0)  # mixed with images of the training part alone
+    assert view.replays is not None and view.replays.samples.partner.max() < len(view.x_train) == 36
+    assert main([*words, "--out", str(work / "other"), "--flip"]) == 2
+    assert "is reinforced: its images are replayed as they were augmented" in capsys.readouterr().err
+    (work / "data.npz").rename(work / "gone.npz")
+    with pytest.raises(InvalidInput, match="which are not here"):
+        load(str(work / "replayed"))
+    (work / "gone.npz").rename(work / "data.npz")
 
 
 @pytest.mark.parametrize(
