@@ -11,7 +11,9 @@ of README; of their fronts the most accurate network is trained, and the one of 
     python -m experiments.audio_networks --summary
 
 DIR holds fsdd.npz. Found networks lie in experiments/data/audio_networks/*.json, trainings in trainings.jsonl there: a
-line each, with the number of test examples that were named right. Stopped and started again, it goes on.
+line each, with the number of test examples that were named right. Stopped and started again, it goes on. A network with
+a star behind its name was found on the training set of `takes`, which has recordings of all speakers: its architecture,
+not its weights, has seen those whom it is tested on.
 """
 
 import argparse
@@ -104,8 +106,10 @@ def search(setting: Setting, space: str, data: Dataset, folder: Path) -> None:
 
 def networks(setting: Setting) -> Iterator[tuple[str, ArchSpec]]:
     """Yield the networks of a setting: the found ones, and reference networks behind a log-mel front end."""
-    for path in sorted(FOLDER.glob(f"{setting.name}-*.json")):
-        yield path.stem.removeprefix(f"{setting.name}-"), load_arch(path)
+    own = sorted(FOLDER.glob(f"{setting.name}-*.json"))
+    for path in own or sorted(FOLDER.glob(f"{SETTINGS[0].name}-*.json")):
+        name = path.stem.partition("-")[2]
+        yield name if own else f"{name}*", load_arch(path)
     for name in BASELINES:
         yield name, behind_log_mel(reference(name), SAMPLES, RATE, CLASSES)
 
