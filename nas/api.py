@@ -186,6 +186,9 @@ def search(
     supernet_share: float = 0.2,
     proxy_resolution: SizeLike | None = None,
     proxy_width: float | None = None,
+    window_ms: Sequence[float] = (),
+    hop_ms: Sequence[float] = (),
+    bands: Sequence[int] = (),
     seed: int = 0,
     preparation: Preparation | None = None,
     algorithm: str = "joint",
@@ -221,6 +224,7 @@ def search(
         "finalists": finalists, "accuracy_model": accuracy_model,
         "core_hours": core_hours, "supernet_share": supernet_share,
         "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
+        "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands),
         **asdict(preparation or Preparation()),
     }  # fmt: skip
 
@@ -268,6 +272,9 @@ def specialise(
     preset: str = "quick",
     proxy_resolution: SizeLike | None = None,
     proxy_width: float | None = None,
+    window_ms: Sequence[float] = (),
+    hop_ms: Sequence[float] = (),
+    bands: Sequence[int] = (),
     seed: int = 0,
     preparation: Preparation | None = None,
     workers: int | None = None,
@@ -290,6 +297,7 @@ def specialise(
         **absolute(data, data_dir),
         "resolution": _stored(resolution), "drop_strides": drop_strides, "preset": preset,
         "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
+        "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands),
         **asdict(preparation or Preparation()),
     }  # fmt: skip
     found = _search_targets(
