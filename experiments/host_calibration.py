@@ -28,10 +28,10 @@ with the five added: interval, fresh ones     +- 10.7 %; 6.0 %, 17 in    +- 14.8
     the answer then, predicted and measured   2.37 and 2.39 ms, +0.6 %   1.11 and 1.19 ms, +7.6 %
     bias of its five candidates               +0.6 %                     +7.6 %
 
-The candidates of a search are alike, and so are their errors: a bias of 13 % on all five is what 30 networks spread over
-the space leave, and five measurements near the answer take half of it away. The stated intervals hold the answers, and
-15 to 17 of 20 fresh networks, where 18 are due. A run the day before, with longer networks (1.5 to 25 ms), had 2.4 and
-6.0 % on fresh ones, 18 of 20 within +- 4.3 and 12.2 %: what is short scatters more.
+The candidates of a search are alike, and so are their errors: a bias of 13 % on all five is what 30 networks spread
+over the space leave, and five measurements near the answer take half of it away. The stated intervals hold the answers,
+and 15 to 17 of 20 fresh networks, where 18 are due. A run the day before, with longer networks (1.5 to 25 ms), had 2.4
+and 6.0 % on fresh ones, 18 of 20 within +- 4.3 and 12.2 %: what is short scatters more.
 
 Earlier, the machine quiet: MAPE 1.2 %, largest 3.7 %, float, wall-clock time. Beside light work 3.1 % and 11.3 %, and
 the network that a search found for 5.72 ms took 5.54 ms. Under a load average of 6 to 20 wall-clock time is no use:
