@@ -132,8 +132,8 @@ def keep(setting: Setting, network: str, seed: int, **numbers: Any) -> None:
 def costs(arch: ArchSpec) -> dict[str, float]:
     """Return what a network costs: parameters, activations in KiB of int8, and modelled energy in mJ per target.
 
-    Energy is that of all, and that of the network without its front end ("alone"). The front end's DFT is counted as the
-    matrix product that exported graphs hold; an FFT would take about a tenth of it.
+    Energy is that of all, and that of the network without its front end ("alone"), whose DFT is counted as the matrix
+    product that exported graphs hold; an FFT would take about a tenth of it.
     """
     found = {"parameters": float(arch.params), "KiB": arch.peak_activation_elements / 1024}
     for name in TARGETS:
