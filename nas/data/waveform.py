@@ -23,7 +23,8 @@ def read_wave(path: Path, sample_rate: int | None = None) -> tuple[Any, int]:
     try:
         with wave.open(str(path), "rb") as file:
             channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
-            data = file.readframes(file.getnframes())
+            stated = file.getnframes()  # of a stream's header it may be more than there is
+            data = file.readframes(min(stated, path.stat().st_size // max(1, width * channels)))
     except (wave.Error, EOFError, OSError) as error:
         why = str(error) or type(error).__name__
         raise InvalidInput(f"cannot read {path} as a .wav file: {why}; write it as 16-bit PCM") from error

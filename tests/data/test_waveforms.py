@@ -111,6 +111,10 @@ def test_stereo_becomes_mono_and_what_is_no_wave_is_named(tmp_path: Path) -> Non
     (tmp_path / "c.wav").write_bytes(b"RIFF, but no sound")
     with pytest.raises(InvalidInput, match=r"cannot read .*c\.wav as a \.wav file"):
         read_wave(tmp_path / "c.wav")
+    whole = bytearray(save_wave(tmp_path / "d.wav", left).read_bytes())
+    whole[40:44] = b"\xf0\xff\xff\xff"  # the header of a stream, which states no length
+    (tmp_path / "d.wav").write_bytes(whole)
+    assert np.array_equal(read_wave(tmp_path / "d.wav")[0], left)
     with pytest.raises(InvalidInput, match=r"e\.wav holds no samples"):
         read_wave(save_wave(tmp_path / "e.wav", np.zeros(0, np.int16)))
 
