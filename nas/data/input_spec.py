@@ -137,31 +137,40 @@ class InputSpec:
 class OutputSpec:
     """What the outputs of a network mean: logits of one class, logits of several labels, or numbers in their own units.
 
-    `kind` is the name of the task; `baseline` are the means of numbers over the training set.
+    `kind` is the name of the task; `mean` and `std` are those of numbers over the training set. A model whose outputs
+    are `standardised`, an int8 one, gives them less the mean, divided by the std: else targets of small numbers would
+    vanish beside those of large ones, in a tensor of one scale.
     """
 
     kind: str = "classification"
     meaning: Meaning = "classes"
-    baseline: tuple[float, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    standardised: bool = False
 
     @classmethod
     def of(cls, task: Task) -> "OutputSpec":
         """Return the outputs of a task."""
         scale = task.rescaling()
-        return cls(task.kind, task.outputs, () if scale is None else scale[0])
+        return cls(task.kind, task.outputs, *(() if scale is None else scale))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"kind": self.kind, "outputs": self.meaning, "baseline": list(self.baseline)}
+        body = {"kind": self.kind, "outputs": self.meaning}
+        scale = {"mean": list(self.mean), "std": list(self.std)} if self.mean else {}
+        return body | scale | ({"standardised": True} if self.standardised else {})
 
     @classmethod
     def from_dict(cls, data: Any) -> "OutputSpec":
         """Return the outputs in the JSON form `data`; `InvalidInput` where it is none."""
         try:
-            kind, meaning, baseline = data["kind"], data["outputs"], data.get("baseline", [])
-            if not isinstance(kind, str) or meaning not in get_args(Meaning):
+            kind, meaning, standardised = data["kind"], data["outputs"], data.get("standardised", False)
+            mean, std = (tuple(map(float, data.get(name, []))) for name in ("mean", "std"))
+            if not isinstance(kind, str) or meaning not in get_args(Meaning) or not isinstance(standardised, bool):
                 raise ValueError(f"outputs {meaning!r:.40}")
-            return cls(kind, meaning, tuple(map(float, baseline)))
+            if len(mean) != len(std) or not all(map(math.isfinite, (*mean, *std))) or min(std, default=1) <= 0:
+                raise ValueError(f"mean {mean} and std {std}")
+            return cls(kind, meaning, mean, std, standardised)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidInput(f"the description of the task is malformed ({error})") from error
 

@@ -207,7 +207,11 @@ def _outputs(signature: Signature) -> list[str]:
     if meaning == "classes":
         return _classes(names)
     noun = "label" if meaning == "labels" else "target"
-    return ["", f"Outputs: {OUTPUTS[meaning]}.", *_classes(names, noun)]
+    text = OUTPUTS[meaning]
+    if signature.outputs.standardised:
+        mean, std = (numbers_text(values) for values in (signature.outputs.mean, signature.outputs.std))
+        text = f"numbers in the units of the targets after output x std + mean, with mean {mean} and std {std}"
+    return ["", f"Outputs: {text}.", *_classes(names, noun)]
 
 
 def _classes(names: Sequence[str], noun: str = "class") -> list[str]:

@@ -93,7 +93,8 @@ def input_metadata(signature: Signature | None, interface: Interface) -> dict[st
     found = {f"input.{key}": value for key, value in fields.items()}
     found["class_names"] = json.dumps(list(signature.class_names))
     if signature.outputs != CLASSES:
-        found |= {"task": signature.outputs.kind, "outputs": OUTPUTS[signature.outputs.meaning]}
+        said = "numbers less their mean, divided by their std" if signature.outputs.standardised else None
+        found |= {"task": signature.outputs.kind, "outputs": said or OUTPUTS[signature.outputs.meaning]}
     return found | {"signature.json": json.dumps(signature.to_dict(), sort_keys=True)}
 
 

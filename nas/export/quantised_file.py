@@ -1,7 +1,7 @@
 """Export as one int8 file: calibrate, write, run it, and compare it with the float32 network on other images."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata, unsupported_lines
 from nas.export.weights import checked_weights, difference, logits, weights_messages
 from nas.files import write_all
+from nas.nn.network import CLASSIFIER
 from nas.ops.graph import Tensors
 
 TOLERANCE = 0.3  # largest root mean square of y - y* relative to that of y*; rounding gives 0.03 to 0.13
@@ -66,6 +67,7 @@ class QuantisedFile:
         beside = files_beside(out, companions(signature, interface, script))
         check_new_files(out, *beside)
         weights, known = checked_weights(arch, weights, provenance)
+        weights, signature = standardised(weights, signature)
         known |= calibration.provenance()
         described = metadata(arch, known, *(package.replace("_", "-") for package in self.packages))
         described |= input_metadata(signature, interface)
@@ -93,7 +95,7 @@ class QuantisedFile:
     def _check(self, found: NDArray[Any], expected: NDArray[Any], calibration: Int8Calibration) -> str:
         """Return a line with the result of the check; `InvalidInput` where the logits are too far off."""
         absolute, _ = difference(found, expected)
-        middle = expected.mean(0) if calibration.outputs == "numbers" else 0.0  # numbers may lie far from 0
+        middle = expected.mean(0) if calibration.outputs == "numbers" else 0.0
         error = relative_error(found - middle, expected - middle)
         if not error <= TOLERANCE:
             raise InvalidInput(
@@ -117,6 +119,17 @@ class QuantisedFile:
             return line
         top1 = [float((one.argmax(1) == calibration.check_labels).mean()) for one in (found, expected)]
         return f"{line}; top-1 {top1[0]:.2%} in int8, {top1[1]:.2%} in float32"
+
+
+def standardised(weights: Mapping[str, Any], signature: Signature | None) -> tuple[Mapping[str, Any], Signature | None]:
+    """Return weights whose outputs are standardised numbers, with the signature that says so; others as they are."""
+    if signature is None or not signature.outputs.mean:
+        return weights, signature
+    mean, std = (np.array(values, np.float64) for values in (signature.outputs.mean, signature.outputs.std))
+    weight, bias = (np.asarray(weights[name], np.float64) for name in CLASSIFIER)
+    small = {CLASSIFIER[0]: weight / std, CLASSIFIER[1]: (bias - mean) / std}
+    changed = {name: value.astype(np.float32) for name, value in small.items()}
+    return {**weights, **changed}, replace(signature, outputs=replace(signature.outputs, standardised=True))
 
 
 def agreement(found: NDArray[Any], expected: NDArray[Any]) -> float:

@@ -27,6 +27,7 @@ from nas.nn.weight_file import read_tensors, write_tensors
 from nas.ops import Op, family_of
 
 TENSORS = ("weight", "shift", "scale", "bias", "mean", "var", "gamma", "v")  # the order within a kernel
+CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")  # [features, outputs] and [outputs]
 FLOAT32_BYTES = 4
 STATISTICS = (".mean", ".var")
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nas.records.typed import typed
 from nas.tasks import METRICS, Metric, Task, measured, rescaled
 
+ROUNDING = 1e-9
 SHOWN = 8  # targets in lines of text
 
 
@@ -35,7 +36,7 @@ class MetricValue:
     def text(self) -> str:
         """The metric with its error, and what the constant answer gets."""
         error = "" if self.standard_error is None else f" \u00b1 {self.standard_error:.2g}"
-        return f"{self.title} {self.value:.4g}{error} (constant answer: {self.of_constant:.4g})"
+        return f"{self.title} {self.value:.4g}{error} (constant answer: {_rounded(self.of_constant):.4g})"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class TargetScores:
         """Return the keys of train.json."""
         targets = {name: [asdict(value) for value in values] for name, values in self.targets.items()}
         return {"metrics": [asdict(value) for value in self.metrics], "targets": targets}
+
+
+def _rounded(value: float) -> float:
+    """Return a value, or 0 for the rounding error of one."""
+    return 0.0 if abs(value) < ROUNDING else value
 
 
 def _value(

@@ -221,8 +221,9 @@ def table_notes(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Ite
     yield f"Kendall's tau between the supernet's ranking and this one: {shown} ({len(rows)} networks)"
     images = len(trials.data.x_test)
     best = rows[0].alone_top1
-    error = 100 * standard_error(best, images)
-    yield f"top-1 of proxies, on {images:,} validation images; standard error of the best {error:.2f} points"
+    score = trials.data.task.score
+    error = f"; standard error of the best {100 * standard_error(best, images):.2f} points"
+    yield f"{score.title} of proxies, on {images:,} validation images{error if trials.data.has_classes else ''}"
     if len({row.epochs for row in rows}) > 1:
         yield "networks that were stopped early are ranked behind those trained longer, by their top-1 then"
 

@@ -111,6 +111,13 @@ class TrainingProgress:
     loss: float  # nats, with label smoothing
     top1: float  # fraction; the score of another task
     step_s: float  # seconds per step
+    metric: str = "top-1"  # what `top1` is, as tables name it
+
+    @property
+    def text(self) -> str:
+        """Loss and score as text, a share in percent."""
+        shown = f"{self.top1:.1%}" if self.metric == "top-1" else f"{self.top1:.3f}"
+        return f"loss {self.loss:.3f}, training {self.metric} {shown}"
 
 
 @dataclass(frozen=True)
@@ -367,7 +374,7 @@ def fit(
                     saved, saved_at = done, time.monotonic()
                 if not compiled:
                     timing(Compiled(TRAIN, done))
-                progress(TrainingProgress(done, steps, loss, score, step_s))
+                progress(TrainingProgress(done, steps, loss, score, step_s, plan.data.task.score.title))
                 count = min(MAX_DISPATCH_STEPS, 4 * count, max(1, round(DISPATCH_S / step_s))) if compiled else 2
                 compiled = True
         except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.data import Augmentation, Dataset, ImageFiles, augmented_input, epoch_indices, to_input
-from nas.nn.network import Moments, Weights, merged, statistics_of
+from nas.nn.network import CLASSIFIER, Moments, Weights, merged, statistics_of
 from nas.tasks import Task, clipped, loss_of_batch, score_of_batch
 from nas.training.devices import compute_dtype, copy_arrays
 from nas.training.ema import ema_decay, ema_update
@@ -27,7 +27,6 @@ from nas.training.optimizers import OptimizerConfig, make_optimizer
 from nas.training.replays import ReplayTable
 from nas.training.streaming import batches_per_part, decoded, is_streamed, prefetched
 
-CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")  # [features, outputs] and [outputs]
 STATISTICS_IMAGES = 8192  # at most so many training images give the stored normalisation statistics
 
 

@@ -56,7 +56,8 @@ def test_a_regression_is_learnt_and_told_in_the_units_of_its_targets(regression:
     result, out, data = regression
     about = json.loads((out / "train.json").read_text())
     assert about["accuracy"]["kind"]["metric"] == "ccc" and about["accuracy"]["value"] == result.accuracy.value > 0.8
-    assert about["task"] == {"kind": "regression-ccc", "outputs": "numbers", "baseline": list(data.task.mean)}
+    scale = {"mean": list(data.task.mean), "std": list(data.task.std)}
+    assert about["task"] == {"kind": "regression-ccc", "outputs": "numbers", **scale}
     scores = TargetScores.stated_by(about)
     assert scores == result.by_class and [one.metric for one in scores.metrics] == ["ccc", "mae", "r2"]
     brightness = {one.metric: one for one in scores.targets["brightness"]}
@@ -104,6 +105,27 @@ def test_predict_py_says_what_the_network_says(
         assert found["labels"] == [name for name, logit in zip(NAMES, expected, strict=True) if logit > 0]
         expected = 1 / (1 + np.exp(-expected))
     assert [found[key][name] for name in NAMES] == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_an_int8_file_keeps_targets_of_small_numbers(
+    regression: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    _, out, data = regression
+    file = tmp_path / "net.onnx"
+    flags = ["--format", "onnx", "--quantize", "int8", "--calibration", data.name, "--out", str(file)]
+    assert main(["export", str(out), *flags]) == 0
+    assert "same class" not in capsys.readouterr().out
+    weights, _ = load_weights(out / "weights.safetensors", ARCH)
+    expected = network_outputs(ARCH, weights, image_splits(data)[1])[:6]
+    found = []
+    for number in range(6):
+        Image.fromarray(np.asarray(data.x_test)[number, :, :, 0]).save(tmp_path / "image.png")
+        monkeypatch.setattr(sys, "argv", ["predict.py", "--json", str(tmp_path / "image.png")])
+        runpy.run_path(str(tmp_path / "predict.py"), run_name="__main__")
+        found.append(list(json.loads(capsys.readouterr().out)["values"].values()))
+    assert (np.abs(np.array(found) - expected).mean(0) < 0.2 * np.array(STD)).all()  # of one scale it would be 1
+    assert "after output x std + mean" in (tmp_path / "net.onnx.md").read_text()
 
 
 def test_nas_train_and_nas_show_speak_of_the_task(

@@ -73,4 +73,4 @@ def show(args: argparse.Namespace, done: Deployment) -> None:
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
-    return TRAIN, event.step, event.steps, f"loss {event.loss:.3f}, training top-1 {event.top1:.1%}"
+    return TRAIN, event.step, event.steps, event.text

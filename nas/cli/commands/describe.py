@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.cli.models import latency_model, with_device_of
-from nas.cli.output import show
+from nas.cli.output import say, show
 from nas.records.networks import arch_of
+from nas.records.signatures import signature_of
 from nas.report.describe import describe, forest_row
 from nas.report.network_view import check_new_file, write
 from nas.space.scaling import with_input
@@ -26,6 +27,10 @@ def run(args: argparse.Namespace) -> None:
     description = replace(describe(arch, model), forests=tuple(forest_row(path, arch) for path in args.forest))
     if out:
         write(arch, model, out)
+    signature = signature_of(Path(args.spec)) if Path(args.spec).is_dir() else None
     show(
         args, description.to_json(), "nas.cli.tables.network:network_view", arch, model, description, args.kernels
     )  # fmt: skip
+    if signature is not None and signature.outputs.meaning != "classes" and not args.json:
+        names = ", ".join(signature.class_names)
+        say(f"task {signature.outputs.kind}, whose outputs are no classes: {names}")

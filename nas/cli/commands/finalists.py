@@ -17,7 +17,7 @@ from nas.progress import Progress
 from nas.progress.time_left import Phase, Schedule
 from nas.records.locks import locked
 from nas.records.named_code import command_on
-from nas.records.results import Result, result_of_run
+from nas.records.results import Result, result_of_run, share_text
 from nas.records.trainings import SPECS
 from nas.runs.front_training import open_trainings, train_candidates
 from nas.search.schedulers.halving import epochs
@@ -60,12 +60,13 @@ def run(args: argparse.Namespace) -> None:
         notes = (f"data note: {note}" for note in trainings.data.notes)
         reporter.plan([*_plan(candidates, result, args, out), *notes, *opened.lines])
         reporter.timing(Schedule(phases))
+        metric = trainings.data.task.score.name
         rows = train_candidates(
-            candidates, trainings, args.scheduler, _progress(candidates, rungs, reporter),
+            candidates, trainings, args.scheduler, _progress(candidates, rungs, reporter, metric),
             workers=args.workers, address=args.ray_address,
         )  # fmt: skip
         write_table(rows, out)
-    console().print(finalists_table([asdict(row) for row in rows]))
+    console().print(finalists_table([asdict(row) for row in rows], metric))
     for line in table_notes(rows, trainings):
         console().print(line, markup=False)
     show_whole(
@@ -83,7 +84,9 @@ def _best(run: Path, rows: Sequence[CandidateRow], result: Result) -> Path:
     return run if digest == result.arch.digest else run / SPECS / f"{digest[:12]}.json"
 
 
-def _progress(candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter: LiveReporter) -> OnCandidateEpoch:
+def _progress(
+    candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter: LiveReporter, metric: str
+) -> OnCandidateEpoch:
     """Return what shows an epoch: of all epochs that may come, and the best accuracy so far."""
     steps = epochs(len(candidates), rungs)
     known: dict[str, dict[int, float]] = {}
@@ -92,7 +95,8 @@ def _progress(candidates: Sequence[Candidate], rungs: tuple[int, ...], reporter:
         known.setdefault(digest, {})[epoch] = top1
         done = sum(map(len, known.values()))
         best = max(max(curve.values()) for curve in known.values())
-        reporter.advance("finalists", done, steps, f"{digest[:8]} epoch {epoch}: {top1:.1%}, best {best:.1%}")
+        now, highest = (share_text(score, metric, 1) for score in (top1, best))
+        reporter.advance("finalists", done, steps, f"{digest[:8]} epoch {epoch}: {now}, best {highest}")
         reporter.track(Progress(f"finalists/{digest[:8]}", epoch, rungs[-1], argmax_top1=top1))
 
     return on_epoch

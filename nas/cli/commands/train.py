@@ -29,7 +29,6 @@ from nas.runs.single_training import (
 from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train
 from nas.training.optimizers import AdamW
 
-TOP1_TITLE = "top-1"  # a share, shown in percent
 FILES = ("arch.json", "weights.safetensors", "train.json")
 
 
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         ):
             reporter.plan([*_plan(subject, dataset, config, out), *notes])
             result = train(
-                subject.arch, dataset, config, out, lambda event: _report(event, reporter, dataset.task.score.title),
+                subject.arch, dataset, config, out, lambda event: _report(event, reporter),
                 initial_weights=subject.weights, proxy_width=subject.proxy_width, timing=reporter.timing,
             )  # fmt: skip
     except CannotWrite as error:
@@ -93,11 +92,10 @@ def _examples(dataset: Dataset) -> str:
     return f"{dataset.size_text}, {dataset.outputs_text}" if dataset.is_waveforms else "images"
 
 
-def _report(event: TrainingProgress, reporter: LiveReporter, title: str) -> None:
-    reporter.advance(*_state(event, title))
+def _report(event: TrainingProgress, reporter: LiveReporter) -> None:
+    reporter.advance(*_state(event))
     reporter.track(Progress(TRAIN, event.step, event.steps, event.loss, event.top1))
 
 
-def _state(event: TrainingProgress, title: str) -> tuple[str, int, int, str]:
-    shown = f"{event.top1:.1%}" if title == TOP1_TITLE else f"{event.top1:.3f}"
-    return TRAIN, event.step, event.steps, f"loss {event.loss:.3f}, training {title} {shown}"
+def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
+    return TRAIN, event.step, event.steps, event.text

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.cli.console import aligned_table, latency_text
+from nas.records.results import TOP1, share_text
 from nas.records.tables import TRIALS
 from nas.records.typed import read_table
 from nas.report.terminal_table import FittedTable
@@ -17,8 +18,8 @@ def read_finalists(path: Path) -> list[dict[str, Any]]:
     return read_table(path, TRIALS, "a table of finalists")
 
 
-def finalists_table(rows: Sequence[Row]) -> FittedTable:
-    """Return the finalists, a row each, best first."""
+def finalists_table(rows: Sequence[Row], metric: str = TOP1) -> FittedTable:
+    """Return the finalists, a row each, best first, with their scores by `metric`."""
     found = aligned_table(
         "finalists trained alone",
         ["place", "network", "state"],
@@ -28,7 +29,7 @@ def finalists_table(rows: Sequence[Row]) -> FittedTable:
     for row in rows:
         found.add_row(
             str(row["place"]), row["digest"][:12], row["error"] or row["state"], str(row["epochs"]),
-            latency_text(row["latency"], row["latency_unit"]), f"{row['supernet_top1']:.2%}",
-            f"{row['alone_top1']:.2%}", f"{row['gained']:+d}",
+            latency_text(row["latency"], row["latency_unit"]), share_text(row["supernet_top1"], metric),
+            share_text(row["alone_top1"], metric), f"{row['gained']:+d}",
         )  # fmt: skip
     return found

@@ -71,9 +71,12 @@ def main() -> None:
     args = parser.parse_args()
     about, logits_of = open_model(Path(__file__).resolve().with_name(MODEL))
     names = json.loads(about["class_names"])
-    meaning = json.loads(about["signature.json"]).get("task", {}).get("outputs", "classes")
+    task = json.loads(about["signature.json"]).get("task", {})
     for path in args.images:
-        found, text = ANSWERS[meaning](names, np.asarray(logits_of(as_input(path, about)), np.float64)[0])
+        outputs = np.asarray(logits_of(as_input(path, about)), np.float64)[0]
+        if task.get("standardised"):
+            outputs = outputs * np.array(task["std"]) + np.array(task["mean"])
+        found, text = ANSWERS[task.get("outputs", "classes")](names, outputs)
         print(json.dumps({"image": str(path), **found}) if args.json else f"{path}: {text}")
 
 
