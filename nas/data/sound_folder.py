@@ -7,6 +7,7 @@ class folders name their files, "right/a69b9b3e_nohash_0.wav". Folders whose nam
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,23 @@ VALIDATION_LIST, TESTING_LIST = "validation_list.txt", "testing_list.txt"
 NOISE = "_background_noise_"
 OF_SPEAKER = "_nohash_"  # behind the speaker in a file's name
 SPEAKER = "speaker"
+LOOKED_AT = 256  # paths in a folder, to tell whether it holds sounds
 Samples = NDArray[np.int16]
 
 
 def holds_sounds(folder: Path) -> bool:
     """Return whether `folder` is one of class folders of .wav files, with parts above or below them or without."""
-    patterns = f"*/*{SUFFIX}", f"*/*/*{SUFFIX}"
-    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+    below = [one for one in _first(folder) if one.is_dir()]
+    deeper = (inner for one in below for inner in _first(one) if inner.is_dir())
+    return any(path.suffix.lower() == SUFFIX for one in chain(below, deeper) for path in _first(one))
+
+
+def _first(folder: Path) -> list[Path]:
+    """Return the first paths in a folder, so that large ones are not read through; none where it cannot be read."""
+    try:
+        return list(islice(folder.iterdir(), LOOKED_AT))
+    except OSError:  # what reads it then says so
+        return []
 
 
 def load_sounds(
