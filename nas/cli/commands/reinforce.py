@@ -26,9 +26,10 @@ PART_S = 10.0  # what a part is expected to take; the bar knows better once it m
 def run(args: argparse.Namespace) -> None:
     """Write the parts that are missing, then say how to use the data set."""
     out = out_folder(args)
-    recipe = Recipe((args.crop_area, 1.0), flip=not args.no_flip, magnitude=args.magnitude, mixed=args.mixed)
-    config = ReinforceConfig(tuple(args.teachers), args.samples, args.top_k, recipe, args.seed)
     dataset = load(args.images, Path(args.data_dir) if args.data_dir else None)
+    flip = dataset.augmentation.flip if args.flip is None else args.flip
+    recipe = Recipe((args.crop_area, 1.0), flip=flip, magnitude=args.magnitude, mixed=args.mixed)
+    config = ReinforceConfig(tuple(args.teachers), args.samples, args.top_k, recipe, args.seed)
     teachers = [load_teacher(text, dataset) for text in config.teachers]
     about = reinforcement(args.images, dataset, config, teachers)
     if args.plan:
@@ -46,17 +47,18 @@ def run(args: argparse.Namespace) -> None:
         print_json({"folder": str(out), **about.to_dict()})
         return
     say(f"{about.images * about.samples:,} samples of {about.images:,} images in {out}")
-    say(f"next: nas train {about.teachers[0].network} --data {shlex.quote(str(out))}, or nas search --data ...")
+    say(f"next: nas search --data {shlex.quote(str(out))}")
 
 
 def _plan(about: Reinforcement) -> list[str]:
     """Return lines on what will be made."""
     recipe, teachers = about.recipe, [f"{one.network} at {one.size} px" for one in about.teachers]
     mixed = f"{recipe.mixed:.0%} of them two images mixed, " if recipe.mixed else ""
+    mirrored = "mirrored or not, " if recipe.flip else ""
     return [
         f"data {about.data}: {about.images:,} training images of {about.size} px, {about.classes} classes; the test "
         "images stay as they are",
         f"teacher{'s' if len(teachers) > 1 else ''}: {', '.join(teachers)}",
-        f"{about.samples} samples of each image, {mixed}crops of {recipe.crop_area[0]:.0%} and more, RandAugment of "
+        f"{about.samples} samples of each image, {mixed}{mirrored}crops of {recipe.crop_area[0]:.0%} and more, RandAugment of "
         f"magnitude {recipe.magnitude} of 10; {about.top_k} probabilities of each",
     ]

@@ -33,7 +33,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--crop-area", type=share, default=0.4, metavar="A", help="smallest share of an image in a crop (default: 0.4)"
     )
     amount.add_argument("--magnitude", type=whole, default=5, metavar="M", help="of RandAugment, to 10 (default: 5)")
-    amount.add_argument("--no-flip", action="store_true", help="mirror no image left to right")
+    amount.add_argument(
+        "--flip",
+        action=argparse.BooleanOptionalAction,
+        help="mirror images left to right (default: as the data set does)",
+    )
     amount.add_argument(
         "--mixed", type=float, default=0.5, metavar="X", help="share of samples of two mixed images (default: 0.5)"
     )
