@@ -59,6 +59,6 @@ def _plan(about: Reinforcement) -> list[str]:
         f"data {about.data}: {about.images:,} training images of {about.size} px, {about.classes} classes; the test "
         "images stay as they are",
         f"teacher{'s' if len(teachers) > 1 else ''}: {', '.join(teachers)}",
-        f"{about.samples} samples of each image, {mixed}{mirrored}crops of {recipe.crop_area[0]:.0%} and more, RandAugment of "
-        f"magnitude {recipe.magnitude} of 10; {about.top_k} probabilities of each",
+        f"{about.samples} samples of each image, {mixed}{mirrored}crops of {recipe.crop_area[0]:.0%} and more, "
+        f"RandAugment of magnitude {recipe.magnitude} of 10; {about.top_k} probabilities of each",
     ]
