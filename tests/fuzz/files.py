@@ -42,6 +42,7 @@ READING = {  # command -> its words on a run folder or training called "run", wh
     "scale": "scale run --phi 1",
     "deploy": "deploy run --data digits --plan",
     "rank": "rank run --plan",
+    "reinforce": "reinforce digits --teacher run --plan",
     "watch": "watch run --once",
     "search": "search --algorithm nsga2 --from run --plan",
 }  # fmt: skip

@@ -36,7 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     amount.add_argument(
         "--flip",
         action=argparse.BooleanOptionalAction,
-        help="mirror images left to right (default: as the data set does)",
+        help="mirror images (default: as the data set does)",
     )
     amount.add_argument(
         "--mixed", type=float, default=0.5, metavar="X", help="share of samples of two mixed images (default: 0.5)"
