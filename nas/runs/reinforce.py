@@ -30,6 +30,8 @@ from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
 from nas.records.signatures import signature_of
 from nas.records.trainings import training_of_run
+from nas.training.teaching import Teacher as TrainingTeacher
+from nas.training.teaching import Teaching
 
 BATCH = 256  # augmented images at once
 WEIGHTS_SIGN = "="  # NETWORK=FILE: a network with the weights in a file
@@ -89,6 +91,12 @@ def load_teacher(text: str, dataset: Dataset) -> LoadedTeacher:
     known = (signature_of(source) if source.is_dir() else None) or signature(dataset, arch.input_shape)
     about = Teacher(arch.name or Path(network).name, arch.digest, digest_of(weights), str(arch.input_shape.size.json))
     return LoadedTeacher(about, arch, weights, known)
+
+
+def teacher_of(text: str, dataset: Dataset, share: float, temperature: float) -> TrainingTeacher:
+    """Return the teacher that `text` names for a training on `dataset`; see `load_teacher`."""
+    found = load_teacher(text, dataset)
+    return TrainingTeacher(Teaching(found.arch, share, temperature), found.weights, found.signature.input)
 
 
 def reinforcement(

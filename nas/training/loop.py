@@ -59,6 +59,7 @@ from nas.training.step import (
     run_steps,
 )
 from nas.training.streaming import batches_per_part, prefetched
+from nas.training.teaching import Teacher, Teaching
 
 SCHEMA, VERSION = "nas.training", 1
 LATER_KEYS = ("fit", "background", "augment_shift", "flip", "class_weights")  # of settings.json, since release 0.2
@@ -144,20 +145,24 @@ def train(
     *,
     initial_weights: Mapping[str, Any] | None = None,
     proxy_width: float = 1.0,
+    teacher: Teacher | None = None,
     timing: OnTiming = lambda _: None,
 ) -> TrainResult:
     """Train the network of `arch` on `dataset` (resized to its input) and write the result into the folder `out`.
 
-    `out` is new, or holds the same training, which then goes on. It gets arch.json, weights.safetensors, train.json. A
-    KeyboardInterrupt is raised again after a checkpoint. `initial_weights` (inherited from a supernet, say) replace the
-    random initialisation; `proxy_width` goes into the kind of accuracy; `timing` learns of phases and compilations.
-    Raises `InvalidInput` where data, folder or weights do not fit, or where the loss is no longer finite.
+    `out` is new, or holds the same training, which then goes on. It gets arch.json, weights.safetensors, train.json.
+    A KeyboardInterrupt is raised again after a checkpoint. `initial_weights` (inherited from a supernet, say) replace
+    the random initialisation; `proxy_width` goes into the kind of accuracy; a `teacher` answers for the images of
+    every step; `timing` learns of phases and compilations. Raises `InvalidInput` where data, folder or weights do not
+    fit, or where the loss is no longer finite.
     """
     data = dataset_for(arch, dataset)
-    with _opened(out, _identity(arch, data, config, initial_weights, proxy_width)):
+    with _opened(out, _identity(arch, data, config, initial_weights, proxy_width, teacher)):
         train_split, test_split = image_splits(data)
+        if teacher is not None:
+            train_split = _taught(train_split, data, arch, teacher)
         params, statistics = split_statistics(initial_params(arch, config.seed, initial_weights))
-        plan = TrainingPlan(arch, config, data, train_split)
+        plan = TrainingPlan(arch, config, data, train_split, None if teacher is None else teacher.teaching)
         timing(Schedule(training_phases(plan)))
         state = fit(plan, params, out / "checkpoints", progress, timing)
         timing(Begun(TEST))
@@ -169,6 +174,18 @@ def train(
         result = TrainResult(arch, in_target_units(data.task, weights), score, plan.steps, by_class)
         _write(result, config, signature(data, arch.input_shape), initial_weights is not None, out)
     return result
+
+
+def _taught(split: Split, data: Dataset, arch: ArchSpec, teacher: Teacher) -> ImageSplit:
+    """Return the training images with the teacher beside them; `InvalidInput` where it cannot teach on them."""
+    known = teacher.teaching.arch
+    if not (data.is_images and isinstance(split, ImageSplit)):
+        raise InvalidInput(f"{data.name} is not taught by a teacher in training: that takes images in memory")
+    if data.replays is not None:
+        raise InvalidInput(f"{data.name} is reinforced: what its teacher says is stored; leave --teacher out")
+    if known.num_classes != arch.num_classes:
+        raise InvalidInput(f"the teacher knows {known.num_classes} classes, the network {arch.num_classes}")
+    return split._replace(teacher=teacher.arrays())
 
 
 def is_finished(
@@ -228,6 +245,7 @@ class TrainingPlan:
     config: TrainingConfig
     data: Dataset
     split: Split
+    teaching: Teaching | None = None
 
     def __post_init__(self) -> None:
         if self.config.batch_size > len(self.data.x_train):
@@ -252,6 +270,7 @@ class TrainingPlan:
         return StepConfig(
             self.arch, c.optimizer, self.steps, c.warmup_fraction,
             self.data.task.configured(c.label_smoothing, self.data.class_weights), c.ema_decay, self.data.augmentation,
+            self.teaching,
         )  # fmt: skip
 
     def rows(self, done: int, count: int) -> np.ndarray[Any, Any]:
@@ -408,6 +427,7 @@ def _identity(
     config: TrainingConfig,
     initial_weights: Mapping[str, Any] | None,
     proxy_width: float,
+    teacher: Teacher | None = None,
 ) -> dict[str, Any]:
     """Return everything that a training depends on, the content of settings.json: it goes on where all is equal."""
     start = hashlib.sha256()
@@ -423,6 +443,7 @@ def _identity(
         "proxy_width": proxy_width,
         **config.to_dict(),
         **_preparation(data),
+        **({} if teacher is None else teacher.identity),
     }
 
 

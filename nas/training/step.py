@@ -18,7 +18,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.data import Augmentation, Dataset, ImageFiles, augmented_input, epoch_indices, to_input
+from nas.data import Augmentation, Dataset, ImageFiles, augment, augmented_input, epoch_indices, to_input
 from nas.nn.network import CLASSIFIER, Moments, Weights, merged, statistics_of
 from nas.tasks import Task, clipped, loss_of_batch, score_of_batch
 from nas.training.devices import compute_dtype, copy_arrays
@@ -26,6 +26,7 @@ from nas.training.ema import ema_decay, ema_update
 from nas.training.optimizers import OptimizerConfig, make_optimizer
 from nas.training.replays import ReplayTable
 from nas.training.streaming import batches_per_part, decoded, is_streamed, prefetched
+from nas.training.teaching import TeacherArrays, Teaching
 
 STATISTICS_IMAGES = 8192  # at most so many training images give the stored normalisation statistics
 
@@ -47,6 +48,7 @@ class ImageSplit(NamedTuple):
     mean: Array  # [C], of the training images
     std: Array
     replays: ReplayTable | None = None  # of a reinforced data set
+    teacher: TeacherArrays | None = None  # of a training with one
 
     def inputs(self, images: Array, arch: ArchSpec) -> Array:
         """Return images or numbers [B, H, W, C] as the input of `arch`: normalised, in the dtype of activations."""
@@ -60,12 +62,16 @@ class ImageSplit(NamedTuple):
         return x if is_waveform(self.x) else x.astype(compute_dtype())
 
     def batch(
-        self, key: Array, rows: Array, arch: ArchSpec, augmentation: Augmentation
+        self, key: Array, rows: Array, arch: ArchSpec, augmentation: Augmentation, teaching: Teaching | None = None
     ) -> tuple[Array, Array, Array | None]:
         """Return the examples `rows` [B] as the input of `arch`, their targets, and a teacher's where there are some.
 
-        They are augmented, or replayed where the data set is reinforced.
+        They are augmented, or replayed where the data set is reinforced. With `teaching` the third are the outputs of
+        the teacher for the same augmented images.
         """
+        if teaching is not None and self.teacher is not None:
+            shown = augment(key, self.x[rows], augmentation)
+            return self.inputs(shown, arch), self.y[rows], self.teacher.answers(teaching.arch, shown)
         if self.replays is None:
             return self.training_inputs(key, rows, arch, augmentation), self.y[rows], None
         shown, soft = self.replays.batch(key, self.x, rows, arch.num_classes)
@@ -122,6 +128,7 @@ class StepConfig:
     task: Task  # with its label smoothing and class weights
     ema_decay: float
     augmentation: Augmentation
+    teaching: Teaching | None = None
 
     def transform(self) -> optax.GradientTransformation:
         """Return the optimizer with its schedule."""
@@ -154,10 +161,16 @@ def image_splits(data: Dataset) -> tuple[Split, Split]:
 
 
 def loss_and_score(
-    arch: ArchSpec, params: Weights, x: Array, y: Array, task: Task, soft: Array | None = None
+    step_config: StepConfig, params: Weights, x: Array, y: Array, soft: Array | None = None
 ) -> tuple[Array, Array]:
-    """Return the loss under batch statistics, and the score: of classification the share that is correct."""
-    outputs = merged(arch, params)(x, batch_stats=True)
+    """Return the loss under batch statistics, and the score: of classification the share that is correct.
+
+    `soft` are the soft targets of a reinforced data set or, in a training with a teacher, the teacher's outputs.
+    """
+    task, teaching = step_config.task, step_config.teaching
+    outputs = merged(step_config.arch, params)(x, batch_stats=True)
+    if teaching is not None and soft is not None:
+        return teaching.loss(task, outputs, y, soft), score_of_batch(task, outputs, y)
     return loss_of_batch(task, outputs, y, soft), score_of_batch(task, outputs, y)
 
 
@@ -167,8 +180,8 @@ def train_step(
     """Return the state after one step on the images `rows` [B], its loss, and the score of its outputs."""
     step_key = jax.random.fold_in(key, state.step)
     c = step_config
-    x, y, soft = split.batch(step_key, rows, c.arch, c.augmentation)
-    loss_of = partial(loss_and_score, c.arch, x=x, y=y, task=c.task, soft=soft)
+    x, y, soft = split.batch(step_key, rows, c.arch, c.augmentation, c.teaching)
+    loss_of = partial(loss_and_score, c, x=x, y=y, soft=soft)
     (loss, score), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, optimizer = step_config.transform().update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)

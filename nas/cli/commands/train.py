@@ -17,6 +17,7 @@ from nas.errors import InvalidInput
 from nas.files import CannotWrite
 from nas.progress import Progress
 from nas.records.networks import arch_of
+from nas.runs.reinforce import teacher_of
 from nas.runs.single_training import (
     TrainingSubject,
     check_supernet_of,
@@ -52,8 +53,14 @@ def run(args: argparse.Namespace) -> None:
         subject = started_from(subject, args.weights, args.seed)
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     config = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed)
+    teacher, taught = None, list[str]()
+    if args.teacher:
+        share, temperature = args.teacher_share or 0.5, 2.0 if args.temperature is None else args.temperature
+        teacher = teacher_of(args.teacher, dataset, share, temperature)
+        taught = [f"teacher {args.teacher}: {share:.0%} of the loss, temperature {temperature:g}"]
+    notes = (*notes, *taught)
     if args.plan:
-        show_plan(args, _plan(subject, dataset, config, out), out, FILES)
+        show_plan(args, [*_plan(subject, dataset, config, out), *taught], out, FILES)
         return
     try:
         with (
@@ -63,7 +70,8 @@ def run(args: argparse.Namespace) -> None:
             reporter.plan([*_plan(subject, dataset, config, out), *notes])
             result = train(
                 subject.arch, dataset, config, out, lambda event: _report(event, reporter),
-                initial_weights=subject.weights, proxy_width=subject.proxy_width, timing=reporter.timing,
+                initial_weights=subject.weights, proxy_width=subject.proxy_width, teacher=teacher,
+                timing=reporter.timing,
             )  # fmt: skip
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then the same command goes on from the last checkpoint") from error

@@ -48,6 +48,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     add_data(data, default="that of the run, else digits")
     add_preparation(data, default="that of the run, else ")
+    taught = parser.add_argument_group("a teacher")
+    taught.add_argument("--teacher", metavar="T", help="a training, a run, or NETWORK=FILE of weights to learn from")
+    taught.add_argument("--teacher-share", type=share, metavar="X", help="of the loss, beside labels (default: 0.5)")
+    taught.add_argument("--temperature", type=float, metavar="T", help="of both answers (default: 2)")
     budget = parser.add_argument_group("budget")
     add_training(budget)
     budget.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
@@ -65,6 +69,8 @@ def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, a network or data of no known name, and an occupied folder."""
     if args.from_supernet and not holds_run(args.spec):
         raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
+    if args.teacher is None and (args.teacher_share is not None or args.temperature is not None):
+        raise InvalidInput("--teacher-share and --temperature go with --teacher")
     if args.from_supernet and args.weights:
         raise InvalidInput("a training starts from --weights or from the supernet; give one")
     check_repeated(read_experiment(Path(args.spec)) if holds_run(args.spec) else None, vars(args))
