@@ -92,9 +92,10 @@ class Metric:
 
     def contributions(self, outputs: Array, targets: Array) -> NDArray[Any]:
         """Return what each example adds to the value, as [N] whose mean is the value (float64, on the host)."""
-        found = np.asarray(self.features(np.asarray(outputs, np.float64), np.asarray(targets)), np.float64)
-        means = found.mean(0)
-        return float(self.of_means(means)) + (found - means) @ self.slope(means)
+        with np.errstate(invalid="ignore", over="ignore"):  # outputs that are no numbers give a value that is none
+            found = np.asarray(self.features(np.asarray(outputs, np.float64), np.asarray(targets)), np.float64)
+            means = found.mean(0)
+            return float(self.of_means(means)) + (found - means) @ self.slope(means)
 
 
 def _on_host(state: MetricState) -> tuple[Any, Any, Any]:

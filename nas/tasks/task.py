@@ -58,13 +58,26 @@ def score_of_batch(task: Task, outputs: Array, targets: Array) -> Array:
     return task.score.of_batch(outputs, task.scaled(targets))
 
 
+def reward_of_batch(task: Task, outputs: Array, targets: Array) -> Array:
+    """Return the reward of one batch to a policy: its score, and at least -1 where that is no share of the examples.
+
+    So that one network whose outputs are far off does not drown what the policy learns of the others.
+    """
+    score = score_of_batch(task, outputs, targets)
+    return score if task.outputs == "classes" else score.clip(-1)
+
+
 def score_contributions(task: Task, outputs: Array, targets: NDArray[Any]) -> NDArray[Any]:
     """Return what each example adds to the score, [N] with the score as its mean; a score below 0 counts as 0.
 
-    `outputs` are those of a network in training. For classification truth values: which examples are correct.
+    `outputs` are those of a network in training; where they are no numbers the score is 0. For classification truth
+    values: which examples are correct.
     """
     found = task.score.contributions(outputs, task.scaled(targets))
-    return found if found.dtype == np.bool_ else (found - min(0.0, float(found.mean()))).astype(np.float32)
+    if found.dtype == np.bool_:
+        return found
+    mean = float(found.mean())
+    return (found - min(0.0, mean) if np.isfinite(mean) else np.zeros(len(found))).astype(np.float32)
 
 
 def clipped(score: float) -> float:

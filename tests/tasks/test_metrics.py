@@ -133,3 +133,5 @@ def test_a_score_below_zero_counts_as_zero() -> None:
     targets = np.array([[1.0], [2.0], [3.0]])
     found = score_contributions(Regression.of(targets), np.array([[9.0], [-9], [9]]), targets)
     assert found.dtype == np.float32 and found.mean() == pytest.approx(0, abs=1e-5)
+    for broken in (np.nan, np.inf):
+        assert not score_contributions(Regression.of(targets), np.full((3, 1), broken), targets).any()

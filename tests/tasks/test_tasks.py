@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.errors import InvalidInput
-from nas.tasks import TASKS, Task, checked_targets, rescaled, score_of_batch, task_of
+from nas.tasks import TASKS, Task, checked_targets, rescaled, reward_of_batch, score_of_batch, task_of
 from nas.tasks.split import random_split
 from nas.tasks.targets import told_task
 
@@ -45,6 +45,12 @@ def test_right_outputs_have_the_highest_score_and_the_constant_answer_about_none
     constant = np.broadcast_to(task.constant(targets), LOGITS.shape)
     assert float(score_of_batch(task, jnp.asarray(right), jnp.asarray(targets))) == pytest.approx(1, abs=1e-5)
     assert task.score.higher_is_better and float(task.score.of_batch(constant, task.scaled(targets))) < 0.8
+
+
+def test_the_reward_of_a_policy_is_bounded(task: Task) -> None:
+    targets = jnp.asarray(targets_of(task.kind))
+    far, own = (float(reward_of_batch(task, jnp.asarray(x), targets)) for x in (1e4 * LOGITS[::-1], LOGITS))
+    assert -1 <= far <= 1 and -1 <= own <= 1
 
 
 def test_a_perfect_teacher_distils_what_the_labels_say(task: Task) -> None:
