@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from nas.runs import load_run as run_data
     from nas.runs import measured_top as measured_candidates
     from nas.runs import ranking as ranking_runs
+    from nas.runs import reinforce as reinforcing
     from nas.runs import workers as run_workers
     from nas.runs.deploy import Deployment
     from nas.runs.front_config import FrontConfig
@@ -117,6 +118,7 @@ else:  # what is heavy is imported when it is first used
     ranking_runs = lazy("nas.runs.ranking")
     run_workers = lazy("nas.runs.workers")
     single_training = lazy("nas.runs.single_training")
+    reinforcing = lazy("nas.runs.reinforce")
     strategies = lazy("nas.search.strategy")
     training_loop = lazy("nas.training.loop")
 
@@ -585,6 +587,9 @@ def train(
     weights: str | Path | None = None,
     from_supernet: bool = False,
     accept_changes: bool = False,
+    teacher: str | Path | None = None,
+    teacher_share: float = 0.5,
+    temperature: float = 2.0,
     seed: int = 0,
     preparation: Preparation | None = None,
     on_step: "Callable[[TrainingProgress], object] | None" = None,
@@ -592,9 +597,10 @@ def train(
     """Train one network, or its proxy, alone; return its weights and test accuracy, and write them into `out`.
 
     `data` is by default that of the run that `network` names, else the digits; `preparation` too. It starts from
-    random weights, from what fits of `weights`, a file or the folder of a training, or `from_supernet`. `out` is new,
-    or holds the same training, which then goes on. An `on_step` that returns True stops it as Ctrl-C would:
-    `Stopped` is raised.
+    random weights, from what fits of `weights`, a file or the folder of a training, or `from_supernet`. A `teacher`,
+    a training, a run or NETWORK=FILE of weights, answers for the images of every step: `teacher_share` of the loss,
+    at a `temperature`. `out` is new, or holds the same training, which then goes on. An `on_step` that returns True
+    stops it as Ctrl-C would: `Stopped` is raised.
     """
     name = "" if isinstance(network, ArchSpec) else spec_of_point(str(network))
     if (proxy_resolution is not None or proxy_width is not None or from_supernet) and not proxy:
@@ -621,6 +627,7 @@ def train(
     return training_loop.train(
         subject.arch, dataset, _training_config(epochs, batch_size, learning_rate, seed), Path(out), step,
         initial_weights=subject.weights, proxy_width=subject.proxy_width,
+        teacher=None if teacher is None else reinforcing.teacher_of(str(teacher), dataset, teacher_share, temperature),
     )  # fmt: skip
 
 
