@@ -29,7 +29,7 @@ class TimeBandConv(Op):
 
     def describe(self, shape: Shape) -> str:
         strides = f", s{self.time_stride}x{self.band_stride}" if max(self.time_stride, self.band_stride) > 1 else ""
-        return f"{self.label} {self.time_size}x{self.band_size}, {shape.channels}-{self.out_channels}{strides}"
+        return f"{self.label} k{self.time_size}x{self.band_size}, {shape.channels}-{self.out_channels}{strides}"
 
     def kernels(self, shape: Shape) -> list[Kernel]:
         if shape.size.is_sequence:
