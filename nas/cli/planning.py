@@ -24,4 +24,4 @@ def show_plan(args: argparse.Namespace, lines: Sequence[str], out: Path, files: 
 def rough_time(preset: str) -> list[str]:
     """Return a line on how long a search of the preset takes, none where that is not known."""
     known = TIMES.get(preset)
-    return [f"rough time: {known} on 2 CPU cores with small images"] if known else []
+    return [f"rough time: {known} on 2 CPU cores with small images or short sounds"] if known else []

@@ -82,13 +82,14 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
     arch = subject.arch
     size, channels = arch.input_shape.size, arch.input_shape.channels
     network = "target network" if subject.proxy_width == 1 else f"proxy of width {subject.proxy_width:g}"
+    noun = "images" if dataset.is_images else "examples"
     images, epochs = min(config.batch_size, len(dataset.y_train)), config.epochs
     return [
         f"network: {arch.name}, {network}, {size.text}, {channels} channels, {dataset.outputs_text}"
         f"{subject.strides_note}",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test {_examples(dataset)}",
-        f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} images, from {subject.start}, "
+        f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} {noun}, from {subject.start}, "
         f"into {out}",
         *subject.start_lines,
         *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, size))),
