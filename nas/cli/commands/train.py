@@ -82,7 +82,7 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
     arch = subject.arch
     size, channels = arch.input_shape.size, arch.input_shape.channels
     network = "target network" if subject.proxy_width == 1 else f"proxy of width {subject.proxy_width:g}"
-    noun = "images" if dataset.is_images else "examples"
+    noun = _examples(dataset)
     images, epochs = min(config.batch_size, len(dataset.y_train)), config.epochs
     return [
         f"network: {arch.name}, {network}, {size.text}, {channels} channels, {dataset.outputs_text}"
