@@ -346,7 +346,7 @@ ENERGY = ("[energy]", 'power_w = { value = 2.0, source = "s", confidence = "esti
 def with_energy(folder: Path) -> str:
     """Return the file of a target that has figures of energy."""
     path = folder / "mine.toml"
-    path.write_text("\n".join([target_toml(load_target("pixel6-cpu")), *ENERGY]))
+    path.write_text("\n".join([target_toml(replace(load_target("pixel6-cpu"), energy=())), *ENERGY]))
     return str(path)
 
 
