@@ -65,7 +65,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("search --max-memory-kb 0", "positive and finite, got '0'"),
         ("search --max-memory-kb 8", "max_memory_kb must be at least"),
         ("search --max-flash-kb 8", "KiB of weights"),
-        ("search --max-energy-mj 8", "target 'pixel6-cpu' has no energy coefficients"),
+        ("search --max-energy-mj 8 --target rpi5", "target 'rpi5' has no energy coefficients"),
         ("search --ridge-point 5 --max-energy-mj 8", "--max-energy-mj needs a --target"),
         ("search --max-macs 1.5", "whole number of at least 1"),
         ("search --seed -1", "whole number, 0 to"),
