@@ -16,8 +16,8 @@ from nas.export.weights import logits
 from nas.nn.network import get_weights, random_network, save_weights
 from nas.ops import Conv, Head, Shape, Size
 from nas.records.signatures import signature_of
-from nas.training.loop import TrainingConfig, train
 from nas.training.trial import validation_view
+from tests.support.taught import make_taught
 
 ARCH = ArchSpec(Shape(8, 8, 3), ((Conv(4, 3, 2),),), Head(), 3)
 
@@ -25,12 +25,7 @@ ARCH = ArchSpec(Shape(8, 8, 3), ((Conv(4, 3, 2),),), Head(), 3)
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small data set, and a teacher that was trained on it."""
-    folder = tmp_path_factory.mktemp("work")
-    rng, y = np.random.default_rng(0), np.arange(60) % 3
-    x = np.clip(rng.normal(60 + 60 * y[:, None, None, None], 20, size=(60, 8, 8, 3)), 0, 255).astype(np.uint8)
-    np.savez(folder / "data.npz", x_train=x[:45], y_train=y[:45], x_test=x[45:], y_test=y[45:])
-    train(ARCH, load(str(folder / "data.npz")), TrainingConfig(1, 15), folder / "teacher")
-    return folder
+    return make_taught(tmp_path_factory.mktemp("work"), ARCH)
 
 
 def reinforce(work: Path, out: str, *words: str) -> int:

@@ -19,6 +19,7 @@ from nas.ops import Conv, Head, Shape
 from nas.tasks import CLASSIFICATION, Regression
 from nas.training.loop import TrainingConfig, train
 from nas.training.teaching import Teacher, Teaching
+from tests.support.taught import make_taught
 
 ARCH = ArchSpec(Shape(8, 8, 3), ((Conv(4, 3, 2),),), Head(), 3)
 WIDE = ArchSpec(Shape(12, 12, 3), ((Conv(6, 3, 2),),), Head(), 3)
@@ -27,12 +28,7 @@ WIDE = ArchSpec(Shape(12, 12, 3), ((Conv(6, 3, 2),),), Head(), 3)
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small data set, and a trained teacher at another size."""
-    folder = tmp_path_factory.mktemp("work")
-    rng, y = np.random.default_rng(0), np.arange(60) % 3
-    x = np.clip(rng.normal(60 + 60 * y[:, None, None, None], 20, size=(60, 8, 8, 3)), 0, 255).astype(np.uint8)
-    np.savez(folder / "data.npz", x_train=x[:45], y_train=y[:45], x_test=x[45:], y_test=y[45:])
-    train(WIDE, load(str(folder / "data.npz")), TrainingConfig(1, 15), folder / "teacher")
-    return folder
+    return make_taught(tmp_path_factory.mktemp("work"), WIDE)
 
 
 def test_answers_are_those_of_the_network_for_the_images_in_its_own_form() -> None:
