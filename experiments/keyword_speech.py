@@ -8,6 +8,11 @@ tested on two others (experiments/audio_networks.py, `speakers`), and ridge regr
     python -m experiments.keyword_speech --data-dir DIR [--networks SPEC ...]     (espeak-ng must be installed)
 
 DIR holds fsdd.npz. Prints a line per network, and appends it to experiments/data/audio_networks/generated.jsonl.
+
+Result, 4,620 generated words, 30 epochs, two seeds; standard error 0.9 points, chance 10 %: the network of audio-1d
+names 40.5 and 41.0 % of the recordings, that of audio-2d 38.8 and 39.7 %, ridge regression 31.3 %. So generated speech
+teaches something, and far less than people do: trained on four speakers, the same networks name 61 to 83 and 61 to 63 %
+of what two others say.
 """
 
 import argparse
