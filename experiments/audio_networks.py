@@ -14,6 +14,30 @@ DIR holds fsdd.npz. Found networks lie in experiments/data/audio_networks/*.json
 line each, with the number of test examples that were named right. Stopped and started again, it goes on. A network with
 a star behind its name was found on the training set of `takes`, which has recordings of all speakers: its architecture,
 not its weights, has seen those whom it is tested on.
+
+Result (20 epochs; mean and standard deviation over seeds or folds; KiB of activations in int8; mJ on cortex-m7, known
+to ± 49 %, and on pixel6-cpu, computed; 'alone' without the front end):
+
+takes             top-1 %       parameters    KiB   cortex-m7, alone   pixel6-cpu, alone
+ridge regression  92.7
+audio-1d-best     99.0 +- 0.7       82,794   14.3      6.63     1.73      0.244    0.118
+audio-2d-best     97.9 +- 1.1       17,378   38.4      6.17     1.27      0.263    0.137
+mobilenetv1@0.25  93.1 +- 3.6      215,498   23.0      8.51     3.61      0.446    0.319
+mobilenetv2@0.25  98.7 +- 1.0      250,778   57.7      8.17     3.28      0.607    0.481
+mobilenetv2@0.5   99.3 +- 0.3      700,202   57.7     13.99     9.09      1.126    1.000
+mobilenetv2       100 (one run)  2,236,106  115.3     34.05    29.15      2.660    2.534
+
+speakers          top-1 %
+ridge regression  58.4 +- 5.3      mobilenetv1@0.25  57.8 +- 9.8
+audio-1d-best*    70.0 +- 11.6     mobilenetv2@0.25  64.9 +- 9.1
+audio-2d-best*    62.4 +- 1.2      mobilenetv2@0.5   71.6 +- 2.7     mobilenetv2  82.3 (one fold)
+
+At an accuracy that cannot be told apart, the found 1-D network takes half the energy of MobileNetV2 of width 0.5 with
+its front end and a fifth without, a quarter of the memory and an eighth of the parameters. Against the whole
+MobileNetV2, which is a point better on 300 takes and better on strangers, it takes a fifth, or a 17th without the front
+end. So an order of magnitude at equal accuracy, as the paper found, is not reached: the front end's DFT, counted as a
+matrix product, is three quarters of what the found networks take. Searches: 360 steps of a supernet and 512 trials
+each, whose best had 39 % under shared weights.
 """
 
 import argparse
