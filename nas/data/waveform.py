@@ -54,12 +54,12 @@ def as_samples(numbers: Any) -> Any:
     return np.clip(np.rint(numbers * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
-def resampled(numbers: Any, rate: int, wanted: int) -> Any:
+def resampled(numbers: Any, rate: int, new_rate: int) -> Any:
     """Return a waveform [T] at another rate: its discrete Fourier series, cut off at the lower half rate.
 
     Band limited and without delay; the clip counts as one period, so that a jump between its ends rings there.
     """
-    count = max(1, round(len(numbers) * wanted / rate))
+    count = max(1, round(len(numbers) * new_rate / rate))
     spectrum = np.fft.rfft(numbers)
     kept = np.zeros(count // 2 + 1, complex)
     both = min(len(kept), len(spectrum))

@@ -65,7 +65,7 @@ class Classification:
         return replace(self, label_smoothing=label_smoothing, class_weights=class_weights)
 
     def split(self, targets: NDArray[Any], count: int, seed: int) -> tuple[Rows, Rows]:
-        """Return (rows, `count` held-out rows), every class in both in proportion."""
+        """Return (rows, `count` validation rows), every class in both in proportion."""
         return stratified_split(targets, count, seed)
 
     def constant(self, targets: NDArray[Any]) -> NDArray[np.float64]:

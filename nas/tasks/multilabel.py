@@ -59,7 +59,7 @@ class MultiLabel:
         return self
 
     def split(self, targets: NDArray[Any], count: int, seed: int) -> tuple[Rows, Rows]:
-        """Return (rows, `count` held-out rows) at random, fixed by the seed."""
+        """Return (rows, `count` validation rows) at random, fixed by the seed."""
         return random_split(len(targets), count, seed)
 
     def constant(self, targets: NDArray[Any]) -> NDArray[np.float64]:

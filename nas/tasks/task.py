@@ -37,7 +37,7 @@ class Task(Protocol):
     def taught(self, outputs: Array) -> Array: ...  # the soft targets that a teacher's outputs are
 
     def configured(self, label_smoothing: float, class_weights: tuple[float, ...]) -> "Task": ...
-    def split(self, targets: NDArray[Any], count: int, seed: int) -> tuple[Rows, Rows]: ...  # train, held out
+    def split(self, targets: NDArray[Any], count: int, seed: int) -> tuple[Rows, Rows]: ...  # training, validation
     def constant(self, targets: NDArray[Any]) -> NDArray[np.float64]: ...  # outputs [K] of the best constant answer
     def rescaling(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None: ...  # mean, std [K] of the targets
 
