@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from nas.export import sources as export_sources
     from nas.export.calibration import Int8Calibration
     from nas.measure import benchmark
+    from nas.ops.log_mel import Transform
     from nas.records.results import Result
     from nas.report.describe import Description
     from nas.runs import deploy as deployment
@@ -191,6 +192,7 @@ def search(
     window_ms: Sequence[float] = (),
     hop_ms: Sequence[float] = (),
     bands: Sequence[int] = (),
+    dft: "Transform" = "matmul",
     seed: int = 0,
     preparation: Preparation | None = None,
     algorithm: str = "joint",
@@ -226,7 +228,7 @@ def search(
         "finalists": finalists, "accuracy_model": accuracy_model,
         "core_hours": core_hours, "supernet_share": supernet_share,
         "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
-        "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands),
+        "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands), "dft": dft,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
 
@@ -277,6 +279,7 @@ def specialise(
     window_ms: Sequence[float] = (),
     hop_ms: Sequence[float] = (),
     bands: Sequence[int] = (),
+    dft: "Transform" = "matmul",
     seed: int = 0,
     preparation: Preparation | None = None,
     workers: int | None = None,
@@ -299,7 +302,7 @@ def specialise(
         **absolute(data, data_dir),
         "resolution": _stored(resolution), "drop_strides": drop_strides, "preset": preset,
         "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
-        "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands),
+        "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands), "dft": dft,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
     found = _search_targets(

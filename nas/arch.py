@@ -7,13 +7,14 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from nas.errors import InvalidInput, UnknownName, unknown_name
 from nas.files import dump_json, read_json, write_whole
 from nas.ops import Head, Kernel, Op, Shape, op_class
 from nas.ops.base import FILE_KEYS
 from nas.ops.fields import Role, role_of
+from nas.ops.graph import Padding
 
 SCHEMA = "nas.archspec"
 SCHEMA_VERSION = 1
@@ -21,7 +22,6 @@ METADATA = "metadata"  # an object in the JSON form that may hold anything; it d
 MOST_OPS = 10_000
 MOST_ELEMENTS = 2**31 - 1  # parameters, or elements of feature maps alive at once: 8 GB of float32
 MOST_ITEMS = 64  # of a list in an op, such as kernel sizes
-Padding = Literal["symmetric", "same"]
 OpT = TypeVar("OpT", bound=Op)
 
 

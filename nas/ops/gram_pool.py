@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nas.ops.base import Op
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape, conv, elementwise
 
 
@@ -33,3 +34,12 @@ class GramPool(Op):
         # The input is read twice, and the values wait for their weights.
         held = [value, *(Kernel(**{**vars(one), "held": one.held + shape.elements}) for one in (score, softmax))]
         return [*held, mean, products]
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        writer, (steps, _, channels) = graph.writer, x.shape
+        # The weighted sum over time is the mean of the products, where each value is as many times as large.
+        value = graph.linear(x, f"{name}.value", channels, bias=True, factor=steps)
+        shares = writer.softmax_over_height(f"{name}.softmax", graph.linear(x, f"{name}.score", channels, bias=True))
+        mean = writer.mean(f"{name}.mean", writer.multiply(f"{name}.weighted", value, shares), "height")
+        gram = writer.channel_products(f"{name}.gram", mean)
+        return writer.concat(name, [writer.positions_to_channels(f"{name}.flat", mean), gram])

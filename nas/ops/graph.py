@@ -28,6 +28,8 @@ class Value(NamedTuple):
 
 
 Side = Literal["height", "width"]
+Padding = Literal["symmetric", "same"]
+Strides = int | tuple[int, int]  # of both sides, or of height and width
 Axis = Literal["height", "width", "channels"]
 
 
@@ -49,8 +51,14 @@ class Writer(Protocol):
     def pixels(self, shape: Shape) -> Value:
         """Add an input of uint8 images [N, H, W, C], and return it as numbers from 0 to 255 in the writer's layout."""
 
-    def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
-        """Add a dense convolution, weight [kh, kw, in, out], bias [out], with its activation."""
+    def conv(
+        self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: Strides, act: Act,
+        padding: Padding | None = None,
+    ) -> Value:  # fmt: skip
+        """Add a dense convolution, weight [kh, kw, in, out], bias [out], with its activation.
+
+        `padding` is that of the network where it is None.
+        """
 
     def depthwise(self, name: str, x: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
         """Add a depthwise convolution, weight [kh, kw, C], bias [C], with its activation."""
@@ -61,12 +69,31 @@ class Writer(Protocol):
         A convolution over time without padding, of whole frames alone: frames x 1 x out.
         """
 
+    def powers(self, name: str, x: Value, window: Array, *, hop: int, fft_size: int, bins: range) -> Value:
+        """Add the squared magnitudes of the real FFT of frames of a waveform T x 1 x 1: frames x 1 x bins.
+
+        Frames are as in `frames`, each times `window` and filled up with zeros to `fft_size`, a power of two; of the
+        bins those of `bins` are kept.
+        """
+
     def log(self, name: str, x: Value) -> Value: ...
     def in_floats(self, name: str, x: Value, make: Callable[[Value], Value]) -> Value:
         """Add what `make` adds behind the input `x`, in floats also where the graph is one of whole numbers."""
 
     def channels_to_width(self, name: str, x: Value) -> Value:
         """Add a view of a map one wide, H x 1 x C, as H x C x 1."""
+
+    def positions_to_channels(self, name: str, x: Value) -> Value:
+        """Add a view of a map H x W x C as 1 x 1 x HWC, the channels of one position beside each other."""
+
+    def max_pool(self, name: str, x: Value, window: tuple[int, int], *, stride: int) -> Value:
+        """Add the maximum of each channel over windows, padded as the network is with what is no maximum."""
+
+    def softmax_over_height(self, name: str, x: Value) -> Value:
+        """Add exp(x) over its sum over the height."""
+
+    def channel_products(self, name: str, x: Value) -> Value:
+        """Add the products of all pairs of channels, summed over the positions: 1 x 1 x CC, the Gram matrix by rows."""
 
     def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
         """Add a multiplication and an addition per channel."""
@@ -139,12 +166,28 @@ class Lowering:
         window = self.window(kernel_size)
         weight = self.tensor(f"{name}.weight", *(() if kernel_size == 1 else window), x.shape.channels, out)
         kernel = weight.reshape(*window, x.shape.channels, out)
+        make = partial(self.writer.conv, name, x, stride=stride)
+        return self._normed(make, name, kernel, act, layer_scale=layer_scale, bias=bias)
+
+    def windowed(
+        self, x: Value, name: str, out: int, *, window: tuple[int, int], stride: Strides, padding: Padding, act: Act
+    ) -> Value:
+        """Add a dense convolution with a window, strides and a padding of its own, its normalisation and activation."""
+        kernel = self.tensor(f"{name}.weight", *window, x.shape.channels, out)
+        return self._normed(partial(self.writer.conv, name, x, stride=stride, padding=padding), name, kernel, act)
+
+    def _normed(
+        self, make: Callable[..., Value], name: str, kernel: Array, act: Act, *, layer_scale: bool = False,
+        bias: bool = False,
+    ) -> Value:  # fmt: skip
+        """Add the convolution that `make` makes of weight, bias and `act`, with its normalisation folded into them."""
         if act in EVONORMS:
-            return self._evonorm(self.writer.conv(name, x, kernel, None, stride=stride, act="none"), name, act)
+            return self._evonorm(make(weight=kernel, bias=None, act="none"), name, act)
+        out = kernel.shape[-1]
         factor, shift = self.folded_norm(name, out, layer_scale=layer_scale)
         if bias:
             shift = shift + factor * self.tensor(f"{name}.shift", out)
-        return self.writer.conv(name, x, kernel * factor, shift, stride=stride, act=act)
+        return make(weight=kernel * factor, bias=shift, act=act)
 
     def depthwise(self, x: Value, name: str, kernel_size: int, stride: int, *, act: Act = "none") -> Value:
         """Add a depthwise convolution with its normalisation and activation."""
@@ -225,6 +268,17 @@ class Lowering:
             wide = self.linear(part, f"{name}_{key}", channels, bias=True)
             x = self.writer.multiply(f"{name}_scale_{axis}", x, self.writer.gate(f"{name}_{key}.gate", wide, "sigmoid"))
         return x
+
+
+def both(stride: Strides) -> tuple[int, int]:
+    """Return the strides of height and width."""
+    return (stride, stride) if isinstance(stride, int) else stride
+
+
+def padding_of(shape: Shape, window: Sequence[int], stride: Strides, padding: str) -> list[tuple[int, int]]:
+    """Return the zeros before and after height and width; see `pads`."""
+    each = zip(shape.size, window, both(stride), strict=True)
+    return [pads(size, kernel_size, step, padding) for size, kernel_size, step in each]
 
 
 def pads(size: int, kernel_size: int, stride: int, padding: str) -> tuple[int, int]:

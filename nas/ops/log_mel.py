@@ -13,9 +13,10 @@ from nas.ops.base import Op
 from nas.ops.choices import Choice, Choices, Site, Values
 from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape
-from nas.ops.mel import MelNumbers, mel_numbers
+from nas.ops.mel import MelNumbers, fft_size_of, hann, mel_numbers
 
 Layout = Literal["map", "sequence"]
+Transform = Literal["matmul", "fft"]  # how the DFT is computed
 LARGEST_FFT = 8192  # samples of a window: half a second at 16 kHz
 
 
@@ -31,9 +32,17 @@ class LogMel(Op):
     The division by epsilon, a constant -log(epsilon) of the result, makes silence 0, as are the zeros of padding and
     of masks. Costs are those of a loop over frames, as microcontrollers run a front end: of the spectra, one frame's is
     alive, beside the waveform and the result. Exported graphs hold all frames' at once; their values are the same.
+
+    `transform` says how the DFT is computed: as a product with its matrix, or by a real FFT (of a power of two), as
+    signal libraries do. The values are the same; costs and exported graphs differ. An FFT of N samples counts as
+    5/2 N log2 N real operations (fftw.org/speed/method.html; half of a complex one), the triangles behind it as one
+    product for each bin of each, and every operation as a MAC: measured, an operation of CMSIS-DSP's FFT of 128 to
+    1,024 points takes 1.5 to 1.6 cycles on a Cortex-M7 (community.nxp.com, "How to improve i.MX RT1024 RFFT execution
+    time"), a MAC of a keyword spotter 1.8 (experiments/published_energy.py).
     """
 
     tag: ClassVar[str] = "log_mel"
+    fields_added_later: ClassVar[frozenset[str]] = frozenset({"transform"})
     is_front_end: ClassVar[bool] = True
     sample_rate: int = fields.count()
     window: int = fields.count()
@@ -44,6 +53,7 @@ class LogMel(Op):
     upper_hz: int = fields.optional_count(0)
     fft_size: int = fields.optional_count(0)
     epsilon: float = fields.positive_number(1e-6)
+    transform: Transform = fields.choice(Transform, "matmul")
 
     def check(self) -> None:
         upper = self.upper_hz or self.sample_rate // 2
@@ -55,6 +65,8 @@ class LogMel(Op):
             raise InvalidInput(f"log_mel.fft_size must be 0, or at least the window {self.window}, got {self.fft_size}")
         if max(self.window, self.fft_size) > LARGEST_FFT:
             raise InvalidInput(f"log_mel.window and fft_size must be at most {LARGEST_FFT}, got {self.window}")
+        if self.transform == "fft" and self.fft_length & (self.fft_length - 1):
+            raise InvalidInput(f"log_mel.fft_size must be a power of two for an FFT, got {self.fft_length}")
         if self.bands > LARGEST_FFT // 2:
             raise InvalidInput(f"log_mel.bands must be at most {LARGEST_FFT // 2}, got {self.bands}")
 
@@ -62,6 +74,11 @@ class LogMel(Op):
     def numbers(self) -> MelNumbers:
         """The matrices of the DFT and of the filter bank."""
         return _numbers(self.sample_rate, self.window, self.bands, self.fft_size, self.lower_hz, self.upper_hz)
+
+    @property
+    def fft_length(self) -> int:
+        """How many samples the DFT has, zeros behind the window included."""
+        return self.fft_size or fft_size_of(self.window)
 
     def frames(self, samples: int) -> int:
         """Return how many whole frames so many samples hold; `InvalidInput` where none."""
@@ -76,7 +93,8 @@ class LogMel(Op):
 
     def describe(self, shape: Shape) -> str:
         milliseconds = [f"{1000 * samples / self.sample_rate:g} ms" for samples in (self.window, self.hop)]
-        return f"{self.label}, {self.bands} bands, {milliseconds[0]} every {milliseconds[1]}, {self.sample_rate} Hz"
+        by = ", FFT" if self.transform == "fft" else ""
+        return f"{self.label}, {self.bands} bands, {milliseconds[0]} every {milliseconds[1]}, {self.sample_rate} Hz{by}"
 
     def out_shape(self, shape: Shape) -> Shape:
         if shape[1:] != (1, 1):
@@ -86,6 +104,8 @@ class LogMel(Op):
 
     def kernels(self, shape: Shape) -> list[Kernel]:
         out = self.out_shape(shape)
+        if self.transform == "fft":
+            return self._fft_kernels(shape, out)
         (window, parts), (bins, bands) = self.numbers.dft.shape, self.numbers.mel.shape
         spectra, powers = Shape(out.height, 1, parts), Shape(out.height, 1, bins)
         dft = Kernel(
@@ -98,16 +118,40 @@ class LogMel(Op):
         )  # fmt: skip
         return [dft, mel]
 
+    def _fft_kernels(self, shape: Shape, out: Shape) -> list[Kernel]:
+        """Return the kernels of window and FFT, and of powers and triangles, in the kind of products of two maps.
+
+        The tables of the FFT are as many numbers as it has samples.
+        """
+        length, (bins, _) = self.fft_length, self.numbers.mel.shape
+        triangles, parts = int(np.count_nonzero(self.numbers.mel)), length + 2
+        operations = 5 * length * (length.bit_length() - 1) // 2
+        fft = Kernel(
+            "fft", "matmul", shape, Shape(out.height, 1, parts), macs=out.height * (self.window + operations),
+            weights=self.window + length, reads=shape.elements, writes=parts, held=out.elements,
+        )  # fmt: skip
+        mel = Kernel(
+            "mel", "matmul", Shape(out.height, 1, bins), out, macs=out.height * (2 * bins + triangles),
+            weights=triangles, reads=parts, writes=out.elements, held=shape.elements,
+        )  # fmt: skip
+        return [fft, mel]
+
     def emit(self, graph: Lowering, x: Value, name: str) -> Value:
         return graph.writer.in_floats(f"{name}.quantised", x, partial(self._spectrogram, graph, name))
 
     def _spectrogram(self, graph: Lowering, name: str, x: Value) -> Value:
         """Add the front end, whose powers span more than 8 bits hold."""
-        dft, mel, _ = self.numbers
+        dft, mel, first = self.numbers
         writer, bins = graph.writer, len(mel)
-        spectra = writer.frames(f"{name}.dft", x, dft, hop=self.hop)
-        parts = writer.split(f"{name}.parts", writer.multiply(f"{name}.squares", spectra, spectra), [bins, bins])
-        powers = writer.add(f"{name}.power", *parts)
+        if self.transform == "fft":
+            kept = range(first, first + bins)
+            powers = writer.powers(
+                f"{name}.power", x, hann(self.window), hop=self.hop, fft_size=self.fft_length, bins=kept
+            )
+        else:
+            spectra = writer.frames(f"{name}.dft", x, dft, hop=self.hop)
+            parts = writer.split(f"{name}.parts", writer.multiply(f"{name}.squares", spectra, spectra), [bins, bins])
+            powers = writer.add(f"{name}.power", *parts)
         plus = writer.conv(f"{name}.mel", powers, (mel / self.epsilon)[None, None], _ones(mel), stride=1, act="none")
         found = writer.log(f"{name}.log", plus)
         return writer.channels_to_width(f"{name}.map", found) if self.layout == "map" else found
@@ -139,6 +183,7 @@ class LogMelChoices(Choices):
     layout: Layout = "map"
     lower_hz: int = 0
     upper_hz: int = 0
+    transform: Transform = "matmul"
 
     @property
     def tag(self) -> str:
@@ -167,6 +212,7 @@ class LogMelChoices(Choices):
             layout=self.layout,
             lower_hz=self.lower_hz,
             upper_hz=self.upper_hz,
+            transform=self.transform,
         )
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from nas.ops import fields
 from nas.ops.base import Op
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape
 
 
@@ -23,3 +24,6 @@ class MaxPool(Op):
         result, size = self.out_shape(shape), self.kernel_size
         sizes = {"kernel_size": size, "stride": self.stride}
         return [Kernel("pool", "pool", shape, result, 0, reads=shape.elements, writes=result.elements, **sizes)]
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        return graph.writer.max_pool(f"{name}.pool", x, graph.window(self.kernel_size), stride=self.stride)

@@ -6,6 +6,7 @@ from typing import ClassVar
 from nas.errors import InvalidInput
 from nas.ops import fields
 from nas.ops.base import Act, Op
+from nas.ops.graph import Lowering, Value
 from nas.ops.kernels import Kernel, Shape
 
 
@@ -44,3 +45,9 @@ class TimeBandConv(Op):
                 self.time_size, self.time_stride, self.band_size,
             )
         ]  # fmt: skip
+
+    def emit(self, graph: Lowering, x: Value, name: str) -> Value:
+        window, stride = (self.time_size, self.band_size), (self.time_stride, self.band_stride)
+        return graph.windowed(
+            x, f"{name}.conv", self.out_channels, window=window, stride=stride, padding="same", act=self.act
+        )

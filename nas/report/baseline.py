@@ -7,11 +7,12 @@ from typing import Any
 
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, UnknownName
+from nas.ops import LogMel
 from nas.records.networks import Entry
 from nas.records.picks import Picks
 from nas.records.results import Result, Score
 from nas.records.verdict import Verdict
-from nas.space.scaling import scale_width, with_input
+from nas.space.scaling import behind_log_mel, scale_width, with_input
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # the baseline of runs that name none
@@ -55,10 +56,14 @@ def beside(result: Result, verdict: Verdict | None, drop_strides: bool = False) 
 
 def baseline_arch(result: Result, name: str, drop_strides: bool = False) -> ArchSpec | None:
     """Return the baseline `name`, with or without a width multiplier, for the input of `result`; None for no such."""
-    shape = result.arch.input_shape
+    shape, classes = result.arch.input_shape, result.arch.num_classes
+    first = next(op for _, op, _ in result.arch.iter_ops())
     base, _, factor = name.partition(WIDER)
     try:
-        whole = with_input(reference(base), shape.size, shape.channels, result.arch.num_classes, drop_strides)
+        if isinstance(first, LogMel):
+            whole = behind_log_mel(reference(base), shape.height, first.sample_rate, classes, first.transform)
+        else:
+            whole = with_input(reference(base), shape.size, shape.channels, classes, drop_strides)
         return scale_width(whole, float(factor)) if factor else whole
     except (InvalidInput, UnknownName, ValueError):
         return None

@@ -7,7 +7,7 @@ seeds and images together. An accuracy does not depend on the target, so one sea
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -106,7 +106,7 @@ class FrontModelRun(ModelSearchRun):
         self.view = view
         if self.out != self.root:
             subfolder(self.root, self.out.name)
-            stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": asdict(self.plan.settings)}
+            stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": self.plan.settings.to_dict()}
             write_whole(self.out / "experiment.json", dump_json({**stored, "algorithm": self.plan.accuracy_model}))
         save_evidence(evidence, self.out)
         self.write_trainings(ranking)

@@ -15,7 +15,7 @@ import base64
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -111,7 +111,7 @@ def _run(
 def _store(plan: SearchPlan, out: Path) -> None:
     """Write settings, data and versions: what makes `out` a run folder that can be resumed."""
     identity = {"name": plan.dataset.name, "digest": plan.dataset.digest}
-    settings = asdict(plan.settings)
+    settings = plan.settings.to_dict()
     stored = {
         "schema": SCHEMA, "version": VERSION, "settings": settings, "data": identity, "versions": versions(PACKAGES),
         "plan": describe_plan(plan), "forests": plan.sources.forests,

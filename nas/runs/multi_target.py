@@ -7,7 +7,7 @@ search by replay.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -230,7 +230,7 @@ def _stored(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[st
     return {
         "schema": SCHEMA,
         "version": VERSION,
-        "settings": asdict(plans[0].settings),
+        "settings": plans[0].settings.to_dict(),
         "targets": list(config.names),
         "request": config.to_dict(),
         "data": {"name": plans[0].dataset.name, "digest": plans[0].dataset.digest},
@@ -395,7 +395,7 @@ class _MultiTargetRun:
         if folder != self.out:
             subfolder(self.out, folder.name)
         if folder != self.out:
-            stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": asdict(plan.settings)}
+            stored = {"schema": TARGET_SCHEMA, "version": VERSION, "settings": plan.settings.to_dict()}
             write_whole(folder / "experiment.json", dump_json({**stored, "algorithm": self.config.algorithm}))
         if weights is not None:
             save_inherited(folder / "inherited.safetensors", weights, plan.proxy(plan.space), found.best)

@@ -67,7 +67,8 @@ class MultiTargetConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form without the fields of `LATER` that are as in runs of release 0.1, which lack them."""
-        return {name: value for name, value in asdict(self).items() if getattr(self, name) != LATER.get(name, ...)}
+        found = {name: value for name, value in asdict(self).items() if getattr(self, name) != LATER.get(name, ...)}
+        return found | {"settings": tuple(one.to_dict() for one in self.settings)}
 
     @classmethod
     def from_dict(cls, data: Any) -> "MultiTargetConfig":

@@ -280,16 +280,24 @@ def latency_model_of(
     if target is not None:
         return target.model(config.latency_model)
     assert config.ridge_point is not None
-    reference = reference_network(shape, num_classes, config.drop_strides, sample_rate=sample_rate)
+    reference = reference_of(config, shape, num_classes, sample_rate)
     return abstract_target(config.ridge_point, config.peak_gmacs_per_s, reference)
 
 
-def reference_network(
-    shape: Shape, num_classes: int, drop_strides: bool = False, name: str = REFERENCE, sample_rate: int | None = None
+def reference_of(
+    config: SearchConfig, shape: Shape, num_classes: int, sample_rate: int | None, name: str = REFERENCE
 ) -> ArchSpec:
-    """Return a reference network for the input and the classes of target networks; of waveforms on spectrograms."""
+    """Return a reference network for the input and the classes of target networks, of waveforms on spectrograms.
+
+    Their DFT is computed as that of the networks searched.
+    """
     if sample_rate is not None:
-        return behind_log_mel(reference(name), shape.height, sample_rate, num_classes)
+        return behind_log_mel(reference(name), shape.height, sample_rate, num_classes, config.dft)
+    return reference_network(shape, num_classes, config.drop_strides, name)
+
+
+def reference_network(shape: Shape, num_classes: int, drop_strides: bool = False, name: str = REFERENCE) -> ArchSpec:
+    """Return a reference network for an input that is no waveform, and a number of classes."""
     return with_input(reference(name), shape.size, shape.channels, num_classes, drop_strides)
 
 
@@ -350,7 +358,7 @@ def make_plan(
         nearest = min(budgets, key=lambda budget: abs(np.log(budget / default)))
         plan = replace(plan, front=budgets, latency_budget=nearest)
     if config.baseline != NO_BASELINE:
-        reference_network(shape, dataset.num_classes, config.drop_strides, config.baseline, rate)
+        reference_of(config, shape, dataset.num_classes, rate, config.baseline)
     # Build what the search will need, for the errors alone: they are reported before any work.
     _check_model(plan)
     plan.proxy(plan.space)
@@ -418,7 +426,7 @@ def _latency_budget(config: SearchConfig, model: Roofline, space: StagedSpace, s
     if budget is not None:
         return budget
     shape, classes = space.input_shape, space.num_classes
-    default = model.predict_ms(reference_network(shape, classes, config.drop_strides, sample_rate=sample_rate))
+    default = model.predict_ms(reference_of(config, shape, classes, sample_rate))
     if not config.minimize and sample_rate is None:
         return default
     table = compile_table(space, model)

@@ -10,7 +10,7 @@ more are the same, so `--networks` and `--seeds` may grow in the same folder.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -201,7 +201,7 @@ def rank(ranking: Ranking, out: Path, reporter: ProgressReporter, trainers: Open
 def _open_folder(ranking: Ranking, out: Path) -> None:
     """Make `out` the folder of this ranking, or check that it is one with the same settings but for how much."""
     config, dataset = ranking.config, ranking.plan.dataset
-    kept = {name: value for name, value in asdict(config.search).items() if name not in ("data", "data_dir")}
+    kept = {name: value for name, value in config.search.to_dict().items() if name not in ("data", "data_dir")}
     identity = {
         "schema": SCHEMA, "version": VERSION, "epochs": config.epochs, "batch_size": config.batch_size,
         "supernet": shared_supernet.digest(ranking.supernet) if ranking.supernet else config.supernet_steps,

@@ -9,6 +9,7 @@ from nas.data.arrays import DataKind
 from nas.data.input_spec import Fit
 from nas.data.preparation import ClassWeights
 from nas.errors import InvalidInput, unknown_name
+from nas.ops.log_mel import Transform
 from nas.records.typed import Resolution, kinds_of, value_of
 from nas.registry import DEFAULT_TARGET, lazy
 
@@ -21,6 +22,7 @@ IMAGENET_PX = 224  # side of the images of target networks, where no setting say
 NO_BASELINE = "none"
 EARLIER_TARGET = "edgetpu"  # of searches of earlier releases that name neither a target nor a ridge point
 NO_MODEL = "none"  # the two-stage search over supernets alone
+LATER: dict[str, Any] = {"dft": "matmul"}  # fields that runs without them have at this value
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class SearchConfig:
     window_ms: tuple[float, ...] = ()  # of the log-mel front end in front of waveforms; several are a decision
     hop_ms: tuple[float, ...] = ()
     bands: tuple[int, ...] = ()
+    dft: Transform = "matmul"  # how the front end computes it
     seed: int = 0
     baseline: str = "mobilenetv4-conv-s"  # trained beside the network found; `NO_BASELINE` for none
     # Of nas.data.Preparation. Runs of release 0.1 state no fit, and read folders as that release did.
@@ -90,6 +93,10 @@ class SearchConfig:
             return presets.load_preset(self.preset).accuracy_model
         return None if self.accuracy_model == NO_MODEL else self.accuracy_model
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as files hold them, without the fields of `LATER` that are as in runs that lack them."""
+        return {name: value for name, value in asdict(self).items() if value != LATER.get(name, ...)}
+
     def load_data(self) -> Dataset:
         """Return the data set."""
         folder = Path(self.data_dir) if self.data_dir else None
@@ -121,5 +128,5 @@ class SearchConfig:
 
 
 def default_settings() -> dict[str, Any]:
-    """Return every setting of a search with its default, as experiment.json would store it."""
+    """Return every setting of a search with its default, in the types of experiment.json."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(SearchConfig()).items()}

@@ -12,7 +12,7 @@ from nas.progress.time_left import Schedule
 from nas.records.results import trained_for_steps
 from nas.records.verdict import EQUAL, Trained, Verdict, load_verdict, save_verdict
 from nas.runs.phases import VERDICT, verdict_phase
-from nas.runs.plan import SearchPlan, reference_network
+from nas.runs.plan import SearchPlan, reference_of
 from nas.runs.result_builder import as_accuracy
 from nas.runs.settings import NO_BASELINE
 from nas.search.selection import paired_difference, score_error, total
@@ -38,7 +38,7 @@ def baseline_at(plan: SearchPlan, latency: float) -> tuple[str, ArchSpec]:
     """
     name = plan.settings.baseline
     data = plan.dataset
-    whole = reference_network(plan.input_shape, data.num_classes, plan.settings.drop_strides, name, data.sample_rate)
+    whole = reference_of(plan.settings, plan.input_shape, data.num_classes, data.sample_rate, name)
 
     def gap(arch: ArchSpec) -> float:
         """Return the relative difference of the latency of `arch`."""

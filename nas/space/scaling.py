@@ -12,6 +12,7 @@ from typing import TypeVar
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import LogMel, Op, Shape, Size, SizeLike
+from nas.ops.log_mel import Transform
 
 SMALLEST_MAP = 4  # pixels on each side that the last feature map has at least
 PROXY = "-proxy-"  # in the name of a proxy, before its resolution
@@ -95,13 +96,15 @@ def with_input(
     return replace(arch, input_shape=Shape(*Size.of(resolution), channels), stages=stages, num_classes=num_classes)
 
 
-def behind_log_mel(arch: ArchSpec, samples: int, sample_rate: int, num_classes: int) -> ArchSpec:
+def behind_log_mel(
+    arch: ArchSpec, samples: int, sample_rate: int, num_classes: int, transform: Transform = "matmul"
+) -> ArchSpec:
     """Return a network of images on the spectrograms of waveforms: 40 bands of 25 ms every 10 ms in front of it.
 
     `InvalidInput` where the waveforms are too short for a map of 4 frames.
     """
     window, hop = (max(1, round(milliseconds * sample_rate / 1000)) for milliseconds in (25, 10))
-    front = LogMel(sample_rate, window, hop, REFERENCE_BANDS)
+    front = LogMel(sample_rate, window, hop, REFERENCE_BANDS, transform=transform)
     frames, bands, channels = front.out_shape(Shape(samples, 1, 1))
     body = with_input(arch, (frames, bands), channels, num_classes)
     return replace(body, input_shape=Shape(samples, 1, 1), stages=((front,), *body.stages))

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nas.arch import ArchSpec, Padding
+from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.ops import Act, Head, Kernel, Op, Shape, Size, SizeLike
 from nas.ops.choices import Choice, Choices, Site, Slots, Values
+from nas.ops.graph import Padding
 from nas.ops.log_mel import LogMelChoices
 from nas.protocols import CostTerm, Decision, Genotype, Place
 from nas.space.choices import Narrowed, fixed

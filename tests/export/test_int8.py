@@ -47,7 +47,7 @@ SMALL = ArchSpec(
     4,
 )
 UNSAFE = ("gelu", *EVONORMS)
-FLOAT_ONLY = ("mobile_mqa", "log_mel")
+FLOAT_ONLY = ("mobile_mqa", "log_mel", "gram_pool")
 SAFE = {name: op for name, op in EACH.items() if op.tag not in FLOAT_ONLY and getattr(op, "act", "") not in UNSAFE}
 
 
@@ -175,9 +175,17 @@ def test_a_channel_of_zero_weights_keeps_its_bias() -> None:
     assert relative_error(found, logits(arch, weights, calibration.check_images)) <= ROUNDING
 
 
+def test_a_gram_pool_in_int8_is_close_to_the_network_in_onnx() -> None:
+    arch = of(EACH["gram-pool"])
+    calibration, weights = noise(arch), scaled_weights(arch)
+    found = FORMATS["onnx"].run(int8_of(FORMATS["onnx"], arch, calibration)[0], calibration.check_images)
+    assert relative_error(found, logits(arch, weights, calibration.check_images)) <= ROUNDING
+
+
 def test_networks_that_the_edge_tpu_compiler_cannot_take_are_refused_in_one_line(tmp_path: Path) -> None:
     for arch, word in (
         (of(EACH["mqa"]), "mobile_mqa"),
+        (of(EACH["gram-pool"]), "gram_pool"),
         (of(EACH["fused"]), "gelu"),
         (of(Conv(4), head=Head(7, act="gelu")), "gelu"),
     ):
@@ -260,9 +268,12 @@ def test_an_int8_onnx_file_keeps_the_opset_and_needs_one_with_scales_per_channel
         opset_of(12)
 
 
-@pytest.mark.parametrize("layout", ["map", "sequence"])
-def test_a_log_mel_front_end_stays_in_floats_in_front_of_the_integers(layout: Any, tmp_path: Path) -> None:
-    arch = ArchSpec(Shape(160, 1, 1), ((LogMel(8000, 32, 16, 8, layout), UIB(6, 8, 3, 3, 2)),), Head(), 4)
+@pytest.mark.parametrize(("layout", "transform"), [("map", "matmul"), ("sequence", "matmul"), ("map", "fft")])
+def test_a_log_mel_front_end_stays_in_floats_in_front_of_the_integers(
+    layout: Any, transform: Any, tmp_path: Path
+) -> None:
+    front = LogMel(8000, 32, 16, 8, layout, transform=transform)
+    arch = ArchSpec(Shape(160, 1, 1), ((front, UIB(6, 8, 3, 3, 2)),), Head(), 4)
     for name, form in FORMATS.items():
         lines = form.export(
             arch, tmp_path / f"{layout}.{name}", calibration=noise(arch), weights=scaled_weights(arch),

@@ -37,7 +37,6 @@ MEMBERS: dict[str, Op] = {
         TimeBandConv(6, 4, 2, 2, 1),
     )
 }
-GRAPHLESS = {"max_pool", "gram_pool", "time_band_conv"}  # no form as a graph: exported as json and flax alone
 WAVEFORM = Shape(96, 1, 1)
 
 

@@ -1,5 +1,7 @@
 """The log-mel front end: equal to numpy's rfft, a sine in its band, Parseval, its costs, options and refusals."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +29,8 @@ SETTINGS = [
     LogMel(16000, window=400, hop=160, bands=64, lower_hz=50, upper_hz=7600),
     LogMel(16000, window=64, hop=32, bands=26, layout="sequence", epsilon=1e-3),
     LogMel(8000, window=25, hop=25, bands=5, fft_size=50),
+    replace(SPEECH, transform="fft"),
+    LogMel(16000, window=300, hop=160, bands=64, lower_hz=50, fft_size=1024, layout="sequence", transform="fft"),
 ]
 
 
@@ -52,7 +56,7 @@ def independent(op: LogMel, waveforms: NDArray[np.float32]) -> NDArray[np.float6
     return np.asarray(np.log(power @ np.stack(bands, 1) + op.epsilon) - np.log(op.epsilon))
 
 
-@pytest.mark.parametrize("op", SETTINGS, ids=lambda op: f"{op.sample_rate}-{op.window}")
+@pytest.mark.parametrize("op", SETTINGS, ids=lambda op: f"{op.sample_rate}-{op.window}-{op.transform}")
 def test_it_equals_numpys_rfft_to_1e_minus_5(op: LogMel) -> None:
     rng = np.random.default_rng(0)
     loud = rng.uniform(-1, 1, (2, 1000)).astype(np.float32) * np.array([[1.0], [1e-3]], np.float32)
@@ -106,6 +110,25 @@ def test_its_costs_are_the_networks_and_windows_behind_a_map_are_square() -> Non
     assert dft.window == (200, 1) and conv.window == (3, 3) and conv.in_shape == Shape(frames, 40, 1)
     assert arch.sequences == (True, False, False)
     assert arch.macs == sum(kernel.macs for kernel in arch.kernels)
+
+
+def test_an_fft_costs_less_than_the_matrix_product_and_gives_its_values() -> None:
+    by_fft = replace(SPEECH, transform="fft")
+    shape = Shape(8000, 1, 1)
+    fft, mel = by_fft.lower(shape)
+    frames, bins = 98, len(SPEECH.numbers.mel)
+    each = 5 * 256 * 8 // 2  # 5/2 N log2 N
+    triangles = (by_fft.numbers.mel > 0).sum()
+    assert fft.macs == frames * (200 + each) and mel.macs == frames * (2 * bins + triangles)
+    assert triangles <= 2 * bins  # at most two triangles overlap
+    assert fft.weights == 200 + 256 and mel.weights == triangles and fft.params == mel.params == 0
+    whole = [sum(kernel.macs for kernel in op.lower(shape)) for op in (by_fft, SPEECH)]
+    assert 0.09 < whole[0] / whole[1] < 0.11  # a tenth
+    arch = ArchSpec(shape, ((SPEECH, Conv(8, 3, 2)),), Head(), 10)
+    other = replace(arch, stages=((by_fft, *arch.stages[0][1:]),))
+    assert "transform" not in SPEECH.to_dict() and arch.digest != other.digest
+    assert ArchSpec.from_dict(other.to_dict()) == other
+    assert by_fft.describe(shape) == "log mel, 40 bands, 25 ms every 10 ms, 8000 Hz, FFT"
 
 
 def test_bands_as_channels_are_a_sequence() -> None:
@@ -168,6 +191,8 @@ def test_options_of_a_front_end_are_read_back_and_cost_what_their_networks_cost(
         ({"lower_hz": 3000, "upper_hz": 3000}, "log_mel.lower_hz must lie below upper_hz, 3000, got 3000"),
         ({"fft_size": 128}, "log_mel.fft_size must be 0, or at least the window 200, got 128"),
         ({"window": 9000}, "log_mel.window and fft_size must be at most 8192, got 9000"),
+        ({"fft_size": 300, "transform": "fft"}, "log_mel.fft_size must be a power of two for an FFT, got 300"),
+        ({"transform": "dct"}, "log_mel.transform must be one of matmul, fft, got 'dct'"),
         ({"epsilon": 0.0}, "log_mel.epsilon must be above 0 and finite, got 0.0"),
         ({"hop": 0}, "log_mel.hop must be at least 1, got 0"),
     ],

@@ -49,15 +49,16 @@ def test_from_tones_to_the_class_of_a_wav_file(
     registry.state(space=SPACE)
     np.savez("tones.npz", **tone_arrays(per_class=40, speakers=5))
     flags = ("search", "--space", SPACE, "--target", "pixel6-cpu", "--data", "tones.npz", "--preset", "tiny",
-             "--bands", "8", "--group", "speaker", "--one-stage", "--baseline", "none",
-             "--latency", "0.0022ms", "--out", "run")  # fmt: skip
+             "--bands", "8", "--dft", "fft", "--group", "speaker", "--one-stage", "--baseline", "none",
+             "--latency", "0.0014ms", "--out", "run")  # fmt: skip
     plan = out(*flags, "--plan")
     assert "160 training waveforms of 400 samples at 2,000 Hz (0.2 s)" in plan
     assert "of other groups 'speaker' than the training set" in plan
     out(*flags)
     result = load_result(tmp_path / "run" / "best.json")
     front = result.arch.stages[0][0]
-    assert front == LogMel(RATE, window=50, hop=20, bands=8) and result.arch.input_shape == (SAMPLES, 1, 1)
+    assert front == LogMel(RATE, window=50, hop=20, bands=8, transform="fft")
+    assert result.arch.input_shape == (SAMPLES, 1, 1)
     space = space_of_run(tmp_path / "run", result)
     assert space.decode(space.encode(result.arch)) == result.arch
     out("train", "run", "--proxy", "--from-supernet", "--epochs", "1", "--batch-size", "32", "--out", "trained")
@@ -89,6 +90,8 @@ def test_a_space_without_a_front_end_gets_the_one_of_its_input() -> None:
     assert again == two  # it has a front end, at this rate
     with pytest.raises(InvalidInput, match="the space 'audio-2d' has a front end of its own; leave --window-ms"):
         FrontEnd(8000, bands=(32,)).before(two)
+    with pytest.raises(InvalidInput, match=r"has a front end of its own; leave .* --dft out"):
+        FrontEnd(8000, dft="fft").before(two)
 
 
 def test_a_network_at_another_rate_is_refused_and_references_hear_spectrograms(tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         window_ms=args.window_ms,
         hop_ms=args.hop_ms,
         bands=args.bands,
+        dft=args.dft,
         seed=args.seed,
         **{name: value for name, value in preparation(args).items() if value is not None},
     )

@@ -145,6 +145,10 @@ def add_images(flags: Container) -> None:
             flag, type=kind, default=(), metavar="X,...", help=f"{what}; of several the search takes one"
         )
     flags.add_argument(
+        "--dft", choices=("matmul", "fft"), default="matmul",
+        help="how their DFT is computed, counted and exported: as a matrix product (default), or by an FFT",
+    )  # fmt: skip
+    flags.add_argument(
         "--drop-strides", action="store_true",
         help="early strides 1 in target networks below 97 px, for a last feature map of 4x4",
     )  # fmt: skip

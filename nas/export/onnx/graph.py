@@ -13,9 +13,11 @@ from nas.errors import InvalidInput
 from nas.export.lowering import lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.ops import Act, Gate, Shape
-from nas.ops.graph import Array, Axis, EvoNormNumbers, Side, Tensors, Value, pads
+from nas.ops.graph import Array, Axis, EvoNormNumbers, Padding, Side, Strides, Tensors, Value, both, padding_of
 
-FIRST_OPSET = {"Split": 13, "DequantizeLinear": 13, "HardSwish": 14, "Gelu": 20}  # with the operator as written here
+FIRST_OPSET = {
+    "Split": 13, "ReduceSum": 13, "DequantizeLinear": 13, "HardSwish": 14, "STFT": 17, "Gelu": 20,
+}  # with the operator as written here  # fmt: skip
 FIRST_OF_OTHERS = 11  # of all other operators here: Clip with its limits as inputs
 USUAL_OPSET = 13  # read by the runtimes in use; a file has a higher one only where its operators need it
 AXES: dict[Axis, int] = {"channels": 1, "height": 2, "width": 3}
@@ -66,9 +68,13 @@ class OnnxGraph:
         floats = self.node("Cast", f"{INPUT}.float", INPUT, to=TensorProto.FLOAT)
         return Value(self.node("Transpose", f"{INPUT}.nchw", floats, perm=[0, 3, 1, 2]), shape)
 
-    def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
+    def conv(
+        self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: Strides, act: Act,
+        padding: Padding | None = None,
+    ) -> Value:  # fmt: skip
         """Add a dense convolution with its activation."""
-        return self._conv(name, x, weight.transpose(3, 2, 0, 1), bias, act=act, stride=stride, groups=1)
+        filters = weight.transpose(3, 2, 0, 1)
+        return self._conv(name, x, filters, bias, act=act, stride=stride, groups=1, padding=padding)
 
     def depthwise(self, name: str, x: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
         """Add a depthwise convolution with its activation."""
@@ -76,18 +82,25 @@ class OnnxGraph:
         return self._conv(name, x, filters, bias, act=act, stride=stride, groups=x.shape.channels)
 
     def _conv(
-        self, name: str, x: Value, weight: Array, bias: Array | None, *, act: Act, stride: int, groups: int
-    ) -> Value:
+        self, name: str, x: Value, weight: Array, bias: Array | None, *, act: Act, stride: Strides, groups: int,
+        padding: Padding | None = None,
+    ) -> Value:  # fmt: skip
         """Add a convolution with weight [out, in / groups, kh, kw]."""
         out, _, *window = weight.shape
         inputs = [x.name, self.constant(f"{name}.weight", weight)]
         if bias is not None:
             inputs.append(self.constant(f"{name}.bias", bias))
-        zeros = [pads(size, k, stride, self._arch.padding) for size, k in zip(x.shape[:2], window, strict=True)]
-        before, after = zip(*zeros, strict=True)
-        attributes = {"kernel_shape": window, "strides": [stride] * 2, "pads": [*before, *after], "group": groups}
+        attributes = self._windows(x.shape, window, stride, padding) | {"group": groups}
         done = self.node("Conv", name, *inputs, **attributes)
-        return Value(ACTS[act](self, done, f"{name}.{act}"), x.shape.strided(stride, out))
+        height, width = (-(-size // step) for size, step in zip(x.shape.size, both(stride), strict=True))
+        return Value(ACTS[act](self, done, f"{name}.{act}"), Shape(height, width, out))
+
+    def _windows(
+        self, shape: Shape, window: Sequence[int], stride: Strides, padding: Padding | None = None
+    ) -> dict[str, Any]:
+        """Return the attributes of an operator over windows of a map; `padding` is the network's where it is None."""
+        before, after = zip(*padding_of(shape, window, stride, padding or self._arch.padding), strict=True)
+        return {"kernel_shape": window, "strides": both(stride), "pads": [*before, *after]}
 
     def frames(self, name: str, x: Value, weight: Array, *, hop: int) -> Value:
         """Add a convolution over time without padding."""
@@ -96,6 +109,29 @@ class OnnxGraph:
         attributes = {"kernel_shape": [window, 1], "strides": [hop, 1], "pads": [0] * 4, "group": 1}
         done = self.node("Conv", name, x.name, filters, **attributes)
         return Value(done, Shape((x.shape.height - window) // hop + 1, 1, out))
+
+    def powers(self, name: str, x: Value, window: Array, *, hop: int, fft_size: int, bins: range) -> Value:
+        """Add a short-time Fourier transform, of whose real and imaginary parts the squares are added.
+
+        Its frames are as long as its FFT: zeros behind the waveform keep those in which only zeros would be missing.
+        """
+        samples, empty = x.shape.height, fft_size - len(window)
+        frames = (samples - len(window)) // hop + 1
+        signal = self._reshape(f"{name}.signal", x.name, (samples, 1))
+        if empty:
+            amounts = self.constant(f"{name}.zeros", np.array([0, 0, 0, 0, empty, 0], np.int64))
+            signal = self.node("Pad", f"{name}.padded", signal, amounts)
+        step = self.constant(f"{name}.hop", np.array(hop, np.int64))
+        weights = self.constant(f"{name}.window", np.pad(window, (0, empty)))
+        spectra = self.node("STFT", f"{name}.stft", signal, step, weights, onesided=1)
+        squares = self.node("Mul", f"{name}.squares", spectra, spectra)
+        last = self.constant(f"{name}.last", np.array([3], np.int64))
+        all_bins = self.node("ReduceSum", f"{name}.sum", squares, last, keepdims=0)
+        cut = [self.constant(f"{name}.{key}", np.array([number], np.int64)) for key, number in
+               (("first", bins.start), ("end", bins.stop), ("axis", 2))]  # fmt: skip
+        kept = self.node("Slice", f"{name}.bins", all_bins, *cut)
+        turned = self.node("Transpose", f"{name}.turned", kept, perm=[0, 2, 1])
+        return Value(self._reshape(name, turned, (len(bins), frames, 1)), Shape(frames, 1, len(bins)))
 
     def log(self, name: str, x: Value) -> Value:
         """Add a natural logarithm."""
@@ -109,6 +145,30 @@ class OnnxGraph:
         """Add a view of H x 1 x C as H x C x 1."""
         height, _, channels = x.shape
         return Value(self.node("Transpose", name, x.name, perm=[0, 3, 2, 1]), Shape(height, channels, 1))
+
+    def positions_to_channels(self, name: str, x: Value) -> Value:
+        """Add a view of H x W x C as 1 x 1 x HWC."""
+        behind = self.node("Transpose", f"{name}.turned", x.name, perm=[0, 2, 3, 1])
+        return Value(self._reshape(name, behind, (x.shape.elements, 1, 1)), Shape(1, 1, x.shape.elements))
+
+    def max_pool(self, name: str, x: Value, window: tuple[int, int], *, stride: int) -> Value:
+        """Add the maximum over windows."""
+        done = self.node("MaxPool", name, x.name, **self._windows(x.shape, window, stride))
+        return Value(done, x.shape.strided(stride, x.shape.channels))
+
+    def softmax_over_height(self, name: str, x: Value) -> Value:
+        """Add a softmax over the height, as the last axis: over another one opsets differ."""
+        last = self.node("Transpose", f"{name}.last", x.name, perm=[0, 1, 3, 2])
+        done = self.node("Softmax", f"{name}.softmax", last, axis=-1)
+        return Value(self.node("Transpose", name, done, perm=[0, 1, 3, 2]), x.shape)
+
+    def channel_products(self, name: str, x: Value) -> Value:
+        """Add the product of a map, channels x positions, with its transpose."""
+        height, width, channels = x.shape
+        rows = self._reshape(f"{name}.rows", x.name, (channels, height * width))
+        columns = self.node("Transpose", f"{name}.columns", rows, perm=[0, 2, 1])
+        products = self.node("MatMul", f"{name}.products", rows, columns)
+        return Value(self._reshape(name, products, (channels**2, 1, 1)), Shape(1, 1, channels**2))
 
     def affine(self, name: str, x: Value, factor: Array, bias: Array) -> Value:
         """Add a multiplication and an addition per channel, as the one node that does both."""

@@ -23,7 +23,7 @@ from nas.export.onnx.graph import INPUT, file_bytes, onnx_model, opset_for
 from nas.export.options import DEFAULT, FileOptions
 from nas.ops.graph import Tensors
 
-QUANTISED = ("Conv", "MatMul", "Add", "Mul", "GlobalAveragePool", "Concat", "Split", "Clip", "Relu")
+QUANTISED = ("Conv", "MatMul", "Add", "Mul", "GlobalAveragePool", "MaxPool", "Concat", "Split", "Clip", "Relu")
 
 
 def int8_model(

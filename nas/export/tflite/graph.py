@@ -17,7 +17,7 @@ from nas.arch import ArchSpec
 from nas.export.lowering import lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.ops import Act, Gate, Shape
-from nas.ops.graph import Array, Axis, EvoNormNumbers, Side, Tensors, Value, pads
+from nas.ops.graph import Array, Axis, EvoNormNumbers, Padding, Side, Strides, Tensors, Value, both, padding_of
 
 VERSION, IDENTIFIER = 3, b"TFL3"
 INPUT, OUTPUT = "pictures", "logits"  # names of the tensors, in files since release 0.1
@@ -117,11 +117,14 @@ class TfliteGraph:
         options.inDataType, options.outDataType = schema.TensorType.UINT8, schema.TensorType.FLOAT32
         return Value(self.node(OPERATORS.CAST, f"{INPUT}.float", [INPUT], shape, options), shape)
 
-    def conv(self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: int, act: Act) -> Value:
+    def conv(
+        self, name: str, x: Value, weight: Array, bias: Array | None, *, stride: Strides, act: Act,
+        padding: Padding | None = None,
+    ) -> Value:  # fmt: skip
         """Add a dense convolution with its activation."""
         shift = np.zeros(weight.shape[-1]) if bias is None else bias
-        options = schema.Conv2DOptionsT()
-        return self._conv(name, x, (weight.transpose(3, 0, 1, 2), shift), stride=stride, act=act, options=options)
+        numbers, options = (weight.transpose(3, 0, 1, 2), shift), schema.Conv2DOptionsT()
+        return self._conv(name, x, numbers, stride=stride, act=act, options=options, padding=padding)
 
     def depthwise(self, name: str, x: Value, weight: Array, bias: Array, *, stride: int, act: Act) -> Value:
         """Add a depthwise convolution with its activation."""
@@ -129,18 +132,18 @@ class TfliteGraph:
         options.depthMultiplier = 1
         return self._conv(name, x, (weight[None], bias), stride=stride, act=act, options=options)
 
-    def _conv(self, name: str, x: Value, numbers: tuple[Array, Array], *, stride: int, act: Act, options: Any) -> Value:
+    def _conv(
+        self, name: str, x: Value, numbers: tuple[Array, Array], *, stride: Strides, act: Act, options: Any,
+        padding: Padding | None = None,
+    ) -> Value:  # fmt: skip
         """Add a convolution of (weight [..., kh, kw, ...], bias), behind zero padding where TFLite's "same" differs."""
         weight, bias = numbers
         window = weight.shape[1:3]
-        padding, same = (
-            [pads(size, k, stride, kind) for size, k in zip(x.shape[:2], window, strict=True)]
-            for kind in (self._arch.padding, "same")
-        )
-        options.padding = schema.Padding.SAME if padding == same else schema.Padding.VALID
-        if padding != same:
-            x = self._padded(f"{name}.pad", x, padding)
-        options.strideH = options.strideW = stride
+        zeros, same = (padding_of(x.shape, window, stride, kind) for kind in (padding or self._arch.padding, "same"))
+        options.padding = schema.Padding.SAME if zeros == same else schema.Padding.VALID
+        if zeros != same:
+            x = self._padded(f"{name}.pad", x, zeros)
+        options.strideH, options.strideW = both(stride)
         options.dilationHFactor = options.dilationWFactor = 1
         options.fusedActivationFunction = FUSED_ACTS.get(act, FUSED_ACTS["none"])
         shape = self._strided(x.shape, window, stride, options.padding)._replace(channels=len(bias))
@@ -160,6 +163,28 @@ class TfliteGraph:
         inputs = [x.name, *self.weight(name, x.name, (weight.T[:, :, None, None], np.zeros(out)), axis=0)]
         return Value(self.node(OPERATORS.CONV_2D, name, inputs, shape, options), shape)
 
+    def powers(self, name: str, x: Value, window: Array, *, hop: int, fft_size: int, bins: range) -> Value:
+        """Add the frames of a waveform, gathered, their FFT of two dimensions, of which one is 1, and its squares."""
+        size = len(window)
+        starts = np.arange(0, x.shape.height - size + 1, hop)
+        frames = len(starts)
+        places = self.constant(f"{name}.places", (starts[:, None] + np.arange(size))[:, None])
+        options = schema.GatherOptionsT()
+        options.axis, options.batchDims = 1, 0
+        flat = self._reshape(f"{name}.signal", x.name, (x.shape.height,))
+        cut = self.node(OPERATORS.GATHER, f"{name}.frames", [flat, places], (frames, 1, size), options)
+        weights = Value(self.constant(f"{name}.window", window), Shape(1, 1, size))
+        windowed = self.multiply(f"{name}.windowed", Value(cut, Shape(frames, 1, size)), weights)
+        lengths = self.constant(f"{name}.lengths", np.array([1, fft_size]))
+        shape = Shape(frames, 1, fft_size // 2 + 1)
+        spectra = self.node(OPERATORS.RFFT2D, f"{name}.fft", [windowed.name, lengths], shape, schema.Rfft2dOptionsT())
+        self._tensors[self._index[spectra]].type = schema.TensorType.COMPLEX64
+        length = Value(self.node(OPERATORS.COMPLEX_ABS, f"{name}.abs", [spectra], shape), shape)
+        squares = self.multiply(f"{name}.squares", length, length)
+        shares = [bins.start, len(bins), shape.channels - bins.stop]
+        parts = self.split(name, squares, [share for share in shares if share])
+        return parts[1 if bins.start else 0]
+
     def log(self, name: str, x: Value) -> Value:
         """Add a natural logarithm."""
         return Value(self.node(OPERATORS.LOG, name, [x.name], x.shape), x.shape)
@@ -173,6 +198,61 @@ class TfliteGraph:
         height, _, channels = x.shape
         shape = Shape(height, channels, 1)
         return Value(self._reshape(name, x.name, shape), shape)
+
+    def positions_to_channels(self, name: str, x: Value) -> Value:
+        """Add a view of H x W x C as 1 x 1 x HWC."""
+        shape = Shape(1, 1, x.shape.elements)
+        return Value(self._reshape(name, x.name, shape), shape)
+
+    def max_pool(self, name: str, x: Value, window: tuple[int, int], *, stride: int) -> Value:
+        """Add the maximum over windows, where TFLite's "same" differs behind copies of the edges.
+
+        A window that reaches over an edge holds it, so a copy of it changes no maximum.
+        """
+        copies, same = (padding_of(x.shape, window, stride, kind) for kind in (self._arch.padding, "same"))
+        if copies != same:
+            x = self._with_edges(f"{name}.height", x, "height", copies[0])
+            x = self._with_edges(f"{name}.width", x, "width", copies[1])
+        options = schema.Pool2DOptionsT()
+        options.padding = schema.Padding.SAME if copies == same else schema.Padding.VALID
+        options.strideH = options.strideW = stride
+        options.filterHeight, options.filterWidth = window
+        options.fusedActivationFunction = FUSED_ACTS["none"]
+        shape = self._strided(x.shape, window, stride, options.padding)
+        return Value(self.node(OPERATORS.MAX_POOL_2D, name, [x.name], shape, options), shape)
+
+    def _with_edges(self, name: str, x: Value, axis: Side, around: tuple[int, int]) -> Value:
+        """Add the map with so many copies of its first and of its last row, or column, around it."""
+        if not any(around):
+            return x
+        size = getattr(x.shape, axis)
+        first = last = x
+        if size > 1:
+            first, *_, last = self.split(f"{name}.edges", x, [1, *([size - 2] if size > 2 else []), 1], axis)
+        return self.concat(f"{name}.padded", [first] * around[0] + [x] + [last] * around[1], axis)
+
+    def softmax_over_height(self, name: str, x: Value) -> Value:
+        """Add a softmax over the height, as the last axis."""
+        height, width, channels = x.shape
+        last = self._transposed(f"{name}.last", x.name, [0, 2, 3, 1], (width, channels, height))
+        softmax = schema.SoftmaxOptionsT()
+        softmax.beta = 1.0
+        done = self.node(OPERATORS.SOFTMAX, f"{name}.softmax", [last], (width, channels, height), softmax)
+        return Value(self._transposed(name, done, [0, 3, 1, 2], x.shape), x.shape)
+
+    def _transposed(self, name: str, x: str, axes: Sequence[int], shape: Sequence[int]) -> str:
+        order = self.constant(f"{name}.axes", np.array(axes))
+        return self.node(OPERATORS.TRANSPOSE, name, [x, order], shape, schema.TransposeOptionsT())
+
+    def channel_products(self, name: str, x: Value) -> Value:
+        """Add the product of the transpose of a map, positions x channels, with it."""
+        height, width, channels = x.shape
+        rows = self._reshape(f"{name}.rows", x.name, (height * width, channels))
+        options = schema.BatchMatMulOptionsT()
+        options.adjX = True
+        products = self.node(OPERATORS.BATCH_MATMUL, f"{name}.products", [rows, rows], (channels, channels), options)
+        shape = Shape(1, 1, channels**2)
+        return Value(self._reshape(name, products, shape), shape)
 
     def weight(self, name: str, x: str, numbers: tuple[Array, Array], *, axis: int | None) -> list[str]:
         """Add (weight, bias) of a layer as constants and return their names.
@@ -188,10 +268,12 @@ class TfliteGraph:
         amounts = self.constant(f"{name}.zeros", np.array([(0, 0), *zeros, (0, 0)], np.int64))
         return Value(self.node(OPERATORS.PAD, name, [x.name, amounts], shape, schema.PadOptionsT()), shape)
 
-    def _strided(self, shape: Shape, window: tuple[int, ...], stride: int, padding: int) -> Shape:
-        if padding == schema.Padding.SAME:
-            return shape.strided(stride, shape.channels)
-        return Shape((shape.height - window[0]) // stride + 1, (shape.width - window[1]) // stride + 1, shape.channels)
+    def _strided(self, shape: Shape, window: tuple[int, ...], stride: Strides, padding: int) -> Shape:
+        """Return the shape behind windows over a map, without further zeros where the padding is VALID."""
+        lost = (1, 1) if padding == schema.Padding.SAME else window
+        sizes = zip(shape.size, lost, both(stride), strict=True)
+        height, width = ((size - one) // step + 1 for size, one, step in sizes)
+        return Shape(height, width, shape.channels)
 
     def _activated(self, name: str, x: Value, act: Act) -> Value:
         """Add an activation, unless it is fused into the operator in front of it."""

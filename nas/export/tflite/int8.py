@@ -21,7 +21,7 @@ from nas.export.options import DEFAULT, FileOptions
 from nas.export.tflite.graph import ANY_SIZE, AXES, INPUT, OPERATORS, TfliteGraph
 from nas.export.tflite.range_observer import Range, observed_ranges
 from nas.ops import Gate, Shape
-from nas.ops.graph import Array, Axis, Tensors, Value
+from nas.ops.graph import Array, Axis, Side, Tensors, Value
 
 LOW, HIGH = -128, 127
 LARGEST_BIAS = 1 << 30  # steps; int32 holds twice as many
@@ -31,7 +31,7 @@ LOGISTIC_RANGE: Range = (0.0, 255 / 256)  # LiteRT wants the scale 1/256
 VERSIONS: Mapping[int, int] = {
     OPERATORS.CONV_2D: 3, OPERATORS.DEPTHWISE_CONV_2D: 3, OPERATORS.FULLY_CONNECTED: 4, OPERATORS.ADD: 2,
     OPERATORS.MUL: 2, OPERATORS.MEAN: 2, OPERATORS.PAD: 2, OPERATORS.LOGISTIC: 2, OPERATORS.CONCATENATION: 2,
-    OPERATORS.SLICE: 2,
+    OPERATORS.SLICE: 2, OPERATORS.MAX_POOL_2D: 2,
 }  # fmt: skip
 # versions of operators with int8 tensors, tensorflow/lite/tools/versioning/op_version.cc; 1 for others
 
@@ -146,6 +146,16 @@ class Int8Graph(TfliteGraph):
         return made._replace(
             name=self.node(OPERATORS.QUANTIZE, name, [made.name], made.shape, schema.QuantizeOptionsT())
         )
+
+    def max_pool(self, name: str, x: Value, window: tuple[int, int], *, stride: int) -> Value:
+        """Add the maximum over windows; the range stays."""
+        self._copy_range(name, x.name)
+        return super().max_pool(name, x, window, stride=stride)
+
+    def _with_edges(self, name: str, x: Value, axis: Side, around: tuple[int, int]) -> Value:
+        """Add the map with copies of its edges; the range stays."""
+        self._copy_range(f"{name}.padded", x.name)
+        return super()._with_edges(name, x, axis, around)
 
     def hard_swish(self, name: str, x: Value) -> Value:
         """Add x * hard_sigmoid(x)."""
