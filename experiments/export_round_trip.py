@@ -70,7 +70,7 @@ def int8_points(folder: Path, data: str, data_dir: Path | None) -> list[tuple[st
         raise InvalidInput(f"{data} has other classes than {folder}; name the data that it was trained on")
     expected, rows = logits(arch, weights, calibration.check_images), []
     for name, form in INT8_FORMATS.items():
-        content, _ = form.content(arch, lambda tensor, _: weights[tensor], {}, calibration, DEFAULT)
+        content, _ = form.content(arch, lambda tensor, _: weights[tensor], {}, calibration, DEFAULT, None)
         found = form.run(content, calibration.check_images)
         top1 = [float((one.argmax(1) == calibration.check_labels).mean()) for one in (found, expected)]
         rows.append((name, top1[0], top1[1], agreement(found, expected)))

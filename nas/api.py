@@ -31,6 +31,7 @@ from nas.export.folders import atomic_folder, check_new_folder
 from nas.files import read_json
 from nas.ops import Size, SizeLike
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter, SilentReporter
+from nas.quantisation.config import QuantisationConfig
 from nas.records.experiment import read_experiment
 from nas.records.front import spec_of_point
 from nas.records.locks import locked
@@ -677,6 +678,10 @@ def deploy(
     form: str = "tflite",
     quantize: str | None = None,
     calibration: str | None = None,
+    calibration_images: int | None = None,
+    calibration_method: str | None = None,
+    keep_float: Sequence[str] = (),
+    max_drop_points: float | None = None,
     input: str = "float32",
     opset: int | None = None,
     measure: bool = False,
@@ -695,9 +700,14 @@ def deploy(
     `network` is a run, whose data is the default, a training, which is not trained again, a spec file or a reference.
     `out` is by default RUN-deployed; the same call goes on where it was stopped, and leaves what is done. The training
     starts from random weights, from the file `weights`, or, where the run's proxies had full width, `from_supernet`.
+    `keep_float` are layers that stay in float32 with `quantize` "int8", as are those that `max_drop_points` takes.
     """
     config = deployment.DeployConfig(
-        spec_of_point(str(network)), deployment.ExportConfig(form, quantize, input, opset, calibration),
+        spec_of_point(str(network)),
+        deployment.ExportConfig(
+            form, quantize, input, opset, calibration, calibration_images,
+            QuantisationConfig(calibration_method, tuple(keep_float), max_drop_points),
+        ),
         _training_config(epochs, batch_size, learning_rate, seed), data, data_dir,
         asdict(preparation) if preparation else {}, None if weights is None else str(weights), from_supernet, measure,
         accept_changes,

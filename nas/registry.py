@@ -95,6 +95,12 @@ INT8_EXPORTERS = {  # each takes a `calibration` too (nas.export.calibration.Int
     "onnx": "nas.export.onnx.int8_file:export",
     "tflite": "nas.export.tflite.int8_file:export",
 }
+CALIBRATION_METHODS = {  # function nas.quantisation.histogram.Histogram -> (low, high), the range of a tensor in int8
+    "max": "nas.quantisation.histogram:MAX",
+    "entropy": "nas.quantisation.histogram:ENTROPY",
+    "percentile-99.99": "nas.quantisation.histogram:PERCENTILE_99_99",
+    "percentile-99.999": "nas.quantisation.histogram:PERCENTILE_99_999",
+}
 FILE_OPTIONS = {  # field of nas.export.options.FileOptions -> formats whose exporters take it, as `options`
     "opset": ("onnx",),
     "uint8_input": ("onnx", "tflite", "stablehlo", "flax"),
@@ -176,6 +182,7 @@ KINDS = {
     "format": Kind(
         "a function of an architecture and a path", arguments=2, keywords=("weights", "provenance", "signature")
     ),
+    "calibration method": Kind("a function of a Histogram that returns a range", arguments=1),
     "runtime": Kind("a Runtime", (("name", "versions", "open"),)),
     "tracker": Kind("a function that opens a tracker for a run", arguments=1),
 }  # fmt: skip
@@ -183,7 +190,7 @@ ARGUMENTS = {  # arguments of commands and of functions of nas.api that may name
     "space": "space", "subject": "space", "target": "target", "targets": "target", "like": "target",
     "latency_model": "latency model", "data": "data set", "calibration": "data set", "minimize": "cost",
     "evaluator": "evaluator", "algorithm": "algorithm", "accuracy_model": "accuracy model", "format": "format",
-    "runtime": "runtime", "track": "tracker",
+    "runtime": "runtime", "track": "tracker", "calibration_method": "calibration method",
 }  # fmt: skip
 PATHS = ("subject", "data", "calibration")  # arguments that may be paths, which name no code
 Names = frozenset[tuple[str, str]]  # (kind, "module:attribute") each

@@ -19,7 +19,7 @@ MEMBERS = {
     "space": registry.SPACES, "latency model": registry.LATENCY_MODELS, "data set": registry.DATA_SETS,
     "cost": registry.COSTS, "evaluator": registry.EVALUATORS, "algorithm": registry.ALGORITHMS,
     "accuracy model": registry.ACCURACY_MODELS, "format": registry.EXPORTERS | registry.INT8_EXPORTERS,
-    "runtime": registry.RUNTIMES,
+    "runtime": registry.RUNTIMES, "calibration method": registry.CALIBRATION_METHODS,
 }  # fmt: skip
 WRONG = ("os:getcwd", "os:abort", "math:pi", "builtins:str", "os:path")
 STORED = Path(__file__).resolve().parent / "data" / "runs"

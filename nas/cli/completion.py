@@ -18,6 +18,7 @@ from nas.cli.parser import command_parsers
 from nas.registry import (
     ACCURACY_MODELS,
     ALGORITHMS,
+    CALIBRATION_METHODS,
     COSTS,
     DATA_SETS,
     EVALUATORS,
@@ -35,7 +36,8 @@ MEMBERS = {  # flag -> the registry that names its values
     "--space": SPACES, "--latency-model": LATENCY_MODELS, "--algorithm": ALGORITHMS, "--evaluator": EVALUATORS,
     "--minimize": COSTS, "--format": EXPORTERS, "--runtime": RUNTIMES, "--preset": PRESETS, "--scheduler": SCHEDULERS,
     "--accuracy-model": (*ACCURACY_MODELS, "none"),
-    "--baseline": ZOO, "--dtype": ("int8", "fp16", "fp32"), "--quantize": ("int8",), **dict.fromkeys(DATA, DATA_SETS),
+    "--baseline": ZOO, "--dtype": ("int8", "fp16", "fp32"), "--quantize": ("int8",),
+    "--calibration-method": CALIBRATION_METHODS, **dict.fromkeys(DATA, DATA_SETS),
 }  # fmt: skip
 FOLDERS = ("RUN", "DIR")  # metavars
 FILES = ("PATH", "FILE", "CSV", "W", "MEASUREMENTS.csv")

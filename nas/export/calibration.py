@@ -18,6 +18,8 @@ from nas.data import signature as signature_of_data
 from nas.data.input_spec import CLASSES, InputSpec, Signature
 from nas.errors import InvalidInput, UnknownName
 from nas.progress.stop import raise_if_stopped
+from nas.quantisation.config import DEFAULT, QuantisationConfig
+from nas.quantisation.grid import Range
 from nas.tasks import TASKS
 from nas.tasks.task import Meaning
 
@@ -26,9 +28,10 @@ CHECK_IMAGES = 512
 BATCH = 4  # images at once: all tensors of the network are kept
 LARGEST_NORMALISED = 1 << 28  # elements of normalised images held at once; a network of larger input gets fewer
 LARGEST_RESIZED = 1 << 30  # bytes of resized images held at once
+CHOICE_IMAGES = 512  # on which layers to keep in float32 are chosen
 NAMED_CLASSES = 5  # in a line about other classes
 
-Images = NDArray[np.float32]
+Images = Any  # float32 [N, H, W, C], or what gives slices of that (`NormalisedRows`)
 NOTHING: Mapping[str, str] = {}
 
 
@@ -51,6 +54,15 @@ class Int8Calibration:
     notes: tuple[str, ...] = ()
     data_notes: tuple[str, ...] = ()  # of `data`, whatever it was trained on
     outputs: Meaning = "classes"  # what those of the network mean
+    choice_images: Images = None  # other training images, to choose layers by that stay in float32
+    choice_labels: NDArray[np.int32] | None = None
+    config: QuantisationConfig = DEFAULT
+    ranges: Mapping[str, Range] | None = None  # of the tensors, where the network was trained for int8 with them
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all layers are int8 in the ranges of the extremes, as each format's own tool does it."""
+        return self.config == DEFAULT and self.ranges is None
 
     def batches(self) -> Iterator[Images]:
         """Yield the calibration images, `BATCH` at a time."""
@@ -58,14 +70,42 @@ class Int8Calibration:
             raise_if_stopped()
             yield self.images[start : start + BATCH]
 
+    @property
+    def ranges_text(self) -> str:
+        """Where the ranges of the activations come from."""
+        method = self.config.method
+        if self.ranges is not None and method is None:
+            return "those of the quantisation-aware training"
+        return f"{len(self.images)} training images of {self.data}" + (f", {method}" if method else "")
+
     def provenance(self) -> dict[str, str]:
-        """Return the provenance of the quantisation for the metadata of a file: images and normalisation."""
+        """Return the provenance of the quantisation for the metadata of a file: ranges, images and normalisation."""
         return {
-            "calibration": f"{len(self.images)} training images of {self.data}",
+            "calibration": self.ranges_text,
             "calibration_data_digest": self.data_digest,
             "input_mean": " ".join(f"{value:.6g}" for value in self.mean),
             "input_std": " ".join(f"{value:.6g}" for value in self.std),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class NormalisedRows:
+    """Some images of an array or of files, normalised as a slice of them is asked for."""
+
+    x: Any  # uint8 [N, H, W, C], or `ImageFiles`
+    rows: NDArray[Any]
+    spec: InputSpec
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: slice) -> NDArray[np.float32]:
+        return self.spec.normalised(self.x[self.rows[at]])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all the images: [N, H, W, C]."""
+        return len(self.rows), *self.x.shape[1:3], self.spec.channels
 
 
 def pixels_of(images: Images, spec: InputSpec) -> NDArray[np.uint8]:
@@ -85,6 +125,10 @@ def load_calibration(
     check_images: int = CHECK_IMAGES,
     signature: Signature | None = None,
     provenance: Mapping[str, str] = NOTHING,
+    images: int | None = None,
+    choice_images: int | None = None,
+    config: QuantisationConfig = DEFAULT,
+    ranges: Mapping[str, Range] | None = None,
 ) -> Int8Calibration:
     """Return the calibration images for `arch` from a data set named as in `nas.data.load`; see `build_calibration`.
 
@@ -93,7 +137,10 @@ def load_calibration(
     prepared = _preparation(signature, provenance)
     dataset = load(data, data_dir, preparation=prepared, proportions=arch.input_shape.size)
     trained_on = _training_data(arch, dataset, data_dir, provenance, prepared)
-    return build_calibration(arch, dataset, check_images=check_images, signature=signature, trained_on=trained_on)
+    return build_calibration(
+        arch, dataset, check_images=check_images, signature=signature, trained_on=trained_on, images=images,
+        choice_images=choice_images, config=config, ranges=ranges,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,26 +163,37 @@ def build_calibration(
     check_images: int = CHECK_IMAGES,
     signature: Signature | None = None,
     trained_on: TrainingData | None = None,
+    images: int | None = None,
+    choice_images: int | None = None,
+    config: QuantisationConfig = DEFAULT,
+    ranges: Mapping[str, Range] | None = None,
 ) -> Int8Calibration:
     """Return evenly spaced training images of `dataset` for the ranges, and evenly spaced test images for the check.
 
     The normalisation is that of `signature`. The check images are those of the training's data, where they were found.
+    `images` is how many the ranges are taken from, by default `CALIBRATION_IMAGES`, fewer where they are large;
+    `choice_images` how many others there are to choose layers by.
     """
     sized = _sized(arch, dataset)
     spec = signature.input if signature else signature_of_data(sized, arch.input_shape).input
     checked = _sized(arch, trained_on.dataset) if trained_on and trained_on.dataset else sized
-    rows = _evenly_spaced(len(sized.x_train), min(CALIBRATION_IMAGES, _most_images(arch)))
+    rows = _evenly_spaced(len(sized.x_train), images or min(CALIBRATION_IMAGES, _most_images(arch)))
+    others = np.setdiff1d(np.arange(len(sized.x_train)), rows)
+    others = others if len(others) else rows
+    choice = others[_evenly_spaced(len(others), min(choice_images or CHOICE_IMAGES, _most_images(arch)))]
     test_rows = _evenly_spaced(len(checked.x_test), min(check_images, _most_images(arch)))
     known = signature.class_names if signature else None
     fits = checked.num_classes == arch.num_classes and known in (None, checked.class_names)
     meaning = signature.outputs.meaning if signature else "classes"
     fits &= checked.task.outputs == meaning == "classes"
+    own = fits and sized.num_classes == arch.num_classes and known in (None, sized.class_names)
     return Int8Calibration(
         dataset.name, sized.digest, *_statistics(spec, sized.channels),
-        spec.normalised(sized.x_train[rows]), spec.normalised(checked.x_test[test_rows]),
+        NormalisedRows(sized.x_train, rows, spec), spec.normalised(checked.x_test[test_rows]),
         checked.y_test[test_rows] if fits else None,
         "" if checked is sized else checked.name, tuple(_notes(sized, signature, trained_on)),
-        sized.notes, meaning,
+        sized.notes, meaning, NormalisedRows(sized.x_train, choice, spec), sized.y_train[choice] if own else None,
+        config, ranges,
     )  # fmt: skip
 
 

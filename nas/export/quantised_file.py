@@ -16,15 +16,17 @@ from nas.export.atomic_write import card_path, check_new_files
 from nas.export.calibration import Int8Calibration, pixels_of
 from nas.export.card import model_card
 from nas.export.interface import Interface, check_signature, companions, files_beside, input_metadata
-from nas.export.lowering import has_front_end
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.packages import need
 from nas.export.predict.script import predict_script
 from nas.export.provenance import metadata, unsupported_lines
+from nas.export.quantisation_plan import QuantisationPlan, plan_of
 from nas.export.weights import checked_weights, difference, logits, weights_messages
 from nas.files import write_all
+from nas.nn.lowering import has_front_end
 from nas.nn.network import CLASSIFIER
 from nas.ops.graph import Tensors
+from nas.quantisation.program import Scheme
 
 TOLERANCE = 0.3  # largest root mean square of y - y* relative to that of y*; rounding gives 0.03 to 0.13
 
@@ -39,12 +41,13 @@ class QuantisedFile:
     interface: Interface
     check: Callable[[ArchSpec], None]  # `InvalidInput` for a network that the format cannot hold
     content: Callable[
-        [ArchSpec, Tensors, Mapping[str, str], Int8Calibration, FileOptions], tuple[bytes, str]
+        [ArchSpec, Tensors, Mapping[str, str], Int8Calibration, FileOptions, QuantisationPlan | None], tuple[bytes, str]
     ]  # -> file, and which operators are int8
     run: Callable[[bytes, NDArray[Any]], NDArray[np.float32]]  # images [N, H, W, C] -> logits [N, classes]
     loading: str  # Python that loads the file {name} and runs it on {images}
     loading_uint8: str = ""  # the same for uint8 images, or waveforms in float32, where it differs
     behind_floats: Interface | None = None  # of networks with a front end, where it differs
+    scheme: Scheme = "integers"  # of the fake-quantised forward pass that the file equals
 
     def export(
         self, arch: ArchSpec, out: Path, *, calibration: Int8Calibration, weights: Mapping[str, Any] | None = None,
@@ -72,11 +75,17 @@ class QuantisedFile:
         described = metadata(arch, known, *(package.replace("_", "-") for package in self.packages))
         described |= input_metadata(signature, interface)
         tensors: Tensors = lambda name, _: np.asarray(weights[name])  # noqa: E731
-        content, quantised = self.content(arch, tensors, described, calibration, options)
+        plan = plan_of(arch, tensors, calibration, self.scheme)
+        if plan is not None and plan.floats:
+            interface = replace(interface, text=f"{interface.text}, but for {len(plan.floats)} layers in float32")
+        content, quantised = self.content(arch, tensors, described, calibration, options, plan)
         images = calibration.check_images
         expected = logits(arch, weights, images)
         found = self.run(content, pixels_of(images, pixels) if pixels else images)
         checks = [*calibration.notes, quantised, self._check(found, expected, calibration)]
+        if plan is not None:
+            own = () if pixels else (plan.check(arch, tensors, images, found, self.scheme),)
+            checks = [*calibration.notes, *plan.lines, *checks[len(calibration.notes) :], *own]
         loading = self.loading_uint8 if (pixels or floats) and self.loading_uint8 else self.loading
         text = model_card(
             out.name, arch, known,

@@ -9,15 +9,19 @@ from nas.arch import ArchSpec
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.export.provenance import folder_provenance
+from nas.quantisation.config import DEFAULT, QuantisationConfig
 from nas.records.networks import is_run, is_training
 from nas.records.signatures import signature_of
 from nas.records.trainings import training_of_run
 from nas.registry import EXPORTERS, lazy
 
 if TYPE_CHECKING:
+    from nas.export import calibration as int8_calibration
     from nas.export import weight_files
+    from nas.export.calibration import Int8Calibration
 else:
     weight_files = lazy("nas.export.weight_files")  # imports jax, which a spec does without
+    int8_calibration = lazy("nas.export.calibration")  # so does this
 
 WEIGHTLESS = "json"  # the format of a spec
 
@@ -71,3 +75,20 @@ def load_source(arch: ArchSpec, network: str, weights: Path | None) -> Source:
         return Source(None, provenance, signature)
     loaded, of_weights = weight_files.read_weights(weights, arch)
     return Source(loaded, provenance | of_weights, signature_of(weights if weights.is_dir() else weights.parent))
+
+
+def calibration_of(
+    arch: ArchSpec, source: Source, named: str | None, data_dir: str | None, *, images: int | None = None,
+    config: QuantisationConfig = DEFAULT, choice_images: int | None = None,
+) -> "Int8Calibration":  # fmt: skip
+    """Return the calibration of an int8 file of `source` with the data set `named`, else with that of its training.
+
+    `InvalidInput` where none is named and the training is not known.
+    """
+    if named is None and (source.weights is None or "data" not in source.provenance):
+        raise InvalidInput("--quantize int8 needs images: --calibration DATA, best those that it was trained on")
+    return int8_calibration.load_calibration(
+        arch, named or source.provenance["data"], Path(data_dir) if data_dir else None, signature=source.signature,
+        provenance=source.provenance if source.weights is not None else {}, images=images,
+        choice_images=choice_images, config=config,
+    )  # fmt: skip

@@ -132,29 +132,34 @@ class Writer(Protocol):
 class Lowering:
     """The layers that ops consist of, with their weights folded, for one network and one writer.
 
-    `norm_eps` is that of the network's normalisations; `tensors` returns its weights by name and shape. Windows over
+    `norm_eps` is that of the network's normalisations; `tensors` returns its weights by name and shape, which are
+    folded in double precision or, not `in_double`, as they are: arrays of jax under a trace, say. Windows over
     sequences are k x 1.
     """
 
-    def __init__(self, tensors: Tensors, writer: Writer, norm_eps: float, *, is_sequence: bool = False) -> None:
+    def __init__(
+        self, tensors: Tensors, writer: Writer, norm_eps: float, *, is_sequence: bool = False, in_double: bool = True
+    ) -> None:
         self.writer, self.norm_eps, self.is_sequence, self._tensors = writer, norm_eps, is_sequence, tensors
+        self._in_double = in_double
 
     def on(self, *, is_sequence: bool) -> "Lowering":
         """Return the same for a part of the network whose maps are sequences, or are none."""
-        return Lowering(self._tensors, self.writer, self.norm_eps, is_sequence=is_sequence)
+        return Lowering(self._tensors, self.writer, self.norm_eps, is_sequence=is_sequence, in_double=self._in_double)
 
     def window(self, kernel_size: int) -> tuple[int, int]:
         """Return height and width of the window of a convolution."""
         return kernel_size, 1 if self.is_sequence else kernel_size
 
-    def tensor(self, name: str, *shape: int) -> NDArray[np.float64]:
-        """Return a weight or statistic of the network in double precision, for folding."""
-        return np.asarray(self._tensors(name, shape), np.float64)
+    def tensor(self, name: str, *shape: int) -> Array:
+        """Return a weight or statistic of the network, for folding."""
+        found = self._tensors(name, shape)
+        return np.asarray(found, np.float64) if self._in_double else found
 
     def folded_norm(self, name: str, channels: int, *, layer_scale: bool = False) -> tuple[Array, Array]:
         """Return (factor, bias) [channels] of a normalisation with stored statistics, followed by a layer scale."""
         scale, bias, mean, var = (self.tensor(f"{name}.{key}", channels) for key in ("scale", "bias", "mean", "var"))
-        factor = scale / np.sqrt(var + self.norm_eps)
+        factor = scale / (var + self.norm_eps) ** 0.5
         gamma = self.tensor(f"{name}.gamma", channels) if layer_scale else np.ones(channels)
         return factor * gamma, (bias - mean * factor) * gamma
 

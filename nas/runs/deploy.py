@@ -34,6 +34,9 @@ from nas.measure.benchmark import BenchmarkConfig, measure
 from nas.nn.network import load_weights
 from nas.ops import Shape, Size
 from nas.progress.time_left import Begun, Phase, Schedule, TimingEvent
+from nas.quantisation.config import DEFAULT as ALL_INT8
+from nas.quantisation.config import QuantisationConfig
+from nas.quantisation.program import program_of
 from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
 from nas.records.results import display_text, result_of_run
@@ -66,6 +69,8 @@ class ExportConfig:
     input: str = "float32"
     opset: int | None = None
     calibration: str | None = None  # data set for int8; None: that of the training
+    calibration_images: int | None = None  # of it, for the ranges
+    quantisation: QuantisationConfig = ALL_INT8
 
     def __post_init__(self) -> None:
         """Refuse formats without weights or without the form that is asked for, before anything is trained."""
@@ -76,8 +81,11 @@ class ExportConfig:
         load("format", self.exporters, self.form)
         pixels = uint8_input(self.input, ANY_SIGNATURE)
         exporter_arguments(self.form, FileOptions(pixels, self.opset))
-        if self.calibration is not None and self.quantize is None:
-            raise InvalidInput("calibration images belong to the quantisation int8; give both or neither")
+        of_int8 = (self.calibration, self.calibration_images, self.quantisation) != (None, None, ALL_INT8)
+        if of_int8 and self.quantize is None:
+            raise InvalidInput(
+                "calibration and layers in float32 belong to the quantisation int8; give both or neither"
+            )
 
     def check(self, arch: ArchSpec) -> None:
         """Raise `InvalidInput` where this format cannot hold the network, or what writes it is not installed."""
@@ -85,6 +93,7 @@ class ExportConfig:
         if isinstance(owner, QuantisedFile):
             need(*owner.packages)
             owner.check(arch)
+            self.quantisation.kept(program_of(arch, owner.scheme).layers)
         elif isinstance(owner, SingleFile):
             need(owner.writer)
         if self.form == "onnx":
@@ -330,7 +339,7 @@ def _export(config: DeployConfig, subject: Subject, source: Source, file: Path) 
     if record.is_file():
         known |= read_object(record, RECORD, "the files of a deployment", "name another folder with --out")
     weights = hashlib.sha256(read_bytes(subject.training / WEIGHTS_FILE)).hexdigest()
-    settings = {**asdict(config.export), "measured": config.measured, "weights": weights}
+    settings = {**_stored(config.export), "measured": config.measured, "weights": weights}
     stored = known["files"].get(file.name)
     if file.exists():
         if stored != settings:
@@ -346,14 +355,30 @@ def _export(config: DeployConfig, subject: Subject, source: Source, file: Path) 
     return list(load("format", config.export.exporters, config.export.form)(subject.arch, file, **arguments))
 
 
+def _stored(export: ExportConfig) -> dict[str, Any]:
+    """Return the JSON form of the settings of a file; what release 0.3 did not have is left out where it is as then."""
+    body = asdict(export)
+    quantisation, images = body.pop("quantisation"), body.pop("calibration_images")
+    quantisation["keep_float"] = list(export.quantisation.keep_float)
+    return (
+        body
+        | ({} if export.quantisation == ALL_INT8 else {"quantisation": quantisation})
+        | ({} if images is None else {"calibration_images": images})
+    )
+
+
 def _calibration(config: DeployConfig, subject: Subject, source: Source) -> Int8Calibration:
     """Return the calibration images: those of the training, unless others are named."""
     named = config.export.calibration
     if named is None and subject.dataset is not None:
         own = TrainingData(subject.dataset.name, is_calibration=True)
-        return build_calibration(subject.arch, subject.dataset, signature=source.signature, trained_on=own)
+        return build_calibration(
+            subject.arch, subject.dataset, signature=source.signature, trained_on=own,
+            images=config.export.calibration_images, config=config.export.quantisation,
+        )  # fmt: skip
     return load_calibration(
         subject.arch, named or config.data or source.provenance["data"],
         Path(config.data_dir) if config.data_dir else None,
-        signature=source.signature, provenance=source.provenance,
+        signature=source.signature, provenance=source.provenance, images=config.export.calibration_images,
+        config=config.export.quantisation,
     )  # fmt: skip

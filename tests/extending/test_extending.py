@@ -14,12 +14,14 @@ from nas.arch import ArchSpec, load_arch
 from nas.cli import main
 from nas.data import load as load_data
 from nas.errors import InvalidInput
+from nas.nn.network import get_weights, random_network
 from nas.ops import FAMILIES, Conv, Head, Shape
 from nas.ops.conv import ConvChoices
 from nas.ops.inverted_residual import InvertedResidualChoices
 from nas.progress import Evaluation, Progress
+from nas.quantisation.calibrate import calibrated_ranges
 from nas.records.results import metric_of
-from nas.registry import SPACES, STAGE_FORMS, load
+from nas.registry import SPACES, STAGE_FORMS, load, state
 from nas.search.accuracy.evidence import kendall_tau
 from nas.search.accuracy.model import accuracy_model
 from nas.space.choices import Switch
@@ -54,7 +56,20 @@ FILES = (
     "accuracy_model.py",
     "task.py",
     "tracker.py",
+    "calibration_method.py",
 )
+
+
+def test_a_calibration_method_reads_ranges_off_histograms() -> None:
+    name = f"{HERE}.calibration_method:nine_tenths"
+    state(calibration_method=name)
+    arch = ArchSpec(Shape(4, 4, 1), ((Conv(2, 3, 1, "relu"),),), Head(0), 3)
+    images, weights = np.arange(32.0, dtype=np.float32).reshape(2, 4, 4, 1), get_weights(random_network(arch, 0))
+    plain, own = (
+        calibrated_ranges(arch, lambda tensor, _: np.asarray(weights[tensor]), [images], method)
+        for method in ("max", name)
+    )
+    assert own["pictures"] == (0, pytest.approx(0.9 * 31)) and plain["pictures"] == (0, 31)
 
 
 def test_a_target_is_a_file_or_a_value(root: Path) -> None:

@@ -38,6 +38,7 @@ READING = {  # command -> its words on a run folder or training called "run", wh
     "resume": "resume run",
     "finalists": "finalists run --epochs 1 --out o",
     "export": "export run --format json --out o.json",
+    "sensitivity": "sensitivity run --images 4 --top 1",
     "train": "train run --plan",
     "scale": "scale run --phi 1",
     "deploy": "deploy run --data digits --plan",

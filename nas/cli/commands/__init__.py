@@ -30,6 +30,7 @@ COMMANDS = {
     "reinforce": Command("networks", "what a teacher says of augmented images, stored for trainings and searches"),
     "deploy": Command("networks", "train what was found, export it, and make it name the class of an image"),
     "export": Command("networks", "write a network for use elsewhere"),
+    "sensitivity": Command("networks", "what each layer of a trained network loses in int8"),
     "targets": Command("devices", "list the devices"),
     "measure": Command("devices", "measure the latency of networks on this host"),
     "calibrate": Command("devices", "a target of your own from measured latencies"),

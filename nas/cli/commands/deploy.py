@@ -13,6 +13,7 @@ from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.files import CannotWrite
+from nas.quantisation.config import QuantisationConfig
 from nas.runs.deploy import MEASURE, DeployConfig, Deployment, ExportConfig, deploy, plan, subject_of, training_s
 from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress
 from nas.training.optimizers import AdamW
@@ -52,7 +53,10 @@ def deploy_config(args: argparse.Namespace) -> DeployConfig:
     optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
     return DeployConfig(
         args.spec,
-        ExportConfig(args.format, args.quantize, args.input, args.opset, args.calibration),
+        ExportConfig(
+            args.format, args.quantize, args.input, args.opset, args.calibration, args.calibration_images,
+            QuantisationConfig(args.calibration_method, tuple(args.keep_float), args.max_drop_points),
+        ),
         TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed),
         args.data, args.data_dir, preparation(args), args.weights, args.from_supernet, args.measure,
         args.accept_changes,

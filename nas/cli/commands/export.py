@@ -8,12 +8,12 @@ from nas.arch import ArchSpec
 from nas.cli.deployed_dtype import dtype_notes
 from nas.cli.folders import base_name
 from nas.cli.output import say
-from nas.errors import InvalidInput, unknown_name
-from nas.export.calibration import load_calibration
+from nas.errors import unknown_name
 from nas.export.interface import example_of, predict_of
 from nas.export.options import FileOptions, exporter_arguments, uint8_input
 from nas.export.provenance import measured_latency
-from nas.export.sources import WEIGHTLESS, Source, find_weights, load_source
+from nas.export.sources import WEIGHTLESS, Source, calibration_of, find_weights, load_source
+from nas.quantisation.config import QuantisationConfig
 from nas.records.networks import arch_of
 from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, load
 
@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> None:
     source = _source(args, arch)
     options = exporter_arguments(args.format, FileOptions(uint8_input(args.input, source.signature), args.opset))
     if args.quantize is not None:
-        options["calibration"] = load_calibration(
-            arch, _calibration_data(args.calibration, source), Path(args.data_dir) if args.data_dir else None,
-            signature=source.signature, provenance=source.provenance if source.weights is not None else {},
-        )  # fmt: skip
+        config = QuantisationConfig(args.calibration_method, tuple(args.keep_float), args.max_drop_points)
+        options["calibration"] = calibration_of(
+            arch, source, args.calibration, args.data_dir, images=args.calibration_images, config=config
+        )
         for note in options["calibration"].data_notes:
             say(f"data note: {note}")
     if args.measured:
@@ -51,13 +51,6 @@ def _exporter(args: argparse.Namespace) -> Any:
     if args.quantize != "int8":
         raise unknown_name("quantisation", args.quantize, ["int8"])
     return load("format", INT8_EXPORTERS, args.format)
-
-
-def _calibration_data(named: str | None, source: Source) -> str:
-    """Return the data set that was named for the calibration, else that of the training."""
-    if named is None and (source.weights is None or "data" not in source.provenance):
-        raise InvalidInput("--quantize int8 needs images: --calibration DATA, best those that it was trained on")
-    return named or source.provenance["data"]
 
 
 def _source(args: argparse.Namespace, arch: ArchSpec) -> Source:

@@ -11,6 +11,7 @@ from nas.cli.flags.shared import (
     add_json,
     add_plan,
     add_preparation,
+    add_quantisation,
     add_spec,
     add_training,
 )
@@ -48,8 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     export.add_argument(
         "--format", default="tflite", metavar="F", help="tflite, onnx, stablehlo, flax or timm (default: tflite)"
     )
-    export.add_argument("--quantize", metavar="Q", help="int8, for onnx and tflite")
-    export.add_argument("--calibration", metavar="D", help="images for int8 (default: those of the training)")
+    add_quantisation(export)
     export.add_argument(
         "--input", default="float32", metavar="TYPE",
         help="of the images: float32, normalised, or uint8, normalised by the file (default: float32)",

@@ -3,7 +3,7 @@
 import argparse
 
 from nas.cli.argument_types import count, new_file
-from nas.cli.flags.shared import add_data_dir, add_spec
+from nas.cli.flags.shared import add_data_dir, add_quantisation, add_spec
 
 DESCRIPTION = "Write a network as a file for use elsewhere, and check it by running it."
 EXAMPLE = "nas export mobilenetv4-conv-s --format json --out conv-s.json"
@@ -21,10 +21,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     network.add_argument("--measured", metavar="CSV", help="latency of the network, by nas measure, for its model card")
     int8 = parser.add_argument_group("quantisation")
-    int8.add_argument("--quantize", metavar="Q", help="int8, for onnx and tflite")
-    int8.add_argument(
-        "--calibration", metavar="D", help="images for int8: name, .npz file or folder (default: those of the training)"
-    )
+    add_quantisation(int8)
     add_data_dir(int8)
     output = parser.add_argument_group("output")
     output.add_argument(

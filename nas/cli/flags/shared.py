@@ -192,6 +192,33 @@ def add_training(flags: Container, *, epochs: str = "") -> None:
     )
 
 
+def add_ranges(flags: Container) -> None:
+    """Add the flags that say where the ranges of int8 activations come from; `add_quantisation` has all."""
+    flags.add_argument(
+        "--calibration", metavar="D", help="images for int8: name, .npz file or folder (default: those of the training)"
+    )
+    flags.add_argument(
+        "--calibration-method", metavar="M",
+        help="ranges of the activations: max, entropy, percentile-99.99 or percentile-99.999 (default: those of nas "
+        "train --quantize int8 where there are any, else max as the format's own tool has it)",
+    )  # fmt: skip
+    flags.add_argument("--calibration-images", type=count, metavar="N", help="how many images give them (default: 256)")
+
+
+def add_quantisation(flags: Container) -> None:
+    """Add the flags of an int8 file."""
+    flags.add_argument("--quantize", metavar="Q", help="int8, for onnx and tflite")
+    add_ranges(flags)
+    flags.add_argument(
+        "--keep-float", action="append", default=[], metavar="LAYER",
+        help="keep a layer or block in float32: a name that nas sensitivity lists; may be repeated",
+    )  # fmt: skip
+    flags.add_argument(
+        "--max-drop-points", type=non_negative, metavar="X",
+        help="keep the layers that lose most in float32, until at most X percentage points of accuracy are lost",
+    )  # fmt: skip
+
+
 def add_search_workers(flags: Container) -> None:
     """Add the flags that say who evaluates the candidates of a search."""
     flags.add_argument(

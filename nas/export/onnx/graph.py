@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
-from nas.export.lowering import lower
 from nas.export.options import DEFAULT, FileOptions
+from nas.nn.lowering import lower
 from nas.ops import Act, Gate, Shape
 from nas.ops.graph import Array, Axis, EvoNormNumbers, Padding, Side, Strides, Tensors, Value, both, padding_of
 
@@ -86,12 +86,19 @@ class OnnxGraph:
         padding: Padding | None = None,
     ) -> Value:  # fmt: skip
         """Add a convolution with weight [out, in / groups, kh, kw]."""
-        out, _, *window = weight.shape
-        inputs = [x.name, self.constant(f"{name}.weight", weight)]
+        numbers = [self.constant(f"{name}.weight", weight)]
         if bias is not None:
-            inputs.append(self.constant(f"{name}.bias", bias))
+            numbers.append(self.constant(f"{name}.bias", bias))
+        return self._conv_node(name, x, numbers, weight.shape, act=act, stride=stride, groups=groups, padding=padding)
+
+    def _conv_node(
+        self, name: str, x: Value, numbers: Sequence[str], weight_shape: Sequence[int], *, act: Act, stride: Strides,
+        groups: int, padding: Padding | None = None,
+    ) -> Value:  # fmt: skip
+        """Add a convolution of the weight, and the bias, that `numbers` names."""
+        out, _, *window = weight_shape
         attributes = self._windows(x.shape, window, stride, padding) | {"group": groups}
-        done = self.node("Conv", name, *inputs, **attributes)
+        done = self.node("Conv", name, x.name, *numbers, **attributes)
         height, width = (-(-size // step) for size, step in zip(x.shape.size, both(stride), strict=True))
         return Value(ACTS[act](self, done, f"{name}.{act}"), Shape(height, width, out))
 

@@ -9,6 +9,7 @@ from nas.export.interface import Interface
 from nas.export.onnx.file import FORMAT as FLOAT
 from nas.export.onnx.file import run
 from nas.export.options import DEFAULT, FileOptions
+from nas.export.quantisation_plan import QuantisationPlan
 from nas.export.quantised_file import QuantisedFile
 from nas.ops.fields import EVONORMS
 from nas.ops.graph import Tensors
@@ -26,11 +27,17 @@ def check_supported(arch: ArchSpec) -> None:
 
 def content(
     arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration,
-    options: FileOptions = DEFAULT,
+    options: FileOptions = DEFAULT, plan: QuantisationPlan | None = None,
 ) -> tuple[bytes, str]:  # fmt: skip
     """Return the bytes of the file, and which nodes are int8."""
-    from nas.export.onnx.int8 import int8_model  # onnx and onnxruntime may be missing
+    # onnx and onnxruntime may be missing
+    from nas.export.onnx.graph import file_bytes
+    from nas.export.onnx.int8 import int8_model, quantised_share
+    from nas.export.onnx.qdq import qdq_model
 
+    if plan is not None:
+        model = qdq_model(arch, tensors, plan.ranges, plan.floats, metadata, options)
+        return file_bytes(model), quantised_share(model)
     return int8_model(arch, tensors, metadata, calibration, options)
 
 
@@ -45,5 +52,6 @@ FORMAT = QuantisedFile(
     content=content,
     run=run,
     loading=FLOAT.loading,
+    scheme="functions",
 )
 export = FORMAT.export

@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.export.lowering import lower
 from nas.export.options import DEFAULT, FileOptions
+from nas.nn.lowering import lower
 from nas.ops import Act, Gate, Shape
 from nas.ops.graph import Array, Axis, EvoNormNumbers, Padding, Side, Strides, Tensors, Value, both, padding_of
 

@@ -16,18 +16,16 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.export.lowering import NORMALISED, has_front_end, lower
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.tflite.graph import ANY_SIZE, AXES, INPUT, OPERATORS, TfliteGraph
-from nas.export.tflite.range_observer import Range, observed_ranges
+from nas.export.tflite.range_observer import observed_ranges
+from nas.nn.lowering import NORMALISED, has_front_end, lower
 from nas.ops import Gate, Shape
 from nas.ops.graph import Array, Axis, Side, Tensors, Value
+from nas.quantisation.grid import HIGH, LOW, Range, grid_of, int_weights
+from nas.quantisation.program import CLIPPED_RANGE, LOGISTIC_RANGE, UNIT_RANGE
 
-LOW, HIGH = -128, 127
-LARGEST_BIAS = 1 << 30  # steps; int32 holds twice as many
-SMALLEST_SCALE = 1e-9  # of a tensor that is 0 on all calibration images
 PIXEL_RANGE: Range = (0.0, 255.0)
-LOGISTIC_RANGE: Range = (0.0, 255 / 256)  # LiteRT wants the scale 1/256
 VERSIONS: Mapping[int, int] = {
     OPERATORS.CONV_2D: 3, OPERATORS.DEPTHWISE_CONV_2D: 3, OPERATORS.FULLY_CONNECTED: 4, OPERATORS.ADD: 2,
     OPERATORS.MUL: 2, OPERATORS.MEAN: 2, OPERATORS.PAD: 2, OPERATORS.LOGISTIC: 2, OPERATORS.CONCATENATION: 2,
@@ -89,6 +87,8 @@ class Int8Graph(TfliteGraph):
 
     def _copy_range(self, name: str, like: str) -> str:
         """Give the tensor `name`, before it is added, the range of the tensor `like`; return the name."""
+        if self._floats and like not in self._ranges:
+            return name
         self._ranges[name] = self._ranges[like]
         return name
 
@@ -100,17 +100,12 @@ class Int8Graph(TfliteGraph):
         if self._floats:
             return super().weight(name, x, numbers, axis=axis)
         weight, bias = numbers
-        others = tuple(i for i in range(weight.ndim) if i != axis)
-        largest, largest_bias = (np.abs(weight).max(None if axis is None else others), np.abs(bias))
-        for_bias = (largest_bias if axis is not None else largest_bias.max()) / (self._scales[x][0] * LARGEST_BIAS)
-        scales = np.maximum(np.maximum(largest / HIGH, for_bias), SMALLEST_SCALE).astype(np.float32).astype(np.float64)
-        broadcast = scales if axis is None else np.expand_dims(scales, others)
+        ints = int_weights(weight, bias, self._scales[x][0], per_channel=axis is not None, axis=axis or 0)
         names = [f"{name}.weight", f"{name}.bias"]
-        super().tensor(names[0], weight.shape, np.clip(np.rint(weight / broadcast), -HIGH, HIGH).astype(np.int8))
-        self._quantise(names[0], scales, 0, axis or 0)
-        steps = scales * self._scales[x][0]
-        super().tensor(names[1], bias.shape, np.rint(bias / steps).astype(np.int32))
-        self._quantise(names[1], steps, 0, kind=schema.TensorType.INT32)
+        super().tensor(names[0], weight.shape, ints.weight.astype(np.int8))
+        self._quantise(names[0], ints.weight_scale, 0, axis or 0)
+        super().tensor(names[1], bias.shape, ints.bias.astype(np.int32))
+        self._quantise(names[1], ints.scale, 0, kind=schema.TensorType.INT32)
         return names
 
     def number(self, name: str, value: float) -> str:
@@ -166,7 +161,7 @@ class Int8Graph(TfliteGraph):
         self._ranges[name] = LOGISTIC_RANGE
         if gate == "sigmoid":
             return super().gate(name, x, gate)
-        self._ranges[f"{name}.clipped"], self._ranges[name] = (0.0, 6.0), (0.0, 1.0)
+        self._ranges[f"{name}.clipped"], self._ranges[name] = CLIPPED_RANGE, UNIT_RANGE
         return super().gate(name, x, gate)
 
     def pixels(self, shape: Shape) -> Value:
@@ -216,8 +211,8 @@ class Int8Graph(TfliteGraph):
 
 def _scale(low: float, high: float) -> tuple[float, int]:
     """Return the scale and the zero point of int8 numbers that span the range."""
-    scale = max((high - low) / (HIGH - LOW), SMALLEST_SCALE)
-    return scale, int(np.clip(round(LOW - low / scale), LOW, HIGH))
+    grid = grid_of(float(low), float(high))
+    return float(grid.scale), int(grid.zero)
 
 
 def operators(model: bytes) -> list[str]:

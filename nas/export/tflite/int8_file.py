@@ -1,6 +1,6 @@
 """Export as one full-integer TFLite file for the Edge TPU compiler, checked in LiteRT; see nas.export.tflite.int8."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from nas.arch import ArchSpec
 from nas.export.calibration import Int8Calibration
 from nas.export.interface import Interface
 from nas.export.options import DEFAULT, FileOptions
+from nas.export.quantisation_plan import QuantisationPlan
 from nas.export.quantised_file import QuantisedFile
 from nas.export.tflite.edgetpu import check_supported, operators_text
 from nas.export.tflite.file import SET_INPUT, loading_code
@@ -18,15 +19,32 @@ from nas.ops.graph import Tensors
 
 def content(
     arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], calibration: Int8Calibration,
-    options: FileOptions = DEFAULT,
+    options: FileOptions = DEFAULT, plan: QuantisationPlan | None = None,
 ) -> tuple[bytes, str]:  # fmt: skip
     """Return the bytes of the file, and a text about its operators."""
-    from nas.export.tflite.int8 import calibrated_model, operators_behind_floats  # ai_edge_litert may be missing
+    # ai_edge_litert may be missing
+    from nas.export.tflite.int8 import calibrated_model, int8_model, operators, operators_behind_floats
+    from nas.export.tflite.part_int8 import part_int8_model
 
-    model = calibrated_model(arch, tensors, calibration.batches(), metadata, options)
+    if plan is None:
+        model = calibrated_model(arch, tensors, calibration.batches(), metadata, options)
+    elif not plan.floats:
+        model = int8_model(arch, tensors, dict(plan.ranges), metadata, options)
+    else:
+        model = part_int8_model(arch, tensors, dict(plan.ranges), plan.floats, metadata, options)
+        return model, in_part_text(operators(model))
     floats, behind = operators_behind_floats(model)
     front = f"; in front {floats} in float32, the log-mel front end, which the Edge TPU has not" if floats else ""
     return model, operators_text(behind) + front
+
+
+def in_part_text(operators: Sequence[str]) -> str:
+    """Return a text about the operators of a file with layers in float32."""
+    between = operators.count("DEQUANTIZE")
+    return (
+        f"int8 in part: {len(operators)} operators, {between} conversions to float32; the Edge TPU compiler maps those "
+        "in front of the first of them, a processor with floats runs all"
+    )
 
 
 def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:

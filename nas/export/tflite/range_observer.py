@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.export.tflite.graph import OUTPUT, tflite_model
 from nas.ops.graph import Tensors
-
-Range = tuple[float, float]  # smallest and largest value; 0 lies between them, for the zeros of a padding
+from nas.quantisation.grid import Range
 
 
 def observed_ranges(arch: ArchSpec, tensors: Tensors, batches: Iterable[NDArray[np.float32]]) -> dict[str, Range]:

@@ -10,14 +10,17 @@ from nas.ops.graph import Lowering, Tensors, Value, Writer
 NORMALISED = "normalised"  # the node of uint8 images after their normalisation
 
 
-def lower(arch: ArchSpec, tensors: Tensors, writer: Writer, pixels: InputSpec | None = None) -> Value:
+def lower(
+    arch: ArchSpec, tensors: Tensors, writer: Writer, pixels: InputSpec | None = None, *, in_double: bool = True
+) -> Value:
     """Add the network `arch` to the graph of `writer` and return its logits, a vector.
 
     With `pixels`, the input is uint8 images, which operators in front of the network normalise. Mean and std are not
     folded into the first convolution: the zeros of its padding are zeros of the normalised image.
-    `tensors` returns every weight and stored statistic by name and shape, in the layouts of nas.nn.layers.
+    `tensors` returns every weight and stored statistic by name and shape, in the layouts of nas.nn.layers; they are
+    folded in double precision, or not `in_double` as they are.
     """
-    graph = Lowering(tensors, writer, arch.norm_eps)
+    graph = Lowering(tensors, writer, arch.norm_eps, in_double=in_double)
     x = writer.input(arch.input_shape) if pixels is None else _normalised(writer, arch.input_shape, pixels)
     for (position, op, shape), is_sequence in zip(arch.iter_ops(), arch.sequences[:-1], strict=True):
         out = op.emit(graph.on(is_sequence=is_sequence), x, position)

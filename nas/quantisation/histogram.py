@@ -1,0 +1,117 @@
+"""Calibration of one tensor: a histogram that grows with its values, and the ranges that methods read off it.
+
+Methods of Wu et al., arXiv 2004.09602, section 4: the extremes; the range that leaves the least Kullback-Leibler
+divergence between the values and their int8 form; the range of a percentile of the values. A histogram takes any number
+of images, one batch after the other, in constant memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.quantisation.grid import HIGH, LOW, Range
+
+BINS = 4096  # on either side of 0
+LEVELS = HIGH - LOW + 1
+LEAST_COUNT = 16  # values per bin, in the mean
+SEARCHED = 256  # thresholds that are tried
+SMALLEST = 1e-12  # of a value that sets the width of a bin
+EMPTY = 1e-9  # probability of a value where the int8 form has none: a large divergence, not an infinite one
+
+
+@dataclass
+class Histogram:
+    """Counts of values in bins of equal width around 0; the width doubles when a value is beyond the last bin."""
+
+    width: float = 0.0
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2 * BINS, np.int64))
+    low: float = 0.0
+    high: float = 0.0
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Count finite values of any shape."""
+        low, high = float(values.min()), float(values.max())
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        largest = max(-low, high, SMALLEST)
+        if not self.width:
+            self.width = largest / BINS * (1 + 1e-6)
+        while largest >= self.width * BINS:
+            self._double()
+        at = np.floor(values.reshape(-1) * np.float32(1 / self.width)).astype(np.int64) + BINS
+        self.counts += np.bincount(np.clip(at, 0, 2 * BINS - 1), minlength=2 * BINS)
+
+    def _double(self) -> None:
+        """Join pairs of bins, so that the same number of them spans twice the range."""
+        joined = self.counts.reshape(-1, 2).sum(1)
+        self.counts = np.zeros_like(self.counts)
+        self.counts[BINS // 2 : BINS // 2 + BINS] = joined
+        self.width *= 2
+
+    def clipped(self, low: float, high: float) -> Range:
+        """Return the range within the extremes; 0 lies in it."""
+        return min(0.0, max(low, self.low)), max(0.0, min(high, self.high))
+
+
+Method = Callable[[Histogram], Range]
+
+
+def extremes(histogram: Histogram) -> Range:
+    """Return the smallest and the largest value."""
+    return histogram.low, histogram.high
+
+
+def percentile(percent: float) -> Method:
+    """Return the method whose range holds this percentage of the values; what it leaves out is shared by both ends."""
+
+    def ends(histogram: Histogram) -> Range:
+        share = np.cumsum(histogram.counts) / histogram.counts.sum()
+        out = (1 - percent / 100) / 2
+        first, last = np.searchsorted(share, out, "right"), np.searchsorted(share, 1 - out, "left")
+        return histogram.clipped((int(first) - BINS) * histogram.width, (int(last) + 1 - BINS) * histogram.width)
+
+    return ends
+
+
+def least_divergence(histogram: Histogram) -> Range:
+    """Return the range of the least Kullback-Leibler divergence between the values and their int8 form.
+
+    The threshold is sought among magnitudes, as TensorRT does: the values beyond it count as clipped to it; what is
+    within is joined to as many levels as int8 numbers have on the wider side of 0, each spread over its values.
+    """
+    magnitudes = histogram.counts[BINS:] + histogram.counts[:BINS][::-1]
+    one_sided = min(-histogram.low, histogram.high) < 0.01 * max(-histogram.low, histogram.high)
+    levels = LEVELS - 1 if one_sided else LEVELS // 2
+    width, used = histogram.width, int(np.flatnonzero(magnitudes)[-1]) + 1 if magnitudes.any() else 0
+    while magnitudes.sum() < LEAST_COUNT * used and used > levels:  # bins of few values tell nothing of a density
+        magnitudes, width, used = magnitudes.reshape(-1, 2).sum(1), 2 * width, -(-used // 2)
+    if used <= levels:
+        return extremes(histogram)
+    counts = magnitudes.astype(np.float64)
+    counts[0] = counts[1]  # zeros, those of a ReLU above all, are exact at any threshold
+    candidates = map(int, np.unique(np.linspace(levels, used, min(used - levels + 1, SEARCHED)).astype(int)))
+    best = min(candidates, key=lambda bins: (_divergence(counts, bins, levels), -bins))
+    threshold = best * width
+    return histogram.clipped(-threshold, threshold)
+
+
+def _divergence(magnitudes: NDArray[np.float64], bins: int, levels: int) -> float:
+    """Return the divergence where the first `bins` bins are kept and `levels` steps span them."""
+    kept = magnitudes[:bins]
+    clipped = kept.copy()
+    clipped[-1] += magnitudes[bins:].sum()
+    level = np.arange(bins) * levels // bins
+    present = kept > 0
+    sums = np.bincount(level, kept, levels)
+    counts = np.bincount(level, present, levels)
+    spread = np.where(present, sums[level] / np.maximum(counts[level], 1), 0.0)
+    p, q = clipped / clipped.sum(), spread / max(spread.sum(), 1)
+    some = p > 0
+    return float((p[some] * np.log(p[some] / np.maximum(q[some], EMPTY))).sum())
+
+
+MAX: Method = extremes
+ENTROPY: Method = least_divergence
+PERCENTILE_99_99: Method = percentile(99.99)
+PERCENTILE_99_999: Method = percentile(99.999)
