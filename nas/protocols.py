@@ -91,7 +91,11 @@ class LatencyModel(Cost, Protocol):
 
 
 class Evaluator(Protocol):
-    """Estimates the accuracy, a fraction of the validation images, of genotypes [N, D] -> [N] without training them."""
+    """Estimates the accuracy, a fraction of the validation images, of genotypes [N, D] -> [N] without training them.
+
+    One that knows the standard errors of its scores, where these are no shares of the images, has a method `scores`
+    too: genotypes [N, D] -> [N, 2], scores and errors.
+    """
 
     def accuracy(self, genotypes: Genotypes) -> NDArray[np.float64]: ...
 
@@ -99,7 +103,8 @@ class Evaluator(Protocol):
 class Executor(Protocol):
     """Evaluates batches of genotypes in one or more processes, whose number never changes a result.
 
-    Yields the accuracies [N] of each batch, in the order of the batches; None for a batch given up on after failures.
+    Yields the accuracies [N] of each batch, with their standard errors [N, 2] where the evaluator knows them, in the
+    order of the batches; None for a batch given up on after failures.
     """
 
     def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[NDArray[np.float64] | None]: ...

@@ -29,7 +29,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # What tests name as code without a command line or nas.api; a stored file alone would not do.
 registry.state(
-    space=("tests.support.tiny:SPACE", "tests.extending.space:SPACE", "tests.docs.space:SPACE"),
+    space=(
+        "tests.support.tiny:SPACE",
+        "tests.support.tiny:SMALL",
+        "tests.extending.space:SPACE",
+        "tests.docs.space:SPACE",
+    ),
     target=("tests.extending.target:CHIP", "tests.extending.space:SPACE"),
     data=tuple(
         f"tests.extending.{name}" for name in ("data_set:load_stripes", "data_set:nothing", "task:load_dark_images")

@@ -20,6 +20,7 @@ from nas.cli.console import console, duration, latency_text
 from nas.files import CannotWrite, read_json, write_whole
 from nas.progress import Evaluation, Progress
 from nas.progress.time_left import Begun, Timing, TimingEvent, advanced, after, seconds_left
+from nas.records.results import share_text
 from nas.records.typed import typed
 from nas.trackers import TrackingReporter
 
@@ -91,14 +92,15 @@ def _bar(fraction: float, full: str, empty: str) -> list[tuple[str, str]]:
 
 
 def progress_text(event: Progress) -> str:
-    """Return where a search stands: loss, top-1 and latency of the policy's argmax, its entropy, the rate."""
+    """Return where a search stands: loss, score and latency of the policy's argmax, its entropy, the rate."""
     parts = []
     if event.loss is not None:
         parts.append(f"loss {event.loss:.3f}")
     if event.argmax_top1 is not None and event.argmax_latency is not None:
-        parts.append(f"argmax {event.argmax_top1:.1%} at {latency_text(event.argmax_latency, event.latency_unit)}")
+        score = share_text(event.argmax_top1, event.metric, 1)
+        parts.append(f"argmax {score} at {latency_text(event.argmax_latency, event.latency_unit)}")
     elif event.argmax_top1 is not None:
-        parts.append(f"best {event.argmax_top1:.1%}")
+        parts.append(f"best {share_text(event.argmax_top1, event.metric, 1)}")
     if event.entropy is not None:
         parts.append(f"entropy {event.entropy:.0%}")
     if event.per_second is not None:

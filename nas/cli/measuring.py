@@ -20,7 +20,7 @@ from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, m
 from nas.ops import Size
 from nas.records.experiment import read_experiment
 from nas.records.named_code import command_on
-from nas.records.results import result_of_run
+from nas.records.results import TOP1, metric_of, result_of_run, share_text, title_by_name
 from nas.registry import RUNTIMES, load
 from nas.runs.measured_top import MeasuredTop, measure_top, measured_top, table_of, tables_of, target_of
 from nas.runs.settings import IMAGENET_PX, SearchConfig
@@ -86,9 +86,14 @@ def show_measured(run: Path, found: MeasuredTop, table: Path) -> None:
     """Print predicted beside measured latencies, what follows, and the commands that go on."""
     out, target, row = console(), target_of(run), found.candidates[0].row
     names = [f"{one.candidate.name}{' (answer)' if one.is_answer else ''}" for one in found.candidates]
-    top1 = [one.candidate.top1 for one in found.candidates]
+    metrics = [metric_of(one.candidate.kind) for one in found.candidates]
+    pairs = zip(found.candidates, metrics, strict=True)
+    scores = [share_text(one.candidate.top1, metric).rstrip("%") for one, metric in pairs]
+    heading = " or ".join(dict.fromkeys("top-1 %" if one == TOP1 else title_by_name(one) for one in metrics))
     title = f"{found.result.target}: predicted, and measured with {row.runtime}"
-    out.print(predicted_and_measured(title, names, found.predicted_ms, found.measured_ms, found.spread, top1))
+    out.print(
+        predicted_and_measured(title, names, found.predicted_ms, found.measured_ms, found.spread, scores, heading)
+    )
     lines = [f"{row.versions}; threads: {row.threads}; images per run: {row.batch}; {row.machine}"]
     other = _other_device(target, row)
     lines += filter(None, [spread_caution([one.row for one in found.candidates]), other])

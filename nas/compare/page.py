@@ -48,6 +48,7 @@ def html(comparison: Comparison, title: str = "Networks compared") -> str:
     kinds = list(dict.fromkeys(candidate.kind for candidate in candidates))
     data["ridge"] = {
         "kinds": [display_text(kind) for kind in kinds],
+        "metrics": [title_of(kind) for kind in kinds],
         "candidates": [
             {
                 "name": one.name,

@@ -26,6 +26,7 @@ from nas.errors import InvalidInput
 from nas.progress.stop import raise_if_stopped
 from nas.protocols import Evaluator, Genotypes
 from nas.registry import Names, state_all, stated
+from nas.search.loop import scores_of
 
 ATTEMPTS = 3  # at a batch, before it is given up
 AHEAD = 4  # batches per worker that may be started beyond the one whose result is yielded next
@@ -56,9 +57,9 @@ class _EvaluatorActor:
         return os.getpid()
 
     def accuracy(self, genotypes: Genotypes) -> Accuracies:
-        """Return the accuracies [N] of genotypes [N, D]."""
+        """Return the accuracies [N] of genotypes [N, D], or [N, 2] with their standard errors."""
         assert self.evaluator is not None
-        return np.asarray(self.evaluator.accuracy(genotypes), np.float64)
+        return scores_of(self.evaluator, genotypes)
 
 
 @dataclass

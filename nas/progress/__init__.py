@@ -23,6 +23,7 @@ class Progress:
     seconds_left: float | None = None  # of this stage
     per_second: float | None = None  # candidates
     workers: int | None = None  # that evaluate candidates
+    metric: str = "top1"  # the name of what `argmax_top1` is: of classification a share
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class AccuracyKind:
     @property
     def title(self) -> str:
         """The metric as tables name it: "top-1", "CCC"."""
-        return METRICS[self.metric].title if self.metric in METRICS else self.metric
+        return title_by_name(self.metric)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; files of classification name no metric."""
@@ -144,6 +144,25 @@ def title_of(label: str) -> str:
 def heading_of(label: str) -> str:
     """Return the heading of a column of scores of that kind: a share is in percent."""
     return "top-1 (%)" if metric_of(label) == TOP1 else title_of(label)
+
+
+def metric_of_run(experiment: Mapping[str, Any]) -> str:
+    """Return the name of the metric that a search maximises, as its experiment.json says; else that of classification.
+
+    Runs before this was written say it in their results alone.
+    """
+    data = experiment.get("data")
+    return str(data.get("metric", TOP1)) if isinstance(data, dict) else TOP1
+
+
+def axis_of(metric: str) -> str:
+    """Return the label of an axis or a column of scores times 100, by the name of their metric."""
+    return "top-1 (%)" if metric == TOP1 else f"{title_by_name(metric)} x 100"
+
+
+def title_by_name(metric: str) -> str:
+    """Return a metric, by its name in files, as tables name it: "top-1", "CCC"."""
+    return METRICS[metric].title if metric in METRICS else metric
 
 
 standard_error = binomial_error

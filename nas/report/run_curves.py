@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from nas.errors import InvalidInput
 from nas.records import journal
 from nas.records.model_evidence import TrainedNetwork, load_evidence
+from nas.records.results import TOP1, axis_of
 
 MOST_POINTS = 400  # of a curve; of one that is longer, between so many and twice as many are kept
 Record = Mapping[str, Any]
@@ -63,10 +64,12 @@ def stage_curves(name: str, start: Record, progress: Sequence[Record]) -> dict[s
     }
 
 
-def training_curves(run: Path) -> list[dict[str, Any]]:
+def training_curves(run: Path, metric: str = TOP1) -> list[dict[str, Any]]:
     """Return the charts of a search over a supernet trained once: the supernet's losses, and the trials.
 
     A folder for one of several targets shows the records that the run's journal, one folder up, has of this target.
+    `metric` is the name of what the scores are.
+
     Each chart has a title, x (the label of its axis), and series of name, dots (or a line) and points [[x, y]].
     """
     own = (run / "journal.jsonl").exists()
@@ -79,12 +82,12 @@ def training_curves(run: Path) -> list[dict[str, Any]]:
             stage = record["stage"].rstrip(digits)  # those of a front end with the number of their latency budget
             trials.setdefault(stage, []).extend(100 * top1 for top1 in record["accuracy"] if top1 is not None)
     charts = [_loss_chart(_thinned(losses))] if losses else []
-    charts += [_trials_chart(name, values) for name, values in trials.items() if values]
+    charts += [_trials_chart(name, values, axis_of(metric)) for name, values in trials.items() if values]
     evidence = load_evidence(run)
-    return charts + ([_prediction_chart(evidence.networks)] if evidence else [])
+    return charts + ([_prediction_chart(evidence.networks, axis_of(metric))] if evidence else [])
 
 
-def _prediction_chart(networks: Sequence[TrainedNetwork]) -> dict[str, Any]:
+def _prediction_chart(networks: Sequence[TrainedNetwork], score: str) -> dict[str, Any]:
     """Return the chart of observed against predicted accuracies, each predicted from the other networks."""
     points = sorted([100 * one.predicted, 100 * one.observed] for one in networks)
     ends = [min(map(min, points)), max(map(max, points))]
@@ -92,7 +95,7 @@ def _prediction_chart(networks: Sequence[TrainedNetwork]) -> dict[str, Any]:
         {"name": "network", "dots": True, "points": points},
         {"name": "as predicted", "dots": False, "points": [[end, end] for end in ends]},
     ]
-    return {"title": "top-1 (%) observed, against predicted from the others", "x": "predicted top-1 (%)",
+    return {"title": f"{score} observed, against predicted from the others", "x": f"predicted {score}",
             "series": series}  # fmt: skip
 
 
@@ -111,11 +114,11 @@ def _thinned(points: Sequence[T]) -> list[T]:
     return list(points[::-1][::apart][::-1])
 
 
-def _trials_chart(name: str, values: Sequence[float]) -> dict[str, Any]:
+def _trials_chart(name: str, values: Sequence[float], score: str) -> dict[str, Any]:
     numbered = list(enumerate(values, start=1))
     series = [
         {"name": "trial", "dots": True, "points": [[number, value] for number, value in _thinned(numbered)]},
         {"name": "best so far", "dots": False,
          "points": [[number, value] for number, value in _thinned(list(enumerate(accumulate(values, max), start=1)))]},
     ]  # fmt: skip
-    return {"title": f"top-1 (%) of the trials: {name}", "x": "trials", "series": series}
+    return {"title": f"{score} of the trials: {name}", "x": "trials", "series": series}

@@ -22,7 +22,20 @@ from nas.records.model_evidence import ModelEvidence, load_evidence
 from nas.records.named_code import code_flags
 from nas.records.networks import Entry, load_item
 from nas.records.picks import Picks, load_picks
-from nas.records.results import FILE_KEYS, TOP1, Result, display_text, heading_of, load_result, metric_of, share_text
+from nas.records.results import (
+    FILE_KEYS,
+    TOP1,
+    Result,
+    axis_of,
+    display_text,
+    heading_of,
+    load_result,
+    metric_of,
+    metric_of_run,
+    points_text,
+    share_text,
+    title_by_name,
+)
 from nas.records.tables import frame_of, rows_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.registry import UnstatedCode
@@ -63,6 +76,7 @@ class RunFiles:
     picks: Picks | None = None  # what is as good within the noise
     evidence: ModelEvidence | None = None  # of a search with an accuracy model
     front: Front | None = None  # of a search for a whole one
+    metric: str = TOP1  # the name of what the scores are
     tables: Mapping[str, str] = field(default_factory=dict)  # the CSV files that the page offers, by name
 
 
@@ -81,7 +95,9 @@ def read_run(run: Path) -> RunFiles:
     if not (run / "experiment.json").exists():
         raise InvalidInput(f"{run} is no run folder: it has no experiment.json")
     experiment = read_experiment(run)
-    best = load_result(run / "best.json") if (run / "best.json").exists() else None
+    best, coarse = (load_result(run / name) if (run / name).exists() else None for name in ("best.json", "coarse.json"))
+    known = best or coarse
+    metric = known.accuracy.kind.metric if known else metric_of_run(experiment)
     picks, entries = load_picks(run), _read_entries(run)
     if best:
         entries += pick_entries(run, entries[0].item, best, picks, entries)
@@ -89,16 +105,17 @@ def read_run(run: Path) -> RunFiles:
         name=run.resolve().name,
         experiment=experiment,
         stages=read_stages(run / "journal.jsonl"),
-        coarse=load_result(run / "coarse.json") if (run / "coarse.json").exists() else None,
+        coarse=coarse,
         best=best,
         evaluated=_read_evaluated(run / "evaluated.csv"),
         entries=tuple(entries),
-        training_curves=tuple(training_curves(run)),
+        training_curves=tuple(training_curves(run, metric)),
         finalists=_read_finalists(run / "finalists.csv"),
         verdict=load_verdict(run) if best else None,
         picks=picks,
         evidence=load_evidence(run),
         front=load_front(run),
+        metric=metric,
         tables={name: text for name in TABLES if (text := _table_text(run / name))},
     )
 
@@ -163,9 +180,9 @@ def run_page(run: RunFiles, defaults: Mapping[str, Any] | None = None) -> str:
             figure_place("policy", "probabilities of the options over the steps"),
         )
     if run.evidence is not None:
-        parts += _model_section(run.evidence)
+        parts += _model_section(run.evidence, run.metric)
     if run.finalists is not None:
-        parts += _finalists_section(run.finalists)
+        parts += _finalists_section(run.finalists, run.metric)
     parts += [*_settings(run.experiment, defaults or {}), "</main>"]
     return page(f"Search {run.name}", "\n".join(parts), _data(run, stages, models, extra), ("report",))
 
@@ -289,7 +306,7 @@ def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], extra: 
     data = page_data(entries, models, first=0 if entries else None)
     data["shown"] = data["shown"][:1]  # the target of the search; the others can be chosen
     data["stages"] = [stage_curves(name, start, progress) for name, (start, progress) in stages.items()]
-    data["curves"] = list(run.training_curves)
+    data["curves"], data["score_axis"] = list(run.training_curves), axis_of(run.metric)
     data["files"] = dict(run.tables)
     data["pair"] = [len(entries) - 2 if extra.trained else 0, len(entries) - 1]  # found, and baseline or another
     if extra.trained and run.verdict:
@@ -298,7 +315,7 @@ def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], extra: 
     if run.best is not None:
         own = [] if run.front else [run.best.latency_budget]  # those of a front are in a table
         data["budgets"] = [own, *([] for _ in data["targets"][1:])]
-    if result := run.best or run.coarse:
+    if (result := run.best or run.coarse) and result.accuracy.kind.metric == TOP1:  # whose errors are those of a share
         data["trial_images"] = (result.supernet_accuracy or result.accuracy).images
     if run.evaluated is not None:
         columns = run.evaluated.reindex(columns=["latency", "top1", "standard_error"]).fillna(0.0)
@@ -410,7 +427,7 @@ def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
         return None
 
 
-def _model_section(evidence: ModelEvidence) -> list[str]:
+def _model_section(evidence: ModelEvidence, metric: str) -> list[str]:
     """Return the section on what the accuracy model showed, how every batch was chosen, and what a supernet earned."""
     sentences = [evidence.text, evidence.supernet_text]
     said = "".join(paragraph(f"{text[0].upper()}{text[1:]}.") for text in sentences if text)
@@ -421,7 +438,7 @@ def _model_section(evidence: ModelEvidence) -> list[str]:
         for batch in evidence.batches
     ]  # fmt: skip
     noise = (
-        f"One training differs from its network's mean by about {100 * evidence.noise:.1f} points (one standard "
+        f"One training differs from its network's mean by about {points_text(evidence.noise, metric, 1)} (one standard "
         "deviation). A tau says how well networks of equal latency are ranked: 1 perfectly, 0 as by chance."
     )
     return section("Accuracy model", noise, said + fold("Every batch of trainings", table(head, rows)))
@@ -433,20 +450,23 @@ PURPOSES = {
 }  # fmt: skip
 
 
-def _finalists_section(rungs: pd.DataFrame) -> list[str]:
-    text = "Top-1 in % of their proxies on the validation images: in the supernet, then trained alone for some epochs."
+def _finalists_section(rungs: pd.DataFrame, metric: str) -> list[str]:
+    what = "Top-1 in %" if metric == TOP1 else title_by_name(metric)
+    text = f"{what} of their proxies on the validation images: in the supernet, then trained alone for some epochs."
     head = ["stage", "network", "supernet", *(f"{epochs} epochs" for epochs in rungs.columns)]
     rows = [
-        [stage, digest[:8], _top1(supernet, 0), *(_top1(value, images) for value in values)]
+        [stage, digest[:8], _score(supernet, 0, metric), *(_score(value, images, metric) for value in values)]
         for (stage, digest, supernet, images), values in zip(rungs.index, rungs.to_numpy(), strict=True)
     ]
     return section("Finalists", text, table(head, rows))
 
 
-def _top1(value: float, images: int) -> str:
-    """Return an accuracy in percent with its standard error over `images`, where they are known; "" for NaN."""
+def _score(value: float, images: int, metric: str) -> str:
+    """Return a score, a share in percent with its standard error over `images` where they are known; "" for NaN."""
     if value != value:
         return ""
+    if metric != TOP1:
+        return share_text(value, metric)
     error = f" \u00b1 {100 * math.sqrt(value * (1 - value) / images):.1f}" if images else ""
     return f"{100 * value:.1f}{error}"
 

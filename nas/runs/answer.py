@@ -34,6 +34,7 @@ class Candidates:
     images: int
     kind: AccuracyKind
     hits: Hits | None = None  # [N, images]: which images each classifies correctly, where that is known
+    errors: NDArray[np.float64] | None = None  # [N]: standard errors, where they are not those of shares
 
     @property
     def best(self) -> int:
@@ -46,6 +47,8 @@ class Candidates:
         if self.hits is not None:
             return luck(self.hits)
         top1 = self.correct / self.images
+        if self.errors is not None:
+            return most_luck(top1, float(np.median(self.errors)))
         return most_luck(top1, standard_error(float(np.median(top1)), self.images))
 
     def difference(self, index: int) -> tuple[float, float]:
@@ -53,7 +56,10 @@ class Candidates:
         if self.hits is not None:
             return paired_difference(self.hits[self.best], self.hits[index])
         correct = float(self.correct[self.best]), float(self.correct[index])
-        one, other = (standard_error(count / self.images, self.images) for count in correct)
+        if self.errors is not None:
+            one, other = float(self.errors[self.best]), float(self.errors[index])
+        else:
+            one, other = (standard_error(count / self.images, self.images) for count in correct)
         return unpaired_difference(*correct, self.images, (one, other))
 
     def as_good(self) -> list[int]:
@@ -74,7 +80,7 @@ class Candidates:
 
 def by_cost(
     archs: Sequence[ArchSpec], latencies: Sequence[float], correct: Sequence[float], images: int, kind: AccuracyKind,
-    hits: Hits | None = None,
+    hits: Hits | None = None, errors: Sequence[float] | None = None,
 ) -> Candidates:  # fmt: skip
     """Return the candidates sorted by latency, then parameters, then digest, whatever order they come in."""
     keys = [(latency, arch.params, arch.digest) for latency, arch in zip(latencies, archs, strict=True)]
@@ -82,6 +88,7 @@ def by_cost(
     return Candidates(
         tuple(archs[i] for i in order), np.asarray(latencies, np.float64)[order],
         np.asarray(correct, np.float64)[order], images, kind, None if hits is None else hits[order],
+        None if errors is None else np.asarray(errors, np.float64)[order],
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from nas.files import subfolder, write_whole
 from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.time_left import Begun
 from nas.protocols import Genotype
-from nas.records.results import Score, trained_for
+from nas.records.results import TOP1, Score, title_by_name, trained_for
 from nas.runs.answer import Candidates, by_cost
 from nas.runs.plan import SearchPlan
 from nas.runs.result_builder import as_accuracy, as_count
@@ -53,6 +53,7 @@ class CandidateRanking:
     trial_results: tuple[TrialResult, ...]  # best first
     curves: dict[str, dict[int, float]]  # digest -> epoch -> top-1
     images: int  # on which accuracies were taken
+    metric: str = TOP1  # the name of what they are
 
     @property
     def winner(self) -> ArchSpec:
@@ -63,9 +64,10 @@ class CandidateRanking:
     def description(self) -> str:
         """A note on how the winner was found. Files of results keep it: its wording stays that of release 0.1."""
         best = self.trial_results[0]
+        reached = f"{best.top1:.2%} of" if self.metric == TOP1 else f"{title_by_name(self.metric)} {best.top1:.3f} on"
         return (
             f"the best of {len(self.trial_results)} candidates whose proxies were trained alone, the better ones "
-            f"longer: {best.top1:.2%} of {self.images:,} held-out pictures after {best.epochs} epochs"
+            f"longer: {reached} {self.images:,} held-out pictures after {best.epochs} epochs"
         )
 
     def at_full_length(self, plan: SearchPlan) -> Candidates:
@@ -96,7 +98,7 @@ class CandidateRanking:
         trial_results = _best_first((best, *self.trial_results), (candidate, *self.candidates))
         return CandidateRanking(
             (incumbent.winner, *self.target_networks), (candidate, *self.candidates), trial_results,
-            {digest: incumbent.curves[digest]} | self.curves, self.images,
+            {digest: incumbent.curves[digest]} | self.curves, self.images, self.metric,
         )  # fmt: skip
 
 
@@ -138,15 +140,19 @@ class CandidateRetraining:
             curves.setdefault(digest, {})[epoch] = top1
             best = max(max(curve.values()) for curve in curves.values())
             reporter.progress(
-                Progress(f"{self.stage} finalists", sum(map(len, curves.values())), steps, argmax_top1=best)
-            )
+                Progress(
+                    f"{self.stage} finalists", sum(map(len, curves.values())), steps, argmax_top1=best,
+                    metric=self.plan.metric,
+                )
+            )  # fmt: skip
 
         report_timing(reporter, Begun(f"{self.stage} finalists"))
         with self.trainers(trials, on_epoch) as run_rung:
             trial_results = run_halving(candidates, rungs, run_rung)
         ranking = CandidateRanking(
-            tuple(supernet), tuple(candidates), _best_first(trial_results, candidates), curves, len(trials.data.x_test)
-        )
+            tuple(supernet), tuple(candidates), _best_first(trial_results, candidates), curves, len(trials.data.x_test),
+            self.plan.metric,
+        )  # fmt: skip
         return ranking.with_incumbent(incumbent) if incumbent else ranking
 
     def _candidate(self, arch: ArchSpec, top1: float) -> Candidate:

@@ -50,6 +50,11 @@ class LatencyBand:
         """The space of target networks, with all decisions."""
         return self.target.full_space
 
+    @property
+    def metric(self) -> str:
+        """The name of what accuracies are."""
+        return self.target.metric
+
     @cached_property
     def _limits(self) -> list[Limit]:
         band, limits = self._band, self._within(self.full_space, self._band)
@@ -150,7 +155,8 @@ def _ends(target: SingleTarget) -> Genotypes:
 def _evaluate(stages: StageRunner, stage: str, target: SingleTarget, genotypes: Genotypes) -> StagesResult:
     """Return the accuracies of genotypes [N, D] as a stage of their own."""
     count = len(genotypes)
-    task = SearchTask(stage, Listed(genotypes), target.full_space.canonical, target.objectives, count, count, 0)
+    task = SearchTask(stage, Listed(genotypes), target.full_space.canonical, target.objectives, count, count, 0,
+                      metric=target.plan.metric)  # fmt: skip
     history = run(task, stages.pool, stages.journal, stages.reporter)
     accuracy = dict(zip(map(tuple, history.genotypes.tolist()), history.accuracies.tolist(), strict=True))
     return StagesResult(stage, (), (), accuracy, {})

@@ -110,10 +110,10 @@ def _run(
 
 def _store(plan: SearchPlan, out: Path) -> None:
     """Write settings, data and versions: what makes `out` a run folder that can be resumed."""
-    identity = {"name": plan.dataset.name, "digest": plan.dataset.digest}
     settings = plan.settings.to_dict()
     stored = {
-        "schema": SCHEMA, "version": VERSION, "settings": settings, "data": identity, "versions": versions(PACKAGES),
+        "schema": SCHEMA, "version": VERSION, "settings": settings, "data": plan.data_identity,
+        "versions": versions(PACKAGES),
         "plan": describe_plan(plan), "forests": plan.sources.forests,
         DEPENDS_ON: Dependencies.of([plan.sources], settings).digests,
     }  # fmt: skip
@@ -361,7 +361,7 @@ class _JointSearchRun:
             self.reporter.progress(
                 Progress(
                     name, done, budget.steps, record["loss"], record["argmax_reward_top1"], record["argmax_latency"],
-                    self.plan.model.unit, record["entropy"], left,
+                    self.plan.model.unit, record["entropy"], left, metric=self.plan.metric,
                 )
             )  # fmt: skip
         return state
@@ -477,7 +477,11 @@ class _JointSearchRun:
             if number % 8 == 0 or number == len(candidates):
                 left = (time.monotonic() - began) / max(1, fresh) * (len(candidates) - number)
                 best = max(map(total, done.values())) / evaluator.count
-                self.reporter.progress(Progress(name, number, len(candidates), None, best, None, seconds_left=left))
+                self.reporter.progress(
+                    Progress(
+                        name, number, len(candidates), argmax_top1=best, seconds_left=left, metric=self.plan.metric
+                    )
+                )
         return done
 
     def origins(self, name: str) -> dict[Genotype, str]:

@@ -15,7 +15,7 @@ from nas.errors import InvalidInput, UnknownName
 from nas.records.experiment import read_experiment
 from nas.records.journal import Record, newest_records, streamed_records
 from nas.records.locks import holder
-from nas.records.results import TOP1, result_fields
+from nas.records.results import TOP1, metric_of_run, result_fields
 from nas.records.trainings import read_settings, read_training
 from nas.records.typed import read_object
 
@@ -94,8 +94,9 @@ def _search(path: Path) -> Run:
     targets = stored.get("targets") or [settings.get("target") or f"ridge point {settings.get('ridge_point')}"]
     kind = config.get("algorithm") or stored.get("algorithm") or "search"
     run = Run(
-        str(path), str(kind), "interrupted", target=", ".join(map(str, targets)), preset=_text(settings.get("preset"))
-    )
+        str(path), str(kind), "interrupted", target=", ".join(map(str, targets)), preset=_text(settings.get("preset")),
+        metric=metric_of_run(stored),
+    )  # fmt: skip
     run = _progress(run, journal)
     finished = run.stage == DONE if config else (path / "best.json").exists()
     if not finished:

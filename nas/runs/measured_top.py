@@ -32,7 +32,7 @@ from nas.records.experiment import read_experiment
 from nas.records.front import load_front
 from nas.records.locks import locked
 from nas.records.picks import load_picks
-from nas.records.results import Result, load_result, result_of_run, save_result
+from nas.records.results import TOP1, Result, load_result, metric_of, result_of_run, save_result, title_by_name
 from nas.records.tables import rows_of
 from nas.report.run_page import write_report
 from nas.runs.answer import spec_path
@@ -143,8 +143,9 @@ class MeasuredTop:
         if best is answer:
             return f"the answer stays: it {took.removeprefix('the answer ')}, and none measured within it is better"
         other = best.candidate.kind != answer.candidate.kind
-        gained = 100 * (best.candidate.top1 - answer.candidate.top1)
-        how = "by an accuracy of another kind" if other else f"{gained:+.1f} points of top-1"
+        gained, metric = best.candidate.top1 - answer.candidate.top1, metric_of(answer.candidate.kind)
+        by = f"{100 * gained:+.1f} points of top-1" if metric == TOP1 else f"{gained:+.3f} of {title_by_name(metric)}"
+        how = "by an accuracy of another kind" if other else by
         return (
             f"{took}; by the measured latencies the answer would be {best.candidate.name}, "
             f"{best.row.latency_ms:.4g} ms, {how}"

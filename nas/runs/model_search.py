@@ -37,7 +37,7 @@ from nas.records.model_evidence import (
     save_evidence,
 )
 from nas.records.picks import Picks
-from nas.records.results import Result, Score, estimated_for, save_result, standard_error
+from nas.records.results import Result, Score, estimated_for, save_result, share_text, standard_error
 from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
@@ -233,8 +233,10 @@ class ModelSearchRun:
         """Report an epoch of a training."""
         self.curves.setdefault((trainee.digest, trainee.seed), {})[epoch] = top1
         best = max(max(curve.values()) for curve in self.curves.values())
-        done = sum(map(len, self.curves.values()))
-        self.reporter.progress(Progress(STAGE, done, max(done, self.budget.schedule.epochs), argmax_top1=best))
+        done, metric = sum(map(len, self.curves.values())), self.plan.metric
+        self.reporter.progress(
+            Progress(STAGE, done, max(done, self.budget.schedule.epochs), argmax_top1=best, metric=metric)
+        )
 
     def record(self, state: State, asked: Sequence[Training], top1: Sequence[float]) -> None:
         """Write a batch with its results into the journal."""
@@ -375,7 +377,7 @@ class ModelSearchRun:
         seeds = f"{best.seeds} seed{'s' if best.seeds > 1 else ''}"
         yield (
             f"the best by estimate of {len(evidence.networks)} networks whose proxies were trained alone; this one "
-            f"with {seeds} for {best.epochs} epochs, {best.observed:.2%} observed"
+            f"with {seeds} for {best.epochs} epochs, {share_text(best.observed, self.plan.metric)} observed"
         )
         yield evidence.text
         if evidence.supernet_text:

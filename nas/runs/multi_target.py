@@ -24,7 +24,7 @@ from nas.records.journal import Journal, read_journal
 from nas.records.locks import locked
 from nas.records.named_code import check_named, resume_command
 from nas.records.networks import UNIVERSAL
-from nas.records.results import Result, Score, load_result, save_result
+from nas.records.results import Result, Score, load_result, save_result, title_by_name
 from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
@@ -233,7 +233,7 @@ def _stored(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> dict[st
         "settings": plans[0].settings.to_dict(),
         "targets": list(config.names),
         "request": config.to_dict(),
-        "data": {"name": plans[0].dataset.name, "digest": plans[0].dataset.digest},
+        "data": plans[0].data_identity,
         "versions": versions(PACKAGES),
         "plan": describe_plans(config, plans),
         DEPENDS_ON: Dependencies.of([plan.sources for plan in plans], config.to_dict()).digests,
@@ -280,7 +280,7 @@ class _MultiTargetRun:
         report_timing(self.reporter, Schedule(multi_target_phases(self.config, self.plans, training=training)))
         weights = self.weights() if self.source.trains_supernet else None
         payload = partial(self.source.payload, self.plans[0], weights)
-        pool = Pool(lambda: self.workers(self.source.build, payload()), self.config.batch)
+        self.pool = pool = Pool(lambda: self.workers(self.source.build, payload()), self.config.batch)
         stages, seed = StageRunner(self.config, pool, self.journal, self.reporter), self.plans[0].settings.seed
         try:
             if self.config.front:
@@ -361,11 +361,12 @@ class _MultiTargetRun:
             for genotype, top1 in found.accuracy.items()
         }
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
-        evaluation = FrontEvaluation(correct, found.origin, self.images, kind)
+        errors = self.pool.errors_of(correct)
+        evaluation = FrontEvaluation(correct, found.origin, self.images, kind, errors)
         by_latency = not self.config.cost_front
         write_front(folder, plan.space, plan, evaluation, whole.budget_of if whole else None, by_latency=by_latency)
         if whole:
-            save_front(whole.record(self.images, kind), folder)
+            save_front(whole.record(self.images, kind, errors), folder)
             notes.insert(0, whole.note)
         elif not self.config.cost_front:
             save_result(self.result(plan, found, found.coarse), folder / "coarse.json")
@@ -381,7 +382,11 @@ class _MultiTargetRun:
         archs = [plan.space.decode(tuple(row)) for row in genotypes[kept].tolist()]
         correct = [round(top1 * self.images, PREDICTED_DIGITS) for top1 in accuracies[kept].tolist()]
         kind = as_accuracy(plan, 0, self.images, self.source.how).kind
-        return by_cost(archs, target.latency.score(genotypes[kept]).tolist(), correct, self.images, kind)
+        errors = self.pool.errors_of(list(map(tuple, genotypes[kept].tolist())))
+        return by_cost(
+            archs, target.latency.score(genotypes[kept]).tolist(), correct, self.images, kind,
+            errors=None if errors is None else list(errors.values()),
+        )  # fmt: skip
 
     def write_network(
         self,
@@ -406,8 +411,9 @@ class _MultiTargetRun:
     def result(self, plan: SearchPlan, found: StagesResult, genotype: Genotype, more: Sequence[str] = ()) -> Result:
         """Return one architecture that a search evaluated, with all its costs; `more` are further notes."""
         accuracy = as_accuracy(
-            plan, as_count(plan, found.accuracy[genotype], self.images), self.images, self.source.how
-        )
+            plan, as_count(plan, found.accuracy[genotype], self.images), self.images, self.source.how,
+            self.pool.errors.get(genotype),
+        )  # fmt: skip
         arch = plan.space.decode(genotype)
         chance = self.chance_note(plan, accuracy)
         notes = [*self.notes(plan, found), *plan.remarks(arch), *([chance] if chance else []), *more]
@@ -453,4 +459,5 @@ class _MultiTargetRun:
         objective, accuracy = MinimaxRegret(targets), searched.accuracy
         rows = {one.name: objective.row(known, one.best, accuracy[one.best]) for one in (*found, searched)}
         self.write_network(self.out / UNIVERSAL, self.plans[0], searched, weights)
-        write_whole(self.out / "universal.json", dump_json(regret_table(self.config.names, rows)))
+        title = title_by_name(self.plans[0].metric)
+        write_whole(self.out / "universal.json", dump_json(regret_table(self.config.names, rows, title)))

@@ -22,7 +22,7 @@ from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.ops import Shape, Size
 from nas.protocols import Cost, Genotypes
-from nas.records.results import PredictionError
+from nas.records.results import TOP1, PredictionError
 from nas.registry import ACCURACY_MODELS, load
 from nas.runs.front_end import front_end_of
 from nas.runs.settings import NO_BASELINE, SearchConfig
@@ -102,6 +102,17 @@ class SearchPlan:
     def target_name(self) -> str:
         """The target's name, or the abstract device's."""
         return self.model.name
+
+    @property
+    def metric(self) -> str:
+        """The name of what the search maximises, of `nas.tasks.METRICS` or of a task of the user's own."""
+        return self.dataset.task.score.name
+
+    @property
+    def data_identity(self) -> dict[str, str]:
+        """What experiment.json says of the data: name, digest, and the metric of a task other than classification."""
+        found = {"name": self.dataset.name, "digest": self.dataset.digest}
+        return found if self.metric == TOP1 else found | {"metric": self.metric}
 
     @property
     def energy(self) -> Energy | None:

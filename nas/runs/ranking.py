@@ -10,7 +10,7 @@ more are the same, so `--networks` and `--seeds` may grow in the same folder.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -190,6 +190,7 @@ def rank(ranking: Ranking, out: Path, reporter: ProgressReporter, trainers: Open
     predictors = _predictors(table) | ({"supernet": shared} if shared is not None else {})
     early = None if table.curves is None else table.curves[:, 0, 0]
     evidence = evidence_of(table.accuracy, predictors, model_features(ranking.plan, table.genotypes), early)
+    evidence = replace(evidence, metric=ranking.plan.metric)
     write_whole(out / TABLE, table.to_csv())
     _write_best(ranking, table, out)
     write_whole(out / RESULT, dump_json(_result(ranking, evidence)))
@@ -233,7 +234,7 @@ def _train(
         nonlocal done, best
         done, best = done + (epoch > known[one]), max(best, top1)
         if epoch > known[one]:
-            reporter.progress(Progress(STAGE, done, steps, argmax_top1=best))
+            reporter.progress(Progress(STAGE, done, steps, argmax_top1=best, metric=ranking.plan.metric))
 
     report_timing(reporter, Begun(STAGE, done))
     with trainers(trials, on_epoch) as train_all:

@@ -24,6 +24,7 @@ from nas.files import read_json
 from nas.records.typed import Fraction, Positive, check_fields
 
 SCHEMA, VERSION = "nas.universal", 2
+BEST, LESS = "best", "of any network evaluated in this run that keeps the bounds of the target, less its own"
 NETWORK: dict[str, Any] = {
     "name": str, "digest": str, "top1": Fraction, "latency": dict[str, Positive], "regret": dict[str, float],
     "keeps_bounds": dict[str, bool], "on_front": dict[str, bool], "worst_regret": float | None,
@@ -81,12 +82,15 @@ class RegretRow(NamedTuple):
     on_front: NDArray[np.bool_]
 
 
-def regret_table(targets: Sequence[str], rows: Mapping[str, RegretRow]) -> dict[str, Any]:
-    """Return the content of universal.json: the regrets of networks, by name, on the targets."""
+def regret_table(targets: Sequence[str], rows: Mapping[str, RegretRow], title: str = "top-1") -> dict[str, Any]:
+    """Return the content of universal.json: the regrets of networks, by name, on the targets.
+
+    `title` is that of the metric whose differences they are.
+    """
     return {
         "schema": SCHEMA,
         "version": VERSION,
-        "regret": "best top-1 of any network evaluated in this run that keeps the bounds of the target, less its own",
+        "regret": f"{BEST} {title} {LESS}",
         "targets": list(targets),
         "networks": [
             {
@@ -110,7 +114,8 @@ def read_regret_table(path: Path, targets: Sequence[str]) -> dict[str, Any]:
     try:
         for one in data["networks"]:
             check_fields(one, NETWORK)
-        intact = regret_table(targets, {one["name"]: _row(one, targets) for one in data["networks"]}) == data
+        title = str(data["regret"]).removeprefix(f"{BEST} ").removesuffix(f" {LESS}")
+        intact = regret_table(targets, {one["name"]: _row(one, targets) for one in data["networks"]}, title) == data
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         intact = False
     if not intact:

@@ -42,6 +42,8 @@ class Objective(Protocol):
 
     @property
     def full_space(self) -> StagedSpace: ...
+    @property
+    def metric(self) -> str: ...  # the name of what accuracies are
     def limits(self, space: StagedSpace) -> list[Limit]: ...  # hard bounds over a view of the space
     def objectives(self, genotypes: Genotypes, accuracies: Floats) -> Floats: ...  # [N, M], all minimised
 
@@ -61,6 +63,11 @@ class SingleTarget:
     def full_space(self) -> StagedSpace:
         """The space of target networks, with all decisions."""
         return self.plan.space
+
+    @property
+    def metric(self) -> str:
+        """The name of what accuracies are."""
+        return self.plan.metric
 
     @cached_property
     def latency(self) -> CostTable:
@@ -97,6 +104,11 @@ class MinimaxRegret:
     def full_space(self) -> StagedSpace:
         """The space of target networks, with all decisions."""
         return self.targets[0].full_space
+
+    @property
+    def metric(self) -> str:
+        """The name of what accuracies are."""
+        return self.targets[0].metric
 
     def latencies(self, genotypes: Genotypes) -> Floats:
         """Return the latencies [N, T] on all targets."""
@@ -218,7 +230,9 @@ class StageRunner:
         """Search over `space`, a view of the full space, and return what it evaluated and chose."""
         algorithm = self._algorithm(objective, space)
         embed = embedding(objective.full_space, space)
-        task = SearchTask(name, algorithm, embed, objective.objectives, trials, self.config.asked, seed, start)
+        task = SearchTask(
+            name, algorithm, embed, objective.objectives, trials, self.config.asked, seed, start, objective.metric
+        )
         history = run(task, self.pool, self.journal, self.reporter)
         accuracy = dict(zip(map(tuple, history.genotypes.tolist()), history.accuracies.tolist(), strict=True))
         if not self.strategy.projects:

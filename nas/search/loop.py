@@ -5,7 +5,7 @@ cannot change a result: batches are made in the order of asking, and results rea
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,12 @@ OpenExecutor = Callable[[Build, Payload], Executor]
 Objectives = Callable[[Genotypes, NDArray[np.float64]], NDArray[np.float64]]  # [N, D], top-1 [N] -> [N, M]
 
 
+def scores_of(evaluator: Evaluator, genotypes: Genotypes) -> NDArray[np.float64]:
+    """Return the accuracies [N] of genotypes [N, D], or [N, 2] with the standard errors that the evaluator knows."""
+    scores = getattr(evaluator, "scores", evaluator.accuracy)
+    return np.asarray(scores(genotypes), np.float64)
+
+
 @dataclass(frozen=True)
 class InProcessExecutor:
     """The executor of one process: batch after batch, with one evaluator."""
@@ -32,10 +38,10 @@ class InProcessExecutor:
     evaluator: Evaluator
 
     def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[NDArray[np.float64] | None]:
-        """Yield the accuracies [N] of each batch."""
+        """Yield the accuracies [N] of each batch, or [N, 2] with their standard errors."""
         for batch in batches:
             raise_if_stopped()
-            yield self.evaluator.accuracy(batch)
+            yield scores_of(self.evaluator, batch)
 
     def close(self) -> None:
         """Release nothing."""
@@ -50,13 +56,15 @@ def in_process(build: Build, payload: Payload) -> InProcessExecutor:
 class Pool:
     """A cache of accuracies by genotype: each is evaluated once, on an executor that is opened when first needed.
 
-    None stands for a genotype whose batch was given up on; it is not tried again.
+    None stands for a genotype whose batch was given up on; it is not tried again. `errors` are the standard errors that
+    the evaluator knows.
     """
 
     open: Callable[[], Executor]
     batch: int
     known: dict[Genotype, float | None] = field(default_factory=dict)
     executor: Executor | None = None
+    errors: dict[Genotype, float] = field(default_factory=dict)
 
     @property
     def workers(self) -> int:
@@ -74,10 +82,32 @@ class Pool:
         batches = [fresh[at : at + self.batch] for at in range(0, len(fresh), self.batch)]
         lost = []
         for batch, accuracies in zip(batches, self.executor.evaluate(batches), strict=True):
+            own = list(map(tuple, batch.tolist()))
+            if accuracies is not None and accuracies.ndim == 2:
+                self.errors.update(zip(own, accuracies[:, 1].tolist(), strict=True))
+                accuracies = accuracies[:, 0]
             values = [None] * len(batch) if accuracies is None else accuracies.tolist()
-            self.known.update(zip(map(tuple, batch.tolist()), values, strict=True))
+            self.known.update(zip(own, values, strict=True))
             lost += [batch] if accuracies is None else []
         return lost
+
+    def record(self, stage: str, asked: Genotypes, whole: Genotypes) -> Record:
+        """Return the record of a round for the journal: what was asked for, genotypes `whole` of the evaluator."""
+        found: Record = {"stage": stage, "asked": asked.tolist(), "accuracy": self.accuracies(whole)}
+        errors = [self.errors.get(row) for row in map(tuple, whole.tolist())]
+        return found if all(error is None for error in errors) else found | {"errors": errors}
+
+    def remember(self, record: Record, whole: Genotypes) -> None:
+        """Take over the accuracies and errors of a record of the journal."""
+        rows = list(map(tuple, whole.tolist()))
+        self.known.update(zip(rows, record["accuracy"], strict=True))
+        errors = zip(rows, record.get("errors", ()), strict=False)
+        self.errors.update((row, error) for row, error in errors if error is not None)
+
+    def errors_of(self, genotypes: Collection[Genotype]) -> dict[Genotype, float] | None:
+        """Return the standard errors of genotypes; None where they are those of shares, or not all are known."""
+        found = {genotype: self.errors[genotype] for genotype in genotypes if genotype in self.errors}
+        return found if found and all(genotype in found for genotype in genotypes) else None
 
     def why(self) -> str:
         """Return ": " and the error of the last batch that was given up on; "" where the executor keeps none."""
@@ -114,6 +144,7 @@ class SearchTask:
     ask: int  # candidates asked for at once
     seed: int
     start: WarmStart | None = None
+    metric: str = "top1"  # the name of what the accuracies are
 
 
 @dataclass(frozen=True)
@@ -137,8 +168,8 @@ class SearchHistory:
 def run(task: SearchTask, pool: Pool, journal: Journal, reporter: ProgressReporter) -> SearchHistory:
     """Do the trials of `task` that the journal does not hold yet, and return the history of all of them.
 
-    The journal gets one record per round: {"stage", "asked": [[int]], "accuracy": [float | null]}. A candidate without
-    an accuracy is left out of what the algorithm gets.
+    The journal gets one record per round: {"stage", "asked": [[int]], "accuracy": [float | null]}, with "errors" where
+    the evaluator knows them. A candidate without an accuracy is left out of what the algorithm gets.
     """
     history, done = _replayed(task, journal, pool)
     report_timing(reporter, Begun(task.name, done))
@@ -150,7 +181,7 @@ def run(task: SearchTask, pool: Pool, journal: Journal, reporter: ProgressReport
         for batch in pool.fill(whole):
             reporter.say(f"{task.name}: gave up on a batch of {len(batch)} candidates, which are left out{pool.why()}")
         accuracies = pool.accuracies(whole)
-        journal.append({"stage": task.name, "asked": asked.tolist(), "accuracy": accuracies})
+        journal.append(pool.record(task.name, asked, whole))
         for genotype, accuracy in zip(whole.tolist(), accuracies, strict=True):
             reporter.candidate(Evaluation(task.name, tuple(genotype), accuracy))
         history, done = _after_round(task, history, asked, accuracies), done + len(asked)
@@ -163,11 +194,11 @@ def evaluate(name: str, genotype: Genotype, pool: Pool, journal: Journal) -> flo
     """Return the accuracy of one genotype of the evaluator's space, from the journal's records of `name` if there."""
     for record in journal.records:
         if record["stage"] == name and tuple(record["asked"][0]) == genotype:
-            pool.known[genotype] = record["accuracy"][0]
+            pool.remember(record, np.array([genotype], np.int32))
     asked = np.array([genotype], np.int32)
     if genotype not in pool.known:
         pool.fill(asked)
-        journal.append({"stage": name, "asked": [list(genotype)], "accuracy": pool.accuracies(asked)})
+        journal.append(pool.record(name, asked, asked))
     accuracy = pool.known[genotype]
     if accuracy is None:
         raise InvalidInput(f"{name}: the chosen architecture could not be evaluated; search with another --seed")
@@ -181,7 +212,7 @@ def _replayed(task: SearchTask, journal: Journal, pool: Pool) -> tuple[SearchHis
     for record in journal.records:
         if record["stage"] == task.name:
             asked = _genotypes(record, journal)
-            pool.known.update(zip(map(tuple, task.embed(asked).tolist()), record["accuracy"], strict=True))
+            pool.remember(record, task.embed(asked))
             history, done = _after_round(task, history, asked, record["accuracy"]), done + len(asked)
     return history, done
 
@@ -227,4 +258,7 @@ def _progress(task: SearchTask, history: SearchHistory, done: int, rate: float, 
     """Return the event that reports the state of the search; `rate` is in candidates per second."""
     best = float(history.accuracies[history.best]) if len(history.accuracies) else None
     left = (task.trials - done) / rate
-    return Progress(task.name, done, task.trials, argmax_top1=best, seconds_left=left, per_second=rate, workers=workers)
+    return Progress(
+        task.name, done, task.trials, argmax_top1=best, seconds_left=left, per_second=rate, workers=workers,
+        metric=task.metric,
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nas.data import Augmentation, augmented_input, to_input
 from nas.progress.stop import raise_if_stopped
-from nas.search.selection import total
+from nas.search.selection import score_error, total
 from nas.space.staged import StagedSpace
 from nas.supernet.supernet import Params, Supernet, with_parameters
 from nas.tasks import CLASSIFICATION, Task, score_contributions
@@ -153,3 +153,12 @@ class SupernetEvaluator:
     def accuracy(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return the scores of genotypes [N, D] as fractions [N]."""
         return np.array([total(hits) / self.count for hits in self.hits_of_each(genotypes)])
+
+    def scores(self, genotypes: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the scores of genotypes [N, D] with their standard errors [N, 2]; of classification scores alone [N].
+
+        The error of a share follows from it and the number of images.
+        """
+        if self.task.outputs == "classes":
+            return self.accuracy(genotypes)
+        return np.array([(total(hits) / self.count, score_error(hits)) for hits in self.hits_of_each(genotypes)])

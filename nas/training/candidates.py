@@ -225,7 +225,7 @@ def table_notes(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Ite
     error = f"; standard error of the best {100 * standard_error(best, images):.2f} points"
     yield f"{score.title} of proxies, on {images:,} validation images{error if trials.data.has_classes else ''}"
     if len({row.epochs for row in rows}) > 1:
-        yield "networks that were stopped early are ranked behind those trained longer, by their top-1 then"
+        yield f"networks that were stopped early are ranked behind those trained longer, by their {score.title} then"
 
 
 def default_rungs(candidates: Sequence[Candidate], trials: CandidateTrainings) -> tuple[int, ...]:

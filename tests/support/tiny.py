@@ -22,6 +22,10 @@ SPACE = uib_space(
     stem=(8, 16), fused=(8, 16), expansions=(1.0, 2.0), features=32, hidden=32,
     input_shape=Shape(32, 32, 3), num_classes=4,
 )  # fmt: skip
+SMALL = uib_space(
+    "small", (stack("stage0", (8, 16), (1,), UIBChoices(((0, 3), (3, 3)))),), stem=(8,), fused=(8,), expansions=(1.0,),
+    features=16, hidden=16, input_shape=Shape(32, 32, 3), num_classes=4,
+)  # fmt: skip
 ATTENTION = Switch((Absent(), MobileMQAChoices((2, 4), (8, 16))), name="attention")
 HYBRID = uib_space(
     "tiny-hybrid",

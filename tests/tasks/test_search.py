@@ -1,4 +1,4 @@
-"""A search of a regression, from its data to reports that speak of CCC."""
+"""Searches of a regression and of several labels, from their data to reports that speak of CCC and of macro F1."""
 
 import csv
 import json
@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from nas.cli import main
+from nas.cli.live import progress_text
+from nas.progress import Progress
 from nas.records.journal import read_journal
 from nas.records.results import SUPERNET, AccuracyKind, Score, accuracy_from, metric_of, result_of_run
 from nas.runs import joint_search
@@ -19,12 +21,14 @@ from nas.runs.settings import SearchConfig
 from nas.search.selection import paired_difference, score_error, total
 from nas.supernet import presets
 from nas.tasks import score_contributions
-from nas.tasks.metric import Concordance
+from nas.tasks.metric import Concordance, binomial_error
 from nas.tasks.regression import Regression
 from tests.support.target_data import save_target_data
 from tests.support.tiny import PRESET, latency_range
 
+TARGETS = ("cortex-m7", "pixel6-cpu")
 TINY = replace(PRESET, xla_options=(("xla_backend_optimization_level", 0),))
+pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A search in one stage for CCC."""
     folder = tmp_path_factory.mktemp("regression")
     settings = SearchConfig(
-        space="tests.support.tiny:SPACE", latency_ms=0.05, resolution=32, preset="tiny", proxy_resolution=8,
+        space="tests.support.tiny:SMALL", latency_ms=0.05, resolution=32, preset="tiny", proxy_resolution=8,
         data=str(save_target_data(folder / "set.npz", count=200)), task="regression-ccc", one_stage=True,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
@@ -77,6 +81,66 @@ def test_a_finished_run_goes_on_to_nothing_and_is_shown(run: Path, capsys: pytes
     page = (run / "report.html").read_text()
     assert re.search(r'"metrics": ?\["CCC"', page)
     assert "CCC: 0." in page and "2 outputs" in page and "Top-1" not in page
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A search for the labels of images over a supernet trained once, for two targets and for both."""
+    folder = tmp_path_factory.mktemp("labels")
+    data = save_target_data(folder / "set.npz", count=200, labels=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(presets.PRESETS, "tiny", TINY)
+        config = SearchConfig(
+            space="tests.support.tiny:SMALL", latency_ms=1e-9, resolution=32, preset="tiny", proxy_resolution=8,
+            data=str(data), task="multi-label",
+        )  # fmt: skip
+        highest = [latency_range(replace(config, target=target))[1] for target in TARGETS]
+        words = ["search", "--space", "tests.support.tiny:SMALL", "--data", str(data), "--task", "multi-label"]
+        words += ["--target", ",".join(TARGETS), "--latency-ms", ",".join(map(str, highest))]
+        words += ["--universal", "--algorithm", "nsga2", "--trials", "6"]
+        words += ["--preset", "tiny", "--resolution", "32", "--proxy-resolution", "8", "--out", str(folder / "run")]
+        assert main(words) == 0
+        yield folder / "run"
+
+
+def test_scores_over_a_supernet_trained_once_have_the_error_of_their_metric(labelled: Path) -> None:
+    records = [record for record in read_journal(labelled / "journal.jsonl")[0] if "asked" in record]
+    known = {tuple(pair) for one in records for pair in zip(one["accuracy"], one["errors"], strict=True)}
+    with (labelled / "cortex-m7" / "evaluated.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = [(float(row["top1"]), float(row["standard_error"])) for row in rows]
+    assert found and {metric_of(row["accuracy_kind"]) for row in rows} == {"macro_f1"}
+    for score, error in found:
+        assert min(abs(score - a) + abs(error - b) for a, b in known) < 1e-5
+    score = result_of_run(labelled / "cortex-m7").accuracy
+    assert (score.kind.metric, score.kind.title) == ("macro_f1", "macro F1")
+    assert score.standard_error in {error for _, error in known}
+    assert all(abs(error - binomial_error(value, score.examples)) > 1e-4 for value, error in found if 0 < value < 1)
+
+
+def test_the_screens_of_such_a_search_name_its_metric(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(labelled)]) == 0
+    shown = capsys.readouterr().out
+    assert "regret in macro F1" in shown and "best macro F1 of any network" in shown and "top-1" not in shown
+    score = result_of_run(labelled / "cortex-m7").accuracy
+    assert score.text in shown and f"{100 * score.value:.2f}" not in shown
+    page = (labelled / "cortex-m7" / "report.html").read_text()
+    assert "macro F1 x 100 of the trials" in page and '"trial_images"' not in page
+
+
+def test_such_a_search_goes_on_to_the_same_bytes(labelled: Path) -> None:
+    before = {path: path.read_bytes() for path in labelled.glob("*/*.*") if path.suffix in (".json", ".csv")}
+    journal = labelled / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-3]))
+    assert main(["resume", str(labelled)]) == 0
+    assert journal.read_bytes() == b"".join(lines)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(("metric", "said"), [("top1", "best 50.0%"), ("ccc", "best 0.500")])
+def test_the_line_of_progress_has_the_format_of_the_metric(metric: str, said: str) -> None:
+    assert progress_text(Progress("front", 1, 2, argmax_top1=0.5, metric=metric)) == said
 
 
 def test_the_task_of_the_run_is_that_of_its_data(run: Path) -> None:

@@ -97,7 +97,7 @@ def _progress(
         best = max(max(curve.values()) for curve in known.values())
         now, highest = (share_text(score, metric, 1) for score in (top1, best))
         reporter.advance("finalists", done, steps, f"{digest[:8]} epoch {epoch}: {now}, best {highest}")
-        reporter.track(Progress(f"finalists/{digest[:8]}", epoch, rungs[-1], argmax_top1=top1))
+        reporter.track(Progress(f"finalists/{digest[:8]}", epoch, rungs[-1], argmax_top1=top1, metric=metric))
 
     return on_epoch
 

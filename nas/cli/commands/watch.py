@@ -39,8 +39,9 @@ def watch(look: Callable[[], Run], *, once: bool, sleep: Callable[[float], None]
             elif run.stage is not None and run.step is not None:
                 steps = run.steps or run.step
                 event = Progress(
-                    run.stage, run.step, steps, run.loss, run.top1, run.latency, run.latency_unit, run.entropy
-                )
+                    run.stage, run.step, steps, run.loss, run.top1, run.latency, run.latency_unit, run.entropy,
+                    metric=run.metric,
+                )  # fmt: skip
                 shown.advance(run.stage, run.step, steps, progress_text(event))
             sleep(SECONDS)
             run = look()

@@ -8,6 +8,7 @@ from pathlib import Path
 from nas.cli.console import aligned_table, console
 from nas.cli.output import print_json
 from nas.files import read_json
+from nas.records.results import points_text
 from nas.report.terminal_table import FittedTable
 from nas.search.accuracy.evidence import Tau
 from nas.search.accuracy.ranking import CONFIDENCE, RankingEvidence
@@ -42,10 +43,11 @@ def ranking_rows(evidence: RankingEvidence) -> FittedTable:
 
 def ranking_notes(evidence: RankingEvidence) -> Iterator[str]:
     """Yield sentences below the table: how far the networks differ, and how much of that is noise."""
-    noise = "not known: one seed" if math.isnan(evidence.noise) else f"{100 * evidence.noise:.2f} points"
+    known = not math.isnan(evidence.noise)
+    noise = points_text(evidence.noise, evidence.metric) if known else "not known: one seed"
     yield (
         f"{evidence.networks} networks, {evidence.seeds} seeds: mean accuracies differ with a standard deviation of "
-        f"{100 * evidence.spread:.2f} points; two trainings of one network: {noise}"
+        f"{points_text(evidence.spread, evidence.metric)}; two trainings of one network: {noise}"
     )
     resolved = [name for name, tau in evidence.predictors.items() if tau.positive]
     yield f"ranks better than chance: {', '.join(resolved) or 'none, as far as so few networks show'}"

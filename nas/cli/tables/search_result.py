@@ -197,19 +197,24 @@ def results_table(results: Mapping[str, Result]) -> FittedTable:
 
 
 def regrets_table(data: Mapping[str, Any], results: Mapping[str, Result]) -> FittedTable:
-    """Return the table of regrets per target, in points of top-1: specialists, then the network for all."""
+    """Return the table of regrets per target, differences of scores: specialists, then the network for all."""
+    kind = next(iter(results.values())).accuracy.kind
+
+    def shown(value: float) -> str:
+        return f"{100 * value:.2f}" if kind.metric == TOP1 else f"{value:.3f}"
 
     def cell(row: Mapping[str, Any], target: str) -> str:
         latency = latency_text(row["latency"][target], results[target].latency_unit)
         if not row["keeps_bounds"][target]:
             return f"over,\n{latency}"
-        return f"{100 * row['regret'][target]:.2f}{'*' if row['on_front'][target] else ''}\nat {latency}"
+        return f"{shown(row['regret'][target])}{'*' if row['on_front'][target] else ''}\nat {latency}"
 
     targets = data["targets"]
-    table = aligned_table("regret in points of top-1", ("network",), ("top-1 %", *targets, "worst"))
+    title, score = ("points of top-1", "top-1 %") if kind.metric == TOP1 else (kind.title, kind.title)
+    table = aligned_table(f"regret in {title}", ("network",), (score, *targets, "worst"))
     for row in data["networks"]:
         worst = row["worst_regret"]
         cells = [cell(row, target) for target in targets]
-        table.add_row(row["name"], f"{100 * row['top1']:.2f}", *cells, "-" if worst is None else f"{100 * worst:.2f}")
+        table.add_row(row["name"], shown(row["top1"]), *cells, "-" if worst is None else shown(worst))
     table.caption = f"regret: {data['regret']}; over: takes more than is allowed there; *: on the front at its latency"
     return table

@@ -33,13 +33,14 @@ figures.networks = (place) => {
     };
     return make("th", { scope: "col", "aria-sort": order, ...attributes }, make("button", { type: "button", class: "plain", "data-column": name, onclick: act }, text));
   };
+  const scoreHead = [...new Set(data.networks.filter(hasAccuracy).map(({ kind }) => scoreAxis(kind)))].join(" or ") || "top-1 %";
   const redraw = () => {
     const targets = chosenTargets();
     const order = listed().sort((a, b) => {
       const [x, y] = [valueOf(a), valueOf(b)];
       return (x < y ? -1 : x > y ? 1 : 0) * (descending ? -1 : 1);
     });
-    const head = [sortableHead("name", "network"), sortableHead("top1", "top-1 %", { class: "number" }), sortableHead("front", "on the front of", { class: "number" }),
+    const head = [sortableHead("name", "network"), sortableHead("top1", scoreHead, { class: "number" }), sortableHead("front", "on the front of", { class: "number" }),
       ...targets.map((target) => sortableHead(target, [withBatch(data.targets[target]), data.targets[target].error].filter((text) => text).join(" "), { class: "number" })), sortableHead("macs", "MACs", { class: "number" }), sortableHead("params", "parameters", { class: "number" })];
     const rows = order.map((index) => {
       const network = data.networks[index];
@@ -121,7 +122,7 @@ figures.ridge = (place) => {
   const value = make("output", { for: "ridge" });
   const chosen = kinds.map((text, i) => make("label", {}, make("input", { type: "radio", name: "ridge-kind", checked: i === 0, onchange: () => { kind = i; redraw(); } }), text));
   const body = make("div", { class: "ridge" });
-  const choose = (one) => select({ arch: one.arch, name: one.name, network: null, accuracy: `top-1 ${percent(one.top1)}` }, -1);
+  const choose = (one) => select({ arch: one.arch, name: one.name, network: null, accuracy: ridgeScore(one) }, -1);
   const redraw = () => {
     const own = candidates.map((one, i) => ({ ...one, number: i, times: all[i] })).filter((one) => one.kind === kind).sort((a, b) => b.top1 - a.top1);
     const fronts = RIDGES.map((_, r) => front(own.map((one) => [one.times[r], one.top1])));
@@ -134,6 +135,8 @@ figures.ridge = (place) => {
   redraw();
 };
 
+const ridgeMetric = ({ kind }) => data.ridge.metrics[kind];
+const ridgeScore = (one) => (ridgeMetric(one) === "top-1" ? `top-1 ${percent(one.top1)}` : `${ridgeMetric(one)} ${one.top1.toFixed(3)}`);
 const ridgeColour = (one) => (one.published && !one.name.startsWith(HIGHLIGHTED) ? "rest" : "c0");
 
 // Returns the chart of accuracy against latency at the ridge point of the slider.
@@ -146,7 +149,7 @@ function ridgeScatter(own, fronts, choose) {
   const y = { low: Math.min(...levels) - 0.1 * spread, high: Math.min(100.5, Math.max(...levels) + 0.12 * spread) };
   const frame = chart({ x, y, width: 460, height: 310, top: 22, label: `fronts at a ridge point of ${state.ridge} MACs per byte` });
   const { svg, marks, X, Y } = frame;
-  svg.append(makeSvg("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
+  svg.append(makeSvg("text", { x: 4, y: 10, class: "axis" }, !own.length || ridgeMetric(own[0]) === "top-1" ? "top-1 %" : `${ridgeMetric(own[0])} x 100`));
   const stair = own.map((one, i) => [latencies[i], one.top1, fronts[at][i]]).filter((one) => one[2]).sort((a, b) => a[0] - b[0]);
   marks.append(makeSvg("path", { d: stairs(stair.map(([ms, top1]) => [X(ms), Y(100 * top1)])), class: "front" }));
   interactive(svg, own.map((one, i) => {
@@ -155,7 +158,7 @@ function ridgeScatter(own, fronts, choose) {
     const node = makeSvg("g", { class: `${ridgeColour(one)}${best ? " best" : ""}`, transform: `translate(${px} ${py})`, "data-best": String(best) }, makeSvg("path", { d: errorPath({ ...frame, top: frame.top - py, height: frame.height - py }, 0, 0, Math.abs(Y(100 * one.standard_error) - Y(0)), 2), class: "error" }), makeSvg("circle", { r: 11, class: "halo" }), makeSvg("path", { d: markPath(0, 4) }));
     if (best) node.append(makeSvg("text", { x: -6, y: -5, "text-anchor": "end" }, String(i + 1)));
     marks.append(node);
-    const tooltip = [one.name, inUnit(latencies[i], "s at 1 GMAC/s"), `top-1 ${percent(one.top1)} \u00b1 ${(100 * one.standard_error).toFixed(1)}`, best ? "on the front" : "dominated"];
+    const tooltip = [one.name, inUnit(latencies[i], "s at 1 GMAC/s"), `${ridgeScore(one)} \u00b1 ${ridgeMetric(one) === "top-1" ? (100 * one.standard_error).toFixed(1) : one.standard_error.toFixed(3)}`, best ? "on the front" : "dominated"];
     return { x: px, y: py, node, tooltip, label: tooltip.join(", "), choose: () => choose(one) };
   }));
   return svg;
@@ -175,7 +178,7 @@ function ridgeStrips(own, fronts, choose) {
     svg.append(makeSvg("line", { x1: state.ridge + 2.5, x2: state.ridge + 2.5, y1: 0, y2: 12, class: "cursor" }));
     const ranges = runs.map(([from, to]) => (from === to ? from : `${from} to ${to}`)).join(", ") || "never";
     const name = make("button", { type: "button", class: "plain name", onclick: () => choose(one) }, `${i + 1} ${one.name}`);
-    return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "range" }, svg, make("span", { class: "unseen" }, `on the front: ${ranges}`)), number(percent(one.top1)));
+    return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "range" }, svg, make("span", { class: "unseen" }, `on the front: ${ranges}`)), number(ridgeMetric(one) === "top-1" ? percent(one.top1) : one.top1.toFixed(3)));
   });
-  return wide("ridge points at which each network is on the front", table(["network", "on the front at ridge points 0 to 500", make("th", { scope: "col", class: "number" }, "top-1")], rows));
+  return wide("ridge points at which each network is on the front", table(["network", "on the front at ridge points 0 to 500", make("th", { scope: "col", class: "number" }, own.length ? ridgeMetric(own[0]) : "top-1")], rows));
 }

@@ -128,6 +128,7 @@ const chosenTargets = () => data.targets.map((_, number) => number).filter((numb
 const hasAccuracy = (network) => network.kind >= 0;
 // The metric of a kind of accuracy, and a score of it with its error: a share in percent, another one as a number.
 const metric = (kind) => data.metrics?.[kind] ?? "top-1";
+const scoreAxis = (kind) => (metric(kind) === "top-1" ? "top-1 %" : `${metric(kind)} x 100`);
 const shownScore = ({ kind, top1, standard_error }) =>
   metric(kind) === "top-1" ? `${(100 * top1).toFixed(1)} \u00b1 ${(100 * standard_error).toFixed(1)} %` : `${top1.toFixed(3)} \u00b1 ${standard_error.toFixed(3)}`;
 const accuracy = (network) =>

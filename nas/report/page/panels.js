@@ -176,7 +176,7 @@ function scatter(target, known, others, { width = 340, height = 246 }) {
   const frame = chart({ x, y, top: 24, width, height: height + (inside.length ? BELOW : 0), bottom: 38 + (inside.length ? BELOW : 0), drop: inside.length ? BELOW : 0, label: data.targets[target].name });
   const { svg, marks, X, Y } = frame;
   const inPixels = (error) => Math.abs(Y(100 * error) - Y(0));
-  svg.append(makeSvg("text", { x: 4, y: 10, class: "axis" }, "top-1 %"));
+  svg.append(makeSvg("text", { x: 4, y: 10, class: "axis" }, scoreAxis(state.kind)));
   marks.append(makeSvg("path", { d: evaluated.map(([ms, top1, error]) => errorPath(frame, X(ms), Y(100 * top1), inPixels(error), 0)).join(""), class: "errors" }));
   for (const [ms, top1] of evaluated) marks.append(makeSvg("circle", { cx: X(ms), cy: Y(100 * top1), r: 1.8, class: "faint-dot" }));
   for (const budget of budgets) addBudget(frame, budget, data.targets[target].unit);

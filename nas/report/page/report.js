@@ -36,7 +36,7 @@ figures.progress = (place) => {
   };
   place.append(make("div", { class: "panels four" },
     curveChart("loss (nats)", [{ key: "loss", name: "loss", colour: "c0" }], { low: 0 }),
-    curveChart("top-1 (%)", [{ key: "argmax_top1", name: "argmax, validation", colour: "c0" }, { key: "train_top1", name: "training batches", colour: "rest" }], { low: 0, high: 100 }),
+    curveChart(data.score_axis, [{ key: "argmax_top1", name: "argmax, validation", colour: "c0" }, { key: "train_top1", name: "training batches", colour: "rest" }], { low: 0, high: 100 }),
     curveChart(`latency (${unit})`, [{ key: "argmax_latency", name: "argmax", colour: "c0" }, { key: "sampled_latency", name: "samples, running mean", colour: "rest" }], { budgets: true }),
     curveChart("policy entropy (% of uniform)", [{ key: "entropy", name: "entropy", colour: "c0" }], { low: 0, high: 100 }),
   ));

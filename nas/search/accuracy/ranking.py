@@ -46,11 +46,12 @@ class RankingEvidence:
     predictors: Mapping[str, Tau]
     ceiling: NoiseCeiling
     between_seeds: Tau | None  # of two single trainings, the mean over all pairs of seeds; None with one seed
+    metric: str = "top1"  # the name of what the accuracies are
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; null for what is not known."""
         body = asdict(self) | {"predictors": {name: asdict(tau) for name, tau in self.predictors.items()}}
-        return {name: _without_nan(value) for name, value in body.items()}
+        return {name: _without_nan(value) for name, value in body.items() if (name, value) != ("metric", "top1")}
 
     @classmethod
     def from_dict(cls, data: Any) -> "RankingEvidence":
@@ -63,6 +64,7 @@ class RankingEvidence:
                 predictors={name: _stated_tau(tau) for name, tau in data["predictors"].items()},
                 ceiling=NoiseCeiling(**{name: _number(value) for name, value in data["ceiling"].items()}),
                 between_seeds=_stated_tau(data["between_seeds"]) if data["between_seeds"] else None,
+                metric=value_of(str, data.get("metric", "top1"), "metric"),
             )
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise InvalidInput(f"this is no evidence of a ranking ({error}); rank again") from error
