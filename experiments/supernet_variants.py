@@ -53,7 +53,7 @@ from numpy.typing import NDArray
 from experiments.arms import commit
 from experiments.ranking_study import random_genotypes
 from experiments.truth_table import known_trainings, make_truth_plan, plan_without_images, table_of
-from nas.data import at_resolution, augment, epoch_indices, to_input
+from nas.data import at_resolution, augment, epoch_indices, to_input, validation_view
 from nas.protocols import Genotypes
 from nas.records.ranking_table import RankingTable
 from nas.runs.plan import SearchPlan
@@ -67,7 +67,6 @@ from nas.supernet.sandwich import SandwichTraining
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
 from nas.training.devices import compute_dtype
 from nas.training.optimizers import AdamW, cosine_schedule, decay_mask
-from nas.training.trial import validation_view
 
 JOURNAL = Path(__file__).parent / "data/supernet_variants.jsonl"
 SCORED = 64  # networks of the truth table, trained or not

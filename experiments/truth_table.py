@@ -38,7 +38,7 @@ from experiments.ranking_study import random_genotypes
 from nas.arch import ArchSpec
 from nas.cli.console import console
 from nas.cli.tables.ranking import ranking_notes, ranking_rows
-from nas.data import Dataset, at_resolution, epoch_indices
+from nas.data import Dataset, at_resolution, epoch_indices, validation_view
 from nas.files import write_whole
 from nas.nn.network import Weights, merged, split_statistics
 from nas.records.ranking_table import RankingTable
@@ -49,7 +49,6 @@ from nas.search.accuracy.ranking import RankingEvidence, evidence_of
 from nas.space.scaling import scale_down
 from nas.training.loop import TrainingConfig, TrainingPlan, initial_params
 from nas.training.step import ImageSplit, image_splits, init_state, run_steps
-from nas.training.trial import validation_view
 
 FOLDER = Path(__file__).parent / "data/truth_table"
 JOURNAL, TABLE = FOLDER / "trainings.jsonl", FOLDER / "uib_cifar10.csv"

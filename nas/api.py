@@ -75,10 +75,19 @@ if TYPE_CHECKING:
     from nas.measure import benchmark
     from nas.ops.log_mel import Transform
     from nas.records.results import Result
+    from nas.report import training_page as training_pages
     from nas.report.describe import Description
     from nas.runs import deploy as deployment
     from nas.runs import front_config as front_configs
-    from nas.runs import front_training, joint_search, listing, multi_target, multi_target_settings, single_training
+    from nas.runs import (
+        front_training,
+        joint_search,
+        listing,
+        multi_target,
+        multi_target_settings,
+        single_training,
+        transfer,
+    )
     from nas.runs import load_run as run_data
     from nas.runs import measured_top as measured_candidates
     from nas.runs import ranking as ranking_runs
@@ -92,8 +101,9 @@ if TYPE_CHECKING:
     from nas.search import strategy as strategies
     from nas.search.accuracy.ranking import RankingEvidence
     from nas.training import candidates as candidate_training
+    from nas.training import fine_tuning, optimizers
     from nas.training import loop as training_loop
-    from nas.training import optimizers
+    from nas.training import recipe as recipes
     from nas.training.loop import TrainingProgress, TrainResult
 else:  # what is heavy is imported when it is first used
     benchmark = lazy("nas.measure.benchmark")
@@ -123,6 +133,10 @@ else:  # what is heavy is imported when it is first used
     reinforcing = lazy("nas.runs.reinforce")
     strategies = lazy("nas.search.strategy")
     training_loop = lazy("nas.training.loop")
+    training_pages = lazy("nas.report.training_page")
+    transfer = lazy("nas.runs.transfer")
+    fine_tuning = lazy("nas.training.fine_tuning")
+    recipes = lazy("nas.training.recipe")
 
 Network = ArchSpec | str | Path
 Front = bool | tuple[float | None, float | None]  # latencies from and to, None for as far as the space goes; True: all
@@ -582,16 +596,24 @@ def train(
     *,
     data: str | None = None,
     data_dir: str | None = None,
-    epochs: int = 30,
-    batch_size: int = 128,
+    recipe: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
     learning_rate: float | None = None,
+    validation: float | None = None,
+    patience: int | None = None,
+    precision: str = "auto",
     proxy: bool = False,
     proxy_resolution: SizeLike | None = None,
     proxy_width: float | None = None,
     weights: str | Path | None = None,
+    start_from: str | Path | None = None,
     from_supernet: bool = False,
+    frozen_stages: int = 0,
+    rate_decay_per_stage: float = 1.0,
     accept_changes: bool = False,
     teacher: str | Path | None = None,
+    tolerant_teacher: str | Path | None = None,
     teacher_share: float = 0.5,
     temperature: float = 2.0,
     seed: int = 0,
@@ -603,8 +625,14 @@ def train(
     `data` is by default that of the run that `network` names, else the digits; `preparation` too. It starts from
     random weights, from what fits of `weights`, a file or the folder of a training, or `from_supernet`. A `teacher`,
     a training, a run or NETWORK=FILE of weights, answers for the images of every step: `teacher_share` of the loss,
-    at a `temperature`. `out` is new, or holds the same training, which then goes on. An `on_step` that returns True
-    stops it as Ctrl-C would: `Stopped` is raised.
+    at a `temperature`; of regression a `tolerant_teacher` may stand beside it, who was trained on smoothed targets.
+
+    A `recipe`, a name or a .toml file, by default "ours", says what the arguments leave at None. A share `validation`
+    of the training images is looked at after each epoch, and `patience` epochs without a better result end the
+    training. It may `start_from` a training, also on other data: then the first `frozen_stages` may stay as they are,
+    and each stage learn at `rate_decay_per_stage` times the rate of the next. `precision` is that of activations:
+    auto, float32 or bfloat16. `out` is new, or holds the same training, which then goes on; it gets report.html too. An
+    `on_step` that returns True stops it as Ctrl-C would: `Stopped` is raised.
     """
     name = "" if isinstance(network, ArchSpec) else spec_of_point(str(network))
     if (proxy_resolution is not None or proxy_width is not None or from_supernet) and not proxy:
@@ -614,25 +642,46 @@ def train(
     if from_supernet:
         own = data is None and preparation is None
         single_training.check_supernet_of(name, dataset, "train", own_data=own, accept_changes=accept_changes)
-    subject = single_training.TrainingSubject(single_training.for_classes(name, spec(network), dataset))
+    arch = single_training.for_classes(name, spec(network), dataset)
+    arch = arch if start_from is None else transfer.with_outputs_of(arch, dataset)
+    subject = single_training.TrainingSubject(arch)
     if proxy:
         subject = single_training.proxy_subject(
             name, subject.arch, dataset, resolution=proxy_resolution, width=proxy_width, from_supernet=from_supernet
         )
-    if weights is not None and from_supernet:
-        raise InvalidInput("a training starts from weights or from the supernet; give one")
+    if (weights is not None) + (start_from is not None) + from_supernet > 1:
+        raise InvalidInput("a training starts from weights, from a training or from the supernet; give one")
     if weights is not None:
         subject = single_training.started_from(subject, str(weights), seed)
+    if start_from is not None:
+        subject = transfer.started_from_training(subject, str(start_from), dataset, seed)
+    tuning = fine_tuning.FineTuning(frozen_stages, rate_decay_per_stage)
+    settings: Any = epochs, batch_size, learning_rate, validation, patience, seed, precision, tuning
+    config = recipes.resolved(recipes.load_recipe(recipe or recipes.DEFAULT), recipes.Overrides(*settings))
 
     def step(event: "TrainingProgress") -> None:
         if on_step is not None and on_step(event) is True:
             raise Stopped(f"on_step stopped the training at step {event.step} of {event.steps}")
 
-    return training_loop.train(
-        subject.arch, dataset, _training_config(epochs, batch_size, learning_rate, seed), Path(out), step,
+    result: TrainResult = training_loop.train(
+        subject.arch, dataset, config, Path(out), step,
         initial_weights=subject.weights, proxy_width=subject.proxy_width,
-        teacher=None if teacher is None else reinforcing.teacher_of(str(teacher), dataset, teacher_share, temperature),
+        teacher=_teacher(teacher, tolerant_teacher, dataset, teacher_share, temperature),
+        recipe=recipe,
     )  # fmt: skip
+    training_pages.write_training_page(Path(out))
+    return result
+
+
+def _teacher(
+    teacher: str | Path | None, tolerant: str | Path | None, dataset: Any, share: float, temperature: float
+) -> Any:
+    """Return what teaches in a training: one network, a tough and a tolerant one, or none."""
+    if tolerant is not None:
+        if teacher is None:
+            raise InvalidInput("tolerant_teacher stands beside teacher, the tough one; give both")
+        return reinforcing.two_teachers_of(str(teacher), str(tolerant), dataset)
+    return None if teacher is None else reinforcing.teacher_of(str(teacher), dataset, share, temperature)
 
 
 @stating

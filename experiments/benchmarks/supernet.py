@@ -163,7 +163,8 @@ class StaticRun:
         def correct(params: Any, split: training_step.ImageSplit) -> Array:
             def of_batch(rows: Array) -> Array:
                 x, y = split.inputs(split.x[rows], arch), split.y[rows]
-                return EVAL_BATCH * training_step.loss_and_score(step_config, params, x, y)[1]
+                batch = training_step.Batch(x, y)
+                return EVAL_BATCH * training_step.loss_and_score(step_config, params, batch, jax.random.key(0))[1]
 
             return jnp.sum(lax.map(of_batch, jnp.arange(EVALUATED).reshape(-1, EVAL_BATCH)))
 

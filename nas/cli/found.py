@@ -12,12 +12,18 @@ from nas.cli.output import print_json
 from nas.cli.tables.search_result import MEASURED_TABLES, accuracy_text, print_multi_target, print_summary
 from nas.files import read_json
 from nas.records.class_accuracy import ClassAccuracy
+from nas.records.confusion import load_confusion
 from nas.records.front import load_front
+from nas.records.history import load_history
 from nas.records.networks import UNIVERSAL
 from nas.records.picks import load_picks
 from nas.records.results import Result, Score
 from nas.records.target_scores import TargetScores
 from nas.records.verdict import load_verdict
+
+TRAINING_FILES = (
+    "arch.json", "weights.safetensors", "train.json", "confusion.csv", "history.json", "recipe.toml", "report.html",
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from nas.runs.multi_target import MultiTargetResult  # jax
@@ -73,12 +79,18 @@ def show_training(args: argparse.Namespace, accuracy: Score, out: Path, targets:
         lines = [*scores.lines(), f"score of a search: {accuracy.kind.title} {accuracy_text(accuracy)}"]
     if by_class := ClassAccuracy.stated_by(stated):
         lines.append(f"balanced accuracy {by_class.balanced:.2%}; lowest: {by_class.lowest()} images")
+    if confusion := load_confusion(out):
+        worst = confusion.worst()
+        mistakes = "; ".join(f"'{true}' taken for '{taken}' {count:,} times" for true, taken, count in worst)
+        lines.append(f"most frequent mistakes: {mistakes or 'none'}")
+    if history := load_history(out):
+        lines.append(history.text())
     lines.append(f"of: {accuracy.kind.label()}")
     console().print("\n".join(lines), markup=False)
     on = ("--targets", ",".join(targets)) if targets else ()
     show_whole(
         [
-            f"wrote {out}/arch.json, weights.safetensors, train.json",
+            f"wrote {out}/{', '.join(name for name in TRAINING_FILES if (out / name).exists())}",
             f"next: {shlex.join(('nas', 'deploy', str(out)))}",
             f"next: {shlex.join(('nas', 'compare', str(out), *on))}",
         ]

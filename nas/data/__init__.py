@@ -8,7 +8,16 @@ import os
 from pathlib import Path
 
 from nas import registry
-from nas.data.dataset import Augmentation, Dataset, Labelled, build_dataset, split_for_search, take, with_replays
+from nas.data.dataset import (
+    Augmentation,
+    Dataset,
+    Labelled,
+    build_dataset,
+    split_for_search,
+    take,
+    validation_view,
+    with_replays,
+)
 from nas.data.folder import load_folder
 from nas.data.image_files import ImageFiles
 from nas.data.input_spec import Framing
@@ -148,4 +157,5 @@ __all__ = [
     "stratified_split",
     "take",
     "to_input",
+    "validation_view",
 ]

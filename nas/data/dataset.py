@@ -470,3 +470,18 @@ def split_for_search(dataset: Dataset, validation_fraction: float, seed: int) ->
         return train, val
     count = round(validation_fraction * len(dataset.y_train))
     return split_rows(dataset.task, dataset.y_train, count, seed, of, f"{dataset.name}: {dataset.group}")
+
+
+def validation_view(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """Return the data set with the search's validation images in place of the test images, which are not seen.
+
+    `fraction` and `seed` are those of the search's split of the training set.
+    """
+    train, val = split_for_search(dataset, fraction, seed)
+    x, y = dataset.x_train, dataset.y_train
+    of = "" if dataset.group is None else f" {dataset.group}"
+    digest = sha256(f"{dataset.digest} {fraction} {seed}{of}".encode()).hexdigest()
+    return replace(
+        dataset, x_train=take(x, train), y_train=y[train], x_test=take(x, val), y_test=y[val], digest=digest,
+        groups={}, group=None, validation=None, replays=dataset.replays and dataset.replays.of_rows(train),
+    )  # fmt: skip

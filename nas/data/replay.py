@@ -170,11 +170,11 @@ def replayed(images: jax.Array, partners: jax.Array, samples: PixelSamples) -> j
     share = jnp.asarray(samples.share)[:, None, None, None]
     first, second = images.astype(jnp.int32), partners.astype(jnp.int32)
     mixed = (share * first + (UNIT - share) * second + UNIT // 2) >> 8
-    moved = jax.vmap(_sampled)(mixed, jnp.asarray(samples.matrix))
-    return jax.vmap(_recoloured)(moved, jnp.asarray(samples.colour)).astype(jnp.uint8)
+    moved = jax.vmap(sampled)(mixed, jnp.asarray(samples.matrix))
+    return jax.vmap(recoloured)(moved, jnp.asarray(samples.colour)).astype(jnp.uint8)
 
 
-def _sampled(image: jax.Array, matrix: jax.Array) -> jax.Array:
+def sampled(image: jax.Array, matrix: jax.Array) -> jax.Array:
     """Return an image [H, W, C] int32 sampled bilinearly where `matrix` says, grey where that is beside it."""
     import jax.numpy as jnp
 
@@ -194,7 +194,7 @@ def _sampled(image: jax.Array, matrix: jax.Array) -> jax.Array:
     return jnp.where(outside[..., None], FILL, found)
 
 
-def _recoloured(image: jax.Array, colour: jax.Array) -> jax.Array:
+def recoloured(image: jax.Array, colour: jax.Array) -> jax.Array:
     """Return an image [H, W, C] int32 with brightness, contrast or saturation changed, solarised, posterised."""
     import jax.numpy as jnp
 

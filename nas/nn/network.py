@@ -56,20 +56,26 @@ class Network(nnx.Module):
         """
         return self.run(x, layers.batch_statistics if batch_stats else layers.stored_statistics)
 
-    def run(self, x: Array, normalise: layers.Normalise) -> Array:
-        """Return the logits, with `normalise` in place of every normalisation."""
+    def run(self, x: Array, normalise: layers.Normalise, frozen: int = 0) -> Array:
+        """Return the logits, with `normalise` in place of every normalisation but those of the first `frozen` stages.
+
+        Those are by stored statistics.
+        """
         if x.ndim != 4 or x.shape[1:] != tuple(self.arch.input_shape):
             raise InvalidInput(
                 f"the network takes images of shape [N, {', '.join(map(str, self.arch.input_shape))}], "
                 f"got {list(x.shape)}"
             )
-        for stage in self.stages:
+        for number, stage in enumerate(self.stages):
             for block in stage:
-                x = block(x, normalise)
+                x = block(x, layers.stored_statistics if number < frozen else normalise)
         return self.head(x, normalise)
 
-    def moments(self, x: Array) -> Moments:
-        """Return the mean and variance in front of every layer that stores statistics, under those of the batch."""
+    def moments(self, x: Array, frozen: int = 0) -> Moments:
+        """Return the mean and variance in front of every layer that stores statistics, under those of the batch.
+
+        Those of the first `frozen` stages, which run under the stored ones, are left out.
+        """
         found: list[tuple[Array, Array]] = []
 
         def record(layer: layers.Normed, y: Array) -> Array:
@@ -77,9 +83,9 @@ class Network(nnx.Module):
                 found.append(batch_moments(y))
             return layers.batch_statistics(layer, y)
 
-        self.run(x, record)
-        names = (name.removesuffix(".var") for name in weight_shapes(self.arch) if name.endswith(".var"))
-        return dict(zip(names, found, strict=True))
+        self.run(x, record, frozen)
+        names = [name.removesuffix(".var") for name in weight_shapes(self.arch) if name.endswith(".var")]
+        return dict(zip(names[len(names) - len(found) :], found, strict=True))
 
 
 def block_of(op: Op, in_channels: int, **common: Any) -> Any:

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nas.arch import save_arch
-from nas.data import at_resolution
+from nas.data import at_resolution, validation_view
 from nas.errors import InvalidInput
 from nas.files import subfolder, write_whole
 from nas.progress import Evaluation, Progress, ProgressReporter, report_timing
@@ -66,7 +66,6 @@ from nas.supernet.members import family_here
 from nas.training.candidates import CandidateTrainings
 from nas.training.loop import TrainingConfig
 from nas.training.trainees import TrainAll, Trained, Trainee, Trainers
-from nas.training.trial import validation_view
 
 STAGE, SCORES = "trained alone/whole", "supernet scores"  # of the journal's batches of trainings, and of its scores
 EARNED = 0.1  # tau with the search's own trainings that the supernet must exceed before its scores choose

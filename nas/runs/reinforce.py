@@ -32,6 +32,7 @@ from nas.records.signatures import signature_of
 from nas.records.trainings import training_of_run
 from nas.training.teaching import Teacher as TrainingTeacher
 from nas.training.teaching import Teaching
+from nas.training.two_teachers import TwoTeachers
 
 BATCH = 256  # augmented images at once
 WEIGHTS_SIGN = "="  # NETWORK=FILE: a network with the weights in a file
@@ -97,6 +98,13 @@ def teacher_of(text: str, dataset: Dataset, share: float, temperature: float) ->
     """Return the teacher that `text` names for a training on `dataset`; see `load_teacher`."""
     found = load_teacher(text, dataset)
     return TrainingTeacher(Teaching(found.arch, share, temperature), found.weights, found.signature.input)
+
+
+def two_teachers_of(tough: str, tolerant: str, dataset: Dataset) -> TwoTeachers:
+    """Return the tough and the tolerant teacher of a training of regression on `dataset`."""
+    found = TwoTeachers(*(teacher_of(text, dataset, 1.0, 1.0) for text in (tough, tolerant)))
+    found.check(dataset.task)
+    return found
 
 
 def reinforcement(

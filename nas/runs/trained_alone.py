@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data import Dataset, at_resolution, split_for_search
+from nas.data import Dataset, at_resolution, split_for_search, validation_view
 from nas.protocols import Genotypes
 from nas.records.results import standard_error
 from nas.registry import SPACES, load
@@ -29,7 +29,6 @@ from nas.training.candidates import CandidateTrainings
 from nas.training.loop import TrainingConfig
 from nas.training.members import MemberTrainer
 from nas.training.trainees import Trainee
-from nas.training.trial import validation_view
 
 RUNGS = (3, 9)  # epochs: of all candidates, and of those that are not stopped
 SMOKE_RUNGS = (1, 2)

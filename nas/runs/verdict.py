@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.arch import ArchSpec
-from nas.data import at_resolution
+from nas.data import at_resolution, validation_view
 from nas.progress import Progress, ProgressReporter, report_timing
 from nas.progress.time_left import Schedule
 from nas.records.results import trained_for_steps
@@ -19,7 +19,6 @@ from nas.search.selection import paired_difference, score_error, total
 from nas.space.scaling import scale_down, scale_width
 from nas.training.loop import PASSES, TrainingConfig
 from nas.training.side_by_side import Comparison, train_side_by_side
-from nas.training.trial import validation_view
 
 BATCH = 64
 EPOCHS = 8  # at most: a search on small images is to stay within minutes

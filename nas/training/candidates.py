@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.arch import ArchSpec
-from nas.data import Dataset, at_resolution
+from nas.data import Dataset, at_resolution, validation_view
 from nas.errors import InvalidInput, unknown_name
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.records.journal import Journal
@@ -25,7 +25,7 @@ from nas.registry import lazy
 from nas.search.schedulers import halving
 from nas.training.family import Family
 from nas.training.loop import TrainingConfig
-from nas.training.trial import train_until, validation_view
+from nas.training.trial import train_until
 
 stats = lazy("scipy.stats")  # takes 0.3 s to import, and most searches train no candidates alone
 

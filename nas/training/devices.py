@@ -8,8 +8,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
-def compute_dtype() -> Any:
-    """Return the dtype of activations: bfloat16 on a GPU or TPU, float32 on a CPU; parameters are always float32."""
+def compute_dtype(precision: str = "auto") -> Any:
+    """Return the dtype of activations: bfloat16 on a GPU or TPU, float32 on a CPU; parameters are always float32.
+
+    A `precision` other than "auto" names the dtype.
+    """
+    if precision != "auto":
+        return jnp.dtype(precision)
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
@@ -28,6 +33,20 @@ def device_sharding() -> NamedSharding | None:
     if len(devices) == 1:
         return None
     return NamedSharding(Mesh(np.array(devices), ("batch",)), PartitionSpec("batch"))
+
+
+def batch_devices(batch_size: int) -> int:
+    """Return over how many of the local devices a batch is split: all where they divide it, else one."""
+    count = len(jax.devices())
+    return count if batch_size % count == 0 else 1
+
+
+def sharded(batch: Any, devices: int) -> Any:
+    """Return arrays [B, ...] inside a compiled program, split along B over so many devices; as they are for one."""
+    if devices == 1:
+        return batch
+    sharding = NamedSharding(Mesh(np.array(jax.devices()[:devices]), ("batch",)), PartitionSpec("batch"))
+    return jax.lax.with_sharding_constraint(batch, jax.tree.map(lambda _: sharding, batch))
 
 
 def replicated(tree: Any, devices: NamedSharding | None) -> Any:

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec, save_arch
-from nas.data import Dataset, at_resolution, epoch_indices, signature
+from nas.data import Dataset, at_resolution, epoch_indices, signature, split_for_search, validation_view
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.files import CannotWrite, dump_json, new_folder, write_whole
@@ -30,20 +30,24 @@ from nas.nn.network import (
     random_network,
     save_weights,
     split_statistics,
+    weight_shapes,
     zero_init_residuals,
 )
 from nas.ops import LogMel
 from nas.progress.stop import raise_if_stopped
 from nas.progress.time_left import Begun, Compiled, Phase, Schedule, TimingEvent
 from nas.records.class_accuracy import ClassAccuracy
+from nas.records.confusion import Confusion, save_confusion
+from nas.records.history import EpochRow
 from nas.records.locks import locked
 from nas.records.results import TRAINED_ALONE, AccuracyKind, Score
 from nas.records.target_scores import TargetScores
 from nas.records.trainings import read_settings
 from nas.tasks import clipped, measured
 from nas.training.checkpoints import Checkpoints
-from nas.training.devices import copy_arrays
-from nas.training.optimizers import AdamW, OptimizerConfig
+from nas.training.config import TrainingConfig as TrainingConfig
+from nas.training.devices import batch_devices, copy_arrays, device_sharding, replicated
+from nas.training.recipe import recipe_toml
 from nas.training.step import (
     STATISTICS_IMAGES,
     ImageSplit,
@@ -57,50 +61,25 @@ from nas.training.step import (
     init_state,
     network_outputs,
     run_steps,
+    split_of,
 )
 from nas.training.streaming import batches_per_part, prefetched
 from nas.training.teaching import Teacher, Teaching
+from nas.training.two_teachers import TwoTeachers, TwoTeachings
+from nas.training.validation import EpochWatch
 
 SCHEMA, VERSION = "nas.training", 1
 LATER_KEYS = ("fit", "background", "augment_shift", "flip", "class_weights")  # of settings.json, since release 0.2
 DISPATCH_S = 5.0  # seconds of work that a dispatch should take
 CHECKPOINT_S = 45.0  # seconds between checkpoints; with the longest dispatch after it, a kill loses less than a minute
 MAX_DISPATCH_STEPS = 512  # the most steps per dispatch
+RECIPE = "recipe.toml"  # in the folder of a training by a named recipe
 TRAIN, TEST = "train", "test"  # stages of a training
 MACS_PER_S = 16e9  # that 2 CPU cores are expected to do
 PASSES = 3  # in MACs of an image, what a training step takes: forward, and twice as much backward
 STEP_S = 0.003  # of a step of the smallest networks
 COMPILE_S, TEST_COMPILE_S = 15.0, 8.0  # expected of the training step, and of the programs of the test
 OnTiming = Callable[[TimingEvent], object]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Settings of a training. The optimizer carries the peak learning rate and the weight decay (of kernels only)."""
-
-    epochs: int = 30
-    batch_size: int = 128
-    optimizer: OptimizerConfig = field(default_factory=AdamW)
-    label_smoothing: float = 0.1
-    ema_decay: float = 0.9995
-    warmup_fraction: float = 0.05
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("epochs", 1, math.inf), ("batch_size", 2, math.inf), ("label_smoothing", 0, 0.9),
-            ("ema_decay", 0, 0.999999), ("warmup_fraction", 0, 0.9), ("seed", 0, 2**31 - 1),
-        ):  # fmt: skip
-            if not low <= getattr(self, name) <= high:
-                raise InvalidInput(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
-        if not 0 < self.optimizer.learning_rate < math.inf:
-            raise InvalidInput(f"the learning rate must be above 0, got {self.optimizer.learning_rate}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        optimizer: Any = self.optimizer
-        body = {name: value for name, value in vars(self).items() if name != "optimizer"}
-        return body | {"optimizer": type(optimizer).__name__, **asdict(optimizer)}
 
 
 @dataclass(frozen=True)
@@ -113,12 +92,16 @@ class TrainingProgress:
     top1: float  # fraction; the score of another task
     step_s: float  # seconds per step
     metric: str = "top-1"  # what `top1` is, as tables name it
+    validated: EpochRow | None = None  # of a step that ends an epoch, where images are set aside for validation
 
     @property
     def text(self) -> str:
         """Loss and score as text, a share in percent."""
-        shown = f"{self.top1:.1%}" if self.metric == "top-1" else f"{self.top1:.3f}"
-        return f"loss {self.loss:.3f}, training {self.metric} {shown}"
+        validated = "" if self.validated is None else f", validation {self._shown(self.validated.validation_score)}"
+        return f"loss {self.loss:.3f}, training {self.metric} {self._shown(self.top1)}{validated}"
+
+    def _shown(self, score: float) -> str:
+        return f"{score:.1%}" if self.metric == "top-1" else f"{score:.3f}"
 
 
 @dataclass(frozen=True)
@@ -145,46 +128,83 @@ def train(
     *,
     initial_weights: Mapping[str, Any] | None = None,
     proxy_width: float = 1.0,
-    teacher: Teacher | None = None,
+    teacher: Teacher | TwoTeachers | None = None,
+    recipe: str | None = None,
     timing: OnTiming = lambda _: None,
 ) -> TrainResult:
     """Train the network of `arch` on `dataset` (resized to its input) and write the result into the folder `out`.
 
-    `out` is new, or holds the same training, which then goes on. It gets arch.json, weights.safetensors, train.json.
+    `out` is new, or holds the same training, which then goes on. It gets arch.json, weights.safetensors, train.json, of
+    classes confusion.csv, and history.json where the config sets images aside for validation.
     A KeyboardInterrupt is raised again after a checkpoint. `initial_weights` (inherited from a supernet, say) replace
     the random initialisation; `proxy_width` goes into the kind of accuracy; a `teacher` answers for the images of
-    every step; `timing` learns of phases and compilations. Raises `InvalidInput` where data, folder or weights do not
-    fit, or where the loss is no longer finite.
+    every step; the name of a `recipe` is kept with what it was resolved to, in recipe.toml; `timing` learns of phases
+    and compilations. Raises `InvalidInput` where data, folder or weights do not fit, or where the loss is no longer
+    finite.
     """
     data = dataset_for(arch, dataset)
+    _check_start(arch, data, config, initial_weights)
     with _opened(out, _identity(arch, data, config, initial_weights, proxy_width, teacher)):
-        train_split, test_split = image_splits(data)
-        if teacher is not None:
-            train_split = _taught(train_split, data, arch, teacher)
-        params, statistics = split_statistics(initial_params(arch, config.seed, initial_weights))
-        plan = TrainingPlan(arch, config, data, train_split, None if teacher is None else teacher.teaching)
+        if recipe is not None:
+            write_whole(out / RECIPE, recipe_toml(config, recipe))
+        # Without validation images the second split is the test set itself, which is looked at once, at the end.
+        seen = validation_view(data, config.validation, config.seed) if config.validation else data
+        splits = image_splits(seen)
+        train_split = splits[0] if teacher is None else _taught(splits[0], seen, arch, teacher)
+        mean, std = splits[0].mean, splits[0].std  # of the training images alone
+        test_split = split_of(data.x_test, data.y_test, mean, std) if config.validation else splits[1]
+        tuning = config.ingredients.fine_tuning
+        weights = initial_params(arch, config.seed, initial_weights)
+        params, fixed = tuning.split(weights)
+        rest = {name: value for name, value in weights.items() if name not in params}
+        plan = TrainingPlan(arch, config, seen, train_split, None if teacher is None else teacher.teaching)
         timing(Schedule(training_phases(plan)))
-        state = fit(plan, params, out / "checkpoints", progress, timing)
+        batch = min(config.batch_size, len(seen.x_train))
+        watch = None
+        if config.validation:
+            watch = EpochWatch(plan.step_config, seen, (train_split, splits[1]), batch, config.patience, rest, out)
+        state = fit(plan, params, out / "checkpoints", progress, timing, fixed=fixed or None, watch=watch)
         timing(Begun(TEST))
-        batch = min(config.batch_size, len(data.x_train))
-        weights = estimate_statistics(arch, state.average | statistics, train_split, batch)
+        average = state.average if watch is None else watch.best_average(state)
+        weights = estimate_statistics(arch, average | rest, train_split, batch, tuning.frozen_stages)
         outputs = network_outputs(arch, weights, test_split)
         score = _score(outputs, arch, data, proxy_width)
         by_class = _by_class(outputs, data)
-        result = TrainResult(arch, in_target_units(data.task, weights), score, plan.steps, by_class)
-        _write(result, config, signature(data, arch.input_shape), initial_weights is not None, out)
+        result = TrainResult(arch, in_target_units(data.task, weights), score, int(state.step), by_class)
+        if data.has_classes:
+            save_confusion(out, Confusion.of(data.class_names, data.y_test, outputs.argmax(1)))
+        _write(result, config, signature(seen, arch.input_shape), initial_weights is not None, out)
     return result
 
 
-def _taught(split: Split, data: Dataset, arch: ArchSpec, teacher: Teacher) -> ImageSplit:
+def _check_start(
+    arch: ArchSpec, data: Dataset, config: TrainingConfig, initial_weights: Mapping[str, Any] | None
+) -> None:
+    """Raise `InvalidInput` where ingredients do not fit the examples, or stages would be frozen at random weights."""
+    tuning = config.ingredients.fine_tuning
+    config.ingredients.check(data)
+    tuning.check(arch)
+    if not tuning.frozen_stages:
+        return
+    known = initial_weights or {}
+    if missing := [name for name in weight_shapes(arch) if tuning.is_frozen(name) and name not in known]:
+        raise InvalidInput(
+            f"stages are frozen at weights that were trained, with their statistics: {missing[0]} is not; start from "
+            "a training or from a file of weights"
+        )
+
+
+def _taught(split: Split, data: Dataset, arch: ArchSpec, teacher: Teacher | TwoTeachers) -> ImageSplit:
     """Return the training images with the teacher beside them; `InvalidInput` where it cannot teach on them."""
-    known = teacher.teaching.arch
+    if isinstance(teacher, TwoTeachers):
+        teacher.check(data.task)
     if not (data.is_images and isinstance(split, ImageSplit)):
         raise InvalidInput(f"{data.name} is not taught by a teacher in training: that takes images in memory")
     if data.replays is not None:
         raise InvalidInput(f"{data.name} is reinforced: what its teacher says is stored; leave --teacher out")
-    if known.num_classes != arch.num_classes:
-        raise InvalidInput(f"the teacher knows {known.num_classes} classes, the network {arch.num_classes}")
+    for known in teacher.archs:
+        if known.num_classes != arch.num_classes:
+            raise InvalidInput(f"the teacher knows {known.num_classes} classes, the network {arch.num_classes}")
     return split._replace(teacher=teacher.arrays())
 
 
@@ -245,7 +265,7 @@ class TrainingPlan:
     config: TrainingConfig
     data: Dataset
     split: Split
-    teaching: Teaching | None = None
+    teaching: Teaching | TwoTeachings | None = None
 
     def __post_init__(self) -> None:
         if self.config.batch_size > len(self.data.x_train):
@@ -270,7 +290,7 @@ class TrainingPlan:
         return StepConfig(
             self.arch, c.optimizer, self.steps, c.warmup_fraction,
             self.data.task.configured(c.label_smoothing, self.data.class_weights), c.ema_decay, self.data.augmentation,
-            self.teaching,
+            self.teaching, c.ingredients,
         )  # fmt: skip
 
     def rows(self, done: int, count: int) -> np.ndarray[Any, Any]:
@@ -333,6 +353,11 @@ class BatchLoader:
             self._parts.close()
 
 
+def validation_images(data: Dataset, config: TrainingConfig) -> int:
+    """Return how many of the training images are set aside for the validation after each epoch."""
+    return len(split_for_search(data, config.validation, config.seed)[1]) if config.validation else 0
+
+
 def expected_s(arch: ArchSpec, dataset: Dataset, config: TrainingConfig) -> float:
     """Return how long a training is expected to take on 2 CPU cores, in seconds."""
     steps = config.epochs * (len(dataset.y_train) // config.batch_size)
@@ -364,26 +389,38 @@ def fit(
     folder: Path,
     progress: Callable[[TrainingProgress], None],
     timing: OnTiming = lambda _: None,
+    *,
+    fixed: Weights | None = None,
+    watch: EpochWatch | None = None,
 ) -> TrainState:
     """Return the state after all steps from `params` on, or from the newest checkpoint in `folder` if there is one.
 
     `params` are donated. A dispatch of steps takes about `DISPATCH_S`; progress and checkpoints come between two.
+    `fixed` are the weights of frozen stages. A `watch` is shown the end of each epoch, and may end the training.
     """
-    step_config, steps = plan.step_config, plan.steps
-    state = init_state(step_config, params)
+    count_devices, steps = batch_devices(plan.config.batch_size), plan.steps
+    step_config = replace(plan.step_config, devices=count_devices)
+    devices = device_sharding() if count_devices > 1 else None
+    state, fixed = init_state(step_config, params), replicated(fixed, devices)
     with closing(Checkpoints(folder)) as checkpoints, closing(BatchLoader(plan)) as loader:
         done, state = checkpoints.latest(state) or (0, state)
+        state = replicated(state, devices)
+        if watch is not None:
+            watch.rewind(done)
         saved, saved_at = done, time.monotonic()
         # The first dispatch, of one step, also compiles, so its time says nothing about the speed; the second has two
         # steps. From then on the number grows towards `DISPATCH_S` of work, at most fourfold each time.
         count, compiled = 1, False
         timing(Begun(TRAIN, done, compiling=True))
         try:
-            while done < steps:
+            while done < steps and not (watch is not None and watch.history.stopped):
                 raise_if_stopped()
                 started, count = time.monotonic(), min(count, steps - done)
+                if watch is not None:
+                    count = min(count, watch.steps_left(done))
                 images, rows, count = loader.dispatch(done, count)
-                state, totals = run_steps(step_config, state, rows, count, plan.config.seed, images)
+                images, rows = replicated((images, rows), devices)
+                state, totals = run_steps(step_config, state, rows, count, plan.config.seed, images, fixed)
                 loss, score = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count
                 if not math.isfinite(loss):
@@ -393,7 +430,8 @@ def fit(
                     saved, saved_at = done, time.monotonic()
                 if not compiled:
                     timing(Compiled(TRAIN, done))
-                progress(TrainingProgress(done, steps, loss, score, step_s, plan.data.task.score.title))
+                row = None if watch is None else watch.after(state, done)
+                progress(TrainingProgress(done, steps, loss, score, step_s, plan.data.task.score.title, row))
                 count = min(MAX_DISPATCH_STEPS, 4 * count, max(1, round(DISPATCH_S / step_s))) if compiled else 2
                 compiled = True
         except KeyboardInterrupt:
@@ -403,7 +441,7 @@ def fit(
             raise
         if done > saved:
             checkpoints.save(done, state)
-    return state
+    return state if devices is None else copy_arrays(state)
 
 
 def _score(outputs: NDArray[np.float32], arch: ArchSpec, data: Dataset, proxy_width: float) -> Score:
@@ -427,7 +465,7 @@ def _identity(
     config: TrainingConfig,
     initial_weights: Mapping[str, Any] | None,
     proxy_width: float,
-    teacher: Teacher | None = None,
+    teacher: Teacher | TwoTeachers | None = None,
 ) -> dict[str, Any]:
     """Return everything that a training depends on, the content of settings.json: it goes on where all is equal."""
     start = hashlib.sha256()

@@ -115,7 +115,7 @@ def member_step(
 ) -> tuple[MemberState, Array]:
     """Return the state of a member after one step on the images `rows` [B], and the loss: `train_step`, packed."""
     c, family = program.step, program.family
-    x, y, soft = split.batch(jax.random.fold_in(key, state.step), rows, c.arch, c.augmentation)
+    x, y, soft, _ = split.batch(jax.random.fold_in(key, state.step), rows, c)
 
     def loss_of(tensors: dict[str, Array]) -> Array:
         return loss_of_batch(c.task, family.logits(tensors, genotype, x), y, soft)

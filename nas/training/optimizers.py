@@ -35,10 +35,11 @@ class AdamW:
     weight_decay: float = 0.02
     beta1: float = 0.9
     beta2: float = 0.999
+    eps: float = 1e-8
 
     def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
         """Return the transformation with the learning rate of `schedule`."""
-        return optax.adamw(schedule, self.beta1, self.beta2, weight_decay=self.weight_decay, mask=decay_mask)
+        return optax.adamw(schedule, self.beta1, self.beta2, self.eps, weight_decay=self.weight_decay, mask=decay_mask)
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,11 @@ def decay_mask(params: Params) -> Any:
     return jax.tree_util.tree_map_with_path(is_weight, params)
 
 
-def cosine_schedule(peak: float, steps: int, warmup_fraction: float = 0.0) -> optax.Schedule:
-    """Return the learning rate by step: linear warm-up over a fraction of `steps`, then a cosine to 0 at the end."""
+def cosine_schedule(peak: float, steps: int, warmup_fraction: float = 0.0, final: float = 0.0) -> optax.Schedule:
+    """Return the learning rate by step: linear warm-up over a fraction of `steps`, then a cosine to the end.
+
+    It ends at the share `final` of the peak.
+    """
     if steps < 1 or not 0 <= warmup_fraction < 1:
         raise InvalidInput(
             f"a schedule needs at least 1 step and a warm-up fraction in [0, 1), got {steps} and {warmup_fraction}"
@@ -90,11 +94,15 @@ def cosine_schedule(peak: float, steps: int, warmup_fraction: float = 0.0) -> op
         at = jnp.asarray(step, jnp.float32)
         up = (at + 1) / max(warmup, 1)
         down = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((at - warmup) / max(steps - warmup, 1), 0, 1)))
+        if final:
+            down = final + (1 - final) * down
         return peak * jnp.where(at < warmup, up, down)
 
     return rate
 
 
-def make_optimizer(config: OptimizerConfig, steps: int, warmup_fraction: float = 0.0) -> optax.GradientTransformation:
-    """Return the optimizer with a cosine schedule over `steps`, warm-up included."""
-    return config.build(cosine_schedule(config.learning_rate, steps, warmup_fraction))
+def make_optimizer(
+    config: OptimizerConfig, steps: int, warmup_fraction: float = 0.0, final: float = 0.0
+) -> optax.GradientTransformation:
+    """Return the optimizer with a cosine schedule over `steps`, down to a share `final` of its peak."""
+    return config.build(cosine_schedule(config.learning_rate, steps, warmup_fraction, final))

@@ -6,7 +6,7 @@ once in a process, for all seeds and lengths.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,16 +19,23 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.data import Augmentation, Dataset, ImageFiles, augment, augmented_input, epoch_indices, to_input
+from nas.data.random_augment import randomly_augmented
 from nas.nn.network import CLASSIFIER, Moments, Weights, merged, statistics_of
 from nas.tasks import Task, clipped, loss_of_batch, score_of_batch
-from nas.training.devices import compute_dtype, copy_arrays
+from nas.training.devices import compute_dtype, copy_arrays, sharded
 from nas.training.ema import ema_decay, ema_update
+from nas.training.fine_tuning import FineTuning
+from nas.training.ingredients import NONE, Ingredients, Precision
+from nas.training.mixing import mixed, mixed_targets
 from nas.training.optimizers import OptimizerConfig, make_optimizer
+from nas.training.regularised import regularised
 from nas.training.replays import ReplayTable
 from nas.training.streaming import batches_per_part, decoded, is_streamed, prefetched
 from nas.training.teaching import TeacherArrays, Teaching
+from nas.training.two_teachers import TwoTeacherArrays, TwoTeachings
 
 STATISTICS_IMAGES = 8192  # at most so many training images give the stored normalisation statistics
+RANDOM_AUGMENT, MIXING, REGULARISATION = 2, 3, 4  # streams of the random numbers of a step; 1 is of replays
 
 
 class TrainState(NamedTuple):
@@ -40,6 +47,15 @@ class TrainState(NamedTuple):
     optimizer: optax.OptState
 
 
+class Batch(NamedTuple):
+    """The examples of a step."""
+
+    x: Array  # the input of the network [B, H, W, C]
+    y: Array  # their targets
+    soft: Array | None = None  # soft targets [B, K] in place of these: of a reinforced data set, or of mixed images
+    answers: Array | None = None  # outputs of a teacher for the same images
+
+
 class ImageSplit(NamedTuple):
     """The images of one split on the device, with the channel statistics that normalise them."""
 
@@ -48,34 +64,49 @@ class ImageSplit(NamedTuple):
     mean: Array  # [C], of the training images
     std: Array
     replays: ReplayTable | None = None  # of a reinforced data set
-    teacher: TeacherArrays | None = None  # of a training with one
+    teacher: TeacherArrays | TwoTeacherArrays | None = None  # of a training with one or two
 
-    def inputs(self, images: Array, arch: ArchSpec) -> Array:
+    def inputs(self, images: Array, arch: ArchSpec, precision: Precision = "auto") -> Array:
         """Return images or numbers [B, H, W, C] as the input of `arch`: normalised, in the dtype of activations."""
         x = to_input(images, self.mean, self.std, arch.input_shape.channels)
-        return x if is_waveform(images) else x.astype(compute_dtype())
+        return x if is_waveform(images) else x.astype(compute_dtype(precision))
 
-    def training_inputs(self, key: Array, rows: Array, arch: ArchSpec, augmentation: Augmentation) -> Array:
+    def training_inputs(
+        self, key: Array, rows: Array, arch: ArchSpec, augmentation: Augmentation, precision: Precision = "auto"
+    ) -> Array:
         """Return the examples `rows` [B], augmented, as the input of `arch`."""
         channels = arch.input_shape.channels
         x = augmented_input(key, self.x[rows], augmentation, self.mean, self.std, channels)
-        return x if is_waveform(self.x) else x.astype(compute_dtype())
+        return x if is_waveform(self.x) else x.astype(compute_dtype(precision))
 
-    def batch(
-        self, key: Array, rows: Array, arch: ArchSpec, augmentation: Augmentation, teaching: Teaching | None = None
-    ) -> tuple[Array, Array, Array | None]:
-        """Return the examples `rows` [B] as the input of `arch`, their targets, and a teacher's where there are some.
+    def batch(self, key: Array, rows: Array, step_config: "StepConfig") -> Batch:
+        """Return the examples `rows` [B] with their targets as a step sees them.
 
-        They are augmented, or replayed where the data set is reinforced. With `teaching` the third are the outputs of
-        the teacher for the same augmented images.
+        They are augmented as data set and recipe say, or replayed where the data set is reinforced; a teacher answers
+        for the very images that the network sees.
         """
-        if teaching is not None and self.teacher is not None:
-            shown = augment(key, self.x[rows], augmentation)
-            return self.inputs(shown, arch), self.y[rows], self.teacher.answers(teaching.arch, shown)
+        c, ingredients = step_config, step_config.ingredients
+        precision, y = ingredients.precision, self.y[rows]
+        if ingredients.changes_images or (c.teaching is not None and self.teacher is not None):
+            shown, soft = self._shown(key, rows, c)
+            answers = None if c.teaching is None or self.teacher is None else c.teaching.answers(self.teacher, shown)
+            return Batch(self.inputs(shown, c.arch, precision), y, soft, answers)
         if self.replays is None:
-            return self.training_inputs(key, rows, arch, augmentation), self.y[rows], None
-        shown, soft = self.replays.batch(key, self.x, rows, arch.num_classes)
-        return self.inputs(shown, arch), self.y[rows], soft
+            return Batch(self.training_inputs(key, rows, c.arch, c.augmentation, precision), y)
+        shown, soft = self.replays.batch(key, self.x, rows, c.arch.num_classes)
+        return Batch(self.inputs(shown, c.arch, precision), y, soft)
+
+    def _shown(self, key: Array, rows: Array, c: "StepConfig") -> tuple[Array, Array | None]:
+        """Return the images `rows` [B] as data set and recipe augment and mix them, and the targets of mixed ones."""
+        own, mixing = c.ingredients.augmentation, c.ingredients.mixing
+        of_data = replace(c.augmentation, shift_px_fraction=0.0) if own.crop_area else c.augmentation
+        shown = augment(key, self.x[rows], of_data)
+        if not own.is_none:
+            shown = randomly_augmented(jax.random.fold_in(key, RANDOM_AUGMENT), shown, own)
+        if mixing.is_none:
+            return shown, None
+        shown, partner, share = mixed(jax.random.fold_in(key, MIXING), shown, mixing)
+        return shown, mixed_targets(c.task.soft(self.y[rows], c.arch.num_classes), partner, share)
 
     @property
     def images(self) -> int:
@@ -128,11 +159,14 @@ class StepConfig:
     task: Task  # with its label smoothing and class weights
     ema_decay: float
     augmentation: Augmentation
-    teaching: Teaching | None = None
+    teaching: Teaching | TwoTeachings | None = None
+    ingredients: Ingredients = NONE
+    devices: int = 1  # that each batch is split over
 
     def transform(self) -> optax.GradientTransformation:
-        """Return the optimizer with its schedule."""
-        return make_optimizer(self.optimizer, self.steps, self.warmup_fraction)
+        """Return the optimizer with its schedule, and with the rates of its stages."""
+        made = make_optimizer(self.optimizer, self.steps, self.warmup_fraction, self.ingredients.final_rate)
+        return self.ingredients.fine_tuning.scaled(made, len(self.arch.stages))
 
 
 def is_waveform(images: Array) -> bool:
@@ -151,37 +185,52 @@ def image_splits(data: Dataset) -> tuple[Split, Split]:
     """Return the training and the test images of `data`, on the device where they are not too many."""
     mean, std = map(jax.device_put, data.channel_stats)
 
-    def split(x: Any, y: NDArray[Any], replays: ReplayTable | None = None) -> Split:
-        if is_streamed(x):
-            return StreamedSplit(x, y, mean, std)
-        return ImageSplit(jax.device_put(np.asarray(x)), jax.device_put(y), mean, std, replays)
-
     replays = data.replays and ReplayTable.of(data.replays, data.size)
-    return split(data.x_train, data.y_train, replays), split(data.x_test, data.y_test)
+    train = split_of(data.x_train, data.y_train, mean, std, replays)
+    return train, split_of(data.x_test, data.y_test, mean, std)
+
+
+def split_of(x: Any, y: NDArray[Any], mean: Array, std: Array, replays: ReplayTable | None = None) -> Split:
+    """Return examples with what normalises them, on the device where they are not too many."""
+    if is_streamed(x):
+        return StreamedSplit(x, y, mean, std)
+    return ImageSplit(jax.device_put(np.asarray(x)), jax.device_put(y), mean, std, replays)
 
 
 def loss_and_score(
-    step_config: StepConfig, params: Weights, x: Array, y: Array, soft: Array | None = None
+    step_config: StepConfig, params: Weights, batch: Batch, key: Array, fixed: Weights | None = None
 ) -> tuple[Array, Array]:
     """Return the loss under batch statistics, and the score: of classification the share that is correct.
 
-    `soft` are the soft targets of a reinforced data set or, in a training with a teacher, the teacher's outputs.
+    `fixed` are the weights and statistics of frozen stages; `key` is that of what is left out at random.
     """
-    task, teaching = step_config.task, step_config.teaching
-    outputs = merged(step_config.arch, params)(x, batch_stats=True)
-    if teaching is not None and soft is not None:
-        return teaching.loss(task, outputs, y, soft), score_of_batch(task, outputs, y)
-    return loss_of_batch(task, outputs, y, soft), score_of_batch(task, outputs, y)
+    c, task = step_config, step_config.task
+    network = merged(c.arch, params if fixed is None else params | fixed)
+    if c.ingredients.changes_network:
+        rules, frozen = c.ingredients.regularisation, c.ingredients.fine_tuning.frozen_stages
+        outputs = regularised(network, batch.x, jax.random.fold_in(key, REGULARISATION), rules, frozen)
+    else:
+        outputs = network(batch.x, batch_stats=True)
+    if c.teaching is not None and batch.answers is not None:
+        loss = c.teaching.loss(task, outputs, batch.y, batch.answers, batch.soft)
+    else:
+        loss = loss_of_batch(task, outputs, batch.y, batch.soft)
+    return loss, score_of_batch(task, outputs, batch.y)
 
 
 def train_step(
-    step_config: StepConfig, state: TrainState, rows: Array, key: Array, split: ImageSplit
+    step_config: StepConfig,
+    state: TrainState,
+    rows: Array,
+    key: Array,
+    split: ImageSplit,
+    fixed: Weights | None = None,
 ) -> tuple[TrainState, Array, Array]:
     """Return the state after one step on the images `rows` [B], its loss, and the score of its outputs."""
     step_key = jax.random.fold_in(key, state.step)
     c = step_config
-    x, y, soft = split.batch(step_key, rows, c.arch, c.augmentation, c.teaching)
-    loss_of = partial(loss_and_score, c, x=x, y=y, soft=soft)
+    batch = sharded(split.batch(step_key, sharded(rows, c.devices), c), c.devices)
+    loss_of = partial(loss_and_score, c, batch=batch, key=step_key, fixed=fixed)
     (loss, score), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, optimizer = step_config.transform().update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -191,11 +240,17 @@ def train_step(
 
 @partial(jax.jit, static_argnames="step_config", donate_argnames="state")
 def run_steps(
-    step_config: StepConfig, state: TrainState, rows: Array, count: int, seed: int, split: ImageSplit
+    step_config: StepConfig,
+    state: TrainState,
+    rows: Array,
+    count: int,
+    seed: int,
+    split: ImageSplit,
+    fixed: Weights | None = None,
 ) -> tuple[TrainState, tuple[Array, Array]]:
     """Return the state after the first `count` steps on `rows` [S, B], and the sums of their losses and scores.
 
-    The state is donated.
+    The state is donated. `fixed` are the weights of frozen stages.
     """
     # The number of steps is an input of the program, and `rows` always has the same length, so that one compilation
     # serves dispatches of every length. That needs a `fori_loop`; a scan has a fixed number of steps.
@@ -203,30 +258,33 @@ def run_steps(
 
     def body(i: Array, carry: tuple[TrainState, Array, Array]) -> tuple[TrainState, Array, Array]:
         state, losses, scores = carry
-        state, loss, score = train_step(step_config, state, rows[i], key, split)
+        state, loss, score = train_step(step_config, state, rows[i], key, split, fixed)
         return state, losses + loss, scores + score
 
     state, loss, score = jax.lax.fori_loop(0, count, body, (state, jnp.float32(0), jnp.float32(0)))
     return state, (loss, score)
 
 
-def estimate_statistics(arch: ArchSpec, weights: Weights, split: Split, batch_size: int) -> Weights:
+def estimate_statistics(
+    arch: ArchSpec, weights: Weights, split: Split, batch_size: int, frozen: int = 0, images: int = STATISTICS_IMAGES
+) -> Weights:
     """Return `weights` with normalisation statistics estimated on training images, not augmented.
 
-    One pass under batch statistics over up to `STATISTICS_IMAGES` images.
+    One pass under batch statistics over up to `images`. The first `frozen` stages keep theirs, and run under them.
     """
-    rows = epoch_indices(0, 0, split.images, batch_size)[: max(1, STATISTICS_IMAGES // batch_size)]
-    parts = [_batch_moments(arch, weights, part, images) for images, part in split.parts(rows)]
+    rows = epoch_indices(0, 0, split.images, batch_size)[: max(1, images // batch_size)]
+    parts = [_batch_moments(arch, weights, part, shown, frozen) for shown, part in split.parts(rows)]
     # Joined on the host, so that one program pools the batches, however many parts they came in.
     found = _pooled(jax.tree.map(lambda *each: np.concatenate(each), *parts))
-    return weights | statistics_of(arch, found)
+    own = FineTuning(frozen).is_frozen
+    return weights | {name: value for name, value in statistics_of(arch, found).items() if not own(name)}
 
 
-@partial(jax.jit, static_argnames="arch")
-def _batch_moments(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit) -> Moments:
+@partial(jax.jit, static_argnames=("arch", "frozen"))
+def _batch_moments(arch: ArchSpec, weights: Weights, rows: Array, split: ImageSplit, frozen: int) -> Moments:
     """Return the means and variances over each of the batches `rows` [batches, B]."""
     network = merged(arch, weights)
-    moments: Moments = jax.lax.map(lambda row: network.moments(split.inputs(split.x[row], arch)), rows)
+    moments: Moments = jax.lax.map(lambda row: network.moments(split.inputs(split.x[row], arch), frozen), rows)
     return moments
 
 

@@ -21,7 +21,7 @@ from nas.data.input_spec import InputSpec
 from nas.errors import InvalidInput
 from nas.nn.network import Weights, merged
 from nas.nn.weight_file import digest_of
-from nas.tasks import Task
+from nas.tasks import Task, loss_of_batch
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,16 @@ class Teaching:
         if not 0.1 <= self.temperature <= 100:
             raise InvalidInput(f"the temperature must lie between 0.1 and 100, got {self.temperature}")
 
-    def loss(self, task: Task, outputs: Array, targets: Array, answers: Array) -> Array:
-        """Return the loss of outputs [B, K] against the targets and the teacher's answers [B, K]."""
+    def answers(self, arrays: Any, images: Array) -> Array:
+        """Return the teacher's outputs [B, K] for images [B, H, W, C] uint8."""
+        return arrays.answers(self.arch, images)
+
+    def loss(self, task: Task, outputs: Array, targets: Array, answers: Array, soft: Array | None = None) -> Array:
+        """Return the loss of outputs [B, K] against the targets, soft ones where given, and the answers [B, K]."""
         t = self.temperature if task.outputs != "numbers" else 1.0
         taught = task.taught(task.scaled(answers) / t)
-        return (1 - self.share) * task.loss(outputs, targets) + self.share * t**2 * task.distil(
-            outputs / t, taught, targets
-        )
+        from_labels = loss_of_batch(task, outputs, targets, soft)
+        return (1 - self.share) * from_labels + self.share * t**2 * task.distil(outputs / t, taught, targets)
 
 
 class TeacherArrays(NamedTuple):
@@ -78,6 +81,11 @@ class Teacher:
         """What a training with this teacher depends on."""
         own = hashlib.sha256(f"{self.teaching.arch.digest} {digest_of(dict(self.weights))}".encode()).hexdigest()
         return {"teacher": own, "teacher_share": self.teaching.share, "temperature": self.teaching.temperature}
+
+    @property
+    def archs(self) -> tuple[ArchSpec, ...]:
+        """The architectures of what teaches."""
+        return (self.teaching.arch,)
 
     def arrays(self) -> TeacherArrays:
         """Return what the training step needs, on the device."""

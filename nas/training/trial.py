@@ -7,15 +7,13 @@ folder holds curve.jsonl, checkpoints and, at the full length, the weights. Stop
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 from nas.arch import ArchSpec, save_arch
-from nas.data import Dataset, signature, split_for_search, take
+from nas.data import Dataset, signature
 from nas.errors import InvalidInput
 from nas.nn.network import Weights, save_weights, split_statistics
 from nas.progress.stop import raise_if_stopped
@@ -46,27 +44,12 @@ ORPHAN_S = 60.0  # how long to wait for a folder: a worker may outlive a driver 
 OnEpoch = Callable[[int, float], None]  # called with an epoch, and the top-1 after it
 
 
-def validation_view(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """Return the data set with the search's validation images in place of the test images, which are not seen.
-
-    `fraction` and `seed` are those of the search's split of the training set.
-    """
-    train, val = split_for_search(dataset, fraction, seed)
-    x, y = dataset.x_train, dataset.y_train
-    of = "" if dataset.group is None else f" {dataset.group}"
-    digest = sha256(f"{dataset.digest} {fraction} {seed}{of}".encode()).hexdigest()
-    return replace(
-        dataset, x_train=take(x, train), y_train=y[train], x_test=take(x, val), y_test=y[val], digest=digest,
-        groups={}, group=None, validation=None, replays=dataset.replays and dataset.replays.of_rows(train),
-    )  # fmt: skip
-
-
 def train_until(
     arch: ArchSpec, data: Dataset, config: TrainingConfig, folder: Path, *, until: int, on_epoch: OnEpoch
 ) -> list[float]:
     """Train to the end of epoch `until`, from where `folder` stands, and return the top-1 after each epoch [until].
 
-    `data` is a `validation_view` at the resolution of `arch`. `on_epoch` is called for every epoch, known ones
+    `data` is a `nas.data.validation_view` at the resolution of `arch`. `on_epoch` is called for every epoch, known ones
     included, so that a scheduler sees the whole curve after a crash.
     Raises `InvalidInput` where the loss is no longer finite, or another process holds the folder for `ORPHAN_S`.
     """

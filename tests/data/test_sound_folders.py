@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.data import Dataset, Labelled, Preparation, build_dataset, load, split_for_search
+from nas.data import Dataset, Labelled, Preparation, build_dataset, load, split_for_search, validation_view
 from nas.data.split import grouped_split
 from nas.errors import InvalidInput, UnknownName
-from nas.training.trial import validation_view
 from tests.support.data_sets import save
 from tests.support.sounds import PITCHES, RATE, SAMPLES, save_wave, tone_arrays, tones
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nas.arch import ArchSpec
+from nas.data import validation_view
 from nas.errors import InvalidInput, UnknownName
 from nas.ops import Conv, Head, Shape
 from nas.records.locks import locked
@@ -35,7 +36,7 @@ from nas.training.loop import TrainingConfig
 from nas.training.members import as_members
 from nas.training.optimizers import AdamW
 from nas.training.trainees import Trainee
-from nas.training.trial import train_until, validation_view
+from nas.training.trial import train_until
 from tests.support.tiny import images
 
 SETTINGS = TrainingConfig(epochs=4, batch_size=32, optimizer=AdamW(0.01))

@@ -7,7 +7,7 @@ import pytest
 
 from nas.arch import ArchSpec, load_arch
 from nas.cli import main
-from nas.data import at_resolution, load
+from nas.data import at_resolution, load, validation_view
 from nas.data.reinforced import read_reinforcement, read_replays
 from nas.data.replay import in_pixels, replayed
 from nas.errors import InvalidInput
@@ -16,7 +16,6 @@ from nas.export.weights import logits
 from nas.nn.network import get_weights, random_network, save_weights
 from nas.ops import Conv, Head, Shape, Size
 from nas.records.signatures import signature_of
-from nas.training.trial import validation_view
 from tests.support.taught import make_taught
 
 ARCH = ArchSpec(Shape(8, 8, 3), ((Conv(4, 3, 2),),), Head(), 3)

@@ -17,7 +17,10 @@ from nas.errors import InvalidInput
 from nas.files import CannotWrite
 from nas.progress import Progress
 from nas.records.networks import arch_of
-from nas.runs.reinforce import teacher_of
+from nas.report.training_page import PAGE as TRAINING_PAGE
+from nas.report.training_page import write_training_page
+from nas.runs.expectations import expectations, tuning_lines
+from nas.runs.reinforce import teacher_of, two_teachers_of
 from nas.runs.single_training import (
     TrainingSubject,
     check_supernet_of,
@@ -27,8 +30,12 @@ from nas.runs.single_training import (
     started_from,
     training_data,
 )
-from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train
-from nas.training.optimizers import AdamW
+from nas.runs.transfer import started_from_training, with_outputs_of
+from nas.training.fine_tuning import FineTuning
+from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train, validation_images
+from nas.training.recipe import DEFAULT, Overrides, load_recipe, recipe_lines, resolved
+from nas.training.teaching import Teacher
+from nas.training.two_teachers import TwoTeachers
 
 FILES = ("arch.json", "weights.safetensors", "train.json")
 
@@ -43,7 +50,8 @@ def run(args: argparse.Namespace) -> None:
     if args.from_supernet:
         own = args.data is None and not any(value is not None for value in preparation(args).values())
         notes = check_supernet_of(args.spec, dataset, "train", own_data=own, accept_changes=args.accept_changes)
-    subject = TrainingSubject(for_classes(args.spec, arch, dataset))
+    arch = for_classes(args.spec, arch, dataset)
+    subject = TrainingSubject(with_outputs_of(arch, dataset) if args.source else arch)
     if args.proxy:
         subject = proxy_subject(
             args.spec, subject.arch, dataset,
@@ -51,31 +59,59 @@ def run(args: argparse.Namespace) -> None:
         )  # fmt: skip
     if args.weights:
         subject = started_from(subject, args.weights, args.seed)
-    optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
-    config = TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed)
-    teacher, taught = None, list[str]()
-    if args.teacher:
+    if args.source:
+        subject = started_from_training(subject, args.source, dataset, args.seed)
+    config = resolved(load_recipe(args.recipe or DEFAULT), _overrides(args))
+    teacher: Teacher | TwoTeachers | None = None
+    taught = list[str]()
+    if args.tolerant_teacher:
+        teacher = two_teachers_of(args.teacher, args.tolerant_teacher, dataset)
+        taught = [f"teachers: {args.teacher}, tough, and {args.tolerant_teacher}, tolerant (arXiv 2111.07047)"]
+    elif args.teacher:
         share, temperature = args.teacher_share or 0.5, 2.0 if args.temperature is None else args.temperature
         teacher = teacher_of(args.teacher, dataset, share, temperature)
         taught = [f"teacher {args.teacher}: {share:.0%} of the loss, temperature {temperature:g}"]
+    about = recipe_lines(args.recipe, config) if args.recipe else []
+    about += [*tuning_lines(subject.arch, config), *expectations(dataset, subject)]
     notes = (*notes, *taught)
+    lines = [*_plan(subject, dataset, config, out), *about]
     if args.plan:
-        show_plan(args, [*_plan(subject, dataset, config, out), *taught], out, FILES)
+        show_plan(args, [*lines, *taught], out, _files(args, config, dataset))
         return
     try:
         with (
             interruptible(lambda: "the same command goes on from the last checkpoint"),
             LiveReporter(sys.stderr if args.json else None, folder=out, trackers=trackers(args, out)) as reporter,
         ):
-            reporter.plan([*_plan(subject, dataset, config, out), *notes])
+            reporter.plan([*lines, *notes])
             result = train(
                 subject.arch, dataset, config, out, lambda event: _report(event, reporter),
                 initial_weights=subject.weights, proxy_width=subject.proxy_width, teacher=teacher,
-                timing=reporter.timing,
+                recipe=args.recipe, timing=reporter.timing,
             )  # fmt: skip
+            write_training_page(out)
     except CannotWrite as error:
         raise InvalidInput(f"{error}; then the same command goes on from the last checkpoint") from error
     show_training(args, result.accuracy, out, targets_of([args.spec]))
+
+
+def _overrides(args: argparse.Namespace) -> Overrides:
+    """Return what the flags say instead of the recipe."""
+    tuning = FineTuning(args.freeze_stages, args.lr_decay_per_stage)
+    return Overrides(
+        args.epochs, args.batch_size, args.learning_rate, args.validation, args.patience, args.seed, args.precision,
+        tuning,
+    )  # fmt: skip
+
+
+def _files(args: argparse.Namespace, config: TrainingConfig, dataset: Dataset) -> list[str]:
+    """Return the names of the files that a training leaves."""
+    more = [
+        *(["confusion.csv"] if dataset.has_classes else []),
+        *(["history.json"] if config.validation else []),
+        *(["recipe.toml"] if args.recipe else []),
+    ]
+    return [*FILES, *more, TRAINING_PAGE]
 
 
 def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, out: Path) -> list[str]:
@@ -83,14 +119,14 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
     size, channels = arch.input_shape.size, arch.input_shape.channels
     network = "target network" if subject.proxy_width == 1 else f"proxy of width {subject.proxy_width:g}"
     noun = _examples(dataset)
-    images, epochs = min(config.batch_size, len(dataset.y_train)), config.epochs
+    training = len(dataset.y_train) - validation_images(dataset, config)
+    images, epochs = min(config.batch_size, training), config.epochs
     return [
         f"network: {arch.name}, {network}, {size.text}, {channels} channels, {dataset.outputs_text}"
         f"{subject.strides_note}",
         f"costs of what is trained: {arch.macs:,} MACs, {arch.params:,} parameters",
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test {_examples(dataset)}",
-        f"{epochs} epochs of {len(dataset.y_train) // images:,} steps of {images} {noun}, from {subject.start}, "
-        f"into {out}",
+        f"{epochs} epochs of {training // images:,} steps of {images} {noun}, from {subject.start}, into {out}",
         *subject.start_lines,
         *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, size))),
     ]

@@ -183,13 +183,18 @@ def device_flags(args: argparse.Namespace) -> str | None:
     return target if args.ridge_point is None else None
 
 
-def add_training(flags: Container, *, epochs: str = "") -> None:
-    """Add the flags of a training's length and steps; `epochs` says what its number is of."""
-    flags.add_argument("--epochs", type=count, default=30, metavar="N", help=f"{epochs}(default: 30)")
-    flags.add_argument("--batch-size", type=count, default=128, metavar="N", help="images per step (default: 128)")
+def add_training(flags: Container, *, epochs: str = "", by_recipe: bool = False) -> None:
+    """Add the flags of a training's length and steps; `epochs` says what its number is of.
+
+    With `by_recipe` they are None where they are not given, and a recipe says them.
+    """
+    by, own = ("by the recipe; ", "by the recipe; AdamW's own") if by_recipe else ("", "AdamW's own")
+    lengths = (None, None) if by_recipe else (30, 128)
+    flags.add_argument("--epochs", type=count, default=lengths[0], metavar="N", help=f"{epochs}(default: {by}30)")
     flags.add_argument(
-        "--learning-rate", type=positive, metavar="X", help="peak of the schedule (default: AdamW's own)"
+        "--batch-size", type=count, default=lengths[1], metavar="N", help=f"images per step (default: {by}128)"
     )
+    flags.add_argument("--learning-rate", type=positive, metavar="X", help=f"peak of the schedule (default: {own})")
 
 
 def add_ranges(flags: Container) -> None:

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from nas.cli.argument_types import resolution, seed, share
+from nas.cli.argument_types import fraction_to_half, resolution, seed, share, whole
 from nas.cli.flags.shared import (
     add_accept_changes,
     add_code_of_run,
@@ -21,7 +21,9 @@ from nas.errors import InvalidInput
 from nas.records.experiment import read_experiment
 from nas.records.named_code import check_repeated
 from nas.registry import DATA_SETS
+from nas.training.recipe_names import recipe_names
 
+DESTINATION = {"--weights": "weights", "--from": "source", "--from-supernet": "from_supernet"}
 DESCRIPTION = """\
 Train one network alone and measure its top-1 on the test images. Started again
 with the same flags and folder, it goes on where it was stopped."""
@@ -43,6 +45,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--weights", metavar="W", help="start from what fits of a training, or of a file of weights: .safetensors, .pth"
     )
+    network.add_argument(
+        "--from", dest="source", metavar="TRAINING",
+        help="start from what fits of a training on these or other data: the classifier of other classes is replaced",
+    )  # fmt: skip
+    network.add_argument(
+        "--freeze-stages", type=whole, default=0, metavar="N",
+        help="the first N stages keep their weights and statistics; needs weights to start from (default: 0)",
+    )  # fmt: skip
+    network.add_argument(
+        "--lr-decay-per-stage", type=share, default=1.0, metavar="X",
+        help="each stage learns at X times the rate of the next, the last one at X times that of the head (default: 1)",
+    )  # fmt: skip
     add_accept_changes(network)
     add_code_of_run(parser.add_argument_group("code of yours that the run names"), "space", "target")
     data = parser.add_argument_group("data")
@@ -52,8 +66,29 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     taught.add_argument("--teacher", metavar="T", help="a training, a run, or NETWORK=FILE of weights to learn from")
     taught.add_argument("--teacher-share", type=share, metavar="X", help="of the loss, beside labels (default: 0.5)")
     taught.add_argument("--temperature", type=float, metavar="T", help="of both answers (default: 2)")
+    taught.add_argument(
+        "--tolerant-teacher", metavar="T", help="a second teacher, of regression, trained on smoothed targets"
+    )
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument(
+        "--recipe",
+        metavar="R",
+        help=f"{', '.join(recipe_names())}, or a .toml file; other flags override it (default: ours)",
+    )
+    recipe.add_argument(
+        "--validation", type=fraction_to_half, metavar="X",
+        help="set this share of the training images aside, looked at after each epoch (default: by the recipe; 0)",
+    )  # fmt: skip
+    recipe.add_argument(
+        "--patience", type=whole, metavar="N",
+        help="end after N epochs without a better validation, with the best weights (default: by the recipe; never)",
+    )  # fmt: skip
+    recipe.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), default="auto",
+        help="of activations (default: auto, which is bfloat16 on a GPU or TPU and float32 on a CPU)",
+    )  # fmt: skip
     budget = parser.add_argument_group("budget")
-    add_training(budget)
+    add_training(budget, by_recipe=True)
     budget.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -71,8 +106,15 @@ def check(args: argparse.Namespace) -> None:
         raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
     if args.teacher is None and (args.teacher_share is not None or args.temperature is not None):
         raise InvalidInput("--teacher-share and --temperature go with --teacher")
-    if args.from_supernet and args.weights:
-        raise InvalidInput("a training starts from --weights or from the supernet; give one")
+    starts = [name for name in ("--weights", "--from", "--from-supernet") if getattr(args, DESTINATION[name])]
+    if len(starts) > 1:
+        raise InvalidInput(f"a training starts from one of {' and '.join(starts)}; give one")
+    if args.freeze_stages and starts not in (["--weights"], ["--from"]):
+        raise InvalidInput("--freeze-stages keeps trained weights: give --from TRAINING or --weights FILE too")
+    if args.tolerant_teacher and not args.teacher:
+        raise InvalidInput("--tolerant-teacher stands beside --teacher, the tough one; give both")
+    if args.tolerant_teacher and (args.teacher_share is not None or args.temperature is not None):
+        raise InvalidInput("two teachers have weights of their own: leave --teacher-share and --temperature out")
     check_repeated(read_experiment(Path(args.spec)) if holds_run(args.spec) else None, vars(args))
     from nas.records.networks import arch_of  # imports the zoo, which --help does without
 
