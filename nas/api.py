@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     )
     from nas.runs import load_run as run_data
     from nas.runs import measured_top as measured_candidates
+    from nas.runs import outside_start as outside_starts
     from nas.runs import ranking as ranking_runs
     from nas.runs import reinforce as reinforcing
     from nas.runs import workers as run_workers
@@ -133,7 +134,9 @@ else:  # what is heavy is imported when it is first used
     reinforcing = lazy("nas.runs.reinforce")
     strategies = lazy("nas.search.strategy")
     training_loop = lazy("nas.training.loop")
+    outside_starts = lazy("nas.runs.outside_start")
     training_pages = lazy("nas.report.training_page")
+    outside_starts = lazy("nas.runs.outside_start")
     transfer = lazy("nas.runs.transfer")
     fine_tuning = lazy("nas.training.fine_tuning")
     recipes = lazy("nas.training.recipe")
@@ -209,6 +212,7 @@ def search(
     bands: Sequence[int] = (),
     dft: "Transform" = "matmul",
     seed: int = 0,
+    weights: str | Path | None = None,
     preparation: Preparation | None = None,
     algorithm: str = "joint",
     trials: int | None = None,
@@ -243,6 +247,7 @@ def search(
         "finalists": finalists, "accuracy_model": accuracy_model,
         "core_hours": core_hours, "supernet_share": supernet_share,
         "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
+        "weights": None if weights is None else outside_starts.absolute_source(str(weights)),
         "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands), "dft": dft,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
@@ -296,6 +301,7 @@ def specialise(
     bands: Sequence[int] = (),
     dft: "Transform" = "matmul",
     seed: int = 0,
+    weights: str | Path | None = None,
     preparation: Preparation | None = None,
     workers: int | None = None,
     ray_address: str | None = None,
@@ -317,6 +323,7 @@ def specialise(
         **absolute(data, data_dir),
         "resolution": _stored(resolution), "drop_strides": drop_strides, "preset": preset,
         "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
+        "weights": None if weights is None else outside_starts.absolute_source(str(weights)),
         "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands), "dft": dft,
         **asdict(preparation or Preparation()),
     }  # fmt: skip

@@ -23,11 +23,14 @@ from nas.records.experiment import ACCEPTED, DEPENDS_ON, FILE, RESUMED, read_exp
 from nas.records.locks import locked
 from nas.records.named_code import OF_SOURCES, check_named
 from nas.registry import UnstatedCode
+from nas.runs.outside_start import outside_digest
 from nas.runs.settings import SearchConfig
 from nas.runs.sources import Sources, read_sources
 from nas.space.staged import StagedSpace
 
-SETTINGS, DATA, CLASSES, SPACE, TARGET, FOREST = "settings", "data", "class names", "space", "target", "forest"
+SETTINGS, DATA, CLASSES, SPACE, TARGET, FOREST, WEIGHTS = (
+    "settings", "data", "class names", "space", "target", "forest", "weights",
+)  # fmt: skip
 OF_WEIGHTS = (SETTINGS, DATA, CLASSES, SPACE)  # what a supernet's weights depend on, whatever the target
 PACKAGE = "nas-engine"  # this one
 ACCEPT = "--accept-changes"
@@ -62,6 +65,8 @@ class Dependencies:
             if one.target is not None:
                 digests[f"{TARGET} {one.settings.target}"] = _digest(target_content(one.target))
             digests |= {f"{FOREST} {path}": digest for path, digest in one.forests.items()}
+        if first.settings.weights is not None:
+            digests[f"{WEIGHTS} {first.settings.weights}"] = outside_digest(first.settings.weights)
         return cls(digests)
 
     @classmethod

@@ -47,6 +47,7 @@ from nas.runs.dependencies import Dependencies, continuation, versions
 from nas.runs.finalists import CandidateRanking, CandidateRetraining, top_candidates, write_finalists
 from nas.runs.front import FrontEvaluation, front_candidates, random_candidates, satisfying_candidates, write_front
 from nas.runs.model_search import ModelSearchRun
+from nas.runs.outside_start import start_params
 from nas.runs.phases import WRITING, joint_phases
 from nas.runs.plan import ROUNDING, TOLERANCE, SearchPlan, make_plan
 from nas.runs.plan_text import describe_plan
@@ -290,7 +291,8 @@ class _JointSearchRun:
         chunks = chunks_for(budget.steps * budget.updates)
         model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]), chunks)
         graph, fresh = nnx.graphdef(model), parameters(model)
-        state = joint.init_state(stage, fresh if parent is None else inherited(fresh, parent))
+        outside = start_params(plan.settings.weights, stage.space, fresh)
+        state = joint.init_state(stage, outside if parent is None else inherited(outside, parent))
         checkpoints = Checkpoints(self.out / "checkpoints" / name)
         try:
             step, state = checkpoints.latest(state) or (0, state)

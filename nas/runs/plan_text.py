@@ -13,8 +13,9 @@ from nas.runs.front_config import range_text
 from nas.runs.front_end import with_front_end
 from nas.runs.model_budget import ModelBudget, model_budget
 from nas.runs.multi_target_settings import MultiTargetConfig
+from nas.runs.outside_start import outside_lines
 from nas.runs.plan import REFERENCE, SearchPlan
-from nas.runs.shared_supernet import evaluation_image_count, sandwich_training
+from nas.runs.shared_supernet import evaluation_image_count, sandwich_training, shapes_of
 from nas.runs.verdict import wants_verdict
 from nas.search.selection import few_images_note
 from nas.space.scaling import dropped_strides_note
@@ -43,6 +44,8 @@ def describe_plan(plan: SearchPlan) -> list[str]:
     ]
     budget += [f"verdict: the network found and {config.baseline} at its latency trained alone"] if verdict else []
     *left_out, space, network, data, proxy = _subject(plan)
+    proxy_space = plan.proxy(plan.space if config.one_stage else plan.space.coarse())
+    budget += outside_lines(config.weights, proxy_space, lambda: shapes_of(proxy_space))
     return [
         *left_out,
         space,
@@ -122,7 +125,9 @@ def describe_plans(config: MultiTargetConfig, plans: tuple[SearchPlan, ...]) -> 
     if config.accuracy_model:
         return [*_subject(first), *_constraints(first), *targets, *_model_lines(first, front_budget(plans)), *few]
     constraints = _constraints(first, cost_front=config.cost_front)
-    lines = [*_subject(first), *constraints, *targets, _evaluator(config, first), search, *universal, seed]
+    whole = first.proxy(first.space)
+    outside = outside_lines(first.settings.weights, whole, lambda: shapes_of(whole))
+    lines = [*_subject(first), *constraints, *targets, _evaluator(config, first), *outside, search, *universal, seed]
     return [*lines, *few]
 
 

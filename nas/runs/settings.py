@@ -22,7 +22,7 @@ IMAGENET_PX = 224  # side of the images of target networks, where no setting say
 NO_BASELINE = "none"
 EARLIER_TARGET = "edgetpu"  # of searches of earlier releases that name neither a target nor a ridge point
 NO_MODEL = "none"  # the two-stage search over supernets alone
-LATER: dict[str, Any] = {"dft": "matmul"}  # fields that runs without them have at this value
+LATER: dict[str, Any] = {"dft": "matmul", "weights": None}  # fields that runs without them have at this value
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class SearchConfig:
     bands: tuple[int, ...] = ()
     dft: Transform = "matmul"  # how the front end computes it
     seed: int = 0
+    weights: str | None = None  # that the supernet starts from: a training, or NETWORK=FILE; None: random ones
     baseline: str = "mobilenetv4-conv-s"  # trained beside the network found; `NO_BASELINE` for none
     # Of nas.data.Preparation. Runs of release 0.1 state no fit, and read folders as that release did.
     fit: Fit | None = "crop"

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nas.records.journal import Journal
 from nas.registry import SPACES, load
 from nas.runs.batches import BatchSampler, Rows
 from nas.runs.front_end import with_front_end
+from nas.runs.outside_start import start_params
 from nas.runs.plan import SearchPlan
 from nas.runs.sources import without
 from nas.space.staged import StagedSpace
@@ -54,7 +56,8 @@ def train(plan: SearchPlan, run: Path, journal: Journal, reporter: ProgressRepor
     training, sampler = sandwich_training(plan), BatchSampler(plan)
     checkpoints = Checkpoints(run / "checkpoints" / STAGE)
     try:
-        state = training.init_state()
+        outside = partial(start_params, plan.settings.weights, training.space)
+        state = training.init_state(outside)
         step, state = checkpoints.latest(state) or (0, state)
         journal.keep(lambda record: record["stage"] != STAGE or record["step"] <= step)
         if step < training.steps:
@@ -128,7 +131,7 @@ def save(params: Params, path: Path) -> None:
 def read(path: Path, plan: SearchPlan) -> Weights:
     """Return the weights in `path`; `InvalidInput` where they are not those of the plan's space."""
     weights: Weights = read_tensors(path)[0]
-    if _shapes(plan.proxy(plan.space)) != {name: value.shape for name, value in weights.items()}:
+    if shapes_of(plan.proxy(plan.space)) != {name: value.shape for name, value in weights.items()}:
         raise InvalidInput(f"{path} holds the weights of another space; search with the settings of its run")
     return weights
 
@@ -138,7 +141,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def _shapes(space: StagedSpace) -> dict[str, tuple[int, ...]]:
+def shapes_of(space: StagedSpace) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array of the supernet over `space`, without making any of them."""
     flat = nnx.to_flat_state(nnx.state(_abstract(space), nnx.Param))
     return {parameter_name(path): tuple(variable.get_value().shape) for path, variable in flat}

@@ -76,7 +76,7 @@ def network_weights(params: Params, space: StagedSpace, genotype: Sequence[int])
     """
     return {
         name: _of_block(np.asarray(params[layer]), position)[index]
-        for name, layer, position, index in _places(params, space, genotype)
+        for name, layer, position, index in places_of(params, space, genotype)
     }
 
 
@@ -85,7 +85,7 @@ def embedded_weights(
 ) -> Weights:
     """Return arrays of a supernet's `shapes` that hold the `weights` of a stand-alone network, and 0 elsewhere."""
     params = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    for name, layer, position, index in _places(shapes, space, genotype):
+    for name, layer, position, index in places_of(shapes, space, genotype):
         _of_block(params[layer], position)[index] = weights[name]
     return params
 
@@ -95,7 +95,7 @@ def _of_block(array: NDArray[np.float32], position: int | None) -> NDArray[np.fl
     return array if position is None else array[position]
 
 
-def _places(
+def places_of(
     params: Collection[str], space: StagedSpace, genotype: Sequence[int]
 ) -> Iterator[tuple[str, str, int | None, Index]]:
     """Yield each tensor of the stand-alone network, the supernet's array of it, the place in its stack, and in that."""

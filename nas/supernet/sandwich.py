@@ -122,9 +122,9 @@ class SandwichTraining:
         """Return the supernet with fresh weights."""
         return Supernet(self.space, np.random.default_rng([self.seed, STREAM]), self.chunks)
 
-    def init_state(self) -> SandwichState:
-        """Return the state before the first step."""
-        params = parameters(self.model())
+    def init_state(self, start: Callable[[Params], Params] = lambda fresh: fresh) -> SandwichState:
+        """Return the state before the first step; `start` makes the arrays that it begins with of the fresh ones."""
+        params = start(parameters(self.model()))
         state = params, jax.jit(self.optimizer.init, compiler_options=self.preset.compiler_options)(params), np.int32(0)
         return SandwichState(*copy_arrays(state))  # the steps donate every buffer
 

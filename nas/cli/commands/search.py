@@ -28,6 +28,7 @@ from nas.runs.multi_target_settings import (
     per_target,
     wants_cost_front,
 )
+from nas.runs.outside_start import absolute_source
 from nas.runs.plan import make_plan
 from nas.runs.plan_text import describe_plan, describe_plans
 from nas.runs.settings import SearchConfig
@@ -158,6 +159,7 @@ def search_config(args: argparse.Namespace) -> SearchConfig:
         bands=args.bands,
         dft=args.dft,
         seed=args.seed,
+        weights=absolute_source(args.weights),
         **{name: value for name, value in preparation(args).items() if value is not None},
     )
 

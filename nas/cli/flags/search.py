@@ -203,6 +203,10 @@ def _add_budget(flags: Container) -> None:
     flags.add_argument(
         "--from", dest="source", metavar="RUN", help="search with the supernet of this run, train nothing"
     )
+    flags.add_argument(
+        "--weights", metavar="W",
+        help="start the supernet from what fits of a training, or of NETWORK=FILE (.safetensors, .pth)",
+    )  # fmt: skip
     flags.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
     add_accept_changes(flags)
 
