@@ -41,7 +41,7 @@ def outside_digest(text: str) -> str:
 def outside_start(text: str, space: StagedSpace, fresh: Params | dict[str, Any]) -> OutsideStart:
     """Return the arrays `fresh` of a supernet over `space` with the weights that `text` names laid over them."""
     arch, path = outside_source(text)
-    return started_from(fresh, space, read_weights(path, arch)[0])
+    return started_from(fresh, space, arch, read_weights(path, arch)[0])
 
 
 def start_params(text: str | None, space: StagedSpace, fresh: Params) -> Params:
