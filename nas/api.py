@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from latency_models.target import list_targets, load_target, target_names
 from nas.arch import ArchSpec
 from nas.data import Preparation
-from nas.errors import InvalidInput, Stopped
+from nas.errors import InvalidInput, Stopped, unknown_name
 from nas.export.folders import atomic_folder, check_new_folder
 from nas.files import read_json
 from nas.ops import Size, SizeLike
@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from nas.training import candidates as candidate_training
     from nas.training import fine_tuning, optimizers
     from nas.training import loop as training_loop
+    from nas.training import qat_config as training_qat
     from nas.training import recipe as recipes
     from nas.training.loop import TrainingProgress, TrainResult
 else:  # what is heavy is imported when it is first used
@@ -140,6 +141,7 @@ else:  # what is heavy is imported when it is first used
     transfer = lazy("nas.runs.transfer")
     fine_tuning = lazy("nas.training.fine_tuning")
     recipes = lazy("nas.training.recipe")
+    training_qat = lazy("nas.training.qat_config")
 
 Network = ArchSpec | str | Path
 Front = bool | tuple[float | None, float | None]  # latencies from and to, None for as far as the space goes; True: all
@@ -623,6 +625,9 @@ def train(
     tolerant_teacher: str | Path | None = None,
     teacher_share: float = 0.5,
     temperature: float = 2.0,
+    quantize: str | None = None,
+    qat_share: float = 0.1,
+    qat_rate: float = 0.01,
     seed: int = 0,
     preparation: Preparation | None = None,
     on_step: "Callable[[TrainingProgress], object] | None" = None,
@@ -638,8 +643,9 @@ def train(
     of the training images is looked at after each epoch, and `patience` epochs without a better result end the
     training. It may `start_from` a training, also on other data: then the first `frozen_stages` may stay as they are,
     and each stage learn at `rate_decay_per_stage` times the rate of the next. `precision` is that of activations:
-    auto, float32 or bfloat16. `out` is new, or holds the same training, which then goes on; it gets report.html too. An
-    `on_step` that returns True stops it as Ctrl-C would: `Stopped` is raised.
+    auto, float32 or bfloat16. With `quantize` "int8" the last `qat_share` of the steps round weights and activations as
+    an int8 file does, at `qat_rate` of the learning rate. `out` is new, or holds the same training, which then goes on;
+    it gets report.html too. An `on_step` that returns True stops it as Ctrl-C would: `Stopped` is raised.
     """
     name = "" if isinstance(network, ArchSpec) else spec_of_point(str(network))
     if (proxy_resolution is not None or proxy_width is not None or from_supernet) and not proxy:
@@ -665,6 +671,10 @@ def train(
     tuning = fine_tuning.FineTuning(frozen_stages, rate_decay_per_stage)
     settings: Any = epochs, batch_size, learning_rate, validation, patience, seed, precision, tuning
     config = recipes.resolved(recipes.load_recipe(recipe or recipes.DEFAULT), recipes.Overrides(*settings))
+    if quantize not in (None, "int8"):
+        raise unknown_name("quantisation", str(quantize), ["int8"])
+    if quantize is not None:
+        config = replace(config, qat=training_qat.QATConfig(qat_share, qat_rate))
 
     def step(event: "TrainingProgress") -> None:
         if on_step is not None and on_step(event) is True:

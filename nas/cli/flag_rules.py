@@ -143,6 +143,8 @@ RULES = (
     Rule(TRAIN, ("--proxy-resolution", "--proxy-width"), lambda given: "--proxy" in given and
          "--from-supernet" not in given,
          "--proxy-resolution and --proxy-width go with --proxy, and not with --from-supernet", "--proxy-width 0.5"),
+    Rule(TRAIN, ("--qat-share", "--qat-rate"), needs("--quantize"),
+         "{flag} belongs to --quantize int8, the steps in int8; give both or neither", "--qat-share 0.2"),
     Rule((*TRAIN, *DEPLOY), ("--accept-changes", "--space", "--target"), needs("--from-supernet"),
          "{flag} goes with --from-supernet, whose weights depend on what the run was begun with", "--accept-changes"),
     Rule(DEPLOY, ("--weights",), without("--from-supernet"),

@@ -17,7 +17,7 @@ from nas.records.front import load_front
 from nas.records.history import load_history
 from nas.records.networks import UNIVERSAL
 from nas.records.picks import load_picks
-from nas.records.results import Result, Score
+from nas.records.results import Result, Score, accuracy_from
 from nas.records.target_scores import TargetScores
 from nas.records.verdict import load_verdict
 
@@ -85,13 +85,17 @@ def show_training(args: argparse.Namespace, accuracy: Score, out: Path, targets:
         lines.append(f"most frequent mistakes: {mistakes or 'none'}")
     if history := load_history(out):
         lines.append(history.text())
+    if "int8_accuracy" in stated:
+        int8 = accuracy_from(stated["int8_accuracy"])
+        lines.append(f"in int8, as its files: {int8.kind.title} {accuracy_text(int8)}")
     lines.append(f"of: {accuracy.kind.label()}")
     console().print("\n".join(lines), markup=False)
+    quantized = ("--quantize", "int8") if "int8_accuracy" in stated else ()
     on = ("--targets", ",".join(targets)) if targets else ()
     show_whole(
         [
             f"wrote {out}/{', '.join(name for name in TRAINING_FILES if (out / name).exists())}",
-            f"next: {shlex.join(('nas', 'deploy', str(out)))}",
+            f"next: {shlex.join(('nas', 'deploy', str(out), *quantized))}",
             f"next: {shlex.join(('nas', 'compare', str(out), *on))}",
         ]
     )

@@ -11,6 +11,7 @@ from nas.errors import InvalidInput
 from nas.export.provenance import folder_provenance
 from nas.quantisation.config import DEFAULT, QuantisationConfig
 from nas.records.networks import is_run, is_training
+from nas.records.ranges import ranges_of
 from nas.records.signatures import signature_of
 from nas.records.trainings import training_of_run
 from nas.registry import EXPORTERS, lazy
@@ -33,6 +34,7 @@ class Source:
     weights: Mapping[str, Any] | None = None
     provenance: dict[str, str] = field(default_factory=dict)
     signature: Signature | None = None
+    ranges: Mapping[str, tuple[float, float]] | None = None  # of activations, of a training for int8
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of an exporter."""
@@ -74,7 +76,8 @@ def load_source(arch: ArchSpec, network: str, weights: Path | None) -> Source:
     if weights is None:
         return Source(None, provenance, signature)
     loaded, of_weights = weight_files.read_weights(weights, arch)
-    return Source(loaded, provenance | of_weights, signature_of(weights if weights.is_dir() else weights.parent))
+    place = weights if weights.is_dir() else weights.parent
+    return Source(loaded, provenance | of_weights, signature_of(place), ranges_of(place, arch.digest))
 
 
 def calibration_of(
@@ -90,5 +93,5 @@ def calibration_of(
     return int8_calibration.load_calibration(
         arch, named or source.provenance["data"], Path(data_dir) if data_dir else None, signature=source.signature,
         provenance=source.provenance if source.weights is not None else {}, images=images,
-        choice_images=choice_images, config=config,
+        choice_images=choice_images, config=config, ranges=source.ranges,
     )  # fmt: skip

@@ -77,17 +77,34 @@ def numbers_of(program: Program, weights: Folded, ranges: Ranges, floats: Collec
     return Numbers(layers, tensors)
 
 
-def run(program: Program, numbers: Numbers, images: Array, *, keep: bool = False) -> Any:
-    """Return the logits [N, outputs] for normalised images [N, H, W, C]; with `keep` all tensors by name instead."""
-    values = {INPUT: _on_grid(program, numbers, INPUT, images.astype(jnp.float32))}
+Seen = dict[str, tuple[Array, Array]]  # root of a tensor -> its smallest and largest value before it was rounded
+
+
+def run(program: Program, numbers: Numbers, images: Array, *, keep: bool = False, seen: Seen | None = None) -> Any:
+    """Return the logits [N, outputs] for normalised images [N, H, W, C]; with `keep` all tensors by name instead.
+
+    The extremes of all tensors, 0 among them, are added to `seen`.
+    """
+    images = images.astype(jnp.float32)
+    _see(program, seen, INPUT, images)
+    values = {INPUT: _on_grid(program, numbers, INPUT, images)}
     for step in program.steps:
         inputs = [values[name] for name in step.inputs]
         if step.weighted:
             y = activated(_linear(step.run, numbers.layers[step.name], inputs[0]), step.act)
         else:
             y = step.run(*inputs)
+        if step.rounds:
+            _see(program, seen, step.name, y)
         values[step.name] = _on_grid(program, numbers, step.name, y) if step.rounds else y
     return values if keep else values[program.output].reshape(len(images), -1)
+
+
+def _see(program: Program, seen: Seen | None, name: str, y: Array) -> None:
+    """Add the extremes of a tensor to those of its root."""
+    if seen is not None:
+        low, high = seen.get(program.roots[name], (jnp.float32(0), jnp.float32(0)))
+        seen[program.roots[name]] = jnp.minimum(low, y.min()), jnp.maximum(high, y.max())
 
 
 def _on_grid(program: Program, numbers: Numbers, name: str, y: Array) -> Array:

@@ -12,6 +12,7 @@ FIELDS: dict[str, Any] = {  # of train.json
     "schema": str, "version": int, "digest": str, "arch": dict[str, Any], "settings": dict[str, Any], "steps": Count,
     "started_from": str, "accuracy": dict[str, Any], "balanced_accuracy": Fraction,
     "class_accuracy": tuple[dict[str, Any], ...], "input": dict[str, Any], "class_names": tuple[str, ...],
+    "int8_accuracy": dict[str, Any],
     "task": dict[str, Any], "metrics": tuple[dict[str, Any], ...], "targets": dict[str, Any],
 }  # fmt: skip
 SETTINGS: dict[str, Any] = {"schema": str, "version": int, "seed": int, "data": str, "data_digest": str}

@@ -374,11 +374,11 @@ def _calibration(config: DeployConfig, subject: Subject, source: Source) -> Int8
         own = TrainingData(subject.dataset.name, is_calibration=True)
         return build_calibration(
             subject.arch, subject.dataset, signature=source.signature, trained_on=own,
-            images=config.export.calibration_images, config=config.export.quantisation,
+            images=config.export.calibration_images, config=config.export.quantisation, ranges=source.ranges,
         )  # fmt: skip
     return load_calibration(
         subject.arch, named or config.data or source.provenance["data"],
         Path(config.data_dir) if config.data_dir else None,
         signature=source.signature, provenance=source.provenance, images=config.export.calibration_images,
-        config=config.export.quantisation,
+        config=config.export.quantisation, ranges=source.ranges,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 from nas.errors import InvalidInput
 from nas.training.ingredients import NONE, Ingredients
 from nas.training.optimizers import AdamW, OptimizerConfig
+from nas.training.qat_config import QATConfig
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class TrainingConfig:
     ingredients: Ingredients = NONE
     validation: float = 0.0  # share of the training images that are set aside, and looked at after each epoch
     patience: int = 0  # epochs without a better validation that end the training; 0: it runs to its end
+    qat: QATConfig | None = None  # the last steps in int8
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -49,6 +51,12 @@ class TrainingConfig:
         of_optimizer = {"optimizer": type(optimizer).__name__, **asdict(optimizer)}
         if of_optimizer.get("eps") == AdamW.eps:
             del of_optimizer["eps"]
-        own = ("optimizer", "ingredients", *(name for name in ("validation", "patience") if not getattr(self, name)))
+        own = (
+            "optimizer",
+            "ingredients",
+            "qat",
+            *(name for name in ("validation", "patience") if not getattr(self, name)),
+        )
         body = {name: value for name, value in vars(self).items() if name not in own}
-        return body | of_optimizer | self.ingredients.to_dict()
+        of_int8 = {} if self.qat is None else self.qat.to_dict()
+        return body | of_optimizer | self.ingredients.to_dict() | of_int8

@@ -36,10 +36,12 @@ from nas.nn.network import (
 from nas.ops import LogMel
 from nas.progress.stop import raise_if_stopped
 from nas.progress.time_left import Begun, Compiled, Phase, Schedule, TimingEvent
+from nas.quantisation.grid import Range
 from nas.records.class_accuracy import ClassAccuracy
 from nas.records.confusion import Confusion, save_confusion
 from nas.records.history import EpochRow
 from nas.records.locks import locked
+from nas.records.ranges import save_ranges
 from nas.records.results import TRAINED_ALONE, AccuracyKind, Score
 from nas.records.target_scores import TargetScores
 from nas.records.trainings import read_settings
@@ -47,6 +49,17 @@ from nas.tasks import clipped, measured
 from nas.training.checkpoints import Checkpoints
 from nas.training.config import TrainingConfig as TrainingConfig
 from nas.training.devices import batch_devices, copy_arrays, device_sharding, replicated
+from nas.training.qat import (
+    QATState,
+    QATStepConfig,
+    check_int8,
+    first_ranges,
+    init_qat,
+    int8_outputs,
+    ranges_of,
+    run_qat_steps,
+)
+from nas.training.qat_config import QATConfig
 from nas.training.recipe import recipe_toml
 from nas.training.step import (
     STATISTICS_IMAGES,
@@ -74,9 +87,11 @@ DISPATCH_S = 5.0  # seconds of work that a dispatch should take
 CHECKPOINT_S = 45.0  # seconds between checkpoints; with the longest dispatch after it, a kill loses less than a minute
 MAX_DISPATCH_STEPS = 512  # the most steps per dispatch
 RECIPE = "recipe.toml"  # in the folder of a training by a named recipe
-TRAIN, TEST = "train", "test"  # stages of a training
+TRAIN, INT8, TEST = "train", "int8", "test"  # stages of a training
+INT8_CHECKPOINTS = "checkpoints-int8"
 MACS_PER_S = 16e9  # that 2 CPU cores are expected to do
 PASSES = 3  # in MACs of an image, what a training step takes: forward, and twice as much backward
+INT8_FACTOR = 2.0  # of the time of a step, in int8
 STEP_S = 0.003  # of a step of the smallest networks
 COMPILE_S, TEST_COMPILE_S = 15.0, 8.0  # expected of the training step, and of the programs of the test
 OnTiming = Callable[[TimingEvent], object]
@@ -92,6 +107,7 @@ class TrainingProgress:
     top1: float  # fraction; the score of another task
     step_s: float  # seconds per step
     metric: str = "top-1"  # what `top1` is, as tables name it
+    stage: str = "train"  # or "int8", whose steps are counted from 0
     validated: EpochRow | None = None  # of a step that ends an epoch, where images are set aside for validation
 
     @property
@@ -113,6 +129,8 @@ class TrainResult:
     accuracy: Score  # top-1, or the score of another task
     steps: int
     by_class: ClassAccuracy | TargetScores  # on the same images, class by class or target by target
+    int8_accuracy: Score | None = None  # of a training for int8: that of its int8 form
+    ranges: Mapping[str, Range] | None = None  # of its activations in int8
 
 
 class Diverged(InvalidInput):
@@ -158,19 +176,29 @@ def train(
         params, fixed = tuning.split(weights)
         rest = {name: value for name, value in weights.items() if name not in params}
         plan = TrainingPlan(arch, config, seen, train_split, None if teacher is None else teacher.teaching)
+        if config.qat is not None:
+            check_int8(arch, plan.all_steps)
         timing(Schedule(training_phases(plan)))
         batch = min(config.batch_size, len(seen.x_train))
         watch = None
         if config.validation:
             watch = EpochWatch(plan.step_config, seen, (train_split, splits[1]), batch, config.patience, rest, out)
         state = fit(plan, params, out / "checkpoints", progress, timing, fixed=fixed or None, watch=watch)
-        timing(Begun(TEST))
-        average = state.average if watch is None else watch.best_average(state)
+        average, steps = state.average if watch is None else watch.best_average(state), int(state.step)
+        ranges, int8_score = None, None
+        if config.qat is None:
+            timing(Begun(TEST))
         weights = estimate_statistics(arch, average | rest, train_split, batch, tuning.frozen_stages)
+        if config.qat is not None:
+            weights, ranges = fit_int8(plan, config.qat, weights, out / INT8_CHECKPOINTS, progress, timing)
+            timing(Begun(TEST))
+            int8_score = _score(int8_outputs(arch, weights, ranges, test_split), arch, data, proxy_width)
+            steps += plan.all_steps - plan.steps
         outputs = network_outputs(arch, weights, test_split)
         score = _score(outputs, arch, data, proxy_width)
         by_class = _by_class(outputs, data)
-        result = TrainResult(arch, in_target_units(data.task, weights), score, int(state.step), by_class)
+        weights = in_target_units(data.task, weights)
+        result = TrainResult(arch, weights, score, steps, by_class, int8_score, ranges)
         if data.has_classes:
             save_confusion(out, Confusion.of(data.class_names, data.y_test, outputs.argmax(1)))
         _write(result, config, signature(seen, arch.input_shape), initial_weights is not None, out)
@@ -279,9 +307,15 @@ class TrainingPlan:
         return len(self.data.x_train) // self.config.batch_size
 
     @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
+    def all_steps(self) -> int:
+        """Steps of the whole training, those in int8 among them."""
         return self.config.epochs * self.per_epoch
+
+    @property
+    def steps(self) -> int:
+        """Steps in floats: all but the last ones of a training for int8."""
+        qat = self.config.qat
+        return self.all_steps - (0 if qat is None else qat.steps_of(self.all_steps))
 
     @property
     def step_config(self) -> StepConfig:
@@ -337,14 +371,14 @@ class BatchLoader:
         part = next(self._parts, None)
         if part is None or part[0] != first:
             self.close()
-            starts = range(first, self.plan.steps, self.most)
+            starts = range(first, self.plan.all_steps, self.most)
             self._parts = prefetched(lambda start: (start, split.part(self._rows(start))), starts)
             part = next(self._parts)
         return part
 
     def _rows(self, start: int) -> np.ndarray[Any, Any]:
         """Return the image indices of the part that begins at step `start`, always of one shape [most, batch]."""
-        count = min(self.most, self.plan.steps - start)
+        count = min(self.most, self.plan.all_steps - start)
         return self.plan.rows(start, count)[: self.most]
 
     def close(self) -> None:
@@ -361,26 +395,42 @@ def validation_images(data: Dataset, config: TrainingConfig) -> int:
 def expected_s(arch: ArchSpec, dataset: Dataset, config: TrainingConfig) -> float:
     """Return how long a training is expected to take on 2 CPU cores, in seconds."""
     steps = config.epochs * (len(dataset.y_train) // config.batch_size)
-    phases = _phases(arch, steps, config.batch_size, (len(dataset.y_train), len(dataset.y_test)))
+    int8 = 0 if config.qat is None else config.qat.steps_of(steps)
+    phases = _phases(arch, steps - int8, config.batch_size, (len(dataset.y_train), len(dataset.y_test)), int8)
     return sum(phase.compile_s + phase.steps * phase.step_s for phase in phases)
 
 
 def training_phases(plan: TrainingPlan) -> tuple[Phase, ...]:
     """Return the phases of a training: its steps, and the statistics and the test at its end."""
-    return _phases(plan.arch, plan.steps, plan.config.batch_size, (len(plan.data.y_train), len(plan.data.y_test)))
+    images = len(plan.data.y_train), len(plan.data.y_test)
+    return _phases(plan.arch, plan.steps, plan.config.batch_size, images, plan.all_steps - plan.steps)
 
 
-def _phases(arch: ArchSpec, steps: int, batch_size: int, images: tuple[int, int]) -> tuple[Phase, ...]:
+def _phases(
+    arch: ArchSpec, steps: int, batch_size: int, images: tuple[int, int], int8_steps: int = 0
+) -> tuple[Phase, ...]:
     """Return the phases of `steps` steps on `images`, (training, test), as expected of 2 CPU cores.
 
     The time of a step is proportional to the network's MACs.
     """
     image_s, train, test = arch.macs / MACS_PER_S, *images
     at_end = min(STATISTICS_IMAGES, train) + test
+    step_s = STEP_S + PASSES * image_s * batch_size
+    int8 = (Phase(INT8, int8_steps, INT8_FACTOR * step_s, COMPILE_S),) if int8_steps else ()
     return (
-        Phase(TRAIN, steps, STEP_S + PASSES * image_s * batch_size, COMPILE_S),
+        Phase(TRAIN, steps, step_s, COMPILE_S),
+        *int8,
         Phase(TEST, 1, TEST_COMPILE_S + at_end * image_s, serial=True),
     )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some of the steps of a training: its name, and the numbers of its first step and of the one behind its last."""
+
+    name: str
+    first: int
+    end: int
 
 
 def fit(
@@ -398,12 +448,51 @@ def fit(
     `params` are donated. A dispatch of steps takes about `DISPATCH_S`; progress and checkpoints come between two.
     `fixed` are the weights of frozen stages. A `watch` is shown the end of each epoch, and may end the training.
     """
-    count_devices, steps = batch_devices(plan.config.batch_size), plan.steps
+    count_devices, seed = batch_devices(plan.config.batch_size), plan.config.seed
     step_config = replace(plan.step_config, devices=count_devices)
     devices = device_sharding() if count_devices > 1 else None
     state, fixed = init_state(step_config, params), replicated(fixed, devices)
+
+    def run(state: TrainState, rows: jax.Array, count: int, split: ImageSplit) -> Any:
+        return run_steps(step_config, state, rows, count, seed, split, fixed)
+
+    found: TrainState = _run(plan, Stage(TRAIN, 0, plan.steps), state, run, folder, progress, timing, devices, watch)
+    return found
+
+
+def fit_int8(
+    plan: TrainingPlan,
+    qat: QATConfig,
+    weights: Weights,
+    folder: Path,
+    progress: Callable[[TrainingProgress], None],
+    timing: OnTiming = lambda _: None,
+) -> tuple[Weights, dict[str, Range]]:
+    """Return the weights after the last steps, in int8, and the ranges of the activations; as `fit`, on one device.
+
+    `weights` are those of the network trained in floats, with its statistics.
+    """
+    params, _ = plan.config.ingredients.fine_tuning.split(weights)
+    rest = {name: value for name, value in weights.items() if name not in params}
+    config = QATStepConfig(plan.step_config, qat, plan.steps, plan.all_steps - plan.steps)
+    state, seed = init_qat(config, copy_arrays(params), first_ranges(plan.arch, weights, plan.split)), plan.config.seed
+
+    def run(state: QATState, rows: jax.Array, count: int, split: ImageSplit) -> Any:
+        return run_qat_steps(config, state, rest, rows, count, seed, split)
+
+    state = _run(plan, Stage(INT8, plan.steps, plan.all_steps), state, run, folder, progress, timing)
+    return {name: state.params.get(name, value) for name, value in weights.items()}, ranges_of(plan.arch, state)
+
+
+def _run(
+    plan: TrainingPlan, stage: Stage, state: Any, run: Callable[[Any, jax.Array, int, ImageSplit], Any], folder: Path,
+    progress: Callable[[TrainingProgress], None], timing: OnTiming, devices: Any = None,
+    watch: EpochWatch | None = None,
+) -> Any:  # fmt: skip
+    """Return the state after the steps of a stage, from the newest checkpoint in `folder` where there is one."""
+    first, steps = stage.first, stage.end
     with closing(Checkpoints(folder)) as checkpoints, closing(BatchLoader(plan)) as loader:
-        done, state = checkpoints.latest(state) or (0, state)
+        done, state = checkpoints.latest(state) or (first, state)
         state = replicated(state, devices)
         if watch is not None:
             watch.rewind(done)
@@ -411,7 +500,7 @@ def fit(
         # The first dispatch, of one step, also compiles, so its time says nothing about the speed; the second has two
         # steps. From then on the number grows towards `DISPATCH_S` of work, at most fourfold each time.
         count, compiled = 1, False
-        timing(Begun(TRAIN, done, compiling=True))
+        timing(Begun(stage.name, done - first, compiling=True))
         try:
             while done < steps and not (watch is not None and watch.history.stopped):
                 raise_if_stopped()
@@ -420,7 +509,7 @@ def fit(
                     count = min(count, watch.steps_left(done))
                 images, rows, count = loader.dispatch(done, count)
                 images, rows = replicated((images, rows), devices)
-                state, totals = run_steps(step_config, state, rows, count, plan.config.seed, images, fixed)
+                state, totals = run(state, rows, count, images)
                 loss, score = (float(total) / count for total in totals)
                 step_s, done = (time.monotonic() - started) / count, done + count
                 if not math.isfinite(loss):
@@ -429,9 +518,9 @@ def fit(
                     checkpoints.save(done, state)
                     saved, saved_at = done, time.monotonic()
                 if not compiled:
-                    timing(Compiled(TRAIN, done))
-                row = None if watch is None else watch.after(state, done)
-                progress(TrainingProgress(done, steps, loss, score, step_s, plan.data.task.score.title, row))
+                    timing(Compiled(stage.name, done - first))
+                row, title = None if watch is None else watch.after(state, done), plan.data.task.score.title
+                progress(TrainingProgress(done - first, steps - first, loss, score, step_s, title, stage.name, row))
                 count = min(MAX_DISPATCH_STEPS, 4 * count, max(1, round(DISPATCH_S / step_s))) if compiled else 2
                 compiled = True
         except KeyboardInterrupt:
@@ -569,4 +658,7 @@ def _write(result: TrainResult, config: TrainingConfig, takes: Signature, inheri
         **result.by_class.to_dict(),
         **takes.to_dict(),
     }
+    if result.ranges is not None and result.int8_accuracy is not None:
+        about["int8_accuracy"] = result.int8_accuracy.to_dict()
+        save_ranges(out, result.arch.digest, result.ranges)
     write_whole(out / "train.json", dump_json(about))

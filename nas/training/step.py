@@ -204,13 +204,19 @@ def loss_and_score(
 
     `fixed` are the weights and statistics of frozen stages; `key` is that of what is left out at random.
     """
-    c, task = step_config, step_config.task
+    c = step_config
     network = merged(c.arch, params if fixed is None else params | fixed)
     if c.ingredients.changes_network:
         rules, frozen = c.ingredients.regularisation, c.ingredients.fine_tuning.frozen_stages
         outputs = regularised(network, batch.x, jax.random.fold_in(key, REGULARISATION), rules, frozen)
     else:
         outputs = network(batch.x, batch_stats=True)
+    return loss_and_score_of(c, outputs, batch)
+
+
+def loss_and_score_of(step_config: StepConfig, outputs: Array, batch: Batch) -> tuple[Array, Array]:
+    """Return the loss and the score of outputs [B, K]; see `loss_and_score`."""
+    c, task = step_config, step_config.task
     if c.teaching is not None and batch.answers is not None:
         loss = c.teaching.loss(task, outputs, batch.y, batch.answers, batch.soft)
     else:

@@ -15,7 +15,7 @@ from nas.errors import InvalidInput
 from nas.files import CannotWrite
 from nas.quantisation.config import QuantisationConfig
 from nas.runs.deploy import MEASURE, DeployConfig, Deployment, ExportConfig, deploy, plan, subject_of, training_s
-from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress
+from nas.training.loop import TrainingConfig, TrainingProgress
 from nas.training.optimizers import AdamW
 
 
@@ -77,4 +77,4 @@ def show(args: argparse.Namespace, done: Deployment) -> None:
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
-    return TRAIN, event.step, event.steps, event.text
+    return event.stage, event.step, event.steps, event.text

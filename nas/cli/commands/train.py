@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from nas.cli.flags.shared import preparation
@@ -13,7 +14,7 @@ from nas.cli.planning import show_plan
 from nas.cli.signals import interruptible
 from nas.cli.tracking import trackers
 from nas.data import Dataset, resolution_notes
-from nas.errors import InvalidInput
+from nas.errors import InvalidInput, unknown_name
 from nas.files import CannotWrite
 from nas.progress import Progress
 from nas.records.networks import arch_of
@@ -32,12 +33,24 @@ from nas.runs.single_training import (
 )
 from nas.runs.transfer import started_from_training, with_outputs_of
 from nas.training.fine_tuning import FineTuning
-from nas.training.loop import TRAIN, TrainingConfig, TrainingProgress, train, validation_images
+from nas.training.loop import TrainingConfig, TrainingProgress, train, validation_images
+from nas.training.qat_config import QATConfig
 from nas.training.recipe import DEFAULT, Overrides, load_recipe, recipe_lines, resolved
 from nas.training.teaching import Teacher
 from nas.training.two_teachers import TwoTeachers
 
+INT8 = "int8"
 FILES = ("arch.json", "weights.safetensors", "train.json")
+
+
+def qat_of(args: argparse.Namespace) -> QATConfig | None:
+    """Return the settings of the steps in int8 that the flags ask for, None where none are."""
+    if args.quantize is None:
+        return None
+    if args.quantize != INT8:
+        raise unknown_name("quantisation", args.quantize, [INT8])
+    given = {"share": args.qat_share, "rate": args.qat_rate}
+    return QATConfig(**{name: value for name, value in given.items() if value is not None})
 
 
 def run(args: argparse.Namespace) -> None:
@@ -61,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         subject = started_from(subject, args.weights, args.seed)
     if args.source:
         subject = started_from_training(subject, args.source, dataset, args.seed)
-    config = resolved(load_recipe(args.recipe or DEFAULT), _overrides(args))
+    config = replace(resolved(load_recipe(args.recipe or DEFAULT), _overrides(args)), qat=qat_of(args))
     teacher: Teacher | TwoTeachers | None = None
     taught = list[str]()
     if args.tolerant_teacher:
@@ -128,8 +141,18 @@ def _plan(subject: TrainingSubject, dataset: Dataset, config: TrainingConfig, ou
         f"data {dataset.name}: {len(dataset.y_train):,} training and {len(dataset.y_test):,} test {_examples(dataset)}",
         f"{epochs} epochs of {training // images:,} steps of {images} {noun}, from {subject.start}, into {out}",
         *subject.start_lines,
+        *int8_lines(config, training),
         *(f"data note: {note}" for note in (*dataset.notes, *resolution_notes(dataset, size))),
     ]
+
+
+def int8_lines(config: TrainingConfig, images: int) -> list[str]:
+    """Return a line on the steps in int8, where there are any."""
+    if config.qat is None:
+        return []
+    steps = config.epochs * (images // min(config.batch_size, images))
+    last = config.qat.steps_of(steps)
+    return [f"in int8: the last {last:,} of {steps:,} steps, at {config.qat.rate:g} of the learning rate"]
 
 
 def _examples(dataset: Dataset) -> str:
@@ -139,8 +162,8 @@ def _examples(dataset: Dataset) -> str:
 
 def _report(event: TrainingProgress, reporter: LiveReporter) -> None:
     reporter.advance(*_state(event))
-    reporter.track(Progress(TRAIN, event.step, event.steps, event.loss, event.top1))
+    reporter.track(Progress(event.stage, event.step, event.steps, event.loss, event.top1))
 
 
 def _state(event: TrainingProgress) -> tuple[str, int, int, str]:
-    return TRAIN, event.step, event.steps, event.text
+    return event.stage, event.step, event.steps, event.text

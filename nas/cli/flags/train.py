@@ -90,6 +90,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     budget = parser.add_argument_group("budget")
     add_training(budget, by_recipe=True)
     budget.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
+    int8 = parser.add_argument_group("int8")
+    int8.add_argument(
+        "--quantize", metavar="Q", help="int8: the last steps round weights and activations as an int8 file does"
+    )
+    int8.add_argument("--qat-share", type=share, metavar="X", help="which share of the steps (default: 0.1)")
+    int8.add_argument("--qat-rate", type=share, metavar="X", help="at which share of the learning rate (default: 0.01)")
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out", metavar="DIR", help="new folder, or one to go on with (default: runs/train-NAME-DATA-sN)"

@@ -1,0 +1,135 @@
+"""Study: what does int8 lose, and what do calibration, layers in float32 and a training for int8 give back?
+
+Question: Wu et al. (arXiv 2004.09602) keep all networks within 1 % of float32 by choosing the calibration, leaving the
+layers that lose most in float32, and training on with rounding. Do proxies of a network with hard swishes and
+squeeze-excites (mobilenetv3-large) and of one with ReLU6 (mobilenetv2) stay within 1 point?
+
+Set-up: proxies of width 0.25 at 16 px on the first 8,000 training images of Fashion-MNIST, 5 epochs, 2 seeds. The last
+tenth of the steps is in int8 (`nas train --quantize int8`); "float32" is the network in front of it, which the rows
+below it quantise: ranges of 256 training images by four methods; as many layers in float32 as it takes to lose at most
+0.2 points on 1,024 other training images; the last tenth of the training. All by the fake-quantised forward pass of
+full-integer files, weights symmetric per channel, on 4,000 test images. "float32, all steps" is the same network after
+the last tenth, not rounded. The files of the first and the last of them run in LiteRT on 500 test images.
+Command: python -m experiments.int8_accuracy --data-dir DIR
+
+Result:
+"""
+
+import argparse
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.arch import ArchSpec
+from nas.data import Dataset, load
+from nas.export.packages import installed
+from nas.nn.network import split_statistics
+from nas.quantisation.calibrate import histograms, ranges_of
+from nas.quantisation.forward import output_step
+from nas.quantisation.program import program_of
+from nas.quantisation.sensitivity import SensitivityStudy
+from nas.registry import CALIBRATION_METHODS
+from nas.space.scaling import scale_down, with_input
+from nas.training.loop import TrainingConfig, TrainingPlan, dataset_for, fit, fit_int8, initial_params
+from nas.training.qat import int8_outputs
+from nas.training.qat_config import QATConfig
+from nas.training.step import ImageSplit, estimate_statistics, image_splits, network_outputs
+from nas.zoo import reference
+
+NETWORKS = ("mobilenetv3-large", "mobilenetv2")
+TRAINING, TEST, CALIBRATION, CHOICE, RUN = 8000, 4000, 256, 1024, 500  # images
+EPOCHS, BATCH, WIDTH, PX = 5, 128, 0.25, 16
+BOUND_POINTS = 0.2
+
+
+def data_of(name: str, folder: Path | None) -> Dataset:
+    """Return the first images of a data set."""
+    whole = load(name, folder)
+    return replace(
+        whole, x_train=whole.x_train[:TRAINING], y_train=whole.y_train[:TRAINING],
+        x_test=whole.x_test[:TEST], y_test=whole.y_test[:TEST],
+    )  # fmt: skip
+
+
+def rows(network: str, seed: int, dataset: Dataset) -> Iterator[tuple[str, float]]:
+    """Yield (row, top-1 in percent) of one training, and the share of a file's outputs within a step, in percent."""
+    arch = scale_down(with_input(reference(network), PX, dataset.channels, dataset.num_classes), PX, WIDTH)
+    data = dataset_for(arch, dataset)
+    train_split, test_split = image_splits(data)
+    assert isinstance(train_split, ImageSplit) and isinstance(test_split, ImageSplit)
+    config = TrainingConfig(EPOCHS, BATCH, seed=seed, qat=QATConfig())
+    plan = TrainingPlan(arch, config, data, train_split)
+    params, statistics = split_statistics(initial_params(arch, seed, None))
+    with tempfile.TemporaryDirectory() as folder:
+        state = fit(plan, params, Path(folder, "float"), lambda _: None)
+        weights = estimate_statistics(arch, state.average | statistics, train_split, BATCH)
+        trained, own = fit_int8(plan, QATConfig(), weights, Path(folder, "int8"), lambda _: None)
+
+    def top1(outputs: NDArray[np.float32]) -> float:
+        return 100 * float((outputs.argmax(1) == data.y_test).mean())
+
+    def tensors(name: str, _: tuple[int, ...]) -> Any:
+        return np.asarray(weights[name])
+
+    def inputs(which: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.asarray(train_split.inputs(train_split.x[which], arch))
+
+    yield "float32", top1(network_outputs(arch, weights, test_split))
+    spaced = np.linspace(0, TRAINING - 1, CALIBRATION).astype(np.int64)
+    counted = histograms(arch, tensors, (inputs(part) for part in np.split(spaced, 4)))
+    ranges = {name: ranges_of(program_of(arch), counted, name) for name in CALIBRATION_METHODS}
+    for name, found in ranges.items():
+        yield name, top1(int8_outputs(arch, weights, found, test_split))
+    others = np.setdiff1d(np.arange(TRAINING), spaced)[:CHOICE]
+    study = SensitivityStudy(arch, tensors, ranges["max"], inputs(others), data.y_train[others])
+    floats, _ = study.floats_within(BOUND_POINTS)
+    yield "max, layers in float32", top1(int8_outputs(arch, weights, ranges["max"], test_split, floats))
+    yield "(how many of them)", float(len(floats))
+    yield "last tenth in int8", top1(int8_outputs(arch, trained, own, test_split))
+    yield "the same, not rounded", top1(network_outputs(arch, trained, test_split))
+    if installed("ai_edge_litert"):
+        yield "(file within a step, max)", 100 * within(arch, weights, ranges["max"], test_split)
+        yield "(file within a step, last tenth)", 100 * within(arch, trained, own, test_split)
+
+
+def within(arch: ArchSpec, weights: Any, ranges: Any, split: ImageSplit) -> float:
+    """Return the share of the outputs of a TFLite file that are within a step of the forward pass."""
+    from nas.export.tflite.int8 import int8_logits_of, int8_model
+
+    images = np.asarray(split.inputs(split.x[:RUN], arch))
+    model = int8_model(arch, lambda name, _: np.asarray(weights[name]), dict(ranges), {})
+    expected = int8_outputs(arch, weights, ranges, split)[:RUN]
+    return float((np.abs(int8_logits_of(model, images) - expected) < 1.5 * output_step(arch, ranges)).mean())
+
+
+def main() -> None:
+    """Print the rows of each training, then means over seeds with the loss against float32."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--networks", nargs="*", default=NETWORKS)
+    parser.add_argument("--seeds", type=int, default=2)
+    args = parser.parse_args()
+    dataset = data_of(args.data, args.data_dir)
+    for network in args.networks:
+        found = defaultdict[str, list[float]](list)
+        for seed in range(args.seeds):
+            for name, value in rows(network, seed, dataset):
+                found[name].append(value)
+                print(f"{network:18s} seed {seed}  {name:34s} {value:6.2f}", flush=True)
+        for name, values in found.items():
+            lost = np.array(found["float32"]) - values
+            points = (
+                "" if name.startswith("(") else f"  lost {lost.mean():+.2f} ({', '.join(f'{x:+.2f}' for x in lost)})"
+            )
+            print(f"{network:18s} mean    {name:34s} {np.mean(values):6.2f}{points}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
