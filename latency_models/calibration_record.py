@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from latency_models.extrapolation import Extrapolation, parse_extrapolation
 from latency_models.sourced_values import check_key, kind_names, text
 from nas.errors import InvalidInput
 from nas.ops import Kind
@@ -48,7 +49,8 @@ class CalibrationRecord:
     machine: str | None = None
     measurements: str | None = None  # the file beside the target's that keeps what was measured
     measurements_sha256: str | None = None  # of that file
-    second_opinion: SecondOpinion | None = None  # None in files of earlier releases
+    second_opinion: SecondOpinion | None = None  # None in files of earlier releases, as the next
+    extrapolation: Extrapolation | None = None
 
 
 def parse_calibration(data: Any, where: str) -> CalibrationRecord:
@@ -58,7 +60,7 @@ def parse_calibration(data: Any, where: str) -> CalibrationRecord:
         raise InvalidInput(f"{place} must be a table, got {data!r:.60}")
     known = ("networks", "mape_percent", "spearman", "kendall", "interval_90_percent", "latency_ms", "macs", "kinds")
     for key in data:
-        check_key(key, (*known, *PROVENANCE, *KEPT, "second_opinion"), "entry of [calibration]", where)
+        check_key(key, (*known, *PROVENANCE, *KEPT, "second_opinion", "extrapolation"), "entry of [calibration]", where)
     if missing := [key for key in known if key not in data and key not in ("spearman", "kendall")]:
         raise InvalidInput(f"{place} lacks the entry '{missing[0]}'")
     low, high = _range(data["macs"], f"{place}.macs")
@@ -73,6 +75,7 @@ def parse_calibration(data: Any, where: str) -> CalibrationRecord:
         kinds=kind_names(data["kinds"], f"{place}.kinds"),
         **{key: text(data[key], f"{place}.{key}") for key in (*PROVENANCE, *KEPT) if key in data},
         second_opinion=_second_opinion(data["second_opinion"], place) if "second_opinion" in data else None,
+        extrapolation=parse_extrapolation(data["extrapolation"], place) if "extrapolation" in data else None,
     )
 
 

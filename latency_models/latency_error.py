@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from latency_models.calibration_record import CalibrationRecord, SecondOpinion
+from latency_models.extrapolation import Extrapolation
 from latency_models.sourced_values import Confidence, check_key, kind_names, text
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
@@ -52,6 +53,7 @@ class Opinions:
     latency: float
     second_latency: float  # by the second opinion of its calibration
     unmeasured_share: float  # of the latency, in kernels whose shape no measured network has
+    distance: float = 0.0  # share of its work that lies in other kernels than that of the nearest measured network
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,12 @@ class LatencyError:
     mean_percent: float | None = None  # mean absolute error, where it is known
     kinds: tuple[Kind, ...] | None = None  # of the kernels that were measured; None where that is not stated
     second: SecondOpinion | None = None  # what widens the interval of a network unlike those that were measured
+    extrapolation: Extrapolation | None = None  # likewise, by the kernels that its work lies in
+
+    @property
+    def of_networks(self) -> bool:
+        """Whether the error depends on the network."""
+        return self.percent is not None and not (self.second is None and self.extrapolation is None)
 
     @property
     def text(self) -> str:
@@ -97,11 +105,15 @@ class LatencyError:
 
     def widened(self, opinions: Opinions) -> "LatencyError":
         """Return the error of a network with these opinions of the target on it."""
-        if self.second is None or self.percent is None:
+        if self.percent is None:
             return self
-        first, other = opinions.latency, opinions.second_latency
-        apart = 100 * abs(other / max(first, other / (1 + FARTHEST_PERCENT / 100)) - 1)
-        more = max(0.0, apart - self.second.usual_percent) + self.second.spread_percent * opinions.unmeasured_share
+        more = 0.0
+        if self.second is not None:
+            first, other = opinions.latency, opinions.second_latency
+            apart = 100 * abs(other / max(first, other / (1 + FARTHEST_PERCENT / 100)) - 1)
+            more = max(0.0, apart - self.second.usual_percent) + self.second.spread_percent * opinions.unmeasured_share
+        if self.extrapolation is not None:
+            more += self.extrapolation.more_of(opinions.distance)
         basis = f"{self.basis}, wider for a network unlike them" if more >= NOTEWORTHY_PERCENT else self.basis
         return replace(self, percent=min(FARTHEST_PERCENT, self.percent + more), basis=basis)
 
@@ -125,12 +137,12 @@ class Device(Protocol):
 def error_of(device: Device, arch: ArchSpec | None = None) -> LatencyError:
     """Return the error of the latencies of a target (or of its model), of `arch` where a network is given.
 
-    That of a network is larger where it is unlike those that were measured (`SecondOpinion`).
+    That of a network is larger where it is unlike those that were measured (`SecondOpinion`, `Extrapolation`).
     """
     if arch is None:
         return device.latency_error
     known = device.latency_error.at(arch)
-    return known if known.second is None else known.widened(device.opinions(arch))
+    return known.widened(device.opinions(arch)) if known.of_networks else known
 
 
 def error_known(
@@ -152,6 +164,7 @@ def error_known(
             calibration.mape_percent,
             (*calibration.kinds, *free),
             calibration.second_opinion,
+            calibration.extrapolation,
         )
     if stated is not None:
         interval = stated.interval_90_percent

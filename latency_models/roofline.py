@@ -1,11 +1,13 @@
 """Roofline latency model: MobileNetV4, arXiv 2404.10518, Eq. 1, with launch overheads and efficiencies per kind."""
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from latency_models.corrections import Correction, FactorTable
+from latency_models.corrections import Correction, FactorTable, pixels_of
+from latency_models.extrapolation import Cell, map_size
 from latency_models.latency_error import UNKNOWN, LatencyError, Opinions
 from latency_models.unsupported import Unsupported, refusal_texts
 from nas.arch import ArchSpec
@@ -201,10 +203,10 @@ class Roofline:
         return self.explain(kernel).ms
 
     def opinions(self, arch: ArchSpec) -> Opinions:
-        """Return the latency of `arch`, that by the second opinion, and the share of it in unmeasured shapes."""
+        """Return the latency of `arch`, that by the second opinion, and how unlike the measured it is."""
         own, known = self.predict_ms(arch), self.latency_error.second
         if known is None:
-            return Opinions(own, own, 0.0)
+            return Opinions(own, own, 0.0, self._distance(arch))
         second = replace(
             self,
             peak_gmacs_per_s=known.peak_gmacs_per_s,
@@ -217,7 +219,22 @@ class Roofline:
             overlap=True,
         )
         unmeasured = [kernel for kernel in arch.kernels if not self.factors.measured(kernel)]
-        return Opinions(own, second.predict_ms(arch), sum(map(self.of_kernel, unmeasured)) / own)
+        share = sum(map(self.of_kernel, unmeasured)) / own
+        return Opinions(own, second.predict_ms(arch), share, self._distance(arch))
+
+    def _distance(self, arch: ArchSpec) -> float:
+        """Return the distance of `arch` to the nearest measured network, 0 where nothing is known of these."""
+        known = self.latency_error.extrapolation
+        if known is None:
+            return 0.0
+        macs: dict[Cell, float] = defaultdict(float)
+        moved: dict[Cell, float] = defaultdict(float)
+        for kernel in arch.kernels:
+            if kernel.kind not in self.free_kinds:
+                cell = kernel.kind, map_size(pixels_of(kernel))
+                macs[cell] += kernel.macs
+                moved[cell] += self.moved_bytes(kernel)
+        return known.distance(macs, moved)
 
     def predict_ms(self, arch: ArchSpec) -> float:
         """Return the latency of one batch in the unit of the model, kernel by kernel: the reference for cost tables."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from latency_models.calibration_record import SecondOpinion
 from latency_models.corrections import Correction
+from latency_models.extrapolation import Extrapolation
 from latency_models.sourced_values import SourcedValue
 from latency_models.target import FILE_KEYS, SETUP, Target
 
@@ -43,7 +44,7 @@ def target_toml(target: Target, stem: str | None = None) -> str:
 
 def _toml(value: Any) -> str:
     """Return a value in TOML."""
-    if isinstance(value, Correction | SecondOpinion):
+    if isinstance(value, Correction | SecondOpinion | Extrapolation):
         rows = value.to_json() if isinstance(value, Correction) else vars(value)
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in rows.items()) + " }"
     if isinstance(value, tuple | list) and value and isinstance(value[0], Correction):

@@ -159,8 +159,10 @@ from experiments.refit_targets import CASES, PUBLISHED_RHO, measurements
 from experiments.target_fit_check import COLUMNS
 from latency_models.calibration.calibrate import calibrate, plain_template
 from latency_models.calibration.fit import Fit
+from latency_models.calibration.groups_out import extrapolation, widenings
 from latency_models.calibration.peers import BOOSTED_TREES, RIDGE_REGRESSION, boosted_fitter, ridge_fitter
 from latency_models.calibration.validation import (
+    COVERAGE,
     FARTHEST,
     FITTERS,
     KIND_AWARE,
@@ -177,6 +179,7 @@ from latency_models.calibration.validation import (
     scores,
     second_form,
 )
+from latency_models.extrapolation import Extrapolation
 from latency_models.forest import features_of
 from latency_models.workload import Array, Rows, Workload
 
@@ -189,6 +192,8 @@ SHOWN = (SHAPE_AWARE, KIND_AWARE, PLAIN_WITH_OVERHEAD, PLAIN, MACS_ONLY, RIDGE_R
 ALL_TREES, ALL_FOLDS = "boosted trees, all rows", 5
 HALVES = 3  # draws of the half of a table that a target is fitted on
 SOME = 300  # rows of a half
+FEW, DRAWS = 10, 40  # up to so many networks, coverage is the mean of so many draws
+EACH = 3  # of the networks beside a family that is left out, every third is left out too, one at a time
 
 
 @dataclass(frozen=True)
@@ -202,12 +207,14 @@ class Line:
     coverage_percent: float | None = None
     half_width_percent: float | None = None
     largest_percent: float | None = None  # half-width of any network
+    coverage_error: float | None = None  # standard error of the coverage, in percentage points
 
     def __str__(self) -> str:
         rank = [" n/a " if value is None else f"{value:.3f}" for value in (self.scores.spearman, self.scores.kendall)]
         interval = ""
         if self.coverage_percent is not None:
-            interval = f"{self.coverage_percent:11.0f}{self.half_width_percent:9.1f}{self.largest_percent:9.0f}"
+            interval = f"{self.coverage_percent:11.0f}{self.coverage_error:5.1f}"
+            interval += f"{self.half_width_percent:9.1f}{self.largest_percent:9.0f}"
         return (
             f"{self.device:19}{self.count:4}  {self.form:23}{rank[0]:>7}{rank[1]:>9}{self.scores.mape_percent:8.1f}"
             f"{self.scores.within_10_percent:9.0f}{interval}"
@@ -223,6 +230,7 @@ class Calibrated:
     second: Fit
     half_width: float
     widening: Widening
+    extrapolation: Extrapolation | None
 
     @classmethod
     def of(cls, seen: Workload, latency_ms: Array) -> "Calibrated":
@@ -232,9 +240,9 @@ class Calibrated:
         second, every = second_form(form), np.arange(seen.size)
         fitted = FITTERS[form](seen, latency_ms, every)
         widening = Widening.of(validated[form], validated[second], fitted, seen)
-        return cls(
-            form, fitted, FITTERS[second](seen, latency_ms, every), half_width_of_best(validated, latency_ms), widening
-        )
+        half_width = half_width_of_best(validated, latency_ms)
+        beyond = extrapolation(FITTERS, seen, latency_ms, half_width)
+        return cls(form, fitted, FITTERS[second](seen, latency_ms, every), half_width, widening, beyond)
 
     def predict(self, workload: Workload) -> Array:
         """Return the latencies [N] in ms."""
@@ -243,7 +251,8 @@ class Calibrated:
     def half_widths(self, workload: Workload) -> Array:
         """Return the half-widths [N] relative to the predictions."""
         opinions = self.predict(workload), self.second.predict(workload), self.first.unmeasured_shares(workload)
-        return np.minimum(FARTHEST, self.half_width + self.widening.of_networks(*opinions))
+        wider = self.widening.of_networks(*opinions) + widenings(self.extrapolation, workload)
+        return np.minimum(FARTHEST, self.half_width + wider)
 
 
 def workload_of(data: Measured, rows: Sequence[int] | Rows | None = None) -> Workload:
@@ -271,10 +280,14 @@ def fitters(device: str) -> Mapping[str, Fitter]:
 
 
 def random_draws(device: str, count: int, seeds: int) -> Iterator[Line]:
-    """Yield the scores of each form when fitted on `count` random networks and tested on all others."""
+    """Yield the scores of each form when fitted on `count` random networks and tested on all others.
+
+    Coverage is the mean over more draws where these are few networks: then it differs most from draw to draw.
+    """
     data = data_of(device)
     whole, latency_ms = workload_of(data), data.latency_ms
-    orders = [np.random.default_rng(seed).permutation(len(latency_ms)) for seed in range(seeds)]
+    draws = max(seeds, DRAWS if count <= FEW else 0)
+    orders = [np.random.default_rng(seed).permutation(len(latency_ms)) for seed in range(draws)]
     each, covered, widths = [], [], []
     for order in orders:
         found = Calibrated.of(workload_of(data, order[:count]), latency_ms[order[:count]])
@@ -284,10 +297,12 @@ def random_draws(device: str, count: int, seeds: int) -> Iterator[Line]:
         covered.append(float(np.mean(np.abs(latency_ms[unseen] / predicted - 1) <= half)))
         widths.append((float(half.mean()), float(half.max())))
     width, largest = 100 * np.array(widths).T
-    yield Line(device, count, CALIBRATED, mean_scores(each), 100 * float(np.mean(covered)), width.mean(), largest.max())
+    mean, error = 100 * float(np.mean(covered)), 100 * float(np.std(covered, ddof=1) / np.sqrt(draws))
+    found_scores = mean_scores(each[:seeds])
+    yield Line(device, count, CALIBRATED, found_scores, mean, float(width.mean()), float(largest.max()), error)
     for form, fitter in fitters(device).items():
         tried = []
-        for order in orders:
+        for order in orders[:seeds]:
             predicted = fitter(whole, latency_ms, order[:count]).predict(whole)
             tried.append(scores(predicted[order[count:]], latency_ms[order[count:]]))
         yield Line(device, count, form, mean_scores(tried))
@@ -318,9 +333,31 @@ def leaving_out(device: str, groups: Sequence[str]) -> Iterator[Line]:
             others[form][unseen] = fitter(whole, latency_ms, seen).predict(whole)[unseen]
     covered = float(np.mean(np.abs(latency_ms / predicted - 1) <= half))
     width, largest = 100 * float(half.mean()), 100 * float(half.max())
-    yield Line(device, len(half), CALIBRATED, scores(predicted, latency_ms), 100 * covered, width, largest)
+    error = 100 * float(np.sqrt(COVERAGE * (1 - COVERAGE) / len(half)))  # were 90 % of independent networks inside
+    yield Line(device, len(half), CALIBRATED, scores(predicted, latency_ms), 100 * covered, width, largest, error)
     for form in SHOWN:
         yield Line(device, len(half), form, scores(others[form], latency_ms))
+
+
+def family_and_one_out(device: str) -> str:
+    """Return a line: the coverage where a family is left out, and one of the other networks, in turn.
+
+    So the chance of one set of measured networks averages out.
+    """
+    data = data_of(device)
+    whole, latency_ms = workload_of(data), data.latency_ms
+    families = np.array([family_of(name) for name in data.names])
+    inside, half_widths = [], []
+    for family in dict.fromkeys(families.tolist()):
+        unseen, others = np.flatnonzero(families == family), np.flatnonzero(families != family)
+        for one in others[::EACH]:
+            seen = others[others != one]
+            found = Calibrated.of(workload_of(data, seen), latency_ms[seen])
+            half = found.half_widths(whole)[unseen]
+            inside.append(np.abs(latency_ms[unseen] / found.predict(whole)[unseen] - 1) <= half)
+            half_widths.append(half)
+    each, width = np.concatenate(inside), np.concatenate(half_widths)
+    return f"{device:19}{len(each):4}{100 * each.mean():11.0f}{100 * width.mean():9.1f}{100 * width.max():9.0f}"
 
 
 def pixel1(seeds: int) -> Iterator[Line]:
@@ -375,12 +412,13 @@ def mean_line(lines: Sequence[Line], name: str, count: int, form: str) -> Line:
     each = [line for line in lines if line.form == form and count in (0, line.count)]
     if None in [line.coverage_percent for line in each]:
         return Line(name, count, form, mean_scores([line.scores for line in each]))
-    covered, width, largest = (
+    covered, width, largest, error = (
         np.array([getattr(line, field) for line in each], np.float64)
-        for field in ("coverage_percent", "half_width_percent", "largest_percent")
+        for field in ("coverage_percent", "half_width_percent", "largest_percent", "coverage_error")
     )
-    found = mean_scores([line.scores for line in each])
-    return Line(name, count, form, found, float(covered.mean()), float(width.mean()), float(largest.max()))
+    found, mean = mean_scores([line.scores for line in each]), float(covered.mean())
+    of_mean = float(np.sqrt((error**2).sum()) / len(error))
+    return Line(name, count, form, found, mean, float(width.mean()), float(largest.max()), of_mean)
 
 
 TABLES: dict[str, Measured] = {}  # those of the command line, by the name of their column
@@ -411,6 +449,9 @@ def print_small_tables(header: str, seeds: int) -> None:
     families = {device: [family_of(name) for name in measured(device).names] for device in COLUMNS}
     lines = [line for device in COLUMNS for line in leaving_out(device, families[device])]
     print_lines("MobileNetV4's Table 6, leaving one family out", header, lines)
+    print(f"\n{'a family and one':19}{'n':>4}{'covered %':>11}{'+- %':>9}{'most %':>9}")
+    for device in COLUMNS:
+        print(family_and_one_out(device), flush=True)
     print(f"\nPixel 1, one big core, float, fitted on {PIXEL_FIT} points of MobileNetV2\n{header}")
     print("\n".join(map(str, pixel1(seeds))))
 
@@ -435,7 +476,7 @@ def main() -> None:
         TABLES[args.column] = from_table(args.table, args.space, args.column, batch=args.batch, invert=args.invert)
         devices = (args.column,)
     header = f"{'device':19}{'n':>4}  {'form':23}{'rho':>7}{'Kendall':>9}{'MAPE %':>8}{'in 10 %':>9}"
-    header += f"{'covered %':>11}{'+- %':>9}{'most %':>9}"
+    header += f"{'covered %':>11}{'s.e.':>5}{'+- %':>9}{'most %':>9}"
     print(header)
     lines = []
     for count in args.sizes:

@@ -9,6 +9,7 @@ import numpy as np
 from latency_models.calibration.doubts import chance_doubt, unit_doubt
 from latency_models.calibration.energy_fit import EnergyFit, fit_energy
 from latency_models.calibration.fit import Fit
+from latency_models.calibration.groups_out import extrapolation
 from latency_models.calibration.measurements import Measurement, Measurements
 from latency_models.calibration.peers import peers
 from latency_models.calibration.validation import (
@@ -94,16 +95,18 @@ def calibrate(
     form = best_form(validated, latency_ms)
     fitted = FITTERS[form](workload, latency_ms, np.arange(len(networks)))
     errors = np.median(validated[form], axis=0) / latency_ms - 1
+    half_width = half_width_of_best(validated, latency_ms)
     calibration = CalibrationRecord(
         networks=len(networks),
         mape_percent=_rounded(each[form].mape_percent),
         spearman=_rounded(each[form].spearman),
         kendall=_rounded(each[form].kendall),
-        interval_90_percent=_rounded(100 * half_width_of_best(validated, latency_ms)),
+        interval_90_percent=_rounded(100 * half_width),
         latency_ms=(float(latency_ms.min()), float(latency_ms.max())),
         macs=(min(item.arch.macs for item in networks), max(item.arch.macs for item in networks)),
         kinds=tuple(kind for kind, known in zip(KINDS, fitted.measured, strict=True) if known),
         second_opinion=_second_opinion(form, fitted, validated, workload, latency_ms, template),
+        extrapolation=extrapolation(FITTERS, workload, latency_ms, half_width),
         **measured.provenance,
     )
     batch = max(sorted(set(batches)), key=batches.count)
