@@ -117,6 +117,7 @@ class Dataset:
     validation: npt.NDArray[np.bool_] | None = None  # [N], which training examples the data's authors validate with
     background: tuple[Array, ...] = ()  # recordings of noise, int16, at the sample rate
     task: Task = CLASSIFICATION
+    test_groups: Groups = field(default_factory=dict)  # of the test examples, by the keys that are known of them
     replays: Replays | None = None  # of a reinforced data set: they take the place of augmentation and of labels
 
     @property
@@ -221,6 +222,7 @@ def build_dataset(
     sample_rate: int | None = None,
     groups: Groups | None = None,
     group: str | None = None,
+    test_groups: Groups | None = None,
     task: Task | str | None = None,
 ) -> Dataset:
     """Return a checked data set; without `test`, a fixed `test_fraction` of `train` becomes the test set, stratified.
@@ -228,7 +230,8 @@ def build_dataset(
     Images: uint8, other integers within 0..255, square floats within [0, 1] (scaled to 0..255), or files. Other floats
     are maps or sequences; `kind` says what arrays are where that is not told by their shape (`told_kind`). With a
     `sample_rate` in Hz they are waveforms [N, T], int16 or floats within [-1, 1]. `groups` say
-    what the training examples belong to; with a `group`, a test set that is split off holds other ones.
+    what the training examples belong to, `test_groups` the test examples; with a `group`, a test set that is split off
+    holds other ones.
     `class_names` defaults to the labels in digits, `digest` to that of the arrays, `augmentation` to shifts of images
     and `OF_WAVEFORMS`; maps and sequences have none, nor have images with numbers as targets, which may be places in
     them. `task` is one of `nas.tasks.TASKS`, by default what type and shape of the targets tell (`told_task`), or a
@@ -254,7 +257,7 @@ def build_dataset(
         whole, of = train, checked_group(name, groups or {}, group)
         rows = split_rows(found, whole.y, round(test_fraction * len(whole.y)), 0, of, f"{name}: {group}")
         train, test = (Labelled(take(whole.x, one), whole.y[one]) for one in rows)
-        groups = {key: values[rows[0]] for key, values in (groups or {}).items()}
+        groups, test_groups = ({key: values[one] for key, values in (groups or {}).items()} for one in rows)
         if of is None:
             how = f"a fixed {'stratified' if classes else 'random'} {test_fraction:.0%} of it was"
         else:
@@ -277,7 +280,7 @@ def build_dataset(
             array.setflags(write=False)
     of_targets = imbalance_note(train.y, class_names) if classes else _constant_note(train.y, class_names)
     notes = tuple(dict.fromkeys((*notes, *of_targets, *_alike_note(train.x))))
-    digest = digest or _digest(tuple(map(np.asarray, arrays)))
+    digest = digest or digest_of(tuple(map(np.asarray, arrays)))
     usual = {np.uint8: Augmentation(), np.int16: OF_WAVEFORMS}.get(train.x.dtype.type, Augmentation(0.0))
     if train.x.dtype == np.uint8 and found.outputs == "numbers":
         usual = Augmentation(0.0)
@@ -295,6 +298,7 @@ def build_dataset(
         sample_rate=sample_rate,
         groups=dict(groups or {}),
         group=group,
+        test_groups=dict(test_groups or {}),
         task=found,
     )
 
@@ -445,7 +449,7 @@ def split_rows(
     return grouped_split(of, labels, count, seed, what)
 
 
-def _digest(arrays: tuple[Array, ...]) -> str:
+def digest_of(arrays: tuple[Array, ...]) -> str:
     """Return the SHA-256 over the arrays' types, shapes and bytes, the same on every machine."""
     digest = sha256()
     for array in arrays:

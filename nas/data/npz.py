@@ -2,7 +2,7 @@
 
 If wanted, class_names or target_names (of classes; of the columns of y), data_kind and task, each a text. With a whole
 number sample_rate, in Hz, the arrays are waveforms [N, T]. Any further key NAME_train of shape [N] says
-what the training examples belong to, such as speakers: `--group NAME`.
+what the training examples belong to, such as speakers, NAME_test what the test examples do: `--group NAME`.
 """
 
 import io
@@ -23,7 +23,7 @@ from nas.tasks import TASKS
 KEYS = (
     "x_train", "y_train", "x_test", "y_test", "class_names", "target_names", "data_kind", "task", "sample_rate",
 )  # fmt: skip
-OF_TRAIN = "_train"  # at the end of the key of a group
+OF_TRAIN, OF_TEST = "_train", "_test"  # at the end of the key of a group
 LARGEST_GROUP = 1 << 28  # bytes
 
 
@@ -40,6 +40,7 @@ class Archive(NamedTuple):
     arrays: dict[str, Array]
     sha256: str
     groups: Groups
+    test_groups: Groups
 
     def has(self, part: str) -> bool:
         """Return whether any array of the `part` "train" or "test" is there."""
@@ -66,13 +67,12 @@ def read_archive(path: Path) -> Archive:
             sizes = {key: _declared_bytes(members, key) for key in KEYS if f"{key}.npy" in members.namelist()}
             check_memory(sum(sizes.values()), str(path))
             known = [name.removesuffix(".npy") for name in members.namelist()]
-            extra = [key for key in known if key.endswith(OF_TRAIN) and key not in KEYS]
+            extra = [key for key in known if key.endswith((OF_TRAIN, OF_TEST)) and key not in KEYS]
             extra = [key for key in extra if _declared_bytes(members, key) <= LARGEST_GROUP]
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in KEYS if key in archive}
-            count = len(arrays["y_train"]) if "y_train" in arrays and arrays["y_train"].ndim else -1
-            found = {key.removesuffix(OF_TRAIN): archive[key] for key in extra}
-            groups = {key: of for key, of in found.items() if of.shape == (count,) and of.dtype.kind in "iuU"}
+            found = {key: archive[key] for key in extra}
+            groups, test_groups = (_groups(found, part, arrays.get(f"y{part}")) for part in (OF_TRAIN, OF_TEST))
     except InvalidInput:
         raise
     except Exception as error:  # numpy and zipfile fail on broken bytes in any way, and each means the same to the user
@@ -82,7 +82,14 @@ def read_archive(path: Path) -> Archive:
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise InvalidInput(f"{path} is damaged: {key} is not an array; write it again")
-    return Archive(path, arrays, sha256(data).hexdigest(), groups)
+    return Archive(path, arrays, sha256(data).hexdigest(), groups, test_groups)
+
+
+def _groups(found: dict[str, Any], part: str, targets: Array | None) -> Groups:
+    """Return the arrays of the `part` "_train" or "_test" that say what its examples belong to, by their names."""
+    count = len(targets) if targets is not None and targets.ndim else -1
+    named = {key.removesuffix(part): of for key, of in found.items() if key.endswith(part)}
+    return {key: of for key, of in named.items() if of.shape == (count,) and of.dtype.kind in "iuU"}
 
 
 def _declared_bytes(members: ZipFile, key: str) -> int:
@@ -102,7 +109,8 @@ def _declared_bytes(members: ZipFile, key: str) -> int:
 def load_npz(path: Path, kind: DataKind | None = None, group: str | None = None, task: str | None = None) -> Dataset:
     """Return the data set in the .npz file `path`; without x_test, a fixed 10 % becomes the test set.
 
-    With a `group`, such as "speaker", these are other groups than those of the training set.
+    With a `group`, such as "speaker", these are other groups than those of the training set (of a test set that is in
+    the file see `nas.data.grouped`).
 
     `kind` says whether its arrays are images, maps or sequences; by default its `data_kind`, else their shape and type.
     `task` says what its targets are; by default its own `task`, else their shape and type.
@@ -113,7 +121,8 @@ def load_npz(path: Path, kind: DataKind | None = None, group: str | None = None,
     return build_dataset(
         str(path), archive.labelled("train"), test, class_names=tuple(str(name) for name in names.ravel()),
         kind=kind or _stated(archive, "data_kind", DATA_KINDS), sample_rate=stated_rate(archive),
-        groups=archive.groups, group=group, task=task or _stated(archive, "task", TASKS),
+        groups=archive.groups, group=group, test_groups=archive.test_groups,
+        task=task or _stated(archive, "task", TASKS),
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from typing import Any, Literal
 import numpy as np
 
 from nas.data.arrays import DataKind, check_kind
-from nas.data.dataset import Augmentation, Dataset, checked_group
+from nas.data.dataset import Augmentation, Dataset
+from nas.data.grouped import apart_in
 from nas.data.input_spec import Fit, Framing
 from nas.data.keywords import spotting
 from nas.errors import InvalidInput
@@ -95,10 +96,11 @@ class Preparation:
                 f"{dataset.name} has {dataset.sample_rate or 'no'} Hz, not {self.sample_rate}; folders of .wav files "
                 "are resampled, other data are not: leave --sample-rate out"
             )
+        if self.group is not None:
+            dataset = apart_in(dataset, self.group)
         if self.keywords or self.silence:
             dataset = spotting(dataset, self.keywords, silence=self.silence)
         if self.group is not None:
-            checked_group(dataset.name, dataset.groups, self.group)
             dataset = replace(dataset, group=self.group)
         weights = balanced_weights(dataset) if self.class_weights else ()
         if not changes and not weights:

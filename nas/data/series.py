@@ -45,11 +45,12 @@ def load_series(path: Path, group: str | None = None) -> Dataset:
     other = sum(len(one.values) != length for one in found)
     note = f"{other:,} of {len(found):,} series of other lengths are cut or held on to {length} steps, the median"
     keys = [key for key in found[0].texts if key not in (SERIES, LABEL, PART)]
-    groups = {key: np.array([one.texts[key] for one in found])[~is_test] for key in keys}
+    every = {key: np.array([one.texts[key] for one in found]) for key in keys}
+    groups, test_groups = ({key: of[one] for key, of in every.items()} for one in (~is_test, is_test))
     return build_dataset(
         str(path), Labelled(x[~is_test], y[~is_test]), Labelled(x[is_test], y[is_test]) if is_test.any() else None,
         class_names=names, test_fraction=TEST_FRACTION, notes=(note,) if other else (), kind="sequences",
-        groups=groups, group=group,
+        groups=groups, group=group, test_groups=test_groups,
     )  # fmt: skip
 
 

@@ -65,6 +65,7 @@ def load_sounds(
         str(folder), Labelled(x[:cut], y[:cut]), Labelled(x[cut:], y[cut:]) if test else None, class_names=names,
         test_fraction=TEST_FRACTION, notes=_length_note(sounds, length, rate), sample_rate=rate,
         groups=_speakers([path for path, _ in train]), group=group,
+        test_groups=_speakers([path for path, _ in test]) if test else None,
     )  # fmt: skip
     noise = sorted((folder / NOISE).glob(f"*{SUFFIX}"))
     background = tuple(read_wave(path, rate)[0] for path in noise)

@@ -1,6 +1,7 @@
 """Folders of .wav files, splits by group, keywords and silence, and tables of sensor series."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +82,55 @@ def test_a_test_set_that_is_split_off_holds_other_groups(tmp_path: Path) -> None
         load(path, preparation=Preparation(group="mood"))
     with pytest.raises(InvalidInput, match=r"it has none; an .npz file needs the key speaker_train"):
         load("digits", preparation=Preparation(group="speaker"))
+
+
+def grouped_file(folder: Path, **more: Any) -> str:
+    """Write tones of six speakers, of which the test set has the last recording of each, and return the path."""
+    values = tone_arrays(per_class=12, speakers=6)
+    x, y, who = values["x_train"], values["y_train"], values["speaker_train"]
+    last = np.zeros(len(y), bool)
+    last[[np.flatnonzero(who == one)[-1] for one in np.unique(who)]] = True
+    parts = {"train": ~last, "test": last}
+    arrays = {f"{key}_{part}": of[rows] for part, rows in parts.items() for key, of in (("x", x), ("y", y))}
+    groups = {"speaker_train": who[~last], "speaker_test": who[last]} | more
+    np.savez(folder / "set.npz", **arrays, **groups, sample_rate=values["sample_rate"])
+    return str(folder / "set.npz")
+
+
+def test_a_test_set_that_shares_groups_with_the_training_set_moves(tmp_path: Path) -> None:
+    path = grouped_file(tmp_path)
+    plain, apart = load(path), load(path, preparation=Preparation(group="speaker"))
+    assert set(plain.groups["speaker"]) == set(plain.test_groups["speaker"])
+    parts = [set(apart.groups["speaker"][rows].tolist()) for rows in split_for_search(apart, 0.2, 3)]
+    parts.append(set(apart.test_groups["speaker"].tolist()))
+    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == 6  # three disjoint sets
+    assert len(apart.y_train) + len(apart.y_test) == len(plain.y_train) + len(plain.y_test)
+    assert len(apart.test_groups["speaker"]) == len(apart.y_test) and apart.digest != plain.digest
+    assert "shares 6 of its 6 in 'speaker' with the training set: all of 1 of 6, " in apart.notes[-1]
+    whole = sorted(np.concatenate([plain.x_train, plain.x_test]).ravel().tolist())
+    assert sorted(np.concatenate([apart.x_train, apart.x_test]).ravel().tolist()) == whole
+    words = load(path, preparation=Preparation(group="speaker", keywords=("0", "1")))
+    assert len(words.y_test) < len(apart.y_test) and set(words.groups["speaker"]) == set(apart.groups["speaker"])
+
+
+def test_a_test_set_of_other_groups_stays_and_one_of_unknown_groups_is_named(tmp_path: Path) -> None:
+    values = load(grouped_file(tmp_path))
+    other = load(
+        grouped_file(tmp_path, speaker_test=np.full(6, "somebody else")), preparation=Preparation(group="speaker")
+    )
+    assert other.digest == values.digest and not other.notes
+    unknown = load(grouped_file(tmp_path, speaker_test=np.zeros(2, int)), preparation=Preparation(group="speaker"))
+    assert unknown.digest == values.digest and "is not known" in unknown.notes[-1]
+
+
+def test_means_of_targets_follow_the_training_set_that_a_split_by_group_leaves(tmp_path: Path) -> None:
+    x, who = np.zeros((12, 4, 4), np.float32), np.repeat(np.arange(4), 3)
+    y, rows = who.astype(np.float32)[:, None], np.arange(12) % 3 == 2
+    np.savez(tmp_path / "n.npz", x_train=x[~rows], y_train=y[~rows], x_test=x[rows], y_test=y[rows],
+             who_train=who[~rows], who_test=who[rows], task="regression", data_kind="maps")  # fmt: skip
+    data = load(str(tmp_path / "n.npz"), preparation=Preparation(group="who"))
+    scale = data.task.rescaling()
+    assert scale is not None and scale[0][0] == pytest.approx(data.y_train.mean()) != pytest.approx(1.5)
 
 
 def test_a_split_by_group_follows_from_its_seed_and_keeps_every_class() -> None:

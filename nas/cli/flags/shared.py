@@ -124,8 +124,8 @@ def add_preparation(flags: Container, *, default: str) -> None:
     )
     flags.add_argument(
         "--group", type=text, metavar="KEY",
-        help="validation and split-off test sets hold other groups than the training set: speaker, say, a key "
-        "KEY_train of an .npz file, or what stands in front of _nohash_ in .wav files",
+        help="validation and test sets hold other groups than the training set, a test set that shares some moves: "
+        "speaker, say, keys KEY_train and KEY_test of an .npz file, or what stands in front of _nohash_ in .wav files",
     )  # fmt: skip
     flags.add_argument(
         "--sample-rate", type=count, metavar="HZ", help="resample the .wav files of a folder (default: their own)"
