@@ -5,6 +5,7 @@ They are normalised as in training: by the mean and the standard deviation that 
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from nas.arch import ArchSpec
 from nas.data import Dataset, Preparation, at_resolution, load
 from nas.data import signature as signature_of_data
 from nas.data.input_spec import CLASSES, InputSpec, Signature
+from nas.data.keywords import SILENCE, UNKNOWN
 from nas.errors import InvalidInput, UnknownName
 from nas.progress.stop import raise_if_stopped
 from nas.quantisation.config import DEFAULT, QuantisationConfig
@@ -134,9 +136,8 @@ def load_calibration(
 
     Raises `InvalidInput` or `UnknownName` where there is no such data set or its images do not fit the network.
     """
-    prepared = _preparation(signature, provenance)
-    dataset = load(data, data_dir, preparation=prepared, proportions=arch.input_shape.size)
-    trained_on = _training_data(arch, dataset, data_dir, provenance, prepared)
+    dataset = _load_as_trained(arch, data, data_dir, signature, provenance)
+    trained_on = _training_data(arch, dataset, data_dir, signature, provenance)
     return build_calibration(
         arch, dataset, check_images=check_images, signature=signature, trained_on=trained_on, images=images,
         choice_images=choice_images, config=config, ranges=ranges,
@@ -224,6 +225,33 @@ def _sized(arch: ArchSpec, dataset: Dataset) -> Dataset:
     return at_resolution(dataset, size)
 
 
+def _load_as_trained(
+    arch: ArchSpec, data: str, data_dir: Path | None, signature: Signature | None, provenance: Mapping[str, str]
+) -> Dataset:
+    """Return the data set prepared as for the training where some preparation gives its digest; else as it comes.
+
+    A training states neither its keywords nor its group. Keywords are among the names of its classes, and of groups
+    there are few.
+    """
+    prepared, size = _preparation(signature, provenance), arch.input_shape.size
+    if signature is not None and signature.input.is_waveform and Path(data).expanduser().is_dir():
+        rate = signature.input.sample_rate
+        prepared = replace(prepared, sample_rate=rate, clip_seconds=signature.input.height / rate)
+    plain = load(data, data_dir, preparation=prepared, proportions=size)
+    digest, words = provenance.get("data_digest"), () if signature is None else signature.class_names
+    if digest is None or not (plain.groups or plain.is_waveforms) or _sized(arch, plain).digest == digest:
+        return plain
+    kept = tuple(word for word in words if word not in (UNKNOWN, SILENCE)) if UNKNOWN in words else ()
+    spotted = plain.is_waveforms and words != plain.class_names
+    found = replace(prepared, keywords=kept, silence=SILENCE in words) if spotted else prepared
+    for group in (None, *plain.groups):
+        with suppress(InvalidInput, UnknownName):
+            one = load(data, data_dir, preparation=replace(found, group=group), proportions=size)
+            if _sized(arch, one).digest == digest:
+                return one
+    return plain
+
+
 def _preparation(signature: Signature | None, provenance: Mapping[str, str]) -> Preparation:
     """Return how the training's data became inputs; one of release 0.1 states no signature, and had its own way."""
     if signature is not None and signature.input.is_waveform:
@@ -242,7 +270,7 @@ def _task(signature: Signature) -> str | None:
 
 
 def _training_data(
-    arch: ArchSpec, dataset: Dataset, data_dir: Path | None, provenance: Mapping[str, str], prepared: Preparation
+    arch: ArchSpec, dataset: Dataset, data_dir: Path | None, signature: Signature | None, provenance: Mapping[str, str]
 ) -> TrainingData | None:
     """Return the data of the training that `provenance` states, None where it states none."""
     name, digest = provenance.get("data"), provenance.get("data_digest")
@@ -251,7 +279,7 @@ def _training_data(
     if _sized(arch, dataset).digest == digest:
         return TrainingData(name, is_calibration=True)
     try:
-        found = load(name, data_dir, preparation=prepared, proportions=arch.input_shape.size)
+        found = _load_as_trained(arch, name, data_dir, signature, provenance)
         if _sized(arch, found).digest == digest:
             return TrainingData(name, is_calibration=False, dataset=found)
         return TrainingData(name, is_calibration=False, missing="it has changed since")

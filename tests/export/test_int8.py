@@ -9,10 +9,11 @@ import pytest
 
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
-from nas.data import build_dataset
+from nas.data import Preparation, build_dataset, load
+from nas.data import signature as signature_of
 from nas.errors import InvalidInput
 from nas.export import packages
-from nas.export.calibration import Int8Calibration, build_calibration
+from nas.export.calibration import Int8Calibration, build_calibration, load_calibration
 from nas.export.onnx import int8_file as onnx_int8_file
 from nas.export.options import FileOptions
 from nas.export.quantised_file import QuantisedFile, agreement, relative_error
@@ -22,10 +23,12 @@ from nas.export.weights import logits
 from nas.measure.random_weights import random_tensor
 from nas.ops import UIB, Conv, Head, InvertedResidual, LogMel, MixConv, MobileMQA, SeparableConv, Shape
 from nas.ops.fields import EVONORMS
-from nas.registry import INT8_EXPORTERS, load
+from nas.registry import INT8_EXPORTERS
+from nas.registry import load as load_member
 from nas.zoo import ZOO, reference
 from tests.export.test_export import provenance, some_weights
 from tests.export.test_single_file import EACH, metadata, of
+from tests.support.sounds import tone_arrays
 from tests.support.tiny import images
 
 for package in ("onnx", "onnxruntime", "ai_edge_litert"):
@@ -182,6 +185,24 @@ def test_a_gram_pool_in_int8_is_close_to_the_network_in_onnx() -> None:
     assert relative_error(found, logits(arch, weights, calibration.check_images)) <= ROUNDING
 
 
+def test_a_calibration_finds_the_data_as_the_training_prepared_them(tmp_path: Path) -> None:
+    """Keywords and a split by group are told from the names of the classes and the digest."""
+    arch = ArchSpec(Shape(400, 1, 1), ((LogMel(2000, 50, 25, 8), Conv(4)),), Head(), 4)
+    values = tone_arrays(per_class=12, speakers=6)
+    values["speaker_test"] = np.resize(values["speaker_train"], len(values["y_test"]))
+    np.savez(tmp_path / "tones.npz", **values)
+    path = str(tmp_path / "tones.npz")
+    for prepared in (Preparation(keywords=("low", "mid"), silence=True, group="speaker"), Preparation(group="speaker")):
+        data = load(path, preparation=prepared)
+        known = {"data": path, "data_digest": data.digest}
+        found = load_calibration(arch, path, signature=signature_of(data, arch.input_shape), provenance=known)
+        assert found.data_digest == data.digest and found.check_labels is not None
+        assert not any("classes" in note or "changed" in note for note in found.notes)
+    other = {"data": path, "data_digest": "0" * 64}
+    found = load_calibration(arch, path, signature=signature_of(data, arch.input_shape), provenance=other)
+    assert found.data_digest == load(path).digest and any("changed" in note for note in found.notes)
+
+
 def test_networks_that_the_edge_tpu_compiler_cannot_take_are_refused_in_one_line(tmp_path: Path) -> None:
     for arch, word in (
         (of(EACH["mqa"]), "mobile_mqa"),
@@ -233,7 +254,7 @@ def test_the_command_quantises_with_a_named_data_set(
     arch = replace(SMALL, num_classes=10, input_shape=Shape(8, 8, 1))
     save_arch(arch, tmp_path / "small.json")
     command = ["export", "small.json", "--format", name, "--quantize", "int8"]
-    assert load("format", INT8_EXPORTERS, name) == FORMATS[name].export
+    assert load_member("format", INT8_EXPORTERS, name) == FORMATS[name].export
     for refused, word in (
         (command, "--calibration"),
         ([*command, "--calibration", "nowhere"], "nowhere"),
