@@ -69,6 +69,7 @@ from nas.zoo import reference
 FOLDER = Path(__file__).parent / "data/audio_networks"
 JOURNAL = FOLDER / "trainings.jsonl"
 SPACES = {"audio-1d": (), "audio-2d": ("--proxy-width", "0.5")}  # with further words of the search
+SEARCHES = {"takes": (), "speakers": ("--dft", "fft", "--trials", "128")}  # further words of those of a protocol
 TARGETS = ("cortex-m7", "pixel6-cpu")
 BASELINES = ("mobilenetv1@0.25", "mobilenetv2@0.25", "mobilenetv2@0.5", "mobilenetv2")
 RIDGE, PENALTIES = "ridge regression", 10.0 ** np.arange(-2, 5)
@@ -119,6 +120,7 @@ def search(setting: Setting, space: str, data: Dataset, folder: Path) -> None:
     run = folder / f"{setting.name}-{space}"
     words = ["search", "--space", space, "--data", str(path), "--group", "speaker", "--target", "cortex-m7"]
     words += ["--algorithm", "hybrid", "--minimize", "energy,memory", "--max-memory-kb", "64", *SPACES[space]]
+    words += SEARCHES[setting.protocol]
     assert nas([*words, "--out", str(run)]) == 0, f"the search of {setting.name} in {space} failed"
     front = pd.read_csv(run / "front.csv").to_dict("records")
     energy = next(name for name in front[0] if str(name).startswith("energy"))
@@ -161,11 +163,11 @@ def costs(arch: ArchSpec) -> dict[str, float]:
     network without its front end ("alone").
     """
     found = {"parameters": float(arch.params), "KiB": arch.peak_activation_elements / 1024}
-    by_fft = with_transform(arch, "fft")
+    product, by_fft = with_transform(arch, "matmul"), with_transform(arch, "fft")
     for name in TARGETS:
         energy = load_target(name).energy_model()
-        front = sum(energy.of_kernel(kernel) for kernel in arch.kernels if kernel.name.startswith("0.0."))
-        whole = energy.predict_mj(arch)
+        front = sum(energy.of_kernel(kernel) for kernel in product.kernels if kernel.name.startswith("0.0."))
+        whole = energy.predict_mj(product)
         found |= {f"{name} mJ": whole, f"{name} fft": energy.predict_mj(by_fft), f"{name} alone": whole - front}
     return found
 
@@ -259,13 +261,14 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder of fsdd.npz")
     parser.add_argument("--search", action="store_true", help="search the networks first")
     parser.add_argument("--runs", type=Path, default=Path("runs/audio-networks"), help="folder of the searches")
+    parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES), help="those to search")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--summary", action="store_true")
     args = parser.parse_args()
     if args.search:
         args.runs.mkdir(parents=True, exist_ok=True)
         for setting in SETTINGS:
-            for space in SPACES:
+            for space in args.spaces:
                 if not (FOLDER / f"{setting.name}-{space}-small.json").is_file():
                     search(setting, space, dataset_of(setting, args.data_dir), args.runs)
     elif not args.summary:
