@@ -269,7 +269,7 @@ def main() -> None:
         args.runs.mkdir(parents=True, exist_ok=True)
         for setting in SETTINGS:
             for space in args.spaces:
-                if not (FOLDER / f"{setting.name}-{space}-small.json").is_file():
+                if not (FOLDER / f"{setting.name}-{space}-best.json").is_file():
                     search(setting, space, dataset_of(setting, args.data_dir), args.runs)
     elif not args.summary:
         run_trainings(args.data_dir, args.minutes)

@@ -18,8 +18,10 @@ from nas.ops import Conv, Head, LogMel, Shape
 from nas.ops.uib import UIBChoices
 from nas.records.results import load_result
 from nas.records.signatures import signature_of
-from nas.runs.front_end import FrontEnd
+from nas.runs.front_end import FrontEnd, front_end_of
 from nas.runs.load_run import space_of_run
+from nas.runs.plan import reference_of
+from nas.runs.settings import SearchConfig
 from nas.runs.single_training import for_classes
 from nas.space.forms import stack
 from nas.supernet import presets
@@ -92,6 +94,19 @@ def test_a_space_without_a_front_end_gets_the_one_of_its_input() -> None:
         FrontEnd(8000, bands=(32,)).before(two)
     with pytest.raises(InvalidInput, match=r"has a front end of its own; leave .* --dft out"):
         FrontEnd(8000, dft="fft").before(two)
+
+
+def test_how_the_dft_is_computed_is_a_setting_that_older_runs_lack() -> None:
+    plain, by_fft = SearchConfig(), SearchConfig(dft="fft")
+    assert "dft" not in plain.to_dict() and by_fft.to_dict()["dft"] == "fft"
+    assert SearchConfig.from_dict(by_fft.to_dict()) == by_fft
+    front = front_end_of(by_fft, 8000)
+    assert front is not None and FrontEnd(**front.to_dict()) == front and "dft" not in FrontEnd(8000).to_dict()
+    with pytest.raises(InvalidInput, match=r"--bands and --dft are of the spectrograms of waveforms; leave them out"):
+        front_end_of(by_fft, None)
+    beside = reference_of(by_fft, Shape(8000, 1, 1), 10, 8000)
+    assert beside.stages[0] == (LogMel(8000, 200, 80, 40, transform="fft"),)
+    assert reference_of(plain, Shape(8000, 1, 1), 10, 8000).stages[0] == (LogMel(8000, 200, 80, 40),)
 
 
 def test_a_network_at_another_rate_is_refused_and_references_hear_spectrograms(tmp_path: Path) -> None:

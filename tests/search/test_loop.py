@@ -186,6 +186,27 @@ def test_the_executor_of_one_process_gives_what_its_evaluator_gives() -> None:
     assert np.array_equal(np.concatenate(found), Counting().accuracy(np.concatenate(batches)))
 
 
+class Sure(Counting):
+    """An evaluator that knows the standard errors of its scores."""
+
+    def scores(self, genotypes: Genotypes) -> NDArray[np.float64]:
+        """Return scores and errors [N, 2]."""
+        found = self.accuracy(genotypes)
+        return np.stack([found, found / 10], 1)
+
+
+def test_standard_errors_that_an_evaluator_knows_are_journaled_and_read_again(tmp_path: Path) -> None:
+    genotype = (0, 1, 2, 0, 1)
+    pool = Pool(lambda: InProcessExecutor(Sure()), BATCH)
+    found = evaluate("chosen", genotype, pool, Journal(tmp_path / "journal"))
+    assert pool.errors == {genotype: found / 10} and pool.errors_of([genotype]) == pool.errors
+    again = Pool(lambda: Counting(), BATCH)
+    journal = Journal(tmp_path / "journal")
+    assert evaluate("chosen", genotype, again, journal) == found and again.errors == pool.errors
+    assert [record["errors"] for record in journal.records] == [[found / 10]]
+    assert again.errors_of([genotype, (0, 0, 0, 0, 0)]) is None  # of one it is not known
+
+
 # ------------------------------------------------------------------------------------------------------- views, regret
 
 

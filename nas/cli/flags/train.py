@@ -25,8 +25,9 @@ from nas.training.recipe_names import recipe_names
 
 DESTINATION = {"--weights": "weights", "--from": "source", "--from-supernet": "from_supernet"}
 DESCRIPTION = """\
-Train one network alone and measure its top-1 on the test images. Started again
-with the same flags and folder, it goes on where it was stopped."""
+Train one network alone and measure its score on the test images: top-1 of
+classes, see --task for others. Started again with the same flags and folder, it
+goes on where it was stopped."""
 EXAMPLE = "nas train mobilenetv4-conv-s --data digits --proxy --epochs 30"
 
 

@@ -17,7 +17,8 @@ def runs_table(runs: Sequence[Run]) -> FittedTable:
     """Return the runs, a row each."""
     drop = {"preset": 4, "kind": 3, "at": 2, "target": 1}
     words = ("run", "kind", "state", "target", "preset", "at")
-    table = aligned_table("runs", words, ("best latency", "best top-1"), drop)
+    score = "best top-1" if all(run.metric == TOP1 for run in runs) else "best score"
+    table = aligned_table("runs", words, ("best latency", score), drop)
     for run in runs:
         latency = _latency(run, unit_text(run.latency_unit, images_in_latency(run.target or "")))
         texts = (run.path, run.kind, run.state, run.target or "-", run.preset or "-", place(run))
