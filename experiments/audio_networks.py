@@ -132,11 +132,15 @@ def search(setting: Setting, space: str, data: Dataset, folder: Path) -> None:
 
 
 def networks(setting: Setting) -> Iterator[tuple[str, ArchSpec]]:
-    """Yield the networks of a setting: the found ones, and reference networks behind a log-mel front end."""
-    own = sorted(FOLDER.glob(f"{setting.name}-*.json"))
-    for path in own or sorted(FOLDER.glob(f"{SETTINGS[0].name}-*.json")):
-        name = path.stem.partition("-")[2]
-        yield name if own else f"{name}*", load_arch(path)
+    """Yield the networks of a setting: those found for it, those found on `takes`, and reference networks.
+
+    The reference networks stand behind a log-mel front end.
+    """
+    for path in sorted(FOLDER.glob(f"{setting.name}-*.json")):
+        yield path.stem.partition("-")[2], load_arch(path)
+    if setting != SETTINGS[0]:
+        for path in sorted(FOLDER.glob(f"{SETTINGS[0].name}-*.json")):
+            yield f"{path.stem.partition('-')[2]}*", load_arch(path)
     for name in BASELINES:
         yield name, behind_log_mel(reference(name), SAMPLES, RATE, CLASSES)
 
