@@ -160,6 +160,7 @@ def _subject(plan: SearchPlan) -> tuple[str, ...]:
         f"space {config.space}: {plan.space.size():.3g} architectures, coarse stage {plan.space.coarse().size():,}",
         f"target network: {shape.size.text}, {shape.channels} channels, {data.outputs_text}"
         f"{dropped_strides_note(published.strides, plan.space.strides)}",
+        *(["its front end computes the DFT by an FFT"] if config.dft == "fft" else []),
         f"data {data.name}: {len(data.y_train):,} training {_examples(data)}, of which {share} are "
         f"the validation set for rewards{_apart(data)}; the test set is not seen",
         *_task_lines(data),

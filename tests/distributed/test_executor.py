@@ -42,6 +42,14 @@ def batches(count: int, *, first: dict[int, int] | None = None) -> list[NDArray[
     return made
 
 
+def test_standard_errors_that_an_evaluator_knows_come_with_its_scores() -> None:
+    made = batches(3)
+    with RayExecutor(evaluators.sure, PAYLOAD, workers=1) as executor:
+        for batch, result in zip(made, executor.evaluate(made), strict=True):
+            assert result is not None
+            np.testing.assert_array_equal(result, np.stack([batch @ WEIGHTS, batch @ WEIGHTS / 10], 1))
+
+
 def test_results_keep_the_order_and_work_is_not_started_far_ahead() -> None:
     with RayExecutor(evaluators.weighted, PAYLOAD, workers=2) as executor:
         asked: list[int] = []

@@ -55,7 +55,7 @@ def test_from_tones_to_the_class_of_a_wav_file(
              "--latency", "0.0014ms", "--out", "run")  # fmt: skip
     plan = out(*flags, "--plan")
     assert "160 training waveforms of 400 samples at 2,000 Hz (0.2 s)" in plan
-    assert "of other groups 'speaker' than the training set" in plan
+    assert "of other groups 'speaker' than the training set" in plan and "computes the DFT by an FFT" in plan
     out(*flags)
     result = load_result(tmp_path / "run" / "best.json")
     front = result.arch.stages[0][0]
