@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.files import as_cell, of_cell, read_bytes, write_whole
+from nas.files import LARGEST_TEXT, as_cell, of_cell, read_bytes, write_whole
 from nas.records.typed import refused
 
 FILE = "confusion.csv"
@@ -65,7 +65,7 @@ def load_confusion(folder: Path) -> Confusion | None:
     if not path.is_file():
         return None
     with refused(path, "the confusion matrix of a training", "train again with: nas train"):
-        header, *rows = csv.reader(io.StringIO(read_bytes(path).decode()))
+        header, *rows = csv.reader(io.StringIO(read_bytes(path, LARGEST_TEXT).decode()))
         names = tuple(map(of_cell, header[1:]))
         counts = tuple(tuple(map(_count, row[1:])) for row in rows)
         if tuple(of_cell(row[0]) for row in rows) != names or any(len(row) != len(names) for row in counts):

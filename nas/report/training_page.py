@@ -35,12 +35,13 @@ def training_page(folder: Path) -> str:
     stated = read_training(folder)
     history, confusion = load_history(folder), load_confusion(folder)
     name = folder.resolve().name
+    said = "" if history is None else history.text()
     parts = [f"<header><h1>Training {escape(name)}</h1>", *_top(stated), "</header><main>"]
     if history is not None and history.rows:
         parts += section(
             "Curves",
             f"After each epoch, of the averaged weights without augmentation: {history.training_examples:,} training "
-            f"examples and the {history.validation_examples:,} that were set aside. {history.text()}.",
+            f"examples and the {history.validation_examples:,} that were set aside. {said[:1].upper()}{said[1:]}.",
             figure_place("curves", "loss, score and learning rate over the epochs"),
         )
     if by_class := ClassAccuracy.stated_by(stated):
@@ -110,5 +111,7 @@ def _confusion(confusion: Confusion) -> list[str]:
 
 def _cell(count: int, images: int) -> str:
     share = round(70 * count / images) if images else 0
-    shade = f' style="background: color-mix(in srgb, var(--c0) {share}%, transparent)"' if count else ""
+    shade = (
+        f' style="background: color-mix(in srgb, var(--c0) {share}%, transparent); padding: 0 .4em"' if count else ""
+    )
     return f'<td class="number"{shade}>{count or ""}</td>'

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nas.data import Dataset, take
+from nas.data import Dataset
 from nas.data.dataset import evenly_spaced
 from nas.errors import InvalidInput
 from nas.nn.network import Weights
@@ -40,7 +40,7 @@ class EpochWatch:
         self.train, self.validation = splits
         self.batch_size, self.per_epoch = batch_size, len(data.y_train) // batch_size
         rows = evenly_spaced(len(data.y_train), SAMPLE)
-        x, y = jax.device_put((np.asarray(take(data.x_train, rows)), data.y_train[rows]))
+        x, y = jax.device_put((np.asarray(data.x_train[rows]), data.y_train[rows]))
         self.sample = ImageSplit(x, y, self.train.mean, self.train.std)
         begun = History(data.task.score.title, len(rows), len(data.y_test), patience)
         self.history = replace(begun, rows=known.rows) if (known := load_history(folder)) else begun

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nas.records.confusion import Confusion, save_confusion
 from nas.records.front import Front, FrontPoint, save_front
+from nas.records.history import EpochRow, History
 from nas.records.model_evidence import (
     BatchRecord,
     ModelEvidence,
@@ -54,6 +56,7 @@ FILES: dict[str, str] = {  # sample file -> the words of the command that reads 
     "some.forest.json": "describe mobilenetv1 --forest some.forest.json",
     "measured.csv": "calibrate measured.csv --name phone --force",
     "images.npz": "train mobilenetv1 --data images.npz --proxy --plan",
+    "recipe.toml": "train mobilenetv1 --data images.npz --proxy --recipe recipe.toml --plan",
     "networks.csv": "measure networks.csv --out o.csv",
     "earlier.csv": "measure mobilenetv1 --out earlier.csv",
 }
@@ -118,6 +121,7 @@ def sample_runs(folder: Path) -> Iterator[Path]:
 
     shutil.copytree(RUNS, folder, ignore=shutil.ignore_patterns("README.md", "expected.json"))
     add_newer_files(make_run(folder / "made-up", count=6))
+    add_files_of_a_validated_training(folder / "trained")
     make_run(folder / "made-up-killed", count=6, finished=False)
     yield from sorted(path for path in folder.iterdir() if path.is_dir())
 
@@ -142,6 +146,13 @@ def add_newer_files(run: Path) -> None:
     save_front(Front(kind, images, "ms", (0.1, 9.0), "mobilenetv4-conv-s", arch.digest, (point,)), run)
 
 
+def add_files_of_a_validated_training(training: Path) -> None:
+    """Write what a training of the older release lacks: the history of its epochs and its confusion matrix."""
+    rows = tuple(EpochRow(epoch, 0.01 / epoch, 1.0, 0.5, 1.1, 0.4 + 0.1 * epoch) for epoch in (1, 2, 3))
+    History("top-1", 100, 20, 2, rows).write(training)
+    save_confusion(training, Confusion(("a", "b"), ((3, 1), (0, 4))))
+
+
 def make_files(folder: Path) -> None:
     """Write a valid sample of every file that a flag or an argument takes."""
     from latency_models.calibration.forest_fit import fit_forest
@@ -150,6 +161,8 @@ def make_files(folder: Path) -> None:
     from latency_models.target_file import target_toml
     from nas.arch import save_arch
     from nas.measure.benchmark import BenchmarkRow, write_measurements
+    from nas.training.config import TrainingConfig
+    from nas.training.recipe import recipe_toml
     from nas.zoo import reference
     from tests.support.run_folder import SPACE
 
@@ -164,6 +177,7 @@ def make_files(folder: Path) -> None:
     archs = [SPACE.decode(genotype) for genotype in SPACE.sample(rng, 12).tolist()]
     forest = fit_forest(archs, [1] * 12, np.array([arch.macs * 1e-6 for arch in archs]), of="energy")
     (folder / "some.forest.json").write_text(forest_text(replace(forest, cross_validated_mape_percent=3.0)))
+    (folder / "recipe.toml").write_text(recipe_toml(TrainingConfig(epochs=1, batch_size=8), "ours"))
     (folder / "networks.csv").write_text("arch,name\nmobilenetv1,a\nspec.json,b\n")
     row = BenchmarkRow("mobilenetv1", 9.0, 1, 0.1, "onnxruntime", 1, "some machine", "some version", "")
     write_measurements(folder / "earlier.csv", [row])
