@@ -675,6 +675,7 @@ def train(
         raise unknown_name("quantisation", str(quantize), ["int8"])
     if quantize is not None:
         config = replace(config, qat=training_qat.QATConfig(qat_share, qat_rate))
+    subject.check_frozen(tuning)
 
     def step(event: "TrainingProgress") -> None:
         if on_step is not None and on_step(event) is True:

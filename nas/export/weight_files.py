@@ -30,6 +30,7 @@ class StartWeights:
 
     weights: dict[str, NDArray[np.float32]]
     lines: tuple[str, ...]
+    random: tuple[str, ...] = ()  # names of those that are none of the file's
 
 
 def read_weights(source: Path, arch: ArchSpec) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
@@ -69,7 +70,8 @@ def start_weights(source: Path, arch: ArchSpec, seed: int) -> StartWeights:
         lines.append(f"begin at random: {_named(found.missing)}")
     if found.unused:
         lines.append(f"not used: {_named(found.unused)} of the file")
-    return StartWeights({name: np.asarray(start[name], np.float32) for name in weight_shapes(arch)}, tuple(lines))
+    whole = {name: np.asarray(start[name], np.float32) for name in weight_shapes(arch)}
+    return StartWeights(whole, tuple(lines), tuple(name for name in whole if name not in found.weights))
 
 
 def _file_of(source: Path) -> Path:

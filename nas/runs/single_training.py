@@ -20,6 +20,7 @@ from nas.runs.dependencies import check_use
 from nas.runs.settings import SearchConfig
 from nas.space.scaling import behind_log_mel, dropped_strides_note, scale_down, strides_of, with_input
 from nas.supernet.presets import QUICK, proxy_size
+from nas.training.fine_tuning import FineTuning
 from nas.training.loop import is_of_release_0_1
 from nas.zoo import is_reference
 from nas.zoo.audio import AUDIO
@@ -35,6 +36,16 @@ class TrainingSubject:
     strides_note: str = ""  # of a proxy: which strides are not those of the target network
     start: str = "random weights"
     start_lines: tuple[str, ...] = ()  # on the weights that it starts from
+    random: tuple[str, ...] = ()  # names of `weights` that begin at random, all or in part
+
+    def check_frozen(self, tuning: FineTuning) -> None:
+        """Raise `InvalidInput` where stages would be frozen that do not start from trained weights."""
+        tuning.check(self.arch)
+        if found := [name for name in self.random if tuning.is_frozen(name)]:
+            raise InvalidInput(
+                f"the first {tuning.frozen_stages} stages cannot be frozen: {found[0]} and {len(found) - 1} other "
+                "tensors of them begin at random; freeze fewer, or start from weights of this network"
+            )
 
 
 def training_data(network: str, out: Path, data: str | None, data_dir: str | None, **asked: Any) -> Dataset:
@@ -114,7 +125,9 @@ def proxy_subject(
 def started_from(subject: TrainingSubject, source: str, seed: int) -> TrainingSubject:
     """Return `subject` with the weights that fit it in a file, or in the folder of a training; the rest is random."""
     found = start_weights(Path(source), subject.arch, seed)
-    return replace(subject, weights=found.weights, start="the weights that fit", start_lines=found.lines)
+    return replace(
+        subject, weights=found.weights, start="the weights that fit", start_lines=found.lines, random=found.random
+    )  # fmt: skip
 
 
 def check_supernet_of(

@@ -77,7 +77,7 @@ def started_from_training(subject: TrainingSubject, source: str, dataset: Datase
     if not taken.whole and not taken.parts:
         raise InvalidInput(f"{known.folder} holds no weights that fit {subject.arch.name or 'the network'}")
     return replace(
-        subject, weights=taken.weights, start=f"the weights of {known.folder}",
+        subject, weights=taken.weights, start=f"the weights of {known.folder}", random=taken.random,
         start_lines=(*taken.lines(str(known.folder), CLASSIFIER if not same_head else ()), *lines),
     )  # fmt: skip
 
@@ -103,6 +103,12 @@ class Taken:
     parts: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
+    widened: tuple[str, ...] = ()  # of the parts, those that are larger than what they take
+
+    @property
+    def random(self) -> tuple[str, ...]:
+        """The names of those that begin at random, all or in part."""
+        return (*self.missing, *self.widened)
 
     def lines(self, source: str, expected: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return what was taken of `source` in lines; the `expected` ones are told elsewhere."""
@@ -119,14 +125,16 @@ class Taken:
 
 def overlaid(fresh: Mapping[str, Any], offered: Mapping[str, Any]) -> Taken:
     """Return `fresh` with what is `offered` under the same name and as many axes laid over the leading entries."""
-    weights, whole, parts = dict[str, Any](), list[str](), list[str]()
+    weights, whole, parts, widened = dict[str, Any](), list[str](), list[str](), list[str]()
     for name, value in fresh.items():
         own, other = np.array(value, np.float32), offered.get(name)
         if other is not None and np.ndim(other) == own.ndim:
             common = tuple(slice(min(pair)) for pair in zip(own.shape, np.shape(other), strict=True))
             own[common] = np.asarray(other)[common]
             (whole if np.shape(other) == own.shape else parts).append(name)
+            widened += [name] * any(size > given for size, given in zip(own.shape, np.shape(other), strict=True))
         weights[name] = own
     taken = {*whole, *parts}
     missing = tuple(name for name in weights if name not in taken)
-    return Taken(weights, tuple(whole), tuple(parts), missing, tuple(name for name in offered if name not in taken))
+    unused = tuple(name for name in offered if name not in taken)
+    return Taken(weights, tuple(whole), tuple(parts), missing, unused, tuple(widened))

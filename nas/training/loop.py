@@ -296,10 +296,7 @@ class TrainingPlan:
     teaching: Teaching | TwoTeachings | None = None
 
     def __post_init__(self) -> None:
-        if self.config.batch_size > len(self.data.x_train):
-            raise InvalidInput(
-                f"batch_size must be at most the {len(self.data.x_train)} training images, got {self.config.batch_size}"
-            )
+        check_batch(len(self.data.x_train), self.config.batch_size)
 
     @property
     def per_epoch(self) -> int:
@@ -385,6 +382,14 @@ class BatchLoader:
         """Stop decoding ahead."""
         if isinstance(self._parts, Generator):
             self._parts.close()
+
+
+def check_batch(images: int, batch_size: int) -> None:
+    """Raise `InvalidInput` where a batch is larger than the training set."""
+    if batch_size > images:
+        raise InvalidInput(
+            f"batch_size must be at most the {images} training images, got {batch_size}; choose a smaller one"
+        )
 
 
 def validation_images(data: Dataset, config: TrainingConfig) -> int:

@@ -93,6 +93,7 @@ def test_the_command_says_what_it_takes_and_freezes(work: Path, capsys: pytest.C
         (["--tolerant-teacher", "DIR"], "--tolerant-teacher stands beside --teacher"),
         (["--from", "nowhere"], "nowhere is no finished training to start from"),
         (["--from", "DIR", "--freeze-stages", "3"], "has 2 stages, of which 3 cannot be frozen"),
+        (["--from", "DIR", "--freeze-stages", "2"], "cannot be frozen: 1.0.conv.weight and 4 other tensors"),
         (["--recipe", "our"], "unknown recipe 'our'; did you mean 'ours'?"),
         (["--teacher", "DIR", "--tolerant-teacher", "DIR"], "teach regression"),
         (["--patience", "2"], "patience counts epochs without a better validation"),
@@ -103,7 +104,8 @@ def test_bad_requests_get_one_line(
     work: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     spec = work / "arch.json"
-    save_arch(ARCH, spec)
+    wider = "2" in words and "--freeze-stages" in words
+    save_arch(replace(ARCH, stages=((Conv(6, 3, 2),), (Conv(12, 1),))) if wider else ARCH, spec)
     found = [str(work / "teacher") if word == "DIR" else word for word in words]
     assert main(["train", str(spec), "--data", str(work / "data.npz"), "--out", str(work / "bad"), *found]) == 2
     error = capsys.readouterr().err

@@ -33,7 +33,7 @@ from nas.runs.single_training import (
 )
 from nas.runs.transfer import started_from_training, with_outputs_of
 from nas.training.fine_tuning import FineTuning
-from nas.training.loop import TrainingConfig, TrainingProgress, train, validation_images
+from nas.training.loop import TrainingConfig, TrainingProgress, check_batch, train, validation_images
 from nas.training.qat_config import QATConfig
 from nas.training.recipe import DEFAULT, Overrides, load_recipe, recipe_lines, resolved
 from nas.training.teaching import Teacher
@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
     if args.source:
         subject = started_from_training(subject, args.source, dataset, args.seed)
     config = replace(resolved(load_recipe(args.recipe or DEFAULT), _overrides(args)), qat=qat_of(args))
+    subject.check_frozen(config.ingredients.fine_tuning)
+    config.ingredients.check(dataset)
     teacher: Teacher | TwoTeachers | None = None
     taught = list[str]()
     if args.tolerant_teacher:
@@ -84,6 +86,7 @@ def run(args: argparse.Namespace) -> None:
         share, temperature = args.teacher_share or 0.5, 2.0 if args.temperature is None else args.temperature
         teacher = teacher_of(args.teacher, dataset, share, temperature)
         taught = [f"teacher {args.teacher}: {share:.0%} of the loss, temperature {temperature:g}"]
+    check_batch(len(dataset.y_train) - validation_images(dataset, config), config.batch_size)
     about = recipe_lines(args.recipe, config) if args.recipe else []
     about += [*tuning_lines(subject.arch, config), *expectations(dataset, subject)]
     notes = (*notes, *taught)
