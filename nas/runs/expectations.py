@@ -6,6 +6,10 @@ from nas.runs.single_training import TrainingSubject
 from nas.training.config import TrainingConfig
 
 FEW_PER_CLASS = 100  # training images
+MEASURED = (  # docs/results.md, few images
+    "on 500 images of 6 classes of CIFAR-10 a small network reached 53 % from random weights, and 57 % from weights "
+    "trained on other classes"
+)
 
 
 def expectations(dataset: Dataset, subject: TrainingSubject) -> list[str]:
@@ -17,8 +21,7 @@ def expectations(dataset: Dataset, subject: TrainingSubject) -> list[str]:
     if subject.weights is not None:
         return [f"{found}; it starts from trained weights, which is what helps most"]
     return [
-        f"{found}; from random weights expect little: start from a training (--from) or a file of weights (--weights), "
-        "and try --recipe small-data"
+        f"{found}; {MEASURED}: start from a training (--from) or from a file of weights (--weights) where there is one"
     ]
 
 
