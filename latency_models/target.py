@@ -62,6 +62,7 @@ TEXTS = ("unit", "dtype")
 EFFICIENCIES = ("kind_efficiency", "kind_memory_efficiency")  # tables with a row per kernel kind
 ENERGY = ("power_w", "pj_per_mac", "pj_per_byte")
 ENERGY_ERROR = "error_percent"  # optional: half-width in percent that holds 90 % of networks that the fit has not seen
+ENERGY_REMEDY = "calibrate it with a column energy_mj, or take one of "
 SETUP = ("runtime", "threads")  # optional texts: what measured the latencies, or is assumed to run the network
 KNOWN = {*NUMBERS, *TEXTS, *SETUP, "name", "free_kinds", "aliases", "search_words", "batch", "overlap", *EFFICIENCIES,
          "corrections", "energy", "calibration", "error", "unsupported"}  # fmt: skip
@@ -157,7 +158,7 @@ class Target:
     def energy_model(self) -> Energy:
         """Return the model of the energy of a batch in mJ; `InvalidInput` where the target has no coefficients."""
         if not self.energy:
-            raise InvalidInput(f"target '{self.name}' has no energy coefficients; calibrate it with a column energy_mj")
+            raise InvalidInput(f"target '{self.name}' has no energy coefficients; {ENERGY_REMEDY}{_energy_targets()}")
         rows = {name: row.value for name, row in self.energy if name in ENERGY}
         return Energy(f"{self.name} energy", self.model(), **rows, error=self.energy_error)
 
@@ -245,6 +246,11 @@ def abstract_target(
     peak = Roofline(name, 1.0, 1.0 / ridge_point if ridge_point else math.inf).predict_ms(reference)
     bandwidth = peak / ridge_point if ridge_point else math.inf
     return Roofline(name, peak, bandwidth, relative_to=reference.name)
+
+
+def _energy_targets() -> str:
+    """Return the names of the targets that state energies."""
+    return ", ".join(target.name for target in list_targets() if target.energy)
 
 
 def target_names() -> tuple[str, ...]:

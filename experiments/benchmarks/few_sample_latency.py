@@ -6,7 +6,7 @@ Command: python -m experiments.benchmarks.few_sample_latency   (1.5 minutes of o
 
 Results, baselines of single devices left out; where predictions do not vary at all, no rank is given (n/a):
 
-device                n  form                       rho  Kendall  MAPE %  in 10 %  covered %     +- %   most %
+device                n  form                       rho  Kendall  MAPE %  in 10 %  covered % s.e.     +- %   most %
 zcu102                5  calibrated               0.914    0.774    15.1       50         93     93.4      300
 a100                  5  calibrated               0.977    0.912     5.7       84         94     21.7       94
 titan-rtx-batch-1     5  calibrated               0.882    0.778     4.4       87         92     23.1       90
@@ -74,15 +74,15 @@ a100                 300      0.44      0.43      0.87        90
 titan-rtx-batch-1    300      3.12      3.14      9.77        90
 
 MobileNetV4's Table 6, leaving one network out
-device                n  form                       rho  Kendall  MAPE %  in 10 %  covered %     +- %   most %
-pixel6-cpu           15  calibrated               0.996    0.986     4.0       87         93     20.2       28
-s23-cpu              13  calibrated               0.977    0.916    10.6       54         92     39.6       55
-pixel4-dsp           13  calibrated               0.944    0.839     8.3       69         92     28.5       37
-pixel8-edgetpu       15  calibrated               0.910    0.811    11.7       60         93     39.5       73
-pixel7-gpu           15  calibrated               0.900    0.771    15.6       40         93     49.0       61
-s23-gpu              15  calibrated               0.963    0.870     8.8       60         93     24.9       36
-iphone13-ane         11  calibrated               0.902    0.748    10.1       64         91     33.5       43
-mean                  0  calibrated               0.942    0.849     9.9       62         93     33.6       73
+device                n  form                       rho  Kendall  MAPE %  in 10 %  covered % s.e.     +- %   most %
+pixel6-cpu           15  calibrated               0.996    0.986     4.0       87         93  7.7     20.3       28
+s23-cpu              13  calibrated               0.977    0.916    10.6       54         92  8.3     39.6       55
+pixel4-dsp           13  calibrated               0.944    0.839     8.3       69        100  8.3     34.0       73
+pixel8-edgetpu       15  calibrated               0.910    0.811    11.7       60         93  7.7     39.6       73
+pixel7-gpu           15  calibrated               0.900    0.771    15.6       40         93  7.7     48.6       61
+s23-gpu              15  calibrated               0.963    0.870     8.8       60         93  7.7     25.4       36
+iphone13-ane         11  calibrated               0.902    0.748    10.1       64         91  9.0     37.4       65
+mean                  0  calibrated               0.942    0.849     9.9       62         94  3.1     35.0       73
 mean                  0  shape-aware roofline     0.946    0.864    10.4       59
 mean                  0  kind-aware roofline      0.949    0.864     9.8       63
 mean                  0  plain roofline + floor   0.933    0.830    10.7       54
@@ -101,15 +101,15 @@ s23-gpu                   0.963   0.924
 iphone13-ane              0.902   0.938
 
 MobileNetV4's Table 6, leaving one family out
-device                n  form                       rho  Kendall  MAPE %  in 10 %  covered %     +- %   most %
-pixel6-cpu           15  calibrated               0.989    0.947     5.5       73         93     18.4       21
-s23-cpu              13  calibrated               0.913    0.813    38.9       38         92     39.9       73
-pixel4-dsp           13  calibrated               0.922    0.813    12.1       54        100     36.1       58
-pixel8-edgetpu       15  calibrated               0.889    0.751    14.3       47         80     31.2       62
-pixel7-gpu           15  calibrated               0.800    0.600    24.7       20         93     48.4       65
-s23-gpu              15  calibrated               0.935    0.850    17.0       33         87     34.7       55
-iphone13-ane         11  calibrated               0.911    0.785    14.7       45         91     40.7       83
-mean                  0  calibrated               0.908    0.794    18.2       44         91     35.6       83
+device                n  form                       rho  Kendall  MAPE %  in 10 %  covered % s.e.     +- %   most %
+pixel6-cpu           15  calibrated               0.989    0.947     5.5       73        100  7.7     20.0       27
+s23-cpu              13  calibrated               0.913    0.813    38.9       38        100  8.3     40.7       73
+pixel4-dsp           13  calibrated               0.922    0.813    12.1       54        100  8.3     37.9       58
+pixel8-edgetpu       15  calibrated               0.889    0.751    14.3       47         93  7.7     35.4       62
+pixel7-gpu           15  calibrated               0.800    0.600    24.7       20         93  7.7     54.0       82
+s23-gpu              15  calibrated               0.935    0.850    17.0       33         87  7.7     37.5       61
+iphone13-ane         11  calibrated               0.911    0.785    14.7       45         91  9.0     42.5       83
+mean                  0  calibrated               0.908    0.794    18.2       44         95  3.1     38.3       83
 mean                  0  shape-aware roofline     0.891    0.771    21.1       43
 mean                  0  kind-aware roofline      0.901    0.785    21.1       41
 mean                  0  plain roofline + floor   0.918    0.810    12.0       51
@@ -118,8 +118,10 @@ mean                  0  MACs only                0.931    0.834    16.8       3
 mean                  0  ridge regression         0.667    0.530    59.5       21
 mean                  0  boosted trees            0.861    0.699    26.5       24
 
+FAMILYANDONE
+
 Pixel 1, one big core, float, fitted on 10 points of MobileNetV2
-device                n  form                       rho  Kendall  MAPE %  in 10 %  covered %     +- %   most %
+device                n  form                       rho  Kendall  MAPE %  in 10 %  covered % s.e.     +- %   most %
 pixel1: other V2     10  shape-aware roofline     0.994    0.973     4.0       91
 pixel1: MobileNetV3  10  shape-aware roofline     0.943    0.867     9.5       57
 pixel1: MnasNet-A1   10  shape-aware roofline     0.996    0.970     8.8       64

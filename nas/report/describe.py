@@ -224,6 +224,7 @@ def target_rows(targets: Iterable[Target]) -> list[dict[str, Any]]:
             "latency_error": error_of(target).to_json(),
             "error_kinds": list(kinds) if (kinds := error_of(target).kinds) else None,
             "error_source": target.error.source if target.error and not target.calibration else None,
+            "energy_error": target.energy_error.to_json() if target.energy else None,  # None: no energy is known
             "ranks_by_macs": ranks_by_macs(target.model()),
             "macs_correlation": round(macs_correlation(target.model()), 4),
             "ridge_point": target.ridge_point,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from latency_models.latency_error import COMPUTED, LatencyError
+from latency_models.energy import COMPUTED_ENERGY
+from latency_models.latency_error import COMPUTED, LatencyError, percent_text
 from nas.ops import Shape
 from nas.report.describe import Description
 from nas.report.terminal_table import FittedTable, columns, short_number, unit_text
@@ -72,6 +73,7 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
             (
                 "error",
                 "ranks by",
+                "energy",
                 "latency of",
                 "GMACs/s",
                 "GB/s",
@@ -89,6 +91,7 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
                 "confidence": 4,
                 "unit": 3,
                 "ridge point": 2,
+                "energy": 1,
                 "latency of": 1,
             },
             fold=("name", "unit"),
@@ -104,6 +107,7 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
             _runtime(row),
             _error_cell(row["latency_error"], row["error_kinds"]),
             "MACs" if row["ranks_by_macs"] else "-",
+            _energy_cell(row["energy_error"]),
             f"{row['batch']} image{'s' if row['batch'] > 1 else ''}",
             f"{values['peak_gmacs_per_s']['value']:,g}",
             f"{values['bandwidth_gb_per_s']['value']:,g}",
@@ -114,7 +118,8 @@ def target_table(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
     table.caption = (
         "error: 90 % of unseen networks were measured within (*: networks without depthwise convolutions; of others it "
         "is not known); no number: computed, a lower bound. Ranks by MACs: it orders networks as their number of "
-        "multiply-accumulates does, so a search for it is one for few MACs"
+        "multiply-accumulates does, so a search for it is one for few MACs. Energy: its error, not known where it is "
+        "computed; -: no energy is known of the target"
     )
     return table
 
@@ -123,6 +128,15 @@ def _runtime(row: Mapping[str, Any]) -> str:
     """Return runtime and threads of a target, as far as they are known."""
     threads = "" if row["threads"] is None else f"{row['threads']} thread{'' if row['threads'] == '1' else 's'}"
     return ", ".join(part for part in (row["runtime"], threads) if part) or "-"
+
+
+def _energy_cell(error: Mapping[str, Any] | None) -> str:
+    """Return what is known of the energies of a target as a cell of a table."""
+    if error is None:
+        return "-"
+    if error["percent"] is not None:
+        return f"± {percent_text(error['percent'])} %"
+    return "computed" if error["basis"] == COMPUTED_ENERGY else "± ?"
 
 
 def _error_cell(error: Mapping[str, Any], kinds: Sequence[str] | None) -> str:
@@ -150,6 +164,9 @@ def target_sources(rows: Iterable[Mapping[str, Any]]) -> FittedTable:
     on_average = "" if mean is None else f"; {mean:.2g} % on average"
     shown = known.basis if known.percent is None else f"{known.text}{on_average}"
     table.add_row("error", shown, "", row["error_source"] or error["basis"])
+    energy = row["energy_error"]
+    stated = "not known: networks have no energy on it" if energy is None else energy["basis"]
+    table.add_row("energies", "none" if energy is None else _energy_cell(energy), "", stated)
     table.add_row("runs with", _runtime(row), "", f"found by: {', '.join(row['search_words']) or row['name']}")
     rho = f"rank correlation of latency with MACs {row['macs_correlation']:.4f}, over the reference networks"
     table.add_row("ranks by MACs", "yes" if row["ranks_by_macs"] else "no", "", rho)

@@ -100,7 +100,8 @@ def check_names(names: Sequence[str], energy: bool) -> None:
         cost_column(name)
     if "energy" in names and not energy:
         raise InvalidInput(
-            "energy cannot be an objective: the target has no energy coefficients; calibrate one with energy_mj"
+            "energy cannot be an objective: the target has no energy coefficients; calibrate it with a column "
+            "energy_mj, or take a target with energies: nas targets says which"
         )
 
 

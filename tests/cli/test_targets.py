@@ -127,3 +127,14 @@ def test_searches_begin_on_the_new_default_and_old_settings_mean_what_they_meant
     assert SearchConfig.from_dict({}).target == EARLIER_TARGET == "edgetpu"
     assert SearchConfig.from_dict({"target": None}).target == "edgetpu"
     assert SearchConfig.from_dict({"target": None, "ridge_point": 3.0}).target is None
+
+
+def test_every_list_says_which_energies_are_known(out: Callable[..., str], refusal: Callable[..., str]) -> None:
+    rows = {row["name"]: row["energy_error"] for row in json.loads(out("targets", "--json"))}
+    assert {name for name, error in rows.items() if error is not None} == {
+        target.name for target in list_targets() if target.energy
+    }
+    assert rows["stm32h7"]["percent"] == 49 and "computed" in rows["esp32-s3"]["basis"] and rows["rpi5"] is None
+    assert "networks have no energy on it" in " ".join(out("targets", "rpi5").split())
+    line = refusal("search", "--target", "rpi5", "--max-energy-mj", "8")
+    assert "'rpi5' has no energy coefficients" in line and "take one of coral-edgetpu" in line and "rpi4" in line
