@@ -285,6 +285,19 @@ def sibling(target: Target, dtype: Dtype) -> Target | None:
     return next(same, None)
 
 
+def int8_target(name: str) -> str:
+    """Return the name of a target that computes in int8: itself, or the same unit in int8; `InvalidInput` without."""
+    target = load_target(name)
+    if target.dtype == "int8":
+        return name
+    found = sibling(target, "int8")
+    if found is None:
+        raise InvalidInput(
+            f"{name} computes in {target.dtype}, and no target is the same unit in int8; see nas targets, nas calibrate"
+        )
+    return found.name
+
+
 def _said_of(target: Target) -> str:
     """Return what a target is looked for by, in lower case."""
     return " ".join([target.name, *target.aliases, target.unit, target.setup, *target.search_words]).lower()

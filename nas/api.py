@@ -21,9 +21,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from latency_models.target import list_targets, load_target, target_names
+from latency_models.target import int8_target, list_targets, load_target, target_names
 from nas.arch import ArchSpec
 from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped, unknown_name
@@ -213,6 +213,7 @@ def search(
     hop_ms: Sequence[float] = (),
     bands: Sequence[int] = (),
     dft: "Transform" = "matmul",
+    quantize: Literal["int8"] | None = None,
     seed: int = 0,
     weights: str | Path | None = None,
     preparation: Preparation | None = None,
@@ -235,9 +236,11 @@ def search(
     processes, here or on the cluster at `ray_address`; by default in this process, without Ray. `preparation` (of
     `nas.data`) says how images become squares, are augmented and weighted by class. `on_step` gets a
     `Progress` after every report, `on_candidate` an `Evaluation` for every candidate; one that returns True stops the
-    search: `Stopped` is raised, everything is kept, and the same call goes on.
+    search: `Stopped` is raised, everything is kept, and the same call goes on. `quantize` "int8" ranks candidates by
+    their accuracy in int8 and prices them on the target's form in int8.
     """
     target = target or (DEFAULT_TARGET if ridge_point is None else None)
+    target = target if target is None or quantize is None else int8_target(target)
     config = {
         "space": space, "target": target, "latency_ms": latency_ms, "latency_ratio": latency_ratio,
         "around": around, "baseline": baseline,
@@ -251,6 +254,7 @@ def search(
         "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
         "weights": None if weights is None else outside_starts.absolute_source(str(weights)),
         "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands), "dft": dft,
+        "quantize": quantize,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
 
@@ -302,6 +306,7 @@ def specialise(
     hop_ms: Sequence[float] = (),
     bands: Sequence[int] = (),
     dft: "Transform" = "matmul",
+    quantize: Literal["int8"] | None = None,
     seed: int = 0,
     weights: str | Path | None = None,
     preparation: Preparation | None = None,
@@ -327,8 +332,10 @@ def specialise(
         "proxy_resolution": _stored(proxy_resolution), "proxy_width": proxy_width, "seed": seed,
         "weights": None if weights is None else outside_starts.absolute_source(str(weights)),
         "window_ms": tuple(window_ms), "hop_ms": tuple(hop_ms), "bands": tuple(bands), "dft": dft,
+        "quantize": quantize,
         **asdict(preparation or Preparation()),
     }  # fmt: skip
+    targets = targets if quantize is None else [int8_target(name) for name in targets]
     found = _search_targets(
         Path(out), config, targets, latencies_ms, algorithm, trials, evaluator, universal,
         workers, ray_address, reporter or Callbacks(on_step, on_candidate), _front_config(front, front_points),

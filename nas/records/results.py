@@ -20,6 +20,7 @@ from nas.tasks import METRICS, binomial_error
 
 SCHEMA = "nas.result"
 VERSION = 1
+SUPERNET_INT8 = "supernet weights in int8, held-out pictures"
 SUPERNET = "supernet weights, held-out pictures"  # an accuracy under shared weights on validation images
 TRAINED_ALONE = "trained alone, test pictures"  # what `nas train` measures: a network of its own weights, test images
 SHOWN_AS = {  # phrases that files keep, so that old and new accuracies compare -> what a reader sees

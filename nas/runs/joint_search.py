@@ -287,6 +287,7 @@ class _JointSearchRun:
         stage = joint.JointStage(
             name, number, plan.proxy(space), plan.training_constraints(constraints), budget, plan.preset,
             plan.dataset.augmentation, plan.settings.seed, plan.dataset.class_weights, plan.dataset.task,
+            plan.settings.is_int8,
         )  # fmt: skip
         chunks = chunks_for(budget.steps * budget.updates)
         model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]), chunks)
@@ -424,8 +425,9 @@ class _JointSearchRun:
         """Return the stage's evaluator over at most `eval_images` validation images, compiled once."""
         if stage.name not in self.evaluators:
             evaluator = SupernetEvaluator(
-                stage.space, graph, self.sampler.evaluation_images, self.plan.preset.eval_batch, self.plan.dataset.task
-            )
+                stage.space, graph, self.sampler.evaluation_images, self.plan.preset.eval_batch, self.plan.dataset.task,
+                int8=stage.int8,
+            )  # fmt: skip
             self.evaluators[stage.name] = evaluator
         return self.evaluators[stage.name]
 

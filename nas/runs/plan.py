@@ -372,6 +372,7 @@ def make_plan(
         reference_of(config, shape, dataset.num_classes, rate, config.baseline)
     # Build what the search will need, for the errors alone: they are reported before any work.
     _check_model(plan)
+    _check_int8(plan)
     plan.proxy(plan.space)
     check_names(config.minimize, plan.energy is not None)
     plan.columns(plan.space.coarse())
@@ -399,6 +400,17 @@ def _check_numbers(config: SearchConfig) -> None:
         raise InvalidInput(f"the seed must be 0 or larger, got {config.seed}")
     if not 0 <= config.supernet_share <= MOST_SUPERNET:
         raise InvalidInput(f"the supernet's share must lie between 0 and {MOST_SUPERNET}, got {config.supernet_share}")
+
+
+def _check_int8(plan: SearchPlan) -> None:
+    """Raise `InvalidInput` where candidates in int8 would be priced in other numbers, or trained alone in floats."""
+    config, target = plan.settings, plan.target
+    if not config.is_int8:
+        return
+    if plan.accuracy_model is not None or config.finalists is not None:
+        raise InvalidInput("candidates in int8 are ranked by a supernet: leave accuracy models and finalists out")
+    if target is not None and target.dtype != config.quantize:
+        raise InvalidInput(f"candidates in int8 are priced on a target in int8; {target.name} is in {target.dtype}")
 
 
 def _check_model(plan: SearchPlan) -> None:

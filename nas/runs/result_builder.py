@@ -9,7 +9,7 @@ import numpy as np
 from latency_models.target import load_target, target_names
 from nas.arch import ArchSpec
 from nas.nn.network import save_weights
-from nas.records.results import SUPERNET, AccuracyKind, Result, Score
+from nas.records.results import SUPERNET, SUPERNET_INT8, AccuracyKind, Result, Score
 from nas.runs.plan import SearchPlan
 from nas.space.staged import StagedSpace
 from nas.supernet.inherit import network_weights
@@ -26,6 +26,7 @@ def as_accuracy(
     Of a task without classes `correct` is the score times the images, and `error` its standard error where it is known.
     """
     data, size = plan.dataset, plan.proxy_resolution.json
+    how = SUPERNET_INT8 if how == SUPERNET and plan.settings.is_int8 else how
     kind = AccuracyKind(data.name, data.digest, size, plan.proxy_width, how, data.task.score.name)
     return Score.of(correct / images, images, kind, error)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nas.data import Dataset, Preparation, load
 from nas.data.arrays import DataKind
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 else:
     presets = lazy("nas.supernet.presets")  # imports jax
 
+Quantisation = Literal["int8"]
+INT8: Quantisation = "int8"
 IMAGENET_PX = 224  # side of the images of target networks, where no setting says
 NO_BASELINE = "none"
 EARLIER_TARGET = "edgetpu"  # of searches of earlier releases that name neither a target nor a ridge point
 NO_MODEL = "none"  # the two-stage search over supernets alone
-LATER: dict[str, Any] = {"dft": "matmul", "weights": None}  # fields that runs without them have at this value
+# fields that runs without them have at this value
+LATER: dict[str, Any] = {"dft": "matmul", "weights": None, "quantize": None}
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class SearchConfig:
     bands: tuple[int, ...] = ()
     dft: Transform = "matmul"  # how the front end computes it
     seed: int = 0
+    quantize: Quantisation | None = None  # of the candidates: accuracies are those in int8
     weights: str | None = None  # that the supernet starts from: a training, or NETWORK=FILE; None: random ones
     baseline: str = "mobilenetv4-conv-s"  # trained beside the network found; `NO_BASELINE` for none
     # Of nas.data.Preparation. Runs of release 0.1 state no fit, and read folders as that release did.
@@ -81,6 +85,11 @@ class SearchConfig:
     augment_time_mask: float | None = None
     augment_band_mask: float | None = None
     task: str | None = None  # one of `nas.tasks.TASKS`; None: told by the targets
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether candidates are ranked by their accuracy in int8."""
+        return self.quantize is not None
 
     @property
     def preparation(self) -> Preparation:

@@ -168,6 +168,7 @@ def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
         "proxy": (tuple(plan.proxy_resolution), plan.proxy_width),
         "batch": plan.preset.eval_batch,
         "task": plan.dataset.task,
+        "int8": s.is_int8,
         "chunks": sandwich_training(plan).chunks,
         "weights": weights,
         "images": {name: np.asarray(getattr(val, name)) for name in ("x_val", "y_val", "mean", "std")},
@@ -182,7 +183,8 @@ def build_evaluator(payload: dict[str, Any]) -> SupernetEvaluator:
     # An evaluator needs no training images.
     images = SearchImages(x_train=val["x_val"][:0], y_train=val["y_val"][:0], **val)
     graph = nnx.graphdef(_abstract(space, payload["chunks"]))
-    evaluator = SupernetEvaluator(space, graph, images, payload["batch"], payload.get("task", CLASSIFICATION))
+    task, int8 = payload.get("task", CLASSIFICATION), payload.get("int8", False)
+    evaluator = SupernetEvaluator(space, graph, images, payload["batch"], task, int8=int8)
     evaluator.params = jax.device_put(dict(payload["weights"]))
     return evaluator
 

@@ -15,6 +15,7 @@ from nas.data import Augmentation, augmented_input, to_input
 from nas.progress.stop import raise_if_stopped
 from nas.search.selection import score_error, total
 from nas.space.staged import StagedSpace
+from nas.supernet.rounding import in_int8
 from nas.supernet.supernet import Params, Supernet, with_parameters
 from nas.tasks import CLASSIFICATION, Task, score_contributions
 from nas.training.devices import compute_dtype
@@ -83,8 +84,13 @@ class SupernetEvaluator:
         images: SearchImages,
         batch: int,
         task: Task = CLASSIFICATION,
+        *,
+        int8: bool = False,
     ) -> None:
-        """Evaluate on the validation set of `images`, cut to whole batches; `params` are to be set before use."""
+        """Evaluate on the validation set of `images`, cut to whole batches; `params` are to be set before use.
+
+        With `int8` weights and activations are rounded as in int8 (nas.supernet.rounding).
+        """
         self.params: Params = {}
         self.task = task
         self.batch = min(batch, len(images.y_val))
@@ -95,7 +101,8 @@ class SupernetEvaluator:
 
         def answers(params: Params, genotype: Array, x: Array, labels: Array) -> Array:
             x = images.inputs(x, space)
-            outputs = with_parameters(graph, params)(x, genotype)
+            with in_int8(int8):
+                outputs = with_parameters(graph, params)(x, genotype)
             return outputs.argmax(-1) == labels if has_classes else outputs.astype(jnp.float32)
 
         def of_all(params: Params, genotypes: Array, count: int, batches: int, x: Array, labels: Array) -> Array:

@@ -37,6 +37,7 @@ from nas.space.cost_table import CostTable
 from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.presets import Preset, StageBudget
+from nas.supernet.rounding import in_int8
 from nas.supernet.supernet import Params, Supernet, with_parameters
 from nas.tasks import CLASSIFICATION, Task, loss_of_batch, reward_of_batch, score_of_batch
 from nas.training.devices import copy_arrays
@@ -76,6 +77,7 @@ class JointStage:
     seed: int
     class_weights: tuple[float, ...] = ()  # of the loss of the shared weights
     task: Task = CLASSIFICATION
+    int8: bool = False  # rewards are accuracies in int8
 
     @property
     def own_task(self) -> Task:
@@ -197,7 +199,8 @@ def _controller_step(stage: JointStage, graph: Any, devices: NamedSharding | Non
         x, labels = _sharded(images.inputs(images.x_val[rows], stage.space), devices), images.y_val[rows]
         model = with_parameters(graph, state.params)
         # A map, not a vmap: under vmap every switch and condition of the supernet would run all of its branches.
-        top1 = lax.map(lambda genotype: reward_of_batch(task, model(x, genotype), labels), genotypes)
+        with in_int8(stage.int8):
+            top1 = lax.map(lambda genotype: reward_of_batch(task, model(x, genotype), labels), genotypes)
         return reinforce.tell(settings, choices, state.policy, draws, (genotypes, top1)), top1.mean()
 
     return learn

@@ -23,12 +23,12 @@ from jax import Array, lax
 
 from nas.errors import unknown_name
 from nas.nn.layers import ACTS
-from nas.nn.primitives import pointwise
 from nas.ops import Head, Op
 from nas.registry import STAGE_FORMS
 from nas.space.forms import Single, StageForm
 from nas.space.staged import STRIDES, Block, StagedSpace
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, Dense, mask_input_channels
+from nas.supernet.rounding import dense, pointwise
 from nas.supernet.stage_forms import StageInput, StageModule
 from nas.supernet.tables import BlockTables, GenotypeReader, tables_of
 
@@ -60,7 +60,7 @@ class SupernetHead(nnx.Module):
             y = pointwise(x, mask_input_channels(self.hidden.weight[...], n_in).astype(x.dtype))
             y = self.hidden.norm(y, context) if isinstance(self.hidden, ConvBN) else self.hidden.shifted(y)
             x, weight = act(y), self.weight[...]
-        return x[:, 0, 0].astype(jnp.float32) @ weight + self.bias[...]
+        return dense(x[:, 0, 0].astype(jnp.float32), weight) + self.bias[...]
 
 
 class Supernet(nnx.Module):

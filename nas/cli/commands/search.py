@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from latency_models.target import int8_target
 from nas.cli.flags.search import JOINT, OF_WEIGHTS, algorithm_of, out_folder, space_of, targets_of
 from nas.cli.flags.shared import device_flags, preparation
 from nas.cli.folders import holds_run, resumable
@@ -13,7 +14,7 @@ from nas.cli.live import LiveReporter
 from nas.cli.measuring import Conditions, measure_candidates
 from nas.cli.planning import rough_time, show_plan
 from nas.cli.tracking import trackers
-from nas.errors import InvalidInput
+from nas.errors import InvalidInput, unknown_name
 from nas.records.experiment import read_experiment
 from nas.records.results import load_result
 from nas.runs import joint_search, multi_target
@@ -31,7 +32,7 @@ from nas.runs.multi_target_settings import (
 from nas.runs.outside_start import absolute_source
 from nas.runs.plan import make_plan
 from nas.runs.plan_text import describe_plan, describe_plans
-from nas.runs.settings import SearchConfig
+from nas.runs.settings import INT8, Quantisation, SearchConfig
 from nas.runs.workers import alone_on, open_executor, open_trainers
 
 FILES = ("best.json", "front.csv", "evaluated.csv", "report.html", "experiment.json", "journal.jsonl")
@@ -123,11 +124,24 @@ def _is_begun(out: Path, config: SearchConfig | MultiTargetConfig) -> bool:
     return True
 
 
+def quantisation_of(args: argparse.Namespace) -> Quantisation | None:
+    """Return the numbers in which candidates are ranked and priced; `UnknownName` for others than int8."""
+    if args.quantize not in (None, INT8):
+        raise unknown_name("quantisation", args.quantize, [INT8])
+    return None if args.quantize is None else INT8
+
+
+def target_of(args: argparse.Namespace, target: str | None) -> str | None:
+    """Return the target, with --quantize int8 the same unit in int8."""
+    return target if target is None or args.quantize is None else int8_target(target)
+
+
 def search_config(args: argparse.Namespace) -> SearchConfig:
     """Return what the flags ask for; of several targets all names, and the first latency budget."""
     return SearchConfig(
         space=space_of(args),
-        target=device_flags(args),
+        target=target_of(args, device_flags(args)),
+        quantize=quantisation_of(args),
         ridge_point=args.ridge_point,
         peak_gmacs_per_s=args.peak_gmacs_per_s,
         latency_model=args.latency_model,
@@ -171,7 +185,8 @@ def multi_target_config(args: argparse.Namespace, base: SearchConfig) -> MultiTa
     if args.source is not None:
         other, source = multi_target.supernet_of_run(Path(args.source))
         base = _with_weights_of(args, base, other.settings[0])
-    settings = per_target(base, targets_of(args) or [None], args.latency_ms or ())
+    targets = [target_of(args, name) for name in targets_of(args) or [None]]
+    settings = per_target(base, targets, args.latency_ms or ())
     front = front_config(args)
     trials = args.trials or default_trials(algorithm, base.preset, front)
     config = MultiTargetConfig(

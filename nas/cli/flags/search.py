@@ -79,6 +79,10 @@ def _add_subject(flags: Container) -> None:
     flags.add_argument("--space", metavar="S", help="see nas spaces (default: uib; uib_smoke for smoke)")
     add_device(flags)
     flags.add_argument(
+        "--quantize", metavar="Q",
+        help="int8: rank candidates by their accuracy in int8, and price them on the target's form in int8",
+    )  # fmt: skip
+    flags.add_argument(
         "--minimize", type=names, default=(), metavar="A,B",
         help="further costs of front.csv: energy, memory, flash, macs, params or FILE.forest.json",
     )  # fmt: skip

@@ -14,9 +14,10 @@ from jax import Array, lax
 
 from nas.errors import InvalidInput
 from nas.nn.layers import ACTS, EVONORMS
-from nas.nn.primitives import batch_norm, depthwise
+from nas.nn.primitives import batch_norm
 from nas.ops import Kernel, Op
 from nas.supernet.layers import Activation, BlockContext, ChannelCount, ConvBN, norm_act, window_on
+from nas.supernet.rounding import depthwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, GenotypeReader, Number, PossibleOps, SlotTable
 
 Option = Array | int  # the number of a depthwise option

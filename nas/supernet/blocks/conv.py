@@ -8,10 +8,10 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from nas.nn.primitives import conv2d, pointwise
 from nas.ops import Kernel
 from nas.supernet.blocks.base import Option, SearchableOp
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels, window_on
+from nas.supernet.rounding import conv2d, pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 UNITS = "units"  # attribute of a layer of several kernel sizes: a layer for each

@@ -6,12 +6,12 @@ from typing import ClassVar
 import numpy as np
 from jax import Array
 
-from nas.nn.primitives import conv2d, pointwise
 from nas.supernet.blocks.base import SearchableOp, chosen_act, zero_scale
 from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.blocks.conv import conv_of, convolved, run_size
 from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels, window_on
+from nas.supernet.rounding import conv2d, pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 VECTOR = 8  # chunks of expanded channels are multiples of it

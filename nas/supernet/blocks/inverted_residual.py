@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from nas.nn.primitives import pointwise
 from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise, chosen_act, zero_scale
 from nas.supernet.blocks.coordinate_attention import SearchableCoordinateAttention
 from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
 from nas.supernet.layers import BlockContext, ChannelCount, ConvBN, mask_input_channels
+from nas.supernet.rounding import pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 

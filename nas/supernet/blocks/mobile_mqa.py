@@ -9,12 +9,13 @@ from flax import nnx
 from jax import Array, lax
 
 from nas.nn.layers import LAYER_SCALE_INIT
-from nas.nn.primitives import batch_norm, depthwise, pointwise
+from nas.nn.primitives import batch_norm
 from nas.ops import Kernel, MobileMQA, Op
 from nas.supernet.blocks.base import Index, SearchableOp
 from nas.supernet.blocks.chunks import chunk_size
 from nas.supernet.layers import Activation, BlockContext, ConvBN, mask_input_channels, normal, window_on
 from nas.supernet.loops import counted_loop
+from nas.supernet.rounding import depthwise, pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 

@@ -5,9 +5,9 @@ from typing import ClassVar
 import numpy as np
 from jax import Array
 
-from nas.nn.primitives import pointwise
 from nas.supernet.blocks.base import SearchableOp, SwitchableDepthwise
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
+from nas.supernet.rounding import pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 

@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 from jax import Array
 
-from nas.nn.primitives import pointwise
 from nas.supernet.blocks.base import SearchableOp, zero_scale
 from nas.supernet.blocks.conv import conv_of, convolved, run_size
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
+from nas.supernet.rounding import pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 

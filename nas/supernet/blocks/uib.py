@@ -6,10 +6,10 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from nas.nn.primitives import pointwise
 from nas.supernet.blocks.base import Option, SearchableOp, SwitchableDepthwise, identity, zero_scale
 from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
+from nas.supernet.rounding import pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
 VECTOR = 16  # chunks of expanded channels are multiples of it: whole vectors of the processor
