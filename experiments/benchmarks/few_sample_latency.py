@@ -22,8 +22,8 @@ mean                  5  boosted trees            0.783    0.607    18.9       4
 zcu102               10  calibrated               0.959    0.875     7.5       78         94  2.0     35.0      300
 a100                 10  calibrated               1.000    0.985     1.1      100         95  1.2      6.0       88
 titan-rtx-batch-1    10  calibrated               0.897    0.799     3.6       92         93  1.6     20.4       70
-titan-rtx-batch-64   10  calibrated               0.998    0.961     2.0      100         89      6.0       21
-mean                 10  calibrated               0.963    0.905
+titan-rtx-batch-64   10  calibrated               0.998    0.961     2.0      100         92  2.1      5.7       23
+mean                 10  calibrated               0.963    0.905     3.5       92
 mean                 10  shape-aware roofline     0.968    0.911     2.9       94
 mean                 10  kind-aware roofline      0.968    0.906     3.7       90
 mean                 10  plain roofline + floor    n/a      n/a     11.2       61
@@ -143,11 +143,10 @@ pixel1: MnasNet-A1   10  MACs only                0.998    0.982     9.7       6
 cross-validates best, chosen anew without each network that it is judged by. At 5 and 10 networks that choice costs some
 of what the best form would reach (zcu102 at 10: 7.5 % against 5.1 %). No half-width is above 300 %.
 
-Of the 90 % intervals within a family 88 to 92 % hold at 5 networks, and 94 % (zcu102), 95 % (a100) and 93 % (Titan,
-single images) at 10, the mean of 40 draws of networks. The first 10 of these draws alone gave 80 and 84 % in two of the
-cells, without the widening by distance: one draw differs from the next by 8 to 21 points there, so that ten of them are
-known to 2 to 7. Cells without a standard error (titan-rtx-batch-64 at 10; 20 and 50 networks) are of 10 draws before
-intervals widened by distance; titan-rtx-batch-64 at 10 was then, over 40 draws and 300 other networks each, 90 % (2.4).
+Of the 90 % intervals within a family 88 to 92 % hold at 5 networks and 92 to 95 % at 10, the mean of 40 draws of
+networks. The first 10 of these draws alone gave 80 and 84 % in two of the cells, without the widening by distance: one
+draw differs from the next by 8 to 21 points there, so that ten of them are known to 2 to 7. The cells of 20 and 50
+networks, without a standard error, are of 10 draws before intervals widened by distance.
 
 Leaving one network of Table 6 out, 91 to 100 % of the intervals hold on each of seven devices; leaving one family out,
 87 to 100 %, 92 of 97 networks, and no half-width is above 83 %. Each device has 11 to 15 networks of few families, so a

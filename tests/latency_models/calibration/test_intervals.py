@@ -84,7 +84,7 @@ def agreeing(second: float, usual: float = 10.0, spread: float = 0.0) -> Target:
         overlap=True,
         launch_overhead_ms=None,
         time_per_kernel_us=None,
-        calibration=replace(target.calibration, interval_90_percent=5.0, second_opinion=opinion),
+        calibration=replace(target.calibration, interval_90_percent=5.0, second_opinion=opinion, extrapolation=None),
     )
 
 
