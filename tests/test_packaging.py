@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from latency_models.target import target_names
+from nas.training.recipe_names import recipe_names
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,11 @@ def run(installed: Path, cwd: Path, *argv: str) -> subprocess.CompletedProcess[s
 def test_all_targets_are_in_the_wheel(installed: Path, tmp_path: Path) -> None:
     rows = json.loads(run(installed, tmp_path, "targets", "--json").stdout)
     assert [row["name"] for row in rows] == list(target_names())
+
+
+def test_all_recipes_are_in_the_wheel(installed: Path, tmp_path: Path) -> None:
+    shown = " ".join(run(installed, tmp_path, "train", "--help").stdout.split())
+    assert all(f"{name}," in shown for name in recipe_names())
 
 
 def test_the_files_of_pages_are_in_the_wheel(root: Path, installed: Path, tmp_path: Path) -> None:
