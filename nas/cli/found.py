@@ -22,7 +22,8 @@ from nas.records.target_scores import TargetScores
 from nas.records.verdict import load_verdict
 
 TRAINING_FILES = (
-    "arch.json", "weights.safetensors", "train.json", "confusion.csv", "history.json", "recipe.toml", "report.html",
+    "arch.json", "weights.safetensors", "train.json", "ranges.json", "confusion.csv", "history.json", "recipe.toml",
+    "report.html",
 )  # fmt: skip
 
 if TYPE_CHECKING:

@@ -624,7 +624,8 @@ def _make_way(out: Path, *, worthless: bool) -> None:
     checkpoints = out / "checkpoints"
     if (out / "train.json").exists() or (not worthless and any(checkpoints.glob("*"))):
         return
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    for folder in (checkpoints, out / INT8_CHECKPOINTS):
+        shutil.rmtree(folder, ignore_errors=True)
     (out / "settings.json").unlink(missing_ok=True)
 
 
