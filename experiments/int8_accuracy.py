@@ -9,8 +9,8 @@ tenth of the steps is in int8 (`nas train --quantize int8`); "float32" is the ne
 below it quantise: ranges of 256 training images by four methods; as many layers in float32 as it takes to lose at most
 0.2 points on 512 other training images; the last tenth of the training. All by the fake-quantised forward pass of
 full-integer files, weights symmetric per channel, on 3,000 test images. "the same, not rounded" is the network after
-the last tenth, in float32. Two of the files run in LiteRT on 300 test images: the share of their outputs within a step of
-int8 of that forward pass.
+the last tenth, in float32. Two of the files run in LiteRT on 300 test images: the share of their outputs within a step
+of int8 of that forward pass.
 Command: python -m experiments.int8_accuracy --data-dir DIR
 
 Result: top-1 in percent, mean of 2 seeds, and the points lost against float32, of each seed:
