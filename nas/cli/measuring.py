@@ -11,11 +11,12 @@ from typing import Any
 from rich.text import Text
 
 from latency_models.calibration.kept import keeps_measurements
+from latency_models.latency_error import error_of
 from latency_models.target import Target
 from nas.cli.console import console
 from nas.cli.live import LiveReporter
 from nas.cli.signals import interruptible
-from nas.cli.tables.measured import agreement_lines, predicted_and_measured
+from nas.cli.tables.measured import agreement_lines, error_lines, predicted_and_measured
 from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, machine_name, spread_caution
 from nas.ops import Size
 from nas.records.experiment import read_experiment
@@ -91,12 +92,13 @@ def show_measured(run: Path, found: MeasuredTop, table: Path) -> None:
     scores = [share_text(one.candidate.top1, metric).rstrip("%") for one, metric in pairs]
     heading = " or ".join(dict.fromkeys("top-1 %" if one == TOP1 else title_by_name(one) for one in metrics))
     title = f"{found.result.target}: predicted, and measured with {row.runtime}"
-    out.print(
-        predicted_and_measured(title, names, found.predicted_ms, found.measured_ms, found.spread, scores, heading)
-    )
+    errors = [error_of(target, arch) for arch in found.archs] if target else []
+    both = found.predicted_ms, found.measured_ms
+    out.print(predicted_and_measured(title, names, *both, found.spread, scores, heading, errors))
     lines = [f"{row.versions}; threads: {row.threads}; images per run: {row.batch}; {row.machine}"]
     other = _other_device(target, row)
     lines += filter(None, [spread_caution([one.row for one in found.candidates]), other])
+    lines += error_lines(target, errors, *both)[: 1 if other else None] if target else []
     lines += [*agreement_lines(found.agreement, () if other else found.suspicions(target))]
     lines.append(f"{'where it is this device: ' if other else ''}{found.conclusion()}")
     for line in (*lines, f"wrote {table}", *(f"next: {command}" for command in next_commands(run, table, target))):

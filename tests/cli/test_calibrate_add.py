@@ -4,6 +4,7 @@ import csv
 import json
 import shlex
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latency_models.calibration.kept import load_kept, read_kept
+from latency_models.latency_error import error_of, percent_text
 from latency_models.target import load_target
 from nas.arch import save_arch
 from nas.cli import main
@@ -19,6 +21,7 @@ from nas.cli.again import again
 from nas.cli.commands.search import search_config
 from nas.cli.parser import build_parser
 from nas.errors import InvalidInput
+from nas.ops import InvertedResidual
 from nas.runs.settings import SearchConfig
 from tests.support.made_up_device import APART, SEEN
 from tests.support.run_folder import make_run
@@ -74,6 +77,20 @@ def test_added_measurements_give_the_target_of_one_fit_of_all(folder: Path, caps
     assert known and expected and known.networks == 12 == expected.networks and known.runtime == "fake"
     assert known.interval_90_percent == expected.interval_90_percent
     assert load_kept("host-2")[1] == load_kept("whole")[1]
+
+
+def test_of_one_network_far_above_its_prediction_it_is_said_what_it_alone_has(folder: Path, capsys: Out) -> None:
+    last = (*SEEN[12].stages[-1], InvertedResidual(64, 128, act="gelu"))
+    slow = replace(SEEN[12], stages=(*SEEN[12].stages[:-1], last))
+    save_arch(slow, folder / "slow.json")
+    (folder / "slow.csv").write_text(f"arch,latency_ms,runtime\nslow.json,{3 * APART.predict_ms(slow)},fake\n")
+    assert main(["calibrate", "--add", "slow.csv", "--target", "host", "--name", "slower"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("1 of 9 networks is far slower than predicted, and it alone has GELU: too few networks") == 1
+    assert "warning: far from what the others say: slow.json" in shown and "suspected" not in shown
+    known = error_of(load_target("host"), slow).percent
+    assert known and f"± {percent_text(known)} %" in shown and "0 of 1 measured latencies lie within the error" in shown
+    assert "predicted for fake, fp32: ± " in shown and "holds 90 % of unseen networks: cross-validated on 8" in shown
 
 
 def test_a_target_is_found_again_in_full(folder: Path) -> None:

@@ -2,17 +2,19 @@
 
 import argparse
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from latency_models.calibration.agreement import Agreement, agreement
-from latency_models.calibration.calibrate import CalibrationReport, calibrate
+from latency_models.calibration.calibrate import OUTLIER, CalibrationReport, calibrate
 from latency_models.calibration.doubts import refuse_chance
 from latency_models.calibration.kept import KeptMeasurements, kept_file, load_kept, save_calibrated
 from latency_models.calibration.measurements import Measurement, read_measurements
-from latency_models.calibration.suspicion import SUSPECTED, suspicions
+from latency_models.calibration.suspicion import Fitted, suspicions
+from latency_models.latency_error import LatencyError, error_of
 from latency_models.target import Target
 from nas.cli.again import again, reach_of
 from nas.cli.console import console, show_whole
@@ -20,7 +22,7 @@ from nas.cli.flags.calibrate import TARGET_SUFFIX
 from nas.cli.folders import holds_run
 from nas.cli.new_target import like_and_dtype, new_file
 from nas.cli.output import show
-from nas.cli.tables.measured import agreement_lines, predicted_and_measured
+from nas.cli.tables.measured import agreement_lines, error_lines, predicted_and_measured
 from nas.report.describe import target_rows
 
 NO_PREDICTION = 99.9  # percent below what was measured: a fit that predicts next to nothing explains nothing
@@ -32,12 +34,22 @@ class Addition:
 
     earlier: Target
     measured: tuple[Measurement, ...]
+    fitted: tuple[Measurement, ...]  # what the earlier target was fitted to
 
     @property
     def predicted_ms(self) -> list[float]:
         """What the earlier target predicted, each at the batch that was measured."""
+        return self._predicted(self.measured)
+
+    def _predicted(self, measured: Sequence[Measurement]) -> list[float]:
+        """Return what the earlier target predicts of some networks."""
         model = self.earlier.model()
-        return [replace(model, batch=one.batch).predict_ms(one.arch) for one in self.measured]
+        return [replace(model, batch=one.batch).predict_ms(one.arch) for one in measured]
+
+    @property
+    def errors(self) -> list[LatencyError]:
+        """What the earlier target stated of the errors of its predictions."""
+        return [error_of(self.earlier, one.arch) for one in self.measured]
 
     @property
     def measured_ms(self) -> list[float]:
@@ -53,9 +65,13 @@ class Addition:
     def suspicions(self) -> tuple[str, ...]:
         """What may explain measurements far above the prediction."""
         archs, percent = [one.arch for one in self.measured], self.earlier.latency_error.percent
+        added = {(one.arch.digest, one.batch) for one in self.measured}
+        before = [one for one in self.fitted if (one.arch.digest, one.batch) not in added]
+        fitted = [one.arch for one in before], self._predicted(before), [one.latency_ms for one in before]
         return suspicions(
             archs, self.predicted_ms, self.measured_ms,
             interval=None if percent is None else percent / 100, unsupported=self.earlier.unsupported,
+            fitted=Fitted(*fitted),
         )  # fmt: skip
 
 
@@ -74,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
         _show_addition(addition, report)
     show(args, value, "nas.cli.tables.calibration:calibration_tables", report, path)
     if not args.json:
-        show_whole(suspected)
+        show_whole(() if addition and addition.suspicions else suspected)
         wrote = [f"wrote {kept_file(path)}: what it was fitted on", f"wrote {path}"]
         show_whole([*wrote, *_next_lines(args, path)])
 
@@ -86,35 +102,42 @@ def _measurements(args: argparse.Namespace) -> tuple[KeptMeasurements, Addition 
         measured = read_measurements(Path(args.measurements))
         return KeptMeasurements(measured, like.dtype if like else dtype, like), None
     earlier, kept = load_kept(args.target)
+    before = kept.measured.networks
     added: dict[tuple[str, int], Measurement] = {}
     for table in args.add:
         more = read_measurements(Path(table))
         kept = kept.with_more(more, table)
         added |= {(one.arch.digest, one.batch): one for one in more.networks}
-    return kept, Addition(earlier, tuple(added.values()))
+    return kept, Addition(earlier, tuple(added.values()), before)
 
 
 def _left_out_suspicions(report: CalibrationReport, kept: KeptMeasurements) -> tuple[str, ...]:
-    """Return what may explain networks that take far longer than a fit without them predicts."""
+    """Return what may explain networks that take far longer than a fit without them predicts.
+
+    They are far from it as the warnings of a fit have it: the interval alone would be as wide as they are slow.
+    """
     archs = {one.name: one.arch for one in kept.measured.networks}
     known = report.target.calibration
     assert known is not None
     rows = [row for row in report.residuals if row.left_out_percent > -NO_PREDICTION]
-    predicted = [row.measured_ms * (1 + row.left_out_percent / 100) for row in rows]
-    found = suspicions(
-        [archs[row.name] for row in rows], predicted, [row.measured_ms for row in rows],
-        interval=known.interval_90_percent / 100, unsupported=report.target.unsupported,
+    percent = min(known.interval_90_percent, OUTLIER * median(abs(row.left_out_percent) for row in report.residuals))
+    return suspicions(
+        [archs[row.name] for row in rows],
+        [row.measured_ms * (1 + row.left_out_percent / 100) for row in rows],
+        [row.measured_ms for row in rows],
+        interval=percent / 100, unsupported=report.target.unsupported,
     )  # fmt: skip
-    return tuple(line for line in found if line.startswith(SUSPECTED))  # the fit has warnings for the others
 
 
 def _show_addition(addition: Addition, report: CalibrationReport) -> None:
     """Print what the earlier target had predicted for what was measured since."""
     names = [one.name for one in addition.measured]
     title = f"added to {addition.earlier.name}, beside its prediction"
-    console().print(predicted_and_measured(title, names, addition.predicted_ms, addition.measured_ms))
+    both, errors = (addition.predicted_ms, addition.measured_ms), addition.errors
+    console().print(predicted_and_measured(title, names, *both, errors=errors))
     before, now = addition.earlier.calibration, report.target.calibration
-    lines = agreement_lines(addition.agreement, addition.suspicions)
+    lines = error_lines(addition.earlier, errors, *both)
+    lines += agreement_lines(addition.agreement, addition.suspicions)
     if before and now:
         lines.append(
             f"90 % interval: +- {before.interval_90_percent:.1f} % from {before.networks} networks, now +- "

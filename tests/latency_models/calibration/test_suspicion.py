@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latency_models.calibration.agreement import agreement
-from latency_models.calibration.suspicion import suspicions
+from latency_models.calibration.suspicion import Fitted, suspicions
 from latency_models.unsupported import Unsupported
 from nas.arch import ArchSpec
 from nas.ops import Act, Conv, Head, InvertedResidual, Shape
@@ -55,12 +55,36 @@ def test_slower_by_different_factors_is_judged_beside_the_fastest() -> None:
     assert "h-swish occurs in all 4 networks that take 9.0 times their prediction" in said
 
 
-def test_too_little_evidence_names_nothing() -> None:
+def test_too_little_evidence_is_said_to_be() -> None:
     (said,) = suspicions([SLOW[0], FAST[0], FAST[1]], PREDICTED[:3], [3.0, 1.0, 1.0])
-    assert said.startswith("1 of 3 networks are far slower than predicted, and no op tells them")
+    assert said.startswith("1 of 3 networks is far slower than predicted, and it alone has h-swish: too few networks")
     assert suspicions([SLOW[0]], [1.0], [9.0]) == ()
     mixed = suspicions([*FAST, *[replace(one, name="again") for one in FAST]], [1.0] * 12, [3.0] * 6 + [1.0] * 6)
     assert "no op tells them from the others" in mixed[0]
+
+
+BEFORE = Fitted(FAST, [1.0] * 6, [1.02, 0.98] * 3)
+
+
+def test_one_network_is_judged_beside_those_of_the_fit() -> None:
+    (said,) = suspicions([SLOW[1]], [1.0], [3.0], interval=0.08, fitted=Fitted(FAST * 2, [1.0] * 12, [1.0, 0.99] * 6))
+    assert said.startswith("suspected: h-swish occurs in the one network that takes 3.0 times its prediction, in none")
+    assert said.endswith("of the 12 others; 100% of the excess is attributed to it; one network is little evidence: "
+                         "measure another with it")  # fmt: skip
+    (few,) = suspicions([SLOW[1]], [1.0], [3.0], fitted=BEFORE)
+    assert few.startswith("1 of 7 networks is far slower than predicted, and it alone has h-swish: too few networks")
+    shared = Fitted([*FAST, SLOW[0]], [1.0] * 7, [1.0] * 7)
+    assert suspicions([SLOW[1]], [1.0], [3.0], fitted=shared)[0].startswith("1 of 8 networks is far slower than")
+    assert "no op tells it from the others" in suspicions([SLOW[1]], [1.0], [3.0], fitted=shared)[0]
+    assert suspicions([SLOW[1]], [1.0], [1.1], fitted=BEFORE) == ()
+
+
+def test_one_factor_for_all_that_were_added_is_said_beside_what_they_alone_have() -> None:
+    factor, op = suspicions(SLOW, [1.0] * 4, [3.0, 3.1, 3.0, 3.1], fitted=BEFORE)
+    assert factor.startswith("all 4 networks take 3.00 to 3.10 times their prediction, whatever they are made of")
+    assert op.startswith("suspected: h-swish occurs in all 4 networks") and "none of the 6 others" in op
+    (clock,) = suspicions(FAST[:3], [1.0] * 3, [3.0] * 3, fitted=Fitted(FAST[3:], [1.0] * 3, [1.0] * 3))
+    assert clock.startswith("all 3 networks take 3.00 times")
 
 
 # ----------------------------------------------------------------------------------------------------- the agreement
