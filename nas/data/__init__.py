@@ -66,10 +66,7 @@ def load(
     are augmented and weighted. Raises
     `UnknownName` for a name that is neither registered nor a path, `InvalidInput` for data that cannot be used.
     """
-    if isinstance(resolution, int) and not 1 <= resolution <= LARGEST_PX:
-        raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} pixels, got {resolution}")
-    if resolution is not None and _is_too_large(Size.of(resolution)):
-        raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} on each side, got {Size.of(resolution)}")
+    check_resolution(resolution)
     name_or_path = usable_path(name_or_path)
     if name_or_path in DATA_SETS or _is_address(name_or_path):
         loader = registry.load("data set", DATA_SETS, name_or_path)
@@ -87,6 +84,14 @@ def load(
     return dataset if resolution is None else at_resolution(dataset, resolution)
 
 
+def check_resolution(resolution: SizeLike | None) -> None:
+    """Raise `InvalidInput` for a size that data are not resized to."""
+    if isinstance(resolution, int) and not 1 <= resolution <= LARGEST_PX:
+        raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} pixels, got {resolution}")
+    if resolution is not None and _is_too_large(Size.of(resolution)):
+        raise InvalidInput(f"resolution must be from 1 to {LARGEST_PX} on each side, got {Size.of(resolution)}")
+
+
 def _is_too_large(size: Size) -> bool:
     """Return whether a side has more pixels than data are resized to; sequences may have as many steps as they have."""
     return max(size) > LARGEST_PX and not size.is_sequence
@@ -97,11 +102,24 @@ def _is_address(text: str) -> bool:
     return ":" in text and os.sep not in text and not os.path.exists(os.path.expanduser(text))
 
 
-def _load_reinforced(folder: Path, data_dir: Path | None) -> Dataset:
-    """Return the reinforced data set in `folder`, whose images are those of the data set that it names."""
+def _load_reinforced(folder: Path, preparation: Preparation, data_dir: Path | None) -> Dataset:
+    """Return the reinforced data set in `folder`, whose images are those of the data set that it names.
+
+    Image files are decoded as they were for the teacher: at its size, and framed alike.
+    """
     about = read_reinforcement(folder)
+    asked = preparation.framing
+    if about.framing is not None and asked not in (None, DEFAULT_PREPARATION.framing, about.framing):
+        raise InvalidInput(
+            f"{folder} was made of image files with --fit {about.framing.fit} --background {about.framing.background}: "
+            "leave --fit and --background out, or reinforce the images with others"
+        )
     try:
-        dataset = load(about.data, data_dir)
+        if about.framing is None:
+            dataset = load(about.data, data_dir)
+        else:
+            prepared = Preparation(fit=about.framing.fit, background=about.framing.background)
+            dataset = load(about.data, data_dir, resolution=Size.of(about.size), preparation=prepared)
     except (InvalidInput, LookupError) as error:
         raise InvalidInput(
             f"{folder} is of the images '{about.data}', which are not here ({error}); bring them there"
@@ -119,7 +137,7 @@ def _load_path(
     path = Path(full)
     if os.path.isdir(full):
         if is_reinforced(path):
-            return _load_reinforced(path, data_dir)
+            return _load_reinforced(path, preparation, data_dir)
         if holds_sounds(path):
             return load_sounds(path, preparation.sample_rate, preparation.clip_seconds, preparation.group)
         framing = preparation.framing

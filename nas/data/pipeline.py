@@ -7,8 +7,9 @@ so that its padding is the mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -33,6 +34,16 @@ def resize(images: Array, resolution: SizeLike) -> Array:
     size, dtype = Size.of(resolution), images.dtype
     if images.shape[1:3] == size:
         return images
+    resize_batch = _resizer(size)
+    resized = np.empty((len(images), *size, images.shape[3]), dtype=dtype)
+    for start in range(0, len(images), RESIZE_BATCH):
+        resized[start : start + RESIZE_BATCH] = resize_batch(images[start : start + RESIZE_BATCH])
+    return resized
+
+
+@cache
+def _resizer(size: Size) -> Callable[[Any], jax.Array]:
+    """Return the compiled function that resizes a batch [B, H, W, C], kept from call to call."""
     import jax
     import jax.numpy as jnp
 
@@ -40,12 +51,9 @@ def resize(images: Array, resolution: SizeLike) -> Array:
     def resize_batch(batch: jax.Array) -> jax.Array:
         shape = (batch.shape[0], *size, batch.shape[3])
         resized = jax.image.resize(batch.astype(jnp.float32), shape, "bilinear", antialias=True)
-        return resized if dtype != np.uint8 else jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)
+        return resized if batch.dtype != jnp.uint8 else jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)
 
-    resized = np.empty((len(images), *size, images.shape[3]), dtype=dtype)
-    for start in range(0, len(images), RESIZE_BATCH):
-        resized[start : start + RESIZE_BATCH] = resize_batch(images[start : start + RESIZE_BATCH])
-    return resized
+    return resize_batch
 
 
 def at_resolution(dataset: Dataset, resolution: SizeLike) -> Dataset:

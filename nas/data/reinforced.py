@@ -1,9 +1,10 @@
 """A data set with what a teacher says of augmented images beside it: `nas reinforce` writes it, `--data` reads it.
 
-A folder: reinforced.json says of which images, by which teachers and recipe; parts/NNNNN.npy holds for `PART` images
-each the parameters of S augmentations (nas.data.replay) and the teacher's K largest probabilities. Parts are functions
-of what reinforced.json says, so that a stopped work goes on to the same bytes. Sources: Dataset Reinforcement (arXiv
-2303.08983), and the offline distillation of MobileNetV4 (arXiv 2404.10518).
+A folder: reinforced.json says of which images, by which teachers and recipe, of image files at which size and framing
+too; parts/NNNNN.npy holds for `PART` images each the parameters of S augmentations (nas.data.replay) and the teacher's
+K largest probabilities. Parts are functions of what reinforced.json says, so that a stopped work goes on to the same
+bytes. Sources: Dataset Reinforcement (arXiv 2303.08983), and the offline distillation of MobileNetV4 (arXiv
+2404.10518).
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.input_spec import Framing
 from nas.data.replay import UNIT, Recipe, Samples
 from nas.errors import InvalidInput
 from nas.files import dump_json, read_bytes, read_json, write_whole
@@ -46,12 +48,13 @@ class Reinforcement:
     data_digest: str
     images: int  # of the training set
     classes: int
-    size: str
+    size: str  # at which images were augmented, and at which files are decoded
     teachers: tuple[Teacher, ...]
     recipe: Recipe
     samples: int  # of each image
     top_k: int
     seed: int
+    framing: Framing | None = None  # of image files
 
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= MOST_SAMPLES:
@@ -78,7 +81,8 @@ class Reinforcement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of reinforced.json."""
-        return {"schema": SCHEMA, "version": VERSION, **asdict(self)}
+        found = {"schema": SCHEMA, "version": VERSION, **asdict(self)}
+        return found if self.framing else {name: value for name, value in found.items() if name != "framing"}
 
     @classmethod
     def from_dict(cls, data: Any) -> "Reinforcement":
@@ -86,7 +90,7 @@ class Reinforcement:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("version") != VERSION:
             raise InvalidInput(f"it must hold the schema '{SCHEMA}' of version {VERSION}; {AGAIN}")
         try:
-            body = {name: data[name] for name in (f.name for f in fields(cls))}
+            body = {name: data[name] for name in (f.name for f in fields(cls)) if name != "framing"}
             recipe = dict(body["recipe"])
             recipe["crop_area"] = tuple(float(one) for one in recipe["crop_area"])
             teachers = tuple(Teacher(**{key: str(value) for key, value in one.items()}) for one in body["teachers"])
@@ -94,7 +98,8 @@ class Reinforcement:
                 name: int(body[name]) for name in ("images", "classes", "samples", "top_k", "seed")
             }
             known |= {name: str(body[name]) for name in ("data", "data_digest", "size")}
-            return cls(**known, teachers=teachers, recipe=Recipe(**recipe))
+            framing = Framing(**data["framing"]) if data.get("framing") is not None else None
+            return cls(**known, teachers=teachers, recipe=Recipe(**recipe), framing=framing)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInput(f"it is malformed ({error}); {AGAIN}") from error
 
@@ -135,6 +140,17 @@ class Replays(NamedTuple):
         samples = Samples._make(taken(each) for each in self.samples)
         samples = samples._replace(partner=np.take_along_axis(partner, chosen, axis=1))
         return Replays(samples, taken(self.classes), taken(self.probabilities), self.digest)
+
+    def chosen(self, rows: NDArray[Any], sample: NDArray[Any]) -> tuple["Replays", NDArray[np.int32]]:
+        """Return one sample of each of the images `rows` [n], and the images [n] that are mixed into them.
+
+        The result is of 2n images: those of `rows` in this order, then the ones that are mixed into them.
+        """
+        partner = self.samples.partner[rows, sample]
+        samples = Samples._make(each[rows, sample][:, None] for each in self.samples)
+        samples = samples._replace(partner=np.arange(len(rows), 2 * len(rows), dtype=np.int32)[:, None])
+        classes, probabilities = (each[rows, sample][:, None] for each in (self.classes, self.probabilities))
+        return Replays(samples, classes, probabilities, self.digest), partner
 
     def dense(self, classes: int) -> NDArray[np.float32]:
         """Return the probabilities of all classes [N, S, classes]; what is not stored is spread over the others."""
@@ -178,12 +194,22 @@ def write_part(
     folder: Path, about: Reinforcement, part: int, samples: Samples, probabilities: NDArray[np.float32]
 ) -> None:
     """Write a part: `samples` [n, S] of its images, and the teacher's probabilities of all classes [n, S, classes]."""
+    write_stored(folder, part, stored_part(about, samples, probabilities))
+
+
+def stored_part(about: Reinforcement, samples: Samples, probabilities: NDArray[np.float32]) -> NDArray[Any]:
+    """Return the records [n, S] of a part, as `write_part` stores them."""
     # Of equal probabilities the smaller class comes first, so that the order says nothing of the machine.
     classes = np.argsort(-probabilities, axis=-1, kind="stable")[..., : about.top_k].astype(np.int32)
     stored = np.empty(classes.shape[:2], about.dtype)
     for name, values in samples._asdict().items():
         stored[name] = values
     stored["classes"], stored["probabilities"] = classes, np.take_along_axis(probabilities, classes, axis=-1)
+    return stored
+
+
+def write_stored(folder: Path, part: int, stored: NDArray[Any]) -> None:
+    """Write the records [n, S] of a part."""
     stream = io.BytesIO()
     np.save(stream, stored, allow_pickle=False)
     (folder / PARTS).mkdir(exist_ok=True)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import numpy as np
 import ray
 from numpy.typing import NDArray
 from ray.exceptions import RayError, RayTaskError
@@ -24,15 +23,14 @@ from ray.exceptions import RayError, RayTaskError
 from nas.distributed.cluster import Cluster, last_line, store_bytes
 from nas.errors import InvalidInput
 from nas.progress.stop import raise_if_stopped
-from nas.protocols import Evaluator, Genotypes
 from nas.registry import Names, state_all, stated
 from nas.search.loop import scores_of
 
 ATTEMPTS = 3  # at a batch, before it is given up
 AHEAD = 4  # batches per worker that may be started beyond the one whose result is yielded next
 START_TIMEOUT_S = 300.0  # within which one worker at least must have built its evaluator
-Accuracies = NDArray[np.float64]  # [N]
-Build = Callable[[Any], Evaluator]
+Build = Callable[[Any], Any]
+Answer = Callable[[Any, NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class _EvaluatorActor:
     """The actor of a worker: what runs in its process."""
 
     def __init__(self) -> None:
-        self.evaluator: Evaluator | None = None
+        self.evaluator: Any = None
 
     def build(self, build: Build, payload: Any, names: Names) -> int:
         """Build the evaluator, once, and return the process id; `names` is the code that the search names."""
@@ -56,21 +54,21 @@ class _EvaluatorActor:
         self.evaluator = build(payload)
         return os.getpid()
 
-    def accuracy(self, genotypes: Genotypes) -> Accuracies:
-        """Return the accuracies [N] of genotypes [N, D], or [N, 2] with their standard errors."""
+    def answer(self, of: Answer, batch: NDArray[Any]) -> NDArray[Any]:
+        """Return what `of` makes of the evaluator and a batch."""
         assert self.evaluator is not None
-        return scores_of(self.evaluator, genotypes)
+        return of(self.evaluator, batch)
 
 
 @dataclass
 class _BatchQueue:
     """The batches of one call of `evaluate`, by their index: which wait, which failed, and results not yet yielded."""
 
-    batches: Sequence[Genotypes]
+    batches: Sequence[NDArray[Any]]
     first: int  # number of the first batch among all that the executor ever got
     waiting: deque[int] = field(default_factory=deque)
     failures: Counter[int] = field(default_factory=Counter)
-    results: dict[int, Accuracies | None] = field(default_factory=dict)
+    results: dict[int, NDArray[Any] | None] = field(default_factory=dict)
     suspects: set[int] = field(default_factory=set)  # were two on a worker that died; each is tried again alone
     turn: int = 0  # the batch whose result is yielded next
 
@@ -101,7 +99,8 @@ class RayExecutor:
 
     `build` is a function at the top of a module, so that a worker can import it. The payload, arrays and plain data,
     goes into Ray's object store once, and workers see its arrays read-only without a copy. A worker computes with
-    `threads` threads and its share of the GPUs.
+    `threads` threads and its share of the GPUs. `answer` is what a worker does with its evaluator and a batch: by
+    default it scores genotypes; parts of a data set are made by the same workers.
     """
 
     def __init__(
@@ -113,6 +112,7 @@ class RayExecutor:
         address: str | None = None,
         threads: int = 1,
         attempts: int = ATTEMPTS,
+        answer: Answer = scores_of,
     ) -> None:
         """Start the workers, on this machine or on the cluster at `address`; they build while this returns."""
         if attempts < 1:
@@ -122,7 +122,7 @@ class RayExecutor:
         self._attempts, self._build_failures, self._batches = attempts, 0, 0
         self._running: dict[Any, _WorkerHandle] = {}  # the worker of every call that has not ended, by its future
         self._handles: list[_WorkerHandle] = []
-        self._build, self._started = build, time.monotonic()
+        self._build, self._answer, self._started = build, answer, time.monotonic()
         self._cluster = Cluster(workers, address=address, threads=threads, payload_bytes=store_bytes(payload))
         try:
             self._payload: Any = ray.put(payload)
@@ -148,8 +148,10 @@ class RayExecutor:
         """The number of workers that are ready or at work; the others are starting."""
         return len(self.live_pids)
 
-    def evaluate(self, batches: Sequence[Genotypes]) -> Iterator[Accuracies | None]:
-        """Yield the accuracies [N] of each batch [N, D] in order, None for one that was given up (see `given_up`).
+    def evaluate(self, batches: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any] | None]:
+        """Yield the answer to each batch in order, None for one that was given up (see `given_up`).
+
+        By default these are the accuracies [N] of genotypes [N, D], or [N, 2] with their standard errors.
 
         `InvalidInput` where the workers cannot build their evaluator, or none of them starts.
         """
@@ -209,7 +211,7 @@ class RayExecutor:
                 alone = any(number in queue.suspects for number in numbers)
                 if worker.pid is not None and len(worker.calls) < (1 if alone else depth):
                     number = queue.waiting.popleft()
-                    future = worker.actor.accuracy.remote(queue.batches[number])
+                    future = worker.actor.answer.remote(self._answer, queue.batches[number])
                     self._add_call(worker, _RemoteCall(future, queue, number))
 
     def _collect(self) -> None:

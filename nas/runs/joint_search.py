@@ -344,7 +344,9 @@ class _JointSearchRun:
         state = replicated(state, devices)
         evaluator = self.evaluator(stage, graph)
         steps = range(first, budget.steps, budget.steps_per_dispatch)
-        batches = self.sampler.dispatches(partial(self.rows, stage), steps, devices)
+        batches = self.sampler.dispatches(
+            partial(self.rows, stage), steps, devices, partial(joint.augmentation_keys, stage)
+        )
         head = next(batches)
         joint.compile_with_evaluator(run_steps, (state, *head), evaluator)
         report_timing(self.reporter, Compiled(name))

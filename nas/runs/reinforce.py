@@ -1,40 +1,30 @@
 """Reinforce a data set: teachers say what augmented images are, once for all trainings of small networks on them.
 
-Each part of the data set (nas.data.reinforced) is drawn, replayed and shown to the teachers on its own, so that a
-stopped work goes on with the next part. What teachers say is averaged over them, as probabilities.
+Each part of the data set (nas.data.reinforced) is drawn, replayed and shown to the teachers on its own
+(nas.runs.teacher_answers), here or on workers, so that a stopped work goes on with the next part. What teachers say is
+averaged over them, as probabilities.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import jax
-import numpy as np
-from flax import nnx
-from numpy.typing import NDArray
-
-from nas.arch import ArchSpec
-from nas.data import Dataset, resize
-from nas.data.input_spec import Signature
+from nas.data import Dataset
 from nas.data.pipeline import signature
-from nas.data.reinforced import Reinforcement, Teacher, begin, missing_parts, write_part
-from nas.data.replay import PixelSamples, Recipe, Samples, draw, in_pixels, replayed
+from nas.data.reinforced import Reinforcement, Teacher, begin, missing_parts, write_stored
+from nas.data.replay import Recipe
 from nas.errors import InvalidInput
 from nas.export.weight_files import read_weights
-from nas.nn.network import abstract_network, set_weights
 from nas.nn.weight_file import digest_of
-from nas.ops import Size
-from nas.progress.stop import raise_if_stopped
 from nas.records.locks import locked
 from nas.records.networks import arch_of, is_run, is_training
 from nas.records.signatures import signature_of
 from nas.records.trainings import training_of_run
+from nas.runs.teacher_answers import InProcessMakers, LoadedTeacher, OpenMakers, TeachingPayload
 from nas.training.teaching import Teacher as TrainingTeacher
 from nas.training.teaching import Teaching
 from nas.training.two_teachers import TwoTeachers
 
-BATCH = 256  # augmented images at once
 WEIGHTS_SIGN = "="  # NETWORK=FILE: a network with the weights in a file
 
 
@@ -51,16 +41,6 @@ class ReinforceConfig:
     def __post_init__(self) -> None:
         if not self.teachers:
             raise InvalidInput("a data set is reinforced by a teacher; name one with --teacher")
-
-
-@dataclass(frozen=True)
-class LoadedTeacher:
-    """A teacher ready to be asked."""
-
-    about: Teacher
-    arch: ArchSpec
-    weights: dict[str, NDArray[np.float32]]
-    signature: Signature
 
 
 def load_teacher(text: str, dataset: Dataset) -> LoadedTeacher:
@@ -110,73 +90,49 @@ def two_teachers_of(tough: str, tolerant: str, dataset: Dataset) -> TwoTeachers:
 def reinforcement(
     data: str, dataset: Dataset, config: ReinforceConfig, teachers: Sequence[LoadedTeacher]
 ) -> Reinforcement:
-    """Return what the reinforced data set will be of; `InvalidInput` for data that are no images in arrays."""
-    if not dataset.is_images or not isinstance(dataset.x_train, np.ndarray):
-        raise InvalidInput(
-            f"{dataset.name} holds {dataset.kind if not dataset.is_images else 'image files'}; images in arrays are "
-            "reinforced: make an .npz file of them"
-        )
+    """Return what the reinforced data set will be of; `InvalidInput` for data that are no images of classes.
+
+    The images are augmented, and shown to the teachers, as `dataset` has them: image files at its size.
+    """
+    if dataset.replays is not None:
+        raise InvalidInput(f"{data} is reinforced already; name the images that it is of, and another --out")
+    if not dataset.is_images or not dataset.has_classes:
+        what = dataset.kind if not dataset.is_images else f"images for {dataset.task.kind}"
+        raise InvalidInput(f"{dataset.name} holds {what}; images of classes are reinforced: name a data set of them")
     return Reinforcement(
         data, dataset.digest, len(dataset.y_train), dataset.num_classes, str(dataset.resolution),
         tuple(one.about for one in teachers), config.recipe, config.samples, min(config.top_k, dataset.num_classes),
-        config.seed,
+        config.seed, dataset.framing,
     )  # fmt: skip
 
 
 def reinforce(
     about: Reinforcement, dataset: Dataset, teachers: Sequence[LoadedTeacher], out: Path,
-    advance: Callable[[int, int, str], None] = lambda *_: None,
+    advance: Callable[[int, int, str], None] = lambda *_: None, makers: OpenMakers = InProcessMakers,
 ) -> None:  # fmt: skip
-    """Write the parts of the reinforced data set `about` that are missing in `out`; `advance` hears of each."""
+    """Write the parts of the reinforced data set `about` that are missing in `out`; `advance` hears of each.
+
+    `makers` opens what makes them, this process or workers; the bytes are the same. A part that no worker can make is
+    left out, and `InvalidInput` raised after all others.
+    """
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         begin(out, about)
         missing = missing_parts(out, about)
-        ask = [_asked(one, dataset) for one in teachers] if missing else []
-        for part in missing:
-            raise_if_stopped()
-            samples = draw(about.recipe, about.rows(part), about.images, about.samples, about.seed)
-            write_part(out, about, part, samples, _probabilities(about.rows(part), samples, dataset, ask))
-            left = len(missing_parts(out, about))
-            advance(about.parts - left, about.parts, f"{len(samples.share) * about.samples:,} samples written")
-
-
-Ask = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-
-
-def _asked(teacher: LoadedTeacher, dataset: Dataset) -> Ask:
-    """Return the function that gives a teacher's probabilities [B, classes] of images [B, H, W, C] uint8."""
-    network = abstract_network(teacher.arch)
-    set_weights(network, teacher.weights)
-    graph, state = nnx.split(network)
-    size, channels = teacher.arch.input_shape.size, teacher.arch.input_shape.channels
-
-    @jax.jit
-    def softmax(state: Any, x: jax.Array) -> jax.Array:
-        return jax.nn.softmax(nnx.merge(graph, state)(x).astype(np.float32))
-
-    def ask(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        shown = np.asarray(resize(images, size))
-        shown = shown if shown.shape[-1] == channels else shown.repeat(channels, axis=-1)
-        return np.asarray(softmax(state, teacher.signature.input.normalised(shown)))
-
-    return ask
-
-
-_replayed = jax.jit(replayed)
-
-
-def _probabilities(rows: NDArray[Any], samples: Samples, dataset: Dataset, ask: Sequence[Ask]) -> NDArray[np.float32]:
-    """Return what the teachers say of all samples [n, S] of the images `rows`: [n, S, classes]."""
-    images = np.asarray(dataset.x_train)
-    own = in_pixels(samples, Size(*images.shape[1:3]))
-    flat = PixelSamples._make(np.reshape(each, (-1, *each.shape[2:])) for each in own)
-    numbers = np.repeat(rows, samples.share.shape[1])
-    found = []
-    for start in range(0, len(numbers), BATCH):
-        take = np.minimum(np.arange(start, start + BATCH), len(numbers) - 1)  # one shape: the last batch is filled up
-        part = PixelSamples._make(np.asarray(each)[take] for each in flat)
-        shown = np.asarray(_replayed(images[numbers[take]], images[part.partner], part))
-        said = np.stack([one(shown) for one in ask]).mean(axis=0, dtype=np.float32)
-        found.append(said[: len(numbers) - start])
-    return np.concatenate(found).reshape(*samples.share.shape, -1)
+        if not missing:
+            return
+        failed: list[int] = []
+        with makers(TeachingPayload.of(about, dataset.x_train, teachers)) as opened:
+            found = opened.evaluate([about.rows(part) for part in missing])
+            for done, (part, stored) in enumerate(zip(missing, found, strict=True), about.parts - len(missing) + 1):
+                if stored is None:
+                    failed.append(part)
+                    continue
+                write_stored(out, part, stored)
+                advance(done - len(failed), about.parts, f"{stored.size:,} samples written")
+            if failed:
+                errors = [one.error for one in getattr(opened, "given_up", ())]
+                raise InvalidInput(
+                    f"part {failed[0]} of {out} was given up ({errors[0] if errors else 'its worker died'}); the same "
+                    "command goes on with it"
+                )

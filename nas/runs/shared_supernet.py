@@ -26,7 +26,7 @@ from nas.runs.plan import SearchPlan
 from nas.runs.sources import without
 from nas.space.staged import StagedSpace
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
-from nas.supernet.sandwich import SandwichMetrics, SandwichState, SandwichTraining, compile_steps
+from nas.supernet.sandwich import SandwichMetrics, SandwichState, SandwichTraining, augmentation_keys, compile_steps
 from nas.supernet.supernet import Params, Supernet, parameter_name
 from nas.tasks import CLASSIFICATION, clipped
 from nas.training.checkpoints import Checkpoints
@@ -89,7 +89,8 @@ def _train_steps(
         count = min(training.steps_per_dispatch, training.steps - step)
         return sampler.train_batches(training.seed * STREAM_STRIDE, step, count), sampler.val_rows[:0]
 
-    for step, (images, train, _) in zip(steps, sampler.dispatches(rows, steps, devices), strict=True):
+    dispatches = sampler.dispatches(rows, steps, devices, partial(augmentation_keys, training))
+    for step, (images, train, _) in zip(steps, dispatches, strict=True):
         raise_if_stopped()
         state, report = run_steps(state, images, train)
         done = min(step + training.steps_per_dispatch, training.steps)

@@ -7,6 +7,7 @@ from functools import partial
 
 from nas.errors import InvalidInput
 from nas.runs.settings import SearchConfig
+from nas.runs.teacher_answers import InProcessMakers, OpenMakers, PartMaker, made
 from nas.search import loop
 from nas.search.loop import OpenExecutor
 from nas.supernet.presets import load_preset
@@ -23,6 +24,17 @@ def open_executor(workers: int | None, address: str | None) -> OpenExecutor:
 
     check(workers or 1, address)
     return partial(RayExecutor, workers=workers or 1, address=address)
+
+
+def open_makers(workers: int | None, address: str | None) -> OpenMakers:
+    """Return what makes parts of a reinforced data set: Ray processes here or on the cluster at `address`, or this."""
+    if workers is None and address is None:
+        return InProcessMakers
+    from nas.distributed.cluster import check
+    from nas.distributed.executor import RayExecutor
+
+    check(workers or 1, address)
+    return partial(RayExecutor, PartMaker, workers=workers or 1, address=address, answer=made)
 
 
 def open_trainees(workers: int | None, address: str | None) -> OpenTrainees:

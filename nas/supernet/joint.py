@@ -129,9 +129,7 @@ def compile_steps(
     update, learn = _weight_update(stage, graph, devices), _controller_step(stage, graph, devices)
 
     def step(state: SearchState, rows: tuple[Array, Array], images: SearchImages) -> tuple[SearchState, StepMetrics]:
-        # The key follows from the step's number alone, so that no generator has to be stored in a checkpoint.
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(stage.seed), stage.number), state.policy.step)
-        keys = jax.random.split(key, stage.budget.updates + 1)  # the first is the controller's
+        keys = _keys_of_step(stage, state.policy.step)  # the first is the controller's
         state, (loss, top1) = lax.scan(lambda s, xs: update(s, images, *xs), state, (rows[0], keys[1:]))
         # The condition is a value of the state, not a Python number: one program serves both phases, and no rewards
         # are evaluated while the policy warms up.
@@ -154,6 +152,29 @@ def compile_steps(
     return jax.jit(run_steps, donate_argnums=0, out_shardings=everywhere, compiler_options=options)
 
 
+def _keys_of_step(stage: JointStage, step: Array) -> Array:
+    """Return the keys [1 + updates] of a controller step: its own, then those of the updates of the weights.
+
+    They follow from the step's number alone, so that no generator has to be stored in a checkpoint.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(stage.seed), stage.number), step)
+    return jax.random.split(key, stage.budget.updates + 1)
+
+
+def _keys_of_update(key: Array) -> Array:
+    """Return the three keys of an update of the weights: of the sample, of warm-up, and of augmentation."""
+    return jax.random.split(key, 3)
+
+
+def augmentation_keys(stage: JointStage, first: int, count: int) -> Array:
+    """Return the keys [count, updates] by which the batches of `count` steps from step `first` on are augmented."""
+
+    def of_step(step: Array) -> Array:
+        return jax.vmap(lambda key: _keys_of_update(key)[2])(_keys_of_step(stage, step)[1:])
+
+    return jax.vmap(of_step)(first + jnp.arange(count, dtype=jnp.int32))
+
+
 def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None) -> Callable[..., Any]:
     """Return one step of the shared weights, (state, images, rows [batch], key) -> (state, (loss, top-1))."""
     optimizer, average_option, sample = stage.optimizer, _average_options(stage), _sampler_near_target(stage)
@@ -163,7 +184,7 @@ def _weight_update(stage: JointStage, graph: Any, devices: NamedSharding | None)
     def update(
         state: SearchState, images: SearchImages, rows: Array, key: Array
     ) -> tuple[SearchState, tuple[Array, Array]]:
-        sample_key, coin_key, augment_key = jax.random.split(key, 3)
+        sample_key, coin_key, augment_key = _keys_of_update(key)
         sampled = sample(state.policy, sample_key, 1)[1][0]
         # Warm-up: a coin per decision, whose probability falls linearly to 0 over the policy warm-up, replaces a
         # sampled depthwise option by the average of all options. Other decisions have no average (-1).

@@ -148,6 +148,20 @@ def step_architectures(training: SandwichTraining, key: Array) -> Array:
 SandwichSteps = Callable[[SandwichState, SearchImages, Array], tuple[SandwichState, SandwichMetrics]]
 
 
+def _keys_of_step(training: SandwichTraining, step: Array) -> Array:
+    """Return the keys [2] of a step: of its architectures, and of augmentation.
+
+    They follow from the step's number alone, so that no generator has to be stored in a checkpoint.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), STREAM), step)
+    return jax.random.split(key)
+
+
+def augmentation_keys(training: SandwichTraining, first: int, count: int) -> Array:
+    """Return the keys [count] by which the batches of `count` steps from step `first` on are augmented."""
+    return jax.vmap(lambda step: _keys_of_step(training, step)[1])(first + jnp.arange(count, dtype=jnp.int32))
+
+
 def compile_steps(training: SandwichTraining, devices: NamedSharding | None = None) -> SandwichSteps:
     """Return the jitted function that runs as many steps as it gets rows of image indices [steps, batch].
 
@@ -157,9 +171,7 @@ def compile_steps(training: SandwichTraining, devices: NamedSharding | None = No
     is_teacher = jnp.arange(len(training.extremes) + RANDOM_ARCHITECTURES) == 0  # the largest, which runs first
 
     def step(state: SandwichState, rows: Array, images: SearchImages) -> tuple[SandwichState, SandwichMetrics]:
-        # The key follows from the step's number alone, so that no generator has to be stored in a checkpoint.
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(training.seed), STREAM), state.step)
-        draw_key, augment_key = jax.random.split(key)
+        draw_key, augment_key = _keys_of_step(training, state.step)
         architectures = step_architectures(training, draw_key)
         x, labels, soft = images.batch(augment_key, rows, training.augmentation, training.space)
         x = x if devices is None else lax.with_sharding_constraint(x, devices)

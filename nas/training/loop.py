@@ -343,7 +343,8 @@ class BatchLoader:
         self.plan = plan
         self.most = MAX_DISPATCH_STEPS  # steps whose images are on the device at once, from a multiple of it on
         if isinstance(plan.split, StreamedSplit):
-            self.most = min(MAX_DISPATCH_STEPS, batches_per_part(plan.split.x, plan.config.batch_size))
+            examples = plan.config.batch_size * plan.split.images_each
+            self.most = min(MAX_DISPATCH_STEPS, batches_per_part(plan.split.x, examples))
         self._parts: Iterator[tuple[int, ImageSplit]] = iter(())
         self._part: tuple[int, ImageSplit] | None = None  # the first step of the current part, and its images
 
@@ -369,7 +370,8 @@ class BatchLoader:
         if part is None or part[0] != first:
             self.close()
             starts = range(first, self.plan.all_steps, self.most)
-            self._parts = prefetched(lambda start: (start, split.part(self._rows(start))), starts)
+            seed = self.plan.config.seed
+            self._parts = prefetched(lambda start: (start, split.training_part(self._rows(start), seed, start)), starts)
             part = next(self._parts)
         return part
 

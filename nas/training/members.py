@@ -38,7 +38,15 @@ from nas.training.ema import ema_decay, ema_update
 from nas.training.family import Family
 from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, BatchLoader, TrainingPlan, initial_params
 from nas.training.packing import Packed, Packing
-from nas.training.step import ImageSplit, Split, StepConfig, estimate_statistics, image_splits, in_target_units
+from nas.training.step import (
+    ImageSplit,
+    Split,
+    StepConfig,
+    estimate_statistics,
+    image_splits,
+    in_target_units,
+    step_key,
+)
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
 from nas.training.trial import CURVE, ORPHAN_S, LearningCurve, known_curve
 
@@ -115,7 +123,7 @@ def member_step(
 ) -> tuple[MemberState, Array]:
     """Return the state of a member after one step on the images `rows` [B], and the loss: `train_step`, packed."""
     c, family = program.step, program.family
-    x, y, soft, _ = split.batch(jax.random.fold_in(key, state.step), rows, c)
+    x, y, soft, _ = split.batch(step_key(key, state.step), rows, c)
 
     def loss_of(tensors: dict[str, Array]) -> Array:
         return loss_of_batch(c.task, family.logits(tensors, genotype, x), y, soft)

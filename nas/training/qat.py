@@ -30,7 +30,7 @@ from nas.quantisation.program import folded, program_of
 from nas.training.devices import copy_arrays
 from nas.training.optimizers import make_optimizer
 from nas.training.qat_config import QATConfig
-from nas.training.step import Batch, ImageSplit, Split, StepConfig, loss_and_score_of
+from nas.training.step import Batch, ImageSplit, Split, StepConfig, loss_and_score_of, step_key
 
 CALIBRATION_IMAGES = 512  # that the first ranges are taken from
 LEAST_STEPS = 2  # of a training for int8: one in floats, one in int8
@@ -125,7 +125,7 @@ def qat_step(
 ) -> tuple[QATState, Array, Array]:
     """Return the state after one step in int8 on the images `rows` [B], its loss, and the score of its outputs."""
     c = config.step
-    batch = split.batch(jax.random.fold_in(key, state.step), rows, c)
+    batch = split.batch(step_key(key, state.step), rows, c)
     loss_of = partial(_loss, config, rest=rest, ends=(state.low, state.high), batch=batch)
     (loss, (score, ends)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, optimizer = config.transform().update(gradient, state.optimizer, state.params)

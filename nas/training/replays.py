@@ -1,16 +1,28 @@
-"""The samples of a reinforced data set on the device: which one an image gets at a step, and what it is to learn."""
+"""The samples of a reinforced data set on the device: which one an image gets at a step, and what it is to learn.
 
-from typing import NamedTuple
+Images that are too many for memory come to the device with the one sample that their step draws, and with the images
+that are mixed into them (`chosen_part`): the host draws as the step would, so that every result has the same bytes.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from nas.data.reinforced import Replays
 from nas.data.replay import PixelSamples, in_pixels, replayed
 from nas.ops import Size
 
 STREAM = 1  # of the random numbers that choose samples
+
+
+def drawn_samples(key: Array, batch: int, samples: int) -> Array:
+    """Return which of its `samples` each image of a batch gets at the step of `key`: [batch]."""
+    return jax.random.randint(jax.random.fold_in(key, STREAM), (batch,), 0, samples)
 
 
 class ReplayTable(NamedTuple):
@@ -30,7 +42,7 @@ class ReplayTable(NamedTuple):
 
         Which of its samples an image gets follows from `key`.
         """
-        drawn = jax.random.randint(jax.random.fold_in(key, STREAM), rows.shape, 0, self.classes.shape[1])
+        drawn = drawn_samples(key, len(rows), self.classes.shape[1])
         own = PixelSamples(*(jnp.asarray(each)[rows, drawn] for each in self.samples))
         shown = replayed(images[rows], images[own.partner], own)
         return shown, self._soft(rows, drawn, classes)
@@ -42,3 +54,32 @@ class ReplayTable(NamedTuple):
         spread = jnp.broadcast_to(rest, (len(rows), classes))
         found = jnp.put_along_axis(spread, at, kept, axis=-1, inplace=False)
         return found / found.sum(-1, keepdims=True)
+
+
+def chosen_part(
+    replays: Replays, size: Size, rows: NDArray[np.int32], keys: Array
+) -> tuple[ReplayTable, NDArray[np.int32]]:
+    """Return what the images of the batches `rows` [..., B] need of `replays` on the device, and all their images.
+
+    `keys` [...] are those of the batches. The table has one sample of each image, the one that its step draws; the
+    images [2n] are the n of `rows`, one batch after the other, then those that are mixed into them.
+    """
+    batch, samples = rows.shape[-1], replays.classes.shape[1]
+    drawn = np.asarray(_drawn(keys.reshape(-1), batch, samples))
+    flat = rows.reshape(-1)
+    own, partner = replays.chosen(flat, drawn.reshape(-1))
+    return ReplayTable.of(own, size), np.concatenate([flat, partner])
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _drawn(keys: Array, batch: int, samples: int) -> Array:
+    """Return `drawn_samples` of each of the `keys` [n]: [n, batch]."""
+    found: Array = jax.vmap(lambda key: drawn_samples(key, batch, samples))(keys)
+    return found
+
+
+def decoded_once(images: Any, rows: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the images `rows` [n], each of them decoded once however often it comes."""
+    needed, at = np.unique(rows, return_inverse=True)
+    found: NDArray[Any] = images[needed][at]
+    return found

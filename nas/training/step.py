@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.data import Augmentation, Dataset, ImageFiles, augment, augmented_input, epoch_indices, to_input
 from nas.data.random_augment import randomly_augmented
+from nas.data.reinforced import Replays
 from nas.nn.network import CLASSIFIER, Moments, Weights, merged, statistics_of
+from nas.ops import Size
 from nas.tasks import Task, clipped, loss_of_batch, score_of_batch
 from nas.training.devices import compute_dtype, copy_arrays, sharded
 from nas.training.ema import ema_decay, ema_update
@@ -29,7 +31,7 @@ from nas.training.ingredients import NONE, Ingredients, Precision
 from nas.training.mixing import mixed, mixed_targets
 from nas.training.optimizers import OptimizerConfig, make_optimizer
 from nas.training.regularised import regularised
-from nas.training.replays import ReplayTable
+from nas.training.replays import ReplayTable, chosen_part, decoded_once
 from nas.training.streaming import batches_per_part, decoded, is_streamed, prefetched
 from nas.training.teaching import TeacherArrays, Teaching
 from nas.training.two_teachers import TwoTeacherArrays, TwoTeachings
@@ -126,16 +128,31 @@ class StreamedSplit:
     y: NDArray[Any]  # targets
     mean: Array
     std: Array
+    replays: Replays | None = None  # of a reinforced data set
 
     @property
     def images(self) -> int:
         """How many images the split has."""
         return len(self.x)
 
+    @property
+    def images_each(self) -> int:
+        """How many images an example of a training step takes: two where others may be mixed into them."""
+        return 1 if self.replays is None else 2
+
     def part(self, rows: NDArray[np.int32]) -> ImageSplit:
         """Return the images of batches `rows` [S, B] alone, in this order, on the device."""
         x, y = jax.device_put((decoded(self.x, rows), self.y[rows.reshape(-1)]))
         return ImageSplit(x, y, self.mean, self.std)
+
+    def training_part(self, rows: NDArray[np.int32], seed: int, first: int) -> ImageSplit:
+        """Return `part` for the training steps from step `first` on; reinforced images with the samples they draw."""
+        if self.replays is None:
+            return self.part(rows)
+        size = Size(*self.x.shape[1:3])
+        table, needed = chosen_part(self.replays, size, rows, _step_keys(seed, first, len(rows)))
+        x, y = jax.device_put((decoded_once(self.x, needed), self.y[rows.reshape(-1)]))
+        return ImageSplit(x, y, self.mean, self.std, table)
 
     def parts(self, rows: NDArray[np.int32]) -> Iterator[tuple[ImageSplit, Array]]:
         """Yield the images of some of the batches `rows` [S, B] at a time, with their rows among these images."""
@@ -146,6 +163,18 @@ class StreamedSplit:
 
 
 Split = ImageSplit | StreamedSplit
+
+
+def step_key(key: Array, step: Array) -> Array:
+    """Return the key of a training step, from which its images are augmented or replayed; `key` is of the seed."""
+    return jax.random.fold_in(key, step)
+
+
+@partial(jax.jit, static_argnums=2)
+def _step_keys(seed: int, first: int, count: int) -> Array:
+    """Return the keys [count] of the steps from step `first` on."""
+    found: Array = jax.vmap(partial(step_key, jax.random.key(seed)))(first + jnp.arange(count, dtype=jnp.int32))
+    return found
 
 
 @dataclass(frozen=True)
@@ -185,16 +214,16 @@ def image_splits(data: Dataset) -> tuple[Split, Split]:
     """Return the training and the test images of `data`, on the device where they are not too many."""
     mean, std = map(jax.device_put, data.channel_stats)
 
-    replays = data.replays and ReplayTable.of(data.replays, data.size)
-    train = split_of(data.x_train, data.y_train, mean, std, replays)
+    train = split_of(data.x_train, data.y_train, mean, std, data.replays)
     return train, split_of(data.x_test, data.y_test, mean, std)
 
 
-def split_of(x: Any, y: NDArray[Any], mean: Array, std: Array, replays: ReplayTable | None = None) -> Split:
+def split_of(x: Any, y: NDArray[Any], mean: Array, std: Array, replays: Replays | None = None) -> Split:
     """Return examples with what normalises them, on the device where they are not too many."""
     if is_streamed(x):
-        return StreamedSplit(x, y, mean, std)
-    return ImageSplit(jax.device_put(np.asarray(x)), jax.device_put(y), mean, std, replays)
+        return StreamedSplit(x, y, mean, std, replays)
+    table = replays and ReplayTable.of(replays, Size(*x.shape[1:3]))
+    return ImageSplit(jax.device_put(np.asarray(x)), jax.device_put(y), mean, std, table)
 
 
 def loss_and_score(
@@ -233,10 +262,10 @@ def train_step(
     fixed: Weights | None = None,
 ) -> tuple[TrainState, Array, Array]:
     """Return the state after one step on the images `rows` [B], its loss, and the score of its outputs."""
-    step_key = jax.random.fold_in(key, state.step)
+    own_key = step_key(key, state.step)
     c = step_config
-    batch = sharded(split.batch(step_key, sharded(rows, c.devices), c), c.devices)
-    loss_of = partial(loss_and_score, c, batch=batch, key=step_key, fixed=fixed)
+    batch = sharded(split.batch(own_key, sharded(rows, c.devices), c), c.devices)
+    loss_of = partial(loss_and_score, c, batch=batch, key=own_key, fixed=fixed)
     (loss, score), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, optimizer = step_config.transform().update(gradient, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)

@@ -1,13 +1,15 @@
 """nas reinforce: a teacher's probabilities of replayed images, parts that a stopped work goes on with, bad requests."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nas.arch import ArchSpec, load_arch
 from nas.cli import main
-from nas.data import at_resolution, load, validation_view
+from nas.data import Framing, Preparation, at_resolution, load, validation_view
 from nas.data.reinforced import read_reinforcement, read_replays
 from nas.data.replay import in_pixels, replayed
 from nas.errors import InvalidInput
@@ -16,6 +18,9 @@ from nas.export.weights import logits
 from nas.nn.network import get_weights, random_network, save_weights
 from nas.ops import Conv, Head, Shape, Size
 from nas.records.signatures import signature_of
+from nas.runs.reinforce import ReinforceConfig, load_teacher, reinforcement
+from nas.runs.reinforce import reinforce as write_set
+from nas.runs.teacher_answers import InProcessMakers
 from tests.support.taught import make_taught
 
 ARCH = ArchSpec(Shape(8, 8, 3), ((Conv(4, 3, 2),),), Head(), 3)
@@ -76,6 +81,67 @@ def test_a_stopped_work_goes_on_to_the_same_bytes_and_teachers_are_averaged(
     np.testing.assert_allclose(said[0], (said[1] + said[2]) / 2, atol=1e-6)
 
 
+def test_workers_write_the_same_bytes(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.data.reinforced.PART", 20)
+    words = ["--teacher", str(work / "teacher")]
+    assert reinforce(work, "here", *words) == 0
+    assert reinforce(work, "there", *words, "--workers", "2") == 0
+    parts = [sorted((work / name / "parts").iterdir()) for name in ("here", "there")]
+    assert [path.read_bytes() for path in parts[0]] == [path.read_bytes() for path in parts[1]]
+    assert len(parts[1]) == 3
+
+
+def test_a_part_that_is_given_up_is_named_and_the_others_are_written(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.data.reinforced.PART", 20)
+    dataset = load(str(work / "data.npz"))
+    teacher = load_teacher(str(work / "teacher"), dataset)
+    about = reinforcement("data.npz", dataset, ReinforceConfig(("teacher",), 2), [teacher])
+
+    class Lossy(InProcessMakers):
+        def evaluate(self, batches: Sequence[np.ndarray]) -> Iterator[np.ndarray | None]:
+            for rows, found in zip(batches, super().evaluate(batches), strict=True):
+                yield None if rows[0] == 20 else found
+
+    with pytest.raises(InvalidInput, match="part 1 of"):
+        write_set(about, dataset, [teacher], work / "lossy", makers=Lossy)
+    assert [path.name for path in sorted((work / "lossy" / "parts").iterdir())] == ["00000.npy", "00002.npy"]
+    write_set(about, dataset, [teacher], work / "lossy")
+    assert read_replays(work / "lossy", about).classes.shape == (45, 2, 3)
+
+
+def test_folders_of_image_files_are_reinforced_at_a_size(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, folder = np.asarray(load(str(work / "data.npz")).x_train), work / "photos"
+    for part, rows in (("train", range(36)), ("test", range(36, 45))):
+        for row in rows:
+            (folder / part / "abc"[row % 3]).mkdir(parents=True, exist_ok=True)
+            image = Image.fromarray(x[row].repeat(2, 0).repeat(3, 1))  # 16 x 24 px
+            image.save(folder / part / "abc"[row % 3] / f"{row}.png")
+    words = ["reinforce", str(folder), "--teacher", str(work / "teacher"), "--samples", "2"]
+    words += ["--out", str(work / "files"), "--fit", "squash"]
+    assert main([*words, "--resolution", "8"]) == 0
+    about, data = read_reinforcement(work / "files"), load(str(work / "files"))
+    assert (about.size, about.framing, data.size, data.framing) == ("8", Framing("squash"), (8, 8), Framing("squash"))
+    replays, images = read_replays(work / "files", about), np.asarray(data.x_train)
+    one = type(own := in_pixels(replays.samples, data.size))(*(each[:, 1] for each in own))
+    shown = np.asarray(replayed(images, images[one.partner], one))
+    signature, (weights, _) = signature_of(work / "teacher"), read_weights(work / "teacher", ARCH)
+    assert signature is not None
+    said = np.exp(logits(ARCH, weights, signature.input.normalised(shown)))
+    np.testing.assert_allclose(replays.dense(3)[:, 1], said / said.sum(-1, keepdims=True), atol=1e-5)
+    assert load(str(work / "files"), preparation=Preparation(fit="squash")).digest == data.digest
+    with pytest.raises(InvalidInput, match="--fit squash --background 255: leave --fit and --background out"):
+        load(str(work / "files"), preparation=Preparation(fit="pad"))
+    assert main([*words, "--resolution", "9"]) == 2
+    assert "was begun with another size" in capsys.readouterr().err
+    Image.fromarray(x[40]).save(folder / "train" / "a" / "0.png")
+    with pytest.raises(InvalidInput, match="are not those that"):
+        load(str(work / "files"))
+
+
 def test_trainings_and_searches_replay_it(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reinforce(work, "replayed", "--teacher", str(work / "teacher")) == 0
     spec, base = str(work / "teacher" / "arch.json"), load(str(work / "data.npz"))
@@ -102,6 +168,9 @@ def test_trainings_and_searches_replay_it(work: Path, capsys: pytest.CaptureFixt
         (["--teacher", "nothing-here"], "a teacher must be a training, a run, or NETWORK=FILE"),
         (["--teacher", "mobilenetv2=x.pth"], "knows 1000 classes"),
         (["--teacher", "TEACHER", "--mixed", "2"], "share of mixed samples must lie between 0 and 1"),
+        (["--teacher", "TEACHER", "--fit", "pad"], "holds no image files, which alone are framed; leave --fit out"),
+        (["--teacher", "TEACHER", "--resolution", "5000"], "resolution must be from 1 to 1024 pixels, got 5000"),
+        (["--teacher", "TEACHER", "--workers", "2000"], "number of workers must lie between 1 and 1024"),
         (["--teacher", "TEACHER", "--samples", "2000"], "samples of an image must be from 1 to 1,024"),
     ],
 )

@@ -1,16 +1,20 @@
 """Images that are too many for memory: the same steps see the same images, and every result has the same bytes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from nas.arch import ArchSpec
+from nas.cli import main
 from nas.data import Preparation, image_files, load
 from nas.errors import InvalidInput
 from nas.ops import Conv, Head, Shape
+from nas.runs import teacher_answers
 from nas.runs.batches import BatchSampler, Rows
 from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
@@ -106,3 +110,46 @@ def test_the_next_is_made_while_one_is_in_use() -> None:
     assert max(made) <= 2 and list(prefetched(make, range(3))) == [0, 10, 20]
     with pytest.raises(InvalidInput, match="no fourth"):
         list(prefetched(make, range(9)))
+
+
+def replayed_batches(sampler: BatchSampler, keys: jax.Array) -> list[jax.Array]:
+    """Return the images and soft targets of six steps of two updates each, in dispatches of two steps."""
+
+    def rows(step: int) -> tuple[Rows, Rows]:
+        return sampler.train_batches(3, 2 * step, 4).reshape(2, 2, -1), sampler.reward_batches(4, step, 2)
+
+    steps, found = range(0, 6, 2), []
+    dispatches = sampler.dispatches(rows, steps, None, lambda step, count: keys[step : step + count])
+    for first, (images, train_rows, _) in zip(steps, dispatches, strict=True):
+        assert images.replays is not None
+        for step, update in np.ndindex(2, 2):
+            key = keys[first + step, update]
+            found += images.replays.batch(key, images.x_train, train_rows[step, update], 2)
+    return found
+
+
+def test_reinforced_images_that_are_streamed_are_the_same_in_trainings_and_searches(
+    stripes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = replace(ARCH, input_shape=Shape(16, 16, 3))
+    train(teacher, load(str(stripes)), TrainingConfig(1, 8), tmp_path / "teacher")
+    words = ["reinforce", str(stripes), "--teacher", str(tmp_path / "teacher"), "--samples", "5"]
+    monkeypatch.setattr(teacher_answers, "BATCH", 16)
+    assert main([*words, "--out", str(tmp_path / "set")]) == 0
+    training, seen = TrainingConfig(2, 8, AdamW(0.01)), []
+    monkeypatch.setitem(presets.PRESETS, "tiny", PRESET)
+    config = SearchConfig(
+        space="tests.support.tiny:SPACE", target="pixel6-cpu", latency_ms=0.015, data=str(tmp_path / "set"),
+        resolution=32, preset="tiny", proxy_resolution=8,
+    )  # fmt: skip
+    keys = jax.random.split(jax.random.key(3), (6, 2))
+    for name, kept in (("kept", 1 << 30), ("streamed", 0)):
+        monkeypatch.setattr(image_files, "KEPT_BYTES", kept)
+        monkeypatch.setattr(streaming, "PART_BYTES", 3 * 16 * 8 * 8 * 3)  # three steps of five an epoch
+        train(ARCH, load(str(tmp_path / "set")), training, tmp_path / f"student-{name}")
+        assert main([*words, "--out", str(tmp_path / f"set-{name}")]) == 0
+        seen.append(replayed_batches(BatchSampler(make_plan(config)), keys))
+    for each in ("student-{}/weights.safetensors", "student-{}/train.json", "set-{}/parts/00000.npy"):
+        assert (tmp_path / each.format("kept")).read_bytes() == (tmp_path / each.format("streamed")).read_bytes(), each
+    for one, other in zip(*seen, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nas.cli.argument_types import count, seed, share, whole
+from nas.cli.argument_types import count, grey_level, resolution, seed, share, whole
 from nas.cli.flags.shared import add_json, add_plan
 from nas.cli.folders import default_folder
 
@@ -20,8 +20,24 @@ EXAMPLE = "nas reinforce digits --teacher runs/teacher --samples 16 --out digits
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, group by group."""
     data = parser.add_argument_group("data and teachers")
-    data.add_argument("images", metavar="DATA", help="data set of images: a name of nas data, or an .npz file")
+    data.add_argument(
+        "images", metavar="DATA", help="data set of images: a name, an .npz file, or a folder of class folders of files"
+    )
     data.add_argument("--data-dir", metavar="DIR", help="folder of published files of data sets")
+    data.add_argument(
+        "--resolution", type=resolution, metavar="N|HxW",
+        help="size in px at which images are augmented and shown to the teacher; trainings at this size replay them to "
+        "the bit, at others the same crops of theirs (default: that of the data set; of files their median, at most "
+        "224)",
+    )  # fmt: skip
+    data.add_argument(
+        "--fit", choices=("crop", "pad", "squash"),
+        help="how image files get the proportions of that size (default: crop)",
+    )  # fmt: skip
+    data.add_argument(
+        "--background", type=grey_level, metavar="G",
+        help="behind transparent pixels and beside padded images: white, black or 0 to 255 (default: white)",
+    )  # fmt: skip
     data.add_argument(
         "--teacher", action="append", required=True, metavar="T", dest="teachers",
         help="a training, a run, or NETWORK=FILE of weights; given again, what they say is averaged",
@@ -42,6 +58,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--mixed", type=float, default=0.5, metavar="X", help="share of samples of two mixed images (default: 0.5)"
     )
     amount.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
+    place = parser.add_argument_group("where it runs")
+    place.add_argument("--workers", type=count, metavar="N", help="Ray workers (default: this process, no Ray)")
+    place.add_argument("--ray-address", metavar="A", help="of a Ray cluster that shares this storage")
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="SET", help="folder, new or begun (default: runs/DATA-reinforced-sN)")
     add_plan(output)
