@@ -27,10 +27,12 @@ from nas.registry import (
     RUNTIMES,
     SPACES,
 )
+from nas.training.recipe_names import recipe_names
 from nas.zoo import ZOO
 
 Paths = Literal["files", "folders", ""]
 DATA = ("--data", "--calibration")
+RECIPES = ("--recipe",)
 TARGETS = ("--target", "--targets", "--like")
 MEMBERS = {  # flag -> the registry that names its values
     "--space": SPACES, "--latency-model": LATENCY_MODELS, "--algorithm": ALGORITHMS, "--evaluator": EVALUATORS,
@@ -101,6 +103,8 @@ def values_of(action: argparse.Action) -> Values:
     listed = "," in metavar or flag in ("--target", "--targets", "--minimize")
     if action.choices is not None:
         return Values(tuple(map(str, action.choices)))
+    if flag in RECIPES or action.dest == "recipe":
+        return Values(recipe_names(), "files")
     if flag in TARGETS or action.dest == "target":
         return Values(target_spellings(), "files", listed)
     if flag:

@@ -97,20 +97,29 @@ def resolved(recipe: TrainingRecipe, overrides: Overrides) -> TrainingConfig:
 
 def load_recipe(text: str) -> TrainingRecipe:
     """Return the recipe `text`, a name or the path of a .toml file; `UnknownName` or `InvalidInput` for another."""
-    if text.endswith(SUFFIX) or os.sep in text:
+    return parse_recipe(recipe_text(text), text) if _is_path(text) else _registered(text)
+
+
+def recipe_text(text: str) -> str:
+    """Return the file of the recipe `text`, a name or a path, as it is written; errors as of `load_recipe`."""
+    if _is_path(text):
         path = Path(text)
         if not path.is_file():
             raise InvalidInput(f"there is no recipe file {text}; recipes of this package: {', '.join(recipe_names())}")
-        return parse_recipe(_decoded(read_bytes(path, LARGEST_TEXT), text), text)
-    return _registered(text)
+        return _decoded(read_bytes(path, LARGEST_TEXT), text)
+    if text not in recipe_names():
+        raise unknown_name("recipe", text, recipe_names())
+    path_of = recipe_folder().joinpath(f"{text}{SUFFIX}")
+    return _decoded(path_of.read_bytes(), path_of.name)
+
+
+def _is_path(text: str) -> bool:
+    return text.endswith(SUFFIX) or os.sep in text
 
 
 @cache
 def _registered(name: str) -> TrainingRecipe:
-    if name not in recipe_names():
-        raise unknown_name("recipe", name, recipe_names())
-    path = recipe_folder().joinpath(f"{name}{SUFFIX}")
-    return parse_recipe(_decoded(path.read_bytes(), path.name), path.name)
+    return parse_recipe(recipe_text(name), f"{name}{SUFFIX}")
 
 
 def parse_recipe(toml: str, where: str) -> TrainingRecipe:

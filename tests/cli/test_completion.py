@@ -24,6 +24,8 @@ CASES = [  # words typed so far -> what completes the last, all of it or some
     (["nas", "export", "mobilenetv1", "--format", "on"], {"onnx"}),
     (["nas", "train", "mobilenetv1", "--data", "di"], {"digits"}),
     (["nas", "calibrate", "--model", "f"], {"forest"}),
+    (["nas", "train", "mobilenetv1", "--recipe", "s"], {"small-data"}),
+    (["nas", "recipes", "mobilenetv4-hybrid"], {"mobilenetv4-hybrid-m", "mobilenetv4-hybrid-l"}),
     (["nas", "completion", "z"], {"zsh"}),
 ]
 

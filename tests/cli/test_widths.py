@@ -17,7 +17,8 @@ Run = Callable[..., str]
 RUNS = Path("tests/data/runs")
 WHOLE = ("next: ", "wrote ")  # beginnings of lines that are not wrapped
 COMMANDS = [
-    "targets", "zoo", "spaces --target rpi5", "spaces", f"runs {RUNS}", f"show {RUNS}/finished", f"show {RUNS}/many",
+    "targets", "zoo", "recipes", "spaces --target rpi5", "spaces", f"runs {RUNS}",
+    f"show {RUNS}/finished", f"show {RUNS}/many",
     f"show {RUNS}/chosen-alone-finalists", f"show {RUNS}/trained", "describe mobilenetv4-hybrid-m --target nvidia-a100",
     "describe mobilenetv4-conv-s --kernels --target nvidia-a100", f"describe {RUNS}/many/edgetpu --ridge-point 5",
     f"compare {RUNS}/many mobilenetv1 --targets edgetpu,nvidia-a100,pixel6-cpu,cortex-m7,coral-edgetpu",

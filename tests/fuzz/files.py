@@ -49,7 +49,7 @@ READING = {  # command -> its words on a run folder or training called "run", wh
     "watch": "watch run --once",
     "search": "search --algorithm nsga2 --from run --plan",
 }  # fmt: skip
-NO_READER = ("spaces", "zoo", "targets", "measure", "calibrate", "completion")  # of run folders
+NO_READER = ("spaces", "zoo", "recipes", "targets", "measure", "calibrate", "completion")  # of run folders
 FILES: dict[str, str] = {  # sample file -> the words of the command that reads it
     "spec.json": "describe spec.json",
     "mine.toml": "describe mobilenetv1 --target ./mine.toml",

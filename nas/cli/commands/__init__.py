@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": Command("networks", "networks side by side: accuracy against latency, per device"),
     "scale": Command("networks", "a network deeper, wider and for larger images, up to a latency"),
     "train": Command("networks", "train one network, or its proxy, alone"),
+    "recipes": Command("networks", "list the recipes of trainings, or print one"),
     "reinforce": Command("networks", "what a teacher says of augmented images, stored for trainings and searches"),
     "deploy": Command("networks", "train what was found, export it, and make it name the class of an image"),
     "export": Command("networks", "write a network for use elsewhere"),
