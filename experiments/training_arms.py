@@ -1,0 +1,304 @@
+"""Study: plain, distilled, reinforced and pretrained training of one small network, at equal steps and at equal time.
+
+Question: which of the ways to train that this package has makes a small network better: a teacher in training
+(`nas train --teacher`), a reinforced data set (`nas reinforce`, then `--data SET`), or weights of other images
+(`--from`)?
+Command: nice -n 10 python -m experiments.training_arms --data-dir DIR [--summary] [--work FOLDER]
+
+The proxy of MobileNetV4-Conv-S (width 0.25, 16 px), trained by `ours` on 4,000 images of the CIFAR-10 part, the same
+for all, and tested on its test images. The teacher is the same network of width 0.75, trained on the same 4,000 images;
+it is the teacher of two arms. The reinforced set has 16 samples of each image. Pretrained: on all of Fashion-MNIST, two
+epochs. Equal steps: all arms train for 40 epochs. Equal time: for as many epochs as cost the processor seconds of the
+plain arm, by the mean cost of a step in the first part; where that is the same number, the training is the same. What
+teacher, set and pretraining cost once is printed and not part of either. Intervals are those of Student's t over the
+seeds, of differences paired by seed.
+
+Everything can be stopped at any moment and goes on with the same command: what ended is in
+experiments/data/training_arms/trainings.jsonl, a training under way in checkpoints in FOLDER (default:
+runs/training-arms).
+"""
+
+import argparse
+import io
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from scipy import stats
+
+from nas.arch import ArchSpec, load_arch
+from nas.data import Dataset, Preparation, load
+from nas.data.pipeline import resize
+from nas.data.replay import Recipe
+from nas.export.weight_files import read_weights
+from nas.files import write_whole
+from nas.nn.network import CLASSIFIER, get_weights, random_network, zero_init_residuals
+from nas.runs.reinforce import ReinforceConfig, load_teacher, reinforce, reinforcement, teacher_of
+from nas.runs.transfer import overlaid
+from nas.space.scaling import scale_down
+from nas.tasks.split import stratified_split
+from nas.training.loop import TrainingConfig, TrainingProgress, train
+from nas.training.recipe import Overrides, load_recipe, resolved
+from nas.zoo import reference
+
+PLAIN, DISTILLED, REINFORCED, PRETRAINED = ARMS = ("plain", "distilled", "reinforced", "pretrained")
+SEEDS = (0, 1, 2)
+SHARE, TEMPERATURE = 0.5, 2.0  # of distillation: the defaults of nas train
+Known = dict[tuple[str, int, int], dict[str, Any]]  # a training by arm, seed and epochs
+RESULTS = Path(__file__).parent / "data" / "training_arms" / "trainings.jsonl"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the study is."""
+
+    images: int = 4000
+    epochs: int = 40
+    teacher_epochs: int = 60
+    pretraining_epochs: int = 2
+    samples: int = 16
+    batch: int = 128
+    side: int = 16  # px
+    width: float = 0.25
+    teacher_width: float = 0.75
+    network: str = "mobilenetv4-conv-s"
+    other: str = "fashion-mnist"
+    seeds: tuple[int, ...] = SEEDS
+
+    def arch(self, width: float, classes: int) -> ArchSpec:
+        """Return the network with this share of its channels."""
+        return scale_down(replace(reference(self.network), num_classes=classes), self.side, width)
+
+
+@dataclass
+class Clock:
+    """Processor seconds of a step: of all steps after the first event, which compiled."""
+
+    first: tuple[int, float] | None = None
+    last: tuple[int, float] | None = None
+
+    def __call__(self, event: TrainingProgress) -> None:
+        """Note a dispatch."""
+        now = (event.step, time.process_time())
+        self.first, self.last = self.first or now, now
+
+    @property
+    def step_s(self) -> float | None:
+        """Processor seconds of a step; None where there were not two dispatches."""
+        if self.first is None or self.last is None or self.last[0] == self.first[0]:
+            return None
+        return (self.last[1] - self.first[1]) / (self.last[0] - self.first[0])
+
+
+@dataclass
+class Study:
+    """One study: its folder of work, its journal, and what trainings share."""
+
+    scale: Scale
+    work: Path
+    results: Path
+    source: Dataset
+    other: Dataset
+    loaded: dict[str, Any] = field(default_factory=dict)
+
+    # ------------------------------------------------------------------------------------------------ the journal
+
+    def known(self) -> Known:
+        """Return the trainings so far, by arm, seed and epochs."""
+        return known_in(self.results)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Append a training that has ended; what a kill left of a last line goes."""
+        self.results.parent.mkdir(parents=True, exist_ok=True)
+        content = self.results.read_bytes() if self.results.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        with self.results.open("r+b" if content else "wb") as file:
+            file.truncate(len(whole))
+            file.seek(0, os.SEEK_END)
+            file.write((json.dumps(row) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    # ------------------------------------------------------------------------------------------------ what is shared
+
+    def config(self, epochs: int, seed: int = 0) -> TrainingConfig:
+        """Return the settings of a training."""
+        return resolved(load_recipe("ours"), Overrides(epochs, self.scale.batch, seed=seed))
+
+    def data(self) -> Dataset:
+        """Return the images, mirrored and shifted in training; a file of them is what a set is made of."""
+        path = self.work / "images.npz"
+        if "data" not in self.loaded:
+            if not path.exists():
+                _write_images(self.source, self.scale, path)
+            self.loaded["data"] = load(str(path), preparation=Preparation(flip=True))
+        found: Dataset = self.loaded["data"]
+        return found
+
+    def teacher(self) -> str:
+        """Return the folder of the teacher, trained where it is not yet."""
+        out = self.work / "teacher"
+        if not (out / "train.json").exists():
+            self.once("teacher", self.scale.teacher_width, self.data(), self.scale.teacher_epochs, out)
+        return str(out)
+
+    def reinforced(self) -> Dataset:
+        """Return the reinforced set, made where it is not yet."""
+        out, data = self.work / "set", self.data()
+        if "set" not in self.loaded:
+            started = time.process_time()
+            config = ReinforceConfig((self.teacher(),), self.scale.samples, recipe=Recipe(flip=True))
+            teachers = [load_teacher(text, data) for text in config.teachers]
+            about = reinforcement(str(self.work / "images.npz"), data, config, teachers)
+            reinforce(about, data, teachers, out)
+            print(f"reinforced set: {time.process_time() - started:.0f} processor seconds here", flush=True)
+            self.loaded["set"] = load(str(out))
+        found: Dataset = self.loaded["set"]
+        return found
+
+    def pretrained(self) -> Path:
+        """Return the folder of the network trained on other images, trained where it is not yet."""
+        out = self.work / "pretrained"
+        if not (out / "train.json").exists():
+            self.once("pretrained", self.scale.width, self.other, self.scale.pretraining_epochs, out)
+        return out
+
+    def once(self, name: str, width: float, data: Dataset, epochs: int, out: Path) -> None:
+        """Train a network that arms share, and say what it cost in this process."""
+        started = time.process_time()
+        result = train(self.scale.arch(width, data.num_classes), data, self.config(epochs), out)
+        spent = time.process_time() - started
+        print(f"{name}: {result.accuracy.top1:.2%} on {data.name}, {spent:.0f} processor seconds here", flush=True)
+
+    # ------------------------------------------------------------------------------------------------ trainings
+
+    def run(self) -> None:
+        """Train what is missing: first at equal steps, seed by seed, then at equal time."""
+        for seed in self.scale.seeds:
+            for arm in ARMS:
+                self.training(arm, seed, self.scale.epochs)
+        for arm, epochs in epochs_at_equal_time(self.known(), self.scale).items():
+            for seed in self.scale.seeds:
+                self.training(arm, seed, epochs)
+
+    def training(self, arm: str, seed: int, epochs: int) -> None:
+        """Train one network, unless the journal has it."""
+        if (arm, seed, epochs) in self.known():
+            return
+        out = self.work / f"{arm}-{seed}-{epochs}"
+        if (out / "train.json").exists():  # it ended, and was stopped before it was journalled: its time is lost
+            shutil.rmtree(out)
+        arch, data = self.scale.arch(self.scale.width, self.data().num_classes), self.data()
+        more: dict[str, Any] = {}
+        if arm == DISTILLED:
+            more["teacher"] = teacher_of(self.teacher(), data, SHARE, TEMPERATURE)
+        elif arm == REINFORCED:
+            data = self.reinforced()
+        elif arm == PRETRAINED:
+            more["initial_weights"] = self.start(arch, seed)
+        clock = Clock()
+        result = train(arch, data, self.config(epochs, seed), out, clock, **more)
+        row = {"arm": arm, "seed": seed, "epochs": epochs, "top1": result.accuracy.top1, "step_s": clock.step_s}
+        self.append(row)
+        shutil.rmtree(out)
+        print(f"{arm}, seed {seed}, {epochs} epochs: {result.accuracy.top1:.2%}", flush=True)
+        jax.clear_caches()
+
+    def start(self, arch: ArchSpec, seed: int) -> dict[str, Any]:
+        """Return the weights of other images, with a classifier of its own for these classes."""
+        folder = self.pretrained()
+        known, _ = read_weights(folder, load_arch(folder / "arch.json"))
+        own = zero_init_residuals(arch, get_weights(random_network(arch, seed)))
+        return dict(overlaid(own, {name: known[name] for name in known if name not in CLASSIFIER}).weights)
+
+
+def _write_images(source: Dataset, scale: Scale, path: Path) -> None:
+    """Write the training images that all arms share, of all classes in their proportions, and all test images."""
+    rows: Any = slice(None)
+    if scale.images < len(source.y_train):
+        rows = stratified_split(source.y_train, scale.images, 0)[1]
+    x_train, x_test = (resize(np.asarray(x), scale.side) for x in (np.asarray(source.x_train)[rows], source.x_test))
+    stream = io.BytesIO()
+    np.savez(stream, x_train=x_train, y_train=source.y_train[rows], x_test=x_test, y_test=source.y_test)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, stream.getvalue())
+
+
+def known_in(path: Path) -> Known:
+    """Return the trainings in a journal, by arm, seed and epochs."""
+    return {(row["arm"], row["seed"], row["epochs"]): row for row in read_rows(path)}
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a journal; a torn last line is left out."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+
+
+def epochs_at_equal_time(known: Known, scale: Scale) -> dict[str, int]:
+    """Return the epochs of each arm that cost what the plain arm does, by the mean cost of a step over the seeds.
+
+    Empty until all trainings at equal steps have ended; an arm that costs what the plain one does keeps its epochs.
+    """
+    found = {arm: [known.get((arm, seed, scale.epochs), {}).get("step_s") for seed in scale.seeds] for arm in ARMS}
+    costs = {arm: [float(cost) for cost in each if cost is not None] for arm, each in found.items()}
+    if any(len(each) < len(scale.seeds) for each in costs.values()):
+        return {}
+    plain = np.mean(costs[PLAIN])
+    return {arm: max(1, round(float(scale.epochs * plain / np.mean(costs[arm])))) for arm in ARMS}
+
+
+def interval(values: list[float]) -> str:
+    """Return mean and half-width of the 95 % interval in percent."""
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return f"{100 * np.mean(values):.2f} +- {100 * half:.2f}"
+
+
+def summary(known: Known, scale: Scale) -> list[str]:
+    """Return top-1 of each arm at equal steps and at equal time, and what it differs from the plain one by."""
+    lines = []
+    equal = epochs_at_equal_time(known, scale)
+    for title, epochs_of in (("steps", dict.fromkeys(ARMS, scale.epochs)), ("processor time", equal)):
+        if not epochs_of:
+            lines.append(f"equal {title}: not all trainings at equal steps have ended")
+            continue
+        for arm in ARMS:
+            plain, own = (
+                {seed: known[key]["top1"] for seed in scale.seeds if (key := (each, seed, epochs_of[each])) in known}
+                for each in (PLAIN, arm)
+            )
+            seeds = [seed for seed in scale.seeds if seed in plain and seed in own]
+            head = f"equal {title}: {arm:10} {epochs_of[arm]:3} epochs"
+            if len(seeds) < 2:
+                lines.append(f"{head}, {len(seeds)} of {len(scale.seeds)} seeds so far")
+                continue
+            over = [own[seed] - plain[seed] for seed in seeds]
+            more = "" if arm == PLAIN else f", {interval(over)} points over plain"
+            lines.append(f"{head}, {interval([own[seed] for seed in seeds])} % of {len(seeds)} seeds{more}")
+    return lines
+
+
+def main() -> None:
+    """Train what is missing, and print the summary."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, help="folder of the published files of CIFAR-10 and Fashion-MNIST")
+    parser.add_argument("--work", type=Path, default=Path("runs/training-arms"), help="folder of trainings under way")
+    parser.add_argument("--summary", action="store_true", help="print what is known; train nothing")
+    args = parser.parse_args()
+    scale = Scale()
+    if not args.summary:
+        source, other = (load(name, args.data_dir) for name in ("cifar10", "fashion-mnist"))
+        Study(scale, args.work, RESULTS, source, other).run()
+    print("\n".join(summary(known_in(RESULTS), scale)))
+
+
+if __name__ == "__main__":
+    main()
