@@ -41,7 +41,7 @@ from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.search.constraints.sampling import random_satisfying
 from nas.space.scaling import scale_down
-from nas.supernet.blocks.chunks import CHUNKS
+from nas.supernet.buckets import BUCKETS
 from nas.supernet.members import SpaceFamily
 from nas.training.candidates import CandidateTrainings, make_trainings
 from nas.training.loop import TrainingConfig
@@ -136,7 +136,7 @@ def main() -> None:
             split = (plan.preset.validation_fraction, 0)
             trials = make_trainings(archs, plan.dataset, training, Path(folder), split=split)
             if method == "members":
-                trials = replace(trials, family=SpaceFamily(plan.proxy(plan.space), CHUNKS))
+                trials = replace(trials, family=SpaceFamily(plan.proxy(plan.space), BUCKETS))
             found[method] = measure(OPENED[method], trials, archs, options.rungs, method)
             jax.clear_caches()
     steps = len(trials.data.x_train) // training.batch_size

@@ -54,7 +54,7 @@ from nas.runs.settings import SearchConfig
 from nas.search.constraints.repair import repair
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
-from nas.supernet.blocks.chunks import CHUNKS
+from nas.supernet.buckets import BUCKETS
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.presets import StageBudget
 from nas.supernet.supernet import Supernet, parameters
@@ -105,9 +105,9 @@ class Setting:
 class SupernetRun:
     """The search's program over one space, with its state; the policy is set to sample given architectures."""
 
-    def __init__(self, setting: Setting, space: StagedSpace, averages: bool, chunks: int = 1) -> None:
+    def __init__(self, setting: Setting, space: StagedSpace, averages: bool, buckets: int = 1) -> None:
         self.stage, self.setting = setting.stage(space, averages), setting
-        model = Supernet(self.stage.space, np.random.default_rng(0), chunks)
+        model = Supernet(self.stage.space, np.random.default_rng(0), buckets)
         self.graph = nnx.graphdef(model)
         self.state = joint.init_state(self.stage, parameters(model))
         self.uniform = np.asarray(self.state.policy.logits)
@@ -275,7 +275,7 @@ class Case:
         evaluation = self.nets["supernet"].evaluation()
         self.add("supernet", (partial(evaluation, genotype) for genotype in self.genotypes), evaluate=True)
         if len({decision.name for decision in space.decisions if decision.name.endswith(".filters")}):
-            self.add_chunked(setting, space)
+            self.add_buckets(setting, space)
         self.add_once("supernet, random", self.nets["supernet"].train)
         if searched:
             averages = self.nets["supernet with averages"]
@@ -297,12 +297,12 @@ class Case:
         self.steps[f"{self.name} {name}"] = run
         self.step_rows.append((name, [f"{self.name} {name}"], None))
 
-    def add_chunked(self, setting: Setting, space: StagedSpace) -> None:
-        """Add the supernet that computes its expanded channels in chunks, only those in use."""
-        net = SupernetRun(setting, space, averages=False, chunks=CHUNKS)
+    def add_buckets(self, setting: Setting, space: StagedSpace) -> None:
+        """Add the supernet that computes its blocks at a few sizes."""
+        net = SupernetRun(setting, space, averages=False, buckets=BUCKETS)
         evaluation = net.evaluation()
-        self.add("supernet, chunks", (partial(net.train, genotype) for genotype in self.genotypes))
-        self.add("supernet, chunks", (partial(evaluation, genotype) for genotype in self.genotypes), evaluate=True)
+        self.add("supernet, sizes", (partial(net.train, genotype) for genotype in self.genotypes))
+        self.add("supernet, sizes", (partial(evaluation, genotype) for genotype in self.genotypes), evaluate=True)
 
     def add_peers(self) -> None:
         """Add PyTorch's runs of the pinned networks."""

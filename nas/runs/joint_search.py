@@ -61,7 +61,7 @@ from nas.search.constraints.repair import Constraints
 from nas.search.selection import Hits, few_images_note, score_error, total
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
-from nas.supernet.blocks.chunks import chunks_for
+from nas.supernet.buckets import buckets_for
 from nas.supernet.evaluator import SupernetEvaluator
 from nas.supernet.inherit import inherited
 from nas.supernet.supernet import Params, Supernet, parameters
@@ -289,8 +289,8 @@ class _JointSearchRun:
             plan.dataset.augmentation, plan.settings.seed, plan.dataset.class_weights, plan.dataset.task,
             plan.settings.is_int8,
         )  # fmt: skip
-        chunks = chunks_for(budget.steps * budget.updates)
-        model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]), chunks)
+        buckets = buckets_for(budget.steps * budget.updates)
+        model = Supernet(stage.space, np.random.default_rng([plan.settings.seed, number]), buckets)
         graph, fresh = nnx.graphdef(model), parameters(model)
         outside = start_params(plan.settings.weights, stage.space, fresh)
         state = joint.init_state(stage, outside if parent is None else inherited(outside, parent))

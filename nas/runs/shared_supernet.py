@@ -148,9 +148,9 @@ def shapes_of(space: StagedSpace) -> dict[str, tuple[int, ...]]:
     return {parameter_name(path): tuple(variable.get_value().shape) for path, variable in flat}
 
 
-def _abstract(space: StagedSpace, chunks: int = 1) -> Supernet:
+def _abstract(space: StagedSpace, buckets: int = 1) -> Supernet:
     """Return the supernet over `space` with shapes in place of arrays."""
-    model: Supernet = nnx.eval_shape(lambda: Supernet(space, np.random.default_rng(0), chunks))
+    model: Supernet = nnx.eval_shape(lambda: Supernet(space, np.random.default_rng(0), buckets))
     return model
 
 
@@ -170,7 +170,7 @@ def evaluator_payload(plan: SearchPlan, weights: Weights) -> dict[str, Any]:
         "batch": plan.preset.eval_batch,
         "task": plan.dataset.task,
         "int8": s.is_int8,
-        "chunks": sandwich_training(plan).chunks,
+        "buckets": sandwich_training(plan).buckets,
         "weights": weights,
         "images": {name: np.asarray(getattr(val, name)) for name in ("x_val", "y_val", "mean", "std")},
     }
@@ -183,7 +183,7 @@ def build_evaluator(payload: dict[str, Any]) -> SupernetEvaluator:
     val = jax.device_put(dict(payload["images"]))
     # An evaluator needs no training images.
     images = SearchImages(x_train=val["x_val"][:0], y_train=val["y_val"][:0], **val)
-    graph = nnx.graphdef(_abstract(space, payload["chunks"]))
+    graph = nnx.graphdef(_abstract(space, payload["buckets"]))
     task, int8 = payload.get("task", CLASSIFICATION), payload.get("int8", False)
     evaluator = SupernetEvaluator(space, graph, images, payload["batch"], task, int8=int8)
     evaluator.params = jax.device_put(dict(payload["weights"]))

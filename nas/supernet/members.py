@@ -27,7 +27,7 @@ class SpaceFamily:
     """All architectures of `space`, which is one of proxies."""
 
     space: StagedSpace
-    chunks: int = 1  # see `Supernet`
+    buckets: int = 1  # see `Supernet`
 
     @property
     def arch(self) -> ArchSpec:
@@ -37,7 +37,7 @@ class SpaceFamily:
     @property
     def packing(self) -> Packing:
         """The packing of the supernet's parameters."""
-        return _definition(self.space, self.chunks)[1]
+        return _definition(self.space, self.buckets)[1]
 
     def genotype(self, arch: ArchSpec) -> NDArray[np.int32]:
         """Return the genotype of `arch`; `InvalidInput` where it is not of the space."""
@@ -54,13 +54,13 @@ class SpaceFamily:
 
     def logits(self, tensors: dict[str, Any], genotype: Array, x: Array) -> Array:
         """Return the logits [N, classes] of images x [N,H,W,C]."""
-        return with_parameters(_definition(self.space, self.chunks)[0], tensors)(x, genotype)
+        return with_parameters(_definition(self.space, self.buckets)[0], tensors)(x, genotype)
 
 
 @lru_cache(maxsize=8)
-def _definition(space: StagedSpace, chunks: int) -> tuple[Any, Packing]:
+def _definition(space: StagedSpace, buckets: int) -> tuple[Any, Packing]:
     """Return the graph of the supernet over `space`, and the packing of its parameters."""
-    model = Supernet(space, np.random.default_rng(0), chunks)
+    model = Supernet(space, np.random.default_rng(0), buckets)
     return nnx.graphdef(model), Packing.of(parameters(model))
 
 

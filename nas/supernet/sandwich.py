@@ -32,7 +32,7 @@ from nas.data import Augmentation
 from nas.space.cost_table import MACS, compile_table
 from nas.space.genotypes import embedding
 from nas.space.staged import StagedSpace
-from nas.supernet.blocks.chunks import chunks_for
+from nas.supernet.buckets import buckets_for
 from nas.supernet.evaluator import SearchImages
 from nas.supernet.presets import Preset
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
@@ -88,9 +88,9 @@ class SandwichTraining:
         return max(1, sum(stage.steps * stage.updates for stage in stages) // RANDOM_ARCHITECTURES)
 
     @property
-    def chunks(self) -> int:
-        """Chunks of expanded channels that the supernet is computed in; see `nas.supernet.blocks.chunks`."""
-        return chunks_for(self.steps * (2 + RANDOM_ARCHITECTURES))
+    def buckets(self) -> int:
+        """Sizes at most at which a block is computed; see `nas.supernet.buckets`."""
+        return buckets_for(self.steps * (2 + RANDOM_ARCHITECTURES))
 
     @property
     def steps_per_dispatch(self) -> int:
@@ -120,7 +120,7 @@ class SandwichTraining:
 
     def model(self) -> Supernet:
         """Return the supernet with fresh weights."""
-        return Supernet(self.space, np.random.default_rng([self.seed, STREAM]), self.chunks)
+        return Supernet(self.space, np.random.default_rng([self.seed, STREAM]), self.buckets)
 
     def init_state(self, start: Callable[[Params], Params] = lambda fresh: fresh) -> SandwichState:
         """Return the state before the first step; `start` makes the arrays that it begins with of the fresh ones."""

@@ -15,8 +15,8 @@ from jax import Array, lax
 
 from nas.ops import family_of
 from nas.supernet.blocks.base import SearchableOp, identity
+from nas.supernet.buckets import block_sizes, run_at_size
 from nas.supernet.layers import Activation, BlockContext
-from nas.supernet.loops import counted_loop
 from nas.supernet.tables import (
     IN_CHANNELS,
     MEMBER,
@@ -66,23 +66,19 @@ def member_path(is_single: bool, group: int, member: int) -> tuple[str, ...]:
     return () if is_single else ("groups", str(group), str(member))
 
 
-def make_block(
-    tables: Sequence[BlockTables], rng: np.random.Generator, stack: tuple[int, ...], chunks: int
-) -> Searchable:
+def make_block(tables: Sequence[BlockTables], rng: np.random.Generator, stack: tuple[int, ...]) -> Searchable:
     """Return the module of the blocks at the positions of `tables`, which share it or are stacked in it."""
     if tables[0].is_single:
-        return _member([one.groups[0] for one in tables], 0, rng, stack, chunks)
+        return _member([one.groups[0] for one in tables], 0, rng, stack)
     groups = list(zip(*(one.groups for one in tables), strict=True))
-    modules = [{m: _member(group, m, rng, stack, chunks) for m in occurring(group)} for group in groups]
+    modules = [{m: _member(group, m, rng, stack) for m in occurring(group)} for group in groups]
     return SearchableSequence(modules, [is_optional(group) for group in groups])
 
 
-def _member(
-    groups: Sequence[GroupTables], m: int, rng: np.random.Generator, stack: tuple[int, ...], chunks: int
-) -> SearchableOp:
+def _member(groups: Sequence[GroupTables], m: int, rng: np.random.Generator, stack: tuple[int, ...]) -> SearchableOp:
     """Return the module of member `m` of a group."""
     ops = PossibleOps.of([group[m] for group in groups])
-    return _family(ops)(ops, rng, stack, chunks)
+    return _family(ops)(ops, rng, stack)
 
 
 def _family(ops: PossibleOps) -> type[SearchableOp]:
@@ -131,15 +127,34 @@ class StageInput(NamedTuple):
     reader: GenotypeReader
     depth: Number
     stride: int
-    counted: bool  # whether loops over blocks run as many turns as there are blocks
+    buckets: int  # sizes at which a block is computed, at most
     context: BlockContext
+
+
+def run_single(block: Searchable, x: Array, stage: StageInput) -> Array:
+    """Return `x` after a block at the first position of `stage`, computed at one of its sizes."""
+    tables, chosen = stage.tables[:1], joined(*read_block(stage.reader, stage.tables[:1]))
+    sizes = block_sizes(stage.reader, tables, _block_alone, stage.buckets)
+    if sizes is None:
+        return run_block(block, chosen, x, stage.stride, stage.context)
+    graph, arrays = nnx.split(block)
+
+    def run(arrays: Any, x: Array, chosen: ChosenBlock) -> Array:
+        return run_block(nnx.merge(graph, arrays), chosen, x, stage.stride, stage.context)
+
+    return run_at_size(run, sizes, sizes.number, arrays, x, chosen)
+
+
+def _block_alone(tables: Sequence[BlockTables]) -> Searchable:
+    """Return the module of one block that can be at all the positions, for the shapes of its arrays."""
+    return make_block(tables, np.random.default_rng(0), ())
 
 
 class StageModule(Protocol):
     """How a stage form becomes a module: what `nas.registry.STAGE_FORMS` names."""
 
     @staticmethod
-    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> Any: ...  # its weights
+    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator) -> Any: ...  # its weights
     @staticmethod
     def run(module: Any, x: Array, stage: StageInput) -> Array: ...
     @staticmethod
@@ -150,15 +165,14 @@ class SupernetSingle:
     """The form `nas.space.forms.Single`: one block, which is the module."""
 
     @staticmethod
-    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> Searchable:
+    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator) -> Searchable:
         """Return the block."""
-        return make_block(tables, rng, (), chunks)
+        return make_block(tables, rng, ())
 
     @staticmethod
     def run(module: Searchable, x: Array, stage: StageInput) -> Array:
         """Return `x` after the block."""
-        chosen = joined(*read_block(stage.reader, stage.tables))
-        return run_block(module, chosen, x, stage.stride, stage.context)
+        return run_single(module, x, stage)
 
     @staticmethod
     def path(number: int) -> tuple[str, int | None]:
@@ -173,14 +187,14 @@ class SupernetStack(nnx.Module):
     None where a stage has one block at most.
     """
 
-    def __init__(self, tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> None:
-        self.first = make_block(tables[:1], rng, (), chunks)
-        self.rest = make_block(tables[1:], rng, (len(tables) - 1,), chunks) if len(tables) > 1 else None
+    def __init__(self, tables: tuple[BlockTables, ...], rng: np.random.Generator) -> None:
+        self.first = make_block(tables[:1], rng, ())
+        self.rest = make_block(tables[1:], rng, (len(tables) - 1,)) if len(tables) > 1 else None
 
     @staticmethod
-    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> "SupernetStack":
+    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator) -> "SupernetStack":
         """Return the module."""
-        return SupernetStack(tables, rng, chunks)
+        return SupernetStack(tables, rng)
 
     @staticmethod
     def path(number: int) -> tuple[str, int | None]:
@@ -195,41 +209,31 @@ class SupernetStack(nnx.Module):
         block at or beyond the depth of the architecture is skipped by `lax.cond`, which at run time takes one branch:
         a shallow architecture costs no more than its own blocks.
         """
-        reader, tables, depth = stage.reader, stage.tables, stage.depth
-        x = run_block(module.first, joined(*read_block(reader, tables[:1])), x, stage.stride, stage.context)
+        x = run_single(module.first, x, stage)
         if module.rest is None:
             return x
+        reader, tables, depth = stage.reader, stage.tables[1:], stage.depth
         # A module cannot be looped over, its arrays can: take it apart here, put each block together in the body.
         graph, arrays = nnx.split(module.rest)
-        each, common = read_block(reader, tables[1:])
-        count = len(tables) - 1
-        if stage.counted and not isinstance(depth, int):
-            run, options = partial(_run_of_stack, graph, stage.context), _spread(each, common, count)
-            return counted_loop(run, True, jnp.asarray(depth) - 1, x, (), arrays, options)
         # What only masks use can be a constant of the loop; what chooses a branch is taken apart better when scanned.
-        each, common = _spread(each, common, count, keep=(IN_CHANNELS,))
+        each, common = _spread(*read_block(reader, tables), len(tables), keep=(IN_CHANNELS,))
+        sizes = block_sizes(reader, tables, _block_alone, stage.buckets)
+        numbers = None if sizes is None else jnp.broadcast_to(sizes.number, (len(tables),))
 
-        def body(x: Array, scanned: tuple[Any, ChosenBlock, Array]) -> tuple[Array, None]:
-            block_arrays, own, position = scanned
+        def run(arrays: Any, x: Array, options: tuple[ChosenBlock, ChosenBlock]) -> Array:
+            return run_block(nnx.merge(graph, arrays), joined(*options), x, 1, stage.context)
 
-            def run(x: Array) -> Array:
-                return _run_of_stack(graph, stage.context, x, (), block_arrays, (own, common))
+        def body(x: Array, scanned: tuple[Any, ChosenBlock, Array, Array | None]) -> tuple[Array, None]:
+            arrays, own, position, number = scanned
+
+            def block(x: Array) -> Array:
+                if sizes is None or number is None:
+                    return run(arrays, x, (own, common))
+                return run_at_size(run, sizes, number, arrays, x, (own, common))
 
             if isinstance(depth, int):  # one depth only: no condition to compile
-                return run(x), None
-            return lax.cond(position < depth, run, lambda x: x, x), None
+                return block(x), None
+            return lax.cond(position < depth, block, lambda x: x, x), None
 
-        positions = jnp.asarray(range(1, count + 1))  # a constant: as a range it changes how the loop is compiled
-        return lax.scan(body, x, (arrays, each, positions))[0]
-
-
-def _run_of_stack(
-    graph: Any,
-    context: BlockContext,
-    x: Array,
-    _: tuple[()],
-    arrays: Any,
-    options: tuple[ChosenBlock, ChosenBlock],
-) -> Array:
-    """Return x after one block of a stack, with its `arrays` and its options."""
-    return run_block(nnx.merge(graph, arrays), joined(*options), x, 1, context)
+        positions = jnp.asarray(range(1, len(tables) + 1))  # a constant: as a range the loop is compiled differently
+        return lax.scan(body, x, (arrays, each, positions, numbers))[0]

@@ -3,7 +3,7 @@
 An architecture is an input of the compiled program, one genotype, never a static argument: one compilation serves the
 whole space. All arrays have the largest sizes that the space allows, and an architecture uses parts of them:
 
-- channels: masks on the weights that read them (`layers.mask_input_channels`);
+- channels: masks on the weights that read them (`layers.mask_input_channels`), at a few sizes (`buckets`);
 - depthwise kernel sizes: a `lax.switch` over convolutions of separate weights (`blocks.base.SwitchableDepthwise`);
 - families: a `lax.switch` over blocks of separate weights (`stage_forms.SearchableSequence`);
 - depth: a `lax.cond` around each block of a `lax.scan`, which skips the blocks beyond the depth (`stage_forms`).
@@ -66,16 +66,16 @@ class SupernetHead(nnx.Module):
 class Supernet(nnx.Module):
     """Shared weights for all architectures of `space`; calling it runs one of them."""
 
-    def __init__(self, space: StagedSpace, rng: np.random.Generator, chunks: int = 1) -> None:
+    def __init__(self, space: StagedSpace, rng: np.random.Generator, buckets: int = 1) -> None:
         """Sample weights of the largest sizes in `space` (usually a space of proxies).
 
-        Where architectures differ in their expanded channels, blocks compute them in up to `chunks` parts, one after
-        the other, and only the parts in use. That is the same function, up to rounding.
+        Blocks are computed at up to so many sizes each, `buckets`, of which an architecture takes the smallest that
+        holds its channels. That is the same function, up to rounding.
         """
-        self.space, self.chunked = space, chunks > 1
+        self.space, self.buckets = space, buckets
         singles, stages, tail = dict[str, Any](), list[Any](), dict[str, Any]()
         for number, form in enumerate(space.forms):
-            module = stage_module(form).make(_tables(space, number), rng, chunks)
+            module = stage_module(form).make(_tables(space, number), rng)
             if number >= len(space.stages):
                 tail[form.name] = module
             elif isinstance(form, Single):
@@ -112,7 +112,7 @@ class Supernet(nnx.Module):
                 x = module.front(x, front)
                 continue
             tables = _tables(space, number, pattern)
-            stage = StageInput(tables, reader, reader.depth(number), stride, self.chunked, context)
+            stage = StageInput(tables, reader, reader.depth(number), stride, self.buckets, context)
             x = stage_module(form).run(module, x, stage)
         return self.head.classify(x, reader.filters(len(space.forms) - 1), context)
 

@@ -214,7 +214,7 @@ class GenotypeReader:
         if all((column == most).all() for column in columns):
             return None, True
         numbers = [column.astype(np.int64) for column in columns]
-        return self._looked_up(tables, [_padded(*one, None) for one in zip(numbers, tables, strict=True)])
+        return self.looked_up(tables, numbers)
 
     def _numbers(
         self, tables: Sequence[SlotTable], columns: Sequence[NDArray[Any]], values: Sequence[Any]
@@ -229,6 +229,13 @@ class GenotypeReader:
         if all((numbers == first).all() for numbers in found):
             return first, True
         return self._looked_up(tables, found)
+
+    def looked_up(self, tables: Sequence[SlotTable], columns: Sequence[IntArray]) -> tuple[Array, bool]:
+        """Return `columns` [options, ...] at the genotype [n], or its one entry where they and their decisions agree.
+
+        They must not depend on options that can be averaged.
+        """
+        return self._looked_up(tables, [_padded(*one, None) for one in zip(columns, tables, strict=True)])
 
     def _looked_up(self, tables: Sequence[SlotTable], columns: Sequence[IntArray]) -> tuple[Array, bool]:
         """Return `columns` at the genotype [n], or its one entry where the columns and their decisions are the same."""

@@ -89,10 +89,8 @@ class SearchableGhost(SearchableOp):
     SWITCHED = ("kernel_size",)
     LAYERS: ClassVar = {"cheap": "cheap.units"}
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
-        super().__init__(ops, rng, stack, chunks)
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
+        super().__init__(ops, rng, stack)
         self.half = ops.most("half")
         self.primary = ConvBN((ops.in_channels, self.half), rng, stack)
         self.cheap = SwitchableDepthwise(tuple(ops.values("kernel_size")), self.half, rng, stack)

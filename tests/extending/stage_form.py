@@ -56,12 +56,12 @@ class Plain:
 class SupernetPlain(nnx.Module):
     """The blocks of the stage."""
 
-    def __init__(self, tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> None:
-        self.blocks = nnx.List([make_block([one], rng, (), chunks) for one in tables])
+    def __init__(self, tables: tuple[BlockTables, ...], rng: np.random.Generator) -> None:
+        self.blocks = nnx.List([make_block([one], rng, ()) for one in tables])
 
     @staticmethod
-    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator, chunks: int) -> "SupernetPlain":
-        return SupernetPlain(tables, rng, chunks)
+    def make(tables: tuple[BlockTables, ...], rng: np.random.Generator) -> "SupernetPlain":
+        return SupernetPlain(tables, rng)
 
     @staticmethod
     def run(module: "SupernetPlain", x: Array, stage: StageInput) -> Array:

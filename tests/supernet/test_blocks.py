@@ -64,9 +64,9 @@ def made(these: StagedSpace, seed: int = 0) -> tuple["nnx.GraphDef[Supernet]", P
     return nnx.graphdef(model), params
 
 
-@pytest.mark.parametrize(("name", "chunks"), [*((name, 1) for name in SPACES), ("fused", 3)])
-def test_every_network_equals_its_slice(name: str, chunks: int) -> None:
-    assert_equal_slices(SPACES[name], chunks, count=3, tolerance=1e-5)
+@pytest.mark.parametrize(("name", "buckets"), [*((name, 1) for name in SPACES), ("fused", 3)])
+def test_every_network_equals_its_slice(name: str, buckets: int) -> None:
+    assert_equal_slices(SPACES[name], buckets, count=3, tolerance=1e-5)
 
 
 def test_every_option_of_a_kernel_size_runs_its_own_weights() -> None:

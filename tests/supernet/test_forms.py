@@ -93,12 +93,12 @@ INPUTS = {  # that are no square: maps, and sequences, which are one wide
 SPACES |= {name: replace(SPACES[name], input_shape=shape) for name, shape in INPUTS.items()}
 
 
-@pytest.mark.parametrize("chunks", [1, 3])
+@pytest.mark.parametrize("buckets", [1, 3])
 @pytest.mark.parametrize("name", SPACES)
-def test_every_network_equals_its_slice(name: str, chunks: int) -> None:
-    if chunks > 1 and name not in ("switch", "sequence"):
-        pytest.skip("no other blocks in chunks than those of test_supernet")
-    assert_equal_slices(SPACES[name], chunks)
+def test_every_network_equals_its_slice(name: str, buckets: int) -> None:
+    if buckets > 1 and name not in ("switch", "sequence"):
+        pytest.skip("sizes of other blocks are those of test_supernet")
+    assert_equal_slices(SPACES[name], buckets)
 
 
 @pytest.mark.parametrize("name", SPACES)

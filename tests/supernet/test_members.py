@@ -45,7 +45,7 @@ def trainings(folder: Path) -> CandidateTrainings:
 pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 
-@pytest.fixture(scope="module", params=[1, 4], ids=["masked", "chunked"])
+@pytest.fixture(scope="module", params=[1, 2], ids=["masked", "buckets"])
 def family(request: pytest.FixtureRequest) -> SpaceFamily:
     return SpaceFamily(PROXIES, request.param)
 

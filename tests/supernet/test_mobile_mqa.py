@@ -20,7 +20,7 @@ from tests.support.tiny import HYBRID
 PROXIES = HYBRID.proxy(16, 0.5)
 LAST = tuple(len(decision.options) - 1 for decision in PROXIES.decisions)
 X = jnp.asarray(np.random.default_rng(2).standard_normal((4, 16, 16, 3), np.float32))
-CHUNKS = (1, 4)
+BUCKETS = (1, 4)
 
 pytestmark = pytest.mark.usefixtures("compilation_cache")
 
@@ -43,9 +43,9 @@ def genotypes() -> list[tuple[int, ...]]:
     return found
 
 
-def made(chunks: int) -> tuple["nnx.GraphDef[Supernet]", Params]:
+def made(buckets: int) -> tuple["nnx.GraphDef[Supernet]", Params]:
     """Return a supernet with random scales, biases and layer scales, so that no block is the identity."""
-    model, rng = Supernet(PROXIES, np.random.default_rng(0), chunks), np.random.default_rng(1)
+    model, rng = Supernet(PROXIES, np.random.default_rng(0), buckets), np.random.default_rng(1)
     params = {
         name: value if name.endswith("weight") else value + 0.3 * rng.standard_normal(value.shape, np.float32)
         for name, value in parameters(model).items()
@@ -57,9 +57,9 @@ def loss(logits: Array) -> Array:
     return (jnp.sin(logits) * jnp.arange(1, 5)).sum()
 
 
-@pytest.mark.parametrize("chunks", CHUNKS)
-def test_every_option_of_attention_equals_its_slice(chunks: int) -> None:
-    graph, params = made(chunks)
+@pytest.mark.parametrize("buckets", BUCKETS)
+def test_every_option_of_attention_equals_its_slice(buckets: int) -> None:
+    graph, params = made(buckets)
     run = jax.jit(lambda genotype: with_parameters(graph, params)(X, genotype), compiler_options=FAST)
     seen = set[tuple[int, int, int]]()
     for genotype in genotypes():
@@ -71,9 +71,9 @@ def test_every_option_of_attention_equals_its_slice(chunks: int) -> None:
     assert len(seen) == 8  # heads, key dimensions and strides, two each
 
 
-@pytest.mark.parametrize("chunks", CHUNKS)
-def test_gradients_are_those_of_the_slice_and_nothing_else_gets_any(chunks: int) -> None:
-    graph, params = made(chunks)
+@pytest.mark.parametrize("buckets", BUCKETS)
+def test_gradients_are_those_of_the_slice_and_nothing_else_gets_any(buckets: int) -> None:
+    graph, params = made(buckets)
     slopes = jax.jit(
         jax.grad(lambda params, genotype: loss(with_parameters(graph, params)(X, genotype))), compiler_options=FAST
     )

@@ -16,9 +16,9 @@ from nas.supernet.supernet import Supernet, parameters, with_parameters
 FAST = dict(SMOKE.xla_options)  # compile fast: the numbers are those of any other order of rounding
 
 
-def assert_equal_slices(space: StagedSpace, chunks: int = 1, count: int = 4, tolerance: float = 2e-5) -> None:
+def assert_equal_slices(space: StagedSpace, buckets: int = 1, count: int = 4, tolerance: float = 2e-5) -> None:
     """Check the first, the last and `count` sampled architectures of `space`, and that they are read back."""
-    model = Supernet(space, np.random.default_rng(1), chunks)
+    model = Supernet(space, np.random.default_rng(1), buckets)
     graph, params = nnx.graphdef(model), _spread(parameters(model))
     x = jnp.asarray(np.random.default_rng(2).standard_normal((4, *space.input_shape), np.float32))
     run = jax.jit(lambda genotype: with_parameters(graph, params)(x, genotype), compiler_options=FAST)

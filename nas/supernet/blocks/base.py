@@ -39,11 +39,10 @@ class SearchableOp(nnx.Module):
     FIXED: ClassVar[tuple[str, ...]] = ()
     PARTS: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # property of the op among those above -> its fields
     TAKES_EVONORM: ClassVar[bool] = False  # whether `behind` stands behind its layers
+    IS_SIZED: ClassVar[bool] = False  # whether it runs on the first channels with the first entries of its arrays alone
     LAYERS: ClassVar[dict[str, str]] = {}  # kernel of the op -> path of the layer, where that is another
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         self._check(ops)
         self.acts = tuple(ops.values("act")) if "act" in self.NUMBERS else ()
         self.adds = tuple(ops.values("residual")) if "residual" in self.NUMBERS else (False,)
@@ -93,7 +92,7 @@ class SearchableOp(nnx.Module):
     def behind_of(
         self, op: Chosen, scale: Array, bias: Array, v: Array | None, used: ChannelCount, context: BlockContext
     ) -> Activation:
-        """Return the same of the arrays of a layer, or of a chunk of them."""
+        """Return the same of the arrays of a layer."""
         if not self.evonorm:
             return lambda z: self.act(op)(batch_norm(z, scale, bias, context.eps))
         runs: list[Activation] = [

@@ -65,14 +65,13 @@ class SearchableConv(SearchableOp, ConvBN):
     With one kernel size it is its only layer; with several, `units` has one for each.
     """
 
+    IS_SIZED = True
     NUMBERS = ("act", "kernel_size")
     TAKES_EVONORM = True
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
-        SearchableOp.__init__(self, ops, rng, stack, chunks)
+        SearchableOp.__init__(self, ops, rng, stack)
         sizes, channels = tuple(ops.values("kernel_size")), (ops.in_channels, ops.most("out_channels"))
         self.kernel_sizes = sizes
         if len(sizes) > 1:

@@ -7,14 +7,11 @@ import numpy as np
 from jax import Array
 
 from nas.supernet.blocks.base import SearchableOp, chosen_act, zero_scale
-from nas.supernet.blocks.chunks import InnerWeights, chunk_size, chunked
 from nas.supernet.blocks.conv import conv_of, convolved, run_size
 from nas.supernet.blocks.squeeze_excite import SearchableSqueezeExcite
-from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels, window_on
-from nas.supernet.rounding import conv2d, pointwise
+from nas.supernet.layers import BlockContext, ConvBN, mask_input_channels
+from nas.supernet.rounding import pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
-
-VECTOR = 8  # chunks of expanded channels are multiples of it
 
 
 class SearchableFusedIB(SearchableOp):
@@ -23,19 +20,17 @@ class SearchableFusedIB(SearchableOp):
     Each kernel size has its own expansion.
     """
 
+    IS_SIZED = True
     COUNTS = ("expanded_channels", "se_channels")
     NUMBERS = ("act", "residual", "kernel_size", "se_act")
     FIXED = ("se_gate",)
     TAKES_EVONORM = True
     LAYERS: ClassVar = {"se_reduce": "se.reduce", "se_expand": "se.expand"}
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
-        super().__init__(ops, rng, stack, chunks)
+        super().__init__(ops, rng, stack)
         sizes, expanded = tuple(ops.values("kernel_size")), ops.most("expanded_channels")
-        self.chunk = chunk_size(expanded, 1 if self.evonorm else chunks, VECTOR)
         self.expand = conv_of(sizes, (ops.in_channels, expanded), rng, stack)
         squeezed, optional = ops.most("se_channels"), not ops.always("se_channels")
         self.se = SearchableSqueezeExcite(expanded, squeezed, optional, rng, stack) if squeezed else None
@@ -53,19 +48,8 @@ class SearchableFusedIB(SearchableOp):
     def _body(self, op: Chosen, stride: int, context: BlockContext, expand: ConvBN, x: Array) -> Array:
         """Return the projection, before its normalisation, behind the expansion of one kernel size."""
         expanded = op["expanded_channels"]
-        if self.se is not None:  # its gate depends on all channels at once, so there are no chunks
-            z = convolved(x, expand.weight[...], op[IN_CHANNELS], stride, context)
-            z = self.behind(op, expand, expanded, context)(z)
+        z = convolved(x, expand.weight[...], op[IN_CHANNELS], stride, context)
+        z = self.behind(op, expand, expanded, context)(z)
+        if self.se is not None:
             z = self.se(z, expanded, op["se_channels"], chosen_act(op["se_act"], self.se_acts), self.se_gate)
-            return pointwise(z, mask_input_channels(self.project.weight[...], expanded).astype(z.dtype))
-        weights = InnerWeights(
-            mask_input_channels(expand.weight[...], op[IN_CHANNELS]), expand.scale[...],
-            expand.bias[...], None, mask_input_channels(self.project.weight[...], expanded),
-        )  # fmt: skip
-
-        def inner(x: Array, weights: InnerWeights) -> Array:
-            z = conv2d(x, window_on(x, weights.expand.astype(x.dtype)), stride, context.padding)
-            z = self.behind_of(op, weights.scale, weights.bias, expand.slopes, expanded, context)(z)
-            return pointwise(z, weights.project.astype(z.dtype))
-
-        return chunked(inner, x, weights, expanded, self.chunk, stride)
+        return pointwise(z, mask_input_channels(self.project.weight[...], expanded).astype(z.dtype))

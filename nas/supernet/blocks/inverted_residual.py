@@ -20,6 +20,7 @@ class SearchableInvertedResidual(SearchableOp):
     See `nas.ops.inverted_residual.InvertedResidual`. Without expansion, the depthwise has the channels of the input.
     """
 
+    IS_SIZED = True
     COUNTS = ("expanded_channels", "se_channels", "ca_channels")
     NUMBERS: ClassVar[tuple[str, ...]] = ("act", "residual", "se_act")
     SWITCHED: ClassVar[tuple[str, ...]] = ("kernel_size",)
@@ -30,11 +31,9 @@ class SearchableInvertedResidual(SearchableOp):
         "ca_height": "ca.height", "ca_width": "ca.width",
     }  # fmt: skip
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
-        super().__init__(ops, rng, stack, chunks)
+        super().__init__(ops, rng, stack)
         channels, expanded = ops.in_channels, ops.most("expanded_channels")
         self.plain = not ops.always("expanded_channels")  # whether there may be no expansion
         width = max(expanded, channels if self.plain else 0)

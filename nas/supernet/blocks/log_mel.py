@@ -24,9 +24,7 @@ class SearchableLogMel(SearchableOp):
 
     NUMBERS = ()
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         """Take the options; nothing is sampled."""
         self.ops = ops.ops
         self.channels = 1 if ops.values("layout") == ["map"] else ops.most("bands")

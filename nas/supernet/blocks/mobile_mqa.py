@@ -1,7 +1,5 @@
 """The searchable mobile multi-query attention: weights of the most heads and the largest sizes, fewer as masks."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +10,7 @@ from nas.nn.layers import LAYER_SCALE_INIT
 from nas.nn.primitives import batch_norm
 from nas.ops import Kernel, MobileMQA, Op
 from nas.supernet.blocks.base import Index, SearchableOp
-from nas.supernet.blocks.chunks import chunk_size
 from nas.supernet.layers import Activation, BlockContext, ConvBN, mask_input_channels, normal, window_on
-from nas.supernet.loops import counted_loop
 from nas.supernet.rounding import depthwise, pointwise
 from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 
@@ -53,18 +49,16 @@ class SearchableMobileMQA(SearchableOp):
     See `nas.ops.mobile_mqa.MobileMQA` for the layers.
     """
 
+    IS_SIZED = True
     COUNTS = ("heads", "key_dim", "value_dim")
     NUMBERS = ("kv_stride", "residual")
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         """Sample weights for the largest of `ops`, and for each stride of keys and values that occurs."""
-        super().__init__(ops, rng, stack, chunks)
+        super().__init__(ops, rng, stack)
         channels, heads = ops.in_channels, ops.most("heads")
         self.key_dim, value_dim = ops.most("key_dim"), ops.most("value_dim")
         self.strides = tuple(ops.values("kv_stride"))
-        self.chunk = chunk_size(heads, chunks, math.gcd(*ops.values("heads")))
         (layer_scale,) = ops.values("layer_scale")
 
         def strided() -> nnx.Dict[ConvBN]:
@@ -108,10 +102,7 @@ class SearchableMobileMQA(SearchableOp):
         return found.reshape(len(found), -1, found.shape[-1])
 
     def _attended(self, normed: Array, key: Array, value: Array, op: Chosen) -> Array:
-        """Return the sum over heads of what they attend to, projected to [N,H,W,C].
-
-        The heads are computed in chunks, one after the other and only those in use, where the supernet is in chunks.
-        """
+        """Return the sum over heads of what they attend to, projected to [N,H,W,C]."""
         # A product over a key dimension that is not in use is 0 with either factor masked; so it is with the values
         # and their projection. Heads that are not in use are rows of zeros of the projection.
         query = mask_input_channels(self.query.weight[...], op[IN_CHANNELS], -3)
@@ -121,17 +112,7 @@ class SearchableMobileMQA(SearchableOp):
         size = self.key_dim if op["key_dim"] is None else op["key_dim"]
         factor = jnp.asarray(size, jnp.float32) ** -0.5
         shared = normed.reshape(len(normed), -1, normed.shape[-1]), key, value, factor
-        if op["heads"] is None or self.chunk >= len(output):
-            y = _heads(shared, (query, output))
-        else:
-            chunks = len(output) // self.chunk
-            each = (
-                jnp.moveaxis(query.reshape(len(query), chunks, self.chunk, -1), 1, 0),
-                output.reshape(chunks, self.chunk, *output.shape[1:]),
-            )
-            count = -(-jnp.asarray(op["heads"]) // self.chunk)
-            y = counted_loop(_add_heads, False, count, jnp.zeros_like(shared[0]), shared, each, ())
-        return y.reshape(normed.shape)
+        return _heads(shared, (query, output)).reshape(normed.shape)
 
     @classmethod
     def layer_of(cls, kernel: Kernel) -> str:
@@ -159,10 +140,3 @@ def _heads(shared: tuple[Array, Array, Array, Array], weights: tuple[Array, Arra
     scores = jnp.einsum("bnhk,bmk->bnhm", queries, key).astype(jnp.float32) * factor
     mixed = jnp.einsum("bnhm,bmv->bnhv", jax.nn.softmax(scores).astype(normed.dtype), value)
     return jnp.einsum("bnhv,hvc->bnc", mixed, output.astype(normed.dtype))
-
-
-def _add_heads(
-    total: Array, shared: tuple[Array, Array, Array, Array], weights: tuple[Array, Array], _: tuple[()]
-) -> Array:
-    """Return `total` plus the heads of one chunk."""
-    return total + _heads(shared, weights)

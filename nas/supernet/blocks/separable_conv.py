@@ -14,17 +14,16 @@ from nas.supernet.tables import IN_CHANNELS, Chosen, PossibleOps
 class SearchableSeparableConv(SearchableOp):
     """A depthwise-separable convolution with shared weights, or a stack of them; see `nas.ops.conv.SeparableConv`."""
 
+    IS_SIZED = True
     NUMBERS = ("act",)
     PARTS: ClassVar = {"kernel_sizes": ("kernel_size", "mix")}
     TAKES_EVONORM = True
     SWITCHED = ("kernel_sizes",)
     LAYERS: ClassVar = {"depthwise": "depthwise.units"}
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
-        super().__init__(ops, rng, stack, chunks)
+        super().__init__(ops, rng, stack)
         self.depthwise = SwitchableDepthwise(tuple(ops.values("kernel_sizes")), ops.in_channels, rng, stack)
         self.pointwise = ConvBN((ops.in_channels, ops.most("out_channels")), rng, stack)
         self.add_slopes_to(self.depthwise, self.pointwise)

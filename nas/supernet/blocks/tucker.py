@@ -18,15 +18,14 @@ class SearchableTucker(SearchableOp):
     Each kernel size has its own k x k convolution; the 1x1 convolutions around it are shared.
     """
 
+    IS_SIZED = True
     COUNTS = ("in_rank", "out_rank")
     NUMBERS = ("act", "residual", "kernel_size")
     TAKES_EVONORM = True
 
-    def __init__(
-        self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = (), chunks: int = 1
-    ) -> None:
+    def __init__(self, ops: PossibleOps, rng: np.random.Generator, stack: tuple[int, ...] = ()) -> None:
         """Sample weights for the largest of `ops`, and for each kernel size that occurs."""
-        super().__init__(ops, rng, stack, chunks)
+        super().__init__(ops, rng, stack)
         ranks = ops.most("in_rank"), ops.most("out_rank")
         self.compress = ConvBN((ops.in_channels, ranks[0]), rng, stack)
         self.mix = conv_of(tuple(ops.values("kernel_size")), ranks, rng, stack)
