@@ -1,0 +1,87 @@
+"""Benchmark: images a second of `nas train`'s steps against PyTorch, eager and compiled, on three networks.
+
+    python -m experiments.benchmarks.training_speed [--threads N] [--rounds 5] [--no-compile]
+
+Ours is the program of `nas.training.step.train_step` as trainings run it: images on the device as bytes, several steps
+in one call. PyTorch runs the same networks, batches, loss and optimizer (`torch_peer`): in eager mode, and through
+`torch.compile` where torch and a C++ compiler are at hand. Neither augments images or averages weights. All are
+measured in turn in one process, so that other load affects all alike; printed are images a second of the median round,
+and what the first call took beyond that.
+"""
+
+import argparse
+import shutil
+from functools import partial
+
+import jax
+import numpy as np
+
+from experiments.benchmarks.supernet import Run, StaticRun, make_setting
+from experiments.benchmarks.timing import interleaved, print_table, use_threads
+from nas.space.scaling import scale_down
+from nas.training.devices import compute_dtype
+from nas.training.optimizers import AdamW
+from nas.zoo import reference
+
+try:
+    import torch  # type: ignore[import-not-found,unused-ignore]
+
+    from experiments.benchmarks.torch_peer import Peer
+except ImportError:
+    torch = None  # type: ignore[assignment,unused-ignore]
+
+NETWORKS = (("mobilenetv4-conv-s", 0.25, 32, 64), ("mobilenetv4-conv-s", 1.0, 96, 32),
+            ("mobilenetv4-conv-m", 0.5, 64, 32))  # name, width, px, batch  # fmt: skip
+CHIP = "edgetpu"  # of the plan, which gives optimizer and loss; no cost is priced
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--threads", type=int, help="cores to use (default: all)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4, help="in one call")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile too")
+    options = parser.parse_args()
+    threads = use_threads(options.threads)
+    jax.config.update("jax_enable_compilation_cache", False)
+    compiles = options.compile and torch is not None and shutil.which("g++") is not None
+    print(f"{jax.devices()[0].device_kind}, {threads} threads, {compute_dtype()}; jax {jax.__version__}, "
+          f"{'no torch here: no peer' if torch is None else f'torch {torch.__version__}'}")  # fmt: skip
+    if torch is not None:
+        torch.set_num_threads(threads)
+    runs: dict[str, Run] = {}
+    for number, (name, width, resolution, batch) in enumerate(NETWORKS):
+        setting = make_setting(
+            argparse.Namespace(space="uib", chip=CHIP, resolution=resolution, width=width, batch=batch,
+                               steps=options.steps, genotypes=1, averages=False)
+        )  # fmt: skip
+        arch = scale_down(reference(name, num_classes=setting.plan.space.num_classes), resolution, width)
+        runs[f"ours {number}"] = StaticRun(setting, arch).train
+        if torch is None:
+            continue
+        optimizer = setting.plan.preset.optimizer
+        assert isinstance(optimizer, AdamW)
+        numbers = setting.plan.preset.label_smoothing, optimizer.learning_rate, optimizer.weight_decay
+        x, y = np.asarray(setting.images.x_train), np.asarray(setting.images.y_train)
+        accelerator = jax.default_backend() != "cpu"
+        runs[f"PyTorch eager {number}"] = partial(Peer(arch, x, y, *numbers, accelerator).train, setting.rows)
+        if compiles:
+            peer = Peer(arch, x, y, *numbers, accelerator)
+            peer.model = torch.compile(peer.model)
+            runs[f"torch.compile {number}"] = partial(peer.train, setting.rows)
+    times = interleaved(runs, options.rounds)
+    rows = []
+    for number, (name, width, resolution, batch) in enumerate(NETWORKS):
+        ours = times[f"ours {number}"].median_s
+        for method in ("ours", "PyTorch eager", "torch.compile"):
+            if f"{method} {number}" in times:
+                one = times[f"{method} {number}"]
+                rate = options.steps * batch / one.median_s
+                title = f"{name}, width {width:g}, {resolution} px, batch {batch}" if method == "ours" else ""
+                rows.append([title, method, f"{rate:,.0f}", f"{one.median_s / ours:.2f}", f"{one.compile_s:.1f}"])
+    print_table(["network", "method", "images/s", "time / ours", "compile s"], rows)
+
+
+if __name__ == "__main__":
+    main()
