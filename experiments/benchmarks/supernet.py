@@ -24,10 +24,14 @@ machine's peak (static 12 to 18 %). The coarse supernet computes the widest laye
 networks, which is its ratio. On another day the peak of the same machine was 152.6, the ratios 1.21 and 2.07. Nothing
 was measured on a GPU: none was at hand.
 
-With one thread beside other work, 3 rounds: coarse 1.98 times the static step, in chunks 1.79, PyTorch .92. Evaluation
-since it runs all batches in one call (5 rounds of two networks): fine 1.01 and 1.05 times a static network's time,
-where a call per batch took 1.55; the difference was page faults, 103,000 against 13,000 an evaluation, as every call
-gets new memory. Coarse 1.6 to 1.75, and no faster in chunks.
+With one thread beside other work, 5 rounds, since blocks are computed at up to three sizes (`nas.supernet.buckets`):
+coarse 1.16 times the static step, 1.76 by masks alone, PyTorch .80; evaluation .85 and .51 of the static network's
+speed, PyTorch .98. Compiling takes longer by about the seconds of 200 to 400 steps, so that short trainings keep masks
+alone. In chunks of expanded channels, which was tried before, a step took 1.79 where masks took 1.98.
+
+Evaluation since it runs all batches in one call (5 rounds of two networks): fine 1.01 and 1.05 times a static network's
+time, where a call per batch took 1.55; the difference was page faults, 103,000 against 13,000 an evaluation, as every
+call gets new memory.
 """
 
 import argparse
