@@ -18,10 +18,11 @@ from flax import nnx
 from jax import Array, lax
 from numpy.typing import NDArray
 
-from nas.ops import Shape, family_of
+from nas.ops import Op, Shape, family_of
 from nas.supernet.tables import BlockTables, GenotypeReader, SlotTable
 
 BUCKETS = 3  # at most, of a block
+ENDS_TRIED = 32  # of a bucket, at most
 REPAID = 400  # passes through the network that repay their compilation, about 15 s longer
 
 Tree = Any  # of arrays
@@ -43,6 +44,7 @@ class BlockSizes(NamedTuple):
 
     inputs: tuple[int, ...]  # channels of its input, by bucket
     shapes: tuple[Shapes, ...]  # of its arrays, by bucket
+    output: int  # channels of its output at the largest size
     number: Array  # of the bucket that holds the genotype's architecture; [blocks] where it differs among them
 
 
@@ -76,7 +78,7 @@ def block_sizes(
         shapes.append(narrow)
         inputs.append(max(int(slot.before.max()) for one in inside for slot in one.groups[0]))
     number, _ = reader.looked_up([one.groups[0][0] for one in tables], numbers)
-    return BlockSizes(tuple(inputs), tuple(shapes), number)
+    return BlockSizes(tuple(inputs), tuple(shapes), max(map(_output, tables)), number)
 
 
 def run_at_size(
@@ -96,9 +98,8 @@ def run_at_size(
         return run(own, x[..., : sizes.inputs[bucket]], options)
 
     given = {path: variable[...] for path, variable in flat.items()}, x
-    runs = [partial(cut, bucket) for bucket in range(len(sizes.inputs))]
-    most = max(jax.eval_shape(one, given, options).shape[-1] for one in runs)
-    return switched(tuple(partial(_padded, one, most) for one in runs), number, given, options)
+    runs = tuple(partial(_padded, partial(cut, bucket), sizes.output) for bucket in range(len(sizes.inputs)))
+    return switched(runs, number, given, options)
 
 
 def _padded(run: Run, channels: int, floats: Tree, integers: Tree) -> Array:
@@ -143,11 +144,23 @@ def _is_sized(tables: BlockTables) -> bool:
     return all(family.load_searchable().IS_SIZED for family in found)
 
 
+def _output(tables: BlockTables) -> int:
+    """Return the most channels behind a block."""
+    slots = [slot for group in tables.groups[-1:] for slot in group]
+    pairs = [(op, int(before)) for s in slots for op, before in zip(s.ops.ravel(), s.before.ravel(), strict=True)]
+    return max(before if op is None else _channels_behind(op, before) for op, before in set(pairs))
+
+
+def _channels_behind(op: Op, before: int) -> int:
+    """Return the channels of the output of an op with so many at its input."""
+    return op.out_shape(Shape(2, 2, before)).channels
+
+
 def _adds_unlike(slot: SlotTable) -> bool:
     """Return whether an op may add its input to its output where the most channels of the two are not alike."""
     adds = any(getattr(op, "residual", False) for op in slot.possible)
     most = int(slot.before.max())
-    return adds and most != max(op.out_shape(Shape(2, 2, most)).channels for op in slot.possible)
+    return adds and most != max(_channels_behind(op, most) for op in slot.possible)
 
 
 def _work(tables: BlockTables) -> NDArray[np.int64]:
@@ -164,7 +177,7 @@ def _work(tables: BlockTables) -> NDArray[np.int64]:
             # Members of a group meet at its ends, so that what is inside one must not matter where there are several.
             counts = family_of(op).load_searchable().COUNTS if op is not None and tables.is_single else ()
             inside = [int(number) for field in counts if (number := getattr(op, field))]
-            channels = [before, *inside, before if op is None else op.out_shape(Shape(2, 2, before)).channels]
+            channels = [before, *inside, before if op is None else _channels_behind(op, before)]
             work[index] += sum(a * b for a, b in pairwise(channels))
     for axis, averaged in enumerate(first.averaged):
         if averaged:
@@ -181,7 +194,8 @@ def _ends(work: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
     def total(cuts: tuple[int, ...]) -> int:
         return int(sum(values[end - 1] * (below[end] - below[start]) for start, end in pairwise((0, *cuts, most))))
 
-    best = min(combinations(range(1, most), min(buckets, most) - 1), key=total)
+    tried = np.unique(np.linspace(1, most - 1, ENDS_TRIED).round().astype(int)).tolist() if most > 1 else []
+    best = min(combinations(tried, min(buckets, most) - 1), key=total)
     return values[[end - 1 for end in (*best, most)]]
 
 
