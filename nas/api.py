@@ -29,6 +29,7 @@ from nas.data import Preparation
 from nas.errors import InvalidInput, Stopped, unknown_name
 from nas.export.folders import atomic_folder, check_new_folder
 from nas.files import read_json
+from nas.measure.dtypes import dtype_measured
 from nas.ops import Size, SizeLike
 from nas.progress import Callbacks, Evaluation, Progress, ProgressReporter, SilentReporter
 from nas.quantisation.config import QuantisationConfig
@@ -846,24 +847,26 @@ def calibrate(
     name: str,
     *,
     like: str | None = None,
-    dtype: "Dtype" = "fp32",
+    dtype: "Dtype | None" = None,
     out: str | Path | None = None,
     force: bool = False,
 ) -> "CalibrationReport":
     """Fit a target to a table of measured latencies, write it as a .toml file, and return the fit with its errors.
 
     The measurements are kept beside it, for `add_measurements`. `out` is by default NAME.toml; `like` names a target of
-    similar byte widths, which then gives the data type. A fit that is no better than chance is refused with
-    `InvalidInput`, unless `force` is given.
+    similar byte widths, which then gives the data type. Without both `like` and `dtype` it is that in which the runtime
+    of the table computes, else fp32. A fit that is no better than chance is refused with `InvalidInput`, unless `force`
+    is given.
     """
     path = Path(out) if out is not None else Path(f"{name}.toml")
     if path.exists():
         raise InvalidInput(f"{path} exists; choose another name or file, or remove it")
     base = load_target(like) if like else None
     measured = measured_latencies.read_measurements(Path(measurements))
-    report = calibration_fit.calibrate(measured, name, like=base, dtype=dtype, with_peers=True)
+    chosen = base.dtype if base else dtype or dtype_measured(measured.provenance.get("runtime")) or "fp32"
+    report = calibration_fit.calibrate(measured, name, like=base, dtype=chosen, with_peers=True)
     calibration_doubts.refuse_chance(report.doubt, path, force)
-    kept = calibration_kept.KeptMeasurements(measured, base.dtype if base else dtype, base)
+    kept = calibration_kept.KeptMeasurements(measured, chosen, base)
     calibration_kept.save_calibrated(report.target, kept, path)
     return report
 

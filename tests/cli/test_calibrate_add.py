@@ -21,7 +21,9 @@ from nas.cli.again import again
 from nas.cli.commands.search import search_config
 from nas.cli.parser import build_parser
 from nas.errors import InvalidInput
+from nas.measure.dtypes import COMPUTES_IN
 from nas.ops import InvertedResidual
+from nas.registry import RUNTIMES
 from nas.runs.settings import SearchConfig
 from tests.support.made_up_device import APART, SEEN
 from tests.support.run_folder import make_run
@@ -98,6 +100,18 @@ def test_a_target_is_found_again_in_full(folder: Path) -> None:
     assert kept.like is not None and kept.like.name == "rpi5" and kept.dtype == target.dtype
     assert [one.latency_ms for one in kept.measured.networks] == [APART.predict_ms(SEEN[i]) for i in FIRST]
     assert kept.measured.provenance == {"runtime": "fake"}
+
+
+def test_the_data_type_is_that_in_which_the_runtime_of_the_table_computes(folder: Path, capsys: Out) -> None:
+    assert {*COMPUTES_IN} == {*RUNTIMES}
+    table(folder / "int8.csv", range(6), "onnxruntime-int8")
+    assert main(["calibrate", "int8.csv", "--name", "int8-host", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["dtype"] == "int8" and load_target("int8-host").setup == "onnxruntime-int8, int8"
+    assert not [line for line in found["warnings"] if "computes in" in line]
+    assert main(["calibrate", "int8.csv", "--name", "wrong", "--dtype", "fp32", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "onnxruntime-int8 computes in int8, and the target is said to compute in fp32" in found["warnings"][-1]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from nas.cli.folders import holds_run
 from nas.cli.new_target import like_and_dtype, new_file
 from nas.cli.output import show
 from nas.cli.tables.measured import agreement_lines, error_lines, predicted_and_measured
+from nas.measure.dtypes import dtype_doubt, dtype_measured
 from nas.report.describe import target_rows
 
 NO_PREDICTION = 99.9  # percent below what was measured: a fit that predicts next to nothing explains nothing
@@ -81,6 +82,8 @@ def run(args: argparse.Namespace) -> None:
     kept, addition = _measurements(args)
     name = args.name or path.stem
     report = calibrate(kept.measured, name, like=kept.like, dtype=kept.dtype, with_peers=True)
+    if doubt := dtype_doubt(kept.measured.provenance.get("runtime"), kept.dtype):
+        report = replace(report, warnings=(*report.warnings, doubt))
     refuse_chance(report.doubt, path, args.force)
     save_calibrated(report.target, kept, path)
     suspected = _left_out_suspicions(report, kept)
@@ -100,7 +103,8 @@ def _measurements(args: argparse.Namespace) -> tuple[KeptMeasurements, Addition 
     if not args.add:
         like, dtype = like_and_dtype(args)
         measured = read_measurements(Path(args.measurements))
-        return KeptMeasurements(measured, like.dtype if like else dtype, like), None
+        chosen = like.dtype if like else args.dtype or dtype_measured(measured.provenance.get("runtime")) or dtype
+        return KeptMeasurements(measured, chosen, like), None
     earlier, kept = load_kept(args.target)
     before = kept.measured.networks
     added: dict[tuple[str, int], Measurement] = {}

@@ -55,7 +55,10 @@ def _add_fit(flags: Container) -> None:
     flags.add_argument("--target", metavar="T", help="calibrated target that --add adds to, or --propose is for")
     flags.add_argument("--name", metavar="N", help="name of the new target (with --add: T-2)")
     flags.add_argument("--like", metavar="T", help="target that gives byte widths, free kinds and a first guess")
-    flags.add_argument("--dtype", metavar="D", help="int8, fp16 or fp32 (default: fp32, or that of --like)")
+    flags.add_argument(
+        "--dtype", metavar="D",
+        help="int8, fp16 or fp32 (default: that of --like, or in which the runtime of the table computes, else fp32)",
+    )  # fmt: skip
     flags.add_argument(
         "--model", choices=("roofline", "forest"), default="roofline",
         help="forest: a random forest in NAME.forest.json, from 20 networks up (default: roofline, a target)",
