@@ -10,6 +10,7 @@ from latency_models.calibration.kept import kept_file, load_kept
 from latency_models.target import Dtype, Target, list_targets, load_target, target_file
 from nas.errors import InvalidInput
 
+THIS_HOST = "this-host"  # what nas measure proposes to calibrate
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -44,6 +45,12 @@ def name_of_next(target: str) -> Path:
     stem = re.sub(r"-\d+$", "", path.name.removesuffix(".toml"))
     later = (path.with_name(f"{stem}-{number}.toml") for number in count(2))
     return next(one for one in later if not one.exists() and not kept_file(one).exists())
+
+
+def free_name(stem: str) -> str:
+    """Return a name for a new target in this folder: `stem`, or with a number where there is one: host, host-2."""
+    names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+    return next(name for name in names if not (one := Path(f"{name}.toml")).exists() and not kept_file(one).exists())
 
 
 def like_and_dtype(args: argparse.Namespace) -> tuple[Target | None, Dtype]:

@@ -19,6 +19,7 @@ from nas.arch import save_arch
 from nas.cli import main
 from nas.cli.again import again
 from nas.cli.commands.search import search_config
+from nas.cli.new_target import free_name
 from nas.cli.parser import build_parser
 from nas.errors import InvalidInput
 from nas.measure.dtypes import COMPUTES_IN
@@ -112,6 +113,14 @@ def test_the_data_type_is_that_in_which_the_runtime_of_the_table_computes(folder
     assert main(["calibrate", "int8.csv", "--name", "wrong", "--dtype", "fp32", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert "onnxruntime-int8 computes in int8, and the target is said to compute in fp32" in found["warnings"][-1]
+
+
+def test_names_that_next_lines_give_are_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert free_name("this-host") == "this-host"
+    Path("this-host.toml").touch()
+    Path("this-host-2.measurements.json").touch()
+    assert free_name("this-host") == "this-host-3"
 
 
 @pytest.mark.parametrize(

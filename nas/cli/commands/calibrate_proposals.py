@@ -14,12 +14,12 @@ from nas.arch import ArchSpec, save_arch
 from nas.cli.flags.calibrate import TO_MEASURE
 from nas.cli.flags.shared import IMAGENET_PX
 from nas.cli.folders import check_new_folder
-from nas.cli.new_target import like_and_dtype
+from nas.cli.new_target import THIS_HOST, free_name, like_and_dtype
 from nas.cli.output import say, show
 from nas.files import new_folder, write_whole
 from nas.registry import RUNTIMES, SPACES, load
 
-ON_HOST = ("--target", "./this-host.toml")  # what nas measure proposes to calibrate
+MINE = "my-device"  # name of a new target
 RIDGE_POINT = 31.2  # of a CPU, for proposals without --like: Pixel 6, arXiv 2404.10518, Tab. 16
 
 
@@ -47,12 +47,16 @@ def run(args: argparse.Namespace) -> None:
     show(args, value, "nas.cli.tables.proposals:proposals_table", rows, table, len(known), proposed.width)
     if not args.json:
         keeps = target is not None and keeps_measurements(target)
-        fit = ("--add", str(table), "--target", args.target) if keeps else (str(table), "--name", "my-device")
+        fit = ("--add", str(table), "--target", args.target) if keeps else (str(table), "--name", free_name(MINE))
         say(f"next: {shlex.join(('nas', 'calibrate', *fit))}\non this host instead of a device:")
         say(f"next: {shlex.join(('nas', 'measure', str(table), *_conditions(target), '--out', 'measured.csv'))}")
+        if keeps and _conditions(target):
+            back = shlex.join(("nas", "calibrate", "--add", "measured.csv", "--target", args.target))
+            say(f"then, for the same target with these:\nnext: {back}")
         if args.add and not keeps:
             added = [word for one in args.add for word in ("--add", one)]
-            say(f"then, with what was measured before:\nnext: {shlex.join(('nas', 'calibrate', *added, *ON_HOST))}")
+            on_host = ("--target", f"./{free_name(THIS_HOST)}.toml")  # what nas measure proposes to calibrate
+            say(f"then, with what was measured before:\nnext: {shlex.join(('nas', 'calibrate', *added, *on_host))}")
 
 
 def _device(args: argparse.Namespace) -> tuple[Target | None, Roofline]:

@@ -11,6 +11,7 @@ from latency_models.measurement_table import is_table, read_table
 from nas.arch import ArchSpec
 from nas.cli.console import aligned_table, console, show_whole
 from nas.cli.live import LiveReporter
+from nas.cli.new_target import THIS_HOST, free_name
 from nas.cli.signals import interruptible
 from nas.errors import InvalidInput
 from nas.measure.benchmark import BenchmarkConfig, BenchmarkRow, busy_caution, measure, spread_caution
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
         shown.print(caution, markup=False)
     one = rows[0]
     shown.print(f"{one.versions}; threads: {one.threads}; images per run: {one.batch}; {one.machine}", markup=False)
-    calibrate = shlex.join(("nas", "calibrate", str(out), "--name", "this-host"))
+    calibrate = shlex.join(("nas", "calibrate", str(out), "--name", free_name(THIS_HOST)))
     show_whole([f"wrote {out}", *([f"next: {calibrate}"] if len(rows) >= LEAST_NETWORKS else [])])
 
 
