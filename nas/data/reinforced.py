@@ -144,13 +144,19 @@ class Replays(NamedTuple):
     def chosen(self, rows: NDArray[Any], sample: NDArray[Any]) -> tuple["Replays", NDArray[np.int32]]:
         """Return one sample of each of the images `rows` [n], and the images [n] that are mixed into them.
 
-        The result is of 2n images: those of `rows` in this order, then the ones that are mixed into them.
+        The result is of 2n images: those of `rows` in this order, then the ones that are mixed into them. The sample
+        stands in the place of all S, so that whichever is drawn it is this one, by a program of the same shapes.
         """
-        partner = self.samples.partner[rows, sample]
-        samples = Samples._make(each[rows, sample][:, None] for each in self.samples)
-        samples = samples._replace(partner=np.arange(len(rows), 2 * len(rows), dtype=np.int32)[:, None])
-        classes, probabilities = (each[rows, sample][:, None] for each in (self.classes, self.probabilities))
-        return Replays(samples, classes, probabilities, self.digest), partner
+        count = self.classes.shape[1]
+
+        def alone(values: NDArray[Any]) -> NDArray[Any]:
+            return np.repeat(values[rows, sample][:, None], count, axis=1)
+
+        samples = Samples._make(alone(each) for each in self.samples)
+        places = np.arange(len(rows), 2 * len(rows), dtype=np.int32)
+        samples = samples._replace(partner=np.repeat(places[:, None], count, axis=1))
+        found = Replays(samples, alone(self.classes), alone(self.probabilities), self.digest)
+        return found, self.samples.partner[rows, sample]
 
     def dense(self, classes: int) -> NDArray[np.float32]:
         """Return the probabilities of all classes [N, S, classes]; what is not stored is spread over the others."""

@@ -61,7 +61,7 @@ def chosen_part(
 ) -> tuple[ReplayTable, NDArray[np.int32]]:
     """Return what the images of the batches `rows` [..., B] need of `replays` on the device, and all their images.
 
-    `keys` [...] are those of the batches. The table has one sample of each image, the one that its step draws; the
+    `keys` [...] are those of the batches. The table has, of each image, the sample that its step draws; the
     images [2n] are the n of `rows`, one batch after the other, then those that are mixed into them.
     """
     batch, samples = rows.shape[-1], replays.classes.shape[1]

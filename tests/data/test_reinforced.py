@@ -88,3 +88,15 @@ def test_probabilities_of_all_classes() -> None:
     )
     np.testing.assert_allclose(replays.dense(5)[0, 0], [0.2, 0.1, 0.1, 0.5, 0.1], atol=1e-6)
     np.testing.assert_allclose(replays.dense(4)[0, 0], [0.2, 0.15, 0.15, 0.5], atol=1e-6)
+
+
+def test_a_chosen_sample_stands_in_the_place_of_all_with_its_partner_behind_the_images(folder: Path) -> None:
+    replays = read_replays(folder, ABOUT)
+    rows, sample = np.array([7, 2, 2]), np.array([3, 0, 1])
+    found, partner = replays.chosen(rows, sample)
+    assert found.classes.shape == (3, *replays.classes.shape[1:])  # a program of the same shapes as for all samples
+    np.testing.assert_array_equal(partner, replays.samples.partner[rows, sample])
+    for drawn in range(4):
+        np.testing.assert_array_equal(found.samples.matrix[:, drawn], replays.samples.matrix[rows, sample])
+        np.testing.assert_array_equal(found.probabilities[:, drawn], replays.probabilities[rows, sample])
+        assert found.samples.partner[:, drawn].tolist() == [3, 4, 5]
