@@ -9,6 +9,7 @@ import pytest
 
 from nas.compare.compare import compare
 from nas.compare.page import html
+from nas.data import validation_view
 from nas.errors import InvalidInput, UnknownName
 from nas.progress import Progress, SilentReporter
 from nas.records.results import AccuracyKind, Score
@@ -21,7 +22,6 @@ from nas.space.scaling import scale_down, with_input
 from nas.supernet import presets
 from nas.training.loop import TrainingConfig
 from nas.training.side_by_side import Comparison, train_side_by_side
-from nas.training.trial import validation_view
 from nas.zoo import reference
 from tests.support.run_folder import make_run
 from tests.support.tiny import PRESET, images
