@@ -10,7 +10,7 @@ and what the first call took beyond that.
 
 One thread of a 2-core machine (jax 0.10.2, torch 2.13.0), 3 rounds, images a second, ours and PyTorch eager: proxy of
 MobileNetV4-Conv-S (width 0.25, 32 px) 681 and 812, Conv-S at 96 px 41 and 50, Conv-M (0.5, 64 px) 85 and 93. So eager
-PyTorch takes 0.82 to 0.91 of our time. torch.compile took 82 and 94 s to compile the first two; its speed was not taken.
+PyTorch takes 0.82 to 0.91 of our time. torch.compile took 82 and 94 s to compile two of them; its speed was not taken.
 """
 
 import argparse
