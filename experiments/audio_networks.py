@@ -34,7 +34,7 @@ audio-1d-best     67.7 +- 2.7      (a search on each fold's own speakers; 60,160
 audio-1d-best*    70.0 +- 11.6     mobilenetv2@0.25  64.9 +- 9.1
 audio-2d-best*    62.4 +- 1.2      mobilenetv2@0.5   71.6 +- 2.7     mobilenetv2  82.3 (one fold)
 
-At an accuracy that cannot be told apart, the found 1-D network takes 0.23 of the energy of MobileNetV2 of width 0.5 on
+With no difference in accuracy resolved, the found 1-D network takes 0.23 of the energy of MobileNetV2 of width 0.5 on
 cortex-m7 and 0.13 on pixel6-cpu, both with an FFT (0.47 and 0.22 with matrix products, whose front end is three
 quarters of what the found networks take on cortex-m7), a quarter of the memory and an eighth of the parameters. Against
 the whole MobileNetV2, which is a point better on 300 takes and better on strangers, it takes a 13th and a 19th. So an

@@ -4,7 +4,7 @@ Question: a user has some hundreds of images. What helps: a recipe for few image
 Command: nice -n 10 python -m experiments.few_images --data-dir DIR [--summary]   (10 processor minutes on one core)
 
 The proxy of MobileNetV4-Conv-S (width 0.25, 16 px). Pretrained: on all images of four classes of the CIFAR-10 part
-(airplane, automobile, bird, cat), by `ours`. Then 500 images of the other six, drawn anew for each seed and shared by
+(airplane, automobile, bird, cat), by `ours`. Then 500 images of the other six, sampled anew for each seed and shared by
 all arms, in 40 epochs of 15 steps; tested on the 6,000 test images of these classes. Arms: random or pretrained
 weights, by `ours` or by `small-data`; in `tuned` each stage has 0.7 of the learning rate of the next, `frozen` keeps
 two stages. A training that is in experiments/data/few_images.jsonl is not done again. Intervals are those of Student's
@@ -74,7 +74,7 @@ ARMS = (
 
 
 def of_classes(data: Dataset, classes: tuple[int, ...], images: int | None = None, seed: int = 0) -> Dataset:
-    """Return the examples of some classes, all or `images` training ones in equal parts, drawn by `seed`."""
+    """Return the examples of some classes, all or `images` training ones in equal parts, sampled by `seed`."""
     rng, number = np.random.default_rng(seed), {old: new for new, old in enumerate(classes)}
     rows = []
     for position, one in enumerate(classes):

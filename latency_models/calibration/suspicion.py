@@ -3,7 +3,7 @@
 A runtime leaves ops that the accelerator does not run to the CPU, and a latency model that counts MACs and bytes knows
 nothing of it. What is measured beyond the prediction is attributed to the ops and activations of the networks by
 non-negative least squares; those that get much of it are named with how many of the slow networks have them, and how
-many of the others. Ops that occur in the same networks cannot be told apart, and are named together. Where the networks
+many of the others. Ops that occur in the same networks cannot be separated, and are named together. Where the networks
 are too few to tell, that is said, with the ops that are in question.
 """
 

@@ -1,7 +1,7 @@
 """Random augmentation of images inside a training step: Inception crop, RandAugment, random erasing.
 
 All of it follows from a key. The pixels are moved and recoloured by the whole-number arithmetic of nas.data.replay;
-here the parameters are drawn on the device, a batch at a time. Which images are mirrored and shifted a data set says
+here the parameters are sampled on the device, a batch at a time. Which images are mirrored and shifted a data set says
 itself (`nas.data.Augmentation`); a crop takes the place of its shifts.
 
 Sources: Inception crop, arXiv 1409.4842, section 6; RandAugment, arXiv 1909.13719; random erasing, arXiv 1708.04896.
@@ -43,7 +43,7 @@ class ImageAugmentation:
 
     Of RandAugment's operations there are those that move pixels by an affine map, or change each by itself: rotation,
     two shears, two shifts, brightness, contrast, saturation, posterise, solarise, none. Each of `layers` operations is
-    drawn for each image, and applied with `probability` at a fixed magnitude of random sign.
+    sampled for each image, and applied with `probability` at a fixed magnitude of random sign.
     """
 
     crop_area: float = 0.0  # smallest share of the image in a crop; 0: no crops
@@ -94,11 +94,11 @@ def _crops(key: jax.Array, count: int, a: ImageAugmentation) -> jax.Array:
     import jax
     import jax.numpy as jnp
 
-    drawn = jax.random.uniform(key, (4, count))
-    area = a.crop_area + (1 - a.crop_area) * drawn[0]
-    log_aspect = (2 * drawn[1] - 1) * math.log(a.crop_aspect)
+    uniform = jax.random.uniform(key, (4, count))
+    area = a.crop_area + (1 - a.crop_area) * uniform[0]
+    log_aspect = (2 * uniform[1] - 1) * math.log(a.crop_aspect)
     sides = jnp.minimum(jnp.sqrt(area) * jnp.exp(jnp.array([[-0.5], [0.5]]) * log_aspect), 1)  # [2, B]
-    shift = (drawn[2:] - 0.5) * (1 - sides)
+    shift = (uniform[2:] - 0.5) * (1 - sides)
     zero, one = jnp.zeros(count), jnp.ones(count)
     rows = [[sides[0], zero, shift[0]], [zero, sides[1], shift[1]], [zero, zero, one]]
     return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
@@ -165,14 +165,14 @@ def _erased(key: jax.Array, images: jax.Array, probability: float) -> jax.Array:
 
     draw_key, noise_key = jax.random.split(key)
     count, height, width, _ = images.shape
-    drawn = jax.random.uniform(draw_key, (5, count))
+    uniform = jax.random.uniform(draw_key, (5, count))
     low, high = ERASED_AREA
-    area = low + (high - low) * drawn[0]
-    log_aspect = (2 * drawn[1] - 1) * -math.log(ERASED_ASPECT)
+    area = low + (high - low) * uniform[0]
+    log_aspect = (2 * uniform[1] - 1) * -math.log(ERASED_ASPECT)
     sides = jnp.minimum(jnp.sqrt(area) * jnp.exp(jnp.array([[-0.5], [0.5]]) * log_aspect), 1)
-    start = drawn[2:4] * (1 - sides)
+    start = uniform[2:4] * (1 - sides)
     down, across = ((jnp.arange(side) + 0.5) / side for side in (height, width))
     rows = (down >= start[0][:, None]) & (down < (start + sides)[0][:, None])
     columns = (across >= start[1][:, None]) & (across < (start + sides)[1][:, None])
-    inside = rows[:, :, None, None] & columns[:, None, :, None] & (drawn[4] < probability)[:, None, None, None]
+    inside = rows[:, :, None, None] & columns[:, None, :, None] & (uniform[4] < probability)[:, None, None, None]
     return jnp.where(inside, jax.random.bits(noise_key, images.shape, jnp.uint8), images)

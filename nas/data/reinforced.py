@@ -145,7 +145,7 @@ class Replays(NamedTuple):
         """Return one sample of each of the images `rows` [n], and the images [n] that are mixed into them.
 
         The result is of 2n images: those of `rows` in this order, then the ones that are mixed into them. The sample
-        stands in the place of all S, so that whichever is drawn it is this one, by a program of the same shapes.
+        stands in the place of all S, so that whichever is sampled it is this one, by a program of the same shapes.
         """
         count = self.classes.shape[1]
 

@@ -74,11 +74,11 @@ class SensitivityStudy:
     ) -> list[LayerSensitivity]:
         """Return what each of the layers loses alone in int8, by default of all, the one that loses most first."""
         everything = frozenset(self.program.layers)
-        wanted = self.program.weighted_layers if layers is None else tuple(layers)
+        chosen = self.program.weighted_layers if layers is None else tuple(layers)
         found = []
-        for done, layer in enumerate(wanted):
+        for done, layer in enumerate(chosen):
             raise_if_stopped()
-            advance(done, len(wanted), layer)
+            advance(done, len(chosen), layer)
             found.append(self.with_floats(everything - {layer}, layer))
         return sorted(found, key=lambda one: one.rank)
 

@@ -111,15 +111,15 @@ class Taken:
         return (*self.missing, *self.widened)
 
     def lines(self, source: str, expected: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Return what was taken of `source` in lines; the `expected` ones are told elsewhere."""
+        """Return what was taken of `source` in lines; the `expected` ones are listed elsewhere."""
         total = len(self.weights)
         parts = f", of {len(self.parts)} the leading channels" if self.parts else ""
         found = [f"weights of {source}: {len(self.whole)} of {total} tensors taken whole{parts}"]
         for what, names in (("begin at random", self.missing), ("not used", self.unused)):
-            told = [name for name in names if name not in expected]
-            if told:
-                more = f" and {len(told) - SHOWN:,} more" if len(told) > SHOWN else ""
-                found.append(f"{what}: {', '.join(told[:SHOWN])}{more}")
+            shown = [name for name in names if name not in expected]
+            if shown:
+                more = f" and {len(shown) - SHOWN:,} more" if len(shown) > SHOWN else ""
+                found.append(f"{what}: {', '.join(shown[:SHOWN])}{more}")
         return tuple(found)
 
 

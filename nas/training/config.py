@@ -42,7 +42,7 @@ class TrainingConfig:
             )
         if self.patience and not self.validation:
             raise InvalidInput(
-                "patience counts epochs without a better validation: give the share of images set aside for that too"
+                "patience counts epochs without a better validation: set validation, a share of images, too"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Mixing:
     """How examples are mixed: the default does not. Where both alphas are above 0, `cutmix_share` are by cutmix."""
 
     probability: float = 0.0  # of an example
-    mixup_alpha: float = 0.0  # shares are drawn from Beta(alpha, alpha); 0: no mixup
+    mixup_alpha: float = 0.0  # shares are sampled from Beta(alpha, alpha); 0: no mixup
     cutmix_alpha: float = 0.0
     cutmix_share: float = 0.5
 
@@ -75,8 +75,8 @@ def mixed_targets(soft: Array, partner: Array, share: Array) -> Array:
 
 def _share(key: Array, alpha: float, count: int) -> Array:
     """Return shares [B] of the first image: the larger of two from Beta(alpha, alpha)."""
-    drawn = jax.random.beta(key, alpha, alpha, (count,))
-    return jnp.maximum(drawn, 1 - drawn)
+    share = jax.random.beta(key, alpha, alpha, (count,))
+    return jnp.maximum(share, 1 - share)
 
 
 def _rectangles(key: Array, side: Array, height: int, width: int) -> Array:

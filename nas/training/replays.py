@@ -42,14 +42,14 @@ class ReplayTable(NamedTuple):
 
         Which of its samples an image gets follows from `key`.
         """
-        drawn = drawn_samples(key, len(rows), self.classes.shape[1])
-        own = PixelSamples(*(jnp.asarray(each)[rows, drawn] for each in self.samples))
+        sampled = drawn_samples(key, len(rows), self.classes.shape[1])
+        own = PixelSamples(*(jnp.asarray(each)[rows, sampled] for each in self.samples))
         shown = replayed(images[rows], images[own.partner], own)
-        return shown, self._soft(rows, drawn, classes)
+        return shown, self._soft(rows, sampled, classes)
 
-    def _soft(self, rows: Array, drawn: Array, classes: int) -> Array:
+    def _soft(self, rows: Array, sampled: Array, classes: int) -> Array:
         """Return the probabilities of all classes: what is not stored is spread evenly over the other ones."""
-        kept, at = self.probabilities[rows, drawn], self.classes[rows, drawn]
+        kept, at = self.probabilities[rows, sampled], self.classes[rows, sampled]
         rest = jnp.clip(1 - kept.sum(-1, keepdims=True), 0, 1) / max(1, classes - at.shape[-1])
         spread = jnp.broadcast_to(rest, (len(rows), classes))
         found = jnp.put_along_axis(spread, at, kept, axis=-1, inplace=False)
@@ -65,14 +65,14 @@ def chosen_part(
     images [2n] are the n of `rows`, one batch after the other, then those that are mixed into them.
     """
     batch, samples = rows.shape[-1], replays.classes.shape[1]
-    drawn = np.asarray(_drawn(keys.reshape(-1), batch, samples))
+    sampled = np.asarray(_sampled(keys.reshape(-1), batch, samples))
     flat = rows.reshape(-1)
-    own, partner = replays.chosen(flat, drawn.reshape(-1))
+    own, partner = replays.chosen(flat, sampled.reshape(-1))
     return ReplayTable.of(own, size), np.concatenate([flat, partner])
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def _drawn(keys: Array, batch: int, samples: int) -> Array:
+def _sampled(keys: Array, batch: int, samples: int) -> Array:
     """Return `drawn_samples` of each of the `keys` [n]: [n, batch]."""
     found: Array = jax.vmap(lambda key: drawn_samples(key, batch, samples))(keys)
     return found

@@ -3,7 +3,7 @@
 The tough teacher was trained on the targets themselves, the tolerant one on smoothed targets (by an active shape model,
 where the targets are landmarks). The main loss is absolute while the prediction p is nearer to the target y than the
 tolerant teacher, and quadratic beyond it. Each teacher adds an assistive loss: its answer T is reflected to the side of
-p, T' = y + sign(p - y) |T - y|; beyond T' p is drawn back to it, between b = y + 0.15 (T' - y) and T' it is pushed away
+p, T' = y + sign(p - y) |T - y|; beyond T' p is pulled back to it, between b = y + 0.15 (T' - y) and T' pushed away
 from T' towards y, and nearer to y than b the teacher is silent. The weights are those of the authors' code
 (github.com/aliprf/KD-Loss, student_train.py). All numbers are standardised targets.
 """
