@@ -13,6 +13,9 @@ scores with those accuracies, its 95 % interval, and the noise ceiling:
     splits      three supernets, for architectures of few, middle and many blocks, each with weights of its own, one of
                 each a step (arXiv 2412.14678)
     band        four a step from the networks within the latency band alone: those that are to be ranked, and no others
+    reinforced  as sandwich, on the images of a reinforced data set (`nas reinforce`): 8 samples of each training image
+                with the answers of a teacher, which learned from the same images (the proxy of MobileNetV4-Conv-S of
+                twice the width, 10 epochs); what teacher and set cost is printed, and no part of the seconds
 
     python -m experiments.supernet_variants --data-dir DIR [--variants sandwich fair ...] [--core-seconds 240]
     python -m experiments.supernet_variants
@@ -31,12 +34,14 @@ static features +.32. So the sandwich stays, and a search asks the run's own tra
 """
 
 import argparse
+import io
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,24 +54,32 @@ import optax
 from flax import nnx
 from jax import Array, lax
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from experiments.arms import commit
 from experiments.ranking_study import random_genotypes
 from experiments.truth_table import known_trainings, make_truth_plan, plan_without_images, table_of
-from nas.data import at_resolution, augment, epoch_indices, to_input, validation_view
+from nas.data import Preparation, at_resolution, epoch_indices, load, validation_view
+from nas.data.replay import Recipe
+from nas.files import write_whole
 from nas.protocols import Genotypes
 from nas.records.ranking_table import RankingTable
 from nas.runs.plan import SearchPlan
+from nas.runs.reinforce import ReinforceConfig, load_teacher, reinforce, reinforcement
 from nas.search.accuracy.evidence import tau_with_interval
 from nas.search.accuracy.ranking import CONFIDENCE, noise_ceiling
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.project import upper_bounds
 from nas.space.cost_table import MACS, compile_table
+from nas.space.scaling import scale_down
 from nas.supernet.evaluator import SearchImages, SupernetEvaluator
 from nas.supernet.sandwich import SandwichTraining
 from nas.supernet.supernet import Params, Supernet, parameters, with_parameters
-from nas.training.devices import compute_dtype
+from nas.training.loop import TrainingConfig
+from nas.training.loop import train as train_alone
 from nas.training.optimizers import AdamW, cosine_schedule, decay_mask
+from nas.training.replays import ReplayTable
+from nas.zoo import reference
 
 JOURNAL = Path(__file__).parent / "data/supernet_variants.jsonl"
 SCORED = 64  # networks of the truth table, trained or not
@@ -76,6 +89,8 @@ DECAY = (2.0, 0.5)  # exponent of the schedule's decay, of the least and of the 
 POOL = 4096  # genotypes from which splits and band are drawn
 DISPATCH = 5  # steps
 EPS = 1e-8
+TEACHER, TEACHER_WIDTH, TEACHER_EPOCHS = "mobilenetv4-conv-s", 0.5, 10
+SAMPLES = 8  # of each image of a reinforced data set
 
 
 class Draws(NamedTuple):
@@ -94,6 +109,7 @@ class Variant:
     teaches: bool = False  # the first architecture of a step teaches the others
     own_momentum: bool = False
     own_weights: bool = False
+    reinforced: bool = False  # learns from a reinforced data set
 
     @property
     def groups(self) -> int:
@@ -192,6 +208,7 @@ VARIANTS = {
     "complexity": Variant(draw_by_complexity, own_momentum=True),
     "splits": Variant(draw_splits, own_weights=True),
     "band": Variant(draw_band),
+    "reinforced": Variant(draw_sandwich, teaches=True, reinforced=True),
 }
 
 # ------------------------------------------------------------------------------------------------------------ training
@@ -214,7 +231,7 @@ def make_steps(variant: Variant, training: SandwichTraining) -> Callable[..., tu
     """
     graph, optimizer = nnx.graphdef(training.model()), training.preset.optimizer
     assert isinstance(optimizer, AdamW)
-    channels, classes = training.space.input_shape.channels, training.space.num_classes
+    classes = training.space.num_classes
 
     def loss_of(params: Params, x: Array, genotype: Array, targets: Array) -> tuple[Array, Array]:
         logits = with_parameters(graph, params)(x, genotype).astype(jnp.float32)
@@ -224,9 +241,9 @@ def make_steps(variant: Variant, training: SandwichTraining) -> Callable[..., tu
         state: VariantState, images: SearchImages, rows: Array, draws: Draws, rate: Array
     ) -> tuple[VariantState, Array]:
         key = jax.random.fold_in(jax.random.key(training.seed), state.step)
-        x = augment(key, images.x_train[rows], training.augmentation)
-        x = to_input(x, images.mean, images.std, channels).astype(compute_dtype())
-        labels = optax.smooth_labels(jax.nn.one_hot(images.y_train[rows], classes), training.preset.label_smoothing)
+        x, classes_of, soft = images.batch(key, rows, training.augmentation, training.space)
+        labels = optax.smooth_labels(jax.nn.one_hot(classes_of, classes), training.preset.label_smoothing)
+        labels = labels if soft is None else soft
 
         def add(carry: tuple[Array, Params, Array], one: Any) -> tuple[tuple[Array, Params, Array], Array]:
             targets, total, place = carry
@@ -345,6 +362,31 @@ def search_images(plan: SearchPlan) -> SearchImages:
     return SearchImages(*(jnp.asarray(np.asarray(part)) for part in parts))
 
 
+def reinforced_images(images: SearchImages, work: Path) -> SearchImages:
+    """Return the same images with the samples of a reinforced data set in `work`, which is made where it is not yet."""
+    path, folder, began = work / "images.npz", work / "set", time.process_time()
+    if not path.exists():
+        x_train, y_train, x_test, y_test = map(np.asarray, (images.x_train, images.y_train, images.x_val, images.y_val))
+        stream = io.BytesIO()
+        np.savez(stream, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+        work.mkdir(parents=True, exist_ok=True)
+        write_whole(path, stream.getvalue())
+    data = load(str(path), preparation=Preparation(flip=True))
+    if not (work / "teacher" / "train.json").exists():
+        network = replace(reference(TEACHER), num_classes=data.num_classes)
+        arch = scale_down(network, data.size, TEACHER_WIDTH)
+        result = train_alone(arch, data, TrainingConfig(epochs=TEACHER_EPOCHS), work / "teacher")
+        print(f"  teacher: {result.accuracy.top1:.1%} on validation images", flush=True)
+    config = ReinforceConfig((str(work / "teacher"),), SAMPLES, recipe=Recipe(flip=True))
+    teachers = [load_teacher(text, data) for text in config.teachers]
+    reinforce(reinforcement(str(path), data, config, teachers), data, teachers, folder)
+    print(f"  teacher and set: {time.process_time() - began:.0f} processor seconds here", flush=True)
+    found = load(str(folder))
+    assert found.replays is not None
+    parts = {"x_train": jnp.asarray(np.asarray(found.x_train)), "y_train": jnp.asarray(found.y_train)}
+    return replace(images, **parts, replays=ReplayTable.of(found.replays, found.size))
+
+
 def judge(name: str, plan: SearchPlan, images: SearchImages, core_s: float, seed: int) -> dict[str, Any]:
     """Train a variant, and return its record: the scores of the networks that the truth table has or may get."""
     variant = VARIANTS[name]
@@ -372,6 +414,25 @@ def taus(records: Sequence[Mapping[str, Any]], table: RankingTable) -> Iterator[
             f"{record['variant']:10s} seed {record['seed']}, {record['core_s']:g} s, {record['steps']} steps: top-1 "
             f"{np.mean(known[here]):.1%}, tau {tau.value:+.2f} [{tau.low:+.2f}, {tau.high:+.2f}]"
         )
+    yield from agreement(records)
+
+
+def agreement(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line per variant trained with several seeds for equal times: tau between the scores of two seeds."""
+    alike: dict[tuple[str, float], list[Mapping[str, float]]] = {}
+    for record in records:
+        alike.setdefault((record["variant"], record["core_s"]), []).append(record["top1"])
+    for (variant, core_s), seeds in alike.items():
+        pairs = [
+            kendalltau(*(np.array([one[digest] for digest in first]) for one in (first, second))).statistic
+            for first, second in combinations(seeds, 2)
+        ]
+        if pairs:
+            means = [100 * np.mean(list(one.values())) for one in seeds]
+            yield (
+                f"{variant:10s} {core_s:g} s, {len(seeds)} seeds: one seed ranks as another with tau "
+                f"{np.mean(pairs):+.2f}; mean top-1 {np.mean(means):.1f} % +- {np.std(means, ddof=1):.1f}"
+            )
 
 
 def known_records() -> list[dict[str, Any]]:
@@ -386,13 +447,17 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--core-seconds", type=float, default=240, help="of the steps of each")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/supernet-variants"), help="folder of the reinforced set"
+    )
     args = parser.parse_args()
     if args.data_dir:
         plan = make_truth_plan(args.data_dir)
         images = search_images(plan)
         for name in args.variants:
             print(name, flush=True)
-            record = judge(name, plan, images, args.core_seconds, args.seed)
+            shown = reinforced_images(images, args.work) if VARIANTS[name].reinforced else images
+            record = judge(name, plan, shown, args.core_seconds, args.seed)
             with JOURNAL.open("a") as file:
                 file.write(json.dumps(record) + "\n")
     print("\n".join(taus(known_records(), table_of(plan_without_images(), known_trainings()))))

@@ -11,6 +11,7 @@ from experiments.supernet_variants import (
     VARIANTS,
     VariantState,
     _updated,
+    agreement,
     depths,
     draw_by_complexity,
     draw_fair,
@@ -85,3 +86,17 @@ def test_with_one_group_the_update_is_that_of_adamw() -> None:
         state = _updated(VARIANTS["uniform"], optimizer, state, total, groups, jnp.float32(0.5))
     for name in params:
         assert np.allclose(state.params[name], expected[name], rtol=1e-4)
+
+
+def test_agreement_is_that_of_seeds_of_one_variant_at_one_time() -> None:
+    up, down = {"a": 0.1, "b": 0.2, "c": 0.3}, {"a": 0.3, "b": 0.2, "c": 0.1}
+    records = [
+        {"variant": "fair", "core_s": 300.0, "top1": up},
+        {"variant": "fair", "core_s": 300.0, "top1": down},
+        {"variant": "fair", "core_s": 150.0, "top1": up},
+        {"variant": "sandwich", "core_s": 300.0, "top1": up},
+        {"variant": "sandwich", "core_s": 300.0, "top1": up},
+    ]
+    fair, sandwich = agreement(records)
+    assert fair.startswith("fair ") and "tau -1.00" in fair
+    assert sandwich.startswith("sandwich ") and "tau +1.00" in sandwich
