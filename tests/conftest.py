@@ -1,7 +1,9 @@
 """What all tests share: strict settings of jax and Hypothesis, and the folders that tests read."""
 
 import os
-from collections.abc import Callable, Iterator
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,7 @@ from nas import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Before anything imports jax: a cache from outside would hide what a test that counts compilations is about.
 # Rank promotion stays allowed: the networks add vectors over channels to maps throughout.
-os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
 os.environ.pop(
     "COLUMNS", None
 )  # pytest-xdist sets it: tables are those of a file, but where a test asks for a terminal
@@ -49,6 +49,18 @@ registry.state(
 LONG = ("test_found_to_running", "runs", "training", "supernet", "export", "extending", "distributed", "test_api")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what one test compiles be found by the others: in both workers, and in the processes that tests start.
+
+    Before anything imports jax; a folder from outside would hide what compiles too often.
+    """
+    if not hasattr(config, "workerinput"):  # the process that starts the workers, which have its environment
+        folder = tempfile.mkdtemp(prefix="nas-compiled-")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the files of tests by how long they take, roughly; the order within a file stays."""
 
@@ -63,20 +75,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def root() -> Path:
     """The project's root folder."""
     return ROOT
-
-
-@pytest.fixture(scope="module")
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """All runs of a module compile the same programs: let them find these, and leave jax as it was."""
-    import jax
-
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    jax.config.update(names[0], str(tmp_path_factory.mktemp("xla")))
-    jax.config.update(names[1], 0.2)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pkgutil import resolve_name
 
 import nas
 from nas.cli import signals
+from nas.cli.compilation_cache import keep_compiled
 from nas.cli.flag_rules import check_rules
 from nas.cli.output import complain, give_up_output, open_output, say
 from nas.cli.parser import build_parser, command_parsers
@@ -31,6 +32,8 @@ def program() -> int:
     """Run the command line as a process of its own, and return the exit status: `main`, and a quick end."""
     signals.end_in_time()
     show_warnings_in_one_line()
+    if sys.argv[1:2] not in ([], ["--help"], ["--version"]):
+        keep_compiled()
     status = main()
     gc.freeze()  # all that is left goes with the process: looking through it for cycles takes a second after a search
     return status

@@ -197,7 +197,7 @@ def _shorten(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory, compilation_cache: None) -> Path:
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder where the first command of README and quickstart was run."""
     folder = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as patch:

@@ -52,3 +52,14 @@ def test_a_row_has_at_least_two_seeds_and_gaps_where_others_have_more(plan: Sear
     assert np.allclose(table.accuracy, [[0.4, 0.401, np.nan], [0.42, 0.421, 0.422]], equal_nan=True)
     assert table.curves is not None
     assert table.curves[1, 2].tolist() == pytest.approx([0.322, 0.372, 0.422])
+
+
+def test_the_top_quarter_is_known_once_all_have_their_seeds() -> None:
+    trainings = [
+        {"genotype_number": number, "seed": seed, "test_top1": top1}
+        for number, top1 in enumerate([0.3, 0.5, 0.2, 0.4, 0.1, 0.45, 0.25, 0.35])
+        for seed in range(2)
+    ]
+    further = {"genotype_number": 4, "seed": 2, "test_top1": 0.9}  # of another study: not all have it
+    assert truth_table.top_quarter([*trainings, further], 8, 2) == [1, 5]
+    assert truth_table.top_quarter(trainings[:-1], 8, 2) == []

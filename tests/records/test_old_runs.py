@@ -35,8 +35,6 @@ BUDGET = 1.01  # how far above its latency budget a network may be
 LOSSES = ("loss", "loss_largest", "loss_smallest", "loss_random")
 Out = Callable[..., str]
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
-
 
 def copied(folder: Path) -> Path:
     """Return a folder with copies of all stored runs, as they stood when they had ended or were killed."""

@@ -25,7 +25,6 @@ from tests.support.tiny import HYBRID, PRESET, images
 NAME, TARGET = "tests.support.tiny:HYBRID", "pixel6-cpu"
 LATENCY_MS = 0.011  # networks without attention stay far below
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
 FAST = replace(PRESET, xla_options=presets.SMOKE.xla_options)
 
 

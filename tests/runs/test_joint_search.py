@@ -41,8 +41,6 @@ from nas.supernet.presets import RetrainingBudget
 from nas.training.checkpoints import Checkpoints
 from tests.support.tiny import PRESET, images, latency_range
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
-
 TINY = replace(
     PRESET,
     retraining=RetrainingBudget(2, 1, random=2, rungs=(1, 2)),  # what wins the coarse stage is not in its space

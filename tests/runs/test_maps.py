@@ -25,7 +25,6 @@ from tests.support.tiny import PRESET
 
 for package in ("onnx", "onnxruntime", "ai_edge_litert"):
     pytest.importorskip(package, reason=f"{package} of the extra 'export' is not installed")
-pytestmark = pytest.mark.usefixtures("compilation_cache")
 UIB = UIBChoices(((0, 3), (3, 3)))
 SMALL = uib_space(
     "maps", (stack("stage0", (8, 16), (1,), UIB),), stem=(8,), fused=(8,), expansions=(1.0,), features=16, hidden=16,

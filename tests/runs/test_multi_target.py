@@ -30,8 +30,6 @@ from nas.space.scaling import scale_down
 from nas.supernet import presets
 from tests.support.tiny import PRESET, images, latency_range
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
-
 TINY = replace(
     PRESET,
     xla_options=(("xla_backend_optimization_level", 0),),

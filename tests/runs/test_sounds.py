@@ -35,7 +35,6 @@ from tests.support.tiny import PRESET
 
 for package in ("onnx", "onnxruntime"):
     pytest.importorskip(package, reason=f"{package} of the extra 'export' is not installed")
-pytestmark = pytest.mark.usefixtures("compilation_cache")
 SMALL = uib_space(
     "ears", (stack("stage0", (8, 16), (1,), UIBChoices(((0, 3), (3, 3)))),), stem=(8,), fused=(8,), expansions=(1.0,),
     features=16, hidden=16, input_shape=Shape(32, 32, 3), num_classes=4,

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from nas import registry
 from nas.data.dataset import Labelled, build_dataset
@@ -31,7 +30,6 @@ def test_a_candidate_is_stopped_where_another_beats_it_at_no_more_cost() -> None
     assert not stopped_early(np.full(3, 0.5), np.ones((3, 2)), 100).any()
 
 
-@pytest.mark.usefixtures("compilation_cache")
 def test_candidates_learn_and_are_evaluated_alike_again(tmp_path: Path) -> None:
     rng, y = np.random.default_rng(0), np.arange(120) % 2
     x = rng.normal(size=(120, 16, 1, 4)).astype(np.float32)

@@ -26,8 +26,6 @@ from nas.zoo import reference
 from tests.support.run_folder import make_run
 from tests.support.tiny import PRESET, images
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
-
 KIND = AccuracyKind("quarters", "0" * 64, 8, 0.5, "trained alone for 5 steps, held-out pictures")
 
 

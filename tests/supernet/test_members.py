@@ -42,9 +42,6 @@ def trainings(folder: Path) -> CandidateTrainings:
     return make_trainings([DEEP, SHALLOW], images(), CONFIG, folder, split=(0.2, 0))
 
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
-
-
 @pytest.fixture(scope="module", params=[1, 2], ids=["masked", "buckets"])
 def family(request: pytest.FixtureRequest) -> SpaceFamily:
     return SpaceFamily(PROXIES, request.param)

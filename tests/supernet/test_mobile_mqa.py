@@ -22,8 +22,6 @@ LAST = tuple(len(decision.options) - 1 for decision in PROXIES.decisions)
 X = jnp.asarray(np.random.default_rng(2).standard_normal((4, 16, 16, 3), np.float32))
 BUCKETS = (1, 4)
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
-
 
 def blocks(genotype: tuple[int, ...]) -> list[MobileMQA]:
     """Return the attention blocks of a network, in their order."""

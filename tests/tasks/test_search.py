@@ -28,7 +28,6 @@ from tests.support.tiny import PRESET, latency_range
 
 TARGETS = ("cortex-m7", "pixel6-cpu")
 TINY = replace(PRESET, xla_options=(("xla_backend_optimization_level", 0),))
-pytestmark = pytest.mark.usefixtures("compilation_cache")
 
 
 @pytest.fixture(scope="module")
