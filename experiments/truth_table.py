@@ -202,9 +202,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=48)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument(
-        "--top-seeds", type=int, default=0, help="of the quarter of most accurate networks"
-    )
+    parser.add_argument("--top-seeds", type=int, default=0, help="of the quarter of most accurate networks")
     parser.add_argument("--csv", action="store_true", help="write the table of what is trained; trains nothing")
     args = parser.parse_args()
     if args.csv:
