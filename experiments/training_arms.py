@@ -40,7 +40,8 @@ from nas.data.replay import Recipe
 from nas.export.weight_files import read_weights
 from nas.files import write_whole
 from nas.nn.network import CLASSIFIER, get_weights, random_network, zero_init_residuals
-from nas.runs.reinforce import ReinforceConfig, load_teacher, reinforce, reinforcement, teacher_of
+from nas.runs.reinforce import ReinforceConfig, load_teacher, reinforce, reinforcement
+from nas.runs.teachers import teacher_of
 from nas.runs.transfer import overlaid
 from nas.space.scaling import scale_down
 from nas.tasks.split import stratified_split

@@ -40,6 +40,7 @@ from nas.records.networks import UNIVERSAL, resolve
 from nas.records.results import result_of_run
 from nas.registry import (
     DEFAULT_TARGET,
+    DEPLOYED,
     ENDINGS,
     EXPORTERS,
     FRONT_ALGORITHM,
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from nas.runs import outside_start as outside_starts
     from nas.runs import ranking as ranking_runs
     from nas.runs import reinforce as reinforcing
+    from nas.runs import teachers as training_teachers
     from nas.runs import workers as run_workers
     from nas.runs.deploy import Deployment
     from nas.runs.front_config import FrontConfig
@@ -134,6 +136,7 @@ else:  # what is heavy is imported when it is first used
     run_workers = lazy("nas.runs.workers")
     single_training = lazy("nas.runs.single_training")
     reinforcing = lazy("nas.runs.reinforce")
+    training_teachers = lazy("nas.runs.teachers")
     strategies = lazy("nas.search.strategy")
     training_loop = lazy("nas.training.loop")
     outside_starts = lazy("nas.runs.outside_start")
@@ -692,22 +695,22 @@ def train(
     result: TrainResult = training_loop.train(
         subject.arch, dataset, config, Path(out), step,
         initial_weights=subject.weights, proxy_width=subject.proxy_width,
-        teacher=_teacher(teacher, tolerant_teacher, dataset, teacher_share, temperature),
+        teacher=_teachers(teacher, tolerant_teacher, teacher_share, temperature).load(dataset),
         recipe=recipe,
     )  # fmt: skip
     training_pages.write_training_page(Path(out))
     return result
 
 
-def _teacher(
-    teacher: str | Path | None, tolerant: str | Path | None, dataset: Any, share: float, temperature: float
-) -> Any:
-    """Return what teaches in a training: one network, a tough and a tolerant one, or none."""
-    if tolerant is not None:
-        if teacher is None:
-            raise InvalidInput("tolerant_teacher stands beside teacher, the tough one; give both")
-        return reinforcing.two_teachers_of(str(teacher), str(tolerant), dataset)
-    return None if teacher is None else reinforcing.teacher_of(str(teacher), dataset, share, temperature)
+def _teachers(
+    teacher: str | Path | None, tolerant: str | Path | None, share: float, temperature: float
+) -> "training_teachers.TeacherConfig":
+    """Return who teaches in a training; share and temperature count for one teacher alone."""
+    if tolerant is not None and teacher is None:
+        raise InvalidInput("tolerant_teacher stands beside teacher, the tough one; give both")
+    one = teacher is not None and tolerant is None
+    tough, other = (None if text is None else str(text) for text in (teacher, tolerant))
+    return training_teachers.TeacherConfig(tough, other, share if one else None, temperature if one else None)
 
 
 @stating
@@ -750,7 +753,7 @@ def deploy(
     *,
     data: str | None = None,
     data_dir: str | None = None,
-    form: str = "tflite",
+    form: str = DEPLOYED,
     quantize: str | None = None,
     calibration: str | None = None,
     calibration_images: int | None = None,
@@ -763,9 +766,14 @@ def deploy(
     weights: str | Path | None = None,
     from_supernet: bool = False,
     accept_changes: bool = False,
-    epochs: int = 30,
-    batch_size: int = 128,
+    recipe: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
     learning_rate: float | None = None,
+    teacher: str | Path | None = None,
+    tolerant_teacher: str | Path | None = None,
+    teacher_share: float = 0.5,
+    temperature: float = 2.0,
     seed: int = 0,
     preparation: Preparation | None = None,
     on_step: "Callable[[TrainingProgress], object] | None" = None,
@@ -775,6 +783,7 @@ def deploy(
     `network` is a run, whose data is the default, a training, which is not trained again, a spec file or a reference.
     `out` is by default RUN-deployed; the same call goes on where it was stopped, and leaves what is done. The training
     starts from random weights, from the file `weights`, or, where the run's proxies had full width, `from_supernet`.
+    `recipe`, `teacher` and the arguments behind them are those of `train`.
     `keep_float` are layers that stay in float32 with `quantize` "int8", as are those that `max_drop_points` takes.
     """
     config = deployment.DeployConfig(
@@ -783,9 +792,13 @@ def deploy(
             form, quantize, input, opset, calibration, calibration_images,
             QuantisationConfig(calibration_method, tuple(keep_float), max_drop_points),
         ),
-        _training_config(epochs, batch_size, learning_rate, seed), data, data_dir,
-        asdict(preparation) if preparation else {}, None if weights is None else str(weights), from_supernet, measure,
-        accept_changes,
+        recipes.resolved(
+            recipes.load_recipe(recipe or recipes.DEFAULT),
+            recipes.Overrides(epochs, batch_size, learning_rate, seed=seed),
+        ),
+        data, data_dir, asdict(preparation) if preparation else {}, None if weights is None else str(weights),
+        from_supernet, measure, accept_changes, recipe,
+        _teachers(teacher, tolerant_teacher, teacher_share, temperature),
     )  # fmt: skip
     folder = Path(out) if out is not None else config.default_out
 

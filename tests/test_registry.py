@@ -13,6 +13,7 @@ from nas import registry
 from nas.cli.tables.search_result import next_commands
 from nas.errors import InvalidInput
 from nas.records.named_code import FLAGS, named_code, resume_command
+from nas.records.results import result_of_run
 from nas.registry import ARGUMENTS, KINDS, UnstatedCode, addresses, load, made, state
 
 MEMBERS = {
@@ -150,7 +151,7 @@ def test_the_next_commands_of_a_run_name_its_code(tmp_path: Path) -> None:
     settings = {"space": "my.mod:S", "target": "my.mod:T", "data": "my.mod:D", "latency_model": "my.mod:L"}
     run = altered(tmp_path, "finished", lambda stored: stored["settings"].update(settings))
     (run / "inherited.safetensors").touch()
-    deploy, compare, train = next_commands(run)
+    deploy, compare, train = next_commands(run, result_of_run(run).arch)
     assert deploy == f"nas deploy {run} --data my.mod:D" and compare == f"nas compare {run} --targets my.mod:T"
     assert train.endswith("-trained --space my.mod:S --target my.mod:T --data my.mod:D")
     assert set(resume_command(run).split()[4::2]) == set(settings.values())

@@ -1,14 +1,16 @@
 """Whether a file computes in the numbers that its run predicted latencies for; what counts is what is deployed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from latency_models.target import Target, load_target, sibling
+from nas.arch import ArchSpec
 from nas.cli.models import targets_of
 from nas.errors import InvalidInput
 from nas.records.networks import arch_of, is_training
 from nas.records.results import result_of_run
+from nas.registry import DEPLOYED, INT8_EXPORTERS, load
 
 
 def dtype_notes(network: str, quantize: str | None) -> list[str]:
@@ -18,6 +20,20 @@ def dtype_notes(network: str, quantize: str | None) -> list[str]:
     """
     int8 = quantize is not None
     return [_note(target, network, int8) for target in _targets(network) if (target.dtype == "int8") != int8]
+
+
+def int8_flags(arch: ArchSpec, network: str, targets: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the flags of nas deploy with which its file is in the numbers that latencies were predicted in.
+
+    They ask for int8 where all targets of the run of `network` (of a training, `targets` where they are known) compute
+    in int8, and the format that is the default holds `arch` in int8; else there are none.
+    """
+    names = targets or targets_of([str(_run_of(network))])
+    with suppress(InvalidInput, LookupError, OSError):
+        if names and all(load_target(name).dtype == "int8" for name in names):
+            load("format", INT8_EXPORTERS, DEPLOYED).__self__.check(arch)
+            return ("--quantize", "int8")
+    return ()
 
 
 def _note(target: Target, network: str, int8: bool) -> str:

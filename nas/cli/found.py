@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from nas.cli.console import console, show_whole
+from nas.cli.deployed_dtype import int8_flags
 from nas.cli.output import print_json
 from nas.cli.tables.search_result import MEASURED_TABLES, accuracy_text, print_multi_target, print_summary
 from nas.files import read_json
@@ -15,7 +16,7 @@ from nas.records.class_accuracy import ClassAccuracy
 from nas.records.confusion import load_confusion
 from nas.records.front import load_front
 from nas.records.history import load_history
-from nas.records.networks import UNIVERSAL
+from nas.records.networks import UNIVERSAL, arch_of
 from nas.records.picks import load_picks
 from nas.records.results import Result, Score, accuracy_from
 from nas.records.target_scores import TargetScores
@@ -91,7 +92,8 @@ def show_training(args: argparse.Namespace, accuracy: Score, out: Path, targets:
         lines.append(f"in int8, as its files: {int8.kind.title} {accuracy_text(int8)}")
     lines.append(f"of: {accuracy.kind.label()}")
     console().print("\n".join(lines), markup=False)
-    quantized = ("--quantize", "int8") if "int8_accuracy" in stated else ()
+    trained_for_int8 = ("--quantize", "int8") if "int8_accuracy" in stated else ()
+    quantized = trained_for_int8 or int8_flags(arch_of(str(out)), str(out), targets)
     on = ("--targets", ",".join(targets)) if targets else ()
     show_whole(
         [

@@ -42,9 +42,24 @@ from nas.records.networks import arch_of, is_run, is_training
 from nas.records.results import display_text, result_of_run
 from nas.records.trainings import TRAINING, deployed_folder, run_of_spec
 from nas.records.typed import read_object
-from nas.registry import ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
+from nas.registry import DEPLOYED, ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
 from nas.runs.single_training import check_supernet_of, for_classes, training_data
-from nas.training.loop import TEST, TRAIN, TrainingConfig, TrainingProgress, dataset_for, expected_s, is_finished, train
+from nas.runs.teachers import TeacherConfig
+from nas.training.loop import (
+    TEST,
+    TRAIN,
+    TrainingConfig,
+    TrainingProgress,
+    check_batch,
+    dataset_for,
+    expected_s,
+    is_finished,
+    train,
+    validation_images,
+)
+from nas.training.recipe import recipe_lines
+from nas.training.teaching import Teacher
+from nas.training.two_teachers import TwoTeachers
 
 SCHEMA, VERSION = "nas.deployment", 1
 FILE = "deploy.json"  # which settings each exported file was made with
@@ -64,7 +79,7 @@ ANY_SIGNATURE = Signature(InputSpec(1, 1, 1, (0.0,), (1.0,)), ())  # in place of
 class ExportConfig:
     """The file to export: its format, its numbers, and the images that it takes."""
 
-    form: str = "tflite"
+    form: str = DEPLOYED
     quantize: str | None = None  # None or "int8"
     input: str = "float32"
     opset: int | None = None
@@ -129,6 +144,8 @@ class DeployConfig:
     from_supernet: bool = False
     measured: bool = False
     accept_changes: bool = False  # of what the supernet depends on
+    recipe: str | None = None  # by which `training` was resolved, where one was named
+    teachers: TeacherConfig = field(default_factory=TeacherConfig)
 
     def __post_init__(self) -> None:
         """Refuse two starts of one training, and settings of a training for a network that was trained."""
@@ -136,6 +153,10 @@ class DeployConfig:
             raise InvalidInput("a training starts from weights or from the supernet; give one")
         if is_training(self.network) and (self.weights is not None or self.from_supernet):
             raise InvalidInput(f"{self.network} is a training already: it is deployed with its own weights")
+        if is_training(self.network) and (self.recipe is not None or self.teachers.teacher is not None):
+            raise InvalidInput(
+                f"{self.network} is a training already, and is not trained again: leave recipe and teacher out"
+            )
 
     @property
     def file_name(self) -> str:
@@ -166,6 +187,7 @@ class Subject:
     weights: Mapping[str, Any] | None = None
     start: str = "random weights"
     start_lines: tuple[str, ...] = ()  # on the weights that the training starts from
+    teacher: Teacher | TwoTeachers | None = None
 
 
 @dataclass(frozen=True)
@@ -192,14 +214,23 @@ def subject_of(config: DeployConfig, out: Path) -> Subject:
     arch = for_classes(network, arch, dataset)
     dataset = dataset_for(arch, dataset)
     config.export.check(arch)
+    subject = _started(config, Subject(arch, training, dataset), dataset)
+    config.training.ingredients.check(dataset)
+    check_batch(len(dataset.y_train) - validation_images(dataset, config.training), config.training.batch_size)
+    return replace(subject, teacher=config.teachers.load(dataset))
+
+
+def _started(config: DeployConfig, subject: Subject, dataset: Dataset) -> Subject:
+    """Return `subject` with the weights that its training starts from, as asked for."""
+    network, arch = config.network, subject.arch
     if config.weights is not None:
         start = start_weights(Path(config.weights), arch, config.training.seed)
-        return Subject(arch, training, dataset, start.weights, "the weights that fit", start.lines)
+        return replace(subject, weights=start.weights, start="the weights that fit", start_lines=start.lines)
     if config.from_supernet:
         own = config.data is None and not any(value is not None for value in config.preparation.values())
         check_supernet_of(network, dataset, "deploy", own_data=own, accept_changes=config.accept_changes)
-        return Subject(arch, training, dataset, _supernet_weights(network, arch), "the supernet's weights")
-    return Subject(arch, training, dataset)
+        return replace(subject, weights=_supernet_weights(network, arch), start="the supernet's weights")
+    return subject
 
 
 def _supernet_weights(network: str, arch: ArchSpec) -> Mapping[str, Any]:
@@ -235,6 +266,8 @@ def plan(config: DeployConfig, subject: Subject, out: Path) -> list[str]:
             f"data {data.name}: {len(data.y_train):,} training and {len(data.y_test):,} test images",
             f"training at full size: {epochs} epochs from {subject.start}, into {subject.training}",
             *subject.start_lines,
+            *(recipe_lines(config.recipe, config.training) if config.recipe is not None else ()),
+            *config.teachers.lines,
             *(f"data note: {note}" for note in data.notes),
         ]
     numbers = "float32" if export.quantize is None else export.quantize
@@ -294,7 +327,12 @@ def training_s(config: DeployConfig, subject: Subject) -> float | None:
 
 def _is_trained(config: DeployConfig, subject: Subject) -> bool:
     return subject.dataset is None or is_finished(
-        subject.arch, subject.dataset, config.training, subject.training, initial_weights=subject.weights
+        subject.arch,
+        subject.dataset,
+        config.training,
+        subject.training,
+        initial_weights=subject.weights,
+        teacher=subject.teacher,
     )
 
 
@@ -307,7 +345,7 @@ def _train(
         subject.training.parent.mkdir(parents=True, exist_ok=True)
         train(
             subject.arch, subject.dataset, config.training, subject.training, progress,
-            initial_weights=subject.weights, timing=timing,
+            initial_weights=subject.weights, teacher=subject.teacher, recipe=config.recipe, timing=timing,
         )  # fmt: skip
 
 

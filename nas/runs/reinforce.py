@@ -21,9 +21,6 @@ from nas.records.networks import arch_of, is_run, is_training
 from nas.records.signatures import signature_of
 from nas.records.trainings import training_of_run
 from nas.runs.teacher_answers import InProcessMakers, LoadedTeacher, OpenMakers, TeachingPayload
-from nas.training.teaching import Teacher as TrainingTeacher
-from nas.training.teaching import Teaching
-from nas.training.two_teachers import TwoTeachers
 
 WEIGHTS_SIGN = "="  # NETWORK=FILE: a network with the weights in a file
 
@@ -72,19 +69,6 @@ def load_teacher(text: str, dataset: Dataset) -> LoadedTeacher:
     known = (signature_of(source) if source.is_dir() else None) or signature(dataset, arch.input_shape)
     about = Teacher(arch.name or Path(network).name, arch.digest, digest_of(weights), str(arch.input_shape.size.json))
     return LoadedTeacher(about, arch, weights, known)
-
-
-def teacher_of(text: str, dataset: Dataset, share: float, temperature: float) -> TrainingTeacher:
-    """Return the teacher that `text` names for a training on `dataset`; see `load_teacher`."""
-    found = load_teacher(text, dataset)
-    return TrainingTeacher(Teaching(found.arch, share, temperature), found.weights, found.signature.input)
-
-
-def two_teachers_of(tough: str, tolerant: str, dataset: Dataset) -> TwoTeachers:
-    """Return the tough and the tolerant teacher of a training of regression on `dataset`."""
-    found = TwoTeachers(*(teacher_of(text, dataset, 1.0, 1.0) for text in (tough, tolerant)))
-    found.check(dataset.task)
-    return found
 
 
 def reinforcement(

@@ -244,13 +244,14 @@ def is_finished(
     *,
     initial_weights: Mapping[str, Any] | None = None,
     proxy_width: float = 1.0,
+    teacher: Teacher | TwoTeachers | None = None,
 ) -> bool:
     """Return whether the folder `out` holds this very training, finished; arguments as in `train`."""
     path = out / "settings.json"
     if not (path.is_file() and (out / "train.json").is_file()):
         return False
     stored = read_settings(out)
-    identity = _identity(arch, dataset_for(arch, dataset), config, initial_weights, proxy_width)
+    identity = _identity(arch, dataset_for(arch, dataset), config, initial_weights, proxy_width, teacher)
     return all(stored.get(name) == value for name, value in identity.items())
 
 

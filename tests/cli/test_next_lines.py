@@ -6,6 +6,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 
 from nas.arch import ArchSpec, save_arch
 from nas.cli import main
+from nas.cli.deployed_dtype import dtype_notes, int8_flags
 from nas.cli.parser import build_parser
 from nas.cli.tables.search_result import next_commands
 from nas.ops import Conv, Head, Shape
+from nas.records.results import result_of_run
 from tests.support.run_folder import make_run
 
 Run = Callable[..., str]
@@ -87,6 +90,30 @@ def test_what_is_not_finished_says_how_to_go_on(refusal: Run, out: Run) -> None:
         assert build_parser(words).parse_args(words).command == "resume"
 
 
+@pytest.mark.parametrize(
+    ("shown", "deployed"),
+    [
+        ("many", [f"many/{name} --quantize int8" for name in ("edgetpu", "pixel6-cpu", "universal")]),
+        ("finished", ["finished --quantize int8"]),
+    ],
+)  # fmt: skip
+def test_what_was_searched_in_int8_is_deployed_in_int8(
+    shown: str, deployed: list[str], out: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(OLD)
+    found = [" ".join(words[1:]) for words in next_lines(out("show", shown)) if words[0] == "deploy"]
+    assert found == deployed
+    for line in found:
+        assert dtype_notes(line.split()[0], "int8" if "int8" in line else None) == []
+
+
+def test_a_network_without_an_int8_form_is_deployed_in_floats() -> None:
+    arch = result_of_run(OLD / "finished").arch
+    assert int8_flags(arch, str(OLD / "finished")) == ("--quantize", "int8")
+    assert int8_flags(replace(arch, stages=((Conv(16, 3, act="gelu"),),)), str(OLD / "finished")) == ()
+    assert int8_flags(arch, "mobilenetv2") == () and int8_flags(arch, "mobilenetv2", ["edgetpu", "rpi5"]) == ()
+
+
 @pytest.mark.parametrize("command", ["describe", "compare", "measure", "export", "deploy", "show"])
 def test_a_training_that_has_not_finished_is_called_that(command: str, refusal: Run, tmp_path: Path) -> None:
     shutil.copytree(OLD / "trained-killed", tmp_path / "stopped")
@@ -96,9 +123,9 @@ def test_a_training_that_has_not_finished_is_called_that(command: str, refusal: 
 
 
 def test_a_run_without_inherited_weights_is_not_trained_from_them(tmp_path: Path) -> None:
-    assert not any("--from-supernet" in line for line in next_commands(tmp_path))
+    assert not any("--from-supernet" in line for line in next_commands(tmp_path, TINY))
     (tmp_path / "inherited.safetensors").write_bytes(b"")
-    assert any("--from-supernet" in line for line in next_commands(tmp_path))
+    assert any("--from-supernet" in line for line in next_commands(tmp_path, TINY))
 
 
 # ------------------------------------------------------------------------------------------- the device of the run
@@ -146,4 +173,7 @@ def test_the_training_of_a_run_is_compared_on_its_device(monkeypatch: pytest.Mon
     args = build_parser(["show"]).parse_args(["show", "trained"])
     with redirect_stdout(StringIO()) as shown:
         show_training(args, load_trained(Path("trained"))[1], Path("trained"), targets_of(["chosen-alone"]))
+        show_training(args, load_trained(Path("trained"))[1], Path("trained"), ("edgetpu", "rpi5"))
     assert "next: nas compare trained --targets pixel6-cpu\n" in shown.getvalue()
+    assert "next: nas deploy trained\n" in shown.getvalue()
+    assert "next: nas deploy trained --quantize int8\n" in shown.getvalue()  # pixel6-cpu alone computes in int8

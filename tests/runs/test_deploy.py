@@ -106,9 +106,35 @@ def test_the_command_says_what_it_will_do_and_how_to_go_on(
     assert lines[-1] == "next: python small-deployed/predict.py IMAGE"
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["predict"] == "small-deployed/predict.py"
-    weights = ["--weights", "small-deployed/training/weights.safetensors", "--out", "warm"]
-    assert main([*command, *weights]) == 0
-    assert "weights of small-deployed/training/weights.safetensors: 7 of 7 tensors taken" in capsys.readouterr().out
+    Path("mine.toml").write_text("epochs = 3\nlabel_smoothing = 0.25\n")
+    more = ["--weights", "small-deployed/training/weights.safetensors", "--recipe", "mine.toml", "--out", "warm"]
+    assert main([*command, *more, "--teacher", "small-deployed"]) == 2  # the training is inside
+    assert "a teacher must be a training, a run" in capsys.readouterr().err
+    more += ["--teacher", "small-deployed/training"]
+    assert main([*command, *more]) == 0
+    shown = capsys.readouterr().out
+    for line in (
+        "weights of small-deployed/training/weights.safetensors: 7 of 7 tensors taken",
+        "recipe mine.toml: AdamW, learning rate",
+        "teacher small-deployed/training: 50% of the loss, temperature 2",
+        "training at full size: 1 epochs",  # the flag overrides the recipe
+    ):
+        assert line in shown
+    settings = read_json(Path("warm/training/settings.json"))
+    assert settings["label_smoothing"] == 0.25 and settings["teacher_share"] == 0.5
+    assert Path("warm/training/recipe.toml").is_file()
+    assert main([*command, *more, "--plan"]) == 0
+    assert "trained already, with these settings: warm/training" in capsys.readouterr().out
+    for words, line in (
+        (["--recipe", "our"], "unknown recipe 'our'; did you mean 'ours'?"),
+        (["--temperature", "3"], "--teacher-share and --temperature go with --teacher"),
+        (["--batch-size", "46"], "batch_size must be at most the 45 training images, got 46"),
+    ):
+        assert main([*command, "--out", "bad", *words]) == 2
+        assert line in capsys.readouterr().err
+    assert not Path("bad").exists()
+    assert main(["deploy", "warm/training", "--recipe", "ours", "--out", "bad"]) == 2
+    assert "is a training already, and is not trained again: leave recipe and teacher out" in capsys.readouterr().err
 
 
 def test_what_cannot_be_deployed_is_refused_before_anything_is_trained(work: Path, tmp_path: Path) -> None:

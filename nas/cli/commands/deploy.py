@@ -15,8 +15,9 @@ from nas.errors import InvalidInput
 from nas.files import CannotWrite
 from nas.quantisation.config import QuantisationConfig
 from nas.runs.deploy import MEASURE, DeployConfig, Deployment, ExportConfig, deploy, plan, subject_of, training_s
-from nas.training.loop import TrainingConfig, TrainingProgress
-from nas.training.optimizers import AdamW
+from nas.runs.teachers import TeacherConfig
+from nas.training.loop import TrainingProgress
+from nas.training.recipe import DEFAULT, Overrides, load_recipe, resolved
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,16 +51,17 @@ def run(args: argparse.Namespace) -> None:
 
 def deploy_config(args: argparse.Namespace) -> DeployConfig:
     """Return the settings that the flags ask for."""
-    optimizer = AdamW() if args.learning_rate is None else AdamW(learning_rate=args.learning_rate)
+    overrides = Overrides(args.epochs, args.batch_size, args.learning_rate, seed=args.seed)
     return DeployConfig(
         args.spec,
         ExportConfig(
             args.format, args.quantize, args.input, args.opset, args.calibration, args.calibration_images,
             QuantisationConfig(args.calibration_method, tuple(args.keep_float), args.max_drop_points),
         ),
-        TrainingConfig(args.epochs, args.batch_size, optimizer, seed=args.seed),
+        resolved(load_recipe(args.recipe or DEFAULT), overrides),
         args.data, args.data_dir, preparation(args), args.weights, args.from_supernet, args.measure,
-        args.accept_changes,
+        args.accept_changes, args.recipe,
+        TeacherConfig(args.teacher, args.tolerant_teacher, args.teacher_share, args.temperature),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nas.cli.console import console, show_whole
+from nas.cli.deployed_dtype import int8_flags
 from nas.cli.folders import run_folder
 from nas.cli.live import LiveReporter
 from nas.cli.signals import interruptible
@@ -17,6 +18,7 @@ from nas.progress import Progress
 from nas.progress.time_left import Phase, Schedule
 from nas.records.locks import locked
 from nas.records.named_code import command_on
+from nas.records.networks import arch_of
 from nas.records.results import Result, result_of_run, share_text
 from nas.records.trainings import SPECS
 from nas.runs.front_training import open_trainings, train_candidates
@@ -73,15 +75,16 @@ def run(args: argparse.Namespace) -> None:
         [
             f"wrote {out}/finalists.csv",
             f"wrote {out}/trials: curves and weights",
-            f"next: {command_on(folder, 'deploy', str(_best(folder, rows, result)), settings=['data'])}",
+            f"next: {command_on(folder, 'deploy', *_to_deploy(folder, rows, result), settings=['data'])}",
         ]
     )
 
 
-def _best(run: Path, rows: Sequence[CandidateRow], result: Result) -> Path:
-    """Return what names the best candidate: the run where it is its result, else its spec file."""
+def _to_deploy(run: Path, rows: Sequence[CandidateRow], result: Result) -> tuple[str, ...]:
+    """Return what names the best candidate, the run where it is its result, else its spec file, and its numbers."""
     digest = rows[0].digest
-    return run if digest == result.arch.digest else run / SPECS / f"{digest[:12]}.json"
+    best = str(run if digest == result.arch.digest else run / SPECS / f"{digest[:12]}.json")
+    return best, *int8_flags(arch_of(best), str(run))
 
 
 def _progress(

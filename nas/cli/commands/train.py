@@ -21,7 +21,6 @@ from nas.records.networks import arch_of
 from nas.report.training_page import PAGE as TRAINING_PAGE
 from nas.report.training_page import write_training_page
 from nas.runs.expectations import expectations, tuning_lines
-from nas.runs.reinforce import teacher_of, two_teachers_of
 from nas.runs.single_training import (
     TrainingSubject,
     check_supernet_of,
@@ -31,13 +30,12 @@ from nas.runs.single_training import (
     started_from,
     training_data,
 )
+from nas.runs.teachers import TeacherConfig
 from nas.runs.transfer import started_from_training, with_outputs_of
 from nas.training.fine_tuning import FineTuning
 from nas.training.loop import TrainingConfig, TrainingProgress, check_batch, train, validation_images
 from nas.training.qat_config import QATConfig
 from nas.training.recipe import DEFAULT, Overrides, load_recipe, recipe_lines, resolved
-from nas.training.teaching import Teacher
-from nas.training.two_teachers import TwoTeachers
 
 INT8 = "int8"
 FILES = ("arch.json", "weights.safetensors", "train.json")
@@ -77,22 +75,15 @@ def run(args: argparse.Namespace) -> None:
     config = replace(resolved(load_recipe(args.recipe or DEFAULT), _overrides(args)), qat=qat_of(args))
     subject.check_frozen(config.ingredients.fine_tuning)
     config.ingredients.check(dataset)
-    teacher: Teacher | TwoTeachers | None = None
-    taught = list[str]()
-    if args.tolerant_teacher:
-        teacher = two_teachers_of(args.teacher, args.tolerant_teacher, dataset)
-        taught = [f"teachers: {args.teacher}, tough, and {args.tolerant_teacher}, tolerant (arXiv 2111.07047)"]
-    elif args.teacher:
-        share, temperature = args.teacher_share or 0.5, 2.0 if args.temperature is None else args.temperature
-        teacher = teacher_of(args.teacher, dataset, share, temperature)
-        taught = [f"teacher {args.teacher}: {share:.0%} of the loss, temperature {temperature:g}"]
+    teachers = TeacherConfig(args.teacher, args.tolerant_teacher, args.teacher_share, args.temperature)
+    teacher = teachers.load(dataset)
     check_batch(len(dataset.y_train) - validation_images(dataset, config), config.batch_size)
     about = recipe_lines(args.recipe, config) if args.recipe else []
     about += [*tuning_lines(subject.arch, config), *expectations(dataset, subject)]
-    notes = (*notes, *taught)
+    notes = (*notes, *teachers.lines)
     lines = [*_plan(subject, dataset, config, out), *about]
     if args.plan:
-        show_plan(args, [*lines, *taught], out, _files(args, config, dataset))
+        show_plan(args, [*lines, *teachers.lines], out, _files(args, config, dataset))
         return
     try:
         with (

@@ -12,13 +12,17 @@ from nas.cli.flags.shared import (
     add_plan,
     add_preparation,
     add_quantisation,
+    add_recipe,
     add_spec,
+    add_teachers,
     add_training,
+    check_teachers,
 )
 from nas.cli.folders import holds_run
 from nas.errors import InvalidInput
 from nas.records.experiment import read_experiment
 from nas.records.named_code import check_repeated
+from nas.registry import DEPLOYED
 
 DESCRIPTION = """\
 Train the network of a run at full size, export it, check it, and write a card,
@@ -43,11 +47,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_data(data, default="that of the run, else digits")
     add_preparation(data, default="that of the run, else ")
     budget = parser.add_argument_group("training")
-    add_training(budget)
+    add_recipe(budget)
+    add_training(budget, by_recipe=True)
     budget.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
+    add_teachers(parser.add_argument_group("a teacher"))
     export = parser.add_argument_group("export")
     export.add_argument(
-        "--format", default="tflite", metavar="F", help="tflite, onnx, stablehlo, flax or timm (default: tflite)"
+        "--format", default=DEPLOYED, metavar="F", help=f"tflite, onnx, stablehlo, flax or timm (default: {DEPLOYED})"
     )
     add_quantisation(export)
     export.add_argument(
@@ -67,6 +73,7 @@ def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, and a network of no known name, before anything heavy is imported."""
     if args.from_supernet and not holds_run(args.spec):
         raise InvalidInput("--from-supernet needs the folder of a run")
+    check_teachers(args)
     check_repeated(read_experiment(Path(args.spec)) if holds_run(args.spec) else None, vars(args))
     if args.out and Path(args.out).is_file():
         raise InvalidInput(f"{args.out} is a file; name a folder with --out")

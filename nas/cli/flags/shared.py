@@ -3,10 +3,11 @@
 import argparse
 from typing import Any, TypeAlias
 
-from nas.cli.argument_types import count, fraction_to_half, grey_level, names, non_negative, positive, text
+from nas.cli.argument_types import count, fraction_to_half, grey_level, names, non_negative, positive, share, text
 from nas.errors import InvalidInput
 from nas.records.named_code import FLAGS
 from nas.registry import ARGUMENTS, DEFAULT_TARGET
+from nas.training.recipe_names import recipe_names
 
 Container: TypeAlias = argparse._ActionsContainer  # a parser, or a group of its flags
 SPEC_OR_RUN = (
@@ -195,6 +196,36 @@ def add_training(flags: Container, *, epochs: str = "", by_recipe: bool = False)
         "--batch-size", type=count, default=lengths[1], metavar="N", help=f"images per step (default: {by}128)"
     )
     flags.add_argument("--learning-rate", type=positive, metavar="X", help=f"peak of the schedule (default: {own})")
+
+
+def add_recipe(flags: Container) -> None:
+    """Add the flag that names how a network is trained."""
+    flags.add_argument(
+        "--recipe",
+        metavar="R",
+        help=f"{', '.join(recipe_names())}, or a .toml file; other flags override it (default: ours)",
+    )
+
+
+def add_teachers(flags: Container) -> None:
+    """Add the flags of who teaches in a training; `check_teachers` checks that they go together."""
+    flags.add_argument("--teacher", metavar="T", help="a training, a run, or NETWORK=FILE of weights to learn from")
+    flags.add_argument("--teacher-share", type=share, metavar="X", help="of the loss, beside labels (default: 0.5)")
+    flags.add_argument("--temperature", type=float, metavar="T", help="of both answers (default: 2)")
+    flags.add_argument(
+        "--tolerant-teacher", metavar="T", help="a second teacher, of regression, trained on smoothed targets"
+    )
+
+
+def check_teachers(args: argparse.Namespace) -> None:
+    """Refuse flags of `add_teachers` that contradict each other."""
+    weighted = args.teacher_share is not None or args.temperature is not None
+    if args.teacher is None and weighted:
+        raise InvalidInput("--teacher-share and --temperature go with --teacher")
+    if args.tolerant_teacher and not args.teacher:
+        raise InvalidInput("--tolerant-teacher stands beside --teacher, the tough one; give both")
+    if args.tolerant_teacher and weighted:
+        raise InvalidInput("two teachers have weights of their own: leave --teacher-share and --temperature out")
 
 
 def add_ranges(flags: Container) -> None:

@@ -12,16 +12,18 @@ from nas.cli.flags.shared import (
     add_json,
     add_plan,
     add_preparation,
+    add_recipe,
     add_spec,
+    add_teachers,
     add_track,
     add_training,
+    check_teachers,
 )
 from nas.cli.folders import base_name, check_new_folder, default_folder, holds_run
 from nas.errors import InvalidInput
 from nas.records.experiment import read_experiment
 from nas.records.named_code import check_repeated
 from nas.registry import DATA_SETS
-from nas.training.recipe_names import recipe_names
 
 DESTINATION = {"--weights": "weights", "--from": "source", "--from-supernet": "from_supernet"}
 DESCRIPTION = """\
@@ -63,19 +65,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     add_data(data, default="that of the run, else digits")
     add_preparation(data, default="that of the run, else ")
-    taught = parser.add_argument_group("a teacher")
-    taught.add_argument("--teacher", metavar="T", help="a training, a run, or NETWORK=FILE of weights to learn from")
-    taught.add_argument("--teacher-share", type=share, metavar="X", help="of the loss, beside labels (default: 0.5)")
-    taught.add_argument("--temperature", type=float, metavar="T", help="of both answers (default: 2)")
-    taught.add_argument(
-        "--tolerant-teacher", metavar="T", help="a second teacher, of regression, trained on smoothed targets"
-    )
+    add_teachers(parser.add_argument_group("a teacher"))
     recipe = parser.add_argument_group("recipe")
-    recipe.add_argument(
-        "--recipe",
-        metavar="R",
-        help=f"{', '.join(recipe_names())}, or a .toml file; other flags override it (default: ours)",
-    )
+    add_recipe(recipe)
     recipe.add_argument(
         "--validation", type=fraction_to_half, metavar="X",
         help="set this share of the training images aside, looked at after each epoch (default: by the recipe; 0)",
@@ -111,17 +103,12 @@ def check(args: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, a network or data of no known name, and an occupied folder."""
     if args.from_supernet and not holds_run(args.spec):
         raise InvalidInput("--from-supernet needs --proxy and the folder of a run: a supernet trains proxies")
-    if args.teacher is None and (args.teacher_share is not None or args.temperature is not None):
-        raise InvalidInput("--teacher-share and --temperature go with --teacher")
     starts = [name for name in ("--weights", "--from", "--from-supernet") if getattr(args, DESTINATION[name])]
     if len(starts) > 1:
         raise InvalidInput(f"a training starts from one of {' and '.join(starts)}; give one")
     if args.freeze_stages and starts not in (["--weights"], ["--from"]):
         raise InvalidInput("--freeze-stages keeps trained weights: give --from TRAINING or --weights FILE too")
-    if args.tolerant_teacher and not args.teacher:
-        raise InvalidInput("--tolerant-teacher stands beside --teacher, the tough one; give both")
-    if args.tolerant_teacher and (args.teacher_share is not None or args.temperature is not None):
-        raise InvalidInput("two teachers have weights of their own: leave --teacher-share and --temperature out")
+    check_teachers(args)
     check_repeated(read_experiment(Path(args.spec)) if holds_run(args.spec) else None, vars(args))
     from nas.records.networks import arch_of  # imports the zoo, which --help does without
 

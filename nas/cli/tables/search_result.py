@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from nas.arch import ArchSpec
 from nas.cli.console import aligned_table, latency_text
+from nas.cli.deployed_dtype import int8_flags
 from nas.cli.models import images_in_latency, targets_of
 from nas.cli.tables.front import cost_front_table, front_table, point_name
 from nas.records.experiment import read_experiment
@@ -52,7 +54,7 @@ def print_summary(result: Result, run: Path, out: Console, chosen_by: str | None
     if minimize := _front_of(run):
         out.print(cost_front_table(run, minimize, result.arch.digest, result.target))
     out.print(summary(result, run, chosen_by))
-    for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(run, front))):
+    for line in (f"wrote {run}", *(f"next: {command}" for command in next_commands(run, result.arch, front))):
         out.print(Text(line), soft_wrap=True)
     if any(run.glob(MEASURED_TABLES)):
         resolve_name("nas.cli.measuring:show_all_measured")(run)  # imports what reads a run's networks
@@ -135,18 +137,23 @@ def accuracy_text(accuracy: Score) -> str:
     return f"{accuracy.text} +- {accuracy.error_text} (standard error, {accuracy.examples:,} images)"
 
 
-def next_commands(run: Path, front: Front | None = None) -> tuple[str, ...]:
-    """Return the commands that go on from a finished search; of a `front` also one for its slowest network."""
+def next_commands(run: Path, arch: ArchSpec, front: Front | None = None) -> tuple[str, ...]:
+    """Return the commands that go on from a search that found `arch`; of a `front` also one for its slowest network."""
     start = ("--from-supernet",) if (run / "inherited.safetensors").exists() else ()
     trained = ("train", str(run), "--proxy", *start, "--out", f"{run}-trained")
     commands = [
-        command_on(run, "deploy", str(run), settings=["data"]),
+        _deployment(run, arch),
         _comparison([run]),
         command_on(run, *trained, settings=OF_SOURCES if start else ["data"]),
     ]
     if front:
         commands.append(command_on(run, "describe", point_name(run, front), settings=["target", "latency_model"]))
     return tuple(commands)
+
+
+def _deployment(run: Path, arch: ArchSpec) -> str:
+    """Return the command that deploys what a run found, in the numbers that its latency was predicted in."""
+    return command_on(run, "deploy", str(run), *int8_flags(arch, str(run)), settings=["data"])
 
 
 def _comparison(runs: Sequence[Path]) -> str:
@@ -166,14 +173,15 @@ def print_multi_target(found: MultiTargetResult, run: Path, out: Console) -> Non
         if front := load_front(found.folders[name]):
             out.print(front_table(front, result.target))
     out.print(results_table(found.results))
-    folders = list(found.folders.values())
+    folders, archs = list(found.folders.values()), [result.arch for result in found.results.values()]
     if found.universal is not None:
         out.print(regrets_table(found.regrets, found.results))
     lines = [f"wrote {folder}: best.json, front.csv, evaluated.csv, report.html" for folder in folders]
     if found.universal is not None:
         folders.append(run / UNIVERSAL)
+        archs.append(found.universal.arch)
         lines += [f"wrote {folders[-1]}: best.json, report.html", f"wrote {run / 'universal.json'}: the regrets"]
-    lines += [f"next: {command_on(folder, 'deploy', str(folder), settings=['data'])}" for folder in folders]
+    lines += [f"next: {_deployment(folder, arch)}" for folder, arch in zip(folders, archs, strict=True)]
     lines.append(f"next: {_comparison(folders)}")
     for line in lines:
         out.print(Text(line), soft_wrap=True)
