@@ -65,6 +65,7 @@ from nas.search.algorithms.whole_front import whole_front
 from nas.search.pareto import hypervolume
 from nas.space.cost_table import PEAK_ACTIVATION, compile_table
 from nas.space.staged import StagedSpace
+from nas.tasks import binomial_error
 
 Floats = NDArray[np.float64]
 STRATEGIES = ("hybrid", "gaussian-process", "regularized-evolution", "swarm", "nsga2", "random")
@@ -110,7 +111,7 @@ class Table:
     def stopped(self, rows: Sequence[int]) -> NDArray[np.bool_]:
         """Return which of the rows of a round are stopped after the first third of the epochs."""
         early, costs = 1 - self.early_errors[rows], self.objectives[rows, 1:]
-        return stopped_early(early, costs, UNSEEN_TAKES)
+        return stopped_early(early, costs, np.array([binomial_error(one, UNSEEN_TAKES) for one in early.tolist()]))
 
 
 class Listed:

@@ -29,14 +29,16 @@ FIELDS: dict[str, Any] = {  # of the records that this package writes -> their k
     "asked": Genotypes, "accuracy": tuple[float | None, ...], "seeds": tuple[Count, ...],
     "epochs": tuple[Count, ...] | Count,
     "networks": Genotypes, "scores": tuple[float, ...], "epoch": PositiveCount, "top1": Fraction, "digest": str,
-    "state": str, "error": str, "errors": tuple[NonNegative | None, ...],
+    "state": str, "error": str, "errors": tuple[NonNegative | None, ...], "standard_error": Fraction,
 }  # fmt: skip
 STAGED = ("stage",)  # the fields of every record of a run
 TOGETHER = {  # field -> fields that a record with it has, too
     "asked": ("accuracy",), "genotype": ("origin",), "seeds": ("asked", "epochs"), "networks": ("scores",),
     "argmax": ("step", "steps"), "policy": ("step", "steps"), "loss_largest": ("step",), "epoch": ("top1",),
 }  # fmt: skip
-ALIKE = {"asked": ("accuracy", "seeds", "errors"), "seeds": ("epochs",), "networks": ("scores",)}  # lists of one length
+ALIKE = {  # lists of one length
+    "asked": ("accuracy", "seeds", "errors"), "seeds": ("epochs",), "networks": ("scores", "errors"),
+}  # fmt: skip
 
 
 def read_journal(path: Path, required: Sequence[str] = STAGED) -> tuple[list[Record], bool]:

@@ -278,10 +278,13 @@ def _finalists(run: Path, label: str, result: Result) -> Iterator[Entry]:
     table = frame_of(run / "finalists.csv")
     last = table[table["epochs"] == table.loc[table["digest"] == result.arch.digest, "epochs"].max()]
     last = last.drop_duplicates("digest")  # the best of the coarse stage is ranked among those of the fine one too
-    for digest, spec, top1, images in zip(last["digest"], last["spec"], last["top1"], last["pictures"], strict=True):
+    errors = last["standard_error"] if "standard_error" in last else [math.nan] * len(last)  # not of shares
+    columns = (last["digest"], last["spec"], last["top1"], last["pictures"], errors)
+    for digest, spec, top1, images, error in zip(*columns, strict=True):
         arch = _arch_of_row(run, digest, spec)
         if arch != result.arch:
-            accuracy, name = Score.of(top1, images, own.kind), f"{label}/{digest[:8]} alone"
+            accuracy = Score.of(top1, images, own.kind, None if math.isnan(error) else error)
+            name = f"{label}/{digest[:8]} alone"
             yield Entry(label, name, "run", arch, accuracy, chosen=False, found_for=result.target)
 
 

@@ -28,6 +28,7 @@ class Pick:
     macs: Count
     params: Count
     peak_activation_elements: Count
+    standard_error: Fraction | None = None  # of the score, where it is not that of a share
 
     @property
     def name(self) -> str:
@@ -75,7 +76,9 @@ class Picks:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"schema": SCHEMA, "version": VERSION, **asdict(self), "expected_top1": self.expected_top1}
+        picks = [{key: value for key, value in asdict(one).items() if value is not None} for one in self.picks]
+        body = asdict(self) | {"picks": picks}
+        return {"schema": SCHEMA, "version": VERSION, **body, "expected_top1": self.expected_top1}
 
 
 def save_picks(picks: Picks, run: Path) -> None:

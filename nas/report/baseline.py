@@ -76,7 +76,7 @@ def pick_entries(run: Path, label: str, result: Result, picks: Picks | None, kno
     for pick in picks.picks if picks else ():
         if pick.digest not in seen:
             images = picks.images if picks else 0
-            accuracy = Score.of(pick.top1, images, result.accuracy.kind)
+            accuracy = Score.of(pick.top1, images, result.accuracy.kind, pick.standard_error)
             name = f"{label}/{pick.digest[:8]}"
             arch = load_arch(run / pick.spec)
             if arch.digest != pick.digest:

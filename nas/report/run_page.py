@@ -34,6 +34,7 @@ from nas.records.results import (
     metric_of_run,
     points_text,
     share_text,
+    standard_error,
     title_by_name,
 )
 from nas.records.tables import frame_of, rows_of
@@ -138,16 +139,23 @@ def _read_evaluated(path: Path) -> pd.DataFrame | None:
 
 
 def _read_finalists(path: Path) -> pd.DataFrame | None:
-    """Return a row per stage and finalist: accuracy in the supernet, then after each number of epochs trained alone."""
+    """Return a row per stage and finalist: accuracy in the supernet, then after each number of epochs trained alone.
+
+    Columns are ("top1", epochs) and ("standard_error", epochs), of a score that is no share as the file has it.
+    """
     if not path.exists():
         return None
     rows = frame_of(path).astype({"top1": float, "supernet_top1": float, "epochs": int})
     try:
         rows["images"] = rows[FILE_KEYS["images"]].astype(int)
-        rungs = rows.pivot(index=["stage", "digest", "supernet_top1", "images"], columns="epochs", values="top1")
+        index = ["stage", "digest", "supernet_top1", "images"]
+        if "standard_error" not in rows:
+            rows["standard_error"] = math.nan
+        rungs = rows.pivot(index=index, columns="epochs", values=["top1", "standard_error"])
     except (ValueError, KeyError) as error:
         raise InvalidInput(f"{path} is no table of finalists ({error}); run the search again") from error
-    return rungs.sort_values(list(rungs.columns)[::-1], ascending=False).sort_index(level="stage", sort_remaining=False)
+    longest_first = list(rungs.columns[rungs.columns.get_level_values(0) == "top1"])[::-1]
+    return rungs.sort_values(longest_first, ascending=False).sort_index(level="stage", sort_remaining=False)
 
 
 def _read_entries(run: Path) -> list[Entry]:
@@ -453,22 +461,23 @@ PURPOSES = {
 def _finalists_section(rungs: pd.DataFrame, metric: str) -> list[str]:
     what = "Top-1 in %" if metric == TOP1 else title_by_name(metric)
     text = f"{what} of their proxies on the validation images: in the supernet, then trained alone for some epochs."
-    head = ["stage", "network", "supernet", *(f"{epochs} epochs" for epochs in rungs.columns)]
+    lengths = rungs["top1"].columns
+    head = ["stage", "network", "supernet", *(f"{epochs} epochs" for epochs in lengths)]
+    pairs = rungs.to_numpy().reshape(len(rungs), 2, -1).transpose(0, 2, 1)  # [finalists, lengths, score and error]
     rows = [
-        [stage, digest[:8], _score(supernet, 0, metric), *(_score(value, images, metric) for value in values)]
-        for (stage, digest, supernet, images), values in zip(rungs.index, rungs.to_numpy(), strict=True)
+        [stage, digest[:8], _score(supernet, metric), *(_score(score, metric, error, images) for score, error in both)]
+        for (stage, digest, supernet, images), both in zip(rungs.index, pairs, strict=True)
     ]
     return section("Finalists", text, table(head, rows))
 
 
-def _score(value: float, images: int, metric: str) -> str:
-    """Return a score, a share in percent with its standard error over `images` where they are known; "" for NaN."""
+def _score(value: float, metric: str, error: float = math.nan, images: int = 0) -> str:
+    """Return a score, a share in percent, with its standard error where that or the images are known; "" for NaN."""
     if value != value:
         return ""
-    if metric != TOP1:
-        return share_text(value, metric)
-    error = f" \u00b1 {100 * math.sqrt(value * (1 - value) / images):.1f}" if images else ""
-    return f"{100 * value:.1f}{error}"
+    if metric == TOP1 and images:
+        error = standard_error(value, images)
+    return " \u00b1 ".join(share_text(one, metric, 1).rstrip("%") for one in (value, error) if one == one)
 
 
 def _latencies_section(result: Result, baseline: Entry | None) -> list[str]:

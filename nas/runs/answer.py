@@ -17,7 +17,16 @@ from nas.files import subfolder
 from nas.records.picks import ANSWER, Pick, Picks, save_picks
 from nas.records.results import AccuracyKind, Score, standard_error
 from nas.runs.plan import SearchPlan
-from nas.search.selection import Hits, at_chance, luck, most_luck, paired_difference, picks, unpaired_difference
+from nas.search.selection import (
+    Hits,
+    at_chance,
+    luck,
+    most_luck,
+    paired_difference,
+    picks,
+    score_error,
+    unpaired_difference,
+)
 from nas.tasks import clipped
 
 
@@ -74,8 +83,14 @@ class Candidates:
         return Pick(
             ((ANSWER,) if own else ()) + tuple(roles), arch.digest, spec_path(arch), float(self.latencies[index]),
             float(self.correct[index]) / self.images, difference, error, arch.macs, arch.params,
-            arch.peak_activation_elements,
+            arch.peak_activation_elements, self.error(index),
         )  # fmt: skip
+
+    def error(self, index: int) -> float | None:
+        """Return the standard error of the score of candidate `index`, None for that of a share."""
+        if self.errors is not None:
+            return float(self.errors[index])
+        return None if self.hits is None else score_error(self.hits[index])
 
 
 def by_cost(

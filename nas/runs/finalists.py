@@ -13,7 +13,7 @@ candidates.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -41,7 +41,8 @@ from nas.training.candidates import (
 )
 from nas.training.loop import TrainingConfig
 
-COLUMNS = ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_top1"]
+COLUMNS = ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_top1", "standard_error"]
+Row = tuple[str, str, str, int, float, int, float, float | None]  # of finalists.csv
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class CandidateRanking:
     curves: dict[str, dict[int, float]]  # digest -> epoch -> top-1
     images: int  # on which accuracies were taken
     metric: str = TOP1  # the name of what they are
+    errors: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # digest -> epoch -> standard error
+
+    def error(self, digest: str, epochs: int) -> float | None:
+        """Return the standard error of a score, None for that of a share."""
+        return self.errors.get(digest, {}).get(epochs)
 
     @property
     def winner(self) -> ArchSpec:
@@ -76,17 +82,21 @@ class CandidateRanking:
         last = {one.digest: one.top1 for one in self.trial_results if one.epochs == best.epochs and one.state != FAILED}
         known = zip(self.target_networks, self.candidates, strict=True)
         rows = [
-            (arch, one.latency, as_count(plan, last[one.digest], self.images))
+            (arch, one.latency, as_count(plan, last[one.digest], self.images), self.error(one.digest, best.epochs))
             for arch, one in known
             if one.digest in last
         ]
-        archs, latencies, correct = zip(*rows, strict=True)
-        return by_cost(archs, latencies, correct, self.images, self.accuracy(plan).kind)
+        archs, latencies, correct, errors = zip(*rows, strict=True)
+        return by_cost(
+            archs, latencies, correct, self.images, self.accuracy(plan).kind,
+            errors=None if None in errors else errors,
+        )  # fmt: skip
 
     def accuracy(self, plan: SearchPlan) -> Score:
         """Return the accuracy of the winner's proxy on the validation images."""
         best = self.trial_results[0]
-        return as_accuracy(plan, as_count(plan, best.top1, self.images), self.images, trained_for(best.epochs))
+        count, error = as_count(plan, best.top1, self.images), self.error(best.digest, best.epochs)
+        return as_accuracy(plan, count, self.images, trained_for(best.epochs), error)
 
     def with_incumbent(self, incumbent: "CandidateRanking") -> "CandidateRanking":
         """Return the ranking with the winner of another one of the same length in it, at the accuracy it reached there.
@@ -99,6 +109,7 @@ class CandidateRanking:
         return CandidateRanking(
             (incumbent.winner, *self.target_networks), (candidate, *self.candidates), trial_results,
             {digest: incumbent.curves[digest]} | self.curves, self.images, self.metric,
+            {digest: incumbent.errors.get(digest, {}), **self.errors},
         )  # fmt: skip
 
 
@@ -151,7 +162,7 @@ class CandidateRetraining:
             trial_results = run_halving(candidates, rungs, run_rung)
         ranking = CandidateRanking(
             tuple(supernet), tuple(candidates), _best_first(trial_results, candidates), curves, len(trials.data.x_test),
-            self.plan.metric,
+            self.plan.metric, {one.digest: trials.errors(one.digest) for one in candidates},
         )  # fmt: skip
         return ranking.with_incumbent(incumbent) if incumbent else ranking
 
@@ -190,7 +201,7 @@ def write_finalists(out: Path, stages: dict[str, CandidateRanking]) -> None:
     """Write `finalists.csv`, a row per stage, architecture and rung that it reached, and their specs in `specs/`."""
     subfolder(out, "specs")
 
-    def rows() -> Iterator[tuple[str, str, str, int, float, int, float]]:
+    def rows() -> Iterator[Row]:
         for stage, ranking in stages.items():
             rungs = sorted({one.epochs for one in ranking.trial_results if one.state != FAILED})
             for arch, one in zip(ranking.target_networks, ranking.candidates, strict=True):
@@ -198,6 +209,15 @@ def write_finalists(out: Path, stages: dict[str, CandidateRanking]) -> None:
                 save_arch(arch, out / spec)
                 for epochs in rungs:
                     if epochs in curve:
-                        yield stage, arch.digest, spec, epochs, curve[epochs], ranking.images, one.supernet_top1
+                        yield (
+                            stage, arch.digest, spec, epochs, curve[epochs], ranking.images, one.supernet_top1,
+                            ranking.error(arch.digest, epochs),
+                        )  # fmt: skip
 
-    write_whole(out / "finalists.csv", pd.DataFrame(list(rows()), columns=COLUMNS).to_csv(index=False))
+    write_whole(out / "finalists.csv", table_of(list(rows())))
+
+
+def table_of(rows: Sequence[Row]) -> str:
+    """Return finalists.csv; the standard errors of shares, which follow from them, have no column."""
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.drop(columns=COLUMNS[-1] if table[COLUMNS[-1]].isna().all() else []).to_csv(index=False)

@@ -116,7 +116,8 @@ class FrontModelRun(ModelSearchRun):
         archs = [self.plan.space.decode(one.genotype) for one in within]
         latencies = [self.plan.model.predict_ms(arch) for arch in archs]
         correct = [accuracies[one.genotype].top1 * self.images for one in within]
-        found = by_cost(archs, latencies, correct, self.images, accuracies[view.chosen].kind)
+        kind, own = accuracies[view.chosen].kind, [self.image_error(one) for one in within] if self.errors else None
+        found = by_cost(archs, latencies, correct, self.images, kind, errors=own)
         picks = make_picks(self.plan, found)
         write_picks(self.out, found, picks)
         save_signature(self.plan.signature, self.out)

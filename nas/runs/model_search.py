@@ -17,7 +17,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from nas.arch import save_arch
@@ -42,7 +41,7 @@ from nas.records.signatures import save_signature
 from nas.report.run_page import write_report
 from nas.runs import shared_supernet
 from nas.runs.answer import Candidates, by_cost, learnt_nothing, make_picks, write_picks
-from nas.runs.finalists import COLUMNS
+from nas.runs.finalists import Row, table_of
 from nas.runs.front import FrontEvaluation, write_front
 from nas.runs.model_budget import ModelBudget, band, model_budget, with_supernet_steps
 from nas.runs.phases import WRITING, model_phases
@@ -58,6 +57,7 @@ from nas.search.accuracy.search import Answer, FeasibleSet, ModelSearch, State, 
 from nas.search.accuracy.table import best_within
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.repair import Constraints
+from nas.search.loop import scores_of
 from nas.search.selection import few_images_note
 from nas.space.cost_table import CostTable
 from nas.space.scaling import scale_down
@@ -120,6 +120,8 @@ class ModelSearchRun:
         self.curves: dict[tuple[str, int], dict[int, float]] = {}  # (digest, seed) -> epoch -> top-1
         self.observed: list[tuple[Training, float]] = []  # in the order told
         self.scores: Scores = {}  # under shared weights
+        self.errors: dict[Training, float] = {}  # the standard errors of what was observed, where it is no share
+        self.score_errors: Scores = {}  # those of the scores
 
     def finish(self) -> Result:
         """Do what is left and return the result; after Ctrl-C the report shows what there is so far."""
@@ -226,6 +228,9 @@ class ModelSearchRun:
         for one in found.values():
             if one.error:
                 self.reporter.say(f"{one.trainee.digest[:12]} with seed {one.trainee.seed} failed: {one.error}")
+        for training, trainee in zip(asked, trainees, strict=True):
+            known = self.trainings.errors(trainee.digest, trainee.seed)
+            self.errors |= {training: known[trainee.epochs]} if trainee.epochs in known else {}
         return [found[one].curve[-1] if found[one].curve else np.nan for one in trainees]
 
     def on_epoch(self, trainee: Trainee, epoch: int, top1: float) -> None:
@@ -239,12 +244,14 @@ class ModelSearchRun:
 
     def record(self, state: State, asked: Sequence[Training], top1: Sequence[float]) -> None:
         """Write a batch with its results into the journal."""
+        errors = [self.errors.get(training) for training in asked]
         self.journal.append(
             {
                 "stage": STAGE, "purpose": state.rounds[-1].purpose,
                 "asked": [list(training.genotype) for training in asked], "seeds": [one.seed for one in asked],
                 "epochs": [training.epochs for training in asked],
                 "accuracy": [float(value) if np.isfinite(value) else None for value in top1],
+                **({} if all(error is None for error in errors) else {"errors": errors}),
             }
         )  # fmt: skip
         for training, value in zip(asked, top1, strict=True):
@@ -268,6 +275,8 @@ class ModelSearchRun:
                 f"{self.journal.path} was altered: it has an accuracy of {wrong[0]:g}, and they lie between 0 and 1; "
                 "start a new run"
             )
+        errors = zip(asked, record.get("errors", ()), strict=False)
+        self.errors |= {training: error for training, error in errors if error is not None}
         for training, value in zip(asked, top1, strict=True):  # so that the reporter counts them as done
             curve = self.curves.setdefault((self.plan.space.decode(training.genotype).digest, training.seed), {})
             curve |= dict.fromkeys(range(len(curve) + 1, training.epochs), 0.0)  # of epochs that it does not hold
@@ -278,17 +287,19 @@ class ModelSearchRun:
 
     def score(self, genotypes: Mapping[Genotype, object]) -> None:
         """Score networks under shared weights, those that the journal knows not again."""
-        self.scores |= {
-            tuple(genotype): float(score)
-            for record in self.journal.records if record["stage"] == SCORES
-            for genotype, score in zip(record["networks"], record["scores"], strict=True)
-        }  # fmt: skip
+        for record in self.journal.records:
+            if record["stage"] == SCORES:
+                known = list(map(tuple, record["networks"]))
+                self.scores |= dict(zip(known, map(float, record["scores"]), strict=True))
+                self.score_errors |= dict(zip(known, record.get("errors", ()), strict=False))
         fresh = [genotype for genotype in genotypes if genotype not in self.scores]
         if not fresh:
             return
-        found = self.supernet.accuracy(np.array(fresh, np.int32)).tolist()
-        self.journal.append({"stage": SCORES, "networks": [list(one) for one in fresh], "scores": found})
+        found, *errors = scores_of(self.supernet, np.array(fresh, np.int32)).reshape(len(fresh), -1).T.tolist()
+        more = {"errors": errors[0]} if errors else {}  # of shares they follow from the scores
+        self.journal.append({"stage": SCORES, "networks": [list(one) for one in fresh], "scores": found, **more})
         self.scores |= dict(zip(fresh, found, strict=True))
+        self.score_errors |= dict(zip(fresh, more.get("errors", ()), strict=False))
 
     @cached_property
     def supernet(self) -> SupernetEvaluator:
@@ -329,8 +340,17 @@ class ModelSearchRun:
         """Return the estimated accuracy of a network, with the errors of estimate and images together."""
         kind = as_accuracy(self.plan, 0, self.images, estimated_for(self.budget.schedule.rungs[-1])).kind
         top1 = float(np.clip(answer.mean, 0, 1))
-        error = float(np.hypot(answer.standard_error, standard_error(top1, self.images)))
+        error = float(np.hypot(answer.standard_error, self.image_error(answer)))
         return Score(top1, min(error, 1.0), self.images, kind)
+
+    def image_error(self, answer: Answer) -> float:
+        """Return the standard error that the accuracy of a network has from the validation images alone.
+
+        They are the same for all its trainings, so that it is that of one of them: the mean over those observed.
+        """
+        observed = (one for one, _ in self.observed if (one.genotype, one.epochs) == (answer.genotype, answer.epochs))
+        known = [self.errors[one] for one in observed if one in self.errors]
+        return float(np.mean(known)) if known else standard_error(float(np.clip(answer.mean, 0, 1)), self.images)
 
     @property
     def images(self) -> int:
@@ -344,7 +364,8 @@ class ModelSearchRun:
         archs = [self.plan.space.decode(one.genotype) for one in equal]
         latencies = [self.plan.model.predict_ms(arch) for arch in archs]
         correct = [one.mean * self.images for one in equal]
-        return by_cost(archs, latencies, correct, self.images, self.accuracy(best).kind)
+        errors = [self.image_error(one) for one in equal] if self.errors else None
+        return by_cost(archs, latencies, correct, self.images, self.accuracy(best).kind, errors=errors)
 
     def front(self, ranking: Sequence[Answer]) -> FrontEvaluation:
         """Return all networks that were trained, with their estimated accuracies."""
@@ -368,7 +389,8 @@ class ModelSearchRun:
         supernet = None
         if shared is not None:
             images = shared_supernet.evaluation_image_count(plan)
-            supernet = as_accuracy(plan, as_count(plan, shared, images), images)
+            error = self.score_errors.get(best.genotype)
+            supernet = as_accuracy(plan, as_count(plan, shared, images), images, error=error)
         return build_result(plan, arch, accuracy, supernet, entropy=0.0, notes=notes, learnt=chance is None)
 
     def notes(self, best: Answer, evidence: ModelEvidence) -> Iterator[str]:
@@ -421,7 +443,7 @@ class ModelSearchRun:
     def write_trainings(self, ranking: Sequence[Answer]) -> None:
         """Write finalists.csv, a row per network and epoch of its first training, and the specs of all."""
         subfolder(self.out, "specs")
-        rows = []
+        rows: list[Row] = []
         for one in ranking:
             arch = self.plan.space.decode(one.genotype)
             spec = f"specs/{arch.digest[:12]}.json"
@@ -429,8 +451,9 @@ class ModelSearchRun:
             for training, top1 in self.observed:
                 if training.genotype == one.genotype and training.seed == self.plan.settings.seed and np.isfinite(top1):
                     score = self.scores.get(one.genotype, np.nan)
-                    rows.append(("alone", arch.digest, spec, training.epochs, top1, self.images, score))
-        write_whole(self.out / "finalists.csv", pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False))
+                    error = self.errors.get(training)
+                    rows.append(("alone", arch.digest, spec, training.epochs, top1, self.images, score, error))
+        write_whole(self.out / "finalists.csv", table_of(rows))
 
 
 def _record(tau: Tau | None) -> TauRecord | None:

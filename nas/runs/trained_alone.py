@@ -39,9 +39,10 @@ def rungs_of(plan: SearchPlan) -> tuple[int, int]:
     return SMOKE_RUNGS if plan.preset.name == "smoke" else RUNGS
 
 
-def stopped_early(top1: NDArray[np.float64], costs: NDArray[np.float64], images: int) -> NDArray[np.bool_]:
-    """Return which candidates [N] another one beats: in `top1` [N] by a standard error, at costs [N, M] no larger."""
-    errors = np.array([standard_error(share, images) for share in top1.tolist()])
+def stopped_early(
+    top1: NDArray[np.float64], costs: NDArray[np.float64], errors: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return which candidates [N] another one beats: in `top1` [N] by their error [N], at costs [N, M] no larger."""
     better = top1[None] > (top1 + errors)[:, None]  # [N, others]
     cheaper = (costs[None] <= costs[:, None]).all(2)
     return np.asarray((better & cheaper).any(1))
@@ -61,6 +62,18 @@ class TrainedAlone:
 
     def accuracy(self, genotypes: Genotypes) -> NDArray[np.float64]:
         """Return the accuracies, fractions of the validation images; 0 where a loss is no longer finite."""
+        return self._trained(genotypes)[:, 0]
+
+    def scores(self, genotypes: Genotypes) -> NDArray[np.float64]:
+        """Return the scores with their standard errors [N, 2]; of classification scores alone [N].
+
+        The error of a share follows from it and the number of images.
+        """
+        found = self._trained(genotypes)
+        return found[:, 0] if self.data.has_classes else found
+
+    def _trained(self, genotypes: Genotypes) -> NDArray[np.float64]:
+        """Return the scores of genotypes [N, D] with their standard errors [N, 2], each from where it stopped."""
         rows = [tuple(row) for row in genotypes.tolist()]
         targets = [self.space.decode(row) for row in rows]
         costs = np.array([[arch.macs, arch.peak_activation_elements] for arch in targets], np.float64)
@@ -68,20 +81,25 @@ class TrainedAlone:
             trials = CandidateTrainings(self.data, self.config, Path(folder), family_here(self.proxies))
             trainer = MemberTrainer(trials, lambda *_: None)
             first, last = self.rungs
-            top1 = self._train(trainer, rows, [arch.digest for arch in targets], range(len(rows)), first)
-            going = np.flatnonzero(~stopped_early(top1, costs, len(self.data.y_test)))
-            top1[going] = self._train(trainer, rows, [arch.digest for arch in targets], going.tolist(), last)
-        return top1
+            found = self._train(trainer, rows, [arch.digest for arch in targets], range(len(rows)), first)
+            going = np.flatnonzero(~stopped_early(found[:, 0], costs, found[:, 1]))
+            found[going] = self._train(trainer, rows, [arch.digest for arch in targets], going.tolist(), last)
+        return found
 
     def _train(
         self, trainer: MemberTrainer, rows: Sequence[tuple[int, ...]], digests: Sequence[str], which: Sequence[int],
         epochs: int,
     ) -> NDArray[np.float64]:  # fmt: skip
-        """Return the top-1 of the networks numbered in `which` after so many epochs, in this order."""
+        """Return score and standard error [N, 2] of the networks numbered in `which` after so many epochs."""
         seed = self.config.seed
         trainees = [Trainee(digests[i], self.proxies.decode(rows[i]), seed, epochs) for i in which]
         curves = {one.trainee.digest: one.curve for one in trainer.train(trainees)}
-        return np.array([curves[digests[i]][-1] if curves[digests[i]] else 0.0 for i in which])
+
+        def score(digest: str) -> tuple[float, float]:
+            top1, known = curves[digest][-1] if curves[digest] else 0.0, trainer.trials.errors(digest)
+            return top1, known.get(epochs, standard_error(top1, len(self.data.y_test)))
+
+        return np.array([score(digests[i]) for i in which]).reshape(-1, 2)
 
 
 def payload(plan: SearchPlan, weights: Any) -> dict[str, Any]:

@@ -5,7 +5,16 @@ from nas.tasks.metric import METRICS, Metric, MetricState, Uncertain, binomial_e
 from nas.tasks.multilabel import MultiLabel
 from nas.tasks.regression import Regression
 from nas.tasks.targets import TASKS, checked_targets, task_of
-from nas.tasks.task import Task, clipped, loss_of_batch, rescaled, reward_of_batch, score_contributions, score_of_batch
+from nas.tasks.task import (
+    Task,
+    clipped,
+    clipped_error,
+    loss_of_batch,
+    rescaled,
+    reward_of_batch,
+    score_contributions,
+    score_of_batch,
+)
 
 CLASSIFICATION = Classification()
 
@@ -23,6 +32,7 @@ __all__ = [
     "binomial_error",
     "checked_targets",
     "clipped",
+    "clipped_error",
     "loss_of_batch",
     "measured",
     "rescaled",

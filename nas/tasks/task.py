@@ -85,6 +85,11 @@ def clipped(score: float) -> float:
     return min(max(score, 0.0), 1.0) if score == score else 0.0
 
 
+def clipped_error(error: float) -> float:
+    """Return a standard error as files keep it: at most 1, which stands for one that is no number too."""
+    return min(error, 1.0) if error == error else 1.0
+
+
 def rescaled(task: Task, outputs: NDArray[Any]) -> NDArray[Any]:
     """Return the outputs of a network in training in the unit of the targets."""
     scale = task.rescaling()

@@ -19,13 +19,13 @@ from nas.data import Dataset, at_resolution, validation_view
 from nas.errors import InvalidInput, unknown_name
 from nas.files import dump_json, new_folder, read_json, write_whole
 from nas.records.journal import Journal
-from nas.records.results import standard_error
+from nas.records.results import TOP1, points_text, standard_error
 from nas.records.typed import refused, typed
 from nas.registry import lazy
 from nas.search.schedulers import halving
 from nas.training.family import Family
 from nas.training.loop import TrainingConfig
-from nas.training.trial import train_until
+from nas.training.trial import known_errors, train_until
 
 stats = lazy("scipy.stats")  # takes 0.3 s to import, and most searches train no candidates alone
 
@@ -59,6 +59,13 @@ class CandidateTrainings:
         """Return the folder of one trial; `seed` is that of the training where it differs from the search's."""
         other = "" if seed in (None, self.config.seed) else f"-s{seed}"
         return self.folder / "trials" / f"{digest[:12]}{other}"
+
+    def errors(self, digest: str, seed: int | None = None) -> dict[int, float]:
+        """Return the standard errors of the scores of one trial by epoch; of shares, which have their own, none."""
+        if self.data.has_classes:
+            return {}
+        known = enumerate(known_errors(self.of(digest, seed)), start=1)
+        return {epoch: error for epoch, error in known if error is not None}
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ def open_folder(folder: Path, candidates: Sequence[Candidate], dataset: Dataset,
     """
     identity = {"schema": SCHEMA, "version": VERSION, **about, "data": dataset.name, "data_digest": dataset.digest}
     identity["finalists"] = [one.digest for one in candidates]
+    identity |= {"metric": dataset.task.score.name} if dataset.task.score.name != TOP1 else {}
     path = folder / "finalists.json"
     if not path.exists():
         new_folder(folder)
@@ -116,6 +124,7 @@ def open_folder(folder: Path, candidates: Sequence[Candidate], dataset: Dataset,
     stored = read_json(path)
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         raise InvalidInput(f"{path} is not of trained finalists; name another folder with --out")
+    stored = {key: identity[key] for key in ("metric",) if key in identity} | stored  # which earlier releases lack
     for name in {**identity, **stored}:
         if stored.get(name) != identity.get(name):
             raise InvalidInput(
@@ -220,10 +229,11 @@ def table_notes(rows: Sequence[CandidateRow], trials: CandidateTrainings) -> Ite
     shown = "not defined: one of them ranks all equal" if tau is None else f"{tau:+.2f}"
     yield f"Kendall's tau between the supernet's ranking and this one: {shown} ({len(rows)} networks)"
     images = len(trials.data.x_test)
-    best = rows[0].alone_top1
-    score = trials.data.task.score
-    error = f"; standard error of the best {100 * standard_error(best, images):.2f} points"
-    yield f"{score.title} of proxies, on {images:,} validation images{error if trials.data.has_classes else ''}"
+    best, score = rows[0], trials.data.task.score
+    known = standard_error(best.alone_top1, images) if trials.data.has_classes else None
+    error = trials.errors(best.digest).get(best.epochs, known)
+    shown = "" if error is None else f"; standard error of the best {points_text(error, score.name)}"
+    yield f"{score.title} of proxies, on {images:,} validation images{shown}"
     if len({row.epochs for row in rows}) > 1:
         yield f"networks that were stopped early are ranked behind those trained longer, by their {score.title} then"
 

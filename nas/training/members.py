@@ -31,7 +31,7 @@ from nas.progress.stop import raise_if_stopped
 from nas.records.journal import Journal
 from nas.records.locks import locked
 from nas.records.signatures import save_signature
-from nas.tasks import MetricState, clipped, loss_of_batch
+from nas.tasks import MetricState, clipped, clipped_error, loss_of_batch
 from nas.training.candidates import CandidateTrainings
 from nas.training.checkpoints import Checkpoints
 from nas.training.ema import ema_decay, ema_update
@@ -364,9 +364,11 @@ class _Running:
             each = [found] if not self.grouped else [MetricState(*row) for row in zip(*found, strict=True)]
             states = [score.merge(state, one) for state, one in zip(states, each, strict=True)]
             start += len(part)
+        is_share = self.program.step.task.outputs == "classes"
         for member, state in zip(self.members, states, strict=False):
             if not member.error:
-                member.curve.add(epoch, clipped(score.value(state)))
+                error = None if is_share else clipped_error(score.standard_error(state))
+                member.curve.add(epoch, clipped(score.value(state)), error)
 
     def save(self, step: int) -> None:
         """Write a checkpoint of each member."""

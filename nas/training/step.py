@@ -23,6 +23,7 @@ from nas.data.random_augment import randomly_augmented
 from nas.data.reinforced import Replays
 from nas.nn.network import CLASSIFIER, Moments, Weights, merged, statistics_of
 from nas.ops import Size
+from nas.search.selection import score_error
 from nas.tasks import Task, clipped, loss_of_batch, score_of_batch
 from nas.training.devices import compute_dtype, copy_arrays, sharded
 from nas.training.ema import ema_decay, ema_update
@@ -333,10 +334,17 @@ def _pooled(moments: Moments) -> Moments:
     return {name: (mean.mean(0), var.mean(0) + mean.var(0)) for name, (mean, var) in moments.items()}
 
 
-def score_on(task: Task, arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256) -> float:
-    """Return the score, from 0 to 1, of the network with stored statistics on `split`; of classification top-1."""
+def score_on(
+    task: Task, arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256
+) -> tuple[float, float | None]:
+    """Return the score, from 0 to 1, of the network with stored statistics on `split`, and its standard error.
+
+    Of classification that is top-1 without an error, which a share of the examples has by itself.
+    """
     outputs, targets = network_outputs(arch, weights, split, batch_size), np.asarray(split.y)
-    return clipped(float(task.score.contributions(outputs, np.asarray(task.scaled(targets))).mean()))
+    each = task.score.contributions(outputs, np.asarray(task.scaled(targets)))
+    score = float(each.mean())
+    return clipped(score), score_error(each) if np.isfinite(score) else 1.0
 
 
 def predictions(arch: ArchSpec, weights: Weights, split: Split, batch_size: int = 256) -> NDArray[np.int32]:

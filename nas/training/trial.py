@@ -71,6 +71,12 @@ def known_curve(config: TrainingConfig, folder: Path, until: int) -> list[float]
     return curve[:until] if whole and len(curve) >= until else []
 
 
+def known_errors(folder: Path) -> tuple[float | None, ...]:
+    """Return the standard error after each epoch; None for that of a share, and in files of earlier releases."""
+    path = folder / "curve.jsonl"
+    return tuple(record.get("standard_error") for record in Journal(path, CURVE).records) if path.exists() else ()
+
+
 class LearningCurve:
     """The learning curve of a trial so far, kept in the journal of its folder."""
 
@@ -78,10 +84,11 @@ class LearningCurve:
         self.journal, self.on_epoch = journal, on_epoch
         self.known = [float(record["top1"]) for record in journal.records]
 
-    def add(self, epoch: int, accuracy: float) -> None:
-        """Record the accuracy after an epoch, unless it is known."""
+    def add(self, epoch: int, accuracy: float, error: float | None = None) -> None:
+        """Record the accuracy after an epoch, unless it is known; `error` is its standard error, None of a share."""
         if epoch > len(self.known):
-            self.journal.append({"epoch": epoch, "top1": accuracy})
+            known = {} if error is None else {"standard_error": error}
+            self.journal.append({"epoch": epoch, "top1": accuracy, **known})
             self.known.append(accuracy)
             self.on_epoch(epoch, accuracy)
 
@@ -101,7 +108,7 @@ def _continue(plan: TrainingPlan, curve: LearningCurve, folder: Path, until: int
         for epoch in range(done // plan.per_epoch + 1, until + 1):
             state = _epoch(plan, loader, state, epoch)
             if epoch > len(curve.known):
-                curve.add(epoch, score_on(plan.data.task, arch, weights_of(state), val_split))
+                curve.add(epoch, *score_on(plan.data.task, arch, weights_of(state), val_split))
             if epoch == until or time.monotonic() - saved > CHECKPOINT_S:
                 checkpoints.save(epoch * plan.per_epoch, state)
                 saved = time.monotonic()

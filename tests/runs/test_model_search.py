@@ -16,8 +16,9 @@ import pytest
 from nas.arch import ArchSpec, load_arch
 from nas.errors import InvalidInput, UnknownName
 from nas.files import read_json
-from nas.records.journal import read_journal
+from nas.records.journal import Journal, read_journal
 from nas.records.model_evidence import FILE, load_evidence
+from nas.records.picks import load_picks
 from nas.records.results import Result
 from nas.runs import shared_supernet
 from nas.runs.joint_search import resume, search
@@ -27,6 +28,8 @@ from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.training.candidates import CandidateTrainings
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
+from nas.training.trial import CURVE, LearningCurve
+from tests.support.target_data import save_target_data
 
 SMALL = SearchConfig(
     space="uib_smoke", target="edgetpu", preset="smoke", accuracy_model="ridge", core_hours=0.12, supernet_share=0.0
@@ -40,9 +43,13 @@ def by_parameters(arch: ArchSpec) -> float:
 
 
 def trainers(
-    formula: Formula, *, stop_after: int | None = None, backwards: bool = False, fails: str = "", noise: float = 0.002
-) -> Trainers:
-    """Return trainers whose accuracies are a formula with noise of the seed; the real ones have this interface."""
+    formula: Formula, *, stop_after: int | None = None, backwards: bool = False, fails: str = "", noise: float = 0.002,
+    error: float | None = None,
+) -> Trainers:  # fmt: skip
+    """Return trainers whose accuracies are a formula with noise of the seed; the real ones have this interface.
+
+    With an `error` they leave learning curves with it, as those of a task without classes do.
+    """
     done = 0
 
     @contextmanager
@@ -60,6 +67,12 @@ def trainers(
                 curve = tuple(formula(one.arch) - 0.1 / (1 + epoch) + own for epoch in range(one.epochs))
                 for epoch, top1 in enumerate(curve, start=1):
                     on_epoch(one, epoch, top1)
+                if error is not None:
+                    folder = trials.of(one.digest, one.seed)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    known = LearningCurve(Journal(folder / "curve.jsonl", CURVE), lambda *_: None)
+                    for epoch, top1 in enumerate(curve, start=1):
+                        known.add(epoch, top1, error)
                 yield Trained(one, curve)
 
         yield train
@@ -127,6 +140,29 @@ def test_a_stopped_search_goes_on_to_the_same_bytes(
 def test_the_order_of_results_changes_nothing(finished: tuple[Result, Path], tmp_path: Path) -> None:
     search(SMALL, tmp_path / "run", trainers=trainers(by_parameters, backwards=True))
     assert contents(tmp_path / "run") == contents(finished[1])
+
+
+def test_of_a_regression_the_errors_are_those_of_its_metric(tmp_path: Path) -> None:
+    data = save_target_data(tmp_path / "set.npz", count=200)
+    config, run = replace(SMALL, data=str(data), task="regression-ccc", core_hours=0.06), tmp_path / "run"
+    result = search(config, run, trainers=trainers(by_parameters, error=0.123))
+    batches = [record for record in read_journal(run / "journal.jsonl")[0] if "asked" in record]
+    assert all(set(record["errors"]) == {0.123} for record in batches)
+    evidence = load_evidence(run)
+    assert evidence is not None
+    best = next(one for one in evidence.networks if one.digest == result.arch.digest)
+    assert result.accuracy.standard_error == pytest.approx(np.hypot(0.123, best.estimate_error))
+    rows = pd.read_csv(run / "evaluated.csv").set_index("digest")
+    for one in evidence.networks:
+        assert rows["standard_error"][one.digest] == pytest.approx(np.hypot(0.123, one.estimate_error))
+    assert set(pd.read_csv(run / "finalists.csv")["standard_error"]) == {0.123}
+    assert "\u00b1 0.123" in (run / "report.html").read_text()  # of the finalists
+    picks = load_picks(run)
+    assert picks is not None and {one.standard_error for one in picks.picks} == {0.123}
+    before = contents(run)
+    for name in ("best.json", "evaluated.csv", "finalists.csv", "picks.json"):
+        (run / name).unlink()
+    assert resume(run) == result and contents(run) == before  # from the journal: nothing is trained
 
 
 def test_a_failed_training_is_passed_over(finished: tuple[Result, Path], tmp_path: Path) -> None:

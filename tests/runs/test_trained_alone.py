@@ -8,10 +8,12 @@ from nas import registry
 from nas.data.dataset import Labelled, build_dataset
 from nas.ops import Head, Shape
 from nas.ops.conv import ConvChoices
+from nas.records.results import standard_error
 from nas.runs.evaluators import evaluator_source
 from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.runs.trained_alone import stopped_early
+from nas.search.loop import scores_of
 from nas.space.forms import Single
 from nas.space.staged import StagedSpace
 
@@ -25,9 +27,10 @@ def test_a_candidate_is_stopped_where_another_beats_it_at_no_more_cost() -> None
     top1 = np.array([0.9, 0.7, 0.7, 0.88, 0.5])
     costs = np.array([[10, 10], [10, 10], [9, 10], [20, 20], [1, 20]], float)
     # The third is cheaper than the first; the fourth lies within a standard error of it; the fifth has fewer MACs.
-    assert stopped_early(top1, costs, 100).tolist() == [False, True, False, False, False]
-    assert stopped_early(top1, costs, 4).tolist() == [False] * 5  # of four images no difference shows
-    assert not stopped_early(np.full(3, 0.5), np.ones((3, 2)), 100).any()
+    for images, stopped in ((100, [False, True, False, False, False]), (4, [False] * 5)):  # of 4 no difference shows
+        assert stopped_early(top1, costs, np.array([standard_error(one, images) for one in top1])).tolist() == stopped
+    assert stopped_early(top1, costs, np.zeros(5)).tolist() == [False, True, False, True, False]
+    assert not stopped_early(np.full(3, 0.5), np.ones((3, 2)), np.zeros(3)).any()
 
 
 def test_candidates_learn_and_are_evaluated_alike_again(tmp_path: Path) -> None:
@@ -40,7 +43,7 @@ def test_candidates_learn_and_are_evaluated_alike_again(tmp_path: Path) -> None:
     plan, source = make_plan(config, data), evaluator_source("trained")
     evaluator = source.build(source.payload(plan, None))
     genotypes = np.array([[0], [1]], np.int32)
-    found = evaluator.accuracy(genotypes)
+    found = scores_of(evaluator, genotypes)  # of shares, whose errors follow from them
     assert source.images(plan) == 24 and not source.trains_supernet
     assert found.shape == (2,) and ((found >= 0) & (found <= 1)).all()
     np.testing.assert_array_equal(found, np.round(found * 24) / 24)

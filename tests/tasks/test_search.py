@@ -3,9 +3,10 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import pytest
 from nas.cli import main
 from nas.cli.live import progress_text
 from nas.progress import Progress
-from nas.records.journal import read_journal
+from nas.records.journal import Journal, read_journal
+from nas.records.networks import load_item
+from nas.records.picks import load_picks
 from nas.records.results import SUPERNET, AccuracyKind, Score, accuracy_from, metric_of, result_of_run
-from nas.runs import joint_search
+from nas.runs import joint_search, trained_alone
 from nas.runs.joint_search import _packed, _unpacked
 from nas.runs.settings import SearchConfig
 from nas.search.selection import paired_difference, score_error, total
@@ -23,6 +26,9 @@ from nas.supernet import presets
 from nas.tasks import score_contributions
 from nas.tasks.metric import Concordance, binomial_error
 from nas.tasks.regression import Regression
+from nas.training.candidates import CandidateTrainings
+from nas.training.trainees import OnTraineeEpoch, Trained, Trainee
+from nas.training.trial import CURVE, LearningCurve
 from tests.support.target_data import save_target_data
 from tests.support.tiny import PRESET, latency_range
 
@@ -136,6 +142,66 @@ def test_such_a_search_goes_on_to_the_same_bytes(labelled: Path) -> None:
     assert main(["resume", str(labelled)]) == 0
     assert journal.read_bytes() == b"".join(lines)
     assert {path: path.read_bytes() for path in before} == before
+
+
+class FormulaTrainer:
+    """Trains nothing, but leaves the learning curves of its trainings where the real one does."""
+
+    reached: ClassVar[set[tuple[float, float]]] = set()  # all scores with their errors
+
+    def __init__(self, trials: CandidateTrainings, on_epoch: OnTraineeEpoch) -> None:
+        self.trials, self.on_epoch = trials, on_epoch
+
+    def train(self, trainees: Sequence[Trainee]) -> Iterator[Trained]:
+        for one in trainees:
+            folder = self.trials.of(one.digest)
+            folder.mkdir(parents=True, exist_ok=True)
+            curve = LearningCurve(Journal(folder / "curve.jsonl", CURVE), lambda *_: None)
+            for epoch in range(1, one.epochs + 1):
+                score = int(one.digest[:4], 16) / 0x20000 + 0.01 * epoch
+                self.reached.add((score, score / 20))
+                curve.add(epoch, score, score / 20)
+            yield Trained(one, tuple(curve.known))
+
+
+def test_scores_of_networks_trained_alone_have_the_error_of_their_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A regression by `--evaluator trained`: the errors of its trainings are those of journal, tables and screens."""
+    monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
+    monkeypatch.setattr(trained_alone, "MemberTrainer", FormulaTrainer)
+    save_target_data(tmp_path / "set.npz", count=200)
+    words = ["search", "--space", "tests.support.tiny:SMALL", "--data", str(tmp_path / "set.npz")]
+    words += [
+        "--target",
+        TARGETS[0],
+        "--task",
+        "regression-ccc",
+        "--algorithm",
+        "random",
+        "--evaluator",
+        "trained",
+        "--trials",
+        "2",
+    ]
+    words += ["--preset", "tiny", "--resolution", "32", "--proxy-resolution", "8", "--latency-ms", "0.14"]
+    run = tmp_path / "run"
+    assert main([*words, "--out", str(run)]) == 0
+    records = [record for record in read_journal(run / "journal.jsonl")[0] if "asked" in record]
+    known = [pair for one in records for pair in zip(one["accuracy"], one["errors"], strict=True)]
+    result = result_of_run(run).accuracy
+    assert result.kind.metric == "ccc" and len(set(known)) > 1 and set(known) <= FormulaTrainer.reached
+    with (run / "evaluated.csv").open() as file:
+        rows = [(float(row["top1"]), float(row["standard_error"])) for row in csv.DictReader(file)]
+    entries = [(entry.top1, entry.standard_error) for entry in load_item(run)]
+    pick = load_picks(run)
+    assert pick is not None
+    picks = [(one.top1, one.standard_error or 0) for one in pick.picks]
+    for score, error in [*rows, (result.value, result.standard_error), *entries, *picks]:
+        assert min(abs(score - a) + abs(error - b) for a, b in known) < 1e-5
+    capsys.readouterr()
+    assert main(["show", str(run)]) == 0
+    assert f"{result.text} +- {result.error_text} (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("metric", "said"), [("top1", "best 50.0%"), ("ccc", "best 0.500")])

@@ -17,12 +17,12 @@ from nas.nn.network import load_weights
 from nas.ops import Conv, Head, Shape
 from nas.records.signatures import signature_of
 from nas.records.target_scores import TargetScores
-from nas.tasks import MultiLabel, Regression
+from nas.tasks import MultiLabel, Regression, binomial_error, measured
 from nas.training.candidates import make_trainings
 from nas.training.loop import TrainingConfig, TrainResult, train
 from nas.training.members import as_members
 from nas.training.optimizers import AdamW
-from nas.training.step import image_splits, network_outputs
+from nas.training.step import image_splits, network_outputs, score_on
 from nas.training.trainees import Trainee
 from tests.support.target_data import MEAN, NAMES, STD, save_target_data, target_arrays
 
@@ -152,12 +152,22 @@ def test_members_of_a_program_are_scored_and_written_alike(regression: Trained, 
     trials = make_trainings([ARCH], data, config, tmp_path, split=(0.25, 0))
     with as_members(trials, lambda *_: None) as train_all:
         (trained,) = train_all([Trainee(ARCH.digest, ARCH, 0, 2)])
+    errors, examples = trials.errors(ARCH.digest), len(trials.data.x_test)
+    assert set(errors) == {1, 2} and all(0 < error < 0.3 for error in errors.values())
+    assert all(abs(errors[i + 1] - binomial_error(trained.curve[i], examples)) > 1e-3 for i in range(2))
     assert len(trained.curve) == 2 and all(0 <= score <= 1 for score in trained.curve) and trained.curve[-1] > 0
     weights, _ = load_weights(trials.of(ARCH.digest) / "weights.safetensors", ARCH)
     values = network_outputs(ARCH, weights, image_splits(data)[1])
     assert np.abs(values.mean(0) - MEAN).max() < 3 * max(STD)  # in the units of the targets
     signature = signature_of(trials.of(ARCH.digest))
     assert signature is not None and signature.outputs.meaning == "numbers"
+
+
+def test_a_score_comes_with_the_error_of_its_metric(labels: Trained) -> None:
+    result, _, data = labels
+    split = image_splits(data)[1]
+    whole = measured(data.task.score, network_outputs(ARCH, result.weights, split), data.y_test)
+    assert score_on(data.task, ARCH, result.weights, split) == pytest.approx((whole.value, whole.standard_error))
 
 
 def test_what_would_move_images_and_not_their_places_is_refused(tmp_path: Path) -> None:

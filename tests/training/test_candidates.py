@@ -1,16 +1,25 @@
 """Which candidates a stage sends to be trained alone, and for how long: laws of the pure part."""
 
+import csv
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.data import Preparation, load
 from nas.errors import InvalidInput
 from nas.protocols import Genotype
-from nas.runs.finalists import CandidateRanking, top_candidates
+from nas.records.journal import Journal
+from nas.runs.finalists import CandidateRanking, top_candidates, write_finalists
 from nas.search.schedulers import halving
 from nas.supernet.presets import QUICK, RetrainingBudget
-from nas.training.candidates import Candidate, TrialResult
+from nas.training.candidates import Candidate, CandidateTrainings, TrialResult, ranking_table, table_notes
+from nas.training.loop import TrainingConfig
+from nas.training.trial import CURVE, LearningCurve
 from nas.zoo import reference
+from tests.support.target_data import save_target_data
 
 
 @given(st.integers(1, 40), st.sets(st.integers(1, 30), min_size=1, max_size=4))
@@ -74,3 +83,27 @@ def test_an_incumbent_keeps_its_place_unless_it_is_beaten_at_full_length(top1: f
         final.candidates
     ) == 3
     assert final.curves[incumbent.winner.digest] == {1: 0.1, 4: 0.8} and "the best of 3 candidates" in final.description
+
+
+def test_of_a_regression_the_errors_of_candidates_are_those_of_their_learning_curves(tmp_path: Path) -> None:
+    data = load(str(save_target_data(tmp_path / "set.npz")), preparation=Preparation(task="regression-ccc"))
+    trials = CandidateTrainings(data, TrainingConfig(epochs=4), tmp_path)
+    coarse = ranking_of(["mobilenetv1", "mobilenetv2"], [(4, 0.8), (4, 0.7)], {4: 0.8})
+    for one in coarse.candidates[:1]:
+        trials.of(one.digest).mkdir(parents=True)
+        curve = LearningCurve(Journal(trials.of(one.digest) / "curve.jsonl", CURVE), lambda *_: None)
+        for epoch in range(1, 5):
+            curve.add(epoch, 0.2 * epoch, 0.1 / epoch)
+    errors = {one.digest: trials.errors(one.digest) for one in coarse.candidates}
+    assert list(errors.values()) == [{1: 0.1, 2: 0.05, 3: pytest.approx(1 / 30), 4: 0.025}, {}]  # none: earlier release
+    fine = ranking_of(["mobilenetv3-small", "mobilenetv3-large"], [(4, 0.6), (2, 0.9)], {4: 0.6})
+    final = fine.with_incumbent(replace(coarse, errors=errors))
+    assert final.error(coarse.winner.digest, 4) == 0.025 and final.error(fine.trial_results[0].digest, 4) is None
+    write_finalists(tmp_path, {"coarse": replace(coarse, errors=errors), "fine": fine})
+    with (tmp_path / "finalists.csv").open() as file:
+        written = {row["digest"]: row["standard_error"] for row in csv.DictReader(file)}
+    assert written[coarse.winner.digest] == "0.025" and set(written.values()) == {"0.025", ""}
+    write_finalists(tmp_path, {"coarse": coarse})  # of shares, which have their own
+    assert "standard_error" not in (tmp_path / "finalists.csv").read_text()
+    notes = list(table_notes(ranking_table(coarse.candidates, coarse.trial_results), trials))
+    assert "CCC of proxies, on 32 validation images; standard error of the best 0.025" in notes

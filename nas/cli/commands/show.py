@@ -19,7 +19,8 @@ from nas.errors import InvalidInput
 from nas.files import read_json
 from nas.records.named_code import resume_command
 from nas.records.networks import load_trained
-from nas.records.results import load_result
+from nas.records.results import TOP1, load_result
+from nas.records.typed import read_object
 
 TABLES = {  # table of comparison.json -> columns that are asked for where it has no row
     "rows": (), "hypervolumes": ("item", "points", "target", "accuracy_kind"), "optimal": ("name",),
@@ -73,7 +74,8 @@ def _finalists(args: argparse.Namespace, folder: Path) -> None:
     if args.json:
         print_json({"folder": str(folder), "finalists": rows})
     else:
-        console().print(finalists_table(rows))
+        metric = read_object(folder / "finalists.json", {"metric": str}, "trained finalists").get("metric", TOP1)
+        console().print(finalists_table(rows, metric))
 
 
 def _comparison(args: argparse.Namespace, folder: Path) -> None:
