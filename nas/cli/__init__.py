@@ -7,6 +7,7 @@ flags are parsed and checked: `nas --help` and a mistyped flag need not wait for
 import argparse
 import errno
 import gc
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ def program() -> int:
     """Run the command line as a process of its own, and return the exit status: `main`, and a quick end."""
     signals.end_in_time()
     show_warnings_in_one_line()
+    # The matrices of fits are small: more threads of BLAS wait for each other, four times longer where cores are busy,
+    # and round in another order.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if sys.argv[1:2] not in ([], ["--help"], ["--version"]):
         keep_compiled()
     status = main()
