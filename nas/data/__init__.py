@@ -5,6 +5,7 @@ Pillow and jax are imported inside the functions that need them.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from nas import registry
@@ -75,7 +76,7 @@ def load(
             raise InvalidInput(
                 f"the data set '{name_or_path}' must be a function that returns a Dataset, got {type(found).__name__}"
             )
-        dataset = found
+        dataset = found if data_dir is None else replace(found, data_dir=os.path.abspath(data_folder(data_dir)))
     else:
         whole = None if proportions is None else Size.of(proportions)
         size = resolution or (None if whole is None or whole.is_square else whole)

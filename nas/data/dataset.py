@@ -119,6 +119,7 @@ class Dataset:
     task: Task = CLASSIFICATION
     test_groups: Groups = field(default_factory=dict)  # of the test examples, by the keys that are known of them
     replays: Replays | None = None  # of a reinforced data set: they take the place of augmentation and of labels
+    data_dir: str | None = None  # where its published files were found, an absolute path; None for the usual places
 
     @property
     def num_classes(self) -> int:

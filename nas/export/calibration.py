@@ -131,13 +131,16 @@ def load_calibration(
     choice_images: int | None = None,
     config: QuantisationConfig = DEFAULT,
     ranges: Mapping[str, Range] | None = None,
+    training_dir: Path | None = None,
 ) -> Int8Calibration:
     """Return the calibration images for `arch` from a data set named as in `nas.data.load`; see `build_calibration`.
 
-    Raises `InvalidInput` or `UnknownName` where there is no such data set or its images do not fit the network.
+    `training_dir` is where the data of the training were found; other published files lie in `data_dir`. Raises
+    `InvalidInput` or `UnknownName` where there is no such data set or its images do not fit the network.
     """
-    dataset = _load_as_trained(arch, data, data_dir, signature, provenance)
-    trained_on = _training_data(arch, dataset, data_dir, signature, provenance)
+    own = data_dir or training_dir
+    dataset = _load_as_trained(arch, data, own if data == provenance.get("data") else data_dir, signature, provenance)
+    trained_on = _training_data(arch, dataset, own, signature, provenance)
     return build_calibration(
         arch, dataset, check_images=check_images, signature=signature, trained_on=trained_on, images=images,
         choice_images=choice_images, config=config, ranges=ranges,

@@ -13,7 +13,7 @@ from nas.quantisation.config import DEFAULT, QuantisationConfig
 from nas.records.networks import is_run, is_training
 from nas.records.ranges import ranges_of
 from nas.records.signatures import signature_of
-from nas.records.trainings import training_of_run
+from nas.records.trainings import data_dir_of, training_of_run
 from nas.registry import EXPORTERS, lazy
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Source:
     provenance: dict[str, str] = field(default_factory=dict)
     signature: Signature | None = None
     ranges: Mapping[str, tuple[float, float]] | None = None  # of activations, of a training for int8
+    data_dir: Path | None = None  # where the published data set of the training was found
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of an exporter."""
@@ -77,7 +78,8 @@ def load_source(arch: ArchSpec, network: str, weights: Path | None) -> Source:
         return Source(None, provenance, signature)
     loaded, of_weights = weight_files.read_weights(weights, arch)
     place = weights if weights.is_dir() else weights.parent
-    return Source(loaded, provenance | of_weights, signature_of(place), ranges_of(place, arch.digest))
+    known, ranges = provenance | of_weights, ranges_of(place, arch.digest)
+    return Source(loaded, known, signature_of(place), ranges, data_dir_of(place))
 
 
 def calibration_of(
@@ -93,5 +95,5 @@ def calibration_of(
     return int8_calibration.load_calibration(
         arch, named or source.provenance["data"], Path(data_dir) if data_dir else None, signature=source.signature,
         provenance=source.provenance if source.weights is not None else {}, images=images,
-        choice_images=choice_images, config=config, ranges=source.ranges,
+        choice_images=choice_images, config=config, ranges=source.ranges, training_dir=source.data_dir,
     )  # fmt: skip

@@ -15,7 +15,9 @@ FIELDS: dict[str, Any] = {  # of train.json
     "int8_accuracy": dict[str, Any],
     "task": dict[str, Any], "metrics": tuple[dict[str, Any], ...], "targets": dict[str, Any],
 }  # fmt: skip
-SETTINGS: dict[str, Any] = {"schema": str, "version": int, "seed": int, "data": str, "data_digest": str}
+SETTINGS: dict[str, Any] = {  # of settings.json
+    "schema": str, "version": int, "seed": int, "data": str, "data_digest": str, "data_dir": str,
+}  # fmt: skip
 DEPLOYED = "deployed"  # RUN-deployed: the folder of nas deploy
 SPECS = "specs"  # in a run: the networks of its front
 TRAINING = "training"  # in the folder of nas deploy: the training
@@ -61,6 +63,12 @@ def read_training(folder: Path) -> dict[str, Any]:
 def read_settings(folder: Path) -> dict[str, Any]:
     """Return the content of the settings.json of a training; `InvalidInput` where it was altered."""
     return read_object(folder / "settings.json", SETTINGS, "the settings of a training", "train into another folder")
+
+
+def data_dir_of(training: Path) -> Path | None:
+    """Return where the published data set of a training was found, None where it lay in one of the usual places."""
+    found = read_settings(training).get("data_dir") if (training / "settings.json").is_file() else None
+    return None if found is None else Path(found)
 
 
 def _digest(folder: Path) -> str | None:

@@ -418,5 +418,5 @@ def _calibration(config: DeployConfig, subject: Subject, source: Source) -> Int8
         subject.arch, named or config.data or source.provenance["data"],
         Path(config.data_dir) if config.data_dir else None,
         signature=source.signature, provenance=source.provenance, images=config.export.calibration_images,
-        config=config.export.quantisation, ranges=source.ranges,
+        config=config.export.quantisation, ranges=source.ranges, training_dir=source.data_dir,
     )  # fmt: skip

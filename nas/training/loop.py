@@ -82,6 +82,7 @@ from nas.training.two_teachers import TwoTeachers, TwoTeachings
 from nas.training.validation import EpochWatch
 
 SCHEMA, VERSION = "nas.training", 1
+PLACES = ("data_dir",)  # keys of settings.json that say where something lies: a training goes on with others too
 LATER_KEYS = ("fit", "background", "augment_shift", "flip", "class_weights")  # of settings.json, since release 0.2
 DISPATCH_S = 5.0  # seconds of work that a dispatch should take
 CHECKPOINT_S = 45.0  # seconds between checkpoints; with the longest dispatch after it, a kill loses less than a minute
@@ -578,6 +579,7 @@ def _identity(
         "proxy_width": proxy_width,
         **config.to_dict(),
         **_preparation(data),
+        **({} if data.data_dir is None else {"data_dir": data.data_dir}),
         **({} if teacher is None else teacher.identity),
     }
 
@@ -643,7 +645,7 @@ def _check_folder(out: Path, identity: dict[str, Any]) -> None:
     if stored.get("schema") != SCHEMA:
         raise InvalidInput(f"{path} is not of a training; name another folder with --out")
     later = () if "fit" in stored else LATER_KEYS  # a training of release 0.1 has none of them
-    for name in (key for key in {**identity, **stored} if key not in later):
+    for name in (key for key in {**identity, **stored} if key not in (*later, *PLACES)):
         if stored.get(name) != identity.get(name):
             raise InvalidInput(
                 f"{out} holds a training with {name} {stored.get(name)!r}, not {identity.get(name)!r}; "

@@ -1,8 +1,12 @@
 """A search on waveforms of generated tones, from .npz over log-mel spectrograms to the class of a .wav file."""
 
+import json
 import runpy
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ import pytest
 
 from nas import registry
 from nas.arch import ArchSpec, load_arch, save_arch
-from nas.data import load
+from nas.data import Dataset, load
 from nas.errors import InvalidInput
 from nas.export.weights import logits
 from nas.nn.network import load_weights
@@ -18,6 +22,7 @@ from nas.ops import Conv, Head, LogMel, Shape
 from nas.ops.uib import UIBChoices
 from nas.records.results import load_result
 from nas.records.signatures import signature_of
+from nas.registry import DATA_SETS
 from nas.runs.front_end import FrontEnd, front_end_of
 from nas.runs.load_run import space_of_run
 from nas.runs.plan import reference_of
@@ -119,16 +124,71 @@ def test_a_network_at_another_rate_is_refused_and_references_hear_spectrograms(t
     assert heard.input_shape == (SAMPLES, 1, 1) and heard.kernels[2].window == (3, 3)
 
 
-def test_training_on_tones_learns_them(tmp_path: Path, out: Callable[..., str]) -> None:
+def published_tones(folder: Path) -> Dataset:
+    """Return tones as a data set of a name, whose file lies in the folder that --data-dir names."""
+    return replace(load(str(folder / "tones.npz")), name="tones")
+
+
+def test_training_on_tones_learns_them_and_remembers_where_they_lie(
+    tmp_path: Path, out: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     values = tone_arrays(per_class=40)
     x, y = tones(10, seed=2)
     np.savez(tmp_path / "tones.npz", **values | {"x_test": x, "y_test": y})
+    monkeypatch.setitem(DATA_SETS, "tones", "tests.runs.test_sounds:published_tones")
+    data = ("--data", "tones", "--data-dir", tmp_path)
     front = LogMel(RATE, window=50, hop=25, bands=8)
     save_arch(ArchSpec(Shape(SAMPLES, 1, 1), ((front, Conv(8, 3, 2)),), Head(), 4, name="ear"), tmp_path / "ear.json")
-    shown = out("train", str(tmp_path / "ear.json"), "--data", str(tmp_path / "tones.npz"), "--epochs", "12",
-                "--batch-size", "32", "--augment-noise", "0.01", "--augment-time-mask", "0",
-                "--out", str(tmp_path / "t"))  # fmt: skip
-    plan = out("train", str(tmp_path / "ear.json"), "--data", str(tmp_path / "tones.npz"), "--plan")
+    words = ("train", tmp_path / "ear.json", *data, "--epochs", "12", "--batch-size", "32", "--augment-noise", "0.01",
+             "--augment-time-mask", "0", "--out", tmp_path / "t")  # fmt: skip
+    shown = out(*words)
+    plan = out("train", tmp_path / "ear.json", *data, "--plan")
     assert "waveforms of 400 samples at 2,000 Hz (0.2 s), 4 classes" in plan
     top1 = float(shown.partition("test top-1 ")[2].partition("%")[0])
     assert top1 >= 70
+    exported = out("export", tmp_path / "t", "--format", "onnx", "--quantize", "int8", "-o", tmp_path / "ear.onnx")
+    assert "test images of tones: same class as float32" in exported  # found without --data-dir
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "tones.npz").rename(tmp_path / "moved" / "tones.npz")
+    assert out(*(tmp_path / "moved" if word is tmp_path else word for word in words)).count("test top-1") == 1
+
+
+def test_from_a_folder_of_speech_commands_to_the_word_of_a_wav_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: Callable[..., str]
+) -> None:
+    """Class folders, lists, background noise, keywords and silence: training, int8 file, and what `predict.py` says."""
+    pytest.importorskip("ai_edge_litert")
+    monkeypatch.chdir(tmp_path)
+    names, (x, y) = ("down", "left", "right", "up"), tones(40)
+    for number, (samples, label) in enumerate(zip(x, y, strict=True)):
+        save_wave(Path("words") / names[label] / f"s{number % 5}_nohash_{number // 5}.wav", samples)
+    hum = np.random.default_rng(0).normal(0, 3000, 5 * SAMPLES).astype(np.int16)
+    save_wave(Path("words") / "_background_noise_" / "hum.wav", hum)
+    for part, take in (("validation", 1), ("testing", 2)):
+        chosen = (path for path in sorted(Path("words").glob("[!_]*/*.wav")) if path.stem.startswith(f"s{take}_"))
+        Path(f"words/{part}_list.txt").write_text("".join(f"{path.parent.name}/{path.name}\n" for path in chosen))
+    front = LogMel(RATE, window=50, hop=25, bands=8)
+    save_arch(ArchSpec(Shape(SAMPLES, 1, 1), ((front, Conv(16, 3, 2)),), Head(), 4, name="ear"), Path("ear.json"))
+    shown = out("train", "ear.json", "--data", "words", "--keywords", "up,left", "--silence", "--epochs", "20",
+                "--batch-size", "16", "--learning-rate", "0.02", "--augment-time-mask", "0",
+                "--out", "trained")  # fmt: skip
+    assert "4 classes" in shown and float(shown.partition("test top-1 ")[2].partition("%")[0]) >= 75
+    takes = signature_of(tmp_path / "trained")
+    assert takes is not None and takes.class_names == ("up", "left", "unknown", "silence")
+    deployed = out("deploy", "trained", "--quantize", "int8", "--out", "deployed")
+    assert (
+        "test images of words: same class as float32 on" in deployed and "not the data of the training" not in deployed
+    )
+    assert Path("deployed/labels.txt").read_text().split() == list(takes.class_names)
+    x, y = tones(4, seed=2)
+    heard = [{"left": "left", "up": "up"}.get(names[label], "unknown") for label in y]
+    recordings = [*zip(x, heard, strict=True), (np.zeros(SAMPLES, np.int16), "silence")]
+    files = [f"{number}.wav" for number in range(len(recordings))]
+    for name, (samples, _) in zip(files, recordings, strict=True):
+        save_wave(Path(name), np.repeat(samples, 2), rate=2 * RATE)  # of another rate: it is resampled
+    monkeypatch.setattr(sys, "argv", ["predict.py", "--json", *files])
+    with redirect_stdout(StringIO()) as said:
+        runpy.run_path("deployed/predict.py", run_name="__main__")
+    answers = [json.loads(line)["class"] for line in said.getvalue().splitlines()]
+    correct = [answer == word for answer, (_, word) in zip(answers, recordings, strict=True)]
+    assert len(answers) == len(files) and sum(correct) >= 0.75 * len(files)
