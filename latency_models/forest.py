@@ -7,7 +7,7 @@ prediction leaves the range of the measurements.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -22,7 +22,7 @@ from latency_models.workload import Array, Workload
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.files import read_json
-from nas.ops import KINDS, Kernel
+from nas.ops import KINDS, Kernel, Kind
 
 SCHEMA = "nas.forest"
 VERSION = 1
@@ -94,6 +94,7 @@ class Forest:
     features: tuple[str, ...]
     trees: tuple[Tree, ...]
     cross_validated_mape_percent: float | None = None  # of unseen networks; None in files from before it was stored
+    kinds: tuple[Kind, ...] | None = None  # of the kernels of the measured networks; None in files from before that
 
     @property
     def range(self) -> tuple[float, float]:
@@ -108,6 +109,14 @@ class Forest:
         if self.cross_validated_mape_percent is None:
             return "its held-out error is not stored; calibrate again to have it"
         return f"held-out error {self.cross_validated_mape_percent:.1f} % (MAPE) on {self.networks} measured networks"
+
+    def caution(self, archs: Iterable[ArchSpec]) -> str | None:
+        """Return which kinds of kernels of these networks no measured one had, whose part is not predicted; or None."""
+        used = {kernel.kind for arch in archs for kernel in arch.kernels}
+        unknown = [kind for kind in KINDS if kind in used and kind not in (self.kinds or KINDS)]
+        if not unknown:
+            return None
+        return f"none of its {self.networks} networks had {' or '.join(unknown)} kernels, whose {self.of} it leaves out"
 
     @property
     def unit(self) -> str:
@@ -154,6 +163,8 @@ def forest_text(forest: Forest) -> str:
     head = {"schema": SCHEMA, "version": VERSION, "of": forest.of, "batch": forest.batch, "networks": forest.networks}
     if forest.cross_validated_mape_percent is not None:
         head["held_out_mape_percent"] = forest.cross_validated_mape_percent
+    if forest.kinds is not None:
+        head["kinds"] = list(forest.kinds)
     return json.dumps({**head, "features": list(forest.features), "trees": trees}, allow_nan=False) + "\n"
 
 
@@ -165,7 +176,7 @@ def load_forest(path: Path) -> Forest:
     if data.get("version") != VERSION:
         raise InvalidInput(f"{path}: forest version {data.get('version')!r:.20} is not supported; this reads {VERSION}")
     fields = {"schema", "version", "of", "batch", "networks", "features", "trees"}
-    if wrong := sorted(fields ^ (set(data) - {"held_out_mape_percent"})):
+    if wrong := sorted(fields ^ (set(data) - {"held_out_mape_percent", "kinds"})):
         raise InvalidInput(f"{path}: the field '{wrong[0]}' is missing or not one of a forest; calibrate again")
     if data["of"] not in get_args(Quantity):
         raise InvalidInput(f"{path}: of must be one of {', '.join(get_args(Quantity))}, got {data['of']!r:.60}")
@@ -177,12 +188,15 @@ def load_forest(path: Path) -> Forest:
     error = data.get("held_out_mape_percent")
     if error is not None and not (_finite(error) and error >= 0):
         raise InvalidInput(f"{path}: held_out_mape_percent must be a number of at least 0, got {error!r:.60}")
+    kinds = data.get("kinds")
+    if kinds is not None and not (isinstance(kinds, list) and kinds and all(kind in KINDS for kind in kinds)):
+        raise InvalidInput(f"{path}: kinds must be of {', '.join(KINDS)}, got {kinds!r:.60}")
     if data["features"] != list(feature_names()):
         raise InvalidInput(f"{path}: its features are not those of this release; calibrate again")
     if not (isinstance(data["trees"], list) and data["trees"]):
         raise InvalidInput(f"{path}: trees must be a list of at least one tree, got {data['trees']!r:.60}")
     trees = tuple(_tree(tree, f"{path}: tree {i}") for i, tree in enumerate(data["trees"]))
-    return Forest(data["of"], data["batch"], data["networks"], feature_names(), trees, error)
+    return Forest(data["of"], data["batch"], data["networks"], feature_names(), trees, error, kinds and tuple(kinds))
 
 
 def _tree(data: Any, where: str) -> Tree:

@@ -26,7 +26,7 @@ from latency_models.calibration.validation import (
 from latency_models.calibration_record import CalibrationRecord, SecondOpinion
 from latency_models.roofline import Roofline
 from latency_models.sourced_values import Confidence, SourcedValue
-from latency_models.target import Dtype, Target
+from latency_models.target import ENERGY_ERROR, Dtype, Target
 from latency_models.workload import Array, Workload
 from nas.errors import InvalidInput
 from nas.ops import KINDS, Kind
@@ -296,7 +296,9 @@ def _energy_rows(energy: EnergyFit) -> tuple[tuple[str, SourcedValue[float]], ..
     """Return the coefficients of the energy model as the sourced values of a target."""
     source = f"fit on {energy.networks} measured energies, cross-validated MAPE {energy.scores.mape_percent:.1f} %"
     values = {"power_w": energy.power_w, "pj_per_mac": energy.pj_per_mac, "pj_per_byte": energy.pj_per_byte}
-    return tuple((name, SourcedValue(float(f"{value:.6g}"), source, "fitted")) for name, value in values.items())
+    rows = [(name, SourcedValue(float(f"{value:.6g}"), source, "fitted")) for name, value in values.items()]
+    basis = f"cross-validated on {energy.networks} networks"
+    return (*rows, (ENERGY_ERROR, SourcedValue(_rounded(energy.interval_90_percent), basis, "fitted")))
 
 
 def _rounded(value: Any) -> Any:

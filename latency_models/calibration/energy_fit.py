@@ -7,7 +7,7 @@ import numpy as np
 
 from latency_models.calibration.doubts import chance_doubt
 from latency_models.calibration.fit import relative_least_squares
-from latency_models.calibration.validation import FOLDS, LEAVE_ONE_OUT_BELOW, Scores, scores
+from latency_models.calibration.validation import FOLDS, LEAVE_ONE_OUT_BELOW, Scores, distance, quantile, scores
 from latency_models.energy import MJ_PER_PJ
 from latency_models.workload import Array, Rows, Workload
 
@@ -24,6 +24,7 @@ class EnergyFit:
     pj_per_byte: float
     scores: Scores
     ridge_regression: Scores
+    interval_90_percent: float  # half-width, in percent of a prediction, that holds 90 % of networks left out
     doubt: str | None = None  # why the fit is no better than chance; None where it is
 
 
@@ -54,6 +55,7 @@ def fit_energy(workload: Workload, latency_ms: Array, energy_mj: Array, rows: Ro
         mj_per_byte / MJ_PER_PJ,
         scores(ours, expected),
         scores(theirs, expected),
+        100 * quantile(distance(ours, expected)),
         chance_doubt(ours, expected, "energy"),
     )
 

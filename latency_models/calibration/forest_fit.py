@@ -26,6 +26,7 @@ from latency_models.forest import COLUMNS, SEED, TREES, Forest, Quantity, Tree, 
 from latency_models.workload import Array, Rows, Workload
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
+from nas.ops import KINDS
 
 FOREST, POWER = "random forest", "power, MACs, bytes"
 LEAST_NETWORKS = 20
@@ -122,7 +123,9 @@ def fit_forest(
     """Return the forest grown on measured values [N] of networks; it predicts for the most frequent batch size."""
     batch = max(sorted(set(batches)), key=list(batches).count)
     trees = grow(features_of(archs, batches), np.log(measured))
-    return Forest(of, batch, len(archs), feature_names(), trees)
+    used = {kernel.kind for arch in archs for kernel in arch.kernels}
+    kinds = tuple(kind for kind in KINDS if kind in used)
+    return Forest(of, batch, len(archs), feature_names(), trees, kinds=kinds)
 
 
 def forest_fitter(features: Array) -> Any:

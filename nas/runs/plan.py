@@ -6,11 +6,13 @@ Specs, costs and latencies of a search are always those of target networks, accu
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latency_models.energy import Energy
+from latency_models.forest import SUFFIX, Forest, load_forest
 from latency_models.latency_error import LatencyError, error_of
 from latency_models.macs_ranking import rank_correlation
 from latency_models.roofline import Roofline
@@ -31,7 +33,7 @@ from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.forest_bounds import ForestBound, check_reach, with_forest_bounds
 from nas.search.constraints.project import upper_bounds
 from nas.search.constraints.repair import Constraints
-from nas.search.objectives import Column, check_names, columns, known_costs, unit_of
+from nas.search.objectives import Column, check_names, columns, forest_name, known_costs, unit_of
 from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_table
 from nas.space.scaling import behind_log_mel, scale_down, with_input
 from nas.space.staged import StagedSpace
@@ -179,6 +181,22 @@ class SearchPlan:
         """The bounds on what forests predict."""
         return tuple(map(ForestBound.parse, self.settings.forest_bounds))
 
+    @cached_property
+    def minimized_forests(self) -> tuple[tuple[str, Forest], ...]:
+        """The forests whose predictions are minimised, by their names."""
+        paths = [name for name in self.settings.minimize if name.endswith(SUFFIX)]
+        return tuple((forest_name(path), load_forest(Path(path))) for path in paths)
+
+    @property
+    def forest_notes(self) -> Iterator[str]:
+        """Yield a line on each forest that is minimised, and on what each one used does not know of the space."""
+        for name, forest in self.minimized_forests:
+            yield f"{forest.of} as the forest {name} predicts it: {forest.error_note}"
+        archs = [self.space.decode(row) for row in self._sampled[:16].tolist()]
+        for name, forest in (*self.minimized_forests, *((bound.name, bound.forest) for bound in self.forests)):
+            if caution := forest.caution(archs):
+                yield f"warning: the forest {name} does not know the space: {caution}; measure networks of the space"
+
     @property
     def sources(self) -> Sources:
         """What was read for this plan."""
@@ -218,6 +236,9 @@ class SearchPlan:
             yield f"predicted energy: {self.required_energy.predict_mj(arch):.4g} mJ a batch"
         if self.settings.fit is not None:  # runs of release 0.1 end with the notes that it wrote
             yield from imbalance_note(self.dataset.y_train, self.dataset.class_names)
+            for name, forest in self.minimized_forests:
+                value = float(forest.predict([arch])[0])
+                yield f"predicted {forest.of} by the forest {name}: {value:.4g} {forest.unit}; {forest.error_note}"
         yield from (bound.remark(arch) for bound in self.forests)
         if caution := self.model.caution(arch):
             yield caution

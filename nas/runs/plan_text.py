@@ -196,6 +196,7 @@ def _constraints(plan: SearchPlan, *, cost_front: bool = False) -> list[str]:
     if costs := plan.settings.minimize:
         latency = "" if cost_front else "latency, "
         lines.append(f"front.csv: not dominated in accuracy, {latency}{', '.join(costs)}")
+    lines += plan.forest_notes
     if plan.energy and ("energy" in costs or plan.settings.max_energy_mj is not None):
         lines.append(f"energies on {plan.target_name}: {plan.energy.error.explained}")
     data = plan.dataset

@@ -33,7 +33,7 @@ def calibration_tables(report: CalibrationReport, path: Path) -> Group:
         f"a kernel takes {words}, plus {model.time_per_kernel_us:.4g} us; "
         f"{images} {model.launch_overhead_ms:.4g} ms more; ridge point {model.ridge_point:.4g} MACs per byte{fits}",
         f"90 % of new networks like these lie within {calibration.interval_90_percent:.1f} % of the prediction; "
-        f"measured: {calibration.networks} networks, {low:g} to {high:g} ms",
+        f"measured: {calibration.networks} networks, {low:.4g} to {high:.4g} ms",
         *_energy_line(report),
         *(f"warning: {warning}" for warning in report.warnings),
     ]
@@ -78,7 +78,8 @@ def _energy_line(report: CalibrationReport) -> list[str]:
         return []
     energy = report.energy
     watts, picojoules = f"{energy.power_w:.4g} W while it runs", f"{energy.pj_per_mac:.4g} pJ per MAC"
-    return [f"energy: {watts}, {picojoules}, {energy.pj_per_byte:.4g} pJ per byte"]
+    within = f"90 % of new networks like these lie within {energy.interval_90_percent:.1f} % of the prediction"
+    return [f"energy: {watts}, {picojoules}, {energy.pj_per_byte:.4g} pJ per byte; {within}"]
 
 
 def _residuals(report: CalibrationReport) -> FittedTable:

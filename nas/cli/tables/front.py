@@ -1,17 +1,19 @@
 """The table of a whole front: its latency budgets and the network that answers each, or its networks by their costs."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from latency_models.forest import SUFFIX
 from nas.cli.console import aligned_table, latency_text
 from nas.cli.models import images_in_latency
 from nas.records.front import AT, Front, FrontPoint
 from nas.records.results import metric_of, share_text, title_of
 from nas.records.tables import rows_of
-from nas.registry import COSTS
 from nas.report.energy import energy_of_target
 from nas.report.known_error import error_of_target
 from nas.report.terminal_table import FittedTable, short_number, unit_text
+from nas.search.objectives import forest_name
 
 NUMBERS = ("latency budget", "latency", "proxy top-1 %", "without luck", "MACs", "parameters")
 SHOWN = 12  # networks of a front of costs on the screen; front.csv has all
@@ -74,8 +76,8 @@ def cost_front_table(run: Path, minimize: Sequence[str], best: str, target: str)
 
     Of more than `SHOWN` networks those at even places are shown.
     """
-    headings = _cost_headings(minimize)
     rows = sorted(rows_of(run / "front.csv"), key=lambda row: (-row["top1"], row["latency"], row["digest"]))
+    headings = _cost_headings(minimize, rows[0] if rows else ())
     step = (len(rows) - 1) / (SHOWN - 1)
     shown = rows if len(rows) <= SHOWN else [rows[round(step * i)] for i in range(SHOWN)]
     kind = str(rows[0]["accuracy_kind"]) if rows else ""
@@ -101,7 +103,12 @@ def cost_front_table(run: Path, minimize: Sequence[str], best: str, target: str)
     return table
 
 
-def _cost_headings(minimize: Sequence[str]) -> list[str]:
-    """Return the columns of front.csv of the costs that have one of their own."""
-    columns = {"memory": "memory_kb", "flash": "flash_kb", "energy": "energy_mj", "macs": "macs"}
-    return [columns[name] for name in minimize if name in COSTS and name in columns]
+def _cost_headings(minimize: Sequence[str], columns: Collection[str]) -> list[str]:
+    """Return those `columns` of front.csv that the costs have of their own, those of forests too."""
+    known = {"memory": "memory_kb", "flash": "flash_kb", "energy": "energy_mj", "macs": "macs"}
+    known |= {
+        name: heading
+        for name in minimize if name.endswith(SUFFIX)
+        for heading in columns if re.fullmatch(rf"{re.escape(forest_name(name))}_(latency_ms|energy_mj)", heading)
+    }  # fmt: skip
+    return [known[name] for name in minimize if name in known]

@@ -14,6 +14,7 @@ from nas.cli.console import aligned_table, latency_text
 from nas.cli.deployed_dtype import int8_flags
 from nas.cli.models import images_in_latency, targets_of
 from nas.cli.tables.front import cost_front_table, front_table, point_name
+from nas.ops import Size
 from nas.records.experiment import read_experiment
 from nas.records.front import Front, load_front
 from nas.records.model_evidence import load_evidence
@@ -91,17 +92,29 @@ def summary(result: Result, run: Path, chosen_by: str | None = None) -> FittedTa
         ),
         *(energy_rows(result.arch, energy) if energy else []),
         (f"proxy {accuracy.kind.title}", accuracy_text(accuracy)),
-        ("accuracy of", f"{accuracy.kind.label()}; not of the target network"),
+        ("accuracy of", accuracy.kind.label() + ("" if _is_target(result) else "; not of the target network")),
         *([("in the supernet", accuracy_text(shared))] if shared not in (None, accuracy) else []),
         ("search", f"{_by_model(run) or chosen_by or f'{converged}, {entropy}'}, seed {result.seed}"),
         *_verdict_rows(run),
         *_pick_rows(run),
         *(("note", note) for note in result.notes),
-        *((name, words) for name, words in FILES if (run / name).exists()),
+        *((name, words) for name, words in _files(run) if (run / name).exists()),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _is_target(result: Result) -> bool:
+    """Return whether the proxy of a result is the target network itself: of its width and its input."""
+    return result.proxy_width == 1 and result.arch.input_shape.size == Size.of(result.proxy_resolution)
+
+
+def _files(run: Path) -> Iterator[tuple[str, str]]:
+    """Yield the files of a run with what is in each; front.csv by what its front is of."""
+    costs = _front_of(run)
+    for name, words in FILES:
+        yield name, f"the front of accuracy against {' and '.join(costs)}" if costs and name == "front.csv" else words
 
 
 def _by_model(run: Path) -> str:
