@@ -77,35 +77,47 @@ def percentile(percent: float) -> Method:
 def least_divergence(histogram: Histogram) -> Range:
     """Return the range of the least Kullback-Leibler divergence between the values and their int8 form.
 
-    The threshold is sought among magnitudes, as TensorRT does: the values beyond it count as clipped to it; what is
-    within is joined to as many levels as int8 numbers have on the wider side of 0, each spread over its values.
+    A threshold is sought, as TensorRT does (Migacz, "8-bit inference with TensorRT", GTC 2017): the range holds the
+    values within it, those beyond count as clipped to its ends, and each level of the grid is spread over its values.
+    TensorRT's grid is symmetric, with 128 levels for magnitudes. Ours has all levels between the ends, so that a hard
+    swish, from -0.375 to 10 say, has most of them above 0: the histogram keeps its sign.
     """
-    magnitudes = histogram.counts[BINS:] + histogram.counts[:BINS][::-1]
-    one_sided = min(-histogram.low, histogram.high) < 0.01 * max(-histogram.low, histogram.high)
-    levels = LEVELS - 1 if one_sided else LEVELS // 2
-    width, used = histogram.width, int(np.flatnonzero(magnitudes)[-1]) + 1 if magnitudes.any() else 0
-    while magnitudes.sum() < LEAST_COUNT * used and used > levels:  # bins of few values tell nothing of a density
-        magnitudes, width, used = magnitudes.reshape(-1, 2).sum(1), 2 * width, -(-used // 2)
-    if used <= levels:
+    counts, width, zero = histogram.counts.astype(np.float64), histogram.width, BINS
+    first, end = _used(counts)
+    while counts.sum() < LEAST_COUNT * (end - first) and end - first > LEVELS:  # bins of few values show no density
+        counts, width, zero = counts.reshape(-1, 2).sum(1), 2 * width, zero // 2
+        first, end = _used(counts)
+    if end - first <= LEVELS:
         return extremes(histogram)
-    counts = magnitudes.astype(np.float64)
-    counts[0] = counts[1]  # zeros, those of a ReLU above all, are exact at any threshold
-    candidates = map(int, np.unique(np.linspace(levels, used, min(used - levels + 1, SEARCHED)).astype(int)))
-    best = min(candidates, key=lambda bins: (_divergence(counts, bins, levels), -bins))
-    threshold = best * width
-    return histogram.clipped(-threshold, threshold)
+    counts[zero] = min(counts[zero], counts[zero + 1])  # zeros, of a ReLU above all, are exact at any threshold
+    largest = max(zero - first, end - zero)
+    best, threshold = np.inf, largest
+    for bins in map(int, np.unique(np.linspace(LEVELS // 2, largest, SEARCHED).astype(int))[::-1]):
+        low, high = max(first, zero - bins), min(end, zero + bins)
+        if high - low >= LEVELS and (found := _divergence(counts, low, high)) < best:
+            best, threshold = found, bins
+    return histogram.clipped(-threshold * width, threshold * width)
 
 
-def _divergence(magnitudes: NDArray[np.float64], bins: int, levels: int) -> float:
-    """Return the divergence where the first `bins` bins are kept and `levels` steps span them."""
-    kept = magnitudes[:bins]
+def _used(counts: NDArray[np.float64]) -> tuple[int, int]:
+    """Return the first bin that holds a value, and the one behind the last; 0 and 0 where none does."""
+    used = np.flatnonzero(counts)
+    return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+
+
+def _divergence(counts: NDArray[np.float64], low: int, high: int) -> float:
+    """Return the divergence where the bins from `low` to before `high` are kept, and the levels of the grid span them.
+
+    What is clipped counts for the values, not for their int8 form.
+    """
+    kept = counts[low:high]
     clipped = kept.copy()
-    clipped[-1] += magnitudes[bins:].sum()
-    level = np.arange(bins) * levels // bins
+    clipped[0] += counts[:low].sum()
+    clipped[-1] += counts[high:].sum()
+    level = np.arange(len(kept)) * LEVELS // len(kept)
     present = kept > 0
-    sums = np.bincount(level, kept, levels)
-    counts = np.bincount(level, present, levels)
-    spread = np.where(present, sums[level] / np.maximum(counts[level], 1), 0.0)
+    sums, held = np.bincount(level, kept, LEVELS), np.bincount(level, present, LEVELS)
+    spread = np.where(present, sums[level] / np.maximum(held[level], 1), 0.0)
     p, q = clipped / clipped.sum(), spread / max(spread.sum(), 1)
     some = p > 0
     return float((p[some] * np.log(p[some] / np.maximum(q[some], EMPTY))).sum())

@@ -47,6 +47,14 @@ def test_the_least_divergence_clips_an_outlier_and_keeps_a_uniform_range() -> No
     assert least_divergence(histogram_of(uniform)) == pytest.approx((0.0, 1.0), abs=0.02)
 
 
+def test_all_levels_of_the_grid_count_where_most_values_are_on_one_side_of_0() -> None:
+    x = 3 * NORMAL[:8000]
+    hswish = x * np.clip(x + 3, 0, 6) / 6  # from -0.375 to 12.1
+    low, high = least_divergence(histogram_of(hswish))
+    assert low == pytest.approx(-0.375, abs=1e-3)
+    assert high > 11  # 9.4 where half of the levels are below 0, as in a symmetric grid
+
+
 def test_few_values_are_not_clipped_by_their_divergence() -> None:
     found = histogram_of(NORMAL[:500])
     assert least_divergence(found) == MAX(found)
