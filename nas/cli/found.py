@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from nas.cli.tables.search_result import MEASURED_TABLES, accuracy_text, print_m
 from nas.files import read_json
 from nas.records.class_accuracy import ClassAccuracy
 from nas.records.confusion import load_confusion
+from nas.records.experiment import read_experiment
 from nas.records.front import load_front
 from nas.records.history import load_history
 from nas.records.networks import UNIVERSAL, arch_of
@@ -21,6 +23,7 @@ from nas.records.picks import load_picks
 from nas.records.results import Result, Score, accuracy_from
 from nas.records.target_scores import TargetScores
 from nas.records.verdict import load_verdict
+from nas.report.recomputed import as_predicted_now
 
 TRAINING_FILES = (
     "arch.json", "weights.safetensors", "train.json", "ranges.json", "confusion.csv", "history.json", "recipe.toml",
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 
 
 def show_result(args: argparse.Namespace, result: Result, run: Path, chosen_by: str | None = None) -> None:
-    """Print the network that a search for one target found."""
+    """Print the network that a search for one target found, with the costs that are predicted for it now."""
+    result = as_shown(result, run)
     if args.json:
         print_json(result_json(result, run))
     else:
@@ -40,11 +44,19 @@ def show_result(args: argparse.Namespace, result: Result, run: Path, chosen_by: 
 
 
 def show_multi_target(args: argparse.Namespace, found: "MultiTargetResult", run: Path) -> None:
-    """Print the networks that a search found for one or several targets."""
+    """Print the networks that a search found for one or several targets, with the costs that are predicted now."""
+    results = {name: as_shown(result, found.folders[name]) for name, result in found.results.items()}
+    universal = found.universal and as_shown(found.universal, run / UNIVERSAL)
+    found = replace(found, results=results, universal=universal)
     if args.json:
         print_json(multi_target_json(found, run))
     else:
         print_multi_target(found, run, console())
+
+
+def as_shown(result: Result, run: Path) -> Result:
+    """Return the result of a run with the costs that the model of its target predicts now."""
+    return as_predicted_now(result, read_experiment(run) if (run / "experiment.json").exists() else {})
 
 
 def result_json(result: Result, run: Path) -> dict[str, Any]:

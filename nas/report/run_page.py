@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from latency_models.roofline import Roofline
-from latency_models.target import abstract_target, load_target
 from nas.errors import InvalidInput
 from nas.files import write_whole
 from nas.ops import Shape, Size
@@ -39,12 +38,12 @@ from nas.records.results import (
 )
 from nas.records.tables import frame_of, rows_of
 from nas.records.verdict import Verdict, load_verdict
-from nas.registry import UnstatedCode
 from nas.report.baseline import REFERENCE, Beside, beside, compared_data, pick_entries
 from nas.report.known_error import error_of_result, error_of_target, error_text
 from nas.report.markup import fold, kibibytes, number, paragraph, section, table
 from nas.report.page import architecture_place, figure_place, page, rounded
 from nas.report.page_data import page_data
+from nas.report.recomputed import model_of_run
 from nas.report.result_card import (
     BaselineFigures,
     result_card,
@@ -52,8 +51,6 @@ from nas.report.result_card import (
     share_gauge,
 )
 from nas.report.run_curves import Record, Stages, read_stages, stage_curves, training_curves
-from nas.space.scaling import with_input
-from nas.zoo import reference
 
 AROUND = 0.01  # of the latency budget: how far off a run may be that aims at it from both sides
 TABLES = ("front.csv", "evaluated.csv", "finalists.csv")  # offered by the page for saving
@@ -335,9 +332,9 @@ def _data(run: RunFiles, stages: Stages, models: Mapping[str, Roofline], extra: 
 
 def _models(result: Result, experiment: Record) -> dict[str, Roofline]:
     """Return the latency model of the search, then those of the other targets, as far as they can still be made."""
-    found = {result.target: _model(result.target, result, experiment)}
+    found = {result.target: model_of_run(result.target, result, experiment)}
     for name in sorted(result.other_latencies_ms):
-        found.setdefault(name, _model(name, result, {}))
+        found.setdefault(name, model_of_run(name, result, {}))
     return {name: model for name, model in found.items() if model is not None}
 
 
@@ -418,21 +415,6 @@ def remarks(result: Result) -> list[str]:
 
 def _entropy(result: Result) -> str:
     return f"{result.policy_entropy:.0%} of that of a uniform policy"
-
-
-def _model(target: str, result: Result, experiment: Record) -> Roofline | None:
-    """Return the latency model of a target or of the search's abstract device; None where it cannot be made."""
-    settings = {**experiment, **experiment.get("settings", {})}
-    try:
-        if settings.get("ridge_point") is not None:
-            shape = result.arch.input_shape
-            scale = with_input(reference(REFERENCE), shape.size, shape.channels, result.arch.num_classes)
-            return abstract_target(settings["ridge_point"], settings.get("peak_gmacs_per_s"), scale)
-        return load_target(target).model(result.latency_model)
-    except UnstatedCode:  # not what a page is silent about
-        raise
-    except (InvalidInput, LookupError, TypeError):
-        return None
 
 
 def _model_section(evidence: ModelEvidence, metric: str) -> list[str]:

@@ -20,6 +20,7 @@ from nas.records.results import Result, load_result, result_of_run
 from nas.records.tables import frame_of
 from nas.records.verdict import Verdict, load_verdict
 from nas.registry import SPACES, load
+from nas.report.recomputed import as_predicted_now
 from nas.runs.front_end import front_end_of
 from nas.runs.settings import SearchConfig
 from nas.runs.sources import without
@@ -34,7 +35,7 @@ STEP_COLUMNS = (
 
 @dataclass(frozen=True)
 class RunData:
-    """The data of a finished run.
+    """The data of a finished run; costs in `result` are those that the model of its target predicts now.
 
     `front` and `evaluated` are front.csv and evaluated.csv with a column `arch` (an `ArchSpec` per row); the front of
     a search for a whole one has a column `latency_budget`. `history` has
@@ -57,7 +58,7 @@ def load_run(folder: Path) -> RunData:
 
     `InvalidInput` where the folder is no run, has not finished, or holds the results of several targets.
     """
-    result = result_of_run(folder)
+    result = as_predicted_now(result_of_run(folder), read_experiment(folder))
     space = space_of_run(folder, result)
     own = pd.DataFrame(list(_history(folder, space)))
     return RunData(

@@ -10,6 +10,7 @@ from latency_models.target import load_target, target_names
 from nas.arch import ArchSpec
 from nas.nn.network import save_weights
 from nas.records.results import SUPERNET, SUPERNET_INT8, AccuracyKind, Result, Score
+from nas.report.recomputed import predicted_costs
 from nas.runs.plan import SearchPlan
 from nas.space.staged import StagedSpace
 from nas.supernet.inherit import network_weights
@@ -59,14 +60,12 @@ def build_result(
         space=plan.settings.space,
         target=plan.target_name,
         latency_model=plan.settings.latency_model,
-        latency=model.predict_ms(arch),
+        **predicted_costs(model, arch),
         latency_unit=model.unit,
         latency_budget=plan.latency_budget,
         other_latencies_ms=others,
         macs=arch.macs,
         params=arch.params,
-        peak_activation_bytes=round(arch.peak_activation_elements * model.bytes_per_activation * model.batch),
-        weight_bytes=round(sum(kernel.weights for kernel in arch.kernels) * model.bytes_per_weight),
         accuracy=accuracy,
         supernet_accuracy=supernet,
         proxy_resolution=plan.proxy_resolution.json,

@@ -178,3 +178,29 @@ def test_other_settings_in_that_folder_are_refused(searched: tuple[Path, list[st
     said = refusal("search", *flags, "--max-macs", "700M", "--out", run)
     assert "holds a search with other settings; name another with --out" in said
     assert "other settings" in refusal("search", *flags, "--algorithm", "random", "--out", run)
+
+
+# ------------------------------------------------------------------------------------------------ numbers that follow
+
+
+@pytest.mark.parametrize("run", ["finished", "killed-report"])  # of a device, and of an abstract one
+def test_costs_that_follow_from_network_and_target_are_predicted_again(run: str, out: Run, tmp_path: Path) -> None:
+    shutil.copytree(RUNS / run, tmp_path / "run")
+    assert "when searched" not in out("show", tmp_path / "run")
+    path = tmp_path / "run" / "best.json"
+    stated = json.loads(path.read_text())
+    error = {"percent": 0.5, "mean_percent": 0.1, "basis": "a guess", "setup": "", "share_within": None}
+    path.write_text(json.dumps({**stated, "latency": 0.1234, "weight_bytes": 7, "latency_error": error}))
+    shown = " ".join(out("show", tmp_path / "run").replace("\u2502", " ").split())
+    assert f"predicted latency {stated['latency']:.3f}" in shown
+    assert "the predicted latency was 0.1234 when searched" in shown and "bytes of weights were 7 when" in shown
+    assert "\u00b1 0.5 %" not in shown.replace("was \u00b1 0.5 % when searched", "")
+    found = json.loads(out("show", tmp_path / "run", "--json"))
+    assert found["latency"] == pytest.approx(stated["latency"]) and found["weight_bytes"] == stated["weight_bytes"]
+
+
+def test_a_target_that_is_gone_leaves_its_numbers_as_they_were(out: Run, tmp_path: Path) -> None:
+    shutil.copytree(RUNS / "finished", tmp_path / "run")
+    path = tmp_path / "run" / "best.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "target": "gone", "latency": 0.1234}))
+    assert "0.123 ms" in out("show", tmp_path / "run")
