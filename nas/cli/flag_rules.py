@@ -109,12 +109,9 @@ RULES = (
          "--finalists 6 --algorithm nsga2"),
     Rule(SEARCH, ("--baseline",), _joint, "{flag} goes with joint; after a search by {algorithm}: nas train both "
          "networks", "--baseline mobilenetv2 --algorithm nsga2"),
-    Rule(SEARCH, ("--quantize",), lambda given: not _has_accuracy_model(given),
-         "{flag} ranks by a supernet: it goes without an accuracy model; add --accuracy-model none",
-         "--quantize int8 --preset standard"),
     Rule(SEARCH, ("--quantize",), without("--finalists", "--evaluator"),
-         "{flag} ranks by a supernet; finalists and other evaluators train networks alone, in floats: leave one out",
-         "--quantize int8 --finalists 6"),
+         "{flag} ranks by a supernet, or by networks that an accuracy model has trained alone; finalists of two stages "
+         "and other evaluators are in floats: leave one out", "--quantize int8 --finalists 6"),
     Rule(SEARCH, ("--trials", "--from", "--universal", "--evaluator"), _over_supernet,
          "{flag} goes with an --algorithm over a supernet trained once, nsga2 say, not with joint", "--trials 3"),
     Rule(SEARCH, ("--weights",), without("--from", "--evaluator"),

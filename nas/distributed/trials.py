@@ -44,7 +44,7 @@ from nas.training.candidates import (
 from nas.training.members import MemberTrainer
 from nas.training.streaming import is_streamed
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee
-from nas.training.trial import known_curve, train_until
+from nas.training.trial import train_until
 
 LOST_WORKERS = 3  # how often a trial may lose its worker and go on
 TIME = "epoch"  # the key of what Tune calls time in the results of a trial
@@ -160,7 +160,7 @@ class TuneRunner:
             waiting = []
             for one in candidates:
                 # A candidate whose folder has all epochs needs no worker: report its curve from here.
-                curve = known_curve(self.trials.config, self.trials.of(one.digest), until)
+                curve = self.trials.known_curve(one.digest, until)
                 waiting += [] if curve else [one]
                 for epoch, top1 in enumerate(curve, start=1):
                     self.on_epoch(one.digest, epoch, top1)
@@ -192,7 +192,7 @@ class TuneRunner:
 
     def _ended(self, one: Candidate, until: int) -> bool:
         """Return whether nothing is left to do for a trial: it has failed, or its curve and weights are there."""
-        return until == 0 or bool(known_curve(self.trials.config, self.trials.of(one.digest), until))
+        return until == 0 or bool(self.trials.known_curve(one.digest, until))
 
     def _fit(
         self, candidates: Sequence[Candidate], until: dict[str, int], scheduler: Any,
@@ -274,7 +274,8 @@ def _train_alike(
     for result in TuneRunner(cluster, trials, note, as_members=True).rung()(candidates, trainees[0].epochs):
         known = curves[result.digest]
         curve = () if result.state == FAILED else tuple(known[epoch] for epoch in range(1, result.epochs + 1))
-        yield Trained(by_digest[result.digest], curve, result.error)
+        in_int8 = trials.score_in_int8(result.digest, result.epochs) if curve else None
+        yield Trained(by_digest[result.digest], curve, result.error, in_int8)
 
 
 @dataclass(frozen=True)
@@ -287,7 +288,7 @@ class _OfSeed(CandidateTrainings):
     def of_all(cls, trials: CandidateTrainings, seed: int) -> "_OfSeed":
         """Return the trainings of `trials` with this seed."""
         config = replace(trials.config, seed=seed)
-        return cls(trials.data, config, trials.folder, trials.family, whole=trials)
+        return cls(trials.data, config, trials.folder, trials.family, trials.int8, whole=trials)
 
     def of(self, digest: str, seed: int | None = None) -> Path:
         """Return the folder that the trainings of all seeds have for one of this seed."""

@@ -26,10 +26,11 @@ FIELDS: dict[str, Any] = {  # of the records that this package writes -> their k
     "entropy": float, "beta": float, "sampled_latency": float | None, "argmax_latency": float,
     "argmax_reward_top1": Fraction, "argmax": tuple[Count, ...], "policy": tuple[tuple[float, ...], ...],
     "genotype": tuple[Count, ...], "correct": Count, "score": Fraction, "origin": str, "hits": str | None,
-    "asked": Genotypes, "accuracy": tuple[float | None, ...], "seeds": tuple[Count, ...],
-    "epochs": tuple[Count, ...] | Count,
+    "asked": Genotypes, "accuracy": tuple[float | None, ...], "float_accuracy": tuple[float | None, ...],
+    "seeds": tuple[Count, ...], "epochs": tuple[Count, ...] | Count,
     "networks": Genotypes, "scores": tuple[float, ...], "epoch": PositiveCount, "top1": Fraction, "digest": str,
     "state": str, "error": str, "errors": tuple[NonNegative | None, ...], "standard_error": Fraction,
+    "float_top1": Fraction,
 }  # fmt: skip
 STAGED = ("stage",)  # the fields of every record of a run
 TOGETHER = {  # field -> fields that a record with it has, too
@@ -37,7 +38,7 @@ TOGETHER = {  # field -> fields that a record with it has, too
     "argmax": ("step", "steps"), "policy": ("step", "steps"), "loss_largest": ("step",), "epoch": ("top1",),
 }  # fmt: skip
 ALIKE = {  # lists of one length
-    "asked": ("accuracy", "seeds", "errors"), "seeds": ("epochs",), "networks": ("scores", "errors"),
+    "asked": ("accuracy", "float_accuracy", "seeds", "errors"), "seeds": ("epochs",), "networks": ("scores", "errors"),
 }  # fmt: skip
 
 

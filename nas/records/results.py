@@ -179,9 +179,10 @@ def trained_for_steps(steps: int) -> str:
     return f"trained alone for {steps} steps, held-out pictures"
 
 
-def estimated_for(epochs: int) -> str:
+def estimated_for(epochs: int, *, in_int8: bool = False) -> str:
     """Return the `AccuracyKind.how` of an accuracy after `epochs` epochs, estimated from several trainings."""
-    return f"trained alone for {epochs} epochs, estimated from several networks, held-out pictures"
+    numbers = ", in int8" if in_int8 else ""
+    return f"trained alone for {epochs} epochs{numbers}, estimated from several networks, held-out pictures"
 
 
 def accuracy_from(data: Any) -> Score:

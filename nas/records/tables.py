@@ -20,7 +20,7 @@ EVALUATED: dict[str, Any] = NETWORK | {
 }  # fmt: skip
 FINALISTS: dict[str, Any] = {  # of a run
     "stage": str, "digest": str, "spec": str, "epochs": PositiveCount, "top1": Fraction, "pictures": PositiveCount,
-    "supernet_top1": Fraction | None, "standard_error": Fraction | None,
+    "supernet_top1": Fraction | None, "standard_error": Fraction | None, "float_top1": Fraction | None,
 }  # fmt: skip
 TRIALS: dict[str, Any] = {  # finalists.csv of nas finalists
     "place": PositiveCount, "digest": str, "latency": Positive, "latency_unit": str, "supernet_top1": Fraction,

@@ -41,8 +41,9 @@ from nas.training.candidates import (
 )
 from nas.training.loop import TrainingConfig
 
-COLUMNS = ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_top1", "standard_error"]
-Row = tuple[str, str, str, int, float, int, float, float | None]  # of finalists.csv
+NOT_ALWAYS = ["standard_error", "float_top1"]  # columns of finalists.csv that are left out where they hold nothing
+COLUMNS = ["stage", "digest", "spec", "epochs", "top1", "pictures", "supernet_top1", *NOT_ALWAYS]
+Row = tuple[str, str, str, int, float, int, float, float | None, float | None]  # of finalists.csv
 
 
 @dataclass(frozen=True)
@@ -211,13 +212,16 @@ def write_finalists(out: Path, stages: dict[str, CandidateRanking]) -> None:
                     if epochs in curve:
                         yield (
                             stage, arch.digest, spec, epochs, curve[epochs], ranking.images, one.supernet_top1,
-                            ranking.error(arch.digest, epochs),
+                            ranking.error(arch.digest, epochs), None,
                         )  # fmt: skip
 
     write_whole(out / "finalists.csv", table_of(list(rows())))
 
 
 def table_of(rows: Sequence[Row]) -> str:
-    """Return finalists.csv; the standard errors of shares, which follow from them, have no column."""
+    """Return finalists.csv; the standard errors of shares, which follow from them, have no column.
+
+    Scores in float32 have one where the others are in int8.
+    """
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.drop(columns=COLUMNS[-1] if table[COLUMNS[-1]].isna().all() else []).to_csv(index=False)
+    return table.drop(columns=[name for name in NOT_ALWAYS if table[name].isna().all()]).to_csv(index=False)

@@ -119,6 +119,7 @@ class ModelSearchRun:
         self.budget: ModelBudget = model_budget(plan)
         self.curves: dict[tuple[str, int], dict[int, float]] = {}  # (digest, seed) -> epoch -> top-1
         self.observed: list[tuple[Training, float]] = []  # in the order told
+        self.floats: dict[Training, float] = {}  # top-1 in float32 at the last epoch of each training
         self.scores: Scores = {}  # under shared weights
         self.errors: dict[Training, float] = {}  # the standard errors of what was observed, where it is no share
         self.score_errors: Scores = {}  # those of the scores
@@ -212,7 +213,7 @@ class ModelSearchRun:
             batch_size=min(TrainingConfig.batch_size, len(view.x_train)),
         )
         family = family_here(plan.proxy(plan.space))
-        return CandidateTrainings(view, config, (self.out / "trainings").resolve(), family)
+        return CandidateTrainings(view, config, (self.out / "trainings").resolve(), family, int8=plan.settings.is_int8)
 
     def trainee(self, training: Training) -> Trainee:
         """Return the training of a proxy that the search asks for by a genotype."""
@@ -221,7 +222,10 @@ class ModelSearchRun:
         return Trainee(arch.digest, proxy, training.seed, training.epochs)
 
     def trained(self, asked: Sequence[Training], train: TrainAll | None) -> list[float]:
-        """Train what is asked, and return the top-1 of each at its last epoch; NaN for one that failed."""
+        """Train what is asked, and return the top-1 of each at its last epoch, in int8 where the search is for that.
+
+        NaN for one that failed.
+        """
         assert train is not None
         trainees = [self.trainee(training) for training in asked]
         found: dict[Trainee, Trained] = {one.trainee: one for one in train(trainees)}
@@ -231,7 +235,10 @@ class ModelSearchRun:
         for training, trainee in zip(asked, trainees, strict=True):
             known = self.trainings.errors(trainee.digest, trainee.seed)
             self.errors |= {training: known[trainee.epochs]} if trainee.epochs in known else {}
-        return [found[one].curve[-1] if found[one].curve else np.nan for one in trainees]
+            if (in_int8 := found[trainee].in_int8) is not None:
+                self.floats[training] = in_int8.float_value
+        scores = [found[one].score for one in trainees]
+        return [np.nan if score is None else score for score in scores]
 
     def on_epoch(self, trainee: Trainee, epoch: int, top1: float) -> None:
         """Report an epoch of a training."""
@@ -252,6 +259,7 @@ class ModelSearchRun:
                 "epochs": [training.epochs for training in asked],
                 "accuracy": [float(value) if np.isfinite(value) else None for value in top1],
                 **({} if all(error is None for error in errors) else {"errors": errors}),
+                **({"float_accuracy": [self.floats.get(one) for one in asked]} if self.plan.settings.is_int8 else {}),
             }
         )  # fmt: skip
         for training, value in zip(asked, top1, strict=True):
@@ -277,6 +285,8 @@ class ModelSearchRun:
             )
         errors = zip(asked, record.get("errors", ()), strict=False)
         self.errors |= {training: error for training, error in errors if error is not None}
+        floats = zip(asked, record.get("float_accuracy", ()), strict=False)
+        self.floats |= {training: float(value) for training, value in floats if value is not None}
         for training, value in zip(asked, top1, strict=True):  # so that the reporter counts them as done
             curve = self.curves.setdefault((self.plan.space.decode(training.genotype).digest, training.seed), {})
             curve |= dict.fromkeys(range(len(curve) + 1, training.epochs), 0.0)  # of epochs that it does not hold
@@ -338,7 +348,8 @@ class ModelSearchRun:
 
     def accuracy(self, answer: Answer) -> Score:
         """Return the estimated accuracy of a network, with the errors of estimate and images together."""
-        kind = as_accuracy(self.plan, 0, self.images, estimated_for(self.budget.schedule.rungs[-1])).kind
+        how = estimated_for(self.budget.schedule.rungs[-1], in_int8=self.plan.settings.is_int8)
+        kind = as_accuracy(self.plan, 0, self.images, how).kind
         top1 = float(np.clip(answer.mean, 0, 1))
         error = float(np.hypot(answer.standard_error, self.image_error(answer)))
         return Score(top1, min(error, 1.0), self.images, kind)
@@ -400,6 +411,13 @@ class ModelSearchRun:
             f"the best by estimate of {len(evidence.networks)} networks whose proxies were trained alone; this one "
             f"with {seeds} for {best.epochs} epochs, {share_text(best.observed, self.plan.metric)} observed"
         )
+        if self.plan.settings.is_int8:
+            longest = best.genotype, best.epochs
+            floats = [top1 for one, top1 in self.floats.items() if (one.genotype, one.epochs) == longest]
+            yield (
+                "accuracies are those in int8, of the fake-quantised forward pass; in float32 the same trainings of "
+                f"this network reached {share_text(float(np.mean(floats)), self.plan.metric)} on average"
+            )
         yield evidence.text
         if evidence.supernet_text:
             yield evidence.supernet_text
@@ -451,8 +469,9 @@ class ModelSearchRun:
             for training, top1 in self.observed:
                 if training.genotype == one.genotype and training.seed == self.plan.settings.seed and np.isfinite(top1):
                     score = self.scores.get(one.genotype, np.nan)
-                    error = self.errors.get(training)
-                    rows.append(("alone", arch.digest, spec, training.epochs, top1, self.images, score, error))
+                    error, floats = self.errors.get(training), self.floats.get(training)
+                    own = floats if self.plan.settings.is_int8 else None
+                    rows.append(("alone", arch.digest, spec, training.epochs, top1, self.images, score, error, own))
         write_whole(self.out / "finalists.csv", table_of(rows))
 
 

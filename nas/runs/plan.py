@@ -24,6 +24,7 @@ from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
 from nas.ops import Shape, Size
 from nas.protocols import Cost, Genotypes
+from nas.quantisation.program import program_of
 from nas.records.results import TOP1, PredictionError
 from nas.registry import ACCURACY_MODELS, load
 from nas.runs.front_end import front_end_of
@@ -428,10 +429,17 @@ def _check_int8(plan: SearchPlan) -> None:
     config, target = plan.settings, plan.target
     if not config.is_int8:
         return
-    if plan.accuracy_model is not None or config.finalists is not None:
-        raise InvalidInput("candidates in int8 are ranked by a supernet: leave accuracy models and finalists out")
+    if config.finalists is not None:
+        raise InvalidInput(
+            "finalists of two stages are trained alone, in floats: for int8 leave them out, or choose an accuracy "
+            "model, which trains networks alone and scores them in int8"
+        )
     if target is not None and target.dtype != config.quantize:
         raise InvalidInput(f"candidates in int8 are priced on a target in int8; {target.name} is in {target.dtype}")
+    if plan.accuracy_model is not None:
+        ends = [(0,) * len(plan.space.decisions), tuple(len(one.options) - 1 for one in plan.space.decisions)]
+        for genotype in ends:  # `InvalidInput` for an op without an int8 form
+            program_of(plan.space.decode(genotype))
 
 
 def _check_model(plan: SearchPlan) -> None:

@@ -73,6 +73,7 @@ def _model_lines(plan: SearchPlan, budget: ModelBudget | None = None) -> list[st
     return [
         f"preset {plan.preset.name}: about {hours:.2g} core hours; seed {plan.settings.seed}",
         f"accuracy model {plan.accuracy_model}: networks trained alone, {rungs}{again}",
+        *(["networks trained alone are ranked by their accuracy in int8, that of their files"] * plan.settings.is_int8),
         supernet if budget.supernet_steps else none,
     ]
 

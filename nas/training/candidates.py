@@ -24,8 +24,9 @@ from nas.records.typed import refused, typed
 from nas.registry import lazy
 from nas.search.schedulers import halving
 from nas.training.family import Family
+from nas.training.int8_score import Int8Score, known_scores
 from nas.training.loop import TrainingConfig
-from nas.training.trial import known_errors, train_until
+from nas.training.trial import known_curve, known_errors, train_until
 
 stats = lazy("scipy.stats")  # takes 0.3 s to import, and most searches train no candidates alone
 
@@ -54,6 +55,7 @@ class CandidateTrainings:
     config: TrainingConfig
     folder: Path
     family: Family | None = None  # whose one program trains all networks; None: each is a program of its own
+    int8: bool = False  # whether members are scored in int8 too, after the last epoch that is asked for
 
     def of(self, digest: str, seed: int | None = None) -> Path:
         """Return the folder of one trial; `seed` is that of the training where it differs from the search's."""
@@ -61,11 +63,27 @@ class CandidateTrainings:
         return self.folder / "trials" / f"{digest[:12]}{other}"
 
     def errors(self, digest: str, seed: int | None = None) -> dict[int, float]:
-        """Return the standard errors of the scores of one trial by epoch; of shares, which have their own, none."""
+        """Return the standard errors of the scores of one trial by epoch; of shares, which have their own, none.
+
+        Of trials that are scored in int8 those of these scores.
+        """
         if self.data.has_classes:
             return {}
-        known = enumerate(known_errors(self.of(digest, seed)), start=1)
+        folder = self.of(digest, seed)
+        if self.int8:
+            return {epoch: one.error for epoch, one in known_scores(folder).items() if one.error is not None}
+        known = enumerate(known_errors(folder), start=1)
         return {epoch: error for epoch, error in known if error is not None}
+
+    def known_curve(self, digest: str, epochs: int, seed: int | None = None) -> list[float]:
+        """Return the scores after each epoch [epochs] of a trial with nothing left to do, else an empty list."""
+        folder = self.of(digest, seed)
+        scored = not self.int8 or epochs in known_scores(folder)
+        return known_curve(self.config, folder, epochs) if scored else []
+
+    def score_in_int8(self, digest: str, epochs: int, seed: int | None = None) -> Int8Score | None:
+        """Return the score in int8 of a trial after so many epochs; None where it was not taken."""
+        return known_scores(self.of(digest, seed)).get(epochs) if self.int8 else None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 A `Family` holds many architectures in one program: an architecture is an input of it, its weights lie in arrays of the
 family's largest sizes, zero where the architecture has none. Initial weights, order of images, augmentation, optimizer,
 average and schedule are those of `nas.training.loop` with the same seed, so that a member's training is the stand-alone
-one up to rounding. A `StandAlone` family holds one architecture, and shares all of this module.
+one up to rounding. A `StandAlone` family holds one architecture, and shares all of this module. Scores in int8 are
+those of the weights cut out of the arrays: one network at a time, the same way in a group as alone.
 
 Members of equal progress are trained as a group: on an accelerator many at a time (`vmap`), on a CPU one after the
 other. Accuracies on the validation images are taken under the statistics of each batch of `EVALUATION_BATCH` of them.
@@ -36,6 +37,7 @@ from nas.training.candidates import CandidateTrainings
 from nas.training.checkpoints import Checkpoints
 from nas.training.ema import ema_decay, ema_update
 from nas.training.family import Family
+from nas.training.int8_score import Int8Score, add_score, known_scores, score_in_int8
 from nas.training.loop import CHECKPOINT_S, MAX_DISPATCH_STEPS, BatchLoader, TrainingPlan, initial_params
 from nas.training.packing import Packed, Packing
 from nas.training.step import (
@@ -48,11 +50,12 @@ from nas.training.step import (
     step_key,
 )
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
-from nas.training.trial import CURVE, ORPHAN_S, LearningCurve, known_curve
+from nas.training.trial import CURVE, ORPHAN_S, LearningCurve
 
 EVALUATION_BATCH = 128  # validation images over which normalisation statistics are taken
 GROUP = 16  # members trained at a time on an accelerator
 KEPT_PROGRAMS = 16  # of networks that are programs of their own; more would fill the memory
+KEPT_WITH_INT8 = 8  # ... and are scored in int8, by further programs
 
 
 @dataclass(frozen=True)
@@ -210,10 +213,12 @@ class _Member:
     done: int
     state: MemberState
     error: str = ""
+    in_int8: Int8Score | None = None
 
     def result(self) -> Trained:
         """Return what the training came to."""
-        return Trained(self.trainee, () if self.error else tuple(self.curve.known[: self.trainee.epochs]), self.error)
+        curve = () if self.error else tuple(self.curve.known[: self.trainee.epochs])
+        return Trained(self.trainee, curve, self.error, self.in_int8)
 
 
 class MemberTrainer:
@@ -232,11 +237,11 @@ class MemberTrainer:
         """Train all from where their folders stand, and yield their results, those with nothing to do first."""
         waiting = []
         for one in trainees:
-            curve = known_curve(self.trials.config, self.trials.of(one.digest, one.seed), one.epochs)
+            curve = self.trials.known_curve(one.digest, one.epochs, one.seed)
             for epoch, top1 in enumerate(curve, start=1):
                 self.on_epoch(one, epoch, top1)
             if curve:
-                yield Trained(one, tuple(curve))
+                yield Trained(one, tuple(curve), "", self.trials.score_in_int8(one.digest, one.epochs, one.seed))
             else:
                 waiting.append(one)
         for start in range(0, len(waiting), self.group):
@@ -286,25 +291,43 @@ class MemberTrainer:
                 if epoch == until or time.monotonic() - saved > CHECKPOINT_S:
                     running.save(epoch * plan.per_epoch)
                     saved = time.monotonic()
-        if until == plan.config.epochs:
-            for member in members:
-                if not member.error:
-                    self._write(member)
+        for member in members:
+            if not member.error and (self.trials.int8 or until == plan.config.epochs):
+                self._end(member)
+
+    def _end(self, member: _Member) -> None:
+        """Score a member in int8 where that is asked for, and write what was trained to the full length."""
+        trials, until, weights = self.trials, member.trainee.epochs, self._weights(member)
+        if trials.int8:
+            found = known_scores(member.folder).get(until)
+            if found is None:
+                task, splits = member.plan.data.task, (self.train_split, self.val_split)
+                found = score_in_int8(task, member.trainee.arch, weights, *splits)
+                add_score(member.folder, until, found)
+            member.in_int8 = found
+        if until == member.plan.config.epochs:
+            self._write(member, weights)
 
     def _make_room(self, arch: ArchSpec) -> None:
         """Drop the compiled programs where there are many, before that of another network is compiled."""
-        if self.family is None and len(self.compiled | {arch.digest}) > KEPT_PROGRAMS:
+        if self.family is None and len(self.compiled | {arch.digest}) > (
+            KEPT_WITH_INT8 if self.trials.int8 else KEPT_PROGRAMS
+        ):
             jax.clear_caches()
             self.compiled.clear()
         self.compiled.add(arch.digest)
 
-    def _write(self, member: _Member) -> None:
-        """Write architecture, weights and signature of a member that was trained to the full length."""
-        arch, plan = member.trainee.arch, member.plan
+    def _weights(self, member: _Member) -> Weights:
+        """Return the averaged weights of a member, with the statistics of the training images."""
+        arch = member.trainee.arch
         family = self.family or StandAlone(arch)
         statistics = split_statistics(initial_params(arch, member.trainee.seed, None))[1]
         trained = {name: jnp.asarray(value) for name, value in family.cut(arch, _averages(family, member)).items()}
-        weights = estimate_statistics(arch, trained | statistics, self.train_split, plan.config.batch_size)
+        return estimate_statistics(arch, trained | statistics, self.train_split, member.plan.config.batch_size)
+
+    def _write(self, member: _Member, weights: Weights) -> None:
+        """Write architecture, weights and signature of a member that was trained to the full length."""
+        arch, plan = member.trainee.arch, member.plan
         save_arch(arch, member.folder / "arch.json")
         weights = in_target_units(plan.data.task, weights)
         save_weights(member.folder / "weights.safetensors", weights, arch, "trained")

@@ -341,8 +341,12 @@ def score_on(
 
     Of classification that is top-1 without an error, which a share of the examples has by itself.
     """
-    outputs, targets = network_outputs(arch, weights, split, batch_size), np.asarray(split.y)
-    each = task.score.contributions(outputs, np.asarray(task.scaled(targets)))
+    return score_of_outputs(task, network_outputs(arch, weights, split, batch_size), split)
+
+
+def score_of_outputs(task: Task, outputs: NDArray[np.float32], split: Split) -> tuple[float, float | None]:
+    """Return the score, from 0 to 1, of outputs [N, K] for the images of `split`, and its error as of `score_on`."""
+    each = task.score.contributions(outputs, np.asarray(task.scaled(np.asarray(split.y))))
     score = float(each.mean())
     return clipped(score), score_error(each) if np.isfinite(score) else 1.0
 

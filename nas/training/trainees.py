@@ -12,6 +12,7 @@ from functools import partial
 from nas.arch import ArchSpec
 from nas.errors import InvalidInput
 from nas.training.candidates import CandidateTrainings, OpenTrainers, in_process
+from nas.training.int8_score import Int8Score
 from nas.training.trial import train_until
 
 
@@ -32,6 +33,14 @@ class Trained:
     trainee: Trainee
     curve: tuple[float, ...]  # fractions, one per epoch; empty where the training failed
     error: str = ""
+    in_int8: Int8Score | None = None  # the score in int8 after the last epoch, of trainings that ask for it
+
+    @property
+    def score(self) -> float | None:
+        """The score that counts, in int8 where that was asked for; None where the training failed."""
+        if not self.curve:
+            return None
+        return self.curve[-1] if self.in_int8 is None else self.in_int8.value
 
 
 OnTraineeEpoch = Callable[[Trainee, int, float], None]  # called with an epoch and the top-1 after it, known ones too
@@ -42,6 +51,7 @@ OpenTrainees = Callable[[CandidateTrainings, OnTraineeEpoch], AbstractContextMan
 @contextmanager
 def one_by_one(trials: CandidateTrainings, on_epoch: OnTraineeEpoch) -> Iterator[TrainAll]:
     """Yield the function that trains one network after the other in this process, each as a program of its own."""
+    assert not trials.int8, "members alone are scored in int8: nas.training.members"
 
     def train(trainees: Sequence[Trainee]) -> Iterator[Trained]:
         for one in trainees:

@@ -8,15 +8,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nas.arch import ArchSpec
 from nas.data import validation_view
 from nas.errors import InvalidInput, UnknownName
+from nas.nn.network import load_weights
 from nas.ops import Conv, Head, Shape
+from nas.quantisation.forward import fake_quantised_outputs
 from nas.records.locks import locked
 from nas.training import candidates as finals
 from nas.training import trial as trial_training
@@ -35,6 +38,8 @@ from nas.training.candidates import (
 from nas.training.loop import TrainingConfig
 from nas.training.members import as_members
 from nas.training.optimizers import AdamW
+from nas.training.qat import first_ranges
+from nas.training.step import image_splits, network_outputs
 from nas.training.trainees import Trainee
 from nas.training.trial import train_until
 from tests.support.tiny import images
@@ -264,11 +269,32 @@ def test_workers_train_a_network_with_each_seed(tmp_path: Path) -> None:
     one = FINALISTS[0]
     seen: dict[Trainee, tuple[float, ...]] = {}
     trainees = [Trainee(one.digest, one.arch, seed, 1) for seed in (0, 4)]
-    trials = trials_in(tmp_path)
+    trials = replace(trials_in(tmp_path), int8=True)
     with trainees_on_workers(trials, lambda one, epoch, top1: seen.update({one: (top1,)}), workers=1) as train:
-        found = {each.trainee: each.curve for each in train(trainees)}
-    assert found == seen
+        trained = {each.trainee: each for each in train(trainees)}
+        again = {each.trainee: each for each in train(trainees)}  # from the folders: nothing is left to do
+    found = {trainee: each.curve for trainee, each in trained.items()}
+    assert found == seen and again == trained
     assert set(found) == set(trainees)
     assert len(files(tmp_path)) == 2  # a curve per seed
-    with as_members(trials_in(tmp_path / "here"), lambda *_: None) as train:  # with other numbers of threads
-        assert all(abs(found[each.trainee][0] - each.curve[0]) < 0.1 for each in train(trainees))
+    here = replace(trials_in(tmp_path / "here"), int8=True)
+    with as_members(here, lambda *_: None) as train:  # with other numbers of threads
+        for each in train([*trainees, whole := Trainee(one.digest, one.arch, 0, SETTINGS.epochs)]):
+            assert each.in_int8 is not None and each.score == each.in_int8.value
+            if each.trainee == whole:
+                assert each.in_int8[:2] == pytest.approx(scores_of_weights(here, one.arch))
+                continue
+            assert abs(found[each.trainee][0] - each.curve[0]) < 0.1
+            assert each.score == pytest.approx(trained[each.trainee].score, abs=0.1)
+
+
+def scores_of_weights(trials: CandidateTrainings, arch: ArchSpec) -> tuple[float, float]:
+    """The shares of validation images that the weights of a trial name, in int8 as files do and in float32."""
+    weights, _ = load_weights(trials.of(arch.digest) / "weights.safetensors", arch)
+    train_split, val_split = image_splits(trials.data)
+    ranges = first_ranges(arch, weights, train_split)
+    x = np.asarray(val_split.inputs(val_split.x, arch))
+    outputs = fake_quantised_outputs(arch, lambda name, _: np.asarray(weights[name]), ranges, x)
+    floats = network_outputs(arch, weights, val_split)
+    in_int8, in_float32 = (float((each.argmax(1) == trials.data.y_test).mean()) for each in (outputs, floats))
+    return in_int8, in_float32

@@ -27,6 +27,7 @@ from nas.runs.model_budget import model_budget
 from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.training.candidates import CandidateTrainings
+from nas.training.int8_score import Int8Score
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
 from nas.training.trial import CURVE, LearningCurve
 from tests.support.target_data import save_target_data
@@ -44,11 +45,12 @@ def by_parameters(arch: ArchSpec) -> float:
 
 def trainers(
     formula: Formula, *, stop_after: int | None = None, backwards: bool = False, fails: str = "", noise: float = 0.002,
-    error: float | None = None,
+    error: float | None = None, int8: Formula | None = None,
 ) -> Trainers:  # fmt: skip
     """Return trainers whose accuracies are a formula with noise of the seed; the real ones have this interface.
 
-    With an `error` they leave learning curves with it, as those of a task without classes do.
+    With an `error` they leave learning curves with it, as those of a task without classes do; `int8` is the formula of
+    scores in int8, in searches for that.
     """
     done = 0
 
@@ -73,7 +75,8 @@ def trainers(
                     known = LearningCurve(Journal(folder / "curve.jsonl", CURVE), lambda *_: None)
                     for epoch, top1 in enumerate(curve, start=1):
                         known.add(epoch, top1, error)
-                yield Trained(one, curve)
+                in_int8 = Int8Score(int8(one.arch), curve[-1]) if int8 and trials.int8 else None
+                yield Trained(one, curve, "", in_int8)
 
         yield train
 
@@ -184,10 +187,22 @@ def test_of_equally_accurate_networks_the_answer_is_the_fastest_and_the_first_pi
 
 
 def test_random_is_random_search_with_halving(tmp_path: Path) -> None:
-    search(replace(SMALL, accuracy_model="random"), tmp_path / "run", trainers=trainers(by_parameters))
-    evidence = load_evidence(tmp_path / "run")
+    out, by = tmp_path / "run", trainers(by_parameters, int8=lambda arch: 0.9 - by_parameters(arch))
+    result = search(replace(SMALL, accuracy_model="random", quantize="int8"), out, trainers=by)
+    evidence = load_evidence(out)
     assert evidence is not None and not evidence.trusted
     assert sum(batch.by_model for batch in evidence.batches) == 0
+    # Scores in int8 count, which fall with the parameters here; those in float32 stand beside them.
+    assert "in int8" in result.accuracy.kind.how and any("in float32" in note for note in result.notes)
+    best = min((load_arch(path) for path in (out / "specs").glob("*.json")), key=lambda arch: arch.params)
+    assert result.arch == best
+    table = pd.read_csv(out / "finalists.csv")
+    assert np.allclose(table["top1"] + table["float_top1"], 0.9, atol=0.12) and table["float_top1"].notna().all()
+    assert load_run(out).result == result
+    before = contents(out)
+    for name in ("best.json", "finalists.csv", "report.html"):
+        (out / name).unlink()
+    assert resume(out, trainers=by) == result and contents(out) == before
 
 
 @pytest.mark.parametrize("ranks", [True, False])

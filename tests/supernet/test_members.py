@@ -113,12 +113,16 @@ def test_embedded_weights_are_cut_out_again_and_nothing_else_is_set(family: Spac
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    kept = [*folder.glob("trials/*/curve.jsonl"), *folder.glob("trials/*/weights.safetensors")]
+    kept = [
+        path
+        for name in ("curve.jsonl", "int8.jsonl", "weights.safetensors")
+        for path in folder.glob(f"trials/*/{name}")
+    ]
     return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
 
-def train(folder: Path, trainees: list[Trainee], family: Family, group: int = 1) -> list[Trained]:
-    trials = replace(trainings(folder), family=family)
+def train(folder: Path, trainees: list[Trainee], family: Family, group: int = 1, *, int8: bool = True) -> list[Trained]:
+    trials = replace(trainings(folder), family=family, int8=int8)
     with as_members(trials, lambda *_: None, group=group) as run:
         return list(run(trainees))
 
@@ -131,13 +135,19 @@ def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("members")
     trained = train(folder, ALL, SpaceFamily(PROXIES))
     assert {(one.trainee, len(one.curve), one.error) for one in trained} == {(one, one.epochs, "") for one in ALL}
+    assert all(one.score == in_int8(folder, one.trainee) for one in trained)
     return folder
+
+
+def in_int8(folder: Path, one: Trainee) -> float | None:
+    found = replace(trainings(folder), int8=True).score_in_int8(one.digest, one.epochs, one.seed)
+    return found and found.value
 
 
 def test_members_stop_and_go_on_to_the_same_bytes_in_any_order(at_once: Path, tmp_path: Path) -> None:
     family = SpaceFamily(PROXIES)
-    train(tmp_path, [Trainee(DEEP.digest, DEEP, 4, 1)], family)
-    damaged = next((tmp_path / "trials").glob("*/checkpoints/*"))
+    train(tmp_path, [Trainee(DEEP.digest, DEEP, 4, 1), ALL[0]], family, int8=False)  # the scores in int8 are missing
+    damaged = next((tmp_path / "trials").glob("*-s4/checkpoints/*"))
     saved = tmp_path / "saved"
     shutil.move(damaged, saved)  # as if killed between curve and checkpoint: the epoch is trained again
     assert {one.trainee for one in train(tmp_path, ALL[::-1], family)} == set(ALL)
@@ -154,3 +164,6 @@ def test_a_group_trains_as_its_members_do(at_once: Path, tmp_path: Path) -> None
     scale = {key: np.abs(value).max() for key, value in one_by_one.items()}
     worst = max(np.abs(together[key] - value).max() / (scale[key] + 0.1) for key, value in one_by_one.items())
     assert worst < 1e-3
+    images = len(trainings(tmp_path).data.y_test)
+    for one in ALL:  # rounding may take one image across the border of two classes
+        assert in_int8(tmp_path, one) == pytest.approx(in_int8(at_once, one), abs=1.01 / images)

@@ -93,8 +93,7 @@ def test_a_target_is_priced_in_int8_or_refused(capsys: pytest.CaptureFixture[str
     assert name in capsys.readouterr().out
     for words, said in (
         (["--quantize", "int4"], "int8"),
-        (["--quantize", "int8", "--preset", "standard"], "without an accuracy model"),
-        (["--quantize", "int8", "--finalists", "3"], "ranks by a supernet"),
+        (["--quantize", "int8", "--finalists", "3"], "finalists of two stages and other evaluators are in floats"),
     ):
         assert main(["search", *words, "--plan"]) == 2
         assert said in capsys.readouterr().err
