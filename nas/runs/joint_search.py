@@ -58,7 +58,7 @@ from nas.runs.verdict import make_verdict, wants_verdict
 from nas.search.algorithms import reinforce
 from nas.search.constraints.project import project, project_coarse, with_search_budget
 from nas.search.constraints.repair import Constraints
-from nas.search.selection import Hits, few_images_note, score_error, total
+from nas.search.selection import Hits, score_error, total
 from nas.space.staged import StagedSpace
 from nas.supernet import joint
 from nas.supernet.buckets import buckets_for
@@ -602,7 +602,7 @@ class _JointSearchRun:
             yield finished.ranking.description
         if plan.settings.baseline != NO_BASELINE and not wants_verdict(plan):
             yield f"no verdict against {plan.settings.baseline}: the preset {plan.preset.name} trains no baseline"
-        if few := few_images_note(self.final_evaluator(finished).count, is_share=plan.dataset.has_classes):
+        if few := plan.few_images_note(self.final_evaluator(finished).count):
             yield few
         yield from plan.remarks(finished.arch)
 

@@ -58,7 +58,6 @@ from nas.search.accuracy.table import best_within
 from nas.search.constraints.bounds import Bounded
 from nas.search.constraints.repair import Constraints
 from nas.search.loop import scores_of
-from nas.search.selection import few_images_note
 from nas.space.cost_table import CostTable
 from nas.space.scaling import scale_down
 from nas.supernet.evaluator import SupernetEvaluator
@@ -425,7 +424,7 @@ class ModelSearchRun:
             yield "no supernet: its share of the processor time is too little for one that ranks; give more core hours"
         if self.plan.settings.baseline != NO_BASELINE and not wants_verdict(self.plan):
             yield f"no verdict against {self.plan.settings.baseline}: the search is too short to train a baseline"
-        if few := few_images_note(self.images, is_share=self.plan.dataset.has_classes):
+        if few := self.plan.few_images_note(self.images):
             yield few
 
     def evidence(self, algorithm: ModelSearch, state: State, ranking: Sequence[Answer]) -> ModelEvidence:

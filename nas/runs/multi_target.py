@@ -70,7 +70,6 @@ from nas.runs.stages import (
     search_universal,
 )
 from nas.search.loop import OpenExecutor, Pool, in_process
-from nas.search.selection import few_images_note
 from nas.search.strategy import strategy
 from nas.space.staged import StagedSpace
 from nas.training.members import IN_PROCESS
@@ -445,7 +444,7 @@ class _MultiTargetRun:
             budget = f"{plan.latency_budget:.4g} {plan.model.unit}"
             within = f"land on {budget} within {TOLERANCE:.0%} and keep all bounds"
             yield f"this search could not {within if plan.settings.around else f'keep {budget} and all other bounds'}"
-        if few := few_images_note(self.images, is_share=plan.dataset.has_classes):
+        if few := plan.few_images_note(self.images):
             yield few
         if found.name == UNIVERSAL and self.config.universal:
             yield f"one network for {', '.join(config.names)}; the latency here is that on the first"

@@ -18,7 +18,7 @@ from latency_models.macs_ranking import rank_correlation
 from latency_models.roofline import Roofline
 from latency_models.target import Target, abstract_target
 from nas.arch import ArchSpec
-from nas.data import Dataset, at_resolution, signature
+from nas.data import Dataset, at_resolution, signature, split_for_search
 from nas.data.dataset import imbalance_note
 from nas.data.input_spec import Signature
 from nas.errors import InvalidInput
@@ -35,6 +35,7 @@ from nas.search.constraints.forest_bounds import ForestBound, check_reach, with_
 from nas.search.constraints.project import upper_bounds
 from nas.search.constraints.repair import Constraints
 from nas.search.objectives import Column, check_names, columns, forest_name, known_costs, unit_of
+from nas.search.selection import few_images_note
 from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTable, compile_table
 from nas.space.scaling import behind_log_mel, scale_down, with_input
 from nas.space.staged import StagedSpace
@@ -197,6 +198,16 @@ class SearchPlan:
         for name, forest in (*self.minimized_forests, *((bound.name, bound.forest) for bound in self.forests)):
             if caution := forest.caution(archs):
                 yield f"warning: the forest {name} does not know the space: {caution}; measure networks of the space"
+
+    def few_images_note(self, images: int) -> str | None:
+        """Return a sentence where the `images` that accuracies are taken on are too few to rank networks, else None.
+
+        They may be fewer than the validation images, as a preset has it that is for trying things out.
+        """
+        validation = split_for_search(self.dataset, self.preset.validation_fraction, self.settings.seed)[1]
+        enough = few_images_note(len(validation)) is None
+        remedy = {"remedy": "take a longer --preset, which looks at more of them"} if enough else {}
+        return few_images_note(images, is_share=self.dataset.has_classes, **remedy)
 
     @property
     def sources(self) -> Sources:

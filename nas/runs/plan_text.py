@@ -17,7 +17,6 @@ from nas.runs.outside_start import outside_lines
 from nas.runs.plan import REFERENCE, SearchPlan
 from nas.runs.shared_supernet import evaluation_image_count, sandwich_training, shapes_of
 from nas.runs.verdict import wants_verdict
-from nas.search.selection import few_images_note
 from nas.space.scaling import dropped_strides_note
 
 SHOWN_TARGETS = 4  # names of outputs in a line
@@ -208,7 +207,7 @@ def _constraints(plan: SearchPlan, *, cost_front: bool = False) -> list[str]:
 
 def _few_images(plan: SearchPlan, images: int) -> list[str]:
     """Return the line on validation images that are too few to rank networks."""
-    note = few_images_note(images, is_share=plan.dataset.has_classes)
+    note = plan.few_images_note(images)
     return [f"data note: {note}"] if note else []
 
 

@@ -44,7 +44,7 @@ def worst_difference_error(images: int) -> float:
     return math.sqrt(2 * 0.25 / images)
 
 
-def few_images_note(images: int, *, is_share: bool = True) -> str | None:
+def few_images_note(images: int, *, is_share: bool = True, remedy: str = "add training images") -> str | None:
     """Return a sentence where `images` validation images are too few to rank networks, else None.
 
     Too few are those on which one standard error of a difference may exceed `RESOLVED`: fewer than 200. Of a score that
@@ -54,10 +54,10 @@ def few_images_note(images: int, *, is_share: bool = True) -> str | None:
     if error <= RESOLVED:
         return None
     if not is_share:
-        return f"{images:,} validation images are too few to rank networks; add training images"
+        return f"{images:,} validation images are too few to rank networks; {remedy}"
     return (
         f"{images:,} validation image{'s are' if images > 1 else ' is'} too few to rank networks: two accuracies on "
-        f"them differ by {100 * error:.0f} points by chance alone (one standard error); add training images"
+        f"them differ by {100 * error:.0f} points by chance alone (one standard error); {remedy}"
     )
 
 

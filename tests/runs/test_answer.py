@@ -239,3 +239,11 @@ def test_chance_is_the_share_of_the_largest_class() -> None:
     assert note and note.startswith("at chance level: 82.0% of 100") and "80.0%" in note
     assert chance_note(0.95, 100, labels, 2) is None
     assert chance_note(0.12, 100, np.arange(100) % 10, 10) and chance_note(0.3, 100, np.arange(100) % 10, 10) is None
+
+
+def test_too_few_images_have_the_remedy_that_helps() -> None:
+    plan = make_plan(SearchConfig(preset="smoke"))
+    for count, remedy in ((160, "add training images"), (1000, "take a longer --preset, which looks at more of them")):
+        note = replace(plan, dataset=images(count)).few_images_note(64)  # of a fifth of so many
+        assert note is not None and note.endswith(remedy)
+    assert plan.few_images_note(200) is None
