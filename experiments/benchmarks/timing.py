@@ -35,24 +35,29 @@ def use_threads(count: int | None) -> int:
     return len(kept)
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """Return how long `run` takes; it must not return before its work is done."""
-    start = time.perf_counter()
+def seconds(run: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return how long `run` takes by `clock`; it must not return before its work is done."""
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
-    """Time every run once, then all in turn `rounds` times, so that other load on the machine affects all alike."""
+def interleaved(
+    runs: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Timing]:
+    """Time every run once, then all in turn `rounds` times, so that other load on the machine affects all alike.
+
+    With one thread, `time.process_time` as the `clock` leaves out the time that other processes take.
+    """
     first: dict[str, float] = {}
     for name, run in runs.items():
-        first[name] = seconds(run)
+        first[name] = seconds(run, clock)
         if first[name] > SLOW_S:
             print(f"first run of '{name}': {first[name]:.1f} s", file=sys.stderr, flush=True)
     later: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            later[name].append(seconds(run))
+            later[name].append(seconds(run, clock))
     return {
         name: Timing(first[name], statistics.median(times), min(times), max(times)) for name, times in later.items()
     }

@@ -1,6 +1,6 @@
 """Benchmark: images a second of `nas train`'s steps against PyTorch, eager and compiled, on three networks.
 
-    python -m experiments.benchmarks.training_speed [--threads N] [--rounds 5] [--no-compile]
+    python -m experiments.benchmarks.training_speed [--threads N] [--rounds 5] [--no-compile] [--processor-time]
 
 Ours is the program of `nas.training.step.train_step` as trainings run it: images on the device as bytes, several steps
 in one call. PyTorch runs the same networks, batches, loss and optimizer (`torch_peer`): in eager mode, and through
@@ -8,13 +8,17 @@ in one call. PyTorch runs the same networks, batches, loss and optimizer (`torch
 measured in turn in one process, so that other load affects all alike; printed are images a second of the median round,
 and what the first call took beyond that.
 
-One thread of a 2-core machine (jax 0.10.2, torch 2.13.0), 3 rounds, images a second, ours and PyTorch eager: proxy of
-MobileNetV4-Conv-S (width 0.25, 32 px) 681 and 812, Conv-S at 96 px 41 and 50, Conv-M (0.5, 64 px) 85 and 93. So eager
-PyTorch takes 0.82 to 0.91 of our time. torch.compile took 82 and 94 s to compile two of them; its speed was not taken.
+One thread of a 2-core machine beside other work, by processor time (jax 0.10.2, torch 2.14.1), 5 rounds, images a
+second, ours and PyTorch eager: proxy of MobileNetV4-Conv-S (width 0.25, 32 px) 722 and 692, Conv-S at 96 px 47 and 46,
+Conv-M (0.5, 64 px) 87 and 85. So eager PyTorch takes 1.02 to 1.04 of our time. It took 0.82 to 0.91 (wall time, torch
+2.13.0) before the gradients of convolutions were computed image by image; in pairs of both programs a step then takes
+0.98, 0.87 and 0.96 of the processor time. torch.compile took 82 and 94 s to compile two of them; its speed was not
+taken.
 """
 
 import argparse
 import shutil
+import time
 from functools import partial
 
 import jax
@@ -46,6 +50,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="in one call")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile too")
+    parser.add_argument("--processor-time", action="store_true", help="in place of wall time; use with --threads 1")
     options = parser.parse_args()
     threads = use_threads(options.threads)
     jax.config.update("jax_enable_compilation_cache", False)
@@ -74,7 +79,8 @@ def main() -> None:
             peer = Peer(arch, x, y, *numbers, accelerator)
             peer.model = torch.compile(peer.model)
             runs[f"torch.compile {number}"] = partial(peer.train, setting.rows)
-    times = interleaved(runs, options.rounds)
+    clock = time.process_time if options.processor_time else time.perf_counter
+    times = interleaved(runs, options.rounds, clock)
     rows = []
     for number, (name, width, resolution, batch) in enumerate(NETWORKS):
         ours = times[f"ours {number}"].median_s

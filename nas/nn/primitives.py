@@ -22,6 +22,7 @@ Padding = Literal["symmetric", "same"]
 PADDINGS: tuple[Padding, ...] = ("symmetric", "same")
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+BY_IMAGE = 512  # pixels of an output from which on a CPU computes a convolution's gradients image by image
 
 
 def _pads(size: int, k: int, stride: int, padding: Padding) -> tuple[int, int, int]:
@@ -180,7 +181,8 @@ def conv2d(x: Array, weight: Array, stride: int = 1, padding: Padding = "symmetr
     """Return the convolution of x [N,H,W,Cin] with weight [kh,kw,Cin,Cout], both odd: [N,H',W',Cout]; as `depthwise`.
 
     Inside a loop XLA:CPU runs the plain derivatives of a convolution up to 70 times slower than outside. So there the
-    weight gradient is one matrix product per tap, and the input gradient a convolution of stride 1.
+    weight gradient is one matrix product per tap, and the input gradient a convolution of stride 1, or one matrix
+    product and a sum of shifted parts of it.
     """
     return _lax_conv(x, weight, stride, padding)
 
@@ -189,16 +191,59 @@ def _conv2d_fwd(x: Array, weight: Array, stride: int, padding: Padding) -> tuple
     return _lax_conv(x, weight, stride, padding), (x, weight)
 
 
-def _cpu_conv2d_bwd(x: Array, weight: Array, g: Array, stride: int, padding: Padding) -> tuple[Array, Array]:
-    """Return the gradients of x and weight: one matrix product per tap, and a convolution of stride 1."""
-    rows, columns = weight.shape[:2]
-    (h, *ph), (w, *pw) = _pads_of(x.shape, weight.shape[:2], stride, padding)
+def _cpu_conv2d_dw(x: Array, g: Array, window: tuple[int, ...], stride: int, padding: Padding) -> Array:
+    """Return the weight gradient [kh,kw,Cin,Cout]: for each tap the product of its pixels with g."""
+    (h, *ph), (w, *pw) = _pads_of(x.shape, window, stride, padding)
     padded, flat = jnp.pad(x, ((0, 0), ph, pw, (0, 0))), g.reshape(-1, g.shape[-1])
+    rows, columns = window
     taps = (_tap(padded, i, j, stride, (h, w)) for i in range(rows) for j in range(columns))
-    dw = jnp.stack([tap.reshape(-1, x.shape[-1]).T @ flat for tap in taps]).reshape(weight.shape)
+    dw = jnp.stack([tap.reshape(-1, x.shape[-1]).T @ flat for tap in taps])
+    return dw.reshape(*window, x.shape[-1], g.shape[-1])
+
+
+def _cpu_conv2d_dx(x_shape: tuple[int, ...], weight: Array, g: Array, stride: int, padding: Padding) -> Array:
+    """Return the input gradient: the stride 1 convolution of g, spread out by the stride, with the window mirrored."""
     turned = weight[::-1, ::-1].transpose(0, 1, 3, 2)
-    spread = _spread(g, x.shape, weight.shape[:2], stride, padding)
-    dx = lax.conv_general_dilated(spread, turned, (1, 1), "VALID", dimension_numbers=_DIMENSIONS)
+    spread = _spread(g, x_shape, weight.shape[:2], stride, padding)
+    return lax.conv_general_dilated(spread, turned, (1, 1), "VALID", dimension_numbers=_DIMENSIONS)
+
+
+def _cpu_conv2d_scattered(x_shape: tuple[int, ...], weight: Array, g: Array, stride: int, padding: Padding) -> Array:
+    """Return `_cpu_conv2d_dx` by one matrix product, which gives each pixel of g its share in each tap's pixel of x.
+
+    With a stride it computes 1 / stride^2 of what the convolution of the spread gradient does.
+    """
+    rows, columns = weight.shape[:2]
+    (h, *_), (w, *_) = sides = _pads_of(x_shape, weight.shape[:2], stride, padding)
+    products = g.reshape(-1, g.shape[-1]) @ weight.transpose(3, 0, 1, 2).reshape(g.shape[-1], -1)
+    taps = products.reshape(-1, h, w, rows, columns, x_shape[-1])
+
+    def back(i: int, j: int) -> Array:
+        config = []
+        for at, size, (out, low, _) in zip((i, j), x_shape[1:3], sides, strict=True):
+            config.append((at - low, size + low - at - ((out - 1) * stride + 1), stride - 1))
+        return lax.pad(taps[:, :, :, i, j], jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)])
+
+    return sum((back(i, j) for i in range(rows) for j in range(columns)), start=jnp.zeros((), g.dtype))
+
+
+def _cpu_conv2d_bwd(x: Array, weight: Array, g: Array, stride: int, padding: Padding) -> tuple[Array, Array]:
+    """Return the gradients of x and weight.
+
+    Large images one by one, as the taps and products of one image stay in the cache, those of a batch do not.
+    """
+    window = weight.shape[:2]
+    if g.shape[1] * g.shape[2] < BY_IMAGE:
+        gradient_of_x = _cpu_conv2d_dx if stride == 1 else _cpu_conv2d_scattered
+        dw = _cpu_conv2d_dw(x, g, window, stride, padding)
+        return gradient_of_x(x.shape, weight, g, stride, padding), dw.astype(weight.dtype)
+
+    def add(dw: Array, image: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, g = image[0][None], image[1][None]
+        own = _cpu_conv2d_dw(x, g, window, stride, padding).astype(dw.dtype)
+        return dw + own, _cpu_conv2d_scattered(x.shape, weight, g, stride, padding)[0]
+
+    dw, dx = lax.scan(add, jnp.zeros(weight.shape, jnp.float32), (x, g))
     return dx, dw.astype(weight.dtype)
 
 

@@ -78,6 +78,13 @@ def test_conv2d_is_the_convolution(seed: int, size: tuple[int, int], k: int, str
     close(graded(P.conv2d, stride, padding)(args), graded(lax_conv, stride, padding)(args))
 
 
+@pytest.mark.parametrize(("stride", "k", "padding"), [(1, 5, "same"), (2, 3, "symmetric")])
+def test_conv2d_of_large_images_is_the_convolution(stride: int, k: int, padding: str) -> None:
+    args = draw(8, (3, 46, 47, 5), (k, k, 5, 2))
+    assert 46 * 47 // stride**2 > P.BY_IMAGE
+    close(graded(P.conv2d, stride, padding)(args), graded(lax_conv, stride, padding)(args))
+
+
 @settings(max_examples=5, deadline=None)
 @given(seeds)
 def test_pointwise_is_the_one_by_one_convolution(seed: int) -> None:
