@@ -1,5 +1,6 @@
 """What all tests share: strict settings of jax and Hypothesis, and the folders that tests read."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nas import registry
+from nas.cli import RARELY
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,6 +25,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Compiling is most of the time of all tests: without optimisation it takes half of it, and last bits change at most.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
+
+gc.set_threshold(*RARELY)  # as the command line does
 
 # No deadline: the first example of a test compiles. In CI the same examples every time.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])

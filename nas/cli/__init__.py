@@ -26,6 +26,7 @@ from nas.registry import ARGUMENTS, UnstatedCode, state
 
 BAD_INPUT = 2
 BROKEN_PIPE = 141
+RARELY = (100_000, 50, 100)  # of the garbage collector: jax makes millions of objects as it traces, a fifth of its time
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)  # of a full device, or a closed stream
 
 
@@ -36,6 +37,7 @@ def program() -> int:
     # The matrices of fits are small: more threads of BLAS wait for each other, four times longer where cores are busy,
     # and round in another order.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(*RARELY)
     if sys.argv[1:2] not in ([], ["--help"], ["--version"]):
         keep_compiled()
     status = main()
