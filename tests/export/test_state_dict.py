@@ -104,7 +104,8 @@ def test_files_that_do_not_fit_say_so(tmp_path: Path) -> None:
     scaled, plain = NETWORKS["scaled"], NETWORKS["plain"]
     with pytest.raises(InvalidInput, match="none of its 1 tensors fits the network"):
         from_state_dict(plain, {"fc.weight": np.zeros((2, 2), np.float32)})
-    timm = timm_network(scaled, lambda tensor, _: weights_of(scaled)[tensor]).tensors
+    weights = weights_of(scaled)
+    timm = timm_network(scaled, lambda tensor, _: weights[tensor]).tensors
     first = next(key for key in timm if key.endswith("layer_scale.gamma"))
     with pytest.raises(InvalidInput, match="must be 1 everywhere: the network has no layer scale there"):
         from_state_dict(scaled, {**timm, first: np.full_like(timm[first], 2)})
@@ -120,7 +121,8 @@ def test_files_that_do_not_fit_say_so(tmp_path: Path) -> None:
 def test_a_training_starts_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arch = NETWORKS["folded"]
     save_arch(arch, tmp_path / "net.json")
-    timm = timm_network(arch, lambda tensor, _: weights_of(arch)[tensor]).tensors
+    weights = weights_of(arch)
+    timm = timm_network(arch, lambda tensor, _: weights[tensor]).tensors
     safetensors.numpy.save_file(timm, tmp_path / "timm.safetensors")
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (60, 16, 16, 3)).astype(np.uint8), np.arange(60) % 5
