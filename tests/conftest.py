@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop(
     "COLUMNS", None
 )  # pytest-xdist sets it: tables are those of a file, but where a test asks for a terminal
-# As the command line does for BLAS: two workers on two cores, each with two threads that wait for the other two.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Two workers on two cores: with more threads, of BLAS, OpenMP and XLA, they wait for each other's.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NPROC"):
+    os.environ.setdefault(variable, "1")
 # Compiling is most of the time of all tests: without optimisation it takes half of it, and last bits change at most.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 
