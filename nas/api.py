@@ -39,8 +39,8 @@ from nas.records.locks import locked
 from nas.records.networks import UNIVERSAL, resolve
 from nas.records.results import result_of_run
 from nas.registry import (
+    DEFAULT_FORMAT,
     DEFAULT_TARGET,
-    DEPLOYED,
     ENDINGS,
     EXPORTERS,
     FRONT_ALGORITHM,
@@ -753,7 +753,7 @@ def deploy(
     *,
     data: str | None = None,
     data_dir: str | None = None,
-    form: str = DEPLOYED,
+    form: str = DEFAULT_FORMAT,
     quantize: str | None = None,
     calibration: str | None = None,
     calibration_images: int | None = None,

@@ -91,7 +91,7 @@ EXPORTERS = {  # function (arch, path, *, weights, provenance, signature) -> lin
     "timm": "nas.export.timm.folder:export",
 }
 ENDINGS = {name: f".{name}" for name in ("json", "onnx", "stablehlo", "tflite")}  # of formats that are one file
-DEPLOYED = "tflite"  # the format of nas deploy, unless another one is named
+DEFAULT_FORMAT = "tflite"  # the format of nas deploy, unless another one is named
 INT8_EXPORTERS = {  # each takes a `calibration` too (nas.export.calibration.Int8Calibration)
     "onnx": "nas.export.onnx.int8_file:export",
     "tflite": "nas.export.tflite.int8_file:export",

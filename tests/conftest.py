@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nas import registry
-from nas.cli import RARELY
+from nas.cli import GC_THRESHOLDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,7 +26,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NPROC"):
 # Compiling is most of the time of all tests: without optimisation it takes half of it, and last bits change at most.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 
-gc.set_threshold(*RARELY)  # as the command line does
+gc.set_threshold(*GC_THRESHOLDS)  # as the command line does
 
 # No deadline: the first example of a test compiles. In CI the same examples every time.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])

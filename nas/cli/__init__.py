@@ -26,7 +26,7 @@ from nas.registry import ARGUMENTS, UnstatedCode, state
 
 BAD_INPUT = 2
 BROKEN_PIPE = 141
-RARELY = (100_000, 50, 100)  # of the garbage collector: jax makes millions of objects as it traces, a fifth of its time
+GC_THRESHOLDS = (100_000, 50, 100)  # rarely: jax makes millions of objects as it traces a program
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)  # of a full device, or a closed stream
 
 
@@ -34,10 +34,10 @@ def program() -> int:
     """Run the command line as a process of its own, and return the exit status: `main`, and a quick end."""
     signals.end_in_time()
     show_warnings_in_one_line()
-    # The matrices of fits are small: more threads of BLAS wait for each other, four times longer where cores are busy,
-    # and round in another order.
+    # The matrices of fits are small: more threads of BLAS wait for each other where cores are busy, and sums round by
+    # their number.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(*RARELY)
+    gc.set_threshold(*GC_THRESHOLDS)
     if sys.argv[1:2] not in ([], ["--help"], ["--version"]):
         keep_compiled()
     status = main()

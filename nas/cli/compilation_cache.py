@@ -2,6 +2,7 @@
 
 jax reads and writes the files, by the program, its options and the version of XLA; here is where they lie.
 Other processors get a folder of their own: a home may be shared by machines, and code for one can fail on another.
+It is machine code that is run: a folder that others can write is not used.
 """
 
 import os
@@ -30,16 +31,22 @@ def keep_compiled(environment: MutableMapping[str, str] = os.environ) -> None:
     if FOLDER_VARIABLE not in environment:
         folder = Path(HOME).expanduser() / processor()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _is_own(folder):
+                return
             trim(folder, MOST_BYTES)
         except (OSError, RuntimeError):  # no home, or none that can be written
-            return
-        if not os.access(folder, os.W_OK):
             return
         environment[FOLDER_VARIABLE] = str(folder)
         environment.setdefault(SHORTEST_VARIABLE, SHORTEST_S)
     if environment[FOLDER_VARIABLE]:
         _drop_unreadable(Path(environment[FOLDER_VARIABLE]))
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether a folder is of this user, who can write it, and nobody else can."""
+    found = folder.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022 and os.access(folder, os.W_OK)
 
 
 def processor() -> str:

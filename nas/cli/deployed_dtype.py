@@ -10,7 +10,7 @@ from nas.cli.models import targets_of
 from nas.errors import InvalidInput
 from nas.records.networks import arch_of, is_training
 from nas.records.results import result_of_run
-from nas.registry import DEPLOYED, INT8_EXPORTERS, load
+from nas.registry import DEFAULT_FORMAT, INT8_EXPORTERS, load
 
 
 def dtype_notes(network: str, quantize: str | None) -> list[str]:
@@ -31,7 +31,7 @@ def int8_flags(arch: ArchSpec, network: str, targets: Sequence[str] = ()) -> tup
     names = targets or targets_of([str(_run_of(network))])
     with suppress(InvalidInput, LookupError, OSError):
         if names and all(load_target(name).dtype == "int8" for name in names):
-            load("format", INT8_EXPORTERS, DEPLOYED).__self__.check(arch)
+            load("format", INT8_EXPORTERS, DEFAULT_FORMAT).__self__.check(arch)
             return ("--quantize", "int8")
     return ()
 

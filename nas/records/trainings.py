@@ -66,9 +66,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def data_dir_of(training: Path) -> Path | None:
-    """Return where the published data set of a training was found, None where it lay in one of the usual places."""
+    """Return where the published data set of a training was found; None of the usual places, and where it is gone."""
     found = read_settings(training).get("data_dir") if (training / "settings.json").is_file() else None
-    return None if found is None else Path(found)
+    return Path(found) if found is not None and Path(found).is_dir() else None
 
 
 def _digest(folder: Path) -> str | None:

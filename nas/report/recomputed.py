@@ -65,9 +65,10 @@ def as_predicted_now(result: Result, experiment: Mapping[str, Any]) -> Result:
     now = predicted_costs(model, result.arch)
     changed = {name: value for name, value in now.items() if not _same(value, getattr(result, name))}
     notes = [
-        f"{TEXT[name]} {getattr(result, name):.6g} when searched, {value:.6g} by the model of {result.target} now: "
-        "that has changed since, or best.json was altered"
+        f"{TEXT[name]} {getattr(result, name):.6g}{unit} when searched, {value:.6g}{unit} by the model of "
+        f"{result.target} now: that has changed since, or best.json was altered"
         for name, value in changed.items()
+        for unit in (f" {result.latency_unit}" if name == "latency" else "",)
     ]
     stated = result.latency_error
     if stated is not None and stated.percent is not None:

@@ -42,7 +42,7 @@ from nas.records.networks import arch_of, is_run, is_training
 from nas.records.results import display_text, result_of_run
 from nas.records.trainings import TRAINING, deployed_folder, run_of_spec
 from nas.records.typed import read_object
-from nas.registry import DEPLOYED, ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
+from nas.registry import DEFAULT_FORMAT, ENDINGS, EXPORTERS, INT8_EXPORTERS, RUNTIMES, load
 from nas.runs.single_training import check_supernet_of, for_classes, training_data
 from nas.runs.teachers import TeacherConfig
 from nas.training.loop import (
@@ -79,7 +79,7 @@ ANY_SIGNATURE = Signature(InputSpec(1, 1, 1, (0.0,), (1.0,)), ())  # in place of
 class ExportConfig:
     """The file to export: its format, its numbers, and the images that it takes."""
 
-    form: str = DEPLOYED
+    form: str = DEFAULT_FORMAT
     quantize: str | None = None  # None or "int8"
     input: str = "float32"
     opset: int | None = None

@@ -57,6 +57,16 @@ def test_without_a_home_that_can_be_written_nothing_is_kept(home: Path) -> None:
     assert environment == {}
 
 
+def test_a_folder_that_others_can_write_is_not_used(home: Path) -> None:
+    folder = home / ".cache/nas/compiled" / processor()
+    for mode, used in ((0o777, False), (0o700, True)):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(mode)
+        environment: dict[str, str] = {}
+        keep_compiled(environment)
+        assert (FOLDER_VARIABLE in environment) == used
+
+
 def test_the_files_longest_unused_go(tmp_path: Path) -> None:
     folder = tmp_path / "full"
     folder.mkdir()

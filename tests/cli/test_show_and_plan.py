@@ -193,7 +193,8 @@ def test_costs_that_follow_from_network_and_target_are_predicted_again(run: str,
     path.write_text(json.dumps({**stated, "latency": 0.1234, "weight_bytes": 7, "latency_error": error}))
     shown = " ".join(out("show", tmp_path / "run").replace("\u2502", " ").split())
     assert f"predicted latency {stated['latency']:.3f}" in shown
-    assert "the predicted latency was 0.1234 when searched" in shown and "bytes of weights were 7 when" in shown
+    assert f"the predicted latency was 0.1234 {stated['latency_unit']} when searched" in shown
+    assert "bytes of weights were 7 when" in shown
     assert "\u00b1 0.5 %" not in shown.replace("was \u00b1 0.5 % when searched", "")
     found = json.loads(out("show", tmp_path / "run", "--json"))
     assert found["latency"] == pytest.approx(stated["latency"]) and found["weight_bytes"] == stated["weight_bytes"]

@@ -1,6 +1,7 @@
 """Training one architecture alone: it learns, an interrupted one ends with the same bytes, statistics are exact."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from nas.errors import InvalidInput
 from nas.nn.network import Network, get_weights, load_weights
 from nas.ops import UIB, Conv, Head, Shape
 from nas.records.signatures import signature_of
+from nas.records.trainings import data_dir_of
 from nas.tasks import CLASSIFICATION
 from nas.training import loop as train_module
 from nas.training.checkpoints import KEPT
-from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, dataset_for, train
+from nas.training.loop import TrainingConfig, TrainingProgress, TrainResult, dataset_for, is_finished, train
 from nas.training.optimizers import AdamW, RMSProp
 from nas.training.step import estimate_statistics, image_splits, run_steps, score_on
 
@@ -124,6 +126,20 @@ def test_finished_training_is_not_repeated(trained: Trained, digits: Dataset) ->
     again = train(ARCH, digits, SETTINGS, out, seen.append)
     assert not seen
     assert again.accuracy == result.accuracy
+
+
+def test_a_training_is_finished_wherever_its_data_lie_now(trained: Trained, digits: Dataset, tmp_path: Path) -> None:
+    _, whole, _ = trained
+    out, there = shutil.copytree(whole, tmp_path / "out"), tmp_path / "data"
+    there.mkdir()
+    settings = json.loads((out / "settings.json").read_text())
+    (out / "settings.json").write_text(json.dumps(settings | {"data_dir": str(there)}))
+    elsewhere = replace(digits, data_dir=str(tmp_path))
+    assert all(is_finished(ARCH, data, SETTINGS, out) for data in (digits, elsewhere))
+    assert not is_finished(ARCH, digits, replace(SETTINGS, seed=1), out)
+    assert data_dir_of(out) == there and data_dir_of(whole) is None
+    there.rmdir()
+    assert data_dir_of(out) is None  # looked for in the usual places
 
 
 def test_checkpoints_are_written_on_the_way(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

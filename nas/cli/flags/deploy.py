@@ -22,7 +22,7 @@ from nas.cli.folders import holds_run
 from nas.errors import InvalidInput
 from nas.records.experiment import read_experiment
 from nas.records.named_code import check_repeated
-from nas.registry import DEPLOYED
+from nas.registry import DEFAULT_FORMAT
 
 DESCRIPTION = """\
 Train the network of a run at full size, export it, check it, and write a card,
@@ -53,7 +53,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_teachers(parser.add_argument_group("a teacher"))
     export = parser.add_argument_group("export")
     export.add_argument(
-        "--format", default=DEPLOYED, metavar="F", help=f"tflite, onnx, stablehlo, flax or timm (default: {DEPLOYED})"
+        "--format",
+        default=DEFAULT_FORMAT,
+        metavar="F",
+        help=f"tflite, onnx, stablehlo, flax or timm (default: {DEFAULT_FORMAT})",
     )
     add_quantisation(export)
     export.add_argument(
