@@ -14,7 +14,7 @@ from nas.export.weights import logits
 from nas.quantisation.calibrate import calibrated_ranges
 from nas.quantisation.forward import fake_quantised_outputs, output_step
 from nas.quantisation.grid import HIGH, LOW, Grid, fake_quantised, grid_of, int_weights
-from nas.quantisation.program import INPUT, program_of
+from nas.quantisation.program import INPUT, folded, program_of
 from nas.quantisation.sensitivity import SensitivityStudy
 from tests.export.test_int8 import SMALL, scaled_weights
 from tests.export.test_single_file import EACH, of
@@ -63,6 +63,36 @@ def test_weights_are_symmetric_per_channel_and_pass_their_gradient() -> None:
         return (ints.weight * jax.lax.stop_gradient(ints.weight_scale)).sum()
 
     assert jax.grad(total)(jnp.asarray(weight, jnp.float32)) == pytest.approx(1, rel=1e-4)
+
+
+def norm_of(weights: Any, layer: str, arch: ArchSpec) -> tuple[np.ndarray, np.ndarray]:
+    """What a layer's normalisation and layer scale do, written out: y -> factor (y - mean) + bias, per channel."""
+    of = {key: np.asarray(weights[f"{layer}.{key}"], np.float64) for key in ("scale", "bias", "mean", "var")}
+    gamma = np.asarray(weights.get(f"{layer}.gamma", 1.0), np.float64)
+    return gamma * of["scale"] / np.sqrt(of["var"] + arch.norm_eps), gamma * of["bias"]
+
+
+@pytest.mark.parametrize("op", ["small", *(name for name, op in EACH.items() if "evonorm" not in repr(op))])
+def test_each_folded_layer_is_the_layer_and_its_normalisation(op: str) -> None:
+    """In double precision to rounding, and to 1e-6 of the largest value as the float32 that files hold."""
+    arch = SMALL if op == "small" else of(EACH[op])
+    weights = scaled_weights(arch)
+    normalised = 0
+    for layer, (weight, bias) in folded(arch, lambda name, _: np.asarray(weights[name])).items():
+        if f"{layer}.var" not in weights:
+            continue
+        own = weights.get(f"{layer}.weight", np.ones(weight.shape))  # the norm in front of attention has no weight
+        plain = np.asarray(own, np.float64).reshape(weight.shape)
+        x = np.random.default_rng(7).normal(size=(16, *weight.shape[:-1]))
+        y, found = (np.tensordot(x, one, weight.ndim - 1) for one in (plain, weight))
+        factor, shift = norm_of(weights, layer, arch)
+        mean = np.asarray(weights[f"{layer}.mean"], np.float64)
+        expected = factor * (y + np.asarray(weights.get(f"{layer}.shift", 0.0), np.float64) - mean) + shift
+        assert np.abs(found + bias - expected).max() <= 1e-13 * np.abs(expected).max()
+        written = np.tensordot(x, np.float32(weight).astype(np.float64), weight.ndim - 1) + np.float32(bias)
+        assert np.abs(written - expected).max() <= 1e-6 * np.abs(expected).max()
+        normalised += 1
+    assert normalised == sum(name.endswith(".var") for name in weights)
 
 
 def test_folding_is_exact(ranges: Any) -> None:
