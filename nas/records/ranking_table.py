@@ -2,7 +2,8 @@
 
 A row is a network. Columns: digest; cost (its latency, in the unit that is stated beside the table); accuracy_0,
 accuracy_1, ... (a fraction, one per training seed, empty where there is none); f_NAME (features that are known before
-any training); d0, d1, ... (its genotype); val_SEED_EPOCH (accuracy on validation images after an epoch).
+any training); d0, d1, ... (its genotype); val_SEED_EPOCH (accuracy on validation images after an epoch, in float32 also
+where accuracy_SEED is that in int8).
 experiments/ranking_replay.py reads such tables.
 """
 

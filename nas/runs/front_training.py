@@ -36,6 +36,8 @@ from nas.training.candidates import (
 )
 from nas.training.loop import TrainingConfig
 
+IN_FLOATS = "accuracies of these trainings are in float32, those of the search in int8; nas rank RUN trains in int8"
+
 
 def best_of_front(run: Path, result: Result, top: int) -> tuple[Candidate, ...]:
     """Return the `top` of the run's front that keep the latency budget, by the supernet's top-1; proxies are trained.
@@ -81,7 +83,8 @@ def images_of_run(run: Path, data: str | None = None, *, accept_changes: bool = 
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"{run}/experiment.json lacks what names its images ({error}); search again") from error
     dataset = load_data_of_run(home, config, about["data"], data)
-    return RunImages(dataset, split, check_use(run, config, dataset, "finalists", accept=accept_changes))
+    lines = check_use(run, config, dataset, "finalists", accept=accept_changes)
+    return RunImages(dataset, split, (*lines, *([IN_FLOATS] if config.is_int8 else [])))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 The networks are uniform draws over the space, moved onto the constraints exactly, so that all of them have about the
 latency budget: what tells them apart is not their size. The proxy of each is trained alone with every seed, on the
 training images of the search; accuracies are those on its validation images, and the test set is not seen. With one
-seed all networks see the same images in the same order.
+seed all networks see the same images in the same order. Where the search is for int8, accuracies are those that
+files in int8 would have after the last epoch; curves are in float32.
 
 The folder has the trainings, rank.csv (nas/records/ranking_table.py), rank.json and a picture. The first networks of
 more are the same, so `--networks` and `--seeds` may grow in the same folder.
@@ -102,6 +103,7 @@ class Ranking:
             f"{c.trainings} trainings of {c.epochs} epochs",
             f"data {plan.dataset.name}: training and validation images of a search; the test set is not seen",
             f"proxies of width {plan.proxy_width:g} at {plan.proxy_resolution.text}",
+            *(["accuracies are those in int8, as the files of the networks would have"] * c.search.is_int8),
             *([f"supernet of the whole space: {c.supernet_steps} steps"] if self._own_supernet else []),
             *([f"supernet: {self.supernet}"] if self.supernet else []),
             f"expected: {c.trainings} trainings, about {self.core_minutes:.0f} core-minutes",
@@ -139,7 +141,8 @@ class Ranking:
         plan = self.plan
         split = (plan.preset.validation_fraction, self.config.search.seed)
         arch = scale_down(plan.space.decode([0] * len(plan.space.decisions)), plan.proxy_resolution, plan.proxy_width)
-        return make_trainings([arch], plan.dataset, self._training_config(), out, split=split)
+        shared = make_trainings([arch], plan.dataset, self._training_config(), out, split=split)
+        return replace(shared, int8=self.config.search.is_int8)
 
     def trainees(self, genotypes: Sequence[Genotype]) -> list[Trainee]:
         """Return all trainings: every network with the first seed, then with the next."""
@@ -247,7 +250,8 @@ def ranking_table(ranking: Ranking, genotypes: Sequence[Genotype], trained: Sequ
     config, plan = ranking.config, ranking.plan
     gap = (float("nan"),) * config.epochs
     curves = np.array([one.curve or gap for one in trained]).reshape(config.seeds, len(genotypes), -1).swapaxes(0, 1)
-    return described(plan, np.array(genotypes, np.int32), curves[:, :, -1], curves)
+    scores = np.array([gap[0] if (score := one.score) is None else score for one in trained])
+    return described(plan, np.array(genotypes, np.int32), scores.reshape(config.seeds, -1).T, curves)
 
 
 def static_of(plan: SearchPlan) -> FeatureTables:
@@ -309,4 +313,5 @@ def _result(ranking: Ranking, evidence: RankingEvidence) -> dict[str, Any]:
         "latency": plan.aim, "latency_unit": plan.model.unit, "data": plan.dataset.name,
         "images": ranking.trainings(Path()).data.y_test.shape[0], "epochs": ranking.config.epochs,
         "proxy_resolution": plan.proxy_resolution.json, "proxy_width": plan.proxy_width, **evidence.to_dict(),
+        **({"quantize": ranking.config.search.quantize} if ranking.config.search.is_int8 else {}),
     }  # fmt: skip

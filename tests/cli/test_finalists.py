@@ -12,7 +12,7 @@ from nas.cli import main
 from nas.errors import InvalidInput
 from nas.records.locks import locked
 from nas.records.results import result_of_run
-from nas.runs.front_training import best_of_front
+from nas.runs.front_training import IN_FLOATS, best_of_front, images_of_run
 from nas.space.scaling import scale_down
 from tests.support.run_folder import SPACE, make_run
 from tests.support.tiny import images
@@ -88,5 +88,9 @@ def test_the_whole_command_on_images_of_8_px(run: Path, tmp_path: Path, capsys: 
     deployed = load_arch(run / "specs" / f"{one.digest[:12]}.json")
     trained = load_arch(next((tmp_path / "out").glob("trials/*/arch.json")))
     assert trained == one.arch == scale_down(deployed, 16, 0.5)
+    assert IN_FLOATS not in images_of_run(run).lines
+    stored["settings"]["quantize"] = "int8"
+    (run / "experiment.json").write_text(json.dumps(stored))
+    assert images_of_run(run).lines[-1] == IN_FLOATS
     assert main([*flags, "--epochs", "2"]) == 2  # in the same folder
     assert "holds trials with another settings" in capsys.readouterr().err

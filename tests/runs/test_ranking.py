@@ -13,6 +13,7 @@ import pytest
 from nas import api
 from nas.cli import main
 from nas.errors import InvalidInput
+from nas.files import read_json
 from nas.progress import Progress, SilentReporter
 from nas.records.journal import Journal
 from nas.runs import ranking as rankings
@@ -21,6 +22,7 @@ from nas.runs.settings import SearchConfig
 from nas.search.accuracy.evidence import kendall_tau
 from nas.search.accuracy.ranking import ACCURACY_MODEL, EARLY
 from nas.training.candidates import CandidateTrainings
+from nas.training.int8_score import Int8Score
 from nas.training.trainees import OnTraineeEpoch, OpenTrainees, TrainAll, Trained, Trainee
 from nas.training.trial import CURVE
 from tests.support.tiny import images
@@ -47,7 +49,8 @@ def trainers(backwards: bool = False, failing: str = "") -> OpenTrainees:
                         journal.append({"epoch": epoch, "top1": top1})
                     on_epoch(one, epoch, top1)
                 failed = bool(failing) and one.digest.startswith(failing)
-                yield Trained(one, () if failed else curve, "the loss is no longer finite" if failed else "")
+                in_int8 = Int8Score(curve[-1] - 0.1, curve[-1]) if trials.int8 else None
+                yield Trained(one, () if failed else curve, "the loss is no longer finite" if failed else "", in_int8)
 
         yield train
 
@@ -101,6 +104,20 @@ def test_neither_the_order_of_trainings_nor_going_on_changes_a_byte(
     assert {name: (tmp_path / name).read_bytes() for name in FILES} == {
         name: (ranked / name).read_bytes() for name in FILES
     }
+
+
+def test_a_search_for_int8_is_ranked_in_int8(
+    ranked: Path, tmp_path: Path, out: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.cli.commands.rank.open_trainees", lambda *_: trainers())
+    wanted = ("uib_smoke", "--preset", "smoke", "--networks", 4, "--seeds", 2, "--epochs", 2)
+    shown = out("rank", *wanted, "--target", "edgetpu", "--quantize", "int8", "--out", tmp_path)
+    assert "accuracies are those in int8" in shown
+    assert read_json(tmp_path / "rank.json")["quantize"] == "int8"
+    for row in rows(tmp_path):
+        for seed in range(2):
+            assert float(row[f"accuracy_{seed}"]) == pytest.approx(float(row[f"val_{seed}_2"]) - 0.1)
+    assert "quantize" not in read_json(ranked / "rank.json")
 
 
 def test_the_evidence_is_that_of_the_table(ranked: Path) -> None:

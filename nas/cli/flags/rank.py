@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from nas.cli.argument_types import count, resolution, seed, share, whole
-from nas.cli.flags.search import add_constraints, add_images, out_folder
+from nas.cli.flags.search import add_constraints, add_images, add_quantize, out_folder
 from nas.cli.flags.search import add_flags as add_search_flags
 from nas.cli.flags.shared import add_code_of_run, add_device, add_json, add_plan, add_track, device_flags
 from nas.cli.folders import check_new_folder, holds_run, run_folder
@@ -37,6 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "subject", metavar="RUN|SPACE", help="a run, with its constraints, images and supernet; or a space"
     )
     add_device(subject)
+    add_quantize(subject)
     add_code_of_run(parser.add_argument_group("code of yours that the run names"), *OF_RUN)
     add_constraints(parser.add_argument_group("constraints, of a space"))
     add_images(parser.add_argument_group("data"))

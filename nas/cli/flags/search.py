@@ -78,10 +78,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def _add_subject(flags: Container) -> None:
     flags.add_argument("--space", metavar="S", help="see nas spaces (default: uib; uib_smoke for smoke)")
     add_device(flags)
-    flags.add_argument(
-        "--quantize", metavar="Q",
-        help="int8: rank candidates by their accuracy in int8, and price them on the target's form in int8",
-    )  # fmt: skip
+    add_quantize(flags)
     flags.add_argument(
         "--minimize", type=names, default=(), metavar="A,B",
         help="further costs of front.csv: energy, memory, flash, macs, params or FILE.forest.json",
@@ -89,6 +86,14 @@ def _add_subject(flags: Container) -> None:
     flags.add_argument(
         "--universal", action="store_true", help="also one network for all targets, of least worst regret"
     )
+
+
+def add_quantize(flags: Container) -> None:
+    """Add the flag of the numbers in which candidates are ranked and priced."""
+    flags.add_argument(
+        "--quantize", metavar="Q",
+        help="int8: rank candidates by their accuracy in int8, and price them on the target's form in int8",
+    )  # fmt: skip
 
 
 def add_constraints(flags: Container) -> None:

@@ -26,6 +26,8 @@ def show_ranking(args: argparse.Namespace, folder: Path) -> None:
     console().print(ranking_rows(evidence))
     for line in ranking_notes(evidence):
         console().print(line, markup=False)
+    if stored.get("quantize"):
+        console().print(f"accuracies are those in {stored['quantize']}", markup=False)
 
 
 def ranking_rows(evidence: RankingEvidence) -> FittedTable:
