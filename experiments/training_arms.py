@@ -4,6 +4,7 @@ Question: which of the ways to train that this package has makes a small network
 (`nas train --teacher`), a reinforced data set (`nas reinforce`, then `--data SET`), or weights of other images
 (`--from`)?
 Command: nice -n 10 python -m experiments.training_arms --data-dir DIR [--summary] [--work FOLDER]
+         nice -n 10 python -m experiments.training_arms --full [--epochs N] --data-dir DIR
 
 The proxy of MobileNetV4-Conv-S (width 0.25, 16 px), trained by `ours` on 4,000 images of the CIFAR-10 part, the same
 for all, and tested on its test images. The teacher is the same network of width 0.5, trained on the same 4,000 images;
@@ -13,9 +14,12 @@ plain arm, by the mean cost of a step in the first part; an arm within 10 % of t
 training is the same. What teacher, set and pretraining cost once is printed and not part of either. Intervals are
 those of Student's t over the seeds, of differences paired by seed.
 
+With --full: the same network with half of its channels, at 32 px, on all 20,000 images, plain and as the best of the
+other arms (of the highest mean at equal time), one seed, for as many epochs each.
+
 Everything can be stopped at any moment and goes on with the same command: what ended is in
-experiments/data/training_arms/trainings.jsonl, a training under way in checkpoints in FOLDER (default:
-runs/training-arms).
+experiments/data/training_arms/trainings.jsonl (of --full in full_size.jsonl), a training under way in checkpoints in
+FOLDER (default: runs/training-arms).
 """
 
 import argparse
@@ -55,6 +59,7 @@ NOISE = 0.1  # of processor time, on a machine with other load
 SHARE, TEMPERATURE = 0.5, 2.0  # of distillation: the defaults of nas train
 Known = dict[tuple[str, int, int], dict[str, Any]]  # a training by arm, seed and epochs
 RESULTS = Path(__file__).parent / "data" / "training_arms" / "trainings.jsonl"
+FULL_RESULTS = RESULTS.with_name("full_size.jsonl")
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,10 @@ class Scale:
     def arch(self, width: float, classes: int) -> ArchSpec:
         """Return the network with this share of its channels."""
         return scale_down(replace(reference(self.network), num_classes=classes), self.side, width)
+
+
+FULL = Scale(images=20_000, epochs=30, pretraining_epochs=1, side=32, width=0.5, teacher_width=1.0, seeds=(0,))
+TEST_IMAGES = 10_000
 
 
 @dataclass
@@ -190,6 +199,11 @@ class Study:
             for seed in self.scale.seeds:
                 self.training(arm, seed, epochs)
 
+    def run_full(self, best: str) -> None:
+        """Train plain and as the best of the other arms, at equal steps."""
+        for arm in (PLAIN, best):
+            self.training(arm, self.scale.seeds[0], self.scale.epochs)
+
     def training(self, arm: str, seed: int, epochs: int) -> None:
         """Train one network, unless the journal has it."""
         if (arm, seed, epochs) in self.known():
@@ -259,6 +273,30 @@ def epochs_at_equal_time(known: Known, scale: Scale) -> dict[str, int]:
     return {arm: scale.epochs if arm in same else max(1, round(scale.epochs / shares[arm])) for arm in ARMS}
 
 
+def best_of_others(known: Known, scale: Scale) -> str | None:
+    """Return the arm, but the plain one, of the highest mean at equal time; None until all trainings have ended."""
+    means = {}
+    for arm, epochs in epochs_at_equal_time(known, scale).items():
+        found = [known[key]["top1"] for seed in scale.seeds if (key := (arm, seed, epochs)) in known]
+        if len(found) == len(scale.seeds) and arm != PLAIN:
+            means[arm] = float(np.mean(found))
+    return max(means, key=lambda arm: means[arm]) if len(means) == len(ARMS) - 1 else None
+
+
+def full_summary(rows: list[dict[str, Any]], scale: Scale, test_images: int) -> list[str]:
+    """Return the trainings at full size, each with its standard error and what its steps cost."""
+    lines = []
+    for row in rows:
+        error = (row["top1"] * (1 - row["top1"]) / test_images) ** 0.5
+        steps = scale.images // scale.batch * row["epochs"]
+        cost = "" if row["step_s"] is None else f", {row['step_s'] * steps:,.0f} processor seconds"
+        lines.append(
+            f"{scale.side} px, {scale.images:,} images: {row['arm']:10} {row['epochs']:3} epochs, "
+            f"{row['top1']:.2%} +- {error:.2%} of {test_images:,} test images{cost}"
+        )
+    return lines
+
+
 def interval(values: list[float]) -> str:
     """Return mean and half-width of the 95 % interval in percent."""
     half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
@@ -289,13 +327,30 @@ def summary(known: Known, scale: Scale) -> list[str]:
     return lines
 
 
+def full(args: argparse.Namespace) -> None:
+    """Train at full size what is missing, and print what is known of it."""
+    scale = replace(FULL, epochs=args.epochs)
+    if not args.summary:
+        best = best_of_others(known_in(RESULTS), Scale())
+        if best is None:
+            raise SystemExit("which arm is best is not known: run this study without --full first")
+        source, other = (load(name, args.data_dir) for name in ("cifar10", "fashion-mnist"))
+        Study(scale, args.work / "full", FULL_RESULTS, source, other).run_full(best)
+    print("\n".join(full_summary(read_rows(FULL_RESULTS), scale, TEST_IMAGES)))
+
+
 def main() -> None:
     """Train what is missing, and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, help="folder of the published files of CIFAR-10 and Fashion-MNIST")
     parser.add_argument("--work", type=Path, default=Path("runs/training-arms"), help="folder of trainings under way")
     parser.add_argument("--summary", action="store_true", help="print what is known; train nothing")
+    parser.add_argument("--full", action="store_true", help="one network at 32 px on all images instead")
+    parser.add_argument("--epochs", type=int, default=FULL.epochs, help=f"of --full (default: {FULL.epochs})")
     args = parser.parse_args()
+    if args.full:
+        full(args)
+        return
     scale = Scale()
     if not args.summary:
         source, other = (load(name, args.data_dir) for name in ("cifar10", "fashion-mnist"))

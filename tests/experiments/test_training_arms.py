@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 
 from experiments import training_arms
-from experiments.training_arms import ARMS, Clock, Scale, Study, epochs_at_equal_time, known_in, summary
+from experiments.training_arms import (
+    ARMS,
+    Clock,
+    Scale,
+    Study,
+    best_of_others,
+    epochs_at_equal_time,
+    full_summary,
+    known_in,
+    summary,
+)
 from nas.arch import ArchSpec
 from nas.ops import Conv, Head, Shape
 from tests.support.tiny import images
@@ -57,8 +67,25 @@ def test_equal_time_and_differences_are_those_of_the_journal() -> None:
     lines = summary(known, scale)
     assert "equal steps: reinforced  40 epochs, 52.10 +- 0.25 % of 3 seeds, 2.00 +- 0.00 points over plain" in lines
     assert "equal processor time: distilled   20 epochs, 0 of 3 seeds so far" in lines
+    assert best_of_others(known, scale) is None
+    known |= {("distilled", seed, 20): {"top1": 0.7} for seed in scale.seeds}
+    assert best_of_others(known, scale) is None
+    known |= {("pretrained", seed, 50): {"top1": 0.6} for seed in scale.seeds}
+    assert best_of_others(known, scale) == "distilled"
     del known["plain", 2, 40]
     assert epochs_at_equal_time(known, scale) == {}
+
+
+def test_full_size_trains_two_arms_and_says_their_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scale, "arch", tiny)
+    path = tmp_path / "full_size.jsonl"
+    Study(SCALE, tmp_path / "work", path, images(80), images(80)).run_full("pretrained")
+    assert list(known_in(path)) == [("plain", 0, 2), ("pretrained", 0, 2)]
+    row = {"arm": "plain", "seed": 0, "epochs": 10, "top1": 0.8, "step_s": 0.5}
+    (line,) = full_summary([row], Scale(images=1000, batch=100, side=32), 1600)
+    assert (
+        line == "32 px, 1,000 images: plain       10 epochs, 80.00% +- 1.00% of 1,600 test images, 50 processor seconds"
+    )
 
 
 def test_a_clock_leaves_out_what_compiles() -> None:
