@@ -164,14 +164,19 @@ def random_network(arch: ArchSpec, seed: int) -> Network:
 
 def abstract_network(arch: ArchSpec) -> Network:
     """Return the network of `arch` with shapes in place of tensors: `set_weights` or `merged` fill them."""
-    network: Network = nnx.eval_shape(lambda: Network(arch, nnx.Rngs(0)))
+    network: Network = nnx.eval_shape(lambda: Network(arch, layers.NoNumbers(0)))
     return network
 
 
 def weight_shapes(arch: ArchSpec) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every tensor of the network of `arch`, in the order of the kernels, at no cost."""
+    """Return name and shape of every tensor of the network of `arch`, in the order of the kernels."""
+    return dict(_weight_shapes(arch))
+
+
+@lru_cache(maxsize=64)
+def _weight_shapes(arch: ArchSpec) -> tuple[tuple[str, tuple[int, ...]], ...]:
     network = abstract_network(arch)
-    return {name: tuple(variable.shape) for name, variable in _variables(network).items()}
+    return tuple((name, tuple(variable.shape)) for name, variable in _variables(network).items())
 
 
 def check_weights(arch: ArchSpec, weights: Mapping[str, Any]) -> None:
