@@ -1,7 +1,7 @@
 """The CPU routes of nas.nn.primitives obey the laws of the plain lax operations, values and gradients alike."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -134,6 +134,19 @@ def test_cpu_and_generic_routes_agree(stride: int, monkeypatch: pytest.MonkeyPat
     graded.cache_clear()
     jax.clear_caches()
     close(routed["cpu"], routed["other"])
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="with a GPU both routes are traced")
+def test_the_route_of_a_gpu_is_traced_for_every_platform_alone() -> None:
+    x, w = draw(8, (2, 8, 8, 4), (5, 5, 4))
+
+    def traced() -> str:
+        return str(jax.make_jaxpr(lambda x, w: jax.vjp(partial(P.depthwise, stride=2, padding="same"), x, w)[0])(x, w))
+
+    assert "conv_general_dilated" not in traced()
+    with P.for_every_platform():
+        assert "conv_general_dilated" in traced()
+    assert "conv_general_dilated" not in traced()
 
 
 def test_bfloat16_keeps_its_type_and_accumulates_in_float32() -> None:

@@ -18,6 +18,7 @@ from nas.export.interface import Interface
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
 from nas.nn.network import merged, weight_shapes
+from nas.nn.primitives import for_every_platform
 from nas.ops.graph import Tensors
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -40,7 +41,7 @@ def content(arch: ArchSpec, tensors: Tensors, _: Mapping[str, str], options: Fil
         return merged(arch, weights)(images)
 
     shape = jax.export.symbolic_shape(", ".join([BATCH, *map(str, arch.input_shape)]))
-    with _without_locations():
+    with _without_locations(), for_every_platform():
         program = jax.export.export(jax.jit(logits), platforms=PLATFORMS)(
             jax.ShapeDtypeStruct(shape, np.uint8 if spec else np.float32)
         )
