@@ -29,6 +29,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import jax
@@ -41,7 +42,7 @@ from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.search.constraints.sampling import random_satisfying
 from nas.space.scaling import scale_down
-from nas.supernet.buckets import BUCKETS
+from nas.supernet.buckets import buckets_for
 from nas.supernet.members import SpaceFamily
 from nas.training.candidates import CandidateTrainings, make_trainings
 from nas.training.loop import TrainingConfig
@@ -94,6 +95,11 @@ OPENED: dict[str, OpenTrainees] = {
 }  # fmt: skip
 
 
+def going_on(archs: list[ArchSpec], rung: int) -> int:
+    """Return how many networks a rung trains."""
+    return max(1, len(archs) // 3**rung)
+
+
 def measure(
     open_trainees: OpenTrainees, trials: CandidateTrainings, archs: list[ArchSpec], rungs: list[int], name: str
 ) -> list[float]:
@@ -103,7 +109,7 @@ def measure(
     accuracies: dict[str, float] = {}
     with open_trainees(trials, lambda *_: None) as train:
         for rung, epochs in enumerate(rungs):
-            going = archs[: max(1, len(archs) // 3**rung)]
+            going = archs[: going_on(archs, rung)]
             for done in train([Trainee(arch.digest, arch, trials.config.seed, epochs) for arch in going]):
                 accuracies[done.trainee.digest] = done.curve[-1]
                 print(f"  {name}: {time.process_time() - start:.0f} s, {done.trainee.digest[:8]} to epoch {epochs}: "
@@ -136,7 +142,12 @@ def main() -> None:
             split = (plan.preset.validation_fraction, 0)
             trials = make_trainings(archs, plan.dataset, training, Path(folder), split=split)
             if method == "members":
-                trials = replace(trials, family=SpaceFamily(plan.proxy(plan.space), BUCKETS))
+                per_epoch = len(trials.data.x_train) // training.batch_size
+                passes = per_epoch * sum(
+                    going_on(archs, rung) * (epochs - before)
+                    for rung, (before, epochs) in enumerate(pairwise([0, *options.rungs]))
+                )
+                trials = replace(trials, family=SpaceFamily(plan.proxy(plan.space), buckets_for(passes)))
             found[method] = measure(OPENED[method], trials, archs, options.rungs, method)
             jax.clear_caches()
     steps = len(trials.data.x_train) // training.batch_size

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from nas.runs.front_search import LatencyBand
-from nas.runs.model_budget import START_S, ModelBudget, epoch_s
+from nas.runs.model_budget import ModelBudget, costs_alone
 from nas.runs.plan import SearchPlan
 from nas.runs.stages import SingleTarget
 from nas.search.accuracy.front import Bands, front_schedule, planned_front
-from nas.search.accuracy.plan import cost_s
 from nas.search.accuracy.search import Schedule
 from nas.search.constraints.bounds import Bounded
 
@@ -18,12 +17,13 @@ def front_budget(plans: Sequence[SearchPlan]) -> ModelBudget:
     """Return what is trained for the fronts of all `plans`; `InvalidInput` where the core hours are too few."""
     plan, budgets = plans[0], sum(len(plan.front) for plan in plans)
     bands, hours = front_bands(tuple(map(SingleTarget, plans))), plan.settings.core_hours
-    of_epoch = epoch_s(plan, bands.draw(np.random.default_rng(0), budgets))
+    costs = costs_alone(plan, bands.draw(np.random.default_rng(0), budgets))
     if hours is None:
         schedule = front_schedule(Schedule(), budgets)
     else:
-        schedule = planned_front(3600 * hours, of_epoch, START_S, budgets, Schedule().rungs)
-    return ModelBudget(schedule, 0, cost_s(schedule, of_epoch, START_S), 0.0)
+        left_s = 3600 * hours - costs.once_s
+        schedule = planned_front(left_s, costs.epoch_s, costs.start_s, budgets, Schedule().rungs)
+    return ModelBudget(schedule, 0, costs.of(schedule), 0.0)
 
 
 def front_bands(targets: Sequence[SingleTarget]) -> Bands:

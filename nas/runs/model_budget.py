@@ -19,10 +19,14 @@ from nas.search.constraints.project import upper_bounds
 from nas.space.scaling import scale_down
 from nas.supernet.presets import StageBudget
 from nas.supernet.sandwich import RANDOM_ARCHITECTURES
-from nas.training.loop import PASSES
+from nas.training.loop import PASSES, TrainingConfig
 
 CORE_MACS_PER_S = 9.5e9  # that one core does in a training step of a small proxy
-START_S = 22.0  # of a network: tracing, compilation, evaluation, files
+START_S = 22.0  # of a network with a program of its own: tracing, compilation, evaluation, files
+ONE_PROGRAM_STEPS = 24  # in an epoch; of fewer, one program for all networks costs less than one for each
+ONE_PROGRAM_START_S = 60.0  # of that program
+MEMBER_START_S = 3.0  # of a network that it trains
+MEMBER_EPOCH = 1.8  # times the epoch of a program of its own: it computes the largest sizes
 SUPERNET_IMAGE_S = 3.2e-3  # of one image in a step of one architecture under shared weights, at 16 px and width 0.25
 SUPERNET_START_S = 60.0
 SUPERNET_NETWORKS = 4  # in a step of the sandwich rule
@@ -45,23 +49,55 @@ class ModelBudget:
         return self.supernet_s / (self.supernet_s + self.trainings_s)
 
 
+@dataclass(frozen=True)
+class AloneCosts:
+    """Processor seconds of networks trained alone: once for all, for each network, and for each epoch of one."""
+
+    once_s: float
+    start_s: float
+    epoch_s: float
+
+    def of(self, schedule: Schedule) -> float:
+        """Return the processor seconds of all trainings of a schedule."""
+        return self.once_s + cost_s(schedule, self.epoch_s, self.start_s)
+
+
+def costs_alone(plan: SearchPlan, sample: Genotypes) -> AloneCosts:
+    """Return what trainings of a plan's proxies cost, by the MACs of a `sample` [N, D]."""
+    of_epoch = epoch_s(plan, sample)
+    if in_one_program(plan):
+        return AloneCosts(ONE_PROGRAM_START_S, MEMBER_START_S, MEMBER_EPOCH * of_epoch)
+    return AloneCosts(0.0, START_S, of_epoch)
+
+
+def in_one_program(plan: SearchPlan) -> bool:
+    """Return whether one program trains all networks alone on a CPU, as their trainings are short.
+
+    Not where their scores are those in int8: each of these is computed by a program of its own.
+    """
+    images = round((1 - plan.preset.validation_fraction) * len(plan.dataset.y_train))
+    few = images // TrainingConfig.batch_size < ONE_PROGRAM_STEPS
+    return plan.settings.one_program and few and not plan.settings.is_int8
+
+
 def model_budget(plan: SearchPlan) -> ModelBudget:
     """Return how a plan with an accuracy model spends what it may; `InvalidInput` where that is too little."""
     hours, share = plan.settings.core_hours, plan.settings.supernet_share
-    of_epoch = epoch_s(plan, band(plan).draw(np.random.default_rng(0), SAMPLED))
+    costs = costs_alone(plan, band(plan).draw(np.random.default_rng(0), SAMPLED))
     if hours is None:
         schedule = Schedule()
-        trainings_s = cost_s(schedule, of_epoch, START_S)
+        trainings_s = costs.of(schedule)
         steps = _supernet_steps(plan, trainings_s * share / (1 - share))
         return ModelBudget(schedule, steps, trainings_s, _supernet_s(plan, steps))
     whole_s = 3600 * hours - (plan.preset.verdict_core_s if plan.settings.baseline != NO_BASELINE else 0.0)
     steps = _supernet_steps(plan, whole_s * share)
     supernet_s = _supernet_s(plan, steps)
     try:
-        schedule = plan_trainings(whole_s - supernet_s, of_epoch, START_S, Schedule().rungs[-1])
+        left_s = whole_s - supernet_s - costs.once_s
+        schedule = plan_trainings(left_s, costs.epoch_s, costs.start_s, Schedule().rungs[-1])
     except InvalidInput as error:
         raise InvalidInput(f"--core-hours {hours:g} is too little for these images: {error}") from error
-    return ModelBudget(schedule, steps, cost_s(schedule, of_epoch, START_S), supernet_s)
+    return ModelBudget(schedule, steps, costs.of(schedule), supernet_s)
 
 
 def with_supernet_steps(plan: SearchPlan, steps: int) -> SearchPlan:

@@ -43,7 +43,7 @@ from nas.runs import shared_supernet
 from nas.runs.answer import Candidates, by_cost, learnt_nothing, make_picks, write_picks
 from nas.runs.finalists import Row, table_of
 from nas.runs.front import FrontEvaluation, write_front
-from nas.runs.model_budget import ModelBudget, band, model_budget, with_supernet_steps
+from nas.runs.model_budget import ModelBudget, band, in_one_program, model_budget, with_supernet_steps
 from nas.runs.phases import WRITING, model_phases
 from nas.runs.plan import SearchPlan
 from nas.runs.plan_text import describe_plan
@@ -211,7 +211,8 @@ class ModelSearchRun:
             seed=seed,
             batch_size=min(TrainingConfig.batch_size, len(view.x_train)),
         )
-        family = family_here(plan.proxy(plan.space))
+        steps = self.budget.schedule.epochs * (len(view.x_train) // config.batch_size)
+        family = family_here(plan.proxy(plan.space), short_steps=steps if in_one_program(plan) else 0)
         return CandidateTrainings(view, config, (self.out / "trainings").resolve(), family, int8=plan.settings.is_int8)
 
     def trainee(self, training: Training) -> Trainee:

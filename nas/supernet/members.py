@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nas.arch import ArchSpec
 from nas.nn.network import Weights
 from nas.space.staged import StagedSpace
+from nas.supernet.buckets import buckets_for
 from nas.supernet.inherit import embedded_weights, network_weights
 from nas.supernet.supernet import Supernet, parameters, with_parameters
 from nas.training.packing import Packing
@@ -64,9 +65,12 @@ def _definition(space: StagedSpace, buckets: int) -> tuple[Any, Packing]:
     return nnx.graphdef(model), Packing.of(parameters(model))
 
 
-def family_here(space: StagedSpace) -> SpaceFamily | None:
-    """Return the family that trains the networks of `space` many at a time; None, each a program of its own, on a CPU.
+def family_here(space: StagedSpace, *, short_steps: int = 0) -> SpaceFamily | None:
+    """Return the family that trains the networks of `space` by one program, on an accelerator many at a time.
 
-    `experiments/benchmarks/candidates.py` compares both.
+    None on a CPU, where each has a program of its own, unless their trainings are short: then compilation is most of
+    them, and all have `short_steps` steps together. `experiments/benchmarks/candidates.py` compares both.
     """
-    return None if jax.default_backend() == "cpu" else SpaceFamily(space)
+    if jax.default_backend() == "cpu" and not short_steps:
+        return None
+    return SpaceFamily(space, buckets_for(short_steps))
