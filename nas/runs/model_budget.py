@@ -24,8 +24,8 @@ from nas.training.loop import PASSES, TrainingConfig
 CORE_MACS_PER_S = 9.5e9  # that one core does in a training step of a small proxy
 START_S = 22.0  # of a network with a program of its own: tracing, compilation, evaluation, files
 ONE_PROGRAM_STEPS = 24  # in an epoch; of fewer, one program for all networks costs less than one for each
-ONE_PROGRAM_START_S = 60.0  # of that program
-MEMBER_START_S = 3.0  # of a network that it trains
+ONE_PROGRAM_START_S = 50.0  # of that program
+MEMBER_START_S = 2.0  # of a network that it trains
 MEMBER_EPOCH = 1.8  # times the epoch of a program of its own: it computes the largest sizes
 SUPERNET_IMAGE_S = 3.2e-3  # of one image in a step of one architecture under shared weights, at 16 px and width 0.25
 SUPERNET_START_S = 60.0

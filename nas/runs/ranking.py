@@ -56,6 +56,7 @@ STAGE = "trainings"
 OF_RANKING = ("space", "target", "latency_model", "minimize", "accuracy_model", "data")  # settings that it needs
 SUPERNET_CORES = 2  # that a supernet's expected seconds are of; those of a training are about those of one core
 SETTINGS, RESULT, TABLE, BEST, PLOT = "ranking.json", "rank.json", "rank.csv", "most_accurate.json", "rank"
+NOT_OF_RANKING = ("data", "data_dir", "one_program")  # settings of a search that change nothing here
 Floats = NDArray[np.float64]
 
 
@@ -205,7 +206,7 @@ def rank(ranking: Ranking, out: Path, reporter: ProgressReporter, trainers: Open
 def _open_folder(ranking: Ranking, out: Path) -> None:
     """Make `out` the folder of this ranking, or check that it is one with the same settings but for how much."""
     config, dataset = ranking.config, ranking.plan.dataset
-    kept = {name: value for name, value in config.search.to_dict().items() if name not in ("data", "data_dir")}
+    kept = {name: value for name, value in config.search.to_dict().items() if name not in NOT_OF_RANKING}
     identity = {
         "schema": SCHEMA, "version": VERSION, "epochs": config.epochs, "batch_size": config.batch_size,
         "supernet": shared_supernet.digest(ranking.supernet) if ranking.supernet else config.supernet_steps,

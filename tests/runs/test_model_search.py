@@ -23,7 +23,7 @@ from nas.records.results import Result
 from nas.runs import shared_supernet
 from nas.runs.joint_search import resume, search
 from nas.runs.load_run import load_run
-from nas.runs.model_budget import model_budget
+from nas.runs.model_budget import in_one_program, model_budget
 from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.training.candidates import CandidateTrainings
@@ -236,6 +236,22 @@ def test_core_hours_set_the_whole() -> None:
     spent = [one.trainings_s + one.supernet_s for one in budgets]
     assert all(0.75 * hours * 3600 < s <= hours * 3600 for s, hours in zip(spent, (0.1, 0.2, 0.4), strict=True))
     assert all(one.share <= SMALL.supernet_share for one in budgets)
+
+
+def test_short_trainings_are_those_of_one_program_but_in_runs_that_began_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    earlier = SearchConfig.from_dict({**SMALL.to_dict(), "one_program": False})
+    assert "one_program" not in earlier.to_dict() and SearchConfig.from_dict(earlier.to_dict()) == earlier
+    assert SearchConfig.from_dict(SMALL.to_dict()) == SMALL
+    plans = [make_plan(one) for one in (SMALL, earlier)]
+    assert [in_one_program(plan) for plan in plans] == [True, False]
+    new, old = (model_budget(plan).schedule for plan in plans)
+    assert new.candidates > old.candidates  # for the same core hours
+    assert not in_one_program(replace(plans[0], settings=replace(SMALL, quantize="int8")))
+    monkeypatch.setattr(import_module("nas.runs.model_budget"), "ONE_PROGRAM_STEPS", 1)  # more images than that
+    assert not in_one_program(plans[0])
+    assert model_budget(plans[0]).schedule == old
 
 
 def test_what_cannot_be_is_refused_in_one_line() -> None:
