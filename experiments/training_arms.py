@@ -4,7 +4,7 @@ Question: which of the ways to train that this package has makes a small network
 (`nas train --teacher`), a reinforced data set (`nas reinforce`, then `--data SET`), or weights of other images
 (`--from`)?
 Command: nice -n 10 python -m experiments.training_arms --data-dir DIR [--summary] [--work FOLDER]
-         nice -n 10 python -m experiments.training_arms --full [--epochs N] --data-dir DIR
+         nice -n 10 python -m experiments.training_arms --full [--epochs N] [--arm plain|best] --data-dir DIR
 
 The proxy of MobileNetV4-Conv-S (width 0.25, 16 px), trained by `ours` on 4,000 images of the CIFAR-10 part, the same
 for all, and tested on its test images. The teacher is the same network of width 0.5, trained on the same 4,000 images;
@@ -28,7 +28,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -199,9 +199,9 @@ class Study:
             for seed in self.scale.seeds:
                 self.training(arm, seed, epochs)
 
-    def run_full(self, best: str) -> None:
-        """Train plain and as the best of the other arms, at equal steps."""
-        for arm in (PLAIN, best):
+    def run_full(self, arms: Sequence[str]) -> None:
+        """Train as these arms do, at equal steps."""
+        for arm in arms:
             self.training(arm, self.scale.seeds[0], self.scale.epochs)
 
     def training(self, arm: str, seed: int, epochs: int) -> None:
@@ -335,7 +335,8 @@ def full(args: argparse.Namespace) -> None:
         if best is None:
             raise SystemExit("which arm is best is not known: run this study without --full first")
         source, other = (load(name, args.data_dir) for name in ("cifar10", "fashion-mnist"))
-        Study(scale, args.work / "full", FULL_RESULTS, source, other).run_full(best)
+        arms = {"plain": [PLAIN], "best": [best], None: [PLAIN, best]}[args.arm]
+        Study(scale, args.work / "full", FULL_RESULTS, source, other).run_full(arms)
     print("\n".join(full_summary(read_rows(FULL_RESULTS), scale, TEST_IMAGES)))
 
 
@@ -346,6 +347,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/training-arms"), help="folder of trainings under way")
     parser.add_argument("--summary", action="store_true", help="print what is known; train nothing")
     parser.add_argument("--full", action="store_true", help="one network at 32 px on all images instead")
+    parser.add_argument("--arm", choices=["plain", "best"], help="of --full, alone: two processes train both")
     parser.add_argument("--epochs", type=int, default=FULL.epochs, help=f"of --full (default: {FULL.epochs})")
     args = parser.parse_args()
     if args.full:

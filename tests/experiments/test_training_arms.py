@@ -79,7 +79,7 @@ def test_equal_time_and_differences_are_those_of_the_journal() -> None:
 def test_full_size_trains_two_arms_and_says_their_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scale, "arch", tiny)
     path = tmp_path / "full_size.jsonl"
-    Study(SCALE, tmp_path / "work", path, images(80), images(80)).run_full("pretrained")
+    Study(SCALE, tmp_path / "work", path, images(80), images(80)).run_full(["plain", "pretrained"])
     assert list(known_in(path)) == [("plain", 0, 2), ("pretrained", 0, 2)]
     row = {"arm": "plain", "seed": 0, "epochs": 10, "top1": 0.8, "step_s": 0.5}
     (line,) = full_summary([row], Scale(images=1000, batch=100, side=32), 1600)
