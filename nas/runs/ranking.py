@@ -34,7 +34,7 @@ from nas.report.ranking_plot import ranking_plot
 from nas.runs import shared_supernet
 from nas.runs.data_of_run import load_data_of_run
 from nas.runs.dependencies import DATA, Dependencies, accepted_changes, home_of
-from nas.runs.model_budget import with_supernet_steps
+from nas.runs.model_budget import AloneCosts, costs_alone, in_one_program, with_supernet_steps
 from nas.runs.phases import sandwich_phase
 from nas.runs.plan import SearchPlan, make_plan
 from nas.runs.settings import SearchConfig
@@ -44,6 +44,7 @@ from nas.search.accuracy.search import ENOUGH_FOR_BOTH
 from nas.search.constraints.sampling import random_satisfying
 from nas.space.cost_table import compile_table
 from nas.space.scaling import scale_down
+from nas.supernet.members import SpaceFamily, family_here
 from nas.training.candidates import CandidateTrainings, make_trainings
 from nas.training.loop import TrainingConfig, expected_s
 from nas.training.members import as_members
@@ -120,8 +121,12 @@ class Ranking:
     def phases(self) -> tuple[Phase, ...]:
         """The phases of the work, as expected."""
         c, first = self.config, self.genotypes(1)[0]
-        training_s = expected_s(self.proxy(first), self.trainings(Path()).data, self._training_config())
-        phases = [Phase(STAGE, c.trainings * c.epochs, training_s / c.epochs)]
+        if in_one_program(self.plan):
+            costs = costs_alone(self.plan, np.array([first], np.int32))
+        else:
+            training_s = expected_s(self.proxy(first), self.trainings(Path()).data, self._training_config())
+            costs = AloneCosts(0.0, 0.0, training_s / c.epochs)
+        phases = [Phase(STAGE, c.trainings * c.epochs, costs.start_s / c.epochs + costs.epoch_s, costs.once_s)]
         return (*phases, *([sandwich_phase(self.plan, c.supernet_steps)] if self._own_supernet else []))
 
     def genotypes(self, count: int) -> list[Genotype]:
@@ -144,6 +149,15 @@ class Ranking:
         arch = scale_down(plan.space.decode([0] * len(plan.space.decisions)), plan.proxy_resolution, plan.proxy_width)
         shared = make_trainings([arch], plan.dataset, self._training_config(), out, split=split)
         return replace(shared, int8=self.config.search.is_int8)
+
+    @property
+    def family(self) -> SpaceFamily | None:
+        """The family whose members all networks are; None where each is trained by a program of its own."""
+        plan, c = self.plan, self.config
+        steps = (
+            c.trainings * c.epochs * (len(self.trainings(Path()).data.x_train) // self._training_config().batch_size)
+        )
+        return family_here(plan.proxy(plan.space), short_steps=steps if in_one_program(plan) else 0)
 
     def trainees(self, genotypes: Sequence[Genotype]) -> list[Trainee]:
         """Return all trainings: every network with the first seed, then with the next."""
@@ -185,10 +199,10 @@ def rank(ranking: Ranking, out: Path, reporter: ProgressReporter, trainers: Open
 
     The caller holds the lock of `out`. No byte depends on the trainers.
     """
-    _open_folder(ranking, out)
+    family = ranking.family if _open_folder(ranking, out) else None
     report_timing(reporter, Schedule(ranking.phases))
     genotypes = ranking.genotypes(ranking.config.networks)
-    trained = _train(ranking, genotypes, out, reporter, trainers)
+    trained = _train(ranking, replace(ranking.trainings(out), family=family), genotypes, reporter, trainers)
     table = ranking_table(ranking, genotypes, trained)
     shared = _supernet_top1(ranking, np.array(genotypes, np.int32), out, reporter)
     predictors = _predictors(table) | ({"supernet": shared} if shared is not None else {})
@@ -203,8 +217,11 @@ def rank(ranking: Ranking, out: Path, reporter: ProgressReporter, trainers: Open
     return [f"{one.trainee.digest[:12]}, seed {one.trainee.seed}: {one.error}" for one in trained if one.error]
 
 
-def _open_folder(ranking: Ranking, out: Path) -> None:
-    """Make `out` the folder of this ranking, or check that it is one with the same settings but for how much."""
+def _open_folder(ranking: Ranking, out: Path) -> bool:
+    """Make `out` the folder of this ranking, or check that it is one with the same settings but for how much.
+
+    Returns whether its trainings may be members of one program: those of a folder of an earlier release are none.
+    """
     config, dataset = ranking.config, ranking.plan.dataset
     kept = {name: value for name, value in config.search.to_dict().items() if name not in NOT_OF_RANKING}
     identity = {
@@ -216,21 +233,23 @@ def _open_folder(ranking: Ranking, out: Path) -> None:
     path = out / SETTINGS
     if not path.exists():
         new_folder(out)
-        write_whole(path, dump_json(identity))
-        return
+        write_whole(path, dump_json(identity | {"one_program": True}))
+        return True
     stored = read_json(path)
     for name, value in identity.items():
         if not isinstance(stored, dict) or stored.get(name) != value:
             raise InvalidInput(
                 f"{out} holds a ranking with other {name}; go on with the same or name another folder with --out"
             )
+    return stored.get("one_program") is True
 
 
 def _train(
-    ranking: Ranking, genotypes: Sequence[Genotype], out: Path, reporter: ProgressReporter, trainers: OpenTrainees
-) -> list[Trained]:
+    ranking: Ranking, trials: CandidateTrainings, genotypes: Sequence[Genotype], reporter: ProgressReporter,
+    trainers: OpenTrainees,
+) -> list[Trained]:  # fmt: skip
     """Train every network with every seed, from where the folder stands; return the results in a fixed order."""
-    trials, trainees = ranking.trainings(out), ranking.trainees(genotypes)
+    trainees = ranking.trainees(genotypes)
     known = {one: len(read_journal(trials.of(one.digest, one.seed) / "curve.jsonl", CURVE)[0]) for one in trainees}
     done, steps, best = sum(known.values()), len(trainees) * ranking.config.epochs, 0.0
 

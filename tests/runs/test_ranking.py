@@ -120,6 +120,26 @@ def test_a_search_for_int8_is_ranked_in_int8(
     assert "quantize" not in read_json(ranked / "rank.json")
 
 
+def test_networks_on_few_images_are_members_of_one_program_but_in_folders_that_began_without(
+    ranking: Ranking, ranked: Path, tmp_path: Path
+) -> None:
+    families: list[object] = []
+
+    @contextmanager
+    def noting(trials: CandidateTrainings, on_epoch: OnTraineeEpoch) -> Iterator[TrainAll]:
+        families.append(trials.family)
+        with trainers()(trials, on_epoch) as train:
+            yield train
+
+    rank(ranking, tmp_path / "new", SilentReporter(), noting)
+    stored = read_json(tmp_path / "new" / "ranking.json")
+    assert stored.pop("one_program") is True
+    (tmp_path / "new" / "ranking.json").write_text(json.dumps(stored))
+    rank(ranking, tmp_path / "new", SilentReporter(), noting)
+    assert families == [ranking.family, None] and ranking.family is not None
+    assert rows(tmp_path / "new") == rows(ranked)
+
+
 def test_the_evidence_is_that_of_the_table(ranked: Path) -> None:
     predictors = json.loads((ranked / "rank.json").read_text())["predictors"]
     table = {name: np.array([float(row[name]) for row in rows(ranked)]) for name in rows(ranked)[0] if name != "digest"}
