@@ -33,6 +33,9 @@ What came out so far. Live, beside other work: 4 searches each of A and B, 862 a
 ones in both arms; for two of the four seeds both found the same network. Four searches each of two-stage and one-stage,
 beside other work: 51.06 and 51.32 %, 199 and 229 processor seconds, mean latencies 0.6851 and 0.6848 ms: two-stage -
 one-stage -0.25 points [-1.73, +1.32], p = .83, not resolved (the paper: +.22 points); two stages took 13 % less time.
+What one search of A found for each of two targets against MobileNetV4-Conv-S within the same latency, 3 seeds each: on
+edgetpu 51.71 and 51.01 %, +0.69 points [-2.18, +3.57] (0.6869 and 0.6880 ms), on pixel6-cpu 51.51 and 51.01 %, +0.50
+[-2.19, +3.19] (2.234 and 2.268 ms), paired by seed: not resolved.
 
 Simulated, 39 networks of the truth table, 400 searches per arm of 11 networks each, as many as 16 core-minutes train: D
 loses 1.16 points on the best network of the table, B 1.11, C-params 2.04, C-macs 1.86. D - B is -.05 points
