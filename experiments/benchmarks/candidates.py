@@ -7,13 +7,17 @@ successive halving; a third goes on, the first of them for every method alike, s
 
     before    one program per network, compiled anew in every rung, accuracies under stored statistics (release 0.1)
     packed    one program per network, kept for all rungs and seeds, its optimizer on two long arrays
-    members   one program for all networks, with unshared weights (nas/training/members.py)
+    members   one program for all networks, with unshared weights (nas/training/members.py); what searches on a CPU use
+              where an epoch has few steps (nas/runs/model_budget.py), else packed
     torch     PyTorch in eager mode, without augmentation and averaged weights; where torch is installed
 
 Counted is the processor time of this process and its threads: tracing, compilation, training, evaluation, checkpoints.
 Methods run one after the other in one process, so ratios are of one run.
 
-So far: CIFAR-10, the first rung of 1 epoch (125 steps), one thread, on a machine that eight other processes loaded,
+Digits, all rungs of 16 networks (8 steps an epoch), one thread, beside other work: before 531 s, packed 285 (.54),
+members 132 (.25; 49 s of them until the first network is trained), PyTorch 24, which compiles nothing.
+
+CIFAR-10, the first rung of 1 epoch (125 steps), one thread, on a machine that eight other processes loaded,
 which inflates processor time and makes phases hard to compare. The first two networks took 99 s before, 96 s packed,
 145 s as members (101 s the first, with the compilation for all, 44 s the second) and 35 s in PyTorch; three took 143 s
 packed, 180 s as members and 52 s in PyTorch. So in the first rung packing gains nothing that can be resolved, and the
