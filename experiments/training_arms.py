@@ -3,7 +3,7 @@
 Question: which of the ways to train that this package has makes a small network better: a teacher in training
 (`nas train --teacher`), a reinforced data set (`nas reinforce`, then `--data SET`), or weights of other images
 (`--from`)?
-Command: nice -n 10 python -m experiments.training_arms --data-dir DIR [--summary] [--work FOLDER]
+Command: nice -n 10 python -m experiments.training_arms --data-dir DIR [--data D] [--summary] [--work FOLDER]
          nice -n 10 python -m experiments.training_arms --full [--epochs N] [--arm plain|best] --data-dir DIR
 
 The proxy of MobileNetV4-Conv-S (width 0.25, 16 px), trained by `ours` on 4,000 images of the CIFAR-10 part, the same
@@ -14,8 +14,13 @@ plain arm, by the mean cost of a step in the first part; an arm within 10 % of t
 training is the same. What teacher, set and pretraining cost once is printed and not part of either. Intervals are
 those of Student's t over the seeds, of differences paired by seed.
 
-With --full: the same network with half of its channels, at 32 px, on all 20,000 images, plain and as the best of the
-other arms (of the highest mean at equal time), one seed, for as many epochs each.
+With --data fashion-mnist the images are those, pretraining is on the CIFAR-10 part, and there is one seed, whose
+difference has no interval. With --full: the same network with half of its channels, at 32 px, on all 20,000 images,
+plain and as the best of the other arms (of the highest mean at equal time), one seed, for as many epochs each.
+
+What came out, 3 seeds: at equal steps plain 49.7 %, distilled 51.1, reinforced 47.0, pretrained 53.2; more than plain
+1.4 +- 2.9, -2.7 +- 0.9 and 3.5 +- 4.1 points. At equal time (24 epochs distilled, the others as before) distilled 47.9 %,
+-1.8 +- 2.0 points.
 
 Everything can be stopped at any moment and goes on with the same command: what ended is in
 experiments/data/training_arms/trainings.jsonl (of --full in full_size.jsonl), a training under way in checkpoints in
@@ -86,6 +91,7 @@ class Scale:
 
 FULL = Scale(images=20_000, epochs=30, pretraining_epochs=1, side=32, width=0.5, teacher_width=1.0, seeds=(0,))
 TEST_IMAGES = 10_000
+DATA = "cifar10"
 
 
 @dataclass
@@ -318,6 +324,10 @@ def summary(known: Known, scale: Scale) -> list[str]:
             )
             seeds = [seed for seed in scale.seeds if seed in plain and seed in own]
             head = f"equal {title}: {arm:10} {epochs_of[arm]:3} epochs"
+            if len(scale.seeds) == 1 and seeds:
+                more = "" if arm == PLAIN else f", {100 * (own[seeds[0]] - plain[seeds[0]]):+.2f} points over plain"
+                lines.append(f"{head}, {own[seeds[0]]:.2%} with one seed{more}")
+                continue
             if len(seeds) < 2:
                 lines.append(f"{head}, {len(seeds)} of {len(scale.seeds)} seeds so far")
                 continue
@@ -334,7 +344,7 @@ def full(args: argparse.Namespace) -> None:
         best = best_of_others(known_in(RESULTS), Scale())
         if best is None:
             raise SystemExit("which arm is best is not known: run this study without --full first")
-        source, other = (load(name, args.data_dir) for name in ("cifar10", "fashion-mnist"))
+        source, other = (load(name, args.data_dir) for name in (DATA, scale.other))
         arms = {"plain": [PLAIN], "best": [best], None: [PLAIN, best]}[args.arm]
         Study(scale, args.work / "full", FULL_RESULTS, source, other).run_full(arms)
     print("\n".join(full_summary(read_rows(FULL_RESULTS), scale, TEST_IMAGES)))
@@ -343,6 +353,7 @@ def full(args: argparse.Namespace) -> None:
 def main() -> None:
     """Train what is missing, and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=[DATA, Scale.other], default=DATA, help=f"other than {DATA}: one seed")
     parser.add_argument("--data-dir", type=Path, help="folder of the published files of CIFAR-10 and Fashion-MNIST")
     parser.add_argument("--work", type=Path, default=Path("runs/training-arms"), help="folder of trainings under way")
     parser.add_argument("--summary", action="store_true", help="print what is known; train nothing")
@@ -353,11 +364,13 @@ def main() -> None:
     if args.full:
         full(args)
         return
-    scale = Scale()
+    scale = Scale() if args.data == DATA else Scale(other=DATA, seeds=(0,))
+    results = RESULTS if args.data == DATA else RESULTS.with_name(f"{args.data}.jsonl")
     if not args.summary:
-        source, other = (load(name, args.data_dir) for name in ("cifar10", "fashion-mnist"))
-        Study(scale, args.work, RESULTS, source, other).run()
-    print("\n".join(summary(known_in(RESULTS), scale)))
+        source, other = (load(name, args.data_dir) for name in (args.data, scale.other))
+        work = args.work if args.data == DATA else args.work / args.data
+        Study(scale, work, results, source, other).run()
+    print("\n".join(summary(known_in(results), scale)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from nas.runs.front_search import LatencyBand
-from nas.runs.model_budget import ModelBudget, costs_alone
+from nas.runs.model_budget import ModelBudget, costs_alone, rungs
 from nas.runs.plan import SearchPlan
 from nas.runs.stages import SingleTarget
 from nas.search.accuracy.front import Bands, front_schedule, planned_front
@@ -19,10 +19,10 @@ def front_budget(plans: Sequence[SearchPlan]) -> ModelBudget:
     bands, hours = front_bands(tuple(map(SingleTarget, plans))), plan.settings.core_hours
     costs = costs_alone(plan, bands.draw(np.random.default_rng(0), budgets))
     if hours is None:
-        schedule = front_schedule(Schedule(), budgets)
+        schedule = front_schedule(Schedule(rungs=rungs(plan)), budgets)
     else:
         left_s = 3600 * hours - costs.once_s
-        schedule = planned_front(left_s, costs.epoch_s, costs.start_s, budgets, Schedule().rungs)
+        schedule = planned_front(left_s, costs.epoch_s, costs.start_s, budgets, rungs(plan))
     return ModelBudget(schedule, 0, costs.of(schedule), 0.0)
 
 

@@ -5,6 +5,7 @@ settings give the same bytes on every machine.
 """
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
@@ -75,9 +76,24 @@ def in_one_program(plan: SearchPlan) -> bool:
 
     Not where their scores are those in int8: each of these is computed by a program of its own.
     """
+    return plan.settings.one_program and _steps(plan) < ONE_PROGRAM_STEPS and not plan.settings.is_int8
+
+
+def rungs(plan: SearchPlan) -> tuple[int, ...]:
+    """Return the epochs after which networks trained alone are compared: the usual ones, of few images several times.
+
+    The first has at least as many steps as the plan asks for.
+    """
+    asked = plan.settings.trial_steps
+    least = plan.preset.trial_steps if asked is None else asked
+    times = ceil(least / _steps(plan))
+    return tuple(times * epochs for epochs in Schedule().rungs)
+
+
+def _steps(plan: SearchPlan) -> int:
+    """Return the steps of an epoch of a network trained alone."""
     images = round((1 - plan.preset.validation_fraction) * len(plan.dataset.y_train))
-    few = images // TrainingConfig.batch_size < ONE_PROGRAM_STEPS
-    return plan.settings.one_program and few and not plan.settings.is_int8
+    return max(1, images // TrainingConfig.batch_size)
 
 
 def model_budget(plan: SearchPlan) -> ModelBudget:
@@ -85,7 +101,7 @@ def model_budget(plan: SearchPlan) -> ModelBudget:
     hours, share = plan.settings.core_hours, plan.settings.supernet_share
     costs = costs_alone(plan, band(plan).draw(np.random.default_rng(0), SAMPLED))
     if hours is None:
-        schedule = Schedule()
+        schedule = Schedule(rungs=rungs(plan))
         trainings_s = costs.of(schedule)
         steps = _supernet_steps(plan, trainings_s * share / (1 - share))
         return ModelBudget(schedule, steps, trainings_s, _supernet_s(plan, steps))
@@ -94,7 +110,7 @@ def model_budget(plan: SearchPlan) -> ModelBudget:
     supernet_s = _supernet_s(plan, steps)
     try:
         left_s = whole_s - supernet_s - costs.once_s
-        schedule = plan_trainings(left_s, costs.epoch_s, costs.start_s, Schedule().rungs[-1])
+        schedule = plan_trainings(left_s, costs.epoch_s, costs.start_s, rungs(plan)[-1])
     except InvalidInput as error:
         raise InvalidInput(f"--core-hours {hours:g} is too little for these images: {error}") from error
     return ModelBudget(schedule, steps, costs.of(schedule), supernet_s)

@@ -25,7 +25,9 @@ NO_BASELINE = "none"
 EARLIER_TARGET = "edgetpu"  # of searches of earlier releases that name neither a target nor a ridge point
 NO_MODEL = "none"  # the two-stage search over supernets alone
 # fields that runs without them have at this value
-LATER: dict[str, Any] = {"dft": "matmul", "weights": None, "quantize": None, "one_program": False}
+LATER: dict[str, Any] = {
+    "dft": "matmul", "weights": None, "quantize": None, "one_program": False, "trial_steps": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class SearchConfig:
     dft: Transform = "matmul"  # how the front end computes it
     seed: int = 0
     quantize: Quantisation | None = None  # of the candidates: accuracies are those in int8
+    trial_steps: int | None = None  # of the shortest training alone, at least; None: what the preset has
     one_program: bool = True  # short trainings alone are those of one program, which is compiled once, on a CPU too
     weights: str | None = None  # that the supernet starts from: a training, or NETWORK=FILE; None: random ones
     baseline: str = "mobilenetv4-conv-s"  # trained beside the network found; `NO_BASELINE` for none
@@ -135,7 +138,10 @@ class SearchConfig:
             kwargs["resolution"] = None  # of a release that wrote the default as a number
         if "accuracy_model" not in kwargs and presets.load_preset(str(kwargs.get("preset", cls.preset))).accuracy_model:
             kwargs["accuracy_model"] = NO_MODEL  # of a release whose preset had none
-        earlier = {"fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True, "one_program": False}
+        earlier = {
+            "fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True, "one_program": False,
+            "trial_steps": 1,
+        }  # fmt: skip
         return cls(**(earlier | kwargs))
 
 

@@ -77,6 +77,7 @@ class Preset:
     optimizer: OptimizerConfig
     retraining: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
     accuracy_model: str | None = None  # that chooses which networks are trained alone, in place of the two stages
+    trial_steps: int = 100  # of their shortest training, at least: with few images it has several epochs
     validation_fraction: float = 0.2
     verdict_gmacs: float = 0.0  # of training that network found and baseline get at most, each; 0: none is trained
     label_smoothing: float = 0.1
@@ -171,6 +172,7 @@ SMOKE = replace(
     eval_batch=32,
     front_size=64,
     proxy_resolution=8,
+    trial_steps=1,
     xla_options=(("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)),  # compile fast
 )
 PRESETS = {preset.name: preset for preset in (SMOKE, QUICK, STANDARD, PAPER)}

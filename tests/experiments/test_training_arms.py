@@ -88,6 +88,12 @@ def test_full_size_trains_two_arms_and_says_their_errors(tmp_path: Path, monkeyp
     )
 
 
+def test_a_single_seed_has_no_interval() -> None:
+    scale = Scale(epochs=4, seeds=(0,))
+    known = {(arm, 0, 4): {"top1": 0.5 + 0.01 * at, "step_s": 0.1} for at, arm in enumerate(ARMS)}
+    assert "equal steps: reinforced   4 epochs, 52.00% with one seed, +2.00 points over plain" in summary(known, scale)
+
+
 def test_a_clock_leaves_out_what_compiles() -> None:
     clock = Clock((1, 10.0), (5, 12.0))
     assert clock.step_s == 0.5 and Clock((1, 10.0), (1, 10.0)).step_s is None

@@ -23,9 +23,10 @@ from nas.records.results import Result
 from nas.runs import shared_supernet
 from nas.runs.joint_search import resume, search
 from nas.runs.load_run import load_run
-from nas.runs.model_budget import in_one_program, model_budget
+from nas.runs.model_budget import in_one_program, model_budget, rungs
 from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
+from nas.supernet.presets import load_preset
 from nas.training.candidates import CandidateTrainings
 from nas.training.int8_score import Int8Score
 from nas.training.trainees import OnTraineeEpoch, TrainAll, Trained, Trainee, Trainers
@@ -252,6 +253,16 @@ def test_short_trainings_are_those_of_one_program_but_in_runs_that_began_without
     monkeypatch.setattr(import_module("nas.runs.model_budget"), "ONE_PROGRAM_STEPS", 1)  # more images than that
     assert not in_one_program(plans[0])
     assert model_budget(plans[0]).schedule == old
+
+
+def test_networks_on_few_images_are_trained_for_as_many_steps_as_tell_them_apart() -> None:
+    few = make_plan(replace(SMALL, space="uib", preset="standard", core_hours=None))
+    steps = round(0.8 * len(few.dataset.y_train)) // 128
+    assert rungs(few) == (13, 39) and 12 * steps < 100 <= 13 * steps
+    assert model_budget(few).schedule.rungs == (13, 39)
+    assert model_budget(replace(few, settings=replace(few.settings, core_hours=0.5))).schedule.rungs == (13, 39)
+    for settings in (SMALL, replace(SMALL, trial_steps=1), SearchConfig.from_dict({"preset": "standard"})):
+        assert rungs(replace(few, settings=settings, preset=load_preset(settings.preset))) == (1, 3)
 
 
 def test_what_cannot_be_is_refused_in_one_line() -> None:
