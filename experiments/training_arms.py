@@ -19,8 +19,8 @@ difference has no interval. With --full: the same network with half of its chann
 plain and as the best of the other arms (of the highest mean at equal time), one seed, for as many epochs each.
 
 What came out, 3 seeds: at equal steps plain 49.7 %, distilled 51.1, reinforced 47.0, pretrained 53.2; more than plain
-1.4 +- 2.9, -2.7 +- 0.9 and 3.5 +- 4.1 points. At equal time (24 epochs distilled, the others as before) distilled 47.9 %,
--1.8 +- 2.0 points.
+1.4 +- 2.9, -2.7 +- 0.9 and 3.5 +- 4.1 points. At equal time (24 epochs distilled, the others as before) distilled
+47.9 %, -1.8 +- 2.0 points.
 
 Everything can be stopped at any moment and goes on with the same command: what ended is in
 experiments/data/training_arms/trainings.jsonl (of --full in full_size.jsonl), a training under way in checkpoints in
