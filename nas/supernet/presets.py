@@ -77,7 +77,7 @@ class Preset:
     optimizer: OptimizerConfig
     retraining: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
     accuracy_model: str | None = None  # that chooses which networks are trained alone, in place of the two stages
-    trial_steps: int = 100  # of their shortest training, at least: with few images it has several epochs
+    trial_steps: int = 64  # of their shortest training, at least: with few images it has several epochs
     validation_fraction: float = 0.2
     verdict_gmacs: float = 0.0  # of training that network found and baseline get at most, each; 0: none is trained
     label_smoothing: float = 0.1

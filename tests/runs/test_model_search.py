@@ -258,9 +258,9 @@ def test_short_trainings_are_those_of_one_program_but_in_runs_that_began_without
 def test_networks_on_few_images_are_trained_for_as_many_steps_as_tell_them_apart() -> None:
     few = make_plan(replace(SMALL, space="uib", preset="standard", core_hours=None))
     steps = round(0.8 * len(few.dataset.y_train)) // 128
-    assert rungs(few) == (13, 39) and 12 * steps < 100 <= 13 * steps
-    assert model_budget(few).schedule.rungs == (13, 39)
-    assert model_budget(replace(few, settings=replace(few.settings, core_hours=0.5))).schedule.rungs == (13, 39)
+    assert rungs(few) == (8, 24) and 7 * steps < 64 <= 8 * steps
+    assert model_budget(few).schedule.rungs == (8, 24)
+    assert model_budget(replace(few, settings=replace(few.settings, core_hours=0.5))).schedule.rungs == (8, 24)
     for settings in (SMALL, replace(SMALL, trial_steps=1), SearchConfig.from_dict({"preset": "standard"})):
         assert rungs(replace(few, settings=settings, preset=load_preset(settings.preset))) == (1, 3)
 
