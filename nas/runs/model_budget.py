@@ -5,7 +5,6 @@ settings give the same bytes on every machine.
 """
 
 from dataclasses import dataclass, replace
-from math import ceil
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from nas.search.constraints.project import upper_bounds
 from nas.space.scaling import scale_down
 from nas.supernet.presets import StageBudget
 from nas.supernet.sandwich import RANDOM_ARCHITECTURES
-from nas.training.loop import PASSES, TrainingConfig
+from nas.training.loop import PASSES
 
 CORE_MACS_PER_S = 9.5e9  # that one core does in a training step of a small proxy
 START_S = 22.0  # of a network with a program of its own: tracing, compilation, evaluation, files
@@ -76,24 +75,14 @@ def in_one_program(plan: SearchPlan) -> bool:
 
     Not where their scores are those in int8: each of these is computed by a program of its own.
     """
-    return plan.settings.one_program and _steps(plan) < ONE_PROGRAM_STEPS and not plan.settings.is_int8
+    few = plan.trial_steps_per_epoch < ONE_PROGRAM_STEPS
+    return plan.settings.one_program and few and not plan.settings.is_int8
 
 
 def rungs(plan: SearchPlan) -> tuple[int, ...]:
-    """Return the epochs after which networks trained alone are compared: the usual ones, of few images several times.
-
-    The first has at least as many steps as the plan asks for.
-    """
-    asked = plan.settings.trial_steps
-    least = plan.preset.trial_steps if asked is None else asked
-    times = ceil(least / _steps(plan))
-    return tuple(times * epochs for epochs in Schedule().rungs)
-
-
-def _steps(plan: SearchPlan) -> int:
-    """Return the steps of an epoch of a network trained alone."""
-    images = round((1 - plan.preset.validation_fraction) * len(plan.dataset.y_train))
-    return max(1, images // TrainingConfig.batch_size)
+    """Return the epochs after which networks trained alone are compared, on few images several times the usual."""
+    usual = Schedule().rungs
+    return tuple(plan.trial_times(usual[0]) * epochs for epochs in usual)
 
 
 def model_budget(plan: SearchPlan) -> ModelBudget:

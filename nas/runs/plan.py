@@ -6,6 +6,7 @@ Specs, costs and latencies of a search are always those of target networks, accu
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from nas.space.cost_table import MACS, PARAMS, PEAK_ACTIVATION, WEIGHTS, CostTab
 from nas.space.scaling import behind_log_mel, scale_down, with_input
 from nas.space.staged import StagedSpace
 from nas.supernet.presets import Preset, load_preset, proxy_scale, proxy_size
+from nas.training.loop import TrainingConfig
 from nas.zoo import reference
 
 REFERENCE = "mobilenetv4-conv-s"  # its latency is the default target, and the unit of an abstract device
@@ -134,6 +136,21 @@ class SearchPlan:
     def accuracy_model(self) -> str | None:
         """The model of accuracies that chooses which networks are trained alone; None for a two-stage search."""
         return self.settings.model_name
+
+    @property
+    def trial_steps_per_epoch(self) -> int:
+        """The steps of an epoch of a network trained alone."""
+        images = round((1 - self.preset.validation_fraction) * len(self.dataset.y_train))
+        return max(1, images // TrainingConfig.batch_size)
+
+    def trial_times(self, epochs: int) -> int:
+        """Return how many times as long networks are trained alone as usual, where the shortest has so many epochs.
+
+        With few images that has too few steps to say anything about more.
+        """
+        asked = self.settings.trial_steps
+        least = self.preset.trial_steps if asked is None else asked
+        return ceil(least / (epochs * self.trial_steps_per_epoch))
 
     def constraints(self, space: StagedSpace) -> Constraints:
         """Return the constraints on architectures of `space`, a view of the whole space that a stage searches.
@@ -397,6 +414,7 @@ def make_plan(
         ),
         _proxy_width(config, preset, sources.space),
     )
+    plan = replace(plan, preset=preset.with_longer_trials(plan.trial_times(1)))
     if front is not None:
         budgets, default = front(plan), latency_budget
         nearest = min(budgets, key=lambda budget: abs(np.log(budget / default)))

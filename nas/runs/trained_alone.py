@@ -36,7 +36,9 @@ SMOKE_RUNGS = (1, 2)
 
 def rungs_of(plan: SearchPlan) -> tuple[int, int]:
     """Return the epochs after which candidates are stopped, and those of a whole training."""
-    return SMOKE_RUNGS if plan.preset.name == "smoke" else RUNGS
+    first, last = SMOKE_RUNGS if plan.preset.name == "smoke" else RUNGS
+    times = plan.trial_times(first)
+    return times * first, times * last
 
 
 def stopped_early(

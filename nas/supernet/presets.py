@@ -77,7 +77,7 @@ class Preset:
     optimizer: OptimizerConfig
     retraining: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
     accuracy_model: str | None = None  # that chooses which networks are trained alone, in place of the two stages
-    trial_steps: int = 64  # of their shortest training, at least: with few images it has several epochs
+    trial_steps: int = 48  # of the shortest training alone, at least: with few images it has several epochs
     validation_fraction: float = 0.2
     verdict_gmacs: float = 0.0  # of training that network found and baseline get at most, each; 0: none is trained
     label_smoothing: float = 0.1
@@ -104,6 +104,14 @@ class Preset:
         """Return the preset with a verdict of at most so many processor seconds; none where they are too few."""
         most = max(0.0, (core_s - VERDICT_START_S) / (2 * GMAC_CORE_S))
         return replace(self, verdict_gmacs=min(self.verdict_gmacs, most))
+
+    def with_longer_trials(self, times: int) -> "Preset":
+        """Return the preset whose candidates are trained alone for so many times the epochs."""
+        retraining = self.retraining
+        if retraining is None or times == 1:
+            return self
+        longer = replace(retraining, rungs=tuple(times * epochs for epochs in retraining.rungs))
+        return replace(self, retraining=longer)
 
     def with_finalists(self, coarse: int | None) -> "Preset":
         """Return the preset with `coarse` candidates of the coarse stage re-trained, and a third as many of the fine.

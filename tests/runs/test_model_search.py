@@ -20,7 +20,7 @@ from nas.records.journal import Journal, read_journal
 from nas.records.model_evidence import FILE, load_evidence
 from nas.records.picks import load_picks
 from nas.records.results import Result
-from nas.runs import shared_supernet
+from nas.runs import shared_supernet, trained_alone
 from nas.runs.joint_search import resume, search
 from nas.runs.load_run import load_run
 from nas.runs.model_budget import in_one_program, model_budget, rungs
@@ -258,9 +258,12 @@ def test_short_trainings_are_those_of_one_program_but_in_runs_that_began_without
 def test_networks_on_few_images_are_trained_for_as_many_steps_as_tell_them_apart() -> None:
     few = make_plan(replace(SMALL, space="uib", preset="standard", core_hours=None))
     steps = round(0.8 * len(few.dataset.y_train)) // 128
-    assert rungs(few) == (8, 24) and 7 * steps < 64 <= 8 * steps
-    assert model_budget(few).schedule.rungs == (8, 24)
-    assert model_budget(replace(few, settings=replace(few.settings, core_hours=0.5))).schedule.rungs == (8, 24)
+    assert rungs(few) == (6, 18) and 5 * steps < 48 <= 6 * steps
+    assert model_budget(few).schedule.rungs == (6, 18)
+    assert model_budget(replace(few, settings=replace(few.settings, core_hours=0.5))).schedule.rungs == (6, 18)
+    two_stages = make_plan(replace(few.settings, accuracy_model="none", finalists=6))
+    assert two_stages.preset.retraining is not None and two_stages.preset.retraining.rungs == (6, 12, 24)
+    assert trained_alone.rungs_of(few) == (6, 18)
     for settings in (SMALL, replace(SMALL, trial_steps=1), SearchConfig.from_dict({"preset": "standard"})):
         assert rungs(replace(few, settings=settings, preset=load_preset(settings.preset))) == (1, 3)
 
