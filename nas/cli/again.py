@@ -16,13 +16,14 @@ from nas.cli.flags.search import OF_WEIGHTS, add_flags
 from nas.records.experiment import read_experiment
 from nas.records.front import load_front
 from nas.records.results import Result, result_of_run
-from nas.runs.settings import SearchConfig, default_settings
+from nas.runs.settings import OF_RELEASE, SearchConfig, default_settings
 from nas.space.cost_table import compile_table
 
 SUPERNET = "supernet.safetensors"
 INSIDE = 1.05  # factor by which a budget that is moved keeps away from the ends of what a space reaches
 STATED = (  # by the command in any case, or by the new target
     "space", "target", "ridge_point", "peak_gmacs_per_s", "latency_model", "latency_ms", "latency_ratio", "left_out",
+    *OF_RELEASE,
 )  # fmt: skip
 OTHER_NAMES = {"forest_bounds": "bound"}  # setting -> its destination on the command line, where they differ
 

@@ -65,6 +65,13 @@ class MultiTargetConfig:
         """Candidates per batch, whatever the number of workers."""
         return strategy(self.algorithm).batch
 
+    def is_asked_again(self, known: "MultiTargetConfig") -> bool:
+        """Return whether these settings, given anew, are those of a run: what no flag gives is as the run has it."""
+        same = len(self.settings) == len(known.settings) and all(
+            own.is_asked_again(other) for own, other in zip(self.settings, known.settings, strict=True)
+        )
+        return same and replace(self, settings=known.settings) == known
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form without the fields of `LATER` that are as in runs of release 0.1, which lack them."""
         found = {name: value for name, value in asdict(self).items() if getattr(self, name) != LATER.get(name, ...)}

@@ -37,7 +37,7 @@ from nas.runs.dependencies import DATA, Dependencies, accepted_changes, home_of
 from nas.runs.model_budget import AloneCosts, costs_alone, in_one_program, with_supernet_steps
 from nas.runs.phases import sandwich_phase
 from nas.runs.plan import SearchPlan, make_plan
-from nas.runs.settings import SearchConfig
+from nas.runs.settings import OF_RELEASE, SearchConfig
 from nas.search.accuracy.features import FeatureTables, joined, one_hot, static_features
 from nas.search.accuracy.ranking import RankingEvidence, evidence_of
 from nas.search.accuracy.search import ENOUGH_FOR_BOTH
@@ -57,7 +57,7 @@ STAGE = "trainings"
 OF_RANKING = ("space", "target", "latency_model", "minimize", "accuracy_model", "data")  # settings that it needs
 SUPERNET_CORES = 2  # that a supernet's expected seconds are of; those of a training are about those of one core
 SETTINGS, RESULT, TABLE, BEST, PLOT = "ranking.json", "rank.json", "rank.csv", "most_accurate.json", "rank"
-NOT_OF_RANKING = ("data", "data_dir", "one_program")  # settings of a search that change nothing here
+NOT_OF_RANKING = ("data", "data_dir", *OF_RELEASE)  # settings of a search that change nothing here
 Floats = NDArray[np.float64]
 
 

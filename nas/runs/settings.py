@@ -1,6 +1,6 @@
 """The settings of a search as typed data, which experiment.json stores."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +28,8 @@ NO_MODEL = "none"  # the two-stage search over supernets alone
 LATER: dict[str, Any] = {
     "dft": "matmul", "weights": None, "quantize": None, "one_program": False, "trial_steps": 1,
 }  # fmt: skip
+
+OF_RELEASE = ("trial_steps", "one_program")  # fields that no flag gives: a run keeps those that it began with
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,10 @@ class SearchConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as files hold them, without the fields of `LATER` that are as in runs that lack them."""
         return {name: value for name, value in asdict(self).items() if value != LATER.get(name, ...)}
+
+    def is_asked_again(self, known: "SearchConfig") -> bool:
+        """Return whether these settings, given anew, are those of a run: what no flag gives is as the run has it."""
+        return replace(self, **{name: getattr(known, name) for name in OF_RELEASE}) == known
 
     def load_data(self) -> Dataset:
         """Return the data set."""

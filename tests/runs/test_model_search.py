@@ -24,6 +24,7 @@ from nas.runs import shared_supernet, trained_alone
 from nas.runs.joint_search import resume, search
 from nas.runs.load_run import load_run
 from nas.runs.model_budget import in_one_program, model_budget, rungs
+from nas.runs.multi_target_settings import MultiTargetConfig
 from nas.runs.plan import make_plan
 from nas.runs.settings import SearchConfig
 from nas.supernet.presets import load_preset
@@ -245,6 +246,10 @@ def test_short_trainings_are_those_of_one_program_but_in_runs_that_began_without
     earlier = SearchConfig.from_dict({**SMALL.to_dict(), "one_program": False})
     assert "one_program" not in earlier.to_dict() and SearchConfig.from_dict(earlier.to_dict()) == earlier
     assert SearchConfig.from_dict(SMALL.to_dict()) == SMALL
+    assert earlier != SMALL and SMALL.is_asked_again(earlier) and not replace(SMALL, seed=1).is_asked_again(earlier)
+    several, before = (MultiTargetConfig((one, one), "random", 4) for one in (SMALL, earlier))
+    assert several.is_asked_again(before) and not replace(several, trials=5).is_asked_again(before)
+    assert not MultiTargetConfig((SMALL,), "random", 4).is_asked_again(before)
     plans = [make_plan(one) for one in (SMALL, earlier)]
     assert [in_one_program(plan) for plan in plans] == [True, False]
     new, old = (model_budget(plan).schedule for plan in plans)

@@ -111,9 +111,11 @@ def _is_begun(out: Path, config: SearchConfig | MultiTargetConfig) -> bool:
     stored = read_experiment(out)
     try:
         if isinstance(config, SearchConfig):
-            same = stored.get("schema") == joint_search.SCHEMA and SearchConfig.from_dict(stored["settings"]) == config
+            same = stored.get("schema") == joint_search.SCHEMA and config.is_asked_again(
+                SearchConfig.from_dict(stored["settings"])
+            )
         else:
-            same = "request" in stored and MultiTargetConfig.from_dict(stored["request"]) == config
+            same = "request" in stored and config.is_asked_again(MultiTargetConfig.from_dict(stored["request"]))
     except (InvalidInput, AttributeError, KeyError):
         same = False
     if not same:
