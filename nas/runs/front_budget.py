@@ -21,8 +21,7 @@ def front_budget(plans: Sequence[SearchPlan]) -> ModelBudget:
     if hours is None:
         schedule = front_schedule(Schedule(rungs=rungs(plan)), budgets)
     else:
-        left_s = 3600 * hours - costs.once_s
-        schedule = planned_front(left_s, costs.epoch_s, costs.start_s, budgets, rungs(plan))
+        schedule = planned_front(3600 * hours, costs.epoch_s, costs.start_s, budgets, rungs(plan), once_s=costs.once_s)
     return ModelBudget(schedule, 0, costs.of(schedule), 0.0)
 
 

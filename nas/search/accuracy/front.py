@@ -88,17 +88,23 @@ def front_schedule(base: Schedule, budgets: int) -> Schedule:
     )  # fmt: skip
 
 
-def planned_front(core_s: float, epoch_s: float, overhead_s: float, budgets: int, rungs: tuple[int, ...]) -> Schedule:
-    """Return the largest schedule for a front of at most `core_s` processor seconds; raises as `plan_trainings`."""
+def planned_front(
+    core_s: float, epoch_s: float, overhead_s: float, budgets: int, rungs: tuple[int, ...], once_s: float = 0.0
+) -> Schedule:
+    """Return the largest schedule for a front of at most `core_s` processor seconds; raises as `plan_trainings`.
+
+    `once_s` of them are spent whatever the schedule.
+    """
     best = None
     for candidates in range(budgets, 2048):
         start = max(1, candidates // 2)
         schedule = Schedule(candidates, start, budgets, rungs, finalists=budgets, repeats=1)
-        if cost_s(schedule, epoch_s, overhead_s) > core_s:
+        if once_s + cost_s(schedule, epoch_s, overhead_s) > core_s:
             break
         best = schedule
     if best is None:
-        least = cost_s(Schedule(budgets, budgets, budgets, rungs, finalists=budgets, repeats=1), epoch_s, overhead_s)
+        fewest = Schedule(budgets, budgets, budgets, rungs, finalists=budgets, repeats=1)
+        least = once_s + cost_s(fewest, epoch_s, overhead_s)
         raise InvalidInput(
             f"a front of {budgets} points needs at least {least / 3600:.2g} core hours, got {core_s / 3600:.2g}; give "
             "more hours or fewer points"

@@ -43,5 +43,6 @@ def plan_trainings(core_s: float, epoch_s: float, overhead_s: float, epochs: int
     ]
     if not fitting:
         least = cost_s(schedule_of(FEWEST, epochs), epoch_s, overhead_s)
-        raise InvalidInput(f"a search needs at least {least:.0f} processor seconds here, got {core_s:.0f}; give more")
+        got = max(0.0, core_s)
+        raise InvalidInput(f"a search needs at least {least:.0f} processor seconds here, got {got:.0f}; give more")
     return fitting[-1]
