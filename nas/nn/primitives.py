@@ -60,7 +60,7 @@ def for_every_platform() -> Iterator[None]:
 def _route(cpu: Callable[..., Any], other: Callable[..., Any], *args: Array) -> Any:
     """Return `cpu(*args)` where the program is lowered for a CPU, `other(*args)` elsewhere."""
     if jax.default_backend() == "cpu" and not _EVERY_PLATFORM.get():
-        return cpu(*args)  # tracing one of the two takes an eighth less of the time that a training takes to start
+        return cpu(*args)  # the other would be traced for nothing
     return lax.platform_dependent(*args, cpu=cpu, default=other)
 
 

@@ -152,12 +152,12 @@ class Ranking:
 
     @property
     def family(self) -> SpaceFamily | None:
-        """The family whose members all networks are; None where each is trained by a program of its own."""
-        plan, c = self.plan, self.config
-        steps = (
-            c.trainings * c.epochs * (len(self.trainings(Path()).data.x_train) // self._training_config().batch_size)
-        )
-        return family_here(plan.proxy(plan.space), short_steps=steps if in_one_program(plan) else 0)
+        """The family whose members all networks are; None where each is trained by a program of its own.
+
+        The same for any number of networks and seeds, which may grow.
+        """
+        plan = self.plan
+        return family_here(plan.proxy(plan.space), short_steps=int(in_one_program(plan)))
 
     def trainees(self, genotypes: Sequence[Genotype]) -> list[Trainee]:
         """Return all trainings: every network with the first seed, then with the next."""

@@ -144,11 +144,8 @@ class SearchConfig:
             kwargs["resolution"] = None  # of a release that wrote the default as a number
         if "accuracy_model" not in kwargs and presets.load_preset(str(kwargs.get("preset", cls.preset))).accuracy_model:
             kwargs["accuracy_model"] = NO_MODEL  # of a release whose preset had none
-        earlier = {
-            "fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True, "one_program": False,
-            "trial_steps": 1,
-        }  # fmt: skip
-        return cls(**(earlier | kwargs))
+        earlier = {"fit": None, "around": True, "baseline": NO_BASELINE, "drop_strides": True}
+        return cls(**(earlier | {name: LATER[name] for name in OF_RELEASE} | kwargs))
 
 
 def default_settings() -> dict[str, Any]:

@@ -110,8 +110,8 @@ def test_a_search_for_int8_is_ranked_in_int8(
     ranked: Path, tmp_path: Path, out: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nas.cli.commands.rank.open_trainees", lambda *_: trainers())
-    wanted = ("uib_smoke", "--preset", "smoke", "--networks", 4, "--seeds", 2, "--epochs", 2)
-    shown = out("rank", *wanted, "--target", "edgetpu", "--quantize", "int8", "--out", tmp_path)
+    flags = ("uib_smoke", "--preset", "smoke", "--networks", 4, "--seeds", 2, "--epochs", 2)
+    shown = out("rank", *flags, "--target", "edgetpu", "--quantize", "int8", "--out", tmp_path)
     assert "accuracies are those in int8" in shown
     assert read_json(tmp_path / "rank.json")["quantize"] == "int8"
     for row in rows(tmp_path):
