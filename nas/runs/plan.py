@@ -150,7 +150,7 @@ class SearchPlan:
         """
         asked = self.settings.trial_steps
         least = self.preset.trial_steps if asked is None else asked
-        return ceil(least / (epochs * self.trial_steps_per_epoch))
+        return max(1, ceil(least / (epochs * self.trial_steps_per_epoch)))
 
     def constraints(self, space: StagedSpace) -> Constraints:
         """Return the constraints on architectures of `space`, a view of the whole space that a stage searches.
