@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from nas.quantisation.grid import HIGH, LOW, Range
@@ -17,6 +18,7 @@ BINS = 4096  # on either side of 0
 LEVELS = HIGH - LOW + 1
 LEAST_COUNT = 16  # values per bin, in the mean
 SEARCHED = 256  # thresholds that are tried
+NEIGHBOURS = 4  # bins on either side, whose median a density does not exceed
 SMALLEST = 1e-12  # of a value that sets the width of a bin
 EMPTY = 1e-9  # probability of a value where the int8 form has none: a large divergence, not an infinite one
 
@@ -81,6 +83,10 @@ def least_divergence(histogram: Histogram) -> Range:
     values within it, those beyond count as clipped to its ends, and each level of the grid is spread over its values.
     TensorRT's grid is symmetric, with 128 levels for magnitudes. Ours has all levels between the ends, so that a hard
     swish, from -0.375 to 10 say, has most of them above 0: the histogram keeps its sign.
+
+    Single values that recur, as zeros behind a ReLU and the answers of filters to a plain background, are taken down to
+    the density around them: spreading them over a level would count as a loss, the larger the wider the level is, and
+    draw the threshold in, though rounding moves them no more than any other value.
     """
     counts, width, zero = histogram.counts.astype(np.float64), histogram.width, BINS
     first, end = _used(counts)
@@ -89,7 +95,7 @@ def least_divergence(histogram: Histogram) -> Range:
         first, end = _used(counts)
     if end - first <= LEVELS:
         return extremes(histogram)
-    counts[zero] = min(counts[zero], counts[zero + 1])  # zeros, of a ReLU above all, are exact at any threshold
+    counts = _without_spikes(counts)
     largest = max(zero - first, end - zero)
     best, threshold = np.inf, largest
     for bins in map(int, np.unique(np.linspace(LEVELS // 2, largest, SEARCHED).astype(int))[::-1]):
@@ -97,6 +103,12 @@ def least_divergence(histogram: Histogram) -> Range:
         if high - low >= LEVELS and (found := _divergence(counts, low, high)) < best:
             best, threshold = found, bins
     return histogram.clipped(-threshold * width, threshold * width)
+
+
+def _without_spikes(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the counts [bins], none above the median around it; a bin that holds values keeps at least one."""
+    around = sliding_window_view(np.pad(counts, NEIGHBOURS), 2 * NEIGHBOURS + 1)
+    return np.minimum(counts, np.maximum(np.median(around, axis=1), 1))
 
 
 def _used(counts: NDArray[np.float64]) -> tuple[int, int]:

@@ -55,6 +55,14 @@ def test_all_levels_of_the_grid_count_where_most_values_are_on_one_side_of_0() -
     assert high > 11  # 9.4 where half of the levels are below 0, as in a symmetric grid
 
 
+def test_values_that_recur_do_not_draw_the_threshold_in() -> None:
+    x = 3 * NORMAL
+    hswish = (x * np.clip(x + 3, 0, 6) / 6).astype(np.float32)
+    recurring = np.repeat(np.float32([-0.31, -0.27, -0.05, 0, 0.14, 0.68, 0.76]), 20_000)  # a plain background
+    (low, high), expected = (least_divergence(histogram_of(x)) for x in (np.append(hswish, recurring), hswish))
+    assert (low, high) == pytest.approx(expected, rel=0.1)
+
+
 def test_few_values_are_not_clipped_by_their_divergence() -> None:
     found = histogram_of(NORMAL[:500])
     assert least_divergence(found) == MAX(found)
