@@ -61,6 +61,7 @@ from numpy.typing import NDArray
 
 from experiments.arm_verdict import mean_text, search_values, seeds_interval, verdict
 from nas.arch import ArchSpec, save_arch
+from nas.cli.compilation_cache import FOLDER_VARIABLE
 from nas.files import dump_json, read_json, write_whole
 from nas.records.results import result_of_run
 
@@ -128,10 +129,12 @@ class Found:
 def processor_seconds(command: Sequence[str], log: Path) -> float:
     """Run a command with one thread of XLA; return the processor seconds of it and the processes it waited for.
 
-    Raises `CalledProcessError` where it fails; its output goes to the file `log`.
+    It compiles all that it needs: what other runs have compiled before would make one arm cheaper than another. Raises
+    `CalledProcessError` where it fails; its output goes to the file `log`.
     """
+    environment = os.environ | {"NPROC": "1", FOLDER_VARIABLE: ""}
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | {"NPROC": "1"})
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
