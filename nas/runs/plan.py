@@ -388,6 +388,8 @@ def make_plan(
     """
     _check_numbers(config)
     preset = load_preset(config.preset).with_finalists(config.finalists)
+    if not config.compilation_counts:
+        preset = replace(preset, compilation_steps=0)
     if config.core_hours is not None:
         preset = preset.with_verdict_within(VERDICT_SHARE * 3600 * config.core_hours)
     sources = sources or read_sources(config, dataset)

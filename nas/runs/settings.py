@@ -27,9 +27,15 @@ NO_MODEL = "none"  # the two-stage search over supernets alone
 # fields that runs without them have at this value
 LATER: dict[str, Any] = {
     "dft": "matmul", "weights": None, "quantize": None, "one_program": False, "trial_steps": 1,
+    "compilation_counts": False,
 }  # fmt: skip
 
-OF_RELEASE = ("trial_steps", "one_program")  # fields that no flag gives: a run keeps those that it began with
+# fields that no flag gives: a run keeps those that it began with
+OF_RELEASE = (
+    "trial_steps",
+    "one_program",
+    "compilation_counts",
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class SearchConfig:
     quantize: Quantisation | None = None  # of the candidates: accuracies are those in int8
     trial_steps: int | None = None  # of the shortest training alone, at least; None: what the preset has
     one_program: bool = True  # short trainings alone are those of one program, which is compiled once, on a CPU too
+    compilation_counts: bool = True  # as steps of a search in one stage, which compiles longer than one in two
     weights: str | None = None  # that the supernet starts from: a training, or NETWORK=FILE; None: random ones
     baseline: str = "mobilenetv4-conv-s"  # trained beside the network found; `NO_BASELINE` for none
     # Of nas.data.Preparation. Runs of release 0.1 state no fit, and read folders as that release did.

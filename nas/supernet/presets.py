@@ -77,6 +77,7 @@ class Preset:
     optimizer: OptimizerConfig
     retraining: RetrainingBudget | None = None  # candidates that are trained alone, to choose among them
     accuracy_model: str | None = None  # that chooses which networks are trained alone, in place of the two stages
+    compilation_steps: int = 70  # that take as long as one stage compiles longer than two
     trial_steps: int = 48  # of the shortest training alone, at least: with few images it has several epochs
     validation_fraction: float = 0.2
     verdict_gmacs: float = 0.0  # of training that network found and baseline get at most, each; 0: none is trained
@@ -86,8 +87,9 @@ class Preset:
 
     @property
     def whole(self) -> StageBudget:
-        """The length of a search in one stage over the whole space: steps that take as long as both stages."""
-        dispatches = round(FINE_COST * self.fine.steps / self.coarse.steps_per_dispatch)
+        """The length of a search in one stage, which takes as long as both together, compilation included."""
+        more = FINE_COST * self.fine.steps - self.compilation_steps
+        dispatches = max(0, round(more / self.coarse.steps_per_dispatch))
         return replace(self.coarse, steps=self.coarse.steps + dispatches * self.coarse.steps_per_dispatch)
 
     @property
@@ -180,6 +182,7 @@ SMOKE = replace(
     eval_batch=32,
     front_size=64,
     proxy_resolution=8,
+    compilation_steps=0,
     trial_steps=1,
     xla_options=(("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False)),  # compile fast
 )

@@ -37,7 +37,7 @@ from nas.search.pareto import non_dominated
 from nas.space.cost_table import PARAMS, WEIGHTS, compile_table, within
 from nas.space.scaling import scale_down
 from nas.supernet import presets
-from nas.supernet.presets import RetrainingBudget
+from nas.supernet.presets import PRESETS, SMOKE, RetrainingBudget
 from nas.training.checkpoints import Checkpoints
 from tests.support.tiny import PRESET, images, latency_range
 
@@ -177,6 +177,15 @@ def test_a_search_in_one_stage_makes_all_decisions_together_and_resumes_to_the_s
     assert (
         "finalists: 3 trained alone, 2 of them sampled from the whole space, 3 to epoch 1, then 1 to epoch 2" in lines
     )
+
+
+def test_one_stage_has_fewer_steps_for_its_compilation_but_in_runs_that_began_without(settings: SearchConfig) -> None:
+    settings = replace(settings, preset="quick", one_stage=True, proxy_width=0.5)
+    earlier = SearchConfig.from_dict({**settings.to_dict(), "compilation_counts": False})
+    assert "compilation_counts" not in earlier.to_dict() and SearchConfig.from_dict(earlier.to_dict()) == earlier
+    assert earlier != settings and settings.is_asked_again(earlier)
+    assert [make_plan(one).preset.whole.steps for one in (earlier, settings)] == [220, 150]
+    assert SMOKE.whole.steps == 22 and all(one.whole.steps >= one.coarse.steps for one in PRESETS.values())
 
 
 def test_random_candidates_satisfy_all_constraints(settings: SearchConfig) -> None:

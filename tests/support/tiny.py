@@ -36,6 +36,7 @@ HYBRID = uib_space(
 PRESET = replace(
     QUICK,
     name="tiny",
+    compilation_steps=0,
     trial_steps=1,
     coarse=StageBudget(steps=4, updates=1, samples=2, steps_per_dispatch=2, averages=False),
     fine=StageBudget(steps=4, updates=1, samples=2, steps_per_dispatch=2, averages=False),
