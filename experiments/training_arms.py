@@ -22,6 +22,8 @@ What came out, 3 seeds: at equal steps plain 49.7 %, distilled 51.1, reinforced 
 1.4 +- 2.9, -2.7 +- 0.9 and 3.5 +- 4.1 points. At equal time (24 epochs distilled, the others as before) distilled
 47.9 %, -1.8 +- 2.0 points.
 
+On Fashion-MNIST, one seed: plain 85.4 %, distilled 85.7 (84.3 at equal time), reinforced 77.0, pretrained 86.0.
+
 At full size, 30 epochs: plain 77.2 %, pretrained 79.2 %, 1,698 and 1,680 processor seconds.
 
 Everything can be stopped at any moment and goes on with the same command: what ended is in
