@@ -8,12 +8,13 @@ in one call. PyTorch runs the same networks, batches, loss and optimizer (`torch
 measured in turn in one process, so that other load affects all alike; printed are images a second of the median round,
 and what the first call took beyond that.
 
-One thread of a 2-core machine beside other work, by processor time (jax 0.10.2, torch 2.14.1), 5 rounds, images a
-second, ours and PyTorch eager: proxy of MobileNetV4-Conv-S (width 0.25, 32 px) 722 and 692, Conv-S at 96 px 47 and 46,
-Conv-M (0.5, 64 px) 87 and 85. So eager PyTorch takes 1.02 to 1.04 of our time. It took 0.82 to 0.91 (wall time, torch
-2.13.0) before the gradients of convolutions were computed image by image; in pairs of both programs a step then takes
-0.98, 0.87 and 0.96 of the processor time. torch.compile took 82 and 94 s to compile two of them; its speed was not
-taken.
+A machine of 2 cores without other work (jax 0.10.2, torch 2.14.1): proxy of MobileNetV4-Conv-S (width 0.25, 32 px),
+Conv-S at 96 px and Conv-M (0.5, 64 px). One thread, by processor time, 7 rounds: ours 791, 53 and 96 images a second,
+PyTorch eager 868, 58 and 103, so it takes .91, .92 and .93 of our time. Two threads, on the clock, 5 rounds: ours
+1,009, 75 and 147, PyTorch 881, 85 and 156: 1.15, .88 and .94. torch.compile with one thread, 5 rounds, partly beside
+other work: 788, 55 and 89 where ours had 730, 49 and 91 and eager 847, 57 and 98, after compiling for 25, 40 and 66 s
+(ours: 16, 15 and 28). Beside heavy other work eager PyTorch once took 1.02 to 1.04 of our time. Before the gradients
+of convolutions were computed image by image it took .82 to .91.
 """
 
 import argparse
