@@ -85,10 +85,34 @@ def test_conv2d_of_large_images_is_the_convolution(stride: int, k: int, padding:
     close(graded(P.conv2d, stride, padding)(args), graded(lax_conv, stride, padding)(args))
 
 
+@pytest.mark.parametrize("images", [1, 6, 7])
+def test_conv2d_of_a_large_batch_in_parts_is_the_convolution(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(P, "LARGE_BYTES", 8 * 9 * 5 * 4 - 1)
+    monkeypatch.setattr(P, "PART_BYTES", 2 * 8 * 9 * 5 * 4)  # two images
+    x, weight = draw(9, (images, 8, 9, 5), (3, 3, 5, 2))
+    loops = str(jax.make_jaxpr(lambda x, w: P.conv2d(x, w, 2))(x, weight))
+    assert f"f32[{images},1,8,9,5]" in loops or "f32[3,2,8,9,5]" in loops
+    close(P.conv2d(x, weight, 2), lax_conv(x, weight, 2, "symmetric"))
+
+
+@pytest.mark.parametrize("channels", [4, 5])
+def test_conv2d_of_few_channels_is_a_sum_and_of_more_a_convolution(channels: int) -> None:
+    x, weight = draw(10, (2, 6, 7, channels), (3, 3, channels, 6))
+    program = str(jax.make_jaxpr(P.conv2d)(x, weight))
+    assert ("conv_general_dilated" in program) == (9 * channels > P.FEW_PRODUCTS) == (channels == 5)
+
+
 @settings(max_examples=5, deadline=None)
-@given(seeds)
-def test_pointwise_is_the_one_by_one_convolution(seed: int) -> None:
-    x, weight = draw(seed, (2, 7, 8, 4), (4, 6))
+@given(seeds, st.sampled_from([(2, 7, 9, 6), (1, 1, 1, 3), (3, 12, 5, 2)]), st.sampled_from([1, 2, 3]))
+def test_depthwise_with_a_window_of_seven_and_any_stride(seed: int, shape: tuple[int, ...], stride: int) -> None:
+    args = draw(seed, shape, (7, 7, shape[-1]))
+    close(graded(P.depthwise, stride, "symmetric")(args), graded(lax_depthwise, stride, "symmetric")(args))
+
+
+@settings(max_examples=6, deadline=None)
+@given(seeds, st.sampled_from([(4, 6), (6, 4)]))
+def test_pointwise_is_the_one_by_one_convolution(seed: int, channels: tuple[int, int]) -> None:
+    x, weight = draw(seed, (2, 7, 8, channels[0]), channels)
     plain = graded(lambda x, w: lax_conv(x, w[None, None], 1, "symmetric"))
     close(graded(P.pointwise)([x, weight]), plain([x, weight]))
 
@@ -108,6 +132,14 @@ def test_batch_norm_matches_float64(seed: int, mean: float, std: float, eps: flo
     lost = 1 + abs(mean)  # float32 loses these digits when it takes the mean off
     close(ours, (hat * s64 + b64, dx, (g64 * hat).sum(axes), g64.sum(axes)), 1e-5 * lost)
     close(P.batch_moments(x), (x64.mean(axes), x64.var(axes)))
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, -1e4])
+def test_batch_norm_of_a_constant_is_its_bias(value: float) -> None:
+    scale, bias, g = draw(11, (3,), (3,), (2, 4, 5, 3))
+    y, pull = jax.vjp(partial_eps(1e-5), jnp.full((2, 4, 5, 3), value), scale, bias)
+    close(y, jnp.broadcast_to(bias, y.shape), 1e-3)
+    assert all(bool(jnp.isfinite(one).all()) for one in pull(g))
 
 
 @cache
