@@ -4,7 +4,7 @@ Question: which of the ways to train that this package has makes a small network
 (`nas train --teacher`), a reinforced data set (`nas reinforce`, then `--data SET`), or weights of other images
 (`--from`)?
 Command: nice -n 10 python -m experiments.training_arms --data-dir DIR [--data D] [--summary] [--work FOLDER]
-         nice -n 10 python -m experiments.training_arms --full [--epochs N] [--arm plain|best] --data-dir DIR
+         nice -n 10 python -m experiments.training_arms --full [--epochs N] [--recipe R] [--arm A] --data-dir DIR
 
 The proxy of MobileNetV4-Conv-S (width 0.25, 16 px), trained by `ours` on 4,000 images of the CIFAR-10 part, the same
 for all, and tested on its test images. The teacher is the same network of width 0.5, trained on the same 4,000 images;
@@ -85,6 +85,7 @@ class Scale:
     width: float = 0.25
     teacher_width: float = 0.5
     network: str = "mobilenetv4-conv-s"
+    recipe: str = "ours"  # of the arms; teacher and pretraining are trained by ours
     other: str = "fashion-mnist"
     seeds: tuple[int, ...] = SEEDS
 
@@ -133,7 +134,7 @@ class Study:
 
     def known(self) -> Known:
         """Return the trainings so far, by arm, seed and epochs."""
-        return known_in(self.results)
+        return known_in(self.results, self.scale.recipe)
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Append a training that has ended; what a kill left of a last line goes."""
@@ -149,9 +150,9 @@ class Study:
 
     # ------------------------------------------------------------------------------------------------ what is shared
 
-    def config(self, epochs: int, seed: int = 0) -> TrainingConfig:
+    def config(self, epochs: int, seed: int = 0, recipe: str = "ours") -> TrainingConfig:
         """Return the settings of a training."""
-        return resolved(load_recipe("ours"), Overrides(epochs, self.scale.batch, seed=seed))
+        return resolved(load_recipe(recipe), Overrides(epochs, self.scale.batch, seed=seed))
 
     def data(self) -> Dataset:
         """Return the images, mirrored and shifted in training; a file of them is what a set is made of."""
@@ -218,7 +219,8 @@ class Study:
         """Train one network, unless the journal has it."""
         if (arm, seed, epochs) in self.known():
             return
-        out = self.work / f"{arm}-{seed}-{epochs}"
+        recipe = {} if self.scale.recipe == "ours" else {"recipe": self.scale.recipe}
+        out = self.work / "-".join([arm, str(seed), str(epochs), *recipe.values()])
         if (out / "train.json").exists():  # it ended, and was stopped before it was journalled: its time is lost
             shutil.rmtree(out)
         arch, data = self.scale.arch(self.scale.width, self.data().num_classes), self.data()
@@ -230,8 +232,9 @@ class Study:
         elif arm == PRETRAINED:
             more["initial_weights"] = self.start(arch, seed)
         clock = Clock()
-        result = train(arch, data, self.config(epochs, seed), out, clock, **more)
+        result = train(arch, data, self.config(epochs, seed, self.scale.recipe), out, clock, **more)
         row = {"arm": arm, "seed": seed, "epochs": epochs, "top1": result.accuracy.top1, "step_s": clock.step_s}
+        row |= recipe
         self.append(row)
         shutil.rmtree(out)
         print(f"{arm}, seed {seed}, {epochs} epochs: {result.accuracy.top1:.2%}", flush=True)
@@ -257,9 +260,10 @@ def _write_images(source: Dataset, scale: Scale, path: Path) -> None:
     write_whole(path, stream.getvalue())
 
 
-def known_in(path: Path) -> Known:
-    """Return the trainings in a journal, by arm, seed and epochs."""
-    return {(row["arm"], row["seed"], row["epochs"]): row for row in read_rows(path)}
+def known_in(path: Path, recipe: str = "ours") -> Known:
+    """Return the trainings by this recipe in a journal, by arm, seed and epochs."""
+    rows = [row for row in read_rows(path) if row.get("recipe", "ours") == recipe]
+    return {(row["arm"], row["seed"], row["epochs"]): row for row in rows}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -301,7 +305,8 @@ def full_summary(rows: list[dict[str, Any]], scale: Scale, test_images: int) -> 
         steps = scale.images // scale.batch * row["epochs"]
         cost = "" if row["step_s"] is None else f", {row['step_s'] * steps:,.0f} processor seconds"
         lines.append(
-            f"{scale.side} px, {scale.images:,} images: {row['arm']:10} {row['epochs']:3} epochs, "
+            f"{scale.side} px, {scale.images:,} images: {row['arm']:10} {row['epochs']:3} epochs by "
+            f"{row.get('recipe', 'ours')}, "
             f"{row['top1']:.2%} +- {error:.2%} of {test_images:,} test images{cost}"
         )
     return lines
@@ -343,7 +348,7 @@ def summary(known: Known, scale: Scale) -> list[str]:
 
 def full(args: argparse.Namespace) -> None:
     """Train at full size what is missing, and print what is known of it."""
-    scale = replace(FULL, epochs=args.epochs)
+    scale = replace(FULL, epochs=args.epochs, recipe=args.recipe)
     if not args.summary:
         best = best_of_others(known_in(RESULTS), Scale())
         if best is None:
@@ -364,6 +369,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="one network at 32 px on all images instead")
     parser.add_argument("--arm", choices=["plain", "best"], help="of --full, alone: two processes train both")
     parser.add_argument("--epochs", type=int, default=FULL.epochs, help=f"of --full (default: {FULL.epochs})")
+    parser.add_argument("--recipe", default=FULL.recipe, help=f"of the arms of --full (default: {FULL.recipe})")
     args = parser.parse_args()
     if args.full:
         full(args)
