@@ -234,8 +234,8 @@ def _cpu_conv2d(x: Array, weight: Array, stride: int, padding: Padding) -> Array
         for i, j, channel in product(*map(range, weight.shape[:3])):
             total += _tap(padded, i, j, stride, (h, w))[..., channel : channel + 1] * rows[i, j, channel]
         return total.astype(x.dtype)
-    size = x.size * x.dtype.itemsize
-    if size <= LARGE_BYTES:
+    is_symbolic = not isinstance(x.shape[0], int)  # of an export for any batch
+    if is_symbolic or (size := x.size * x.dtype.itemsize) <= LARGE_BYTES:
         return _lax_conv(x, weight, stride, padding)
     counts = (count for count in range(1, len(x)) if len(x) % count == 0 and size <= count * PART_BYTES)
     count = next(counts, len(x))

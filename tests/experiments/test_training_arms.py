@@ -84,7 +84,8 @@ def test_full_size_trains_two_arms_and_says_their_errors(tmp_path: Path, monkeyp
     row = {"arm": "plain", "seed": 0, "epochs": 10, "top1": 0.8, "step_s": 0.5}
     (line,) = full_summary([row], Scale(images=1000, batch=100, side=32), 1600)
     assert (
-        line == "32 px, 1,000 images: plain       10 epochs, 80.00% +- 1.00% of 1,600 test images, 50 processor seconds"
+        line
+        == "32 px, 1,000 images: plain       10 epochs by ours, 80.00% +- 1.00% of 1,600 test images, 50 processor seconds"
     )
 
 
