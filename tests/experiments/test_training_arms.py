@@ -83,10 +83,9 @@ def test_full_size_trains_two_arms_and_says_their_errors(tmp_path: Path, monkeyp
     assert list(known_in(path)) == [("plain", 0, 2), ("pretrained", 0, 2)]
     row = {"arm": "plain", "seed": 0, "epochs": 10, "top1": 0.8, "step_s": 0.5}
     (line,) = full_summary([row], Scale(images=1000, batch=100, side=32), 1600)
-    assert (
-        line
-        == "32 px, 1,000 images: plain       10 epochs by ours, 80.00% +- 1.00% of 1,600 test images, 50 processor seconds"
-    )
+    head, rest = line.split(" by ours, ")
+    assert head == "32 px, 1,000 images: plain       10 epochs"
+    assert rest == "80.00% +- 1.00% of 1,600 test images, 50 processor seconds"
 
 
 def test_a_single_seed_has_no_interval() -> None:
