@@ -12,30 +12,20 @@ is that of a large matrix product, in float32 on a CPU and bfloat16 elsewhere, t
 of the same run. The roofline of a step is 3 times the sum over the forward kernels of max(MACs / peak, bytes /
 bandwidth): activations in the dtype of the step, normalisation and activation fused for free.
 
-On 2 cores without a GPU (jax 0.10.2, torch 2.13.0, peak 88.4 GMACs/s, 52 GB/s, 3 rounds), ms of a step of 64 images,
-the thousand draws that each step prices included:
+On 2 cores, one thread (jax 0.10.2, torch 2.14.1, 3 rounds, 3 networks of each space), while other work on the host
+slowed its memory (peak 38 GMACs/s, 17 GB/s), ms of a step of 64 images, with the thousand samples that it prices:
 
-    fine    static 53.1, PyTorch 55.1, supernet 54.2 (1.02 x static), random architectures 66.3 (1.25), compile 25 s
-    coarse  static 88.1, PyTorch 84.0, supernet 169.2 (1.92 x static), random 141.3 (1.60), compile 14 s
+    fine    static 77.6, PyTorch 101.0, supernet 97.1 (1.25 x static), random architectures 96.7
+    coarse  static 153.1, PyTorch 171.4, supernet at three sizes 207.7 (1.36 x static), by masks alone 407.9 (2.66)
 
-Where all options are averaged, as in a warm-up, a fine step takes 93.8 ms. Evaluation of 1,000 images, networks a
-second: fine supernet 2.79, static 4.46, PyTorch 4.19; coarse 1.63, 3.30, 2.63. A step runs at 10 to 12 % of the
-machine's peak (static 12 to 18 %). The coarse supernet computes the widest layers, 2.29 times the MACs of these
-networks, which is its ratio. On another day the peak of the same machine was 152.6, the ratios 1.21 and 2.07. Nothing
-was measured on a GPU: none was at hand.
+Evaluation of 1,000 images, networks a second: fine supernet 2.72, static 3.12, PyTorch 2.26; coarse 1.19 (masks .78),
+1.56 and 1.15. By masks the coarse supernet computes the widest layers, 2.29 times the MACs of these networks. Compiling
+the sizes takes longer by the seconds of 200 to 400 steps, so that short trainings keep masks alone. Nothing was
+measured on a GPU: none was at hand.
 
-With one thread beside other work, 5 rounds, since blocks are computed at up to three sizes (`nas.supernet.buckets`):
-coarse 1.16 times the static step, 1.76 by masks alone, PyTorch .80; evaluation .85 and .51 of the static network's
-speed, PyTorch .98. Compiling takes longer by about the seconds of 200 to 400 steps, so that short trainings keep masks
-alone. In chunks of expanded channels, which was tried before, a step took 1.79 where masks took 1.98.
-
-With one thread and no other work (torch 2.14.1, 3 rounds, 3 networks): fine step 1.11 times the static, PyTorch .95,
-coarse 1.30, by masks alone 2.23, PyTorch .91. Evaluations a second: fine 2.78, static 3.05, PyTorch 3.17; coarse 1.43
-(masks 1.12), 1.87 and 1.77. Other work slows PyTorch more than ours: compare on a quiet machine.
-
-Evaluation since it runs all batches in one call (5 rounds of two networks): fine 1.01 and 1.05 times a static network's
-time, where a call per batch took 1.55; the difference was page faults, 103,000 against 13,000 an evaluation, as every
-call gets new memory.
+Before convolutions and batch normalisation were what nas.nn.primitives has now, on a quiet machine: fine step 1.11
+times the static one, PyTorch .95; coarse 1.30, by masks 2.23, PyTorch .91. Evaluations a second: fine 2.78, static
+3.05, PyTorch 3.17; coarse 1.43 (masks 1.12), 1.87 and 1.77.
 """
 
 import argparse

@@ -8,13 +8,16 @@ in one call. PyTorch runs the same networks, batches, loss and optimizer (`torch
 measured in turn in one process, so that other load affects all alike; printed are images a second of the median round,
 and what the first call took beyond that.
 
-A machine of 2 cores without other work (jax 0.10.2, torch 2.14.1): proxy of MobileNetV4-Conv-S (width 0.25, 32 px),
-Conv-S at 96 px and Conv-M (0.5, 64 px). One thread, by processor time, 7 rounds: ours 791, 53 and 96 images a second,
-PyTorch eager 868, 58 and 103, so it takes .91, .92 and .93 of our time. Two threads, on the clock, 5 rounds: ours
-1,009, 75 and 147, PyTorch 881, 85 and 156: 1.15, .88 and .94. torch.compile with one thread, 5 rounds, partly beside
-other work: 788, 55 and 89 where ours had 730, 49 and 91 and eager 847, 57 and 98, after compiling for 25, 40 and 66 s
-(ours: 16, 15 and 28). Beside heavy other work eager PyTorch once took 1.02 to 1.04 of our time. Before the gradients
-of convolutions were computed image by image it took .82 to .91.
+2 cores without other work, while other work on the host slowed their memory to 20 of 50 GB/s (jax 0.10.2, torch
+2.14.1): proxy of MobileNetV4-Conv-S (width 0.25, 32 px), Conv-S at 96 px and Conv-M (0.5, 64 px). One thread, by
+processor time, 9 rounds: ours 851, 54 and 95 images a second, PyTorch eager 708, 45 and 92, so it takes 1.20, 1.20 and
+1.03 of our time. Half an hour before, 7 rounds: 668, 40 and 76 against 575, 45 and 71: 1.16, .90 and 1.07.
+
+Before convolutions and batch normalisation were what nas.nn.primitives has now, on a quiet machine: ours 791, 53 and
+96, PyTorch eager 868, 58 and 103 (.91, .92 and .93); two threads, on the clock, 5 rounds: ours 1,009, 75 and 147,
+PyTorch 881, 85 and 156. Timed in turns with those, today's steps take .81, .86 and .86 of the time. torch.compile, one
+thread, partly beside other work: 788, 55 and 89 where ours had 730, 49 and 91 and eager 847, 57 and 98, after compiling
+for 25, 40 and 66 s (ours: 16, 15 and 28).
 """
 
 import argparse
