@@ -19,9 +19,10 @@ slowed its memory (peak 38 GMACs/s, 17 GB/s), ms of a step of 64 images, with th
     coarse  static 153.1, PyTorch 171.4, supernet at three sizes 207.7 (1.36 x static), by masks alone 407.9 (2.66)
 
 Evaluation of 1,000 images, networks a second: fine supernet 2.72, static 3.12, PyTorch 2.26; coarse 1.19 (masks .78),
-1.56 and 1.15. By masks the coarse supernet computes the widest layers, 2.29 times the MACs of these networks. Compiling
-the sizes takes longer by the seconds of 200 to 400 steps, so that short trainings keep masks alone. Nothing was
-measured on a GPU: none was at hand.
+1.56 and 1.15. An hour later the coarse space alone: static 129.2, PyTorch 135.9, three sizes 164.3 (1.27), masks 309.0;
+evaluations 1.77 (masks 1.14), static 2.23, PyTorch 1.42. By masks the coarse supernet computes the widest layers, 2.29
+times the MACs of these networks. Compiling the sizes takes longer by the seconds of 200 to 400 steps, so that short
+trainings keep masks alone. Nothing was measured on a GPU: none was at hand.
 
 Before convolutions and batch normalisation were what nas.nn.primitives has now, on a quiet machine: fine step 1.11
 times the static one, PyTorch .95; coarse 1.30, by masks 2.23, PyTorch .91. Evaluations a second: fine 2.78, static
