@@ -11,7 +11,8 @@ and what the first call took beyond that.
 2 cores without other work, while other work on the host slowed their memory to 20 of 50 GB/s (jax 0.10.2, torch
 2.14.1): proxy of MobileNetV4-Conv-S (width 0.25, 32 px), Conv-S at 96 px and Conv-M (0.5, 64 px). One thread, by
 processor time, 9 rounds: ours 851, 54 and 95 images a second, PyTorch eager 708, 45 and 92, so it takes 1.20, 1.20 and
-1.03 of our time. Half an hour before, 7 rounds: 668, 40 and 76 against 575, 45 and 71: 1.16, .90 and 1.07.
+1.03 of our time. Half an hour later, 5 rounds: 1.22, 1.21 and 1.11; half an hour before, 7 rounds: 668, 40 and 76
+against 575, 45 and 71: 1.16, .90 and 1.07.
 
 Before convolutions and batch normalisation were what nas.nn.primitives has now, on a quiet machine: ours 791, 53 and
 96, PyTorch eager 868, 58 and 103 (.91, .92 and .93); two threads, on the clock, 5 rounds: ours 1,009, 75 and 147,
