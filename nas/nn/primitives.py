@@ -376,7 +376,7 @@ def batch_norm(x: Array, scale: Array, bias: Array, eps: float = 1e-5) -> Array:
     """Return x [N,H,W,C] normalised by mean and biased variance of the batch; scale, bias [C]; no running state.
 
     The variance is the mean square less the squared mean, as Flax takes it by default, so that x is never written out
-    centred, which takes a tenth of a forward pass on a CPU. Its relative error is about 1e-7 (1 + mean^2 / variance):
+    centred, which takes a tenth of a forward pass on a CPU. Its relative error is about 2e-7 (1 + mean^2 / variance):
     use `batch_moments` where the mean may be hundreds of standard deviations.
     """
     return _batch_norm_fwd(x, scale, bias, eps)[0]

@@ -139,9 +139,8 @@ def test_a_file_equals_the_forward_pass_within_a_step(file: Any, scheme: Any, bl
     found = file(SMALL, ranges, floats)
     expected = fake_quantised_outputs(SMALL, tensors, ranges, IMAGES, floats, scheme)
     steps = np.abs(found - expected) / output_step(SMALL, ranges, scheme)
-    if (
-        file is tflite and blocks
-    ):  # what a layer in float gives may lie on the border of two integers, and fall either way
+    if file is tflite and blocks:
+        # What a layer in float gives may lie between two integers, and fall either way.
         assert (steps > 1.01).mean() < 0.1 and steps.max() < 2.01
     else:
         assert steps.max() < 1.01
