@@ -142,7 +142,6 @@ def onnxruntime_rows(
     arch: ArchSpec, tensors: Any, images: NDArray[np.float32], test: tuple[NDArray[np.float32], NDArray[Any]]
 ) -> Iterator[tuple[str, float]]:
     """Yield (row, top-1 in percent) of the network quantised by onnxruntime on `images` [N, H, W, C], on `test`."""
-    import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, quantize_static
 
     from nas.export.onnx import file as onnx_file
@@ -158,14 +157,14 @@ def onnxruntime_rows(
             return None if part is None else {name: part.transpose(0, 3, 1, 2)}
 
     def top1(path: Path) -> float:
-        session = onnxruntime.InferenceSession(path)
+        session = onnx_file.open_session(str(path))
         parts = [session.run(None, {name: part.transpose(0, 3, 1, 2)})[0] for part in np.array_split(test[0], 30)]
         return 100 * float((np.concatenate(parts).argmax(1) == test[1]).mean())
 
     with tempfile.TemporaryDirectory() as folder:
         floats, int8 = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         floats.write_bytes(onnx_file.content(arch, tensors, {}))
-        name = onnxruntime.InferenceSession(floats).get_inputs()[0].name
+        name = onnx_file.open_session(str(floats)).get_inputs()[0].name
         yield "onnxruntime float32", top1(floats)
         module = import_module("onnxruntime.quantization.quantize")  # whose functions take no number of bins
         create = module.create_calibrator

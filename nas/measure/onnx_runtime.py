@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
+from nas.export.onnx.file import open_session
 from nas.measure.benchmark import Clock, Timed, timed_runs
 from nas.measure.in_process import InProcessRuntime
 from nas.measure.random_weights import random_images, random_tensor
@@ -32,11 +33,7 @@ def loaded(threads: int, batch: int, arch: ArchSpec, clock: Clock = perf_counter
 
 def session_of(content: bytes, threads: int, images: NDArray[np.float32], clock: Clock = perf_counter_ns) -> Timed:
     """Return a session that runs the network of an ONNX file on images [N, H, W, C], ready to be timed."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = open_session(content, threads)
     inputs = {session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}  # to NCHW
     return timed_runs(lambda: session.run(None, inputs), clock)
 

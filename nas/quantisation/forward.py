@@ -1,11 +1,11 @@
 """The fake-quantised forward pass of a network: the one definition of int8, for training, for search and for files.
 
 Each step takes int8 numbers as whole numbers in float32, whose products and sums are exact, and rounds its result to
-the grid of its output, as integer kernels do (Jacob et al., arXiv 1712.05877, section 2.2). Which layers are in int8
-are numbers too, so that one compilation serves all choices of layers.
+the grid of its output (Jacob et al., arXiv 1712.05877, section 2.2) as `nas.quantisation.kernels` says. Which layers
+are in int8 are numbers too, so that one compilation serves all choices of layers.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,22 +17,26 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.ops.graph import Tensors
-from nas.quantisation.grid import Grid, Range, fake_quantised, grid_of, int_weights, to_whole
-from nas.quantisation.program import INPUT, Folded, Program, Scheme, activated, folded, program_of
+from nas.quantisation.grid import HIGH, LOW, Grid, Range, grid_of, int_weights, rounded, to_whole
+from nas.quantisation.kernels import factor_of, sum_of_two
+from nas.quantisation.limits import usable_ranges
+from nas.quantisation.program import INPUT, Folded, Program, Scheme, Step, folded, program_of
 
 BATCH = 64  # images at once
 Ranges = Mapping[str, Range]
 NO_RANGES: Ranges = {}
 
 
-class LayerNumbers(NamedTuple):
-    """What a weighted step computes with: whole numbers and their scales, or of a layer in floats its weights."""
+class StepNumbers(NamedTuple):
+    """What a step computes with; `weight` and `bias` of a linear one alone, whole numbers where it is in int8."""
 
-    weight: Any
-    bias: Any
-    input_scale: Any
-    scale: Any  # of the sums of products, [out]
     on: Any  # whether in int8: a bool, or an array of one
+    inputs: tuple[Any, ...]  # what a step of each input is worth; 1 in floats
+    factors: tuple[Any, ...]  # what one of its sum is worth in steps of the output, or in floats: of a sum of two, two
+    constant: Any = None  # its second input
+    weight: Any = None
+    bias: Any = None
+    weight_scale: Any = None
 
 
 class TensorNumbers(NamedTuple):
@@ -43,9 +47,9 @@ class TensorNumbers(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """All numbers of a network in int8 or in part: of its weighted steps and of its tensors by root."""
+    """All numbers of a network in int8 or in part: of its steps that are no functions, and of its tensors by root."""
 
-    layers: dict[str, LayerNumbers]
+    steps: dict[str, StepNumbers]
     tensors: dict[str, TensorNumbers]
 
 
@@ -53,28 +57,59 @@ def numbers_of(program: Program, weights: Folded, ranges: Ranges, floats: Collec
     """Return what a forward pass computes with: `weights` as from `folded`, `ranges` of the tensors by name.
 
     The layers `floats` stay in floats. In double precision, rounded to float32 as a file holds it; arrays of jax, which
-    may be traced, stay float32.
+    may be traced, stay float32, and their ranges as they are: others are made `usable_ranges`.
     """
     kept = frozenset(floats)
     in_int8 = program.in_int8(kept)
+    if in_int8 and not any(isinstance(each, Array) for pair in weights.values() for each in pair):
+        ranges = usable_ranges(program, weights, ranges)
     grids = {name: grid_of(*(program.fixed.get(name) or ranges[name])) for name in in_int8}
     tensors = {
         name: TensorNumbers(grids[name], True) if name in in_int8 else TensorNumbers(Grid(1.0, 0.0), False)
         for name in dict.fromkeys(program.roots.values())
     }
-    layers = {}
+    steps = {}
     for step in program.steps:
-        if not step.weighted:
+        if step.kind == "function":
             continue
-        weight, bias = weights[step.name]
+        numbers = weights[step.name] if step.kind == "linear" else (None, None)
         if step.layer is None or step.layer in kept:
-            layers[step.name] = LayerNumbers(weight, bias, 1.0, np.ones(weight.shape[-1]), False)
-            continue
-        scale = grids[program.roots[step.inputs[0]]].scale
-        ints = int_weights(weight, bias, scale, per_channel=step.per_channel)
-        of_sums = ints.scale + jnp.zeros_like(bias) if isinstance(weight, Array) else ints.scale + np.zeros(len(bias))
-        layers[step.name] = LayerNumbers(ints.weight, ints.bias, scale, of_sums, True)
-    return Numbers(layers, tensors)
+            steps[step.name] = _in_floats(program, step, numbers)
+        else:
+            scales = [tensors[program.roots[name]].grid.scale for name in (step.name, *step.inputs)]
+            steps[step.name] = _in_int8(program, step, scales, numbers)
+    return Numbers(steps, tensors)
+
+
+def _in_floats(program: Program, step: Step, numbers: tuple[Any, Any]) -> StepNumbers:
+    """Return what a step in floats computes with."""
+    weight, bias = numbers
+    inputs = (1.0,) * len(step.inputs)
+    if step.kind == "linear":
+        ones = np.ones(weight.shape[-1], np.float32)
+        return StepNumbers(False, inputs, (ones,), None, weight, bias, ones)
+    factor = 1 / program.averaged(step) if step.kind == "mean" else 1.0
+    return StepNumbers(False, inputs, (factor, factor) if step.kind == "sum" else (factor,), step.constant)
+
+
+def _in_int8(program: Program, step: Step, scales: Sequence[Any], numbers: tuple[Any, Any]) -> StepNumbers:
+    """Return what a step in int8 with these scales of output and inputs computes with; a constant is `HIGH` steps."""
+    output, *inputs = scales
+    if step.kind == "linear":
+        weight, bias = numbers
+        ints = int_weights(weight, bias, inputs[0], per_channel=step.per_channel)
+        each = ints.weight_scale + (jnp.zeros_like(bias) if isinstance(weight, Array) else np.zeros(len(bias)))
+        factor = factor_of(inputs[0], output, each)
+        return StepNumbers(True, tuple(inputs), (factor,), None, ints.weight, ints.bias, each)
+    constant = None if step.constant is None else float(HIGH)
+    worth = inputs if step.constant is None else [*inputs, step.constant / HIGH]
+    if step.kind == "mean":
+        factors = (factor_of(worth[0], output) / np.float32(program.averaged(step)),)
+    elif step.kind == "product":
+        factors = (factor_of(worth[0], output, worth[1]),)
+    else:
+        factors = tuple(factor_of(one, output) for one in worth)
+    return StepNumbers(True, tuple(inputs), factors, constant)
 
 
 Seen = dict[str, tuple[Array, Array]]  # root of a tensor -> its smallest and largest value before it was rounded
@@ -87,16 +122,18 @@ def run(program: Program, numbers: Numbers, images: Array, *, keep: bool = False
     """
     images = images.astype(jnp.float32)
     _see(program, seen, INPUT, images)
-    values = {INPUT: _on_grid(program, numbers, INPUT, images)}
+    first = numbers.tensors[program.roots[INPUT]]
+    values = {INPUT: _on_grid(first, images / first.grid.scale)}
     for step in program.steps:
         inputs = [values[name] for name in step.inputs]
-        if step.weighted:
-            y = activated(_linear(step.run, numbers.layers[step.name], inputs[0]), step.act)
-        else:
-            y = step.run(*inputs)
+        if step.kind == "function" and not step.rounds:
+            values[step.name] = step.run(*inputs)
+            continue
+        tensor = numbers.tensors[program.roots[step.name]]
+        y = _in_steps(program, step, numbers.steps.get(step.name), inputs, tensor.grid.scale)
         if step.rounds:
-            _see(program, seen, step.name, y)
-        values[step.name] = _on_grid(program, numbers, step.name, y) if step.rounds else y
+            _see(program, seen, step.name, y * tensor.grid.scale)
+        values[step.name] = _on_grid(tensor, y)
     return values if keep else values[program.output].reshape(len(images), -1)
 
 
@@ -107,24 +144,56 @@ def _see(program: Program, seen: Seen | None, name: str, y: Array) -> None:
         seen[program.roots[name]] = jnp.minimum(low, y.min()), jnp.maximum(high, y.max())
 
 
-def _on_grid(program: Program, numbers: Numbers, name: str, y: Array) -> Array:
-    """Return a tensor on its grid, where it has one."""
-    tensor = numbers.tensors[program.roots[name]]
-    return _chosen(tensor.on, lambda: fake_quantised(y, tensor.grid), lambda: y)
+def _on_grid(tensor: TensorNumbers, y: Array) -> Array:
+    """Return a tensor from its values in steps, rounded where it has a grid; without one a step is 1."""
+    low, high = (end - tensor.grid.zero for end in (LOW, HIGH))
+    return _chosen(tensor.on, lambda: rounded(y, low, high), lambda: y) * tensor.grid.scale
 
 
-def _linear(linear: Any, layer: LayerNumbers, x: Array) -> Array:
-    """Return the linear map of a layer: sums of products of whole numbers, times their scale."""
-    steps = _chosen(layer.on, lambda: to_whole(x / layer.input_scale), lambda: x)
-    return (linear(steps, layer.weight) + layer.bias) * layer.scale
+def _in_steps(
+    program: Program, step: Step, own: StepNumbers | None, inputs: Sequence[Array], output_scale: Any
+) -> Array:  # fmt: skip
+    """Return what a step computes in steps of its output, before it is rounded."""
+    if own is None:
+        found: Array = step.run(*inputs) / output_scale
+        return found
+    whole = [
+        _chosen(own.on, partial(_to_steps, x, scale), lambda x=x: x)
+        for x, scale in zip(inputs, own.inputs, strict=True)
+    ]
+    if own.constant is not None:
+        whole.append(own.constant)
+    if step.kind == "linear":
+        y = (step.run(whole[0], own.weight) + own.bias) * own.factors[0]
+    elif step.kind == "sum":
+        y = _sum(own, *whole, fixed_point=program.scheme == "integers")
+    else:
+        y = step.run(*whole) * own.factors[0]
+    y = _chosen(own.on, lambda: y, lambda: y / output_scale)
+    if step.act == "none":
+        return y
+    return jax.nn.relu(y) if step.act == "relu" else jnp.minimum(jnp.maximum(y, 0), 6 / output_scale)
+
+
+def _to_steps(x: Array, scale: Any) -> Array:
+    return to_whole(x / scale)
+
+
+def _sum(own: StepNumbers, x: Array, y: Any, *, fixed_point: bool) -> Array:
+    """Return a sum of two in steps of its output."""
+    x_factor, y_factor = own.factors
+    real = x * x_factor + y * y_factor
+    if not fixed_point:
+        return real
+    return _chosen(own.on, lambda: sum_of_two(x, jnp.asarray(y), x_factor, y_factor), lambda: real)
 
 
 def _chosen(on: Any, then: Any, otherwise: Any) -> Array:
     """Return one of two arrays, chosen by a bool at once and by an array where the program runs."""
     if isinstance(on, bool):
-        return then() if on else otherwise()
-    found: Array = jnp.where(on, then(), otherwise())
-    return found
+        found: Array = then() if on else otherwise()
+        return found
+    return jnp.where(on, then(), otherwise())
 
 
 def composed(program: Program, in_int8: Numbers, in_floats: Numbers, floats: Collection[str]) -> Numbers:
@@ -132,11 +201,9 @@ def composed(program: Program, in_int8: Numbers, in_floats: Numbers, floats: Col
     kept = frozenset(floats)
     roots = program.in_int8(kept)
     layer_of = {step.name: step.layer for step in program.steps}
-    layers = {
-        name: in_floats.layers[name] if layer_of[name] in kept else layer for name, layer in in_int8.layers.items()
-    }
+    steps = {name: in_floats.steps[name] if layer_of[name] in kept else one for name, one in in_int8.steps.items()}
     tensors = {name: tensor if name in roots else in_floats.tensors[name] for name, tensor in in_int8.tensors.items()}
-    return Numbers(layers, tensors)
+    return Numbers(steps, tensors)
 
 
 def on_device(numbers: Numbers) -> Numbers:

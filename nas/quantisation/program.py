@@ -31,6 +31,9 @@ LOGISTIC_RANGE: Range = (0.0, 255 / 256)  # LiteRT wants the scale 1/256
 UNIT_RANGE: Range = (0.0, 1.0)
 CLIPPED_RANGE: Range = (0.0, 6.0)
 AXES: dict[Axis, int] = {"height": 1, "width": 2, "channels": 3}
+Kind = Literal["linear", "product", "sum", "mean", "function"]
+"""How a step computes: four kinds whose whole numbers are known to an int8 file, and functions of real numbers. The
+`run` of a mean is the sum over what it is the mean of."""
 Scheme = Literal["integers", "functions"]
 """Which operators a file has. "integers": those of full-integer files alone, so that a hard swish is three, each of
 which rounds, and a dense layer has one scale. "functions": activations and gates in floats between int8 tensors."""
@@ -47,11 +50,12 @@ class Step:
 
     name: str
     inputs: tuple[str, ...]
-    run: Callable[..., Any]  # arrays [N, H, W, C] of the inputs -> array; of a weighted step with its weight before
+    run: Callable[..., Any]  # arrays [N, H, W, C] of the inputs -> array; of a linear step with its weight behind
     layer: str | None = None
-    act: Act = "none"  # of a weighted step, behind its bias
-    weighted: bool = False
-    per_channel: bool = True  # of a weighted step: its weight has one scale per output channel
+    kind: Kind = "function"
+    act: Act = "none"  # fused into it; of a linear step, behind its bias
+    constant: float | None = None  # of a sum or a product: a second input
+    per_channel: bool = True  # of a linear step: its weight has one scale per output channel
     rounds: bool = True  # its output is rounded to a grid; that of a view lies on one
     is_entry: bool = False  # from a front end, in floats, to the grid of its result
 
@@ -67,6 +71,10 @@ class Program:
     shapes: Mapping[str, Shape]
     scheme: Scheme = "integers"
 
+    def averaged(self, step: Step) -> int:
+        """Return how many elements of its input each element of the output of a mean is the mean of."""
+        return self.shapes[step.inputs[0]].elements // self.shapes[step.name].elements
+
     @property
     def layers(self) -> tuple[str, ...]:
         """The layers in order: each can be in int8 or in floats."""
@@ -75,7 +83,9 @@ class Program:
     @property
     def weighted_layers(self) -> tuple[str, ...]:
         """The layers with weights, in order; between int8 ones the others gain nothing by floats."""
-        return tuple(dict.fromkeys(step.layer for step in self.steps if step.weighted and step.layer is not None))
+        return tuple(
+            dict.fromkeys(step.layer for step in self.steps if step.kind == "linear" and step.layer is not None)
+        )
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -178,7 +188,7 @@ class ProgramWriter:
         """Add a linear map of (weight, bias) with its activation."""
         self.folded[name] = numbers
         fused: Act = act if act in FUSED or self.in_front else "none"
-        y = self._step(name, [x], linear, shape, act=fused, weighted=True, per_channel=per_channel)
+        y = self._step(name, [x], linear, shape, kind="linear", act=fused, per_channel=per_channel)
         return self._activated(name, y, act)
 
     def _activated(self, name: str, x: Value, act: Act) -> Value:
@@ -276,7 +286,8 @@ class ProgramWriter:
 
     def pool(self, name: str, x: Value) -> Value:
         """Add the mean over all positions."""
-        return self._step(name, [x], partial(jnp.mean, axis=(1, 2), keepdims=True), Shape(1, 1, x.shape.channels))
+        total = partial(jnp.sum, axis=(1, 2), keepdims=True)
+        return self._step(name, [x], total, Shape(1, 1, x.shape.channels), kind="mean")
 
     def flatten(self, name: str, x: Value) -> Value:
         """Return the 1 x 1 map as it is."""
@@ -289,24 +300,26 @@ class ProgramWriter:
             clipped = f"{name}.clipped"
             self.fixed[clipped] = CLIPPED_RANGE
             layer = self._layer(name)
-            self.steps.append(Step(clipped, (x.name,), _plus_three, layer, rounds=not self.in_front))
+            self.steps.append(
+                Step(clipped, (x.name,), jnp.add, layer, "sum", "relu6", constant=3.0, rounds=not self.in_front)
+            )
             self.shapes[clipped] = x.shape
-            return self._step(name, [Value(clipped, x.shape)], _sixth, x.shape)
+            return self._step(name, [Value(clipped, x.shape)], jnp.multiply, x.shape, kind="product", constant=1 / 6)
         return self._step(name, [x], GATES[gate], x.shape)
 
     def add(self, name: str, left: Value, right: Value) -> Value:
         """Add a sum."""
-        return self._step(name, [left, right], jnp.add, left.shape)
+        return self._step(name, [left, right], jnp.add, left.shape, kind="sum")
 
     def multiply(self, name: str, x: Value, gate: Value, act: Act = "none") -> Value:
         """Add a product with its activation."""
         fused: Act = act if act in FUSED else "none"
-        return self._activated(name, self._step(name, [x, gate], partial(_product, act=fused), x.shape), act)
+        return self._activated(name, self._step(name, [x, gate], jnp.multiply, x.shape, kind="product", act=fused), act)
 
     def mean(self, name: str, x: Value, axis: Side) -> Value:
         """Add the mean over one side."""
         shape = x.shape._replace(**{axis: 1})
-        return self._step(name, [x], partial(jnp.mean, axis=AXES[axis], keepdims=True), shape)
+        return self._step(name, [x], partial(jnp.sum, axis=AXES[axis], keepdims=True), shape, kind="mean")
 
     def turn(self, name: str, x: Value) -> Value:
         """Add a view with height and width exchanged."""
@@ -346,11 +359,6 @@ class ProgramWriter:
         heads = query.shape.channels // size
         run = partial(_attended, heads=heads)
         return self._step(f"{name}.mix", [query, key, value], run, query.shape._replace(channels=heads * depth))
-
-
-def activated(y: Any, act: Act) -> Any:
-    """Return an activation that is fused into the operator in front of it."""
-    return ACTS[act](y)
 
 
 def _same(x: Array) -> Array:
@@ -394,18 +402,6 @@ def _products(x: Array) -> Array:
 
 def _reshaped(x: Array, *, shape: Shape) -> Array:
     return x.reshape(-1, *shape)
-
-
-def _plus_three(x: Array) -> Array:
-    return jax.nn.relu6(x + 3)
-
-
-def _sixth(x: Array) -> Array:
-    return x / 6
-
-
-def _product(x: Array, gate: Array, *, act: Act) -> Array:
-    return activated(x * gate, act)
 
 
 def _joined(*parts: Array, axis: int) -> Array:

@@ -139,9 +139,8 @@ def test_a_file_equals_the_forward_pass_within_a_step(file: Any, scheme: Any, bl
     found = file(SMALL, ranges, floats)
     expected = fake_quantised_outputs(SMALL, tensors, ranges, IMAGES, floats, scheme)
     steps = np.abs(found - expected) / output_step(SMALL, ranges, scheme)
-    if file is tflite and blocks:
-        # What a layer in float gives may lie between two integers, and fall either way.
-        assert (steps > 1.01).mean() < 0.1 and steps.max() < 2.01
+    if blocks:  # what a layer in floats gives is rounded otherwise, and may fall on the other side of a half
+        assert (steps > 1.01).mean() < 0.05 and steps.max() < 2.01
     else:
         assert steps.max() < 1.01
     if not blocks:
@@ -150,10 +149,27 @@ def test_a_file_equals_the_forward_pass_within_a_step(file: Any, scheme: Any, bl
         assert np.abs(found - other).max() > 3 * output_step(SMALL, ranges, scheme)
 
 
-@pytest.mark.parametrize(
-    ("op", "file", "scheme"),
-    [("conv-ca", onnx, "functions"), ("mqa", onnx, "functions"), ("log-mel-fft", tflite, "integers")],
-)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("file", "scheme"), [(tflite, "integers"), (onnx, "functions")])
+def test_whole_files_equal_the_forward_pass_in_nearly_all_outputs(
+    file: Any, scheme: Any, seed: int, ranges: Any
+) -> None:
+    """In ranges of any size: a step that is rounded otherwise anywhere would change several outputs of an image."""
+    factor = np.random.default_rng(seed).uniform(0.8, 1.2)
+    images = np.random.default_rng(seed).normal(size=(16, *SMALL.input_shape)).astype(np.float32)
+    other = {name: (factor * low, factor * high) for name, (low, high) in ranges.items()}
+    found = file(SMALL, other, frozenset(), images=images)
+    expected = fake_quantised_outputs(SMALL, tensors, other, images, (), scheme)
+    assert (np.abs(found - expected) > 0.5 * output_step(SMALL, other, scheme)).mean() < 0.02
+
+
+OTHERS = [
+    *((op, onnx, "functions") for op in ("conv-ca", "mqa", "gram-pool", "max-pool", "time-band-conv-acts")),
+    *((op, tflite, "integers") for op in ("conv-ca", "log-mel-fft", "mixconv", "tucker-residual", "max-pool")),
+]
+
+
+@pytest.mark.parametrize(("op", "file", "scheme"), OTHERS)
 def test_files_of_other_ops_equal_the_forward_pass(op: str, file: Any, scheme: Any) -> None:
     arch = of(EACH[op], "same")
     weights = scaled_weights(arch)

@@ -116,8 +116,7 @@ def test_files_have_the_ranges_of_the_training(tmp_path: Path, data: Any, traine
         r"against the fake-quantised forward pass: ([\d.]+)% of the outputs within one step.*", lines[-1]
     )
     assert found is not None
-    # TensorFlow Lite multiplies in fixed point; of 6 trainings like this, one had 1 output of 160 two steps off.
-    assert float(found[1]) == 100 if form == "onnx" else float(found[1]) > 99
+    assert float(found[1]) == 100
 
 
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, data: Any) -> None:

@@ -51,6 +51,14 @@ class QdqGraph(OnnxGraph):
         steps = self.node("QuantizeLinear", f"{name}.int8", made.name, scale, zero)
         return made._replace(name=self.node("DequantizeLinear", f"{name}.rounded", steps, scale, zero))
 
+    def _kept_in_floats(self, name: str, x: Value) -> Value:
+        """Return a value behind a sum of one term, in front of or behind an operator that is to be in float32.
+
+        ONNX Runtime takes an operator with a DequantizeLinear right in front and a QuantizeLinear right behind it for
+        one in int8: a convolution whatever its weights are, and a softmax, which then has a coarse table.
+        """
+        return x._replace(name=self.node("Sum", f"{name}.float", x.name))
+
     def _exact(self, name: str, values: Any) -> str:
         """Add a constant of the type and shape that it has, and return its name."""
         array: Any = np.asarray(values)
@@ -73,14 +81,12 @@ class QdqGraph(OnnxGraph):
     ) -> Value:  # fmt: skip
         """Add a convolution with weight [out, in / groups, kh, kw], int8 unless its layer is in float32."""
         fused: Act = act if act in FUSED else "none"
-        layer = self._numbers.layers.get(name)
+        layer = self._numbers.steps.get(name)
         if layer is None or not layer.on:
             made = super()._conv(name, x, weight, bias, act=fused, stride=stride, groups=groups, padding=padding)
             rounded = self._numbers.tensors[self._program.roots[name]].on
             if rounded and not self._in_front and act in FUSED:
-                # A sum of one term: ONNX Runtime makes a convolution int8 that has a DequantizeLinear right in front
-                # and a QuantizeLinear right behind it, whatever its weights are.
-                made = made._replace(name=self.node("Sum", f"{name}.float", made.name))
+                made = self._kept_in_floats(name, made)
         else:
             names = self._int8_weights(name, groups)
             made = self._conv_node(
@@ -93,15 +99,15 @@ class QdqGraph(OnnxGraph):
 
     def _int8_weights(self, name: str, groups: int) -> list[str]:
         """Add weight and bias of a convolution as whole numbers behind a DequantizeLinear; return their names."""
-        layer = self._numbers.layers[name]
+        layer = self._numbers.steps[name]
         steps = layer.weight
         if steps.ndim == 2:
             steps = steps[None, None]  # of a dense layer
         steps = steps.transpose(2, 0, 1)[:, None] if groups > 1 or steps.ndim == 3 else steps.transpose(3, 2, 0, 1)
-        scale = np.broadcast_to(np.asarray(layer.scale), steps.shape[:1])
+        of_weight = np.broadcast_to(np.asarray(layer.weight_scale), steps.shape[:1])
         names = []
         for key, values, kind, scales in (
-            ("weight", steps, np.int8, scale / layer.input_scale), ("bias", layer.bias, np.int32, scale),
+            ("weight", steps, np.int8, of_weight), ("bias", layer.bias, np.int32, of_weight * layer.inputs[0]),
         ):  # fmt: skip
             whole = self._exact(f"{name}.{key}.int", values.astype(kind))
             zeros = self._exact(f"{name}.{key}.zero", np.zeros(len(scales), kind))
@@ -126,7 +132,7 @@ class QdqGraph(OnnxGraph):
 
     def softmax_over_height(self, name: str, x: Value) -> Value:
         """Add a softmax over the height, in float32 between int8 tensors."""
-        return self._on_grid(name, super().softmax_over_height(name, x))
+        return self._on_grid(name, super().softmax_over_height(name, self._kept_in_floats(name, x)))
 
     def channel_products(self, name: str, x: Value) -> Value:
         """Add the products of a map with its transpose, in float32 between int8 tensors."""

@@ -23,7 +23,8 @@ from nas.nn.lowering import NORMALISED, has_front_end, lower
 from nas.ops import Gate, Shape
 from nas.ops.graph import Array, Axis, Side, Tensors, Value
 from nas.quantisation.grid import HIGH, LOW, Range, grid_of, int_weights
-from nas.quantisation.program import CLIPPED_RANGE, LOGISTIC_RANGE, UNIT_RANGE
+from nas.quantisation.limits import usable_ranges
+from nas.quantisation.program import CLIPPED_RANGE, LOGISTIC_RANGE, UNIT_RANGE, folded, program_of
 
 PIXEL_RANGE: Range = (0.0, 255.0)
 VERSIONS: Mapping[int, int] = {
@@ -51,7 +52,7 @@ def int8_model(
     `ranges` holds the range of every tensor by name, as from `observed_ranges`; the network must pass
     `edgetpu.check_supported`.
     """
-    graph = Int8Graph(arch, ranges)
+    graph = Int8Graph(arch, usable_ranges(program_of(arch), folded(arch, tensors), ranges))
     return graph.model(lower(arch, tensors, graph, options.uint8_input), metadata)
 
 

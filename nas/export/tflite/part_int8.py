@@ -16,7 +16,8 @@ from nas.export.tflite.int8 import Int8Graph
 from nas.nn.lowering import lower
 from nas.ops.graph import Array, Axis, Tensors, Value
 from nas.quantisation.grid import Range
-from nas.quantisation.program import program_of
+from nas.quantisation.limits import usable_ranges
+from nas.quantisation.program import folded, program_of
 
 
 def part_int8_model(
@@ -24,7 +25,7 @@ def part_int8_model(
     options: FileOptions = DEFAULT,
 ) -> bytes:  # fmt: skip
     """Return the file of `arch` as `int8.int8_model` does, with the layers `floats` in float32."""
-    graph = PartGraph(arch, ranges, floats)
+    graph = PartGraph(arch, usable_ranges(program_of(arch), folded(arch, tensors), ranges), floats)
     return graph.model(lower(arch, tensors, graph, options.uint8_input), metadata)
 
 
