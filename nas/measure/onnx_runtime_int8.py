@@ -10,10 +10,16 @@ from nas.arch import ArchSpec
 from nas.export.onnx.int8_file import check_supported
 from nas.measure.benchmark import Clock, Timed
 from nas.measure.in_process import InProcessRuntime
-from nas.measure.onnx_runtime import session_of, version
+from nas.measure.onnx_runtime import session_of
+from nas.measure.onnx_runtime import version as runtime_version
 from nas.measure.random_weights import random_images, random_tensor
 
 IMAGES = 4  # for the ranges
+
+
+def version() -> str:
+    """Return the version that a latency depends on, and the form of the files: their activations were int8 once."""
+    return f"{runtime_version()}, uint8 activations"
 
 
 def loaded(threads: int, batch: int, arch: ArchSpec, clock: Clock = perf_counter_ns) -> Timed:

@@ -1,6 +1,7 @@
 """A network as an int8 ONNX graph with the ranges of its tensors given: QDQ, the scheme "functions" of its program.
 
-An int8 tensor is a QuantizeLinear and a DequantizeLinear, weights are int8 and biases int32 behind a DequantizeLinear,
+A tensor in int8 is a QuantizeLinear and a DequantizeLinear, its numbers plus 128 as uint8 (why: nas.export.onnx.int8);
+weights are int8 and biases int32 behind a DequantizeLinear,
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html; runtimes fuse them with the operator
 between. Activations and gates compute in float32 between two int8 tensors. Around a layer in float32 there are none.
 """
@@ -18,6 +19,7 @@ from nas.nn.lowering import NORMALISED, lower
 from nas.ops import Act, Gate, Shape
 from nas.ops.graph import Array, Axis, Padding, Side, Strides, Tensors, Value
 from nas.quantisation.forward import Ranges, numbers_of
+from nas.quantisation.grid import LOW
 from nas.quantisation.program import FUSED, folded, program_of
 
 
@@ -47,7 +49,7 @@ class QdqGraph(OnnxGraph):
         if not on or self._in_front:
             return made
         scale = self._exact(f"{name}.scale", np.float32(grid.scale))
-        zero = self._exact(f"{name}.zero", np.int8(grid.zero))
+        zero = self._exact(f"{name}.zero", np.uint8(grid.zero - LOW))  # uint8, as in int8.py
         steps = self.node("QuantizeLinear", f"{name}.int8", made.name, scale, zero)
         return made._replace(name=self.node("DequantizeLinear", f"{name}.rounded", steps, scale, zero))
 
