@@ -145,6 +145,7 @@ def onnxruntime_rows(
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, quantize_static
 
     from nas.export.onnx import file as onnx_file
+    from nas.export.onnx.session import open_session
 
     class Batches(CalibrationDataReader):  # type: ignore[misc]
         """The calibration images in four batches."""
@@ -157,14 +158,14 @@ def onnxruntime_rows(
             return None if part is None else {name: part.transpose(0, 3, 1, 2)}
 
     def top1(path: Path) -> float:
-        session = onnx_file.open_session(str(path))
+        session = open_session(str(path))
         parts = [session.run(None, {name: part.transpose(0, 3, 1, 2)})[0] for part in np.array_split(test[0], 30)]
         return 100 * float((np.concatenate(parts).argmax(1) == test[1]).mean())
 
     with tempfile.TemporaryDirectory() as folder:
         floats, int8 = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         floats.write_bytes(onnx_file.content(arch, tensors, {}))
-        name = onnx_file.open_session(str(floats)).get_inputs()[0].name
+        name = open_session(str(floats)).get_inputs()[0].name
         yield "onnxruntime float32", top1(floats)
         module = import_module("onnxruntime.quantization.quantize")  # whose functions take no number of bins
         create = module.create_calibrator

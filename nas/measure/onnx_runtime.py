@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
-from nas.export.onnx.file import open_session
+from nas.export.onnx.session import open_session
 from nas.measure.benchmark import Clock, Timed, timed_runs
 from nas.measure.in_process import InProcessRuntime
 from nas.measure.random_weights import random_images, random_tensor

@@ -23,6 +23,7 @@ from nas.export.weights import logits
 from nas.measure.random_weights import random_tensor
 from nas.ops import UIB, Conv, Head, InvertedResidual, LogMel, MixConv, MobileMQA, SeparableConv, Shape
 from nas.ops.fields import EVONORMS
+from nas.quantisation.program import program_of
 from nas.registry import INT8_EXPORTERS
 from nas.registry import load as load_member
 from nas.zoo import ZOO, reference
@@ -65,13 +66,6 @@ def scaled_weights(arch: ArchSpec) -> dict[str, Any]:
         else:
             sampled[name] = (noise if kind in ("bias", "mean") else 1 + noise).astype(np.float32)
     return sampled
-
-
-class AnyRange(dict[str, tuple[float, float]]):
-    """Ranges that are the same for every tensor: the operators of a file do not depend on them."""
-
-    def __missing__(self, _: str) -> tuple[float, float]:
-        return -1.0, 1.0
 
 
 def noise(arch: ArchSpec, count: int = 32) -> Int8Calibration:
@@ -144,7 +138,8 @@ def test_each_operator_of_each_reference_is_one_that_the_edge_tpu_compiler_suppo
             tflite_int8_file.export(arch, Path("never"), calibration=noise(SMALL, 1))
         assert "\n" not in str(error.value)
         return
-    model = int8_model(arch, lambda _, shape: np.zeros(shape, np.float32), AnyRange(), {})
+    ranges = dict.fromkeys(program_of(arch).roots, (-1.0, 1.0))  # any: the operators do not depend on them
+    model = int8_model(arch, lambda _, shape: np.zeros(shape, np.float32), ranges, {})
     used = set(operators(model))
     assert used <= edgetpu.supported_operators()
     assert {"CONV_2D", "FULLY_CONNECTED", "MEAN"} <= used

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nas.arch import ArchSpec
 from nas.export.interface import Interface
+from nas.export.onnx.session import open_session
 from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
 from nas.ops.graph import Tensors
@@ -23,21 +24,6 @@ def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], optio
     from nas.export.onnx.graph import file_bytes, onnx_model  # onnx may be missing
 
     return file_bytes(onnx_model(arch, tensors, metadata, options))
-
-
-def open_session(model: bytes | str, threads: int = 0) -> Any:
-    """Return the session of ONNX Runtime with the network of an ONNX file, its bytes or its path; 0 threads: all cores.
-
-    Its int8 sums are exact on every processor: without `EXACT_SUMS`, they saturate at 16 bits on x86-64 ones without
-    VNNI instructions.
-    """
-    import onnxruntime  # may be missing
-
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry(*EXACT_SUMS)
-    if threads:
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def run(model: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
