@@ -25,8 +25,8 @@ What came out, 3 seeds: at equal steps plain 49.7 %, distilled 51.1, reinforced 
 On Fashion-MNIST, one seed: plain 85.4 %, distilled 85.7 (84.3 at equal time), reinforced 77.0, pretrained 86.0.
 
 At full size, 30 epochs: plain 77.2 %, pretrained 79.2 %, 1,698 and 1,680 processor seconds; pretrained, 60 epochs:
-79.5 %, 3,116. With --recipe the arms are trained by another recipe than ours: pretrained, 60 epochs of small-data (crops,
-RandAugment, mixup or cutmix of half of the images): 80.7 %, 4,690 processor seconds beside other work.
+79.5 %, 3,116. With --recipe the arms are trained by another recipe than ours: pretrained, 60 epochs of small-data
+(crops, RandAugment, mixup or cutmix of half of the images): 80.7 %, 4,690 processor seconds beside other work.
 
 Everything can be stopped at any moment and goes on with the same command: what ended is in
 experiments/data/training_arms/trainings.jsonl (of --full in full_size.jsonl), a training under way in checkpoints in

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nas.quantisation.grid import HIGH, LOW, Range, grid_of, int_weights
+from nas.quantisation.grid import HIGH, LARGEST_BIAS, LOW, Range, grid_of
 from nas.quantisation.program import Folded, Program, Step
 
 LARGEST_FACTOR = 2.0**7
@@ -25,6 +25,7 @@ def usable_ranges(program: Program, weights: Folded, ranges: Mapping[str, Range]
     known = {roots.get(name, name): range_ for name, range_ in ranges.items()} | dict(program.fixed)
     scales = {name: float(grid_of(*range_).scale) for name, range_ in known.items()}
     first = dict(scales)
+    largest = {name: tuple(float(np.abs(each).max(initial=0)) for each in pair) for name, pair in weights.items()}
     steps = [
         step for step in program.steps
         if step.kind != "function" and step.layer is not None
@@ -33,7 +34,7 @@ def usable_ranges(program: Program, weights: Folded, ranges: Mapping[str, Range]
     for _ in steps:
         before = dict(scales)
         for step in steps:
-            _widen(program, step, weights, scales)
+            _widen(program, step, largest, scales)
         if scales == before:
             break
     changed = {name for name, scale in scales.items() if scale != first[name] and name not in program.fixed}
@@ -43,13 +44,18 @@ def usable_ranges(program: Program, weights: Folded, ranges: Mapping[str, Range]
     }
 
 
-def _widen(program: Program, step: Step, weights: Folded, scales: dict[str, float]) -> None:
-    """Make the scale of a step's output, and those of the inputs of a sum of two, as large as they must be."""
+def _widen(
+    program: Program, step: Step, largest: Mapping[str, tuple[float, ...]], scales: dict[str, float]
+) -> None:  # fmt: skip
+    """Make the scale of a step's output, and those of the inputs of a sum of two, as large as they must be.
+
+    `largest` has the largest weight and bias of the linear steps.
+    """
     output, *inputs = (program.roots[name] for name in (step.name, *step.inputs))
     worth = scales[inputs[0]]
     if step.kind == "linear":
-        weight, bias = (np.asarray(each) for each in weights[step.name])
-        worth *= float(np.max(int_weights(weight, bias, worth, per_channel=step.per_channel).weight_scale))
+        weight, bias = largest[step.name]
+        worth = max(worth * weight / HIGH, bias / LARGEST_BIAS)  # as in `grid.int_weights`
     elif step.kind == "product":
         worth *= (step.constant or 0) / HIGH if len(inputs) == 1 else scales[inputs[1]]
     elif step.kind == "sum":
