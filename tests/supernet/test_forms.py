@@ -98,7 +98,8 @@ SPACES |= {name: replace(SPACES[name], input_shape=shape) for name, shape in INP
 def test_every_network_equals_its_slice(name: str, buckets: int) -> None:
     if buckets > 1 and name not in ("switch", "sequence"):
         pytest.skip("sizes of other blocks are those of test_supernet")
-    assert_equal_slices(SPACES[name], buckets)
+    # EvoNorm divides by the variances of few numbers: 2.2e-5 where a processor sums in another order.
+    assert_equal_slices(SPACES[name], buckets, tolerance=1e-4 if name == "evonorm" else 2e-5)
 
 
 @pytest.mark.parametrize("name", SPACES)
