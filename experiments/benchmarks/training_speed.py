@@ -14,6 +14,9 @@ processor time, 9 rounds: ours 851, 54 and 95 images a second, PyTorch eager 708
 1.03 of our time. Half an hour later, 5 rounds: 1.22, 1.21 and 1.11; half an hour before, 7 rounds: 668, 40 and 76
 against 575, 45 and 71: 1.16, .90 and 1.07.
 
+On a host with AVX2 and no AVX-512, 3 rounds, torch.compile in the same run: ours 652, 41 and 73, PyTorch eager 435, 38
+and 53 (1.50, 1.09 and 1.38 of our time), torch.compile 448, 35 and 51 (1.46, 1.18 and 1.42).
+
 Before convolutions and batch normalisation were what nas.nn.primitives has now, on a quiet machine: ours 791, 53 and
 96, PyTorch eager 868, 58 and 103 (.91, .92 and .93); two threads, on the clock, 5 rounds: ours 1,009, 75 and 147,
 PyTorch 881, 85 and 156. Timed in turns with those, today's steps take .81, .86 and .86 of the time. torch.compile, one
