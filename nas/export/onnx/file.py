@@ -13,11 +13,6 @@ from nas.export.options import DEFAULT, FileOptions
 from nas.export.single_file import SingleFile
 from nas.ops.graph import Tensors
 
-EXACT_SUMS = (
-    "session.x64quantprecision",
-    "1",
-)  # an option of ONNX Runtime, of onnxruntime_session_options_config_keys.h
-
 
 def content(arch: ArchSpec, tensors: Tensors, metadata: Mapping[str, str], options: FileOptions = DEFAULT) -> bytes:
     """Return the bytes of the file, which passes ONNX's checker."""
